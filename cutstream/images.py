@@ -1,0 +1,37 @@
+"""What a picture is here, stated once: layout, dtype, range, colour order.
+
+* pixels: uint8, height × width × 3, RGB, sRGB, 0..255, upright (EXIF orientation already applied), C-contiguous.
+* matte / alpha: uint8, height × width, 0 is background, 255 is subject.
+* cutout: uint8, height × width × 4, RGBA, straight (not premultiplied) alpha.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels: TypeAlias = NDArray[np.uint8]
+Matte: TypeAlias = NDArray[np.uint8]
+Cutout: TypeAlias = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A decoded source. `alpha` is the source's own, if it had one; `icc` and `dpi` are kept for `keep_metadata`."""
+
+    pixels: Pixels
+    alpha: Matte | None = None
+    format: str = "jpeg"
+    icc: bytes | None = None
+    dpi: tuple[float, float] | None = None
+
+    @property
+    def height(self) -> int:
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        return int(self.pixels.shape[1])
