@@ -24,6 +24,7 @@ CutstreamError
     ├── ConfigurationError        a setting
     ├── ModelMismatch             the served model's tensors are not the product's
     ├── Fenced                    another worker took this transactional id
+    ├── StackError                an embedded server of the local stack did not start, or died
     └── PoisonLimit               too many failures in a row to be the requests' fault
 
 Codes follow remove.bg where it has one (docs/errors.md).
@@ -136,6 +137,10 @@ class ModelMismatch(Fatal):
 
 class Fenced(Fatal):
     code = "fenced"
+
+
+class StackError(Fatal):
+    code = "stack"
 
 
 class PoisonLimit(Fatal):

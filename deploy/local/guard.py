@@ -1,0 +1,116 @@
+"""Runs one server for a parent that may vanish at any moment.
+
+`python guard.py PARENT_PID` reads one line of JSON from standard input: `command`, `environment`,
+`stop_timeout_s`. The end of standard input is the order to stop, so a parent that is killed gives the same
+order as one that leaves in good form. It imports no package, because it starts before every server.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+ORDER = 0  # standard input
+NOT_STARTED = 127
+
+prctl = ctypes.CDLL(None).prctl
+
+
+def main() -> int:
+    parent = int(sys.argv[1])
+    wakeup = wake_on_signals()
+    # Whatever a server leaves behind, in whichever session, becomes our child and not init's.
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    with open(ORDER, "rb", buffering=0, closefd=False) as order:
+        line = order.readline()
+    if not line:  # the parent has gone already
+        return 0
+    return serve(json.loads(line), parent, wakeup)
+
+
+def serve(spec: dict[str, Any], parent: int, wakeup: int) -> int:
+    try:
+        leader = start(spec["command"], spec["environment"])
+    except OSError as exc:
+        print(f"cannot start {spec['command'][0]}: {exc.strerror}", flush=True)  # noqa: T201
+        return NOT_STARTED
+    watch(leader, parent, wakeup)
+    stop(leader, spec["stop_timeout_s"])
+    # A signal's number, negative in subprocess, in the shell's way.
+    return leader.returncode if leader.returncode >= 0 else 128 - leader.returncode
+
+
+def start(command: list[str], additions: dict[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **additions},  # noqa: TID251  handed over, not read
+        start_new_session=True,
+        # Should the guard itself be killed, the server goes with it (tied to the thread: we have one).
+        preexec_fn=lambda: prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0),
+    )
+
+
+def wake_on_signals() -> int:
+    readable, writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(writable)
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)
+    return readable
+
+
+def watch(leader: subprocess.Popen[bytes], parent: int, wakeup: int) -> None:
+    """Returns when the server has ended, or when it is to end."""
+    # A process forked from the parent may hold the pipe open after the parent's death: look at its id, too.
+    while leader.poll() is None and os.getppid() == parent:
+        readable, _, _ = select.select([ORDER, wakeup], [], [], 1.0)
+        if ORDER in readable:
+            return
+        if wakeup in readable:
+            if set(os.read(wakeup, 4096)) - {signal.SIGCHLD}:
+                return
+            reap_adopted(leader)
+
+
+def stop(leader: subprocess.Popen[bytes], timeout_s: float) -> None:
+    leader.terminate()  # it alone: a server knows in which order its own processes must end
+    try:
+        leader.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        leader.kill()
+        leader.wait()
+    while remaining := children():
+        for pid in remaining:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def reap_adopted(leader: subprocess.Popen[bytes]) -> None:
+    for pid in children():
+        if pid != leader.pid:
+            os.waitpid(pid, os.WNOHANG)
+
+
+def children() -> list[int]:
+    return [
+        int(path.parent.name) for path in Path("/proc").glob("[0-9]*/stat") if parent_of(path) == os.getpid()
+    ]
+
+
+def parent_of(stat: Path) -> int | None:
+    try:
+        return int(stat.read_text(errors="replace").rpartition(")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):  # it has ended since it was listed
+        return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
