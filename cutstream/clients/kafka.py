@@ -1,0 +1,435 @@
+"""The only module that talks to kafka-python; docs/adr/0002-use-kafka-python.md says why and what it guards against.
+
+Three properties of kafka-python 3.0 shape this file, each held by a regression test:
+
+1. After an aborted transaction a producer keeps that transaction's offsets and commits them with its next one, so a
+   refused transaction is always followed by a fresh producer.
+2. A member that was thrown out and comes back keeps its old positions, so every assignment seeks to the committed
+   offsets and drops what was polled before.
+3. The rebalance listener runs on the client's event loop, where blocking calls dead-lock, so it only notes the change;
+   and a new generation number can be visible before its assignment, so the membership that a transaction presents is
+   a snapshot taken right after a poll that ended in a stable group.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+from uuid import uuid4
+
+from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.consumer.subscription_state import ConsumerRebalanceListener
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import (
+    AuthorizationError,
+    InvalidProducerEpochError,
+    KafkaError,
+    ProducerFencedError,
+    SaslAuthenticationFailedError,
+    TopicAlreadyExistsError,
+)
+from kafka.structs import ConsumerGroupMetadata, MemberState
+
+from cutstream.errors import BrokerUnavailable, ConfigurationError, CutstreamError, Fenced
+from cutstream.settings import KafkaSettings
+
+Headers = list[tuple[str, bytes]]
+
+_FENCED_IN_A_ROW = 5
+
+
+class Partition(NamedTuple):
+    topic: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record as read; `timestamp_ms` is since the Unix epoch."""
+
+    partition: Partition
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingRecord:
+    topic: str
+    key: bytes | None
+    value: bytes
+    headers: Headers = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """One poll: the records, and the partitions gained and lost on the way (lost ones come first)."""
+
+    records: list[Record]
+    gained: frozenset[Partition] = frozenset()
+    lost: frozenset[Partition] = frozenset()
+
+
+class CommitRefused(CutstreamError):
+    """The transaction did not happen: everything since the committed offsets has to be done again."""
+
+    code = "commit_refused"
+
+
+class Committer(Protocol):
+    """Writes results and the offsets they answer as one unit."""
+
+    def start(self) -> None: ...
+
+    def commit(
+        self,
+        records: Sequence[OutgoingRecord],
+        offsets: Mapping[Partition, int],
+        membership: ConsumerGroupMetadata,
+    ) -> None:
+        """Raises CommitRefused when nothing was committed, Fenced when another worker took over this identity."""
+
+    def close(self) -> None: ...
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """kafka-python's errors in the product's terms, the most specific first."""
+    try:
+        yield
+    except (AuthorizationError, SaslAuthenticationFailedError) as exc:
+        raise ConfigurationError(f"Kafka refuses this client: {exc}; see docs/settings.md#kafka") from exc
+    except KafkaError as exc:
+        raise BrokerUnavailable(f"Kafka: {exc}") from exc
+
+
+class RequestReader:
+    """Reads requests as a member of the workers' group. One thread only."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._gained: deque[Partition] = deque()
+        self._lost: deque[Partition] = deque()
+        self._paused = False
+        self._membership: ConsumerGroupMetadata | None = None
+        self._consumer: Any = None
+
+    def start(self) -> None:
+        s = self._settings
+        with translated():
+            self._consumer = KafkaConsumer(
+                group_id=s.group,
+                group_instance_id=s.instance_id or None,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                isolation_level="read_committed",
+                partition_assignment_strategy=[CooperativeStickyAssignor],
+                session_timeout_ms=int(s.session_timeout_s * 1000),
+                heartbeat_interval_ms=int(s.session_timeout_s * 1000 / 4),
+                max_poll_interval_ms=int(s.max_poll_interval_s * 1000),
+                **_connection(s),
+            )
+            self._consumer.subscribe([s.requests_topic], listener=_Listener(self._gained, self._lost))
+
+    @property
+    def membership(self) -> ConsumerGroupMetadata | None:
+        """What a transaction presents to the broker; None while the group is not stable: commit later."""
+        return self._membership
+
+    @property
+    def partitions(self) -> frozenset[Partition]:
+        return frozenset(_ours(tp) for tp in self._consumer.assignment())
+
+    def poll(self, timeout_s: float, max_records: int) -> Polled:
+        """Waits at most `timeout_s`; gained partitions start again at their committed offsets."""
+        with translated():
+            batches = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
+            self._membership = self._stable_membership()
+            lost, gained = _drain(self._lost), _drain(self._gained)
+            if gained:
+                self.rewind(gained)
+                if self._paused:
+                    self._consumer.pause(*map(_theirs, gained))
+            stale = lost | gained
+            return Polled(
+                [_record(r) for tp, batch in batches.items() if _ours(tp) not in stale for r in batch], gained, lost
+            )
+
+    def rewind(self, partitions: Iterable[Partition]) -> None:
+        """Next poll returns these partitions' records from their committed offsets on."""
+        with translated():
+            owned = self._consumer.assignment()
+            for tp in map(_theirs, partitions):
+                if tp not in owned:
+                    continue
+                offset = self._consumer.committed(tp)
+                if offset is None:
+                    self._consumer.seek_to_beginning(tp)
+                else:
+                    self._consumer.seek(tp, offset)
+
+    def pause(self, full: bool) -> None:
+        """`full`: stop fetching, stay a member; else fetch again."""
+        if full == self._paused:
+            return
+        self._paused = full
+        change = self._consumer.pause if full else self._consumer.resume
+        change(*self._consumer.assignment())
+
+    def end_offset(self, partition: Partition) -> int | None:
+        """The partition's end as of the last fetch; None before the first."""
+        end: int | None = self._consumer.highwater(_theirs(partition))
+        return end
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """For `at_least_once` only; transactions carry the offsets otherwise."""
+        with translated():
+            self._consumer.commit({_theirs(p): OffsetAndMetadata(o, "", -1) for p, o in offsets.items()})
+
+    def close(self) -> None:
+        if self._consumer is not None:
+            self._consumer.close(autocommit=False, timeout_ms=5_000)
+
+    def _stable_membership(self) -> ConsumerGroupMetadata | None:
+        membership = self._consumer.group_metadata()
+        return membership if membership.state is MemberState.STABLE else None
+
+
+class TransactionalCommitter:
+    """Results, dead letters and offsets in one Kafka transaction. One thread at a time."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._id = settings.transactional_id or f"{settings.group}-{uuid4()}"
+        self._producer: Any = None
+        self._fenced_in_a_row = 0
+
+    def start(self) -> None:
+        self._renew()
+
+    def commit(
+        self,
+        records: Sequence[OutgoingRecord],
+        offsets: Mapping[Partition, int],
+        membership: ConsumerGroupMetadata,
+    ) -> None:
+        if self._producer is None:
+            self._renew()
+        try:
+            self._transact(records, offsets, membership)
+            self._fenced_in_a_row = 0
+        except KafkaError as exc:
+            self._discard()
+            self._count_fencing(exc)
+            raise CommitRefused(str(exc)) from exc
+
+    def close(self) -> None:
+        self._discard()
+
+    def _transact(
+        self,
+        records: Sequence[OutgoingRecord],
+        offsets: Mapping[Partition, int],
+        membership: ConsumerGroupMetadata,
+    ) -> None:
+        self._producer.begin_transaction()
+        for record in records:
+            self._producer.send(record.topic, key=record.key, value=record.value, headers=record.headers)
+        positions = {_theirs(p): OffsetAndMetadata(o, "", -1) for p, o in offsets.items()}
+        self._producer.send_offsets_to_transaction(positions, membership)
+        self._producer.commit_transaction()
+
+    def _renew(self) -> None:
+        # init_transactions settles whatever an earlier producer of this id left open before the next one begins.
+        with translated():
+            self._producer = KafkaProducer(
+                transactional_id=self._id,
+                transaction_timeout_ms=int(self._settings.transaction_timeout_s * 1000),
+                retry_backoff_ms=5,  # the default 100 makes back-to-back transactions take 110 ms instead of 10
+                **_connection(self._settings),
+            )
+            self._producer.init_transactions()
+
+    def _discard(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.close(timeout=5)
+
+    def _count_fencing(self, exc: KafkaError) -> None:
+        fenced = isinstance(exc, ProducerFencedError | InvalidProducerEpochError)
+        self._fenced_in_a_row = self._fenced_in_a_row + 1 if fenced else 0
+        if self._fenced_in_a_row >= _FENCED_IN_A_ROW:
+            raise Fenced(
+                f"another worker uses the transactional id {self._id!r}: give each worker its own "
+                "CUTSTREAM_KAFKA__TRANSACTIONAL_ID or none (docs/settings.md#kafka-transactional-id)"
+            ) from exc
+
+
+class PlainCommitter:
+    """For brokers without transactions: results first, then offsets, so a crash between them repeats results."""
+
+    def __init__(self, settings: KafkaSettings, commit_offsets: Callable[[Mapping[Partition, int]], None]) -> None:
+        self._writer = RecordWriter(settings)
+        self._commit_offsets = commit_offsets
+
+    def start(self) -> None:
+        self._writer.start()
+
+    def commit(
+        self,
+        records: Sequence[OutgoingRecord],
+        offsets: Mapping[Partition, int],
+        membership: ConsumerGroupMetadata,
+    ) -> None:
+        try:
+            self._writer.write(records)
+            self._commit_offsets(offsets)
+        except BrokerUnavailable as exc:
+            raise CommitRefused(str(exc)) from exc
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class RecordWriter:
+    """An idempotent producer for upstream systems and tools: `write` returns when the brokers have acknowledged."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._producer: Any = None
+
+    def start(self) -> None:
+        with translated():
+            self._producer = KafkaProducer(linger_ms=5, **_connection(self._settings))
+
+    def write(self, records: Iterable[OutgoingRecord]) -> None:
+        with translated():
+            sent = [self._producer.send(r.topic, key=r.key, value=r.value, headers=r.headers) for r in records]
+            for future in sent:
+                future.get(timeout=30)
+
+    def close(self) -> None:
+        if self._producer is not None:
+            self._producer.close(timeout=5)
+
+
+class TopicReader:
+    """Reads a whole topic without a group, committed records only: for results, dead letters and tests."""
+
+    def __init__(self, settings: KafkaSettings, topic: str, *, from_end: bool = False) -> None:
+        self._settings = settings
+        self._topic = topic
+        self._from_end = from_end
+        self._consumer: Any = None
+
+    def start(self) -> None:
+        """Positions are fixed when this returns: records written later are seen."""
+        with translated():
+            self._consumer = KafkaConsumer(
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                isolation_level="read_committed",
+                **_connection(self._settings),
+            )
+            numbers = self._consumer.partitions_for_topic(self._topic)
+            if not numbers:
+                raise ConfigurationError(f"topic {self._topic!r} does not exist; `cutstream up` makes it")
+            partitions = [TopicPartition(self._topic, n) for n in sorted(numbers)]
+            self._consumer.assign(partitions)
+            if self._from_end:
+                self._consumer.seek_to_end(*partitions)
+            else:
+                self._consumer.seek_to_beginning(*partitions)
+            for partition in partitions:
+                self._consumer.position(partition)
+
+    def poll(self, timeout_s: float, max_records: int = 500) -> list[Record]:
+        with translated():
+            batches = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
+        return [_record(r) for batch in batches.values() for r in batch]
+
+    def close(self) -> None:
+        if self._consumer is not None:
+            self._consumer.close(autocommit=False, timeout_ms=5_000)
+
+
+def ensure_topics(settings: KafkaSettings) -> None:
+    """Makes the product's topics where they are missing; existing ones are left as they are."""
+    with translated():
+        admin = KafkaAdminClient(**_connection(settings))
+        try:
+            for name in (settings.requests_topic, settings.results_topic, settings.dead_letters_topic):
+                try:
+                    admin.create_topics([NewTopic(name, settings.partitions, settings.replication)])
+                except TopicAlreadyExistsError:
+                    pass  # made by an earlier start or by the site's own tools
+        finally:
+            admin.close()
+
+
+def wait_for_broker(settings: KafkaSettings, timeout_s: float) -> None:
+    """Returns when a broker answers; BrokerUnavailable after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            with translated():
+                KafkaAdminClient(**_connection(settings)).close()
+            return
+        except BrokerUnavailable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    def __init__(self, gained: deque[Partition], lost: deque[Partition]) -> None:
+        self._gained = gained
+        self._lost = lost
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self._gained.extend(map(_ours, assigned))
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self._lost.extend(map(_ours, revoked))
+
+
+def _drain(changes: deque[Partition]) -> frozenset[Partition]:
+    # One by one: the listener may append from the client's own thread meanwhile.
+    drained = set()
+    while changes:
+        drained.add(changes.popleft())
+    return frozenset(drained)
+
+
+def _connection(s: KafkaSettings) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "bootstrap_servers": s.bootstrap_servers.split(","),
+        "security_protocol": s.security_protocol,
+        "client_id": "cutstream",
+    }
+    if s.ssl_cafile:
+        options["ssl_cafile"] = str(s.ssl_cafile)
+    if s.sasl_mechanism:
+        options["sasl_mechanism"] = s.sasl_mechanism
+        options["sasl_plain_username"] = s.sasl_username
+        options["sasl_plain_password"] = s.sasl_password.get_secret_value() if s.sasl_password else None
+    return options
+
+
+def _ours(tp: TopicPartition) -> Partition:
+    return Partition(tp.topic, tp.partition)
+
+
+def _theirs(p: Partition) -> TopicPartition:
+    return TopicPartition(p.topic, p.number)
+
+
+def _record(r: Any) -> Record:
+    return Record(Partition(r.topic, r.partition), r.offset, r.timestamp, r.key, r.value or b"", list(r.headers or []))
