@@ -1,0 +1,129 @@
+"""The only module that talks to tritonclient: one long-lived gRPC client, errors in the product's terms.
+
+A profile `general` is served by the ensemble `cutout_general`: `image` u8 [N, H, W, 3] RGB in, `matte` u8 [N, H, W] out.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import tritonclient.grpc as grpc
+from numpy.typing import NDArray
+from tritonclient.utils import InferenceServerException
+
+from cutstream.errors import ModelMismatch, Retryable, TritonUnavailable
+from cutstream.settings import TritonSettings
+
+# Triton says these of itself, never of the photo; the rest is about the request.
+_AWAY = {
+    "StatusCode.UNAVAILABLE",
+    "StatusCode.DEADLINE_EXCEEDED",
+    "StatusCode.RESOURCE_EXHAUSTED",
+    "StatusCode.CANCELLED",
+    "StatusCode.NOT_FOUND",
+    "StatusCode.ABORTED",
+}
+_OUT_OF_MEMORY = ("out of memory", "failed to allocate", "bad_alloc")
+
+
+class InferenceFailed(Retryable):
+    """The server failed on this very batch: its photos are tried one by one, so that only the culprit fails."""
+
+    code = "inference_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Ensemble:
+    """What is served for a profile. `digest` is the SHA-256 of the network's weights, empty when not stated."""
+
+    name: str
+    version: str
+    width: int
+    height: int
+    max_batch: int
+    digest: str = ""
+
+
+def ensemble_name(profile: str) -> str:
+    return f"cutout_{profile}"
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    try:
+        yield
+    except InferenceServerException as exc:
+        status, message = exc.status() or "", exc.message() or ""
+        if status in _AWAY or any(words in message.lower() for words in _OUT_OF_MEMORY):
+            raise TritonUnavailable(f"Triton: {message}") from exc
+        raise InferenceFailed(f"Triton: {message}") from exc
+
+
+class Triton:
+    """Thread-safe."""
+
+    def __init__(self, settings: TritonSettings) -> None:
+        self._settings = settings
+        self._ensembles: dict[str, Ensemble] = {}
+        self._client: grpc.InferenceServerClient | None = None
+        self._lock = threading.Lock()
+
+    def ready(self) -> bool:
+        try:
+            return bool(self._connected().is_server_ready(client_timeout=2.0))
+        except InferenceServerException:
+            return False
+
+    def ensemble(self, profile: str) -> Ensemble:
+        """Raises TritonUnavailable while it is not loaded, ModelMismatch when its tensors are not the product's."""
+        known = self._ensembles.get(profile)
+        if known is None:
+            known = self._ensembles[profile] = self._describe(ensemble_name(profile))
+        return known
+
+    def infer(self, ensemble: Ensemble, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """u8 [N, height, width, 3] RGB to u8 [N, height, width]; raises TritonUnavailable or InferenceFailed."""
+        tensor = grpc.InferInput("image", list(images.shape), "UINT8").set_data_from_numpy(images)
+        with translated():
+            reply = self._connected().infer(
+                ensemble.name,
+                [tensor],
+                outputs=[grpc.InferRequestedOutput("matte")],
+                client_timeout=self._settings.timeout_s,
+            )
+        mattes: NDArray[np.uint8] = reply.as_numpy("matte")
+        if mattes.shape != images.shape[:3] or mattes.dtype != np.uint8:
+            raise ModelMismatch(
+                f"{ensemble.name} answered {mattes.dtype} {mattes.shape} for images {images.shape}; "
+                "an ensemble takes `image` u8 [N,H,W,3] and gives `matte` u8 [N,H,W]"
+            )
+        return mattes
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+
+    def _connected(self) -> grpc.InferenceServerClient:
+        with self._lock:
+            if self._client is None:
+                self._client = grpc.InferenceServerClient(self._settings.url)
+            return self._client
+
+    def _describe(self, name: str) -> Ensemble:
+        with translated():
+            client = self._connected()
+            config = client.get_model_config(name, client_timeout=self._settings.timeout_s).config
+            metadata = client.get_model_metadata(name, client_timeout=self._settings.timeout_s)
+        tensors = {t.name: (t.data_type, tuple(t.dims)) for t in (*config.input, *config.output)}
+        kind, dims = tensors.get("image", (None, ()))
+        u8 = grpc.model_config_pb2.TYPE_UINT8
+        if kind != u8 or len(dims) != 3 or dims[2] != 3 or tensors.get("matte") != (u8, dims[:2]):
+            raise ModelMismatch(
+                f"{name} has tensors {tensors}; an ensemble takes `image` u8 [H,W,3] and gives `matte` u8 [H,W]"
+            )
+        digest = config.parameters["digest"].string_value if "digest" in config.parameters else ""
+        return Ensemble(name, max(metadata.versions), dims[1], dims[0], config.max_batch_size, digest)
