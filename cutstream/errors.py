@@ -18,6 +18,7 @@ CutstreamError
 │   ├── UnreadableImage           empty, truncated, corrupt, or the decoder crashed or hung
 │   ├── RegionOutOfBounds         `roi` lies outside the picture
 │   ├── UnknownForeground         nothing found to cut out, where that is an error
+│   ├── InferenceFailed           Triton fails on this very photo, also when it is sent alone
 │   └── Unexpected                a bug met while working on this request
 ├── Expired                     the request's deadline has passed: one `expired` result
 └── Fatal                       we are wrong: abort the transaction, stop, exit non-zero
@@ -113,6 +114,10 @@ class RegionOutOfBounds(Poison):
 
 class UnknownForeground(Poison):
     code = "unknown_foreground"
+
+
+class InferenceFailed(Poison):
+    code = "inference_failed"
 
 
 class Unexpected(Poison):

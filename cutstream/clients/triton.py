@@ -1,6 +1,7 @@
 """The only module that talks to tritonclient: one long-lived gRPC client, errors in the product's terms.
 
-A profile `general` is served by the ensemble `cutout_general`: `image` u8 [N, H, W, 3] RGB in, `matte` u8 [N, H, W] out.
+A profile `general` is served by the ensemble `cutout_general`: `image` u8 [N, H, W, 3] RGB in, `matte` u8 [N, H, W]
+out.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import tritonclient.grpc as grpc
 from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
-from cutstream.errors import ModelMismatch, Retryable, TritonUnavailable
+from cutstream.errors import InferenceFailed, ModelMismatch, TritonUnavailable
 from cutstream.settings import TritonSettings
 
 # Triton says these of itself, never of the photo; the rest is about the request.
@@ -27,13 +28,14 @@ _AWAY = {
     "StatusCode.NOT_FOUND",
     "StatusCode.ABORTED",
 }
+_CHANNEL = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    # gRPC's own default lets a client wait two minutes for a server that is long back.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+]
 _OUT_OF_MEMORY = ("out of memory", "failed to allocate", "bad_alloc")
-
-
-class InferenceFailed(Retryable):
-    """The server failed on this very batch: its photos are tried one by one, so that only the culprit fails."""
-
-    code = "inference_failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ class Triton:
     def _connected(self) -> grpc.InferenceServerClient:
         with self._lock:
             if self._client is None:
-                self._client = grpc.InferenceServerClient(self._settings.url)
+                self._client = grpc.InferenceServerClient(self._settings.url, channel_args=_CHANNEL)
             return self._client
 
     def _describe(self, name: str) -> Ensemble:
