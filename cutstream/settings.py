@@ -150,6 +150,8 @@ class WorkerSettings(Section):
     """How long finished results may wait for others to share their transaction."""
     commit_max_results: int = Field(default=200, ge=1, le=10_000)
     """Finished results that trigger a transaction at once."""
+    max_uncommitted: int = Field(default=2000, ge=1)
+    """Finished results that may wait for an earlier one of their partition before reading stops."""
     drain_s: float = Field(default=20.0, gt=0, le=600)
     """After SIGTERM, photos under way get this long to finish; the rest is left to the next worker."""
     poison_run: int = Field(default=200, ge=1)

@@ -39,6 +39,7 @@ from cutstream.errors import BrokerUnavailable, ConfigurationError, CutstreamErr
 from cutstream.settings import KafkaSettings
 
 Headers = list[tuple[str, bytes]]
+Membership = ConsumerGroupMetadata
 
 _FENCED_IN_A_ROW = 5
 

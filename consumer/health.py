@@ -1,0 +1,70 @@
+"""/metrics, /healthz and /readyz of one worker."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from cutstream.errors import ConfigurationError
+from cutstream.metrics import Metrics
+
+Checks = Callable[[], Mapping[str, bool]]
+
+
+class HealthServer:
+    """Answers on a thread of its own. `alive` and `ready` return named checks; one False makes it a 503."""
+
+    def __init__(self, host: str, port: int, metrics: Metrics, alive: Checks, ready: Checks) -> None:
+        self._address = (host, port)
+        self._metrics = metrics
+        self._checks = {"/healthz": alive, "/readyz": ready}
+        self._server: ThreadingHTTPServer | None = None
+
+    def start(self) -> str:
+        """Returns the base address, with the port that was taken when 0 was asked for."""
+        host, port = self._address
+        try:
+            self._server = ThreadingHTTPServer(self._address, self._handler())
+        except OSError as exc:
+            raise ConfigurationError(
+                f"{host}:{port} is taken ({exc.strerror}): set CUTSTREAM_WORKER__PORT to a free port, or to 0 for any "
+                "(docs/settings.md#worker-port)"
+            ) from exc
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()
+        return f"http://{host}:{self._server.server_address[1]}"
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+
+    def _answer(self, path: str) -> tuple[HTTPStatus, str, bytes]:
+        if path == "/metrics":
+            return HTTPStatus.OK, "text/plain; version=0.0.4; charset=utf-8", self._metrics.exposition()
+        if path not in self._checks:
+            return HTTPStatus.NOT_FOUND, "text/plain", b"/metrics, /healthz or /readyz\n"
+        checks = dict(self._checks[path]())
+        status = HTTPStatus.OK if all(checks.values()) else HTTPStatus.SERVICE_UNAVAILABLE
+        return status, "application/json", json.dumps(checks).encode() + b"\n"
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        answer = self._answer
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                status, media_type, body = answer(self.path.partition("?")[0])
+                self.send_response(status)
+                self.send_header("Content-Type", media_type)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Probes every few seconds are not events."""
+
+        return Handler
