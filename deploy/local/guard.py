@@ -100,9 +100,7 @@ def reap_adopted(leader: subprocess.Popen[bytes]) -> None:
 
 
 def children() -> list[int]:
-    return [
-        int(path.parent.name) for path in Path("/proc").glob("[0-9]*/stat") if parent_of(path) == os.getpid()
-    ]
+    return [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/stat") if parent_of(path) == os.getpid()]
 
 
 def parent_of(stat: Path) -> int | None:

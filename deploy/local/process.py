@@ -170,9 +170,7 @@ def check_ports(servers: Iterable[Server]) -> None:
                 raise StackError(f"{taken[port]} and {setting} both say {port}: give each a port of its own")
             taken[port] = setting
             if not is_free(port):
-                raise StackError(
-                    f"port {port} of {server.name} is taken: free it or set {setting} to another"
-                )
+                raise StackError(f"port {port} of {server.name} is taken: free it or set {setting} to another")
 
 
 def is_free(port: int) -> bool:

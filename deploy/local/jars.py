@@ -1,0 +1,121 @@
+"""The broker's jars: exactly those of the committed lock, wherever they come from.
+
+`python -m deploy.local.jars` resolves them anew and rewrites the lock, for instance for a new version of Kafka.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from cutstream.errors import ConfigurationError, StackError
+
+BROKER = "org.apache.kafka:kafka_2.13:4.4.0"
+# Kafka names no logger of its own choice; taken without its dependencies, which Kafka has, and whose versions it would
+# change (of kafka-clients, too).
+LOGGER = ("org.apache.logging.log4j", "log4j-slf4j-impl", "2.25.5")
+LOCK = Path(__file__).with_name("kafka-jars.lock")
+CONNECTIONS = 8
+
+log = logging.getLogger(__name__)
+
+
+class Jar(NamedTuple):
+    group: str
+    artifact: str
+    version: str
+    sha256: str
+
+    @property
+    def file(self) -> str:
+        return f"{self.artifact}-{self.version}.jar"
+
+    @property
+    def coordinate(self) -> str:
+        return f"{self.group}:{self.artifact}:{self.version}"
+
+
+def ensure_jars(folder: Path) -> list[Path]:
+    """The locked jars in `folder`, each verified; missing and damaged ones are downloaded."""
+    jars = read_lock()
+    missing = [jar for jar in jars if digest(folder / jar.file) != jar.sha256]
+    if missing:
+        log.info("downloading %d jars of the embedded broker into %s", len(missing), folder)
+        download(missing, folder)
+    return [folder / jar.file for jar in jars]
+
+
+def download(jars: Iterable[Jar], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder) as scratch, ThreadPoolExecutor(CONNECTIONS) as pool:
+        for _ in pool.map(lambda jar: fetch(jar, Path(scratch), folder), jars):
+            pass
+
+
+def fetch(jar: Jar, scratch: Path, folder: Path) -> None:
+    path = maven(scratch, jar)
+    if (found := digest(path)) != jar.sha256:
+        raise StackError(
+            f"{jar.coordinate} was downloaded with SHA-256 {found}, {LOCK.name} says {jar.sha256}: a proxy or a "
+            "mirror altered it, so it is not used"
+        )
+    path.replace(folder / jar.file)
+
+
+def maven(scratch: Path, jar: Jar) -> Path:
+    try:
+        from jgo.maven import MavenContext
+    except ImportError as exc:
+        raise ConfigurationError(
+            "the embedded broker needs the package jgo: pip install 'cutstream[local]', or name an existing broker "
+            "in CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS"
+        ) from exc
+    context = MavenContext(repo_cache=scratch)
+    try:
+        path: Path = context.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve()
+    except (OSError, RuntimeError) as exc:  # requests' errors are OSErrors
+        raise StackError(
+            f"cannot download {jar.coordinate} from Maven Central: {exc}. On a machine without network, copy the jars "
+            f"that {LOCK} lists into the folder of CUTSTREAM_STACK__JARS, or name an existing broker in "
+            "CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS"
+        ) from exc
+    return path
+
+
+def digest(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return None
+
+
+def read_lock() -> list[Jar]:
+    return [Jar(*line.replace(":", " ").split()) for line in LOCK.read_text().splitlines()]
+
+
+def write_lock() -> None:
+    from jgo.env import EnvironmentBuilder
+    from jgo.maven import MavenContext
+
+    with TemporaryDirectory() as scratch:
+        repository = Path(scratch, "repository")
+        context = MavenContext(repo_cache=repository)
+        EnvironmentBuilder(context, cache_dir=Path(scratch)).from_endpoint(BROKER)
+        group, artifact, version = LOGGER
+        context.project(group, artifact).at_version(version).artifact().resolve()
+        lines = sorted(f"{coordinate(jar, repository)} {digest(jar)}\n" for jar in repository.rglob("*.jar"))
+    LOCK.write_text("".join(lines))
+
+
+def coordinate(jar: Path, repository: Path) -> str:
+    *group, artifact, version, _ = jar.relative_to(repository).parts
+    return f"{'.'.join(group)}:{artifact}:{version}"
+
+
+if __name__ == "__main__":
+    write_lock()
