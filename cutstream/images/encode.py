@@ -1,0 +1,85 @@
+"""Finished pixels to file bytes: the same pixels give the same bytes, since object keys derive from them."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Literal
+
+import cv2
+import numpy as np
+from PIL import Image as Pillow
+
+from cutstream.errors import InvalidOption
+from cutstream.images import Pixels
+from cutstream.images.colour import from_srgb
+from cutstream.images.png import encode_png
+
+Format = Literal["png", "webp", "jpeg"]
+
+MEDIA_TYPES: dict[Format, str] = {"png": "image/png", "webp": "image/webp", "jpeg": "image/jpeg"}
+EXTENSIONS: dict[Format, str] = {"png": "png", "webp": "webp", "jpeg": "jpg"}
+MAX_SIDE: dict[Format, int] = {"png": 2**31 - 1, "webp": 16383, "jpeg": 65500}
+
+
+def encode(
+    pixels: Pixels,
+    format: Format,
+    quality: int = 90,
+    icc: bytes | None = None,
+    dpi: tuple[float, float] | None = None,
+) -> bytes:
+    """`pixels`: sRGB, H×W grey, H×W×3 RGB or H×W×4 RGBA with straight alpha. `quality` 1..100 has no effect on PNG.
+
+    With `icc`, colours are converted to that profile and it is embedded, unless it is no RGB profile or `pixels` are
+    grey. WebP has no field for `dpi`.
+    """
+    _refuse_impossible(pixels, format)
+    if icc is not None:
+        pixels, icc = _in_profile(pixels, icc)
+    match format:
+        case "png":
+            return encode_png(pixels, icc, dpi)
+        case "webp":
+            return _encode_webp(pixels, quality, icc)
+        case "jpeg":
+            return _encode_jpeg(pixels, quality, icc, dpi)
+
+
+def _refuse_impossible(pixels: Pixels, format: Format) -> None:
+    if max(pixels.shape[:2]) > MAX_SIDE[format]:
+        raise InvalidOption(f"format: {format} holds at most {MAX_SIDE[format]} pixels a side: ask for png")
+    if format == "jpeg" and pixels.ndim == 3 and pixels.shape[2] == 4:
+        raise InvalidOption("format: jpeg has no transparency: ask for png or webp, or for a composite")
+
+
+def _in_profile(pixels: Pixels, icc: bytes) -> tuple[Pixels, bytes | None]:
+    colours = None if pixels.ndim == 2 else from_srgb(np.ascontiguousarray(pixels[..., :3]), icc)
+    if colours is None:
+        return pixels, None
+    return np.concatenate([colours, pixels[..., 3:]], axis=2), icc
+
+
+def _encode_webp(pixels: Pixels, quality: int, icc: bytes | None) -> bytes:
+    """Method 2 is the knee: 65 ms and 129 KB for a noisy 1500×1000 cutout; 0 takes 57 ms and 200 KB, 4 (the usual
+    default) 180 ms and 127 KB. Alpha quality 90 keeps 176 levels, none off by more than one, in half the time of 100.
+    """
+    buffer = BytesIO()
+    Pillow.fromarray(pixels).save(
+        buffer, "WEBP", quality=quality, method=2, alpha_quality=90, icc_profile=icc or b"", exact=False
+    )
+    return buffer.getvalue()
+
+
+def _encode_jpeg(pixels: Pixels, quality: int, icc: bytes | None, dpi: tuple[float, float] | None) -> bytes:
+    """4:4:4: halved chroma bleeds a saturated background into the contour, which is what this product is about.
+
+    OpenCV, since Pillow holds the interpreter lock while it encodes; only metadata needs Pillow.
+    """
+    if icc is None and dpi is None:
+        bgr = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+        sampling = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
+        return cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, quality, *sampling))[1].tobytes()
+    buffer = BytesIO()
+    rounded = (0, 0) if dpi is None else (round(dpi[0]), round(dpi[1]))
+    Pillow.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=0, icc_profile=icc, dpi=rounded)
+    return buffer.getvalue()

@@ -1,0 +1,125 @@
+"""What a file is and how large its picture is, told from its bytes before anything is decoded.
+
+Runs in the worker itself, so no C library sees the bytes here; TIFF goes through Pillow, whose parser is pure Python.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+
+from PIL.TiffImagePlugin import TiffImageFile
+
+from cutstream.errors import ResolutionTooHigh, UnreadableImage, UnsupportedImage
+
+Size = tuple[int, int]
+
+MAGIC = {
+    "jpeg": re.compile(rb"\xff\xd8\xff"),
+    "png": re.compile(rb"\x89PNG\r\n\x1a\n"),
+    "webp": re.compile(rb"RIFF.{4}WEBP", re.DOTALL),
+    "avif": re.compile(rb".{4}ftyp.{0,60}avi[fs]", re.DOTALL),
+    "tiff": re.compile(rb"II\*\0|MM\0\*"),
+}
+MAX_JPEG_SEGMENTS = 2_000  # 16 MB of ICC profile are 255; a file of empty segments must not cost seconds
+JPEG_MARKER = re.compile(rb"\xff+([\x01-\xfe])")
+JPEG_STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
+JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+AVIF_EXTENT = re.compile(rb"\x00\x00\x00\x14ispe\x00{4}(.{4})(.{4})", re.DOTALL)
+AVIF_META_BYTES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """`width` and `height` as stored: EXIF orientation may swap them."""
+
+    format: str
+    width: int
+    height: int
+
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height
+
+
+def read_header(data: bytes, max_pixels: int) -> Header:
+    """Raise `UnsupportedImage`, `UnreadableImage`, or `ResolutionTooHigh` above `max_pixels`."""
+    if not data:
+        raise UnreadableImage("the file is empty")
+    name = _sniff(data)
+    try:
+        width, height = SIZES[name](data)
+    except (struct.error, ValueError, SyntaxError, OSError, ArithmeticError, LookupError, TypeError) as error:
+        raise UnreadableImage(f"the {name} header is truncated or damaged") from error
+    if width < 1 or height < 1:
+        raise UnreadableImage(f"the {name} header names an empty picture, {width}×{height}")
+    header = Header(name, width, height)
+    if header.pixels > max_pixels:
+        size = f"{width}×{height} is {header.pixels / 1e6:.1f} megapixels"
+        raise ResolutionTooHigh(f"{size}, the limit is {max_pixels / 1e6:g}: scale it down")
+    return header
+
+
+def _sniff(data: bytes) -> str:
+    for name, magic in MAGIC.items():
+        if magic.match(data):
+            return name
+    raise UnsupportedImage(f"not an image of an accepted format: send {', '.join(MAGIC)}")
+
+
+def _jpeg_size(data: bytes) -> Size:
+    at = 2
+    for _ in range(MAX_JPEG_SEGMENTS):
+        marker = JPEG_MARKER.search(data, at)
+        if marker is None:
+            raise ValueError("no frame header")
+        at = marker.end()
+        code = marker[1][0]
+        if code in JPEG_FRAMES:
+            height, width = struct.unpack_from(">xxxHH", data, at)
+            return width, height
+        if code not in JPEG_STANDALONE:
+            at += struct.unpack_from(">H", data, at)[0]
+    raise ValueError("too many segments before the frame header")
+
+
+def _png_size(data: bytes) -> Size:
+    width, height = struct.unpack_from(">II", data, 16)
+    return width, height
+
+
+def _webp_size(data: bytes) -> Size:
+    match data[12:16]:
+        case b"VP8X":
+            w, w_high, h, h_high = struct.unpack_from("<HBHB", data, 24)
+            return 1 + w + (w_high << 16), 1 + h + (h_high << 16)
+        case b"VP8L":
+            (bits,) = struct.unpack_from("<I", data, 21)
+            return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+        case b"VP8 ":
+            w, h = struct.unpack_from("<HH", data, 26)
+            return w & 0x3FFF, h & 0x3FFF
+    raise ValueError("no picture chunk")
+
+
+def _avif_size(data: bytes) -> Size:
+    """The largest extent: tiles, thumbnails and alpha planes have their own, none larger than the picture's."""
+    extents = AVIF_EXTENT.findall(data[:AVIF_META_BYTES])
+    sizes = [(int.from_bytes(w, "big"), int.from_bytes(h, "big")) for w, h in extents]
+    return max(sizes, key=lambda size: size[0] * size[1])
+
+
+def _tiff_size(data: bytes) -> Size:
+    return TiffImageFile(BytesIO(data)).size
+
+
+SIZES: dict[str, Callable[[bytes], Size]] = {
+    "jpeg": _jpeg_size,
+    "png": _png_size,
+    "webp": _webp_size,
+    "avif": _avif_size,
+    "tiff": _tiff_size,
+}
