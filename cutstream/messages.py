@@ -1,64 +1,228 @@
 """The wire contract: one request record in, one result record out.
 
-Names follow remove.bg where it has one. A field exists only when the worker acts on it; unknown fields are refused,
-so a misspelling is an error and never a silent default.
+Names follow remove.bg where it has one. A request field exists only when the worker acts on it; unknown ones are
+refused, so a misspelling is an error and never a silent default. Results may gain fields: readers ignore new ones.
+
+The record key is free: it decides the partition and nothing else, and the result carries its request's key. Without
+keys requests spread evenly, which is the fastest; equal keys keep their results in order.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
+from cutstream.errors import CutstreamError, InvalidRequest
+from cutstream.validation import explain
+
 OutputName = Literal["cutout", "mask", "composite"]
 Status = Literal["ok", "failed", "expired"]
 
-Percent = Annotated[int, Meta(ge=1, le=100)]
+# The id becomes a folder's name among the objects: no separators, and not `.` or `..`. `(?!\n)` because `$` alone
+# lets a trailing newline through.
+RequestId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=200,
+        pattern=r"^(?!\.+$)[A-Za-z0-9._:@=+-]+(?!\n)$",
+        description="letters, digits and any of . _ : @ = + -, but not dots alone",
+    ),
+]
+Address = Annotated[str, Meta(min_length=1, max_length=4096)]
+Name = Annotated[str, Meta(min_length=1, max_length=100)]
+Labels = Annotated[
+    dict[Annotated[str, Meta(min_length=1, max_length=100)], Annotated[str, Meta(max_length=1000)]],
+    Meta(max_length=64, description="Passed through to the result, for instance a tenant or a job's name."),
+]
+Replay = Annotated[
+    int, Meta(ge=0, le=1_000_000, description="How often this request has been replayed; (id, replay) has one result.")
+]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+MAX_MESSAGE_CHARACTERS = 1000
 
 
 class RefineParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Explicit morphology, in this order: close, open, blur, threshold, dilate.
+    """Explicit morphology, in this order: close, open, blur, threshold, dilate. A count of 0 skips the step."""
 
-    Kernel sizes are odd pixels of a picture whose long side is 1000 and scale with it; `scale="none"` takes them
-    literally. A count of 0 skips the step.
-    """
-
-    kernel: Annotated[int, Meta(ge=1, le=99)] = 3
-    close: Annotated[int, Meta(ge=0, le=20)] = 0
-    open: Annotated[int, Meta(ge=0, le=20)] = 0
-    blur: Annotated[int, Meta(ge=0, le=99)] = 0
-    threshold: Annotated[int, Meta(ge=0, le=255)] | None = None
-    dilate_kernel: Annotated[int, Meta(ge=0, le=99)] = 0
-    dilate: Annotated[int, Meta(ge=0, le=20)] = 0
-    scale: Literal["long_side", "none"] = "long_side"
+    kernel: Annotated[int, Meta(ge=1, le=99, description="Ellipse of close and open; sizes are odd pixels.")] = 3
+    close: Annotated[int, Meta(ge=0, le=20, description="How often to close.")] = 0
+    open: Annotated[int, Meta(ge=0, le=20, description="How often to open.")] = 0
+    blur: Annotated[int, Meta(ge=0, le=99, description="Gaussian kernel; 0 is no blur.")] = 0
+    threshold: Annotated[
+        Annotated[int, Meta(ge=0, le=255)] | None, Meta(description="Matte values above it become 255, others 0.")
+    ] = None
+    dilate_kernel: Annotated[int, Meta(ge=0, le=99, description="Ellipse of dilate; 0 takes `kernel`.")] = 0
+    dilate: Annotated[int, Meta(ge=0, le=20, description="How often to dilate.")] = 0
+    scale: Annotated[
+        Literal["long_side", "none"],
+        Meta(description="`long_side`: sizes are for a long side of 1000 px and scale with it; `none`: literal."),
+    ] = "long_side"
 
 
 class Background(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What the composite stands on. `color`: `#rgb`, `#rrggbb` or a CSS colour name."""
+    """What the composite stands on."""
 
-    color: str = "white"
+    color: Annotated[str, Meta(min_length=1, max_length=64, description="`#rgb`, `#rrggbb` or a CSS colour name.")] = (
+        "white"
+    )
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """`{"image": "s3://bucket/photo.jpg"}` is a valid request; everything else has a default."""
 
-    image: Annotated[str, Meta(min_length=1, max_length=4096)]
-    id: Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._:@=+-]+$")] | None = None
+    image: Annotated[Address, Meta(description="The photo: `s3://`, `gs://`, `az://`, `https://` or `file://`.")]
+    id: Annotated[
+        RequestId | None,
+        Meta(description="Names the result and its objects. Unset: the CloudEvent's id, or topic-partition-offset."),
+    ] = None
+    profile: Annotated[Name | None, Meta(description="Which models find the subject; unset: the deployment's.")] = None
+    outputs: Annotated[
+        tuple[OutputName, ...],
+        Meta(min_length=1, max_length=3, description="What to make.", extra_json_schema={"uniqueItems": True}),
+    ] = ("cutout",)
+    format: Annotated[
+        Literal["auto", "png", "webp", "jpeg"], Meta(description="`auto`: JPEG for the composite, PNG for the rest.")
+    ] = "auto"
+    quality: Annotated[int, Meta(ge=1, le=100, description="Of JPEG and of lossy WebP.")] = 90
+    channels: Annotated[
+        Literal["rgba", "alpha"], Meta(description="`alpha` makes the cutout its alpha channel only.")
+    ] = "rgba"
+    size: Annotated[
+        Literal["auto", "preview", "medium", "hd", "full"],
+        Meta(description="Largest output: preview 0.25, medium 1.5, hd 4 megapixels; full and auto as the source."),
+    ] = "auto"
+    roi: Annotated[Name | None, Meta(description="`x1 y1 x2 y2` in px or %: only pixels inside may be foreground.")] = (
+        None
+    )
+    crop: Annotated[bool, Meta(description="Cut away the empty border around the subject.")] = False
+    crop_margin: Annotated[
+        Name | None, Meta(description="Kept around the subject when cropping: 1, 2 or 4 values in px or %.")
+    ] = None
+    refine: Annotated[Name | RefineParameters, Meta(description="A preset's name, or explicit morphology.")] = "soft"
+    background: Annotated[Background, Meta(description="Of the composite.")] = Background()
+    existing_alpha: Annotated[
+        Literal["keep", "multiply", "ignore"],
+        Meta(description="The source's own alpha: used instead of the model's, multiplied with it, or dropped."),
+    ] = "ignore"
+    keep_metadata: Annotated[bool, Meta(description="Keep the source's ICC profile and DPI.")] = False
+    destination: Annotated[
+        Address | None, Meta(description="Prefix of the output objects; unset: the deployment's.")
+    ] = None
+    deadline: Annotated[
+        Annotated[datetime, Meta(tz=True)] | None,
+        Meta(description="Not started or continued after this time: the result is then `expired`."),
+    ] = None
+    labels: Labels = {}
+    replay: Replay = 0
+
+    def __post_init__(self) -> None:
+        if len(set(self.outputs)) < len(self.outputs):
+            raise ValueError("`outputs` names the same output twice")
+
+
+class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
+    """One output, durable before the result that names it can be read."""
+
+    output: OutputName
+    uri: str
+    bytes: int
+    sha256: str
+    width: int
+    height: int
+    media_type: str
+
+
+class BoundingBox(msgspec.Struct, frozen=True, kw_only=True):
+    """The subject in the upright source, in pixels; remove.bg's names."""
+
+    foreground_left: int
+    foreground_top: int
+    foreground_width: int
+    foreground_height: int
+
+
+class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """What found the subject."""
+
+    name: str
+    version: str
+    digest: str
+
+
+class SourceRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the request's record lies in Kafka; the time is in milliseconds since the Unix epoch."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+
+
+class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """Why there is no picture."""
+
+    code: Annotated[str, Meta(description="One of docs/errors.md.")]
+    message: str
+    stage: Annotated[str, Meta(description="`request`, or the pipeline's stage.")]
+    retryable: Annotated[bool, Meta(description="Whether the same request may succeed when sent again.")]
+
+    @classmethod
+    def of(cls, error: CutstreamError, stage: str) -> ErrorDetail:
+        """Clipped, since a message may quote the request and a result has to fit into a record."""
+        message = str(error)[:MAX_MESSAGE_CHARACTERS]
+        return cls(code=error.code, message=message, stage=stage, retryable=error.retryable)
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """The one answer to a request. Every field is always present; `error` is null exactly when `status` is `ok`."""
+
+    id: str
+    status: Status
+    source: SourceRecord
+    objects: tuple[StoredObject, ...] = ()
+    bbox: BoundingBox | None = None
+    coverage: Annotated[Share | None, Meta(description="Share of the source's pixels that are subject.")] = None
+    uncertainty: Annotated[Share | None, Meta(description="How undecided the matte is: 0 sure, 1 guessing.")] = None
     profile: str | None = None
-    outputs: Annotated[tuple[OutputName, ...], Meta(min_length=1, max_length=3)] = ("cutout",)
-    format: Literal["auto", "png", "webp", "jpeg"] = "auto"
-    quality: Percent = 90
-    channels: Literal["rgba", "alpha"] = "rgba"
-    size: Literal["auto", "preview", "medium", "hd", "full"] = "auto"
-    roi: str | None = None
-    crop: bool = False
-    crop_margin: str | None = None
-    refine: str | RefineParameters = "soft"
-    background: Background = Background()
-    existing_alpha: Literal["keep", "multiply", "ignore"] = "ignore"
-    keep_metadata: bool = False
-    destination: Annotated[str, Meta(min_length=1, max_length=4096)] | None = None
-    deadline: str | None = None
-    labels: dict[str, str] = {}
-    replay: Annotated[int, Meta(ge=0)] = 0
+    model: ServedModel | None = None
+    timings_ms: Annotated[dict[str, float], Meta(description="Work per stage, without waiting.")] = {}
+    attempts: Annotated[int, Meta(ge=1, description="1 unless the source had to be tried again.")] = 1
+    error: ErrorDetail | None = None
+    labels: Labels = {}
+    replay: Replay = 0
+
+    def __post_init__(self) -> None:
+        if (self.status == "ok") != (self.error is None):
+            raise ValueError(f"a result that is {self.status!r} must {'not ' * (self.status == 'ok')}have an error")
+
+
+_encoder = msgspec.json.Encoder()
+_request_decoder = msgspec.json.Decoder(Request)
+_result_decoder = msgspec.json.Decoder(Result)
+
+# RecursionError: brackets nested thousands deep, which msgspec refuses so.
+BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def encode(message: Request | Result) -> bytes:
+    return _encoder.encode(message)
+
+
+def decode_request(value: bytes) -> Request:
+    """Raises InvalidRequest, whose message names the field and says what it expects."""
+    try:
+        return _request_decoder.decode(value)
+    except msgspec.ValidationError as exc:
+        raise InvalidRequest(explain(exc, Request)) from exc
+    except BROKEN as exc:
+        raise InvalidRequest(f"the request is not JSON: {exc}") from exc
+
+
+def decode_result(value: bytes) -> Result:
+    """For readers of results; raises msgspec.DecodeError on what no worker wrote."""
+    return _result_decoder.decode(value)
