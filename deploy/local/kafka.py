@@ -49,6 +49,9 @@ PROPERTIES = {
     "num.io.threads": 4,
     "background.threads": 2,
     "metadata.max.idle.interval.ms": 5_000,
+    # After a crash the broker waits this long for its own former self to be given up.
+    "broker.session.timeout.ms": 5_000,
+    "broker.heartbeat.interval.ms": 1_000,
 }
 
 

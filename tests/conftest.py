@@ -1,0 +1,117 @@
+"""Options, markers and fixtures; what tests import lives in tests/support/."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from cutstream.clients.kafka import ensure_topics
+from cutstream.settings import KafkaSettings, StackSettings
+from deploy.local.kafka import kafka_address, kafka_server
+from deploy.local.process import Supervisor
+from tests.support.ports import free_ports
+
+OPT_IN = ("kafka", "triton", "e2e")
+OUR_LOGGERS = ("cutstream", "consumer", "producer")
+START_TIMEOUT_S = 60
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("cutstream")
+    group.addoption("--kafka", action="store_true", help="run the tests that need a real Apache Kafka; starts one")
+    group.addoption("--triton", action="store_true", help="run the tests that need a real Triton; starts one")
+    group.addoption("--e2e", action="store_true", help="run the tests that start whole processes")
+    group.addoption("--require", default="", metavar="MARKER,...", help="fail tests of these markers that would skip")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "logs_errors: this test provokes errors in the log, which fail any other test")
+    known = {line.partition(":")[0] for line in config.getini("markers")}
+    if unknown := required(config) - known:
+        raise pytest.UsageError(f"--require: no marker is called {', '.join(sorted(unknown))}")
+
+
+def required(config: pytest.Config) -> set[str]:
+    return {name for name in config.getoption("--require").split(",") if name}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        for name in OPT_IN:
+            if item.get_closest_marker(name) and not config.getoption(f"--{name}"):
+                item.add_marker(pytest.mark.skip(reason=f"needs --{name}"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    missed = sorted(name for name in required(item.config) if item.get_closest_marker(name))
+    if report.skipped and missed and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"--require {','.join(missed)}: {report.longrepr[2]}"  # type: ignore[index]
+    return report
+
+
+class ErrorCollector(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(self.format(record))
+
+
+@pytest.fixture(autouse=True)
+def no_internal_errors(request: pytest.FixtureRequest) -> Iterator[None]:
+    """An error in our own log is a failure, also where the code went on."""
+    collector = ErrorCollector()
+    for name in OUR_LOGGERS:
+        logging.getLogger(name).addHandler(collector)
+    yield
+    for name in OUR_LOGGERS:
+        logging.getLogger(name).removeHandler(collector)
+    if collector.messages and not request.node.get_closest_marker("logs_errors"):
+        pytest.fail("errors were logged:\n" + "\n".join(collector.messages))
+
+
+@pytest.fixture
+def fresh_name() -> Callable[[str], str]:
+    """Names that no other test uses: `fresh_name("results")` is for instance `results-3fa85f64`."""
+    return lambda prefix: f"{prefix}-{uuid4().hex[:8]}"
+
+
+@pytest.fixture(scope="session")
+def jars(pytestconfig: pytest.Config) -> Path:
+    """The checkout's own folder of jars, so that they are downloaded once."""
+    return pytestconfig.rootpath / ".state" / "jars"
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory, jars: Path) -> Iterator[str]:
+    """Address of a real broker that lives as long as the test run."""
+    port, controller_port = free_ports(2)
+    settings = StackSettings(
+        state=tmp_path_factory.mktemp("kafka"), jars=jars, kafka_port=port, kafka_controller_port=controller_port
+    )
+    with Supervisor(START_TIMEOUT_S) as supervisor:
+        supervisor.start(kafka_server(settings))
+        yield kafka_address(settings)
+
+
+@pytest.fixture
+def kafka_settings(kafka: str, fresh_name: Callable[[str], str]) -> KafkaSettings:
+    """Settings with topics, which exist and are empty, and a group of this test's own."""
+    settings = KafkaSettings(
+        bootstrap_servers=kafka,
+        group=fresh_name("group"),
+        requests_topic=fresh_name("requests"),
+        results_topic=fresh_name("results"),
+        dead_letters_topic=fresh_name("dead-letters"),
+        partitions=4,
+    )
+    ensure_topics(settings)
+    return settings

@@ -1,0 +1,97 @@
+"""The embedded broker itself: what survives it, and what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import KafkaAdminClient, NewTopic
+
+from cutstream.settings import StackSettings
+from deploy.local.kafka import kafka_address, kafka_server
+from deploy.local.process import Supervisor
+from tests.support.ports import free_ports
+
+pytestmark = pytest.mark.kafka
+
+
+@pytest.fixture
+def settings(tmp_path: Path, jars: Path) -> StackSettings:
+    port, controller_port = free_ports(2)
+    return StackSettings(state=tmp_path, jars=jars, kafka_port=port, kafka_controller_port=controller_port)
+
+
+@pytest.fixture
+def supervisor() -> Iterator[Supervisor]:
+    with Supervisor(60) as supervisor:
+        yield supervisor
+
+
+def write_committed(address: str, topic: str, values: list[bytes]) -> None:
+    producer = KafkaProducer(bootstrap_servers=address, transactional_id=topic)
+    producer.init_transactions()
+    producer.begin_transaction()
+    for value in values:
+        producer.send(topic, value)
+    producer.commit_transaction()
+    producer.close()
+
+
+def read_committed(address: str, topic: str, count: int) -> list[bytes]:
+    consumer = KafkaConsumer(
+        bootstrap_servers=address,
+        isolation_level="read_committed",
+        consumer_timeout_ms=10_000,
+        enable_auto_commit=False,
+    )
+    consumer.assign([TopicPartition(topic, 0)])
+    consumer.seek_to_beginning()
+    values = [record.value for _, record in zip(range(count), consumer, strict=False)]
+    consumer.close()
+    return values
+
+
+def make_topic(address: str, topic: str) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=address)
+    admin.create_topics([NewTopic(topic, 1, 1)])
+    admin.close()
+
+
+def kill_broker(supervisor: Supervisor) -> None:
+    for process in psutil.Process(supervisor.pid("kafka")).children():
+        process.kill()
+    supervisor.stop("kafka")
+
+
+def test_records_survive_a_stop_a_crash_and_other_ports(settings: StackSettings, supervisor: Supervisor) -> None:
+    values = [b"%d" % n for n in range(100)]
+    supervisor.start(kafka_server(settings))
+    make_topic(kafka_address(settings), "kept")
+    write_committed(kafka_address(settings), "kept", values)
+    supervisor.stop("kafka")
+
+    supervisor.start(kafka_server(settings))
+    assert read_committed(kafka_address(settings), "kept", 100) == values
+    write_committed(kafka_address(settings), "kept", values)
+    kill_broker(supervisor)
+
+    port, controller_port = free_ports(2)
+    moved = settings.model_copy(update={"kafka_port": port, "kafka_controller_port": controller_port})
+    supervisor.start(kafka_server(moved))
+    assert read_committed(kafka_address(moved), "kept", 200) == values + values
+
+
+def test_a_broker_that_is_ready_makes_topics_at_once(settings: StackSettings, supervisor: Supervisor) -> None:
+    supervisor.start(kafka_server(settings))
+    make_topic(kafka_address(settings), "first")
+
+
+def test_only_loopback_listens(settings: StackSettings, supervisor: Supervisor) -> None:
+    supervisor.start(kafka_server(settings))
+    (broker,) = psutil.Process(supervisor.pid("kafka")).children()
+    listening = [c.laddr for c in broker.net_connections() if c.status == psutil.CONN_LISTEN]
+    assert {address.port for address in listening} == {settings.kafka_port, settings.kafka_controller_port}
+    assert {address.ip.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}

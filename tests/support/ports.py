@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 that nobody listens on now, all different."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for held_open in sockets:
+            held_open.bind(("127.0.0.1", 0))
+        return [held_open.getsockname()[1] for held_open in sockets]

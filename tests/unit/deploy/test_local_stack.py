@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cutstream.clock import ManualClock
+from cutstream.errors import StackError
+from cutstream.settings import KafkaSettings, Settings, StackSettings, TritonSettings
+from deploy.local import stack
+from deploy.local.process import Server
+from deploy.local.stack import embedded_servers, local_stack, sole_use, with_addresses
+
+
+@pytest.fixture(autouse=True)
+def shells_for_servers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def shell(name: str) -> Server:
+        return Server(name, ["sleep", "97"], {}, tmp_path / f"{name}.log", lambda: True)
+
+    monkeypatch.setattr(stack, "kafka_server", lambda _: shell("kafka"))
+    monkeypatch.setattr(stack, "triton_server", lambda _: shell("triton"))
+
+
+def settings(state: Path, brokers: str = "", triton: str = "") -> Settings:
+    return Settings(
+        kafka=KafkaSettings(bootstrap_servers=brokers),
+        triton=TritonSettings(url=triton),
+        stack=StackSettings(state=state, kafka_port=1001, triton_grpc_port=1002),
+    )
+
+
+@pytest.mark.parametrize(
+    ("brokers", "triton", "embedded"),
+    [
+        ("", "", ["kafka", "triton"]),
+        ("broker:9092", "", ["triton"]),
+        ("", "triton:8001", ["kafka"]),
+        ("broker:9092", "triton:8001", []),
+    ],
+)
+def test_a_server_is_embedded_unless_the_settings_name_one(
+    tmp_path: Path, brokers: str, triton: str, embedded: list[str]
+) -> None:
+    given = settings(tmp_path, brokers, triton)
+    assert [server.name for server in embedded_servers(given)] == embedded
+    effective = with_addresses(given)
+    assert effective.kafka.bootstrap_servers == (brokers or "127.0.0.1:1001")
+    assert effective.triton.url == (triton or "127.0.0.1:1002")
+    assert effective.stack == given.stack
+
+
+def test_the_stack_says_where_it_is_and_stops_when_left(tmp_path: Path) -> None:
+    state = tmp_path / "a" / "new" / "folder"
+    with local_stack(settings(state), ManualClock()) as running:
+        assert running.settings.kafka.bootstrap_servers == "127.0.0.1:1001"
+        assert running.settings.triton.url == "127.0.0.1:1002"
+        assert running.supervisor.dead() == ()
+        assert set(running.supervisor.ready_s) == {"kafka", "triton"}
+    with sole_use(state):
+        pass  # free again
+
+
+def test_a_second_stack_on_one_folder_is_refused(tmp_path: Path) -> None:
+    with (
+        sole_use(tmp_path),
+        pytest.raises(StackError, match=rf"already runs on .* \(process {os.getpid()}\): .*CUTSTREAM_STACK__STATE"),
+        local_stack(settings(tmp_path)),
+    ):
+        pass

@@ -1,0 +1,240 @@
+"""What the supervisor promises, with small shells in the servers' place."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cutstream.clock import ManualClock
+from cutstream.errors import StackError
+from deploy.local.process import Server, Supervisor, check_ports
+
+ROOT = Path(__file__).parents[3]
+# A tree like Triton's, and worse: a child, one in a session of its own, and one whose parent has gone.
+TREE = "sleep 97 & setsid sleep 98 & (setsid sleep 99 &) ; echo up; wait"
+PARENT = """
+import os, sys, time
+from pathlib import Path
+from deploy.local.process import Server, Supervisor
+
+def ready():
+    return log.exists() and "up" in log.read_text()
+
+log = Path(sys.argv[1])
+with Supervisor(10) as supervisor:
+    supervisor.start(Server("tree", ["bash", "-c", sys.argv[2]], {}, log, ready))
+    if sys.argv[3] == "fork" and os.fork() == 0:
+        time.sleep(60)
+    print(supervisor.pid("tree"), flush=True)
+    time.sleep(60)
+"""
+
+
+def shell(folder: Path, script: str, name: str = "shell", **options: object) -> Server:
+    log = folder / f"{name}.log"
+    options.setdefault("ready", lambda: "up" in log.read_text())
+    return Server(name, ["bash", "-c", script], {}, log, **options)  # type: ignore[arg-type]
+
+
+def descendants(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children(recursive=True)
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 5.0) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def all_gone(processes: list[psutil.Process]) -> bool:
+    return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
+
+
+def start_parent(folder: Path, script: str, mode: str = "plain") -> tuple[subprocess.Popen[str], psutil.Process]:
+    command = [sys.executable, "-c", PARENT, str(folder / "tree.log"), script, mode]
+    parent = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert parent.stdout
+    return parent, psutil.Process(int(parent.stdout.readline()))
+
+
+def end(parent: subprocess.Popen[str]) -> None:
+    assert parent.stdout
+    parent.stdout.close()
+    parent.wait()
+
+
+def test_start_waits_for_health_and_stop_ends_the_whole_tree(tmp_path: Path) -> None:
+    with Supervisor(10) as supervisor:
+        supervisor.start(shell(tmp_path, TREE))
+        tree = descendants(supervisor.pid("shell"))
+        assert len(tree) == 4
+        assert supervisor.ready_s["shell"] < 10
+        supervisor.check()
+    assert all_gone(tree)
+
+
+@pytest.mark.parametrize("mode", ["plain", "fork"])
+def test_a_killed_parent_leaves_no_orphan(tmp_path: Path, mode: str) -> None:
+    """`fork`: a child of the parent outlives it and holds its end of the pipe open."""
+    parent, guard = start_parent(tmp_path, TREE, mode)
+    tree = [guard, *descendants(guard.pid)]
+    helpers = [child for child in descendants(parent.pid) if child not in tree]
+    assert len(tree) == 5
+    parent.kill()
+    gone = wait_until(lambda: all_gone(tree))
+    for helper in helpers:
+        helper.kill()
+    end(parent)
+    assert gone
+
+
+def test_a_killed_parent_still_gives_its_servers_the_order_to_stop(tmp_path: Path) -> None:
+    parent, guard = start_parent(tmp_path, "trap 'echo in order; exit' TERM; echo up; while :; do sleep 0.02; done")
+    parent.kill()
+    end(parent)
+    assert wait_until(lambda: all_gone([guard]))
+    assert "in order" in (tmp_path / "tree.log").read_text()
+
+
+def test_ctrl_c_reaches_the_parent_alone_which_stops_in_order(tmp_path: Path) -> None:
+    script = "trap 'echo interrupted' INT; trap 'echo in order; exit' TERM; echo up; while :; do sleep 0.02; done"
+    parent, guard = start_parent(tmp_path, script)
+    os.killpg(parent.pid, signal.SIGINT)
+    end(parent)
+    assert all_gone([guard])
+    assert (tmp_path / "tree.log").read_text().splitlines() == ["up", "in order"]
+
+
+def test_a_killed_guard_takes_its_server_along(tmp_path: Path) -> None:
+    with Supervisor(10) as supervisor:
+        supervisor.start(shell(tmp_path, "echo up; exec sleep 97"))
+        server = descendants(supervisor.pid("shell"))
+        os.kill(supervisor.pid("shell"), signal.SIGKILL)
+        assert wait_until(lambda: all_gone(server))
+        assert [dead.name for dead in supervisor.dead()] == ["shell"]
+
+
+def test_a_server_deaf_to_sigterm_is_killed(tmp_path: Path) -> None:
+    with Supervisor(10) as supervisor:
+        supervisor.start(shell(tmp_path, "trap '' TERM; echo up; sleep 97; sleep 98", stop_timeout_s=0.1))
+        tree = descendants(supervisor.pid("shell"))
+    assert tree
+    assert all_gone(tree)
+
+
+def test_sigterm_goes_to_the_leader_alone(tmp_path: Path) -> None:
+    child = 'trap "echo child told" TERM; sleep 0.2; echo child done'
+    leader = f"bash -c '{child}' & trap 'wait; exit' TERM; echo up; wait"
+    with Supervisor(10) as supervisor:
+        supervisor.start(shell(tmp_path, leader))
+    assert (tmp_path / "shell.log").read_text().splitlines() == ["up", "child done"]
+
+
+def test_a_server_that_ends_early_is_an_error_with_the_end_of_its_log(tmp_path: Path) -> None:
+    server = shell(tmp_path, "seq 100; echo no such model >&2; exit 3")
+    with pytest.raises(StackError) as caught, Supervisor(10) as supervisor:
+        supervisor.start(server)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == f"shell ended with code 3 before it was ready. The end of {server.log}:"
+    assert [line.strip() for line in lines[1:]] == [*map(str, range(72, 101)), "no such model"]
+
+
+def test_a_server_that_never_becomes_healthy_is_an_error_that_names_the_setting(tmp_path: Path) -> None:
+    clock = ManualClock()
+    with (
+        pytest.raises(StackError, match=r"not ready after 60 s \(CUTSTREAM_STACK__START_TIMEOUT_S\)"),
+        Supervisor(60, clock) as supervisor,
+    ):
+        supervisor.start(shell(tmp_path, "sleep 97", ready=lambda: False))
+
+
+def test_a_command_that_does_not_exist_is_an_error_that_names_it(tmp_path: Path) -> None:
+    server = Server("ghost", ["/no/such/binary"], {}, tmp_path / "ghost.log", lambda: False)
+    with pytest.raises(StackError, match="cannot start /no/such/binary: No such file"), Supervisor(10) as supervisor:
+        supervisor.start(server)
+
+
+def test_one_failure_stops_the_others(tmp_path: Path) -> None:
+    good, bad = shell(tmp_path, TREE, "good"), shell(tmp_path, "sleep 0.2; exit 1", "bad")
+    with Supervisor(10) as supervisor:
+        with pytest.raises(StackError, match="bad ended with code 1"):
+            supervisor.start(good, bad)
+        tree = descendants(supervisor.pid("good"))
+    assert tree
+    assert all_gone(tree)
+
+
+def test_a_later_death_is_noticed(tmp_path: Path) -> None:
+    with Supervisor(10) as supervisor:
+        supervisor.start(shell(tmp_path, "echo up; exec sleep 97"))
+        assert supervisor.dead() == ()
+        descendants(supervisor.pid("shell"))[0].kill()
+        assert wait_until(lambda: supervisor.dead() != ())
+        with pytest.raises(StackError, match="shell ended with code 137"):
+            supervisor.check()
+
+
+def test_servers_started_last_stop_first(tmp_path: Path) -> None:
+    order = tmp_path / "order"
+    script = f"trap 'sleep 0.1; echo {{}} >> {order}; exit' TERM; echo up; while :; do sleep 0.02; done"
+    with Supervisor(10) as supervisor:
+        supervisor.start(shell(tmp_path, script.format("broker"), "broker"))
+        supervisor.start(shell(tmp_path, script.format("worker"), "worker"))
+    assert order.read_text().split() == ["worker", "broker"]
+
+
+def test_one_server_can_be_stopped_and_started_again(tmp_path: Path) -> None:
+    one, two = (shell(tmp_path, "echo up $$; exec sleep 97", name) for name in ("one", "two"))
+    with Supervisor(10) as supervisor:
+        supervisor.start(one, two)
+        supervisor.stop("one")
+        supervisor.check()
+        first = one.log.read_text()
+        supervisor.start(one)
+        assert one.log.read_text() != first
+        assert one.log.with_name("one.log.1").read_text() == first
+
+
+def test_the_environment_is_added_to_the_inherited_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INHERITED", "a")
+    server = Server(
+        "env",
+        ["bash", "-c", "echo $INHERITED $ADDED in $PWD; exec sleep 97"],
+        {"ADDED": "b"},
+        tmp_path / "env.log",
+        lambda: "in" in (tmp_path / "env.log").read_text(),
+        cwd=tmp_path,
+    )
+    with Supervisor(10) as supervisor:
+        supervisor.start(server)
+    assert server.log.read_text() == f"a b in {tmp_path}\n"
+
+
+def test_a_taken_port_is_an_error_before_anything_starts(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        server = shell(tmp_path, "echo up", ports={"CUTSTREAM_STACK__KAFKA_PORT": port})
+        message = f"port {port} of shell is taken: free it or set CUTSTREAM_STACK__KAFKA_PORT"
+        with pytest.raises(StackError, match=message), Supervisor(10) as supervisor:
+            supervisor.start(server)
+    assert not server.log.exists()
+
+
+def test_two_settings_with_one_port_are_an_error(tmp_path: Path) -> None:
+    server = shell(tmp_path, "", ports={"CUTSTREAM_STACK__A_PORT": 18_999, "CUTSTREAM_STACK__B_PORT": 18_999})
+    with pytest.raises(StackError, match="CUTSTREAM_STACK__A_PORT and CUTSTREAM_STACK__B_PORT both say 18999"):
+        check_ports([server])
