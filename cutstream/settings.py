@@ -107,7 +107,8 @@ class ObjectSettings(Section):
     allowed_hosts: tuple[str, ...] = ()
     """Hosts that http(s) sources may name (`*.example.org` for sub-domains); empty allows every public host."""
     allowed_buckets: tuple[str, ...] = ()
-    """Buckets that s3/gs/az sources and destinations may name; empty allows every bucket."""
+    """Buckets that requests may name (`photos`, or `gs://photos` for one store): sources and destinations. Empty
+    allows every source, and no destination but the default one's bucket."""
     allow_private_addresses: bool = False
     """Let http(s) sources resolve to private, loopback and link-local addresses. Never on a public deployment."""
     s3_endpoint: str | None = None

@@ -1,0 +1,160 @@
+"""Where an http(s) source may be fetched from, held at the moment of connecting.
+
+A name is resolved once, every address it has is checked, and the connection goes to a checked address: there is no
+second look-up that could answer differently. Redirects and pooled connections pass the same way.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as LookupTimeout
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from time import monotonic
+from typing import Any, TypeAlias
+
+from cutstream.errors import RefusedAddress, SourceFailed, SourceUnavailable
+
+Address: TypeAlias = tuple[socket.AddressFamily, tuple[Any, ...]]  # family and sockaddr, as getaddrinfo gives them
+Resolver: TypeAlias = Callable[[str, int], Sequence[Address]]
+
+# IANA's special-purpose registries, written out because `ipaddress.is_global` differs between Python versions.
+_NOT_PUBLIC_V4 = tuple(
+    ip_network(network)
+    for network in (
+        "0.0.0.0/8",  # this host
+        "10.0.0.0/8",
+        "100.64.0.0/10",  # carrier-grade NAT, often a cloud's metadata
+        "127.0.0.0/8",
+        "169.254.0.0/16",  # link-local, the clouds' metadata
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/3",  # multicast, reserved, broadcast
+    )
+)
+# Everything outside 2000::/3 is refused with it: loopback, ULA, link-local, multicast, v4-compatible, local-use NAT64.
+_GLOBAL_UNICAST = ip_network("2000::/3")
+_NOT_PUBLIC_V6 = tuple(
+    ip_network(network)
+    for network in (
+        "2001::/23",  # Teredo (an IPv4 address inside), benchmarking, ORCHID
+        "2001:db8::/32",
+        "2002::/16",  # 6to4: an IPv4 address inside
+        "3fff::/20",
+    )
+)
+# With DNS64 every IPv4-only host has such an address, so it is judged by the IPv4 address inside.
+_NAT64 = ip_network("64:ff9b::/96")
+
+
+def is_public(address: str) -> bool:
+    """Whether this IPv4 or IPv6 address (a zone is allowed) is one of the public internet."""
+    ip = _carried(ip_address(address))
+    if isinstance(ip, IPv4Address):
+        return not any(ip in network for network in _NOT_PUBLIC_V4)
+    return ip in _GLOBAL_UNICAST and not any(ip in network for network in _NOT_PUBLIC_V6)
+
+
+def _carried(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    if isinstance(ip, IPv4Address):
+        return ip
+    return ip.ipv4_mapped or (IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else ip)
+
+
+def look_up(host: str, port: int) -> Sequence[Address]:
+    return [(family, sockaddr) for family, *_, sockaddr in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
+class DeadlineSocket(socket.socket):
+    """`settimeout` starts a budget for all reads together, so a server that drips bytes cannot stretch it."""
+
+    _expires: float | None = None
+
+    def settimeout(self, value: float | None) -> None:
+        self._expires = None if value is None else monotonic() + value
+        super().settimeout(value)
+
+    def recv_into(self, *args: Any) -> int:
+        if self._expires is not None:
+            left = self._expires - monotonic()
+            if left <= 0:
+                raise TimeoutError("timed out")
+            super().settimeout(left)
+        return super().recv_into(*args)
+
+
+class Guard:
+    """Thread-safe. `allowed_hosts` empty allows every public host; `*.example.org` allows sub-domains."""
+
+    def __init__(self, allowed_hosts: Sequence[str], allow_private: bool, resolve: Resolver = look_up) -> None:
+        self._hosts = tuple(host.lower() for host in allowed_hosts)
+        self._allow_private = allow_private
+        self._resolve = resolve
+        # getaddrinfo takes no timeout and may block for half a minute; here it is left behind when time is up.
+        self._lookups = ThreadPoolExecutor(16, thread_name_prefix="look-up")
+
+    def connect(self, host: str, port: int, timeout_s: float) -> DeadlineSocket:
+        """Raises RefusedAddress, SourceFailed (no such host) or SourceUnavailable."""
+        expires = monotonic() + timeout_s
+        host = host.strip("[]")
+        self._check_host(host)
+        addresses = self._addresses(host, port, timeout_s)
+        self._check_addresses(host, addresses)
+        failure: OSError = TimeoutError("timed out")
+        for tried, address in enumerate(addresses):
+            # An address that never answers leaves time for the next one.
+            share_s = (expires - monotonic()) / (len(addresses) - tried)
+            try:
+                return _dial(address, share_s, expires)
+            except OSError as exc:
+                failure = exc
+        raise SourceUnavailable(f"{host}: cannot connect: {failure}") from failure
+
+    def _check_host(self, host: str) -> None:
+        name = host.rstrip(".").lower()
+        if self._hosts and not any(_matches(name, pattern) for pattern in self._hosts):
+            raise RefusedAddress(f"{host} is not among CUTSTREAM_OBJECTS__ALLOWED_HOSTS")
+
+    def _addresses(self, host: str, port: int, timeout_s: float) -> Sequence[Address]:
+        try:
+            return self._lookups.submit(self._resolve, host, port).result(timeout_s)
+        except LookupTimeout as exc:
+            raise SourceUnavailable(f"{host}: the name was not resolved in time") from exc
+        except UnicodeError as exc:
+            raise RefusedAddress(f"{host} is not a host name") from exc
+        except socket.gaierror as exc:
+            # A name that does not exist will not exist on the next attempt either; all else may pass.
+            absent = exc.errno in (socket.EAI_NONAME, socket.EAI_NODATA)
+            raise (SourceFailed if absent else SourceUnavailable)(f"{host}: {exc.strerror}") from exc
+
+    def _check_addresses(self, host: str, addresses: Sequence[Address]) -> None:
+        if self._allow_private:
+            return
+        for _, sockaddr in addresses:
+            if not is_public(sockaddr[0]):
+                raise RefusedAddress(f"{host} has an address outside the public internet")
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return name.endswith(pattern[1:]) if pattern.startswith("*.") else name == pattern
+
+
+def _dial(address: Address, timeout_s: float, expires: float) -> DeadlineSocket:
+    family, sockaddr = address
+    sock = DeadlineSocket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.settimeout(max(timeout_s, 0.001))
+        sock.connect(sockaddr)
+        sock.settimeout(max(expires - monotonic(), 0.001))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
