@@ -1,0 +1,156 @@
+"""The composition root: the only place that constructs the worker's parts."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import partial
+from types import FrameType
+
+from cutstream.arrays.cpu import CpuOps
+from cutstream.clients.objects import Objects
+
+from consumer.budget import Budget
+from consumer.decoders import DecoderPool
+from consumer.handler import Handled, Handler, Task
+from consumer.health import HealthServer
+from consumer.loop import Loop
+from consumer.opening import open_job
+from consumer.pipeline import Parts, build_pipeline
+from consumer.results import Reporter
+from consumer.runner import Runner, backoff_s
+from consumer.stages.segment import Segmenter
+from consumer.window import Window
+from cutstream import __version__
+from cutstream.clients.kafka import Committer, PlainCommitter, RequestReader, TransactionalCommitter
+from cutstream.clients.triton import Triton
+from cutstream.clock import Clock, SystemClock
+from cutstream.errors import BrokerUnavailable
+from cutstream.metrics import Metrics
+from cutstream.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_IO_PLACES = 16
+_EXIT_GRACE_S = 10.0
+
+
+class Worker:
+    """One worker process: `run` returns after a drain, or raises Fatal."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._stop = threading.Event()
+        self._abandon = threading.Event()
+        self._metrics = Metrics()
+        self._triton = Triton(settings.triton)
+        self._reader = RequestReader(settings.kafka)
+        self._committer = self._make_committer()
+        cores = settings.worker.cores or len(os.sched_getaffinity(0))
+        self._decoders = DecoderPool(
+            settings.worker.decoders or min(4, cores),
+            settings.limits.decode_timeout_s,
+            max_bytes=settings.limits.max_source_bytes,
+            max_pixels=settings.limits.max_source_pixels,
+            on_restart=self._metrics.decoder_restarts.inc,
+        )
+        self._window: Window[Task, Handled] = Window(settings.worker.window, self._make_handler(cores))
+        self._loop = Loop(self._reader, self._committer, self._window, self._metrics, self._clock, settings.worker)
+        worker = settings.worker
+        self._health = HealthServer(worker.host, worker.port, self._metrics, self._alive, self._ready)
+
+    def run(self) -> None:
+        self._metrics.info.labels(__version__, self._settings.models.engine, self._settings.worker.device).set(1)
+        with ExitStack() as started:
+            address = self._health.start()
+            started.callback(self._health.close)
+            self._decoders.start()
+            started.callback(self._decoders.close)
+            started.callback(self._triton.close)
+            # Closed in the opposite order: the group is left at once, so that others take over without a time-out.
+            for client in (self._committer, self._reader):
+                if not self._patiently(client.start):
+                    return
+                started.callback(client.close)
+            self._window.start()
+            log.info("worker started", extra={"address": address, "profiles": self._settings.models.profiles})
+            try:
+                self._loop.run(self._stop)
+            finally:
+                self._abandon.set()
+        log.info("worker stopped")
+
+    def stop(self) -> None:
+        """Drains; what cannot be finished in time is left to the next worker. Safe in a signal handler."""
+        self._stop.set()
+        # A broker that is away can hold a transaction, and with it the exit, for as long as it is away.
+        limit_s = self._settings.worker.drain_s + _EXIT_GRACE_S
+        watchdog = threading.Timer(limit_s, os._exit, (1,))
+        watchdog.daemon = True
+        watchdog.start()
+
+    def _patiently(self, start: Callable[[], None]) -> bool:
+        """Brokers that are not there yet are waited for; False when asked to stop meanwhile."""
+        attempt = 0
+        while not self._stop.is_set():
+            attempt += 1
+            try:
+                start()
+                return True
+            except BrokerUnavailable as exc:
+                log.warning("waiting for the broker: %s", exc)
+                self._stop.wait(backoff_s(attempt))
+        return False
+
+    def _make_committer(self) -> Committer:
+        if self._settings.kafka.delivery == "exactly_once":
+            return TransactionalCommitter(self._settings.kafka)
+        return PlainCommitter(self._settings.kafka, self._reader.commit)
+
+    def _make_handler(self, cores: int) -> Handler:
+        s = self._settings
+        ops = CpuOps()
+        objects = Objects(s.objects, s.limits)
+        parts = Parts(
+            objects=objects,
+            decoders=self._decoders,
+            budget=Budget(s.worker.memory_bytes, self._metrics.decoded_bytes.set),
+            segmenter=Segmenter(self._triton, ops, self._metrics, s.triton),
+            ops=ops,
+            metrics=self._metrics,
+            max_pixels=s.limits.max_source_pixels,
+            io=threading.BoundedSemaphore(_IO_PLACES),
+            decoding=threading.BoundedSemaphore(s.worker.decoders or min(4, cores)),
+            gathering=threading.BoundedSemaphore(s.worker.window),
+            cpu=threading.BoundedSemaphore(cores),
+        )
+        runner = Runner(build_pipeline(parts), self._metrics, self._clock, s.limits.source_attempts, self._abandon)
+        reporter = Reporter(s.kafka, self._clock)
+        return Handler(partial(open_job, s.models), runner, reporter, self._clock)
+
+    def _alive(self) -> Mapping[str, bool]:
+        return {"loop": self._loop.silent_s() < self._settings.worker.heartbeat_s}
+
+    def _ready(self) -> Mapping[str, bool]:
+        return {
+            "running": not self._stop.is_set(),
+            "group": self._loop.joined,
+            "triton": self._triton.ready(),
+        }
+
+
+def run_worker(settings: Settings) -> None:
+    """Until SIGTERM or SIGINT; raises Fatal when the worker cannot go on."""
+    worker = Worker(settings)
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        worker.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    worker.run()

@@ -1,0 +1,85 @@
+"""What travels through the pipeline: the job, and the value that each stage hands to the next."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeAlias
+
+from cutstream.matting.composite import Layer
+
+from cutstream.clients.kafka import Record
+from cutstream.clients.triton import Ensemble
+from cutstream.images import Image, Matte
+from cutstream.messages import BoundingBox, Request, StoredObject
+
+Trace: TypeAlias = tuple[tuple[str, bytes], ...]
+
+
+@dataclass(slots=True)
+class Job:
+    """One request under way. `lease` holds what its photo reserves (memory) until the outcome is known."""
+
+    record: Record
+    request: Request
+    id: str
+    profile: str
+    trace: Trace = ()
+    stage: str = "request"
+    attempts: int = 1
+    timings_ms: dict[str, float] = field(default_factory=dict)
+    lease: ExitStack = field(default_factory=ExitStack)
+
+    def expired(self, now: datetime) -> bool:
+        return self.request.deadline is not None and now >= self.request.deadline
+
+
+@dataclass(frozen=True, slots=True)
+class Segmented:
+    """`matte` is the ensemble's size after segment, the picture's size after refine."""
+
+    image: Image
+    matte: Matte
+    ensemble: Ensemble
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the result says about the subject, in source pixels."""
+
+    bbox: BoundingBox | None
+    coverage: float
+    uncertainty: float
+    ensemble: Ensemble
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    layers: tuple[Layer, ...]
+    image: Image
+    findings: Findings
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """An encoded output, not yet stored."""
+
+    output: str
+    data: bytes
+    media_type: str
+    extension: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    files: tuple[File, ...]
+    findings: Findings
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    objects: tuple[StoredObject, ...]
+    findings: Findings

@@ -1,0 +1,204 @@
+"""The main loop: poll, submit, collect, commit. It never blocks on a photo, a server or a transaction."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from consumer.commits import Commit
+from consumer.handler import Handled, Task
+from consumer.offsets import Ledger
+from consumer.window import Window
+from cutstream.clients.kafka import CommitRefused, Committer, Partition, Polled, RequestReader
+from cutstream.clock import Clock
+from cutstream.errors import BrokerUnavailable, PoisonLimit
+from cutstream.metrics import Metrics
+from cutstream.settings import WorkerSettings
+
+log = logging.getLogger(__name__)
+
+_IDLE_POLL_S = 0.25
+_BUSY_WAIT_S = 0.02
+_BROKER_WAIT_S = 0.5
+
+
+class Loop:
+    """Reads requests, keeps the window full, and commits the contiguous prefix of what is finished."""
+
+    def __init__(
+        self,
+        reader: RequestReader,
+        committer: Committer,
+        window: Window[Task, Handled],
+        metrics: Metrics,
+        clock: Clock,
+        settings: WorkerSettings,
+    ) -> None:
+        self._reader = reader
+        self._committer = committer
+        self._window = window
+        self._metrics = metrics
+        self._clock = clock
+        self._settings = settings
+        self._ledger: Ledger[Handled] = Ledger()
+        self._to_rewind: set[Partition] = set()
+        self._commit: Commit | None = None
+        self._last_commit = clock.monotonic()
+        self._poison_in_a_row = 0
+        self._stopping_since: float | None = None
+        self._beat = clock.monotonic()
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop` is set and what is under way is finished and committed, or the drain time is over."""
+        while not self._drained():
+            if stop.is_set() and self._stopping_since is None:
+                log.info("draining", extra={"in_flight": self._window.busy})
+                self._stopping_since = self._clock.monotonic()
+            self._turn()
+
+    @property
+    def joined(self) -> bool:
+        """Whether this worker is a settled member of the group, with or without partitions."""
+        return self._reader.membership is not None
+
+    def silent_s(self) -> float:
+        """Seconds since the loop last came round."""
+        return self._clock.monotonic() - self._beat
+
+    def _turn(self) -> None:
+        self._beat = self._clock.monotonic()
+        self._metrics.heartbeat.set(self._clock.wall())
+        self._read()
+        self._collect()
+        self._publish()
+
+    # -- reading
+
+    def _read(self) -> None:
+        full = self._full()
+        try:
+            self._reader.pause(full)
+            idle = self._window.busy == 0 and self._commit is None and not self._ledger.finished
+            polled = self._reader.poll(_IDLE_POLL_S if idle else 0.0, max(1, self._window.free))
+            self._follow(polled)
+            self._rewind()
+        except BrokerUnavailable as exc:
+            log.warning("broker away: %s", exc)
+            self._metrics.retries.labels("poll", exc.code).inc()
+            self._clock.sleep(_BROKER_WAIT_S)
+            return
+        for record in polled.records:
+            if record.partition in self._to_rewind:
+                continue
+            ticket = self._ledger.begin(record.partition, record.offset)
+            self._window.submit(Task(ticket, record))
+
+    def _full(self) -> bool:
+        return (
+            self._stopping_since is not None
+            or self._window.free == 0
+            or self._ledger.finished >= self._settings.max_uncommitted
+        )
+
+    def _follow(self, polled: Polled) -> None:
+        for change, partitions in (("lost", polled.lost), ("gained", polled.gained)):
+            if partitions:
+                log.info("partitions %s", change, extra={"partitions": sorted(p.number for p in partitions)})
+                self._metrics.rebalances.labels(change).inc()
+                self._forget(partitions)
+        self._to_rewind -= polled.lost - polled.gained
+        self._to_rewind |= polled.gained
+        if polled.lost or polled.gained:
+            self._metrics.partitions.set(len(self._reader.partitions))
+
+    def _rewind(self) -> None:
+        """Gained partitions, and all after a refused transaction, start again at their committed offsets."""
+        if self._to_rewind:
+            self._reader.rewind(self._to_rewind)
+            self._to_rewind.clear()
+
+    def _forget(self, partitions: frozenset[Partition]) -> None:
+        self._metrics.discarded.inc(self._ledger.drop(partitions))
+
+    # -- collecting
+
+    def _collect(self) -> None:
+        for handled in self._window.collect(_BUSY_WAIT_S if self._window.busy else 0.0):
+            if handled.fatal is not None:
+                raise handled.fatal
+            if handled.abandoned:
+                continue
+            self._count_poison(handled)
+            if not self._ledger.finish(handled.ticket, handled):
+                self._metrics.discarded.inc()
+        self._metrics.in_flight.set(self._window.busy)
+        self._metrics.uncommitted.set(self._ledger.finished)
+
+    def _count_poison(self, handled: Handled) -> None:
+        self._poison_in_a_row = self._poison_in_a_row + 1 if handled.status == "failed" else 0
+        if self._poison_in_a_row >= self._settings.poison_run:
+            raise PoisonLimit(
+                f"{self._poison_in_a_row} requests in a row failed, the last with {handled.code!r}: stopping before "
+                "the topic is emptied into the dead letters (docs/settings.md#worker-poison-run)"
+            )
+
+    # -- committing
+
+    def _publish(self) -> None:
+        if self._commit is not None and self._commit.done:
+            self._settle(self._commit)
+        if self._commit is None and self._due():
+            self._begin_commit()
+
+    def _due(self) -> bool:
+        finished = self._ledger.finished
+        waited = self._clock.monotonic() - self._last_commit
+        return finished >= self._settings.commit_max_results or (
+            finished > 0 and (waited >= self._settings.commit_interval_s or self._stopping_since is not None)
+        )
+
+    def _begin_commit(self) -> None:
+        self._last_commit = self._clock.monotonic()
+        membership = self._reader.membership
+        ready = self._ledger.ready(self._settings.commit_max_results)
+        if membership is not None and ready.outcomes:
+            self._commit = Commit(self._committer, ready, membership, self._clock)
+
+    def _settle(self, commit: Commit) -> None:
+        self._commit = None
+        try:
+            commit.result()
+        except CommitRefused as exc:
+            log.warning("transaction refused: %s", exc)
+            self._metrics.commits.labels("refused").inc()
+            self._forget(self._reader.partitions)
+            self._to_rewind |= self._reader.partitions
+            return
+        self._ledger.settle(commit.ready)
+        self._account(commit)
+
+    def _account(self, commit: Commit) -> None:
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        self._metrics.commits.labels("ok").inc()
+        self._metrics.commit_seconds.observe(commit.seconds)
+        self._metrics.commit_results.observe(len(commit.ready.outcomes))
+        for handled in commit.ready.outcomes:
+            self._metrics.requests.labels(handled.status, handled.code).inc()
+            self._metrics.request_seconds.observe(now - handled.started)
+            self._metrics.request_age.observe(max(0.0, wall - handled.timestamp_ms / 1000))
+        for partition, offset in commit.ready.offsets.items():
+            end = self._reader.end_offset(partition)
+            if end is not None:
+                self._metrics.lag.labels(str(partition.number)).set(max(0, end - offset))
+
+    # -- stopping
+
+    def _drained(self) -> bool:
+        if self._stopping_since is None:
+            return False
+        if self._commit is None and self._window.busy == 0 and not self._ledger.ready(1).outcomes:
+            return True
+        if self._clock.monotonic() - self._stopping_since < self._settings.drain_s:
+            return False
+        log.warning("drain time is over", extra={"left": self._window.busy})
+        return True

@@ -1,0 +1,37 @@
+"""A record becomes a job: parsed, checked, and refused before any work when it cannot succeed."""
+
+from __future__ import annotations
+
+from cutstream.matting.composite import check_options
+
+from consumer.jobs import Job
+from consumer.stages.encode import format_of
+from cutstream.clients.kafka import Record
+from cutstream.envelope import open_envelope
+from cutstream.errors import InvalidProfile
+from cutstream.messages import decode_request
+from cutstream.settings import ModelSettings
+
+
+def open_job(models: ModelSettings, record: Record) -> Job:
+    """Raises Poison, with a message that names the field."""
+    envelope = open_envelope(record.value, record.headers)
+    request = decode_request(envelope.payload)
+    profile = request.profile or models.default_profile
+    if profile not in models.profiles:
+        raise InvalidProfile(f"profile {profile!r} is not served here; the profiles are: {', '.join(models.profiles)}")
+    for output in request.outputs:
+        format_of(request, output)
+    check_options(request)
+    return Job(
+        record=record,
+        request=request,
+        id=request.id or envelope.id or origin_id(record),
+        profile=profile,
+        trace=envelope.trace,
+    )
+
+
+def origin_id(record: Record) -> str:
+    """The id of a request that brings none: where it lies, which is unique and stays the same on every attempt."""
+    return f"{record.partition.topic}-{record.partition.number}-{record.offset}"

@@ -1,0 +1,51 @@
+"""The flow, on one screen: what a photo passes, in order. Nothing else decides the order."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from functools import partial
+
+from cutstream.arrays.ops import ArrayOps
+from cutstream.clients.objects import Objects
+
+from consumer.budget import Budget
+from consumer.decoders import DecoderPool
+from consumer.runner import Stage
+from consumer.stages.compose import compose
+from consumer.stages.decode import decode
+from consumer.stages.encode import encode
+from consumer.stages.fetch import fetch
+from consumer.stages.refine import refine
+from consumer.stages.segment import Segmenter
+from consumer.stages.store import store
+from cutstream.metrics import Metrics
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the stages work with. `io`, `decoding`, `cpu` and `gathering` bound the photos in each kind of work."""
+
+    objects: Objects
+    decoders: DecoderPool
+    budget: Budget
+    segmenter: Segmenter
+    ops: ArrayOps
+    metrics: Metrics
+    max_pixels: int
+    io: threading.Semaphore
+    decoding: threading.Semaphore
+    gathering: threading.Semaphore
+    cpu: threading.Semaphore
+
+
+def build_pipeline(p: Parts) -> tuple[Stage, ...]:
+    return (  #                                                                               in        -> out
+        Stage("fetch", partial(fetch, p.objects, p.metrics), p.io),  #                        Request   -> bytes
+        Stage("decode", partial(decode, p.decoders, p.budget, p.metrics, p.max_pixels), p.decoding),  # -> Image
+        Stage("segment", p.segmenter, p.gathering),  #                                        Image     -> Segmented
+        Stage("refine", partial(refine, p.ops), p.cpu),  #                                    Segmented -> Segmented
+        Stage("compose", partial(compose, p.ops), p.cpu),  #                                  Segmented -> Composed
+        Stage("encode", encode, p.cpu),  #                                                    Composed  -> Encoded
+        Stage("store", partial(store, p.objects, p.metrics), p.io),  #                        Encoded   -> Stored
+    )  #                                                       the loop commits the result and its offset together

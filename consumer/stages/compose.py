@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+from cutstream.arrays.ops import ArrayOps
+from cutstream.matting.composite import compose as compose_layers
+
+from consumer.jobs import Composed, Findings, Job, Segmented
+
+
+def compose(ops: ArrayOps, job: Job, value: Segmented) -> Composed:
+    """The pictures that the request asked for, and what is known of the subject."""
+    composition = compose_layers(value.image, value.matte, job.request, ops)
+    findings = Findings(composition.bbox, composition.coverage, composition.uncertainty, value.ensemble)
+    return Composed(composition.outputs, value.image, findings)

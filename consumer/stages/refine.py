@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cutstream.arrays.ops import ArrayOps
+from cutstream.matting.refine import refine as refine_matte
+
+from consumer.jobs import Job, Segmented
+
+
+def refine(ops: ArrayOps, job: Job, value: Segmented) -> Segmented:
+    """The matte at the picture's size, as `request.refine` says."""
+    return replace(value, matte=refine_matte(value.matte, value.image, job.request.refine, ops))

@@ -1,0 +1,206 @@
+"""The command line. It sits on top: it alone imports the services, each inside its command."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cutstream import __version__
+from cutstream.errors import CutstreamError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Streams image references through Kafka and Triton into finished cutouts.",
+)
+models = typer.Typer(no_args_is_help=True, help="The networks' weights: list, pull, verify.")
+app.add_typer(models, name="models")
+
+out = Console()
+err = Console(stderr=True)
+
+Profile = Annotated[str | None, typer.Option(help="Profile; the deployment's default if not given.")]
+
+
+@app.callback(invoke_without_command=True)
+def main(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    if version:
+        out.print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def worker(
+    check: Annotated[bool, typer.Option("--check", help="Validate the settings, print them, and exit.")] = False,
+) -> None:
+    """Run one worker until SIGTERM or Ctrl-C; it drains before it ends."""
+    from consumer import log
+    from consumer.app import run_worker
+    from cutstream.settings import addressed, load, redacted
+
+    with named_errors():
+        settings = load()
+        if check:
+            out.print_json(json.dumps(redacted(settings)))
+            return
+        log.configure()
+        run_worker(addressed(settings))
+
+
+@app.command()
+def up() -> None:
+    """Start Kafka, Triton and a worker on this machine and keep them running until Ctrl-C."""
+    from cutstream.settings import load
+    from deploy.local.running import running_stack, wait_until_stopped
+
+    with named_errors(), running_stack(load()) as stack:
+        out.print(addresses(stack.settings))
+        out.print(
+            f"ready after {stack.ready_s:.1f} s; [bold]cutstream submit PHOTOS[/] from another terminal, "
+            "Ctrl-C here to stop"
+        )
+        wait_until_stopped(stack)
+    out.print("stopped")
+
+
+@app.command()
+def submit(
+    what: Annotated[str, typer.Argument(metavar="PATH|GLOB|ADDRESS|-", help="What to cut out; - reads lines.")],
+    profile: Profile = None,
+    outputs: Annotated[str, typer.Option(help="Comma-separated: cutout, mask, composite.")] = "cutout",
+    format: Annotated[str, typer.Option(help="auto, png, webp or jpeg.")] = "auto",
+    crop: Annotated[bool, typer.Option(help="Crop to the subject.")] = False,
+    crop_margin: Annotated[str | None, typer.Option(help="Margin around the crop, such as 5% or 20px.")] = None,
+    background: Annotated[str, typer.Option(help="Colour of the composite.")] = "white",
+    destination: Annotated[str | None, typer.Option(help="Prefix for the outputs.")] = None,
+) -> None:
+    """Write one request per picture; prints each id and reference."""
+    from cutstream.clients.kafka import OutgoingRecord, RecordWriter
+    from cutstream.messages import decode_request, encode
+    from cutstream.settings import addressed, load
+    from producer.sources import references, request_id
+
+    with named_errors():
+        kafka = addressed(load()).kafka
+        options: dict[str, Any] = {
+            "profile": profile,
+            "outputs": outputs.split(","),
+            "format": format,
+            "crop": crop,
+            "crop_margin": crop_margin,
+            "background": {"color": background},
+            "destination": destination,
+        }
+        writer = RecordWriter(kafka)
+        writer.start()
+        try:
+            for reference in references(what, sys.stdin):
+                fields = {"id": request_id(reference), "image": reference, **options}
+                request = decode_request(json.dumps(fields).encode())
+                key = fields["id"].encode()
+                writer.write([OutgoingRecord(kafka.requests_topic, key, encode(request))])
+                out.print(f"{request.id}\t{reference}", highlight=False, soft_wrap=True)
+        finally:
+            writer.close()
+
+
+@app.command()
+def results(
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as results come, until Ctrl-C.")] = False,
+) -> None:
+    """Print committed results as JSON lines."""
+    from cutstream.clients.kafka import TopicReader
+    from cutstream.settings import addressed, load
+
+    with named_errors():
+        kafka = addressed(load()).kafka
+        reader = TopicReader(kafka, kafka.results_topic)
+        reader.start()
+        try:
+            while records := reader.poll(1.0) or follow:
+                for record in records if isinstance(records, list) else ():
+                    sys.stdout.write(record.value.decode() + "\n")
+                sys.stdout.flush()
+        except KeyboardInterrupt:
+            pass  # the way to end --follow
+        finally:
+            reader.close()
+
+
+@app.command()
+def demo(
+    photos: Annotated[
+        str | None, typer.Option(help="Folder, file or glob; the demo's own photos if not given.")
+    ] = None,
+    out_folder: Annotated[Path, typer.Option("--out", help="Where cutouts, contact sheet and summary go.")] = Path(
+        "out"
+    ),
+    profile: Profile = None,
+) -> None:
+    """Start the stack, cut out photos, leave the results in a folder, stop."""
+    from deploy.local.running import running_stack
+    from producer.demo import demo_settings, run_demo
+
+    with named_errors():
+        settings, references = demo_settings(photos, out_folder)
+        with running_stack(settings) as stack:
+            out.print(addresses(stack.settings))
+            run_demo(stack.settings, references, out_folder, profile, stack.check, out)
+
+
+@models.command("list")
+def models_list() -> None:
+    """What the catalogue knows, and what is here."""
+    from cutstream.settings import load
+    from export.catalogue import status
+
+    table = Table("model", "licence", "here", "source")
+    with named_errors():
+        for entry in status(load().models):
+            table.add_row(entry.name, entry.licence, "yes" if entry.present else "no", entry.source)
+    out.print(table)
+
+
+@models.command("pull")
+def models_pull(
+    names: Annotated[list[str] | None, typer.Argument(help="Models; all that the profiles need.")] = None,
+) -> None:
+    """Bring weights into the store, from the mirror folder first."""
+    from cutstream.settings import load
+    from export.catalogue import pull
+
+    with named_errors():
+        for path in pull(load().models, names or []):
+            out.print(f"{path}")
+
+
+@contextmanager
+def named_errors() -> Iterator[None]:
+    """A named error is for the person who reads it: its message, not its stack, and a non-zero exit."""
+    try:
+        yield
+    except CutstreamError as exc:
+        err.print(f"[bold red]{exc.code}[/]: {exc}", highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from exc
+
+
+def addresses(settings: Any) -> Table:
+    table = Table(show_header=False, box=None)
+    table.add_row("Kafka", settings.kafka.bootstrap_servers)
+    table.add_row("Triton", settings.triton.url)
+    table.add_row("metrics", f"http://{settings.worker.host}:{settings.worker.port}/metrics")
+    table.add_row("health", f"http://{settings.worker.host}:{settings.worker.port}/readyz")
+    return table
+
+
+if __name__ == "__main__":
+    app()

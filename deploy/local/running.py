@@ -1,0 +1,75 @@
+"""The local stack with its worker: what `cutstream up` and `make demo` run."""
+
+from __future__ import annotations
+
+import http.client
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from cutstream.clients.kafka import ensure_topics
+from cutstream.clock import SystemClock
+from cutstream.settings import Settings, as_environment
+from deploy.local.process import Server, Supervisor
+from deploy.local.stack import local_stack
+
+_CHECK_S = 0.5
+
+
+@dataclass(frozen=True)
+class RunningStack:
+    settings: Settings
+    supervisor: Supervisor
+    ready_s: float
+
+    def check(self) -> None:
+        """Raises StackError, with the end of its log, when a server or the worker has died."""
+        self.supervisor.check()
+
+
+@contextmanager
+def running_stack(settings: Settings) -> Iterator[RunningStack]:
+    """Kafka and Triton where they are ours to start, the topics, and one worker; stopped in the opposite order."""
+    clock = SystemClock()
+    began = clock.monotonic()
+    with local_stack(settings) as stack:
+        ensure_topics(stack.settings.kafka)
+        stack.supervisor.start(worker_server(stack.settings))
+        yield RunningStack(stack.settings, stack.supervisor, clock.monotonic() - began)
+
+
+def wait_until_stopped(stack: RunningStack) -> None:
+    """Returns on SIGTERM or Ctrl-C; raises StackError when something dies."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    while not stop.wait(_CHECK_S):
+        stack.check()
+
+
+def worker_server(settings: Settings, name: str = "worker") -> Server:
+    """A worker process on effective settings; ready when it has joined the group and Triton answers it."""
+    worker = settings.worker
+
+    def ready() -> bool:
+        connection = http.client.HTTPConnection(worker.host, worker.port, timeout=1.0)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+    return Server(
+        name=name,
+        command=[sys.executable, "-m", "cutstream.cli", "worker"],
+        environment=as_environment(settings),
+        log=settings.stack.state / "logs" / f"{name}.log",
+        ready=ready,
+        ports={"CUTSTREAM_WORKER__PORT": worker.port},
+        stop_timeout_s=worker.drain_s + 15,
+    )

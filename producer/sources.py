@@ -1,0 +1,47 @@
+"""What a person names on the command line becomes image references."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+from cutstream.errors import InvalidOption
+
+PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp"})
+
+
+def references(argument: str, lines: Iterable[str]) -> Iterator[str]:
+    """A folder (searched through), a file, a glob pattern, an address, or `-` for one of these per line of `lines`.
+
+    Raises InvalidOption when it names nothing.
+    """
+    if argument == "-":
+        for line in filter(None, map(str.strip, lines)):
+            yield from references(line, ())
+    elif "://" in argument:
+        yield argument
+    else:
+        yield from (path.absolute().as_uri() for path in _files(argument))
+
+
+def request_id(reference: str) -> str:
+    """Readable and unique: the file's stem and eight random hex digits."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(reference.partition("?")[0]).stem)[:80].strip("-") or "image"
+    return f"{stem}-{uuid4().hex[:8]}"
+
+
+def _files(argument: str) -> list[Path]:
+    path = Path(argument).expanduser()
+    if path.is_file():
+        return [path]
+    found = path.rglob("*") if path.is_dir() else map(Path, glob.glob(str(path), recursive=True))
+    files = sorted(p for p in found if p.suffix.lower() in PICTURES and p.is_file())
+    if not files:
+        raise InvalidOption(
+            f"{argument!r} names no pictures: give a folder, a file, a pattern such as 'photos/**/*.jpg', an address "
+            "such as s3://bucket/photo.jpg, or - to read these from standard input"
+        )
+    return files

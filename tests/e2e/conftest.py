@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import io
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage
+from PIL import Image
+
+from cutstream.settings import KafkaSettings, ObjectSettings, Settings, WorkerSettings
+
+DATA = Path(skimage.__file__).parent / "data"
+REAL = ("astronaut.png", "camera.png", "chelsea.png", "coffee.png", "rocket.jpg")
+
+
+@pytest.fixture
+def settings(kafka_settings: KafkaSettings, triton: Settings, tmp_path: Path) -> Settings:
+    """A worker's settings: this test's topics, the test run's Triton, a folder that sources and outputs share."""
+    folder = tmp_path / "objects"
+    folder.mkdir()
+    return triton.model_copy(
+        update={
+            "kafka": kafka_settings.model_copy(update={"session_timeout_s": 6.0}),
+            "objects": ObjectSettings(destination=(folder / "out").as_uri(), roots=(folder, DATA)),
+            "worker": WorkerSettings(memory_bytes=1_000_000_000, drain_s=15, port=0),
+        }
+    )
+
+
+@pytest.fixture
+def folder(settings: Settings) -> Path:
+    return settings.objects.roots[0]
+
+
+@pytest.fixture
+def small_photos(folder: Path) -> list[str]:
+    """Twenty real crops, small enough to send thousands of requests through two cores."""
+    chooser = random.Random(7)
+    sources = [np.asarray(Image.open(DATA / name).convert("RGB")) for name in ("astronaut.png", "chelsea.png")]
+    addresses = []
+    for number in range(20):
+        source = chooser.choice(sources)
+        top, left = chooser.randrange(source.shape[0] - 120), chooser.randrange(source.shape[1] - 160)
+        buffer = io.BytesIO()
+        Image.fromarray(source[top : top + 120, left : left + 160]).save(buffer, "JPEG", quality=90)
+        path = folder / f"small-{number}.jpg"
+        path.write_bytes(buffer.getvalue())
+        addresses.append(path.as_uri())
+    return addresses

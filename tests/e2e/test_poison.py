@@ -1,0 +1,119 @@
+"""Every kind of bad input ends as one failed result and, untouched, as a dead letter; its neighbours are unharmed."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+
+import pytest
+
+from tests.e2e.conftest import DATA
+from tests.support.http_server import misbehaving_server
+from tests.support.workers import Results, submit, workers
+
+pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.triton]
+
+
+def huge_png() -> bytes:
+    """A valid header that claims 60 megapixels, and nothing else worth decoding."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", 10_000, 6_000, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def test_poison_among_good(settings, small_photos, folder, tmp_path) -> None:
+    astronaut = (DATA / "astronaut.png").read_bytes()
+    files = {
+        "not-an-image.jpg": b"this is text",
+        "truncated.png": astronaut[: len(astronaut) // 2],
+        "huge.png": huge_png(),
+        "empty.jpg": b"",
+    }
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    settings = settings.model_copy(
+        update={
+            "objects": settings.objects.model_copy(update={"allow_private_addresses": True}),
+            "limits": settings.limits.model_copy(update={"download_timeout_s": 1.0, "source_attempts": 2}),
+        }
+    )
+    with misbehaving_server() as server:
+        cases: dict[str, tuple[bytes | dict, str]] = {
+            "json": (b'{"image": ', "invalid_request"),
+            "unknown-field": ({"image": small_photos[0], "imgae": 1}, "invalid_request"),
+            "unknown-profile": ({"image": small_photos[0], "profile": "nope"}, "invalid_profile"),
+            "missing-file": ({"image": (folder / "missing.jpg").as_uri()}, "failed_image_download"),
+            "http-404": ({"image": f"{server}/missing"}, "failed_image_download"),
+            "http-timeout": ({"image": f"{server}/slow"}, "failed_image_download"),
+            "not-an-image": ({"image": (folder / "not-an-image.jpg").as_uri()}, "invalid_file_type"),
+            "truncated": ({"image": (folder / "truncated.png").as_uri()}, "failed_to_read_image"),
+            "huge": ({"image": (folder / "huge.png").as_uri()}, "resolution_too_high"),
+            "empty": ({"image": (folder / "empty.jpg").as_uri()}, "failed_to_read_image"),
+            "outside-roots": ({"image": "file:///etc/hostname"}, "invalid_image_url"),
+            "jpeg-cutout": ({"image": small_photos[0], "format": "jpeg"}, "invalid_option"),
+            "unknown-preset": ({"image": small_photos[0], "refine": "nope"}, "invalid_option"),
+            "bad-color": ({"image": small_photos[0], "background": {"color": "nope"}}, "invalid_option"),
+        }
+        sent = {
+            name: json.dumps({"id": name, **value}).encode() if isinstance(value, dict) else value
+            for name, (value, _) in cases.items()
+        }
+        good = [{"id": f"good-{n}", "image": small_photos[n % 20]} for n in range(60)]
+        mixed: list[dict | bytes] = []
+        bad = list(sent.values())
+        for number, request in enumerate(good):
+            mixed.append(request)
+            if number % 4 == 0 and bad:
+                mixed.append(bad.pop())
+        mixed += bad
+        letters_topic = settings.kafka.dead_letters_topic
+        with workers(settings, tmp_path) as (worker,), Results(settings.kafka) as results:
+            submit(settings.kafka, mixed, [("tenant", b"acme")])
+            done = results.wait_for(len(mixed), 120)
+            assert worker.process.poll() is None
+    by_id = {result.id: result for result in done}
+    assert len(done) == len(by_id) == len(mixed)
+    assert all(by_id[request["id"]].status == "ok" for request in good)
+    unnamed = next(r for r in done if r.id not in sent and not r.id.startswith("good-"))  # the one that is no JSON
+    failed = {name: by_id.get(name, unnamed) for name in cases}
+    assert {name: (r.status, r.error.code) for name, r in failed.items()} == {
+        name: ("failed", code) for name, (_, code) in cases.items()
+    }
+    assert "imgae" in failed["unknown-field"].error.message
+    assert failed["http-timeout"].attempts == 2
+    with Results(settings.kafka, letters_topic) as letters:
+        while letters.read() < len(cases):
+            pass
+    codes = {}
+    for letter in letters.records:
+        headers = dict(letter.headers)
+        assert headers["tenant"] == b"acme"
+        codes[letter.value] = headers["__cutstream.errors.code"].decode()
+    assert codes == {value: cases[name][1] for name, value in sent.items()}
+
+
+def test_private_addresses_are_refused(settings, small_photos, tmp_path) -> None:
+    addresses = [
+        "http://127.0.0.1:1/a.jpg",
+        "http://[::ffff:127.0.0.1]/a.jpg",
+        "http://100.64.0.1/a.jpg",
+        "http://169.254.169.254/latest/meta-data",
+        "ftp://example.org/a.jpg",
+        "/etc/hostname",
+    ]
+    with workers(settings, tmp_path), Results(settings.kafka) as results:
+        submit(settings.kafka, [{"image": address} for address in addresses])
+        done = results.wait_for(len(addresses), 60)
+    assert {result.error.code for result in done} == {"invalid_image_url"}
+    assert not any(result.error.retryable for result in done)
+
+
+def test_an_expired_request_is_not_worked_on(settings, small_photos, tmp_path) -> None:
+    with workers(settings, tmp_path), Results(settings.kafka) as results:
+        submit(settings.kafka, [{"id": "late", "image": small_photos[0], "deadline": "2020-01-01T00:00:00Z"}])
+        (result,) = results.wait_for(1, 60)
+    assert (result.status, result.error.code, result.objects) == ("expired", "expired", ())

@@ -1,0 +1,46 @@
+"""Triton goes away under load and comes back: requests wait, nothing fails, nothing is lost."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from deploy.local.process import Supervisor
+from deploy.local.triton import triton_server
+from tests.support.ports import free_ports
+from tests.support.workers import Results, assert_exactly_once, submit, workers
+
+pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.triton, pytest.mark.timeout(300)]
+
+AWAY_S = 20.0
+
+
+def test_twenty_seconds_without_triton(settings, small_photos, tmp_path) -> None:
+    grpc, http, metrics = free_ports(3)
+    stack = settings.stack.model_copy(
+        update={"triton_grpc_port": grpc, "triton_http_port": http, "triton_metrics_port": metrics}
+    )
+    settings = settings.model_copy(
+        update={"stack": stack, "triton": settings.triton.model_copy(update={"url": f"127.0.0.1:{grpc}"})}
+    )
+    asked = [{"id": f"photo-{n}", "image": small_photos[n % 20]} for n in range(600)]
+    server = triton_server(settings)
+    with Supervisor(60) as supervisor:
+        supervisor.start(server)
+        with workers(settings, tmp_path) as (worker,), Results(settings.kafka) as results:
+            submit(settings.kafka, asked)
+            while results.read(0.05) < 50:
+                pass
+            supervisor.stop(server.name)
+            time.sleep(AWAY_S)
+            assert worker.get("/readyz")[0] == 503
+            assert worker.get("/healthz")[0] == 200
+            assert worker.metric("cutstream_waiting") > 0
+            supervisor.start(server)
+            done = results.wait_for(len(asked), 120)
+            assert worker.metric("cutstream_waiting") == 0
+    assert_exactly_once(done, [request["id"] for request in asked])
+    assert {result.status for result in done} == {"ok"}
+    with Results(settings.kafka, settings.kafka.dead_letters_topic) as letters:
+        assert letters.read(2.0) == 0
