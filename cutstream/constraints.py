@@ -33,6 +33,11 @@ def resolve(node: Node, definitions: Mapping[str, Node]) -> Node:
     return definitions[node["$ref"].rsplit("/", 1)[-1]] if "$ref" in node else node
 
 
+def is_secret(node: Node) -> bool:
+    """Whether a value of this node may be quoted nowhere."""
+    return any(part.get("format") == "password" for part in (node, *node.get("anyOf", ())))
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """`; did you mean ...?`, or nothing when no known name is near."""
     matches = get_close_matches(name, list(known), n=1)

@@ -1,27 +1,52 @@
 """Every setting, and the only reader of the environment.
 
 `CUTSTREAM_<SECTION>__<NAME>`, for instance `CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS=broker:9092`; a TOML file named by
-`CUTSTREAM_CONFIG` comes below the environment. docs/settings.md lists them all.
+`CUTSTREAM_CONFIG` comes below the environment. docs/settings.md is made from this file: a field's docstring is its
+entry, and a validator's message is what a contradiction says.
 """
 
 from __future__ import annotations
 
 import os
-import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
+from cutstream.constraints import Node, in_words, is_secret, nearest
 from cutstream.errors import ConfigurationError
 
 PREFIX = "CUTSTREAM_"
+CONFIG_FILE = "CUTSTREAM_CONFIG"
+
+# Peak of what a photo holds per source pixel between decode and store: RGB and its matte (4), the RGBA cutout and
+# the composite (7), the encoder's output and scratch (5).
+BYTES_PER_PIXEL = 16
+
+
+def _split(value: object) -> object:
+    """`a, b` from the environment; TOML has lists of its own."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Folders = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_split)]
+
+
+def require(*rules: tuple[bool, str]) -> None:
+    """Raises ValueError with the text of every rule that does not hold, a line each."""
+    if broken := [text for holds, text in rules if not holds]:
+        raise ValueError("\n".join(broken))
 
 
 class Section(BaseModel):
@@ -66,6 +91,36 @@ class KafkaSettings(Section):
     ssl_cafile: Path | None = None
     """Certificate authority file for SSL and SASL_SSL."""
 
+    @model_validator(mode="after")
+    def _consistent(self) -> KafkaSettings:
+        sasl = self.security_protocol.startswith("SASL_")
+        login = (self.sasl_mechanism, self.sasl_username, self.sasl_password)
+        topics = (self.requests_topic, self.results_topic, self.dead_letters_topic)
+        require(
+            (
+                self.session_timeout_s < self.max_poll_interval_s,
+                f"CUTSTREAM_KAFKA__SESSION_TIMEOUT_S={self.session_timeout_s:g} must be below "
+                f"CUTSTREAM_KAFKA__MAX_POLL_INTERVAL_S={self.max_poll_interval_s:g}",
+            ),
+            (
+                len(set(topics)) == len(topics),
+                "CUTSTREAM_KAFKA__REQUESTS_TOPIC, CUTSTREAM_KAFKA__RESULTS_TOPIC and "
+                f"CUTSTREAM_KAFKA__DEAD_LETTERS_TOPIC must differ, not {', '.join(topics)}",
+            ),
+            (
+                all(part is not None for part in login) if sasl else login == (None, None, None),
+                f"CUTSTREAM_KAFKA__SECURITY_PROTOCOL={self.security_protocol} "
+                f"{'needs' if sasl else 'does not go with'} CUTSTREAM_KAFKA__SASL_MECHANISM, "
+                "CUTSTREAM_KAFKA__SASL_USERNAME and CUTSTREAM_KAFKA__SASL_PASSWORD",
+            ),
+            (
+                self.ssl_cafile is None or self.security_protocol.endswith("SSL"),
+                f"CUTSTREAM_KAFKA__SSL_CAFILE={self.ssl_cafile} does not go with "
+                f"CUTSTREAM_KAFKA__SECURITY_PROTOCOL={self.security_protocol}, which has no TLS",
+            ),
+        )
+        return self
+
 
 class TritonSettings(Section):
     url: str = ""
@@ -83,7 +138,7 @@ class TritonSettings(Section):
 class ModelSettings(Section):
     default_profile: str = "general"
     """Profile of requests that name none."""
-    profiles: tuple[str, ...] = ("general",)
+    profiles: Names = ("general",)
     """Profiles this deployment serves; the local Triton loads these ensembles and no others."""
     engine: Literal["openvino", "onnxruntime", "tensorrt"] = "openvino"
     """What runs the networks: `openvino` or `onnxruntime` on a CPU, `tensorrt` on an NVIDIA GPU."""
@@ -95,6 +150,18 @@ class ModelSettings(Section):
     """Folder searched for weights by SHA-256 before any network: an air-gapped site's source."""
     store: Path = Path(".state/models")
     """Folder that pulled weights are kept in."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelSettings:
+        require(
+            (
+                self.default_profile in self.profiles,
+                f"CUTSTREAM_MODELS__DEFAULT_PROFILE={self.default_profile} must be one of "
+                f"CUTSTREAM_MODELS__PROFILES={','.join(self.profiles)}",
+            )
+        )
+        return self
+
     catalogue: Path | None = None
     """Another catalogue of weights (TOML), for nets of your own; unset means the one of the export package."""
 
@@ -102,11 +169,11 @@ class ModelSettings(Section):
 class ObjectSettings(Section):
     destination: str = "out"
     """Default prefix for outputs: a folder or an `s3://`, `gs://`, `az://` or `file://` address."""
-    roots: tuple[Path, ...] = ()
+    roots: Folders = ()
     """Folders that `file://` sources may lie in and outputs may be written to; none means `file://` is refused."""
-    allowed_hosts: tuple[str, ...] = ()
+    allowed_hosts: Names = ()
     """Hosts that http(s) sources may name (`*.example.org` for sub-domains); empty allows every public host."""
-    allowed_buckets: tuple[str, ...] = ()
+    allowed_buckets: Names = ()
     """Buckets that requests may name (`photos`, or `gs://photos` for one store): sources and destinations. Empty
     allows every source, and no destination but the default one's bucket."""
     allow_private_addresses: bool = False
@@ -119,6 +186,17 @@ class ObjectSettings(Section):
     """Access key; unset means the credentials of the machine's role."""
     s3_secret_access_key: SecretStr | None = None
     """Secret of that key."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ObjectSettings:
+        require(
+            (
+                (self.s3_access_key_id is None) == (self.s3_secret_access_key is None),
+                "CUTSTREAM_OBJECTS__S3_ACCESS_KEY_ID and CUTSTREAM_OBJECTS__S3_SECRET_ACCESS_KEY go together: "
+                "set both or neither",
+            )
+        )
+        return self
 
 
 class LimitSettings(Section):
@@ -161,8 +239,19 @@ class WorkerSettings(Section):
     """Address that /metrics, /healthz and /readyz listen on."""
     port: int = Field(default=9100, ge=0, le=65535)
     """Port of /metrics, /healthz and /readyz; 0 takes a free one."""
-    heartbeat_s: float = Field(default=30.0, gt=0, le=600)
+    heartbeat_s: float = Field(default=30.0, ge=1, le=600)
     """/healthz fails when the main loop has not come round for this long."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> WorkerSettings:
+        require(
+            (
+                self.commit_max_results <= self.max_uncommitted,
+                f"CUTSTREAM_WORKER__COMMIT_MAX_RESULTS={self.commit_max_results} must not be above "
+                f"CUTSTREAM_WORKER__MAX_UNCOMMITTED={self.max_uncommitted}",
+            )
+        )
+        return self
 
 
 class StackSettings(Section):
@@ -195,7 +284,7 @@ class Settings(BaseSettings):
     """The whole tree; each part of the program receives its own section."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid", use_attribute_docstrings=True
+        env_prefix=PREFIX, env_nested_delimiter="__", env_ignore_empty=True, frozen=True, extra="forbid"
     )
 
     kafka: KafkaSettings = KafkaSettings()
@@ -205,3 +294,127 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     worker: WorkerSettings = WorkerSettings()
     stack: StackSettings = StackSettings()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        largest = self.limits.max_source_pixels * BYTES_PER_PIXEL
+        ports = {
+            "CUTSTREAM_WORKER__PORT": self.worker.port,
+            **{variable("stack", name): port for name, port in self.stack if name.endswith("_port")},
+        }
+        require(
+            (
+                self.worker.memory_bytes >= largest,
+                f"CUTSTREAM_WORKER__MEMORY_BYTES={self.worker.memory_bytes} must be at least {largest}: a photo of "
+                f"CUTSTREAM_LIMITS__MAX_SOURCE_PIXELS={self.limits.max_source_pixels} takes {BYTES_PER_PIXEL} bytes "
+                "a pixel",
+            ),
+            (
+                self.worker.heartbeat_s < self.kafka.max_poll_interval_s,
+                f"CUTSTREAM_WORKER__HEARTBEAT_S={self.worker.heartbeat_s:g} must be below "
+                f"CUTSTREAM_KAFKA__MAX_POLL_INTERVAL_S={self.kafka.max_poll_interval_s:g}",
+            ),
+            (
+                len(set(ports.values())) == len(ports),
+                f"ports must differ: {', '.join(f'{name}={port}' for name, port in ports.items())}",
+            ),
+        )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = os.environ.get(CONFIG_FILE)
+        below = (TomlConfigSettingsSource(settings_cls, Path(file)),) if file else ()
+        return init_settings, env_settings, *below
+
+
+def load(**sections: Mapping[str, object]) -> Settings:
+    """From `sections` (such as `worker={"window": 4}`), the environment, the TOML file and the defaults, in this order.
+
+    Raises ConfigurationError with one line for each problem; secrets are never quoted.
+    """
+    problems = [_unknown(name) for name in _given() if name not in variables()]
+    file = os.environ.get(CONFIG_FILE)
+    if file and not Path(file).is_file():
+        problems.append(f"{CONFIG_FILE}={file}: no such file (docs/settings.md)")
+    try:
+        settings = Settings(**dict(sections))  # type: ignore[arg-type]  # pydantic validates the mappings
+    except ValidationError as exc:
+        problems += [line for error in exc.errors() for line in _explain(error)]
+    except SettingsError:
+        pass  # a whole section in one variable: already among the unknown ones
+    except (OSError, ValueError) as exc:
+        problems.append(f"{CONFIG_FILE}={file}: not readable as TOML: {exc} (docs/settings.md)")
+    if problems:
+        raise ConfigurationError("\n".join(dict.fromkeys(problems)))
+    return settings
+
+
+def redacted(settings: Settings) -> dict[str, Any]:
+    """Plain values for printing; secrets as asterisks."""
+    return settings.model_dump(mode="json")
+
+
+def addressed(settings: Settings) -> Settings:
+    """With the embedded stack's own addresses wherever no others are given."""
+    kafka, triton, stack = settings.kafka, settings.triton, settings.stack
+    servers = kafka.bootstrap_servers or f"127.0.0.1:{stack.kafka_port}"
+    url = triton.url or f"127.0.0.1:{stack.triton_grpc_port}"
+    return settings.model_copy(
+        update={
+            "kafka": kafka.model_copy(update={"bootstrap_servers": servers}),
+            "triton": triton.model_copy(update={"url": url}),
+        }
+    )
+
+
+def variable(section: str, name: str) -> str:
+    return f"{PREFIX}{section}__{name}".upper()
+
+
+def anchor(section: str, name: str) -> str:
+    return f"{section}-{name}".replace("_", "-")
+
+
+def fields() -> Iterator[tuple[str, str, Node]]:
+    """Section, name and JSON Schema of every setting, in the order of this file."""
+    definitions = Settings.model_json_schema()["$defs"]
+    for section, field in Settings.model_fields.items():
+        assert field.annotation is not None
+        for name, node in definitions[field.annotation.__name__]["properties"].items():
+            yield section, name, node
+
+
+def variables() -> dict[str, tuple[str, str, Node]]:
+    return {variable(section, name): (section, name, node) for section, name, node in fields()}
+
+
+def _given() -> list[str]:
+    names = (name.upper() for name in os.environ)
+    return [name for name in names if name.startswith(PREFIX) and name != CONFIG_FILE]
+
+
+def _unknown(name: str) -> str:
+    return f"{name}: no such setting{nearest(name, variables())} (docs/settings.md)"
+
+
+def _explain(error: ErrorDetails) -> list[str]:
+    section, name, *_ = *(str(part) for part in error["loc"]), "", ""
+    if error["type"] == "extra_forbidden":
+        return [_unknown(variable(section, name) if name else PREFIX + section.upper())]
+    if not name:
+        contradictions = str(error.get("ctx", {}).get("error", error["msg"]))
+        where = f"docs/settings.md#{section}" if section else "docs/settings.md"
+        return [f"{line} ({where})" for line in contradictions.splitlines()]
+    node = variables()[variable(section, name)][2]
+    given = "" if is_secret(node) else f"={str(error['input'])[:100]}"
+    return [
+        f"{variable(section, name)}{given}: expected {in_words(node, {})} (docs/settings.md#{anchor(section, name)})"
+    ]
