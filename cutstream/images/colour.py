@@ -57,9 +57,10 @@ def _profile(icc: bytes | None, mode: str) -> ImageCms.ImageCmsProfile | None:
         return None
     try:
         profile = ImageCms.ImageCmsProfile(BytesIO(icc))
-    except OSError:
+        space = profile.profile.xcolor_space
+    except (OSError, UnicodeDecodeError):
         return None
-    return profile if profile.profile.xcolor_space == SPACES.get(mode) else None
+    return profile if space == SPACES.get(mode) else None
 
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:

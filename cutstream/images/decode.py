@@ -52,7 +52,7 @@ def decode(data: bytes, header: Header) -> Image:
     """The arrays are read-only. Raises `UnreadableImage`, or `UnsupportedImage` for 32-bit samples."""
     with _readable(header.format):
         source = READERS[header.format](BytesIO(data))
-        if source.size != (header.width, header.height):
+        if {*source.size} != {header.width, header.height}:  # Pillow turns a TIFF by itself
             raise ValueError(f"{source.size} differs from the header")
         source.load()
         picture = _upright(source)
