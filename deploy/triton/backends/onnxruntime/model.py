@@ -1,0 +1,26 @@
+"""ONNX Runtime on the CPU, under the name and with the configuration of Triton's own backend."""
+
+import os
+import site
+
+# Before the imports below: the interpreter that Triton starts is isolated and knows neither packages nor checkout.
+for folder in os.environ["TRITON_BACKEND_PATH"].split(os.pathsep):
+    site.addsitedir(folder)
+
+from onnxruntime import InferenceSession, SessionOptions  # noqa: E402
+
+from deploy.triton.backends.batch import Network, answer  # noqa: E402
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        self.network = Network.of(args)
+        options = SessionOptions()
+        options.intra_op_num_threads = self.network.threads
+        self.session = InferenceSession(self.network.file, options, providers=["CPUExecutionProvider"])
+
+    def execute(self, requests):
+        return answer(self.network, requests, self.infer)
+
+    def infer(self, batch):
+        return dict(zip(self.network.outputs, self.session.run(self.network.outputs, batch), strict=True))

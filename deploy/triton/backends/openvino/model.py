@@ -1,0 +1,42 @@
+"""OpenVINO on the CPU, in the fastest arithmetic that keeps the network's mattes."""
+
+import os
+import site
+
+# Before the imports below: the interpreter that Triton starts is isolated and knows neither packages nor checkout.
+for folder in os.environ["TRITON_BACKEND_PATH"].split(os.pathsep):
+    site.addsitedir(folder)
+
+from pathlib import Path  # noqa: E402
+
+import numpy as np  # noqa: E402
+import triton_python_backend_utils as pb  # noqa: E402
+from openvino import AsyncInferQueue  # noqa: E402
+
+from deploy.triton.backends.batch import Network, answer  # noqa: E402
+from deploy.triton.backends.precision import choose, compile_network  # noqa: E402
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        self.network = Network.of(args)
+        report = Path(os.environ["TRITON_BACKEND_STATE"]) / "precision" / f"{self.network.name}.json"
+        verdict = choose(self.network.file, os.environ["TRITON_BACKEND_PRECISION"], report)
+        pb.Logger.log_info(f"{self.network.name} runs in {verdict.precision}: {verdict.because}")
+        self.queue = AsyncInferQueue(compile_network(self.network.file, verdict.precision, self.network.threads))
+
+    def execute(self, requests):
+        return answer(self.network, requests, self.infer)
+
+    def infer(self, batch):
+        """Picture by picture, as many at once as the engine has threads."""
+        count = len(next(iter(batch.values())))
+        answers = [None] * count
+        self.queue.set_callback(lambda request, index: answers.__setitem__(index, self.outputs(request)))
+        for index in range(count):
+            self.queue.start_async({name: tensor[index : index + 1] for name, tensor in batch.items()}, index)
+        self.queue.wait_all()
+        return {name: np.concatenate([one[name] for one in answers]) for name in self.network.outputs}
+
+    def outputs(self, request):
+        return {name: request.get_tensor(name).data.copy() for name in self.network.outputs}

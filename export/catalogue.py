@@ -1,0 +1,210 @@
+"""Where each net's weights come from, and getting them: from the mirror folder by SHA-256, then the network."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import msgspec
+
+from cutstream.errors import ConfigurationError, WeightsMissing
+from cutstream.settings import ModelSettings
+from export.profiles import all_profiles, networks_of
+
+SHIPPED = Path(__file__).with_name("catalogue.toml")
+CHUNK = 1 << 20
+DOWNLOAD_TIMEOUT_S = 30.0
+
+
+class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One file that serves; several may be equally good."""
+
+    file: str
+    bytes: int
+    sha256: str
+    url: str | None = None
+    note: str = ""
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A net as published. `normalise` and `activate` are the glue graphs that bring it to u8 in, u8 out."""
+
+    name: str
+    title: str
+    source: str
+    licence: str
+    width: int
+    height: int
+    normalisation: str
+    outputs: str
+    normalise: str
+    activate: str
+    weights: tuple[Weights, ...]
+
+
+class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    models: tuple[Model, ...]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Weights at hand: in the store, or in the mirror under whatever name."""
+
+    where: Literal["store", "mirror"]
+    path: Path
+    weights: Weights
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of `cutstream models list`."""
+
+    name: str
+    title: str
+    licence: str
+    source: str
+    profiles: tuple[str, ...]
+    found: Found | None
+
+    @property
+    def present(self) -> bool:
+        return self.found is not None
+
+
+def catalogue(settings: ModelSettings) -> tuple[Model, ...]:
+    path = settings.catalogue or SHIPPED
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=Catalogue).models
+    except (OSError, msgspec.MsgspecError) as exc:
+        raise ConfigurationError(
+            f"CUTSTREAM_MODELS__CATALOGUE: {path} is not a catalogue like export/catalogue.toml: {exc}"
+        ) from exc
+
+
+def find_model(name: str, settings: ModelSettings) -> Model:
+    models = catalogue(settings)
+    for model in models:
+        if model.name == name:
+            return model
+    raise ConfigurationError(f"no model is called {name!r}; the catalogue has {', '.join(m.name for m in models)}")
+
+
+def status(settings: ModelSettings) -> list[Entry]:
+    return [_entry(model, settings) for model in catalogue(settings)]
+
+
+def chosen(settings: ModelSettings, names: Sequence[str] = ()) -> list[Model]:
+    """The named models; without names, those that the settings' profiles need."""
+    return [find_model(name, settings) for name in names or networks_of(settings.profiles)]
+
+
+def pull(settings: ModelSettings, names: Sequence[str] = ()) -> Iterator[Path]:
+    """Puts each model's weights into the store: those already there, the mirror's, or the network's, in this order."""
+    for model in chosen(settings, names):
+        yield require(model, settings) if find_weights(model, settings) else _fetch(model, settings)
+
+
+def verify(settings: ModelSettings, names: Sequence[str] = ()) -> Iterator[Path]:
+    """Reads the stored weights anew; WeightsMissing where they are absent or damaged."""
+    for model in chosen(settings, names):
+        yield _verified(model, settings)
+
+
+def find_weights(model: Model, settings: ModelSettings) -> Found | None:
+    """The store's, as they were when they were put there (`verify` reads them anew), or the mirror's."""
+    return next(_at_hand(model, settings), None)
+
+
+def require(model: Model, settings: ModelSettings) -> Path:
+    """The stored weights, taken over from the mirror if need be; never asks the network."""
+    found = find_weights(model, settings)
+    if found is None:
+        raise WeightsMissing(_missing(model, settings))
+    if found.where == "store":
+        return found.path
+    with found.path.open("rb") as source:
+        return _keep(source, found.weights, settings.store)
+
+
+def sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _entry(model: Model, settings: ModelSettings) -> Entry:
+    profiles = tuple(profile for profile in all_profiles() if model.name in networks_of([profile]))
+    return Entry(model.name, model.title, model.licence, model.source, profiles, find_weights(model, settings))
+
+
+def _at_hand(model: Model, settings: ModelSettings) -> Iterator[Found]:
+    for weights in model.weights:
+        if (path := _place(weights, settings.store)).is_file():
+            yield Found("store", path, weights)
+    # The size comes first, so that a large mirror is not read through.
+    mirrored = sorted(settings.mirror.rglob("*")) if settings.mirror else []
+    for weights in model.weights:
+        for path in mirrored:
+            if path.is_file() and path.stat().st_size == weights.bytes and sha256(path) == weights.sha256:
+                yield Found("mirror", path, weights)
+
+
+def _place(weights: Weights, store: Path) -> Path:
+    return store / f"{weights.sha256}.onnx"
+
+
+def _fetch(model: Model, settings: ModelSettings) -> Path:
+    refusals = []
+    for weights in model.weights:
+        if weights.url:
+            try:
+                return _download(weights, weights.url, settings.store)
+            except (OSError, WeightsMissing) as exc:
+                refusals.append(f"{weights.url}: {exc}")
+    raise WeightsMissing("\n".join([_missing(model, settings), *refusals]))
+
+
+def _verified(model: Model, settings: ModelSettings) -> Path:
+    stored = next((found for found in _at_hand(model, settings) if found.where == "store"), None)
+    if stored is None:
+        raise WeightsMissing(_missing(model, settings))
+    if sha256(stored.path) != stored.weights.sha256:
+        raise WeightsMissing(f"{stored.path} is damaged: delete it and run `cutstream models pull {model.name}`")
+    return stored.path
+
+
+def _download(weights: Weights, url: str, store: Path) -> Path:
+    with urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT_S) as reply:
+        return _keep(reply, weights, store)
+
+
+def _keep(source: BinaryIO, weights: Weights, store: Path) -> Path:
+    """Copies into the store; the file gets its name only once every byte is known to be right."""
+    store.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=store) as folder:
+        part = Path(folder) / weights.file
+        with part.open("wb") as copy:
+            for chunk in iter(lambda: source.read(CHUNK), b""):
+                copy.write(chunk)
+                if copy.tell() > weights.bytes:
+                    break  # the digest below refuses it; a wrong server shall not fill the disk first
+        if (came := sha256(part)) != weights.sha256:
+            raise WeightsMissing(f"{weights.file} came with SHA-256 {came}, not {weights.sha256}")
+        return part.replace(_place(weights, store))
+
+
+def _missing(model: Model, settings: ModelSettings) -> str:
+    acceptable = " or ".join(f"{weights.file} (SHA-256 {weights.sha256})" for weights in model.weights)
+    mirror = f"{settings.mirror} does not hold them" if settings.mirror else "CUTSTREAM_MODELS__MIRROR is not set"
+    return (
+        f"{model.title} has no weights in {settings.store}, and {mirror}. "
+        f"`cutstream models pull {model.name}` fetches them from the network; without one, put {acceptable} "
+        "into a folder and name it in CUTSTREAM_MODELS__MIRROR."
+    )

@@ -1,0 +1,74 @@
+"""Renders what Triton serves: the committed `model_repository/` plus the engine, the instances and the networks."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from pathlib import Path
+
+from cutstream.errors import ConfigurationError
+from cutstream.settings import ModelSettings, Settings
+from export.catalogue import find_model, require
+from export.join import glue_graph, join
+from export.profiles import config, ensemble_of, networks_of, steps_of
+
+
+def render(settings: Settings) -> Path:
+    """Brings `settings.stack.model_repository` up to date and returns it.
+
+    What is right already is left alone. Raises WeightsMissing and ConfigurationError; never asks the network.
+    """
+    served = settings.stack.model_repository
+    ensembles = [ensemble_of(profile) for profile in settings.models.profiles]
+    networks = networks_of(settings.models.profiles)
+    digests = {name: _render_network(name, settings.models, served) for name in networks}
+    for ensemble in ensembles:
+        _render_ensemble(ensemble, [digests[step] for step in steps_of(ensemble)], served)
+    for folder in served.iterdir():
+        if folder.name not in {*ensembles, *networks}:
+            shutil.rmtree(folder)
+    return served
+
+
+def _render_network(name: str, settings: ModelSettings, served: Path) -> str:
+    """Returns the digest of weights and glue, which the rendered configuration carries for results to name."""
+    model = find_model(name, settings)
+    weights = require(model, settings)
+    glue = (glue_graph(model.normalise), glue_graph(model.activate))
+    digest = hashlib.sha256(b"".join([weights.stem.encode(), *(graph.read_bytes() for graph in glue)])).hexdigest()
+    rendered, network = served / name / "config.pbtxt", served / name / "1" / "model.onnx"
+    if not (network.is_file() and rendered.is_file() and digest in rendered.read_text()):
+        _write(network, join(model.normalise, weights, model.activate).SerializeToString(deterministic=True))
+    # Last, because its digest says that the network beside it is whole.
+    _write(rendered, _with_digest(_for_engine(config(name), settings), digest))
+    return digest
+
+
+def _render_ensemble(name: str, digests: list[str], served: Path) -> None:
+    (served / name / "1").mkdir(parents=True, exist_ok=True)  # an ensemble has a version, but no file
+    _write(served / name / "config.pbtxt", _with_digest(config(name), "+".join(digests)))
+
+
+def _for_engine(text: str, settings: ModelSettings) -> str:
+    if settings.engine == "tensorrt":
+        raise ConfigurationError(
+            "CUTSTREAM_MODELS__ENGINE=tensorrt needs NVIDIA's Triton image: the embedded server runs "
+            "`openvino` or `onnxruntime`, or name a Triton of your own in CUTSTREAM_TRITON__URL"
+        )
+    text = re.sub(r'^backend: "\w+"', f'backend: "{settings.engine}"', text, flags=re.MULTILINE)
+    return re.sub(r"\{ count: \d+", f"{{ count: {settings.instances}", text)
+
+
+def _with_digest(text: str, digest: str) -> bytes:
+    return f'{text}parameters {{ key: "digest" value {{ string_value: "{digest}" }} }}\n'.encode()
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Leaves an equal file alone, and a running server never sees half of one."""
+    if path.is_file() and path.read_bytes() == data:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(data)
+    part.replace(path)
