@@ -12,7 +12,6 @@ from functools import partial
 from types import FrameType
 
 from cutstream.arrays.cpu import CpuOps
-from cutstream.clients.objects import Objects
 
 from consumer.budget import Budget
 from consumer.decoders import DecoderPool
@@ -27,6 +26,7 @@ from consumer.stages.segment import Segmenter
 from consumer.window import Window
 from cutstream import __version__
 from cutstream.clients.kafka import Committer, PlainCommitter, RequestReader, TransactionalCommitter
+from cutstream.clients.objects import Objects
 from cutstream.clients.triton import Triton
 from cutstream.clock import Clock, SystemClock
 from cutstream.errors import BrokerUnavailable
@@ -39,39 +39,71 @@ _IO_PLACES = 16
 _EXIT_GRACE_S = 10.0
 
 
+class Workshop:
+    """The stages and what they work with, without the Kafka around them."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        s = settings
+        cores = s.worker.cores or len(os.sched_getaffinity(0))
+        decoders = s.worker.decoders or min(4, cores)
+        ops = CpuOps()
+        self.triton = Triton(s.triton)
+        self._decoders = DecoderPool(
+            decoders,
+            s.limits.decode_timeout_s,
+            max_bytes=s.limits.max_source_bytes,
+            max_pixels=s.limits.max_source_pixels,
+            on_restart=metrics.decoder_restarts.inc,
+        )
+        parts = Parts(
+            objects=Objects(s.objects, s.limits),
+            decoders=self._decoders,
+            budget=Budget(s.worker.memory_bytes, metrics.decoded_bytes.set),
+            segmenter=Segmenter(self.triton, ops, metrics, s.triton),
+            ops=ops,
+            metrics=metrics,
+            max_pixels=s.limits.max_source_pixels,
+            io=threading.BoundedSemaphore(_IO_PLACES),
+            decoding=threading.BoundedSemaphore(decoders),
+            gathering=threading.BoundedSemaphore(s.worker.window),
+            cpu=threading.BoundedSemaphore(cores),
+        )
+        self.stages = build_pipeline(parts)
+
+    def start(self) -> None:
+        self._decoders.start()
+
+    def close(self) -> None:
+        self._decoders.close()
+        self.triton.close()
+
+
 class Worker:
     """One worker process: `run` returns after a drain, or raises Fatal."""
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
-        self._settings = settings
+        s = settings
+        self._settings = s
         self._clock = clock or SystemClock()
         self._stop = threading.Event()
         self._abandon = threading.Event()
         self._metrics = Metrics()
-        self._triton = Triton(settings.triton)
-        self._reader = RequestReader(settings.kafka)
+        self._workshop = Workshop(s, self._metrics)
+        self._reader = RequestReader(s.kafka)
         self._committer = self._make_committer()
-        cores = settings.worker.cores or len(os.sched_getaffinity(0))
-        self._decoders = DecoderPool(
-            settings.worker.decoders or min(4, cores),
-            settings.limits.decode_timeout_s,
-            max_bytes=settings.limits.max_source_bytes,
-            max_pixels=settings.limits.max_source_pixels,
-            on_restart=self._metrics.decoder_restarts.inc,
-        )
-        self._window: Window[Task, Handled] = Window(settings.worker.window, self._make_handler(cores))
-        self._loop = Loop(self._reader, self._committer, self._window, self._metrics, self._clock, settings.worker)
-        worker = settings.worker
-        self._health = HealthServer(worker.host, worker.port, self._metrics, self._alive, self._ready)
+        runner = Runner(self._workshop.stages, self._metrics, self._clock, s.limits.source_attempts, self._abandon)
+        handler = Handler(partial(open_job, s.models), runner, Reporter(s.kafka, self._clock), self._clock)
+        self._window: Window[Task, Handled] = Window(s.worker.window, handler)
+        self._loop = Loop(self._reader, self._committer, self._window, self._metrics, self._clock, s.worker)
+        self._health = HealthServer(s.worker.host, s.worker.port, self._metrics, self._alive, self._ready)
 
     def run(self) -> None:
         self._metrics.info.labels(__version__, self._settings.models.engine, self._settings.worker.device).set(1)
         with ExitStack() as started:
             address = self._health.start()
             started.callback(self._health.close)
-            self._decoders.start()
-            started.callback(self._decoders.close)
-            started.callback(self._triton.close)
+            self._workshop.start()
+            started.callback(self._workshop.close)
             # Closed in the opposite order: the group is left at once, so that others take over without a time-out.
             for client in (self._committer, self._reader):
                 if not self._patiently(client.start):
@@ -112,27 +144,6 @@ class Worker:
             return TransactionalCommitter(self._settings.kafka)
         return PlainCommitter(self._settings.kafka, self._reader.commit)
 
-    def _make_handler(self, cores: int) -> Handler:
-        s = self._settings
-        ops = CpuOps()
-        objects = Objects(s.objects, s.limits)
-        parts = Parts(
-            objects=objects,
-            decoders=self._decoders,
-            budget=Budget(s.worker.memory_bytes, self._metrics.decoded_bytes.set),
-            segmenter=Segmenter(self._triton, ops, self._metrics, s.triton),
-            ops=ops,
-            metrics=self._metrics,
-            max_pixels=s.limits.max_source_pixels,
-            io=threading.BoundedSemaphore(_IO_PLACES),
-            decoding=threading.BoundedSemaphore(s.worker.decoders or min(4, cores)),
-            gathering=threading.BoundedSemaphore(s.worker.window),
-            cpu=threading.BoundedSemaphore(cores),
-        )
-        runner = Runner(build_pipeline(parts), self._metrics, self._clock, s.limits.source_attempts, self._abandon)
-        reporter = Reporter(s.kafka, self._clock)
-        return Handler(partial(open_job, s.models), runner, reporter, self._clock)
-
     def _alive(self) -> Mapping[str, bool]:
         return {"loop": self._loop.silent_s() < self._settings.worker.heartbeat_s}
 
@@ -140,7 +151,7 @@ class Worker:
         return {
             "running": not self._stop.is_set(),
             "group": self._loop.joined,
-            "triton": self._triton.ready(),
+            "triton": self._workshop.triton.ready(),
         }
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from cutstream.arrays.ops import ArrayOps
-from cutstream.clients.objects import Objects
 
 from consumer.budget import Budget
 from consumer.decoders import DecoderPool
@@ -19,6 +18,7 @@ from consumer.stages.fetch import fetch
 from consumer.stages.refine import refine
 from consumer.stages.segment import Segmenter
 from consumer.stages.store import store
+from cutstream.clients.objects import Objects
 from cutstream.metrics import Metrics
 
 

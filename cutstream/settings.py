@@ -375,6 +375,16 @@ def addressed(settings: Settings) -> Settings:
     )
 
 
+def as_environment(settings: Settings) -> dict[str, str]:
+    """What makes `load` give the same settings in another process, secrets included; defaults are left out."""
+    return {
+        variable(section, name): _as_text(value)
+        for section, part in settings
+        for name, value in part
+        if value != type(part).model_fields[name].default
+    }
+
+
 def variable(section: str, name: str) -> str:
     return f"{PREFIX}{section}__{name}".upper()
 
@@ -394,6 +404,12 @@ def fields() -> Iterator[tuple[str, str, Node]]:
 
 def variables() -> dict[str, tuple[str, str, Node]]:
     return {variable(section, name): (section, name, node) for section, name, node in fields()}
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _given() -> list[str]:

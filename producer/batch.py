@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -24,6 +25,7 @@ class Batch:
 
     requests: dict[str, Request]
     results: dict[str, Result] = field(default_factory=dict)
+    submitted_s: dict[str, float] = field(default_factory=dict)
     latencies_s: dict[str, float] = field(default_factory=dict)
     duplicates: int = 0
     seconds: float = 0.0
@@ -59,33 +61,49 @@ class Submission:
         self._results.close()
 
     def run(
-        self, requests: Sequence[Request], patience_s: float = 120.0, watch: Callable[[Batch], None] = lambda b: None
+        self,
+        requests: Sequence[Request],
+        *,
+        interval_s: float = 0.0,
+        patience_s: float = 120.0,
+        watch: Callable[[Batch], None] = lambda batch: None,
     ) -> Batch:
         """Returns when every request has its result; `watch` is called often, and may raise to stop.
 
+        All at once, or one every `interval_s` whether results come or not (an open loop). Every request needs an id.
         Raises NoProgress when no result comes for `patience_s`.
         """
         batch = Batch({request.id: request for request in requests if request.id})
-        begun = time.monotonic()
-        self._writer.write(self._records(requests))
-        last = begun
+        waiting = deque(requests)
+        begun = last = time.monotonic()
         while len(batch.results) < len(batch.requests):
-            if self._collect(batch, begun, 0.1):
+            self._write_due(batch, waiting, begun, interval_s)
+            if self._collect(batch, min(0.1, interval_s or 0.1)):
                 last = time.monotonic()
             elif time.monotonic() - last > patience_s:
                 missing = len(batch.requests) - len(batch.results)
                 raise NoProgress(f"{missing} of {len(batch.requests)} requests have no result after {patience_s:g} s")
             watch(batch)
         batch.seconds = last - begun
-        self._collect(batch, begun, 0.5)  # a second result for one of them would come now
+        self._collect(batch, 0.5)  # a second result for one of them would come now
         return batch
+
+    def _write_due(self, batch: Batch, waiting: deque[Request], begun: float, interval_s: float) -> None:
+        due: list[Request] = []
+        while waiting and time.monotonic() - begun >= len(batch.submitted_s) * interval_s:
+            request = waiting.popleft()
+            # The time it was due, not the time we got round to it: a slow client must not flatter the latency.
+            batch.submitted_s[request.id or ""] = begun + len(batch.submitted_s) * interval_s
+            due.append(request)
+        if due:
+            self._writer.write(self._records(due))
 
     def _records(self, requests: Sequence[Request]) -> Iterator[OutgoingRecord]:
         for request in requests:
             key = (request.id or "").encode()
             yield OutgoingRecord(self._settings.requests_topic, key, encode(request))
 
-    def _collect(self, batch: Batch, begun: float, timeout_s: float) -> int:
+    def _collect(self, batch: Batch, timeout_s: float) -> int:
         mine = 0
         for record in self._results.poll(timeout_s):
             result = decode_result(record.value)
@@ -96,5 +114,5 @@ class Submission:
                 batch.duplicates += 1
                 continue
             batch.results[result.id] = result
-            batch.latencies_s[result.id] = time.monotonic() - begun
+            batch.latencies_s[result.id] = time.monotonic() - batch.submitted_s[result.id]
         return mine

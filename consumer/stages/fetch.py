@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from cutstream.clients.objects import Objects
-
 from consumer.jobs import Job
+from cutstream.clients.objects import Objects
 from cutstream.messages import Request
 from cutstream.metrics import Metrics
 

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from cutstream.clients.objects import Objects
-
 from consumer.jobs import Encoded, File, Job, Stored
+from cutstream.clients.objects import Objects
 from cutstream.messages import StoredObject
 from cutstream.metrics import Metrics
 

@@ -1,0 +1,109 @@
+"""What a measurement needs of the machine: CPU seconds and memory of process trees, and its record."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+RESULTS = Path(__file__).parent / "results"
+CORES = len(os.sched_getaffinity(0))
+
+
+@dataclass
+class Spent:
+    """Wall and CPU seconds of a stretch of work; CPU by process name."""
+
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    by_process: dict[str, float] | None = None
+
+
+@contextmanager
+def spending() -> Iterator[Spent]:
+    """CPU seconds of this process and everything below it, by what they are."""
+    spent = Spent()
+    before, began = _cpu_by_pid(), time.perf_counter()
+    yield spent
+    spent.wall_s = time.perf_counter() - began
+    spent.by_process = {}
+    for pid, (name, seconds) in _cpu_by_pid().items():
+        used = seconds - before.get(pid, (name, 0.0))[1]
+        spent.by_process[name] = round(spent.by_process.get(name, 0.0) + used, 3)
+    spent.cpu_s = sum(spent.by_process.values())
+
+
+def rss_bytes(name: str) -> int:
+    """Resident memory of all processes of that role, shared pages counted in each."""
+    return sum(p.memory_info().rss for p in _tree() if _role(p) == name)
+
+
+def record(benchmark: str, **figures: Any) -> dict[str, Any]:
+    """Appends one line to benchmarks/results/<benchmark>.jsonl and returns it."""
+    line = {
+        "benchmark": benchmark,
+        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "commit": _git("rev-parse", "--short", "HEAD"),
+        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "machine": {"cpu": _cpu_name(), "cores": CORES, "python": platform.python_version()},
+        **figures,
+    }
+    RESULTS.mkdir(exist_ok=True)
+    with (RESULTS / f"{benchmark}.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    return line
+
+
+def _tree() -> list[psutil.Process]:
+    me = psutil.Process()
+    return [me, *me.children(recursive=True)]
+
+
+def _cpu_by_pid() -> dict[int, tuple[str, float]]:
+    found = {}
+    for process in _tree():
+        try:
+            times = process.cpu_times()
+            found[process.pid] = (_role(process), times.user + times.system)
+        except psutil.NoSuchProcess:
+            continue  # it ended between being listed and being asked; benchmarks start and stop none while they measure
+    return found
+
+
+_ROLES = {
+    "kafka.Kafka": "kafka",
+    "tritonserver": "triton",
+    "triton_python_backend_stub": "triton",
+    "cutstream.cli": "worker",
+    "decoder_process": "decoders",
+    "guard.py": "guards",
+}
+
+
+def _role(process: psutil.Process) -> str:
+    if process.pid == os.getpid():
+        return "benchmark"
+    command = " ".join(process.cmdline())
+    # Guards name the server they guard nowhere on their command line, so the order of the table does not matter.
+    return next((role for part, role in _ROLES.items() if part in command), process.name())
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, cwd=RESULTS.parent).stdout.strip()
+
+
+def _cpu_name() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()

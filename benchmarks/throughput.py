@@ -1,0 +1,198 @@
+"""Streamed throughput against this machine's own bound: `make bench`.
+
+(a) Each stage alone, with the worker's own code and concurrency: core-seconds per photo of everything that runs for it.
+    Their sum c gives the bound: cores / c.
+(b) The whole way, Kafka to objects to Kafka: 200 photos after a warm-up of 100, all submitted at once; then a fixed
+    rate of 70 % of what was reached, for latencies that do not measure the queue.
+(c) The bare engine without Triton, for orientation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import photos
+from benchmarks.machine import CORES, Spent, record, rss_bytes, spending
+from consumer.app import Workshop
+from consumer.jobs import Job
+from consumer.runner import Stage
+from consumer.window import Window
+from cutstream.clients.kafka import Partition, Record
+from cutstream.messages import Request
+from cutstream.metrics import Metrics
+from cutstream.settings import ObjectSettings, Settings, load
+from deploy.local.running import running_stack, worker_server
+from producer.batch import Batch, Submission
+
+WARM_UP, COUNTED, STAGED = 100, 200, 60
+OPEN_LOOP_SHARE, OPEN_LOOP_S = 0.7, 20.0
+RECORD = Record(Partition("benchmark", 0), 0, 0, None, b"", [])
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--photos", type=int, default=COUNTED)
+    arguments.add_argument("--profiles", default="", help="comma-separated; all served ones if not given")
+    chosen = arguments.parse_args()
+    with tempfile.TemporaryDirectory(prefix="cutstream-bench-") as folder:
+        settings = _settings(Path(folder))
+        addresses = photos.make(Path(folder) / "photos", 40)
+        with running_stack(settings) as stack:
+            for profile in chosen.profiles.split(",") if chosen.profiles else settings.models.profiles:
+                stack.supervisor.stop("worker")
+                stages = measure_stages(stack.settings, addresses, profile)
+                stack.supervisor.start(worker_server(stack.settings))
+                whole = measure_whole(stack.settings, addresses, profile, chosen.photos)
+                report(profile, stages, whole)
+
+
+def measure_stages(settings: Settings, addresses: Sequence[str], profile: str) -> dict[str, Spent]:
+    """Core-seconds for STAGED photos in each stage, the stage before having run for all of them."""
+    workshop = Workshop(settings, Metrics())
+    workshop.start()
+    jobs = [
+        Job(record=RECORD, request=Request(image=address), id=f"staged-{n}", profile=profile)
+        for n, address in enumerate(list(addresses) * 2)
+    ][:STAGED]
+    values: list[Any] = [job.request for job in jobs]
+    spent = {}
+    for stage in workshop.stages:
+        _through(stage, jobs[:8], values[:8])  # buffers, caches and batches warm
+        with spending() as spent[stage.name]:
+            values = _through(stage, jobs, values)
+    for job in jobs:
+        job.lease.close()
+    workshop.close()
+    return spent
+
+
+def _through(stage: Stage, jobs: Sequence[Job], values: Sequence[Any]) -> list[Any]:
+    done: list[Any] = [None] * len(jobs)
+
+    def work(number: int) -> int:
+        with stage.places:
+            done[number] = stage.run(jobs[number], values[number])
+        return number
+
+    window: Window[int, int] = Window(16, work)
+    window.start()
+    todo = list(range(len(jobs)))
+    while todo or window.busy:
+        while todo and window.free:
+            window.submit(todo.pop(0))
+        window.collect(1.0)
+    return done
+
+
+def measure_whole(settings: Settings, addresses: Sequence[str], profile: str, count: int) -> dict[str, Any]:
+    with Submission(settings.kafka) as submission, _watched_memory() as peak:
+        submission.run(_requests(addresses, "warm", WARM_UP, profile))
+        with spending() as spent:
+            batch = submission.run(_requests(addresses, "counted", count, profile))
+        _all_ok(batch)
+        rate = batch.images_per_second
+        steady = _open_loop(submission, addresses, profile, rate * OPEN_LOOP_SHARE)
+    return {"batch": batch, "spent": spent, "steady": steady, "peak_rss": dict(peak)}
+
+
+def _open_loop(submission: Submission, addresses: Sequence[str], profile: str, rate: float) -> Batch:
+    requests = _requests(addresses, "steady", max(20, int(rate * OPEN_LOOP_S)), profile)
+    batch = submission.run(requests, interval_s=1.0 / rate)
+    _all_ok(batch)
+    return batch
+
+
+def _requests(addresses: Sequence[str], name: str, count: int, profile: str) -> list[Request]:
+    return [
+        Request(id=f"{name}-{profile}-{n}", image=addresses[n % len(addresses)], profile=profile) for n in range(count)
+    ]
+
+
+def _all_ok(batch: Batch) -> None:
+    if batch.count("ok") != len(batch.requests) or batch.duplicates:
+        failed = next((r.error for r in batch.results.values() if r.error), None)
+        raise SystemExit(f"not every photo was cut out once: {failed}, {batch.duplicates} duplicates")
+
+
+class _watched_memory:
+    """The highest resident memory of each role, looked at twice a second."""
+
+    def __enter__(self) -> dict[str, int]:
+        self._stop = threading.Event()
+        self._peak: dict[str, int] = {}
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self._peak
+
+    def __exit__(self, *exc: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(0.5):
+            for role in ("worker", "decoders", "triton", "kafka"):
+                self._peak[role] = max(self._peak.get(role, 0), rss_bytes(role))
+
+
+def report(profile: str, stages: dict[str, Spent], whole: dict[str, Any]) -> None:
+    batch: Batch = whole["batch"]
+    count = len(batch.requests)
+    core_ms = {name: spent.cpu_s / STAGED * 1000 for name, spent in stages.items()}
+    c_ms = sum(core_ms.values())
+    bound = CORES / c_ms * 1000
+    all_ms = whole["spent"].cpu_s / count * 1000
+    line = record(
+        "throughput",
+        profile=profile,
+        photos=count,
+        size="1500x1000",
+        images_per_second=round(batch.images_per_second, 2),
+        bound_images_per_second=round(bound, 2),
+        ratio_to_bound=round(batch.images_per_second / bound, 3),
+        overhead_ms=round(all_ms - c_ms, 1),
+        stage_core_ms={name: round(ms, 1) for name, ms in core_ms.items()},
+        whole_core_ms=round(all_ms, 1),
+        whole_core_ms_by_process={
+            role: round(s / count * 1000, 1) for role, s in (whole["spent"].by_process or {}).items()
+        },
+        p50_ms=round(whole["steady"].latency_ms(0.5), 1),
+        p95_ms=round(whole["steady"].latency_ms(0.95), 1),
+        steady_images_per_second=round(whole["steady"].images_per_second, 2),
+        peak_rss_mb={role: round(size / 1e6) for role, size in whole["peak_rss"].items()},
+    )
+    _print(line)
+
+
+def _print(line: dict[str, Any]) -> None:
+    table = Table(show_header=False, title=f"profile {line['profile']}, {line['photos']} photos of {line['size']}")
+    for name in (
+        "images_per_second",
+        "bound_images_per_second",
+        "ratio_to_bound",
+        "overhead_ms",
+        "p50_ms",
+        "p95_ms",
+        "stage_core_ms",
+        "whole_core_ms_by_process",
+        "peak_rss_mb",
+    ):
+        table.add_row(name, str(line[name]))
+    Console(width=140).print(table)
+
+
+def _settings(folder: Path) -> Settings:
+    settings = load()
+    objects = ObjectSettings(destination=(folder / "out").as_uri(), roots=(folder,))
+    return settings.model_copy(update={"objects": objects})
+
+
+if __name__ == "__main__":
+    main()
