@@ -1,0 +1,123 @@
+"""OpenCV: the definition of every primitive. Contracts are stated in `ops.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cutstream.arrays.ops import Bounds, Colour, Floats, Footprint
+from cutstream.images import Cutout, Matte, Pixels
+
+# Full-size arithmetic goes strip by strip: its intermediates stay in the second-level cache, and a 50-megapixel photo
+# does not need gigabytes of float32.
+STRIP_PIXELS = 64 * 1024
+
+
+class CpuOps:
+    """One OpenCV thread per call, for the whole process: photos run side by side instead."""
+
+    def __init__(self) -> None:
+        cv2.setNumThreads(1)
+
+    @property
+    def xp(self) -> Any:
+        return np
+
+    def resize_area(self, pixels: Pixels, width: int, height: int) -> Pixels:
+        rows, columns = pixels.shape[:2]
+        shrunk = _resize(pixels, min(columns, width), min(rows, height), cv2.INTER_AREA)
+        return _resize(shrunk, width, height, cv2.INTER_LINEAR)
+
+    def resize_linear(self, pixels: Pixels, width: int, height: int) -> Pixels:
+        return _resize(pixels, width, height, cv2.INTER_LINEAR)
+
+    def box(self, plane: Floats, width: int, height: int) -> Floats:
+        return np.asarray(cv2.blur(plane, (width, height), borderType=cv2.BORDER_REFLECT_101), np.float32)
+
+    def gaussian(self, matte: Matte, kernel: int) -> Matte:
+        return np.asarray(cv2.GaussianBlur(matte, (kernel, kernel), 0, borderType=cv2.BORDER_REFLECT_101), np.uint8)
+
+    def erode(self, matte: Matte, footprint: Footprint, times: int) -> Matte:
+        return _morph(cv2.erode, matte, footprint, times, outside=255)
+
+    def dilate(self, matte: Matte, footprint: Footprint, times: int) -> Matte:
+        return _morph(cv2.dilate, matte, footprint, times, outside=0)
+
+    def local_linear(self, coefficients: Floats, pixels: Pixels) -> Matte:
+        height, width = pixels.shape[:2]
+        y_step, x_step = coefficients.shape[0] / height, coefficients.shape[1] / width
+        out = np.empty((height, width), np.uint8)
+        for strip in _strips(pixels):
+            rows = pixels[strip]
+            to_coefficients = np.array([[x_step, 0, x_step / 2 - 0.5], [0, y_step, (strip.start + 0.5) * y_step - 0.5]])
+            red, green, blue, intercept = cv2.split(
+                cv2.warpAffine(
+                    coefficients,
+                    to_coefficients,
+                    (width, len(rows)),
+                    flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                    borderMode=cv2.BORDER_REPLICATE,
+                )
+            )
+            for slope, plane in zip((red, green, blue), cv2.split(rows), strict=True):
+                cv2.multiply(slope, plane, dst=slope, dtype=cv2.CV_32F)
+            cv2.add(red, green, dst=red)
+            cv2.add(blue, intercept, dst=blue)
+            cv2.add(red, blue, dst=out[strip], dtype=cv2.CV_8U)
+        return out
+
+    def histogram(self, matte: Matte) -> NDArray[np.int64]:
+        return cv2.calcHist([matte], [0], None, [256], [0, 256]).ravel().astype(np.int64)
+
+    def bounds(self, matte: Matte, above: int) -> Bounds | None:
+        _, found = cv2.threshold(matte, above, 255, cv2.THRESH_BINARY)
+        left, top, width, height = cv2.boundingRect(found)
+        return (left, top, left + width, top + height) if width else None
+
+    def shrink(self, pixels: Pixels, alpha: Matte, width: int, height: int) -> tuple[Pixels, Matte]:
+        opaque = np.multiply(alpha, np.uint16(255), dtype=np.uint16)
+        weight = _resize(opaque, width, height, cv2.INTER_AREA)
+        small = np.empty((height, width, 3), np.uint8)
+        for channel in range(3):
+            premultiplied = cv2.multiply(cv2.extractChannel(pixels, channel), alpha, dtype=cv2.CV_16U)
+            colour = _resize(premultiplied, width, height, cv2.INTER_AREA)
+            cv2.insertChannel(cv2.divide(colour, weight, scale=255, dtype=cv2.CV_8U), small, channel)
+        small_alpha = cv2.convertScaleAbs(weight, alpha=1 / 255)
+        return np.asarray(cv2.copyTo(small, small_alpha), np.uint8), np.asarray(small_alpha, np.uint8)
+
+    def rgba(self, pixels: Pixels, alpha: Matte) -> Cutout:
+        cutout = cv2.cvtColor(cv2.copyTo(pixels, alpha), cv2.COLOR_RGB2RGBA)
+        cv2.insertChannel(alpha, cutout, 3)
+        return np.asarray(cutout, np.uint8)
+
+    def blend(self, pixels: Pixels, alpha: Matte, colour: Colour) -> Pixels:
+        out = np.empty(pixels.shape, np.uint8)
+        base = np.array([*colour, 0], np.float64)
+        for strip in _strips(pixels):
+            weight = cv2.merge([alpha[strip]] * 3)
+            # 255 is odd, so no quotient lies half-way and rounding the difference rounds the whole.
+            difference = cv2.subtract(pixels[strip], base, dtype=cv2.CV_16S)
+            cv2.multiply(difference, weight, dst=difference, scale=1 / 255, dtype=cv2.CV_16S)
+            cv2.add(difference, base, dst=out[strip], dtype=cv2.CV_8U)
+        return out
+
+
+def _morph(operation: Any, matte: Matte, footprint: Footprint, times: int, outside: int) -> Matte:
+    result = operation(matte, footprint, iterations=times, borderType=cv2.BORDER_CONSTANT, borderValue=outside)
+    return np.asarray(result, np.uint8)
+
+
+def _resize(pixels: Any, width: int, height: int, interpolation: int) -> Any:
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    return cv2.resize(pixels, (width, height), interpolation=interpolation)
+
+
+def _strips(pixels: Pixels) -> Iterator[slice]:
+    height, width = pixels.shape[:2]
+    rows = max(1, STRIP_PIXELS // width)
+    return (slice(top, min(top + rows, height)) for top in range(0, height, rows))

@@ -1,0 +1,71 @@
+"""The primitives that differ between OpenCV and CuPy; `cpu.py` is their definition.
+
+Common to all: arrays are not modified, pixel (0, 0) is the top left one, and a pixel's centre lies at +0.5. `u8` is
+uint8 in 0..255, `f32` float32. Footprints and kernels have odd sides and their anchor in the middle. Element-wise
+mathematics needs no primitive: it is written once against `xp`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cutstream.images import Cutout, Matte, Pixels
+
+Floats: TypeAlias = NDArray[np.float32]
+Footprint: TypeAlias = NDArray[np.uint8]
+Colour: TypeAlias = tuple[int, int, int]
+Bounds: TypeAlias = tuple[int, int, int, int]
+
+
+class ArrayOps(Protocol):
+    """Stateless, and safe to call from several threads at once."""
+
+    @property
+    def xp(self) -> Any:
+        """The array namespace, NumPy's names: `numpy` or `cupy`."""
+
+    def resize_area(self, pixels: Pixels, width: int, height: int) -> Pixels:
+        """u8 HW or HWC. Area average along an axis that shrinks, bilinear along one that grows; rounds to nearest."""
+
+    def resize_linear(self, pixels: Pixels, width: int, height: int) -> Pixels:
+        """u8 HW or HWC. Bilinear between pixel centres, edges replicated, no antialiasing; rounds to nearest."""
+
+    def box(self, plane: Floats, width: int, height: int) -> Floats:
+        """f32 HW. Mean of a width × height window; border mirrored without repeating the edge (dcb|abcd|cba)."""
+
+    def gaussian(self, matte: Matte, kernel: int) -> Matte:
+        """u8 HW. kernel × kernel, sigma = 0.3 · ((kernel - 1) / 2 - 1) + 0.8, border as in `box`; rounds to nearest."""
+
+    def erode(self, matte: Matte, footprint: Footprint, times: int) -> Matte:
+        """u8 HW. Minimum of matte[y + i - r, x + j - c] where footprint[i, j] is not 0; outside never wins."""
+
+    def dilate(self, matte: Matte, footprint: Footprint, times: int) -> Matte:
+        """As `erode`, with the maximum: the footprint is *not* reflected (SciPy's grey dilation does reflect)."""
+
+    def local_linear(self, coefficients: Floats, pixels: Pixels) -> Matte:
+        """red · c₀ + green · c₁ + blue · c₂ + c₃ for each of `pixels` (u8 HWC), as u8 HW: rounded, then saturated.
+
+        `coefficients` (f32, h × w × 4, intercept in 0..255) cover the same picture at any size and are interpolated
+        as in `resize_linear`.
+        """
+
+    def histogram(self, matte: Matte) -> NDArray[np.int64]:
+        """256 counts of a u8 HW array, in host memory; above 2²⁴ they are rounded to 24 bits."""
+
+    def bounds(self, matte: Matte, above: int) -> Bounds | None:
+        """Left, top, right, bottom (the last two exclusive) of the values > `above`; None where there are none."""
+
+    def shrink(self, pixels: Pixels, alpha: Matte, width: int, height: int) -> tuple[Pixels, Matte]:
+        """`resize_area` of straight colour (u8 HWC) with its alpha (u8 HW): colours are averaged by their alpha.
+
+        Colour is 0 where the new alpha is 0. Not larger than the source.
+        """
+
+    def rgba(self, pixels: Pixels, alpha: Matte) -> Cutout:
+        """u8 HWC RGB and u8 HW to straight RGBA; colour is 0 where alpha is 0, so that it compresses to nothing."""
+
+    def blend(self, pixels: Pixels, alpha: Matte, colour: Colour) -> Pixels:
+        """u8 HWC: (pixel · alpha + colour · (255 - alpha)) / 255, rounded to nearest, exactly."""

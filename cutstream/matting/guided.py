@@ -1,0 +1,63 @@
+"""The fast guided filter with a colour guide (He and Sun 2013 and 2015): edges of a small matte follow the photo.
+
+Around each point of the matte's grid, alpha is fitted as a linear function of colour; the coefficients are smooth, so
+they are found at the matte's size and applied to the photo at its full size.
+A guide of luma alone costs a third less and loses edges between colours of equal brightness.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cutstream.arrays.ops import ArrayOps, Floats
+from cutstream.images import Matte, Pixels
+
+
+def fit(guide: Pixels, matte: Matte, kernel: tuple[int, int], epsilon: np.float32, ops: ArrayOps) -> Floats:
+    """Guide u8 h × w × 3 and matte u8 h × w to f32 h × w × 4: slopes for red, green, blue, and intercept in 0..255.
+
+    `kernel` is the window's width and height in pixels, `epsilon` the variance (of colours in 0..1) below which
+    an edge counts as noise.
+    """
+
+    def mean(plane: Floats) -> Floats:
+        return ops.box(plane, *kernel)
+
+    red, green, blue, alpha = (
+        ops.xp.multiply(plane, 1 / 255, dtype=ops.xp.float32)
+        for plane in (guide[..., 0], guide[..., 1], guide[..., 2], matte)
+    )
+    mean_red, mean_green, mean_blue, mean_alpha = mean(red), mean(green), mean(blue), mean(alpha)
+    slopes = _solve(
+        mean(red * red) - mean_red * mean_red + epsilon,
+        mean(red * green) - mean_red * mean_green,
+        mean(red * blue) - mean_red * mean_blue,
+        mean(green * green) - mean_green * mean_green + epsilon,
+        mean(green * blue) - mean_green * mean_blue,
+        mean(blue * blue) - mean_blue * mean_blue + epsilon,
+        (
+            mean(red * alpha) - mean_red * mean_alpha,
+            mean(green * alpha) - mean_green * mean_alpha,
+            mean(blue * alpha) - mean_blue * mean_alpha,
+        ),
+    )
+    intercept = mean_alpha - slopes[0] * mean_red - slopes[1] * mean_green - slopes[2] * mean_blue
+    return ops.xp.stack([*map(mean, slopes), 255 * mean(intercept)], axis=-1)  # type: ignore[no-any-return]
+
+
+def _solve(
+    rr: Floats, rg: Floats, rb: Floats, gg: Floats, gb: Floats, bb: Floats, right: tuple[Floats, Floats, Floats]
+) -> tuple[Floats, Floats, Floats]:
+    """The symmetric 3 × 3 system at every pixel, by elimination: in float32, cofactors cancel out on grey photos."""
+    by_red_in_green, by_red_in_blue = rg / rr, rb / rr
+    gg = gg - by_red_in_green * rg
+    gb = gb - by_red_in_green * rb
+    by_green_in_blue = gb / gg
+    bb = bb - by_red_in_blue * rb - by_green_in_blue * gb
+    red = right[0]
+    green = right[1] - by_red_in_green * red
+    blue = right[2] - by_red_in_blue * red - by_green_in_blue * green
+    blue = blue / bb
+    green = (green - gb * blue) / gg
+    red = (red - rg * green - rb * blue) / rr
+    return red, green, blue

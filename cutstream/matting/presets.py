@@ -1,0 +1,48 @@
+"""What `request.refine` can name."""
+
+from __future__ import annotations
+
+from cutstream.errors import InvalidOption
+from cutstream.messages import RefineParameters
+
+SOFT = "soft"
+
+PRESETS = {
+    "base": RefineParameters(kernel=3, close=1, open=1, blur=3, threshold=127),
+    "aggressive": RefineParameters(kernel=3, close=5, blur=3, threshold=100, dilate_kernel=7, dilate=3),
+    "expanded": RefineParameters(kernel=5, close=2, open=1, blur=5, threshold=127, dilate_kernel=5, dilate=2),
+}
+
+# Footprint pixels visited per picture pixel, times megapixels: about half a second of one core. Presets need 0.3 %.
+MAX_WORK = 50_000
+
+
+def parameters(how: str | RefineParameters) -> RefineParameters:
+    """Of a preset or of the request itself. Raises `InvalidOption` for an unknown name or an impossible kernel."""
+    if isinstance(how, str):
+        return _preset(how)
+    for name in ("kernel", "blur", "dilate_kernel"):
+        size = getattr(how, name)
+        if size and size % 2 == 0:
+            raise InvalidOption(f"refine: `{name}` is {size}, but a kernel needs a middle pixel: give an odd size")
+    if how.dilate and not how.dilate_kernel:
+        raise InvalidOption("refine: `dilate` needs a `dilate_kernel`")
+    return how
+
+
+def check_work(how: RefineParameters, megapixels: float) -> None:
+    """Raises `InvalidOption` where large kernels on many pixels would hold a core for too long."""
+    passes = 2 * (how.close + how.open)
+    work = (passes * how.kernel**2 + how.dilate * how.dilate_kernel**2) * megapixels
+    if work > MAX_WORK:
+        raise InvalidOption(
+            f"refine: kernels and counts add up to {work:,.0f} footprint pixels × megapixels, above {MAX_WORK:,}: "
+            "use smaller ones, or scale 'long_side'"
+        )
+
+
+def _preset(name: str) -> RefineParameters:
+    try:
+        return PRESETS[name]
+    except KeyError:
+        raise InvalidOption(f"refine: unknown preset {name!r}; known are {', '.join([SOFT, *PRESETS])}") from None
