@@ -5,7 +5,14 @@ from cutstream.settings import Settings, as_environment, load
 
 def test_another_process_gets_the_same_settings(monkeypatch) -> None:
     settings = Settings(
-        kafka={"bootstrap_servers": "a:1,b:2", "sasl_password": "secret", "session_timeout_s": 7.5},
+        kafka={
+            "bootstrap_servers": "a:1,b:2",
+            "security_protocol": "SASL_SSL",
+            "sasl_mechanism": "PLAIN",
+            "sasl_username": "me",
+            "sasl_password": "secret",
+        },
+        triton={"timeout_s": 3},
         objects={"roots": ("/x", "/y"), "allow_private_addresses": True},
         worker={"window": 5},
     )
