@@ -34,7 +34,7 @@ up: setup ## Keep Kafka, Triton and a worker running until Ctrl-C
 	$(BIN)/cutstream up
 
 test: setup ## All tests, against a real Kafka and a real Triton that they start
-	$(BIN)/pytest --kafka --triton --e2e --require kafka,triton,e2e
+	$(BIN)/pytest --kafka --triton --s3 --e2e --require kafka,triton,e2e
 
 check: setup ## Lint, types, import boundaries, staleness of what is generated
 	$(BIN)/ruff check

@@ -10,12 +10,14 @@ from uuid import uuid4
 import pytest
 
 from cutstream.clients.kafka import ensure_topics
-from cutstream.settings import KafkaSettings, StackSettings
+from cutstream.settings import KafkaSettings, Settings, StackSettings, TritonSettings
 from deploy.local.kafka import kafka_address, kafka_server
 from deploy.local.process import Supervisor
+from deploy.local.triton import triton_server
 from tests.support.ports import free_ports
+from tests.support.s3_server import NoGateway, S3Server, gateway, s3_server
 
-OPT_IN = ("kafka", "triton", "e2e")
+OPT_IN = ("kafka", "triton", "s3", "e2e")
 OUR_LOGGERS = ("cutstream", "consumer", "producer")
 START_TIMEOUT_S = 60
 
@@ -24,6 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("cutstream")
     group.addoption("--kafka", action="store_true", help="run the tests that need a real Apache Kafka; starts one")
     group.addoption("--triton", action="store_true", help="run the tests that need a real Triton; starts one")
+    group.addoption("--s3", action="store_true", help="run the tests that need a real S3 server; builds one with Go")
     group.addoption("--e2e", action="store_true", help="run the tests that start whole processes")
     group.addoption("--require", default="", metavar="MARKER,...", help="fail tests of these markers that would skip")
 
@@ -115,3 +118,33 @@ def kafka_settings(kafka: str, fresh_name: Callable[[str], str]) -> KafkaSetting
     )
     ensure_topics(settings)
     return settings
+
+
+@pytest.fixture(scope="session")
+def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings of a real Triton that lives as long as the test run and serves the product's repository."""
+    from export.repository import render  # with onnx: slow to import, and few tests need it
+    from tests.support.models import small_models
+
+    folder = tmp_path_factory.mktemp("triton")
+    grpc, http, metrics = free_ports(3)
+    settings = Settings(
+        models=small_models(folder / "models"),
+        triton=TritonSettings(url=f"127.0.0.1:{grpc}"),
+        stack=StackSettings(state=folder, triton_grpc_port=grpc, triton_http_port=http, triton_metrics_port=metrics),
+    )
+    render(settings)
+    with Supervisor(START_TIMEOUT_S) as supervisor:
+        supervisor.start(triton_server(settings))
+        yield settings
+
+
+@pytest.fixture(scope="session")
+def s3(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server that lives as long as the test run."""
+    try:
+        binary = gateway(pytestconfig.rootpath / ".state" / "tools")
+    except NoGateway as exc:
+        pytest.skip(str(exc))
+    with s3_server(binary, tmp_path_factory.mktemp("s3")) as server:
+        yield server

@@ -95,10 +95,6 @@ def _s3_config(settings: ObjectSettings) -> Any:
     endpoint, key, secret = settings.s3_endpoint, settings.s3_access_key_id, settings.s3_secret_access_key
     if endpoint is not None and not _ENDPOINT.fullmatch(endpoint):
         raise ConfigurationError("CUTSTREAM_OBJECTS__S3_ENDPOINT has the form http(s)://host[:port]")
-    if (key is None) != (secret is None):
-        raise ConfigurationError(
-            "CUTSTREAM_OBJECTS__S3_ACCESS_KEY_ID and CUTSTREAM_OBJECTS__S3_SECRET_ACCESS_KEY go together"
-        )
     config = {
         "region": settings.s3_region,
         "endpoint": endpoint,

@@ -111,7 +111,7 @@ def _translated(url: str) -> Iterator[None]:
         # urllib3's text holds the whole address, secrets and all.
         raise RefusedAddress("the address is not of the form http(s)://host[:port]/path, in ASCII") from None
     except (DecodeError, InvalidHeader) as exc:
-        raise SourceFailed(f"{shown(url)} sent an answer that cannot be read: {exc.args[0]}") from exc
+        raise SourceFailed(f"{shown(url)} sent an answer that cannot be read: {_reason(exc)}") from exc
     except HTTPError as exc:
         raise SourceUnavailable(f"{shown(url)}: {_reason(exc)}") from exc
 

@@ -1,0 +1,154 @@
+"""A real HTTP server on loopback whose pages are named after how they misbehave."""
+
+from __future__ import annotations
+
+import gzip
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+PHOTO = bytes(range(256)) * 40
+
+
+class HttpServer(ThreadingHTTPServer):
+    """`files` are served below /files/; `seen` lists the paths and `hosts` the Host headers of what was asked."""
+
+    request_queue_size = 64
+
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        super().__init__((host, 0), _Pages)
+        self.files: dict[str, bytes] = {}
+        self.seen: list[str] = []
+        self.hosts: list[str | None] = []
+        self.stopping = threading.Event()
+
+    @property
+    def port(self) -> int:
+        return int(self.server_address[1])
+
+    def url(self, page: str, host: str = "127.0.0.1") -> str:
+        return f"http://{host}:{self.port}/{page}"
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up is what many of these tests are about."""
+
+
+@contextmanager
+def serving(server: HttpServer) -> Iterator[HttpServer]:
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.stopping.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def with_tls(server: HttpServer, certificate: Path, key: Path, names: list[str | None]) -> HttpServer:
+    """`names` receives the server names that clients ask for (SNI)."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    context.sni_callback = lambda _socket, name, _context: names.append(name)
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    return server
+
+
+class _Pages(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: HttpServer
+
+    def do_GET(self) -> None:
+        self.server.seen.append(self.path)
+        self.server.hosts.append(self.headers.get("Host"))
+        page, _, rest = urlsplit(self.path).path.strip("/").partition("/")
+        answer: Callable[[str], None] = getattr(self, f"page_{page}")
+        answer(unquote(rest))
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+    def _send(self, body: bytes, status: int = 200, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def page_photo(self, _: str) -> None:
+        self._send(PHOTO)
+
+    def page_files(self, name: str) -> None:
+        body = self.server.files.get(name)
+        self._send(b"", 404) if body is None else self._send(body)
+
+    def page_status(self, status: str) -> None:
+        self._send(b"no", int(status))
+
+    def page_busy(self, retry_after: str) -> None:
+        self._send(b"", 429, Retry_After=retry_after)
+
+    def page_closes(self, _: str) -> None:
+        self._send(PHOTO, Connection="close")
+        self.close_connection = True
+
+    def page_redirects(self, _: str) -> None:
+        (location,) = parse_qs(urlsplit(self.path).query)["to"]
+        self._send(b"", 302, Location=location)
+
+    def page_redirects_in_a_loop(self, _: str) -> None:
+        self._send(b"", 302, Location=self.path)
+
+    def page_redirects_times(self, times: str) -> None:
+        self._send(b"", 307, Location=f"/redirects_times/{int(times) - 1}" if int(times) > 1 else "/photo")
+
+    def page_never_answers(self, _: str) -> None:
+        self.server.stopping.wait(10)
+        self.close_connection = True
+
+    def page_drips_headers(self, _: str) -> None:
+        self._drip(b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 10_000)
+
+    def page_drips_body(self, _: str) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n")
+        self._drip(b"x" * 10_000)
+
+    def _drip(self, text: bytes) -> None:
+        for byte in text:
+            self.wfile.write(bytes([byte]))
+            if self.server.stopping.wait(0.02):
+                break
+        self.close_connection = True
+
+    def page_is_endless(self, _: str) -> None:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        while not self.server.stopping.is_set():
+            self.wfile.write(b"1000\r\n" + b"x" * 0x1000 + b"\r\n")
+
+    def page_declares(self, length: str) -> None:
+        """More than is sent: what follows is a hang-up."""
+        self._send(PHOTO, Content_Length=length)
+        self.close_connection = True
+
+    def page_sends_more_than_declared(self, _: str) -> None:
+        self._send(PHOTO + b"surplus", Content_Length=str(len(PHOTO)))
+        self.close_connection = True
+
+    def page_gzipped(self, size: str) -> None:
+        self._send(gzip.compress(bytes(int(size))), Content_Encoding="gzip")
+
+    def page_says_gzip_but_is_not(self, _: str) -> None:
+        self._send(PHOTO, Content_Encoding="gzip")
+
+    def page_hangs_up(self, _: str) -> None:
+        self.close_connection = True
+
+    def page_talks_nonsense(self, _: str) -> None:
+        self.wfile.write(b"SSH-2.0-OpenSSH_9.6\r\n")
+        self.close_connection = True
