@@ -65,3 +65,14 @@ def test_the_committed_lock_names_each_jar_once() -> None:
 def test_a_jars_place_in_a_repository_says_its_coordinate() -> None:
     place = Path("repository/org/apache/kafka/kafka_2.13/4.4.0/kafka_2.13-4.4.0.jar")
     assert coordinate(place, Path("repository")) == "org.apache.kafka:kafka_2.13:4.4.0"
+
+
+def test_without_network_the_error_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: object, **__: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("jgo.util.http.get", unreachable)
+    with pytest.raises(
+        StackError, match=r"no route to host.*CUTSTREAM_STACK__JARS.*CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS"
+    ):
+        jars.maven(tmp_path, JAR)
