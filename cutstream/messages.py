@@ -181,14 +181,14 @@ class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True):
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """The one answer to a request. Every field is always present; `error` is null exactly when `status` is `ok`."""
 
-    id: str
-    status: Status
+    id: Annotated[str, Meta(description="The request's, the event's, or `<topic>-<partition>-<offset>`.")]
+    status: Annotated[Status, Meta(description="`failed` also left a dead letter; `expired` missed its deadline.")]
     source: SourceRecord
     objects: tuple[StoredObject, ...] = ()
     bbox: BoundingBox | None = None
     coverage: Annotated[Share | None, Meta(description="Share of the source's pixels that are subject.")] = None
     uncertainty: Annotated[Share | None, Meta(description="How undecided the matte is: 0 sure, 1 guessing.")] = None
-    profile: str | None = None
+    profile: Annotated[str | None, Meta(description="Null when the request could not be read.")] = None
     model: ServedModel | None = None
     timings_ms: Annotated[dict[str, float], Meta(description="Work per stage, without waiting.")] = {}
     attempts: Annotated[int, Meta(ge=1, description="1 unless the source had to be tried again.")] = 1

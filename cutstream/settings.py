@@ -394,12 +394,13 @@ def anchor(section: str, name: str) -> str:
 
 
 def fields() -> Iterator[tuple[str, str, Node]]:
-    """Section, name and JSON Schema of every setting, in the order of this file."""
+    """Section, name and JSON Schema of every setting, in the order of this file; null is left out, as unset is."""
     definitions = Settings.model_json_schema()["$defs"]
     for section, field in Settings.model_fields.items():
         assert field.annotation is not None
         for name, node in definitions[field.annotation.__name__]["properties"].items():
-            yield section, name, node
+            given = [part for part in node.get("anyOf", ()) if part != {"type": "null"}]
+            yield section, name, {**node, "anyOf": given} if given else node
 
 
 def variables() -> dict[str, tuple[str, str, Node]]:
