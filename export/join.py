@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
+from google.protobuf.message import DecodeError
 from onnx import ModelProto, NodeProto, TensorProto, compose, helper, numpy_helper, shape_inference, version_converter
 
 from cutstream.errors import ModelMismatch
@@ -24,7 +25,7 @@ def join(normalise: str, weights: Path, activate: str) -> ModelProto:
         net = with_any_batch(_in_version_of(before, onnx.load(weights)))
         joined = _append(_append(before, net, "net/"), behind, "activate/")
         onnx.checker.check_model(joined, full_check=True)
-    except (ValueError, RuntimeError, onnx.checker.ValidationError, shape_inference.InferenceError) as exc:
+    except (ValueError, RuntimeError, DecodeError, onnx.checker.ValidationError, shape_inference.InferenceError) as exc:
         raise ModelMismatch(f"{weights} does not fit between {normalise} and {activate}: {exc}") from exc
     joined.graph.name = "cutout"
     return joined

@@ -5,6 +5,7 @@ Only the binary and its Python backend are taken from the package; its Python pa
 
 from __future__ import annotations
 
+import filecmp
 import http.client
 import os
 import shutil
@@ -117,18 +118,29 @@ def _pytriton() -> Path:
 
 
 def _backends(state: Path) -> Path:
-    """A folder with the package's Python backend, the stub of this Python in it, and our backends beside it."""
-    folder = state / "backends"
-    shutil.rmtree(folder, ignore_errors=True)
-    python = folder / "python"
-    shutil.copytree(_pytriton() / "backends" / "python", python, symlinks=True)
+    """A folder with the package's Python backend, the stub of this Python in it, and our backends beside it.
+
+    Copies, because Triton refuses a library that is a link out of its backend's folder. What is there already is left
+    alone: another server may be running on it.
+    """
     stub = _pytriton() / "python_backend_stubs" / PYTHON / "triton_python_backend_stub"
     if not stub.is_file():
         raise StackError(f"nvidia-pytriton has no stub for Python {PYTHON}: use one of 3.10 to 3.13")
-    shutil.copy(stub, python)  # with its mode: it is a program
+    folder = state / "backends"
+    for part in (*(_pytriton() / "backends" / "python").iterdir(), stub):
+        _copy(part, folder / "python" / part.name)
     for model in OUR_BACKENDS.glob("*/model.py"):
-        (folder / model.parent.name).symlink_to(model.parent, target_is_directory=True)
+        _copy(model, folder / model.parent.name / model.name)
     return folder
+
+
+def _copy(source: Path, place: Path) -> None:
+    if place.is_file() and filecmp.cmp(source, place):
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    part = place.with_name(place.name + ".part")
+    shutil.copy2(source, part)  # with its mode: the stub is a program
+    part.replace(place)
 
 
 def _health_check(http_port: int, ensembles: Sequence[str]) -> Callable[[], bool]:

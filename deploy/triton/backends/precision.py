@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -42,8 +43,7 @@ def choose(file: Path, asked: str, report: Path) -> Verdict:
             return earlier
     precision, because = _decide(file, asked)
     verdict = Verdict(question=question, precision=precision, because=because)
-    report.parent.mkdir(parents=True, exist_ok=True)
-    report.write_bytes(msgspec.json.format(msgspec.json.encode(verdict)))
+    _keep(verdict, report)
     return verdict
 
 
@@ -103,6 +103,14 @@ def _decide(file: Path, asked: str) -> tuple[str, str]:
         "bf16" if agreement >= MIN_AGREEMENT else "f32",
         f"bf16 and f32 agree to an IoU of {agreement:.3f}, at least {MIN_AGREEMENT} is required",
     )
+
+
+def _keep(verdict: Verdict, report: Path) -> None:
+    """In one piece, because a network's instances start at the same time."""
+    report.parent.mkdir(parents=True, exist_ok=True)
+    part = report.with_suffix(f".{os.getpid()}")
+    part.write_bytes(msgspec.json.format(msgspec.json.encode(verdict)) + b"\n")
+    part.replace(report)
 
 
 def _agreement(file: Path) -> float:

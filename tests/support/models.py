@@ -1,0 +1,99 @@
+"""A small real net of U²-Net-P's shape, in a catalogue of its own: the whole way to Triton without any weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx.helper import make_node as node
+
+from cutstream.settings import ModelSettings
+from export.catalogue import Model, Weights, catalogue
+
+SIDE = 320
+BORDER = 16
+
+
+def small_net() -> ModelProto:
+    """`input.1` f32 [N,3,320,320] normalised → `1959` f32 [N,1,320,320] in 0..1: how far a colour is from the border's.
+
+    Like U²-Net-P it works at half the size in between, and has a side output.
+    """
+    ring = np.ones((1, 1, SIDE, SIDE), np.float32)
+    ring[:, :, BORDER:-BORDER, BORDER:-BORDER] = 0
+    nodes = [
+        node("Mul", ["input.1", "ring"], ["on_ring"]),
+        node("ReduceSum", ["on_ring", "plane"], ["border"]),
+        node("Sub", ["input.1", "border"], ["difference"]),
+        node("Mul", ["difference", "difference"], ["distance"]),
+        node("Conv", ["distance", "sum"], ["far"], pads=[1] * 4, strides=[2, 2]),
+        node("Conv", ["far", "blur"], ["smooth"], pads=[2] * 4),
+        node("Resize", ["smooth", "", "", "size"], ["full"], mode="linear", axes=[2, 3]),
+        node("Conv", ["full", "gain", "offset"], ["logits"]),
+        node("Sigmoid", ["logits"], ["1959"]),
+        node("Sigmoid", ["full"], ["1960"]),
+    ]
+    constants = {
+        "ring": ring / ring.sum(),
+        "plane": np.array([2, 3]),
+        "sum": np.full((1, 3, 3, 3), 1 / 27, np.float32),
+        "blur": np.full((1, 1, 5, 5), 1 / 25, np.float32),
+        "size": np.array([SIDE, SIDE]),
+        "gain": np.full((1, 1, 1, 1), 1.2, np.float32),
+        "offset": np.array([-3], np.float32),
+    }
+    return net(nodes, constants, outputs=["1959", "1960"])
+
+
+def net(nodes: list, constants: dict[str, np.ndarray], outputs: list[str], batch: str | int = "batch", opset: int = 18):
+    picture, matte = [batch, 3, SIDE, SIDE], [batch, 1, SIDE, SIDE]
+    graph = helper.make_graph(
+        nodes,
+        "small",
+        [helper.make_tensor_value_info("input.1", TensorProto.FLOAT, picture)],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, matte) for name in outputs],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", opset)])
+
+
+def small_models(folder: Path) -> ModelSettings:
+    """Settings whose catalogue takes the small net for every model, from a mirror."""
+    data = small_net().SerializeToString(deterministic=True)
+    mirror = folder / "mirror"
+    mirror.mkdir(parents=True)
+    (mirror / "renamed by its owner.onnx").write_bytes(data)
+    weights = Weights(file="small.onnx", bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    models = [msgspec.structs.replace(model, weights=(weights,)) for model in catalogue(ModelSettings())]
+    path = folder / "catalogue.toml"
+    path.write_text("\n".join(as_toml(model) for model in models))
+    return ModelSettings(mirror=mirror, store=folder / "store", catalogue=path)
+
+
+def as_toml(model: Model) -> str:
+    fields = msgspec.to_builtins(model)
+    tables = [("[[models]]", fields), *(("[[models.weights]]", weights) for weights in fields.pop("weights"))]
+    lines = [line for header, table in tables for line in (header, *_assignments(table))]
+    return "\n".join(lines) + "\n"
+
+
+def _assignments(table: dict[str, str | int | None]) -> list[str]:
+    # A JSON string is a TOML string, too.
+    return [f"{key} = {json.dumps(value)}" for key, value in table.items() if value is not None]
+
+
+def picture_with_blob(centre: tuple[int, int], radius: int, side: int = SIDE) -> np.ndarray:
+    """u8 [side,side,3] RGB: a bright disc, `centre` (x, y), on a dark, slightly uneven ground."""
+    y, x = np.mgrid[:side, :side]
+    ground = 40 + 10 * np.sin(x / 17)[..., None] + np.array([0, 5, 10])
+    disc = np.hypot(x - centre[0], y - centre[1]) <= radius
+    return np.where(disc[..., None], np.array([230, 180, 60]), ground).astype(np.uint8)
+
+
+def disc_of(centre: tuple[int, int], radius: int, side: int = SIDE) -> np.ndarray:
+    y, x = np.mgrid[:side, :side]
+    return np.hypot(x - centre[0], y - centre[1]) <= radius

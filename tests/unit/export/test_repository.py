@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as pb
+
+from cutstream.clients.triton import ensemble_name
+from cutstream.errors import ConfigurationError, WeightsMissing
+from cutstream.settings import ModelSettings, Settings, StackSettings
+from export.profiles import REPOSITORY, all_profiles, ensemble_of, networks_of, steps_of
+from export.repository import render
+from tests.support.models import small_models
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(models=small_models(tmp_path / "models"), stack=StackSettings(state=tmp_path / "state"))
+
+
+def with_models(settings: Settings, **changes: object) -> Settings:
+    return settings.model_copy(update={"models": settings.models.model_copy(update=changes)})
+
+
+def parsed(folder: Path) -> pb.ModelConfig:
+    return text_format.Parse((folder / "config.pbtxt").read_text(), pb.ModelConfig())
+
+
+def tensors(config: pb.ModelConfig) -> dict[str, tuple[int, list[int]]]:
+    return {tensor.name: (tensor.data_type, list(tensor.dims)) for tensor in (*config.input, *config.output)}
+
+
+def contents(folder: Path) -> dict[Path, tuple[bytes, int]]:
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("profile", all_profiles())
+def test_a_profile_takes_pixels_and_gives_a_matte(profile: str) -> None:
+    config = parsed(REPOSITORY / ensemble_of(profile))
+    (kind, (height, width, channels)), (matte_kind, matte) = tensors(config)["image"], tensors(config)["matte"]
+    assert (kind, matte_kind, channels, matte) == (pb.TYPE_UINT8, pb.TYPE_UINT8, 3, [height, width])
+    assert (config.platform, len(config.input), len(config.output)) == ("ensemble", 1, 1)
+    assert ensemble_of(profile) == ensemble_name(profile)
+
+
+@pytest.mark.parametrize("profile", all_profiles())
+def test_an_ensembles_wires_fit_its_steps(profile: str) -> None:
+    config = parsed(REPOSITORY / ensemble_of(profile))
+    wires = tensors(config)
+    assert [step.model_name for step in config.ensemble_scheduling.step] == steps_of(ensemble_of(profile))
+    for step in config.ensemble_scheduling.step:
+        network = parsed(REPOSITORY / step.model_name)
+        assert network.max_batch_size >= config.max_batch_size
+        for name, wire in (*step.input_map.items(), *step.output_map.items()):
+            assert wires.setdefault(wire, tensors(network)[name]) == tensors(network)[name]
+
+
+@pytest.mark.parametrize("network", networks_of(all_profiles()))
+def test_the_committed_files_are_the_production_variant(network: str) -> None:
+    config = parsed(REPOSITORY / network)
+    assert (config.backend, config.instance_group[0].kind) == ("onnxruntime", pb.ModelInstanceGroup.KIND_AUTO)
+    assert config.HasField("dynamic_batching")
+    assert config.model_warmup
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_renders_the_engine_and_the_instances(settings: Settings, engine: str) -> None:
+    served = render(with_models(settings, engine=engine, instances=3))
+    config = parsed(served / "u2netp")
+    assert (config.backend, config.instance_group[0].count) == (engine, 3)
+    committed = parsed(REPOSITORY / "u2netp")
+    assert tensors(config) == tensors(committed)
+    assert onnx.load(served / "u2netp" / "1" / "model.onnx").graph.output[0].name == "matte"
+    assert sorted(folder.name for folder in served.iterdir()) == ["cutout_general", "u2netp"]
+    assert (served / "cutout_general" / "1").is_dir()
+
+
+def test_the_ensemble_carries_its_networks_digest(settings: Settings) -> None:
+    served = render(settings)
+    digests = {parsed(served / name).parameters["digest"].string_value for name in ("u2netp", "cutout_general")}
+    assert len(digests) == 1
+    assert len(bytes.fromhex(digests.pop())) == 32
+
+
+def test_a_second_rendering_touches_nothing(settings: Settings) -> None:
+    before = contents(render(settings))
+    assert contents(render(settings)) == before
+
+
+def test_other_weights_are_rendered_anew(settings: Settings, tmp_path: Path) -> None:
+    served = render(settings)
+    before = parsed(served / "u2netp").parameters["digest"].string_value
+    network = served / "u2netp" / "1" / "model.onnx"
+    joined = network.read_bytes()
+    network.write_bytes(b"older")
+    config = served / "u2netp" / "config.pbtxt"
+    config.write_text(config.read_text().replace(before, "0" * 64))
+    render(settings)
+    assert network.read_bytes() == joined
+    assert parsed(served / "u2netp").parameters["digest"].string_value == before
+
+
+def test_a_model_that_is_served_no_more_goes(settings: Settings) -> None:
+    old = render(settings) / "cutout_old"
+    old.mkdir()
+    render(settings)
+    assert not old.exists()
+
+
+def test_committed_files_are_never_edited(settings: Settings) -> None:
+    before = contents(REPOSITORY)
+    render(with_models(settings, instances=2))
+    assert contents(REPOSITORY) == before
+
+
+def test_tensorrt_is_refused_by_the_embedded_server(settings: Settings) -> None:
+    with pytest.raises(ConfigurationError, match="CUTSTREAM_MODELS__ENGINE=tensorrt"):
+        render(with_models(settings, engine="tensorrt"))
+
+
+def test_no_weights_no_repository(tmp_path: Path) -> None:
+    settings = Settings(models=ModelSettings(store=tmp_path), stack=StackSettings(state=tmp_path))
+    with pytest.raises(WeightsMissing, match="cutstream models pull u2netp"):
+        render(settings)
