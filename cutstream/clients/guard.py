@@ -39,7 +39,8 @@ _NOT_PUBLIC_V4 = tuple(
         "224.0.0.0/3",  # multicast, reserved, broadcast
     )
 )
-# Everything outside 2000::/3 is refused with it: loopback, ULA, link-local, multicast, v4-compatible, local-use NAT64.
+# What lies outside 2000::/3 is refused by that: loopback, ULA, link-local, multicast, v4-mapped and v4-compatible
+# addresses, local-use NAT64.
 _GLOBAL_UNICAST = ip_network("2000::/3")
 _NOT_PUBLIC_V6 = tuple(
     ip_network(network)
@@ -56,16 +57,12 @@ _NAT64 = ip_network("64:ff9b::/96")
 
 def is_public(address: str) -> bool:
     """Whether this IPv4 or IPv6 address (a zone is allowed) is one of the public internet."""
-    ip = _carried(ip_address(address))
+    ip = ip_address(address)
+    if isinstance(ip, IPv6Address) and ip in _NAT64:
+        ip = IPv4Address(int(ip) & 0xFFFFFFFF)
     if isinstance(ip, IPv4Address):
         return not any(ip in network for network in _NOT_PUBLIC_V4)
     return ip in _GLOBAL_UNICAST and not any(ip in network for network in _NOT_PUBLIC_V6)
-
-
-def _carried(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    if isinstance(ip, IPv4Address):
-        return ip
-    return ip.ipv4_mapped or (IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else ip)
 
 
 def look_up(host: str, port: int) -> Sequence[Address]:

@@ -30,8 +30,13 @@ class NoGateway(Exception):
 class S3Server:
     """Every folder of `folder` is a bucket."""
 
-    endpoint: str
+    binary: Path
+    port: int
     folder: Path
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     def bucket(self, name: str) -> Path:
         path = self.folder / name
@@ -70,8 +75,9 @@ def gateway(tools: Path) -> Path:
 
 
 @contextmanager
-def s3_server(binary: Path, folder: Path) -> Iterator[S3Server]:
-    (port,) = free_ports(1)
+def s3_server(binary: Path, folder: Path, port: int | None = None) -> Iterator[S3Server]:
+    """On the port given, or on a free one."""
+    port = port or free_ports(1)[0]
     process = subprocess.Popen(
         [binary, "--port", f"127.0.0.1:{port}", "--quiet", "posix", folder],
         env={**os.environ, "ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY},
@@ -80,7 +86,7 @@ def s3_server(binary: Path, folder: Path) -> Iterator[S3Server]:
     )
     try:
         _wait_listening(port, process)
-        yield S3Server(f"http://127.0.0.1:{port}", folder)
+        yield S3Server(binary, port, folder)
     finally:
         process.kill()
         process.wait()
