@@ -10,7 +10,7 @@ CutstreamError
 │   ├── InvalidRequest            not JSON, unknown or ill-typed field
 │   ├── InvalidProfile            a profile that this deployment does not serve
 │   ├── InvalidOption             a well-typed value that makes no sense (`option` names it)
-│   ├── RefusedAddress            source outside the allowed schemes, hosts, buckets or roots
+│   ├── RefusedAddress            source or destination outside the allowed schemes, hosts, buckets or roots
 │   ├── SourceFailed              missing object, 404, or attempts used up
 │   ├── FileTooLarge              more bytes than allowed
 │   ├── UnsupportedImage          not one of the accepted formats
