@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from cutstream.arrays.ops import Bounds, Colour, Floats, Footprint
 from cutstream.images import Cutout, Matte, Pixels
+
+T = TypeVar("T", np.uint8, np.uint16)
 
 # Full-size arithmetic goes strip by strip: its intermediates stay in the second-level cache, and a 50-megapixel photo
 # does not need gigabytes of float32.
@@ -84,7 +86,7 @@ class CpuOps:
         small = np.empty((height, width, 3), np.uint8)
         for channel in range(3):
             premultiplied = cv2.multiply(cv2.extractChannel(pixels, channel), alpha, dtype=cv2.CV_16U)
-            colour = _resize(premultiplied, width, height, cv2.INTER_AREA)
+            colour = _resize(np.asarray(premultiplied, np.uint16), width, height, cv2.INTER_AREA)
             cv2.insertChannel(cv2.divide(colour, weight, scale=255, dtype=cv2.CV_8U), small, channel)
         small_alpha = cv2.convertScaleAbs(weight, alpha=1 / 255)
         return np.asarray(cv2.copyTo(small, small_alpha), np.uint8), np.asarray(small_alpha, np.uint8)
@@ -111,10 +113,10 @@ def _morph(operation: Any, matte: Matte, footprint: Footprint, times: int, outsi
     return np.asarray(result, np.uint8)
 
 
-def _resize(pixels: Any, width: int, height: int, interpolation: int) -> Any:
+def _resize(pixels: NDArray[T], width: int, height: int, interpolation: int) -> NDArray[T]:
     if pixels.shape[:2] == (height, width):
         return pixels
-    return cv2.resize(pixels, (width, height), interpolation=interpolation)
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), pixels.dtype)
 
 
 def _strips(pixels: Pixels) -> Iterator[slice]:

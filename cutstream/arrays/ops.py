@@ -28,7 +28,10 @@ class ArrayOps(Protocol):
         """The array namespace, NumPy's names: `numpy` or `cupy`."""
 
     def resize_area(self, pixels: Pixels, width: int, height: int) -> Pixels:
-        """u8 HW or HWC. Area average along an axis that shrinks, bilinear along one that grows; rounds to nearest."""
+        """u8 HW or HWC. Area average along an axis that shrinks, then bilinear along one that grows.
+
+        Each of the two rounds to nearest.
+        """
 
     def resize_linear(self, pixels: Pixels, width: int, height: int) -> Pixels:
         """u8 HW or HWC. Bilinear between pixel centres, edges replicated, no antialiasing; rounds to nearest."""
@@ -37,7 +40,11 @@ class ArrayOps(Protocol):
         """f32 HW. Mean of a width × height window; border mirrored without repeating the edge (dcb|abcd|cba)."""
 
     def gaussian(self, matte: Matte, kernel: int) -> Matte:
-        """u8 HW. kernel × kernel, sigma = 0.3 · ((kernel - 1) / 2 - 1) + 0.8, border as in `box`; rounds to nearest."""
+        """u8 HW. kernel × kernel weights, border as in `box`; rounds to nearest.
+
+        Sigma follows from the kernel as in OpenCV: 0.3 · ((kernel - 1) / 2 - 1) + 0.8, and fixed weights for 3
+        (1 2 1), 5 (1 4 6 4 1), 7 (2 7 14 18 14 7 2) and 9 (4 13 30 51 60 51 30 13 4), normalised.
+        """
 
     def erode(self, matte: Matte, footprint: Footprint, times: int) -> Matte:
         """u8 HW. Minimum of matte[y + i - r, x + j - c] where footprint[i, j] is not 0; outside never wins."""

@@ -1,0 +1,78 @@
+"""Milliseconds of one core for refinement and compositing of one photo: `python -m benchmarks.micro.matting`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from statistics import median
+
+import numpy as np
+
+from cutstream.arrays.cpu import CpuOps
+from cutstream.arrays.ops import ArrayOps
+from cutstream.images import Image, Matte
+from cutstream.matting.composite import compose
+from cutstream.matting.measure import measure
+from cutstream.matting.presets import PRESETS
+from cutstream.matting.refine import prepare, refine
+from cutstream.messages import Request
+
+WARM_UP, REPEATS = 3, 20
+NETWORK_SIDE = 320
+OUTPUTS = ("cutout", "mask", "composite")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--width", type=int, default=1500)
+    parser.add_argument("--height", type=int, default=1000)
+    options = parser.parse_args()
+    for name, work in cases(noise(options.width, options.height), disc(), CpuOps()).items():
+        row = {"benchmark": f"micro/{name}", "width": options.width, "height": options.height, **timed(work)}
+        print(json.dumps(row))  # noqa: T201
+
+
+def cases(photo: Image, matte: Matte, ops: ArrayOps) -> dict[str, Callable[[], object]]:
+    full = refine(matte, photo, "soft", ops)
+    cutout = Request(image="photo.jpg")
+
+    def composing(**wanted: object) -> Callable[[], object]:
+        request = Request(image="photo.jpg", **wanted)  # type: ignore[arg-type]
+        return lambda: compose(photo, full, request, ops)
+
+    return {
+        "prepare": lambda: prepare(photo, NETWORK_SIDE, NETWORK_SIDE, ops),
+        "measure": lambda: measure(full, ops),
+        **{f"refine_{how}": (lambda how=how: refine(matte, photo, how, ops)) for how in ("soft", *PRESETS)},
+        **{f"compose_{output}": composing(outputs=(output,)) for output in OUTPUTS},
+        "compose_preview": composing(size="preview"),
+        "soft_and_cutout": lambda: compose(photo, refine(matte, photo, "soft", ops), cutout, ops),
+    }
+
+
+def timed(work: Callable[[], object]) -> dict[str, float]:
+    for _ in range(WARM_UP):
+        work()
+    seconds = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return {"ms": round(min(seconds) * 1e3, 2), "median_ms": round(median(seconds) * 1e3, 2)}
+
+
+def noise(width: int, height: int) -> Image:
+    return Image(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
+
+
+def disc() -> Matte:
+    """A soft-edged disc over a third of the picture, as a network would return it."""
+    rows, columns = np.ogrid[:NETWORK_SIDE, :NETWORK_SIDE]
+    distance = np.hypot(rows - NETWORK_SIDE / 2, columns - NETWORK_SIDE / 2)
+    return (np.clip((NETWORK_SIDE / 3 - distance) / 8 + 0.5, 0, 1) * 255).astype(np.uint8)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""Every back end against the plainest NumPy that says the same, on awkward sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cutstream.arrays.cpu import CpuOps
+from cutstream.arrays.ops import ArrayOps
+from tests.support.tolerances import TOLERANCES
+
+BACK_ENDS: dict[str, Callable[[], ArrayOps]] = {"cpu": CpuOps}
+SIZES = [(1, 1), (1, 7), (9, 1), (5, 8), (33, 64), (64, 33)]
+ASYMMETRIC = np.array([[1, 1, 0], [0, 1, 0], [0, 0, 0]], np.uint8)
+
+
+@pytest.fixture(params=BACK_ENDS)
+def ops(request: pytest.FixtureRequest) -> ArrayOps:
+    return BACK_ENDS[request.param]()
+
+
+@pytest.fixture
+def random() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+def bytes_of(random: np.random.Generator, *shape: int) -> np.ndarray:
+    """Half of them at the ends of the range, as in a real matte."""
+    values = random.integers(0, 256, shape, np.uint8)
+    return np.where(values < 64, 0, np.where(values > 191, 255, values)).astype(np.uint8)
+
+
+def near(name: str, actual: Any, expected: Any) -> None:
+    np.testing.assert_allclose(np.asarray(actual, np.float64), expected, rtol=0, atol=TOLERANCES[name])
+
+
+def area_weights(source: int, target: int) -> np.ndarray:
+    edges = np.arange(target + 1) * source / target
+    cells = np.arange(source)
+    overlap = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
+    return np.clip(overlap, 0, None) * target / source
+
+
+def linear_weights(source: int, target: int) -> np.ndarray:
+    at = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, source - 1)
+    return np.clip(1 - np.abs(at[:, None] - np.arange(source)), 0, None)
+
+
+def resized(array: np.ndarray, height: int, width: int, weights: Callable[[int, int], np.ndarray]) -> np.ndarray:
+    rows, columns = weights(array.shape[0], height), weights(array.shape[1], width)
+    return np.einsum("yr,xc,rc...->yx...", rows, columns, array.astype(np.float64))
+
+
+def mixed_weights(source: int, target: int) -> np.ndarray:
+    return area_weights(source, target) if target < source else linear_weights(source, target)
+
+
+def gaussian_weights(kernel: int) -> np.ndarray:
+    tables = {3: "1 2 1", 5: "1 4 6 4 1", 7: "2 7 14 18 14 7 2", 9: "4 13 30 51 60 51 30 13 4"}
+    sigma = 0.3 * ((kernel - 1) / 2 - 1) + 0.8
+    bell = np.exp(-((np.arange(kernel) - kernel // 2) ** 2) / (2 * sigma**2))
+    weights = np.array(tables[kernel].split(), float) if kernel in tables else bell
+    return weights / weights.sum()
+
+
+def window(array: np.ndarray, height: int, width: int, **pad: Any) -> np.ndarray:
+    padding = ((height // 2,) * 2, (width // 2,) * 2)
+    return np.lib.stride_tricks.sliding_window_view(np.pad(array, padding, **pad), (height, width))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("target", [(1, 1), (7, 5), (20, 90), (90, 20), (33, 64)])
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_resize(ops: ArrayOps, random: np.random.Generator, size: Any, target: Any, channels: Any) -> None:
+    picture = bytes_of(random, *size, *channels)
+    height, width = target
+    near("resize_area", ops.resize_area(picture, width, height), resized(picture, height, width, mixed_weights))
+    near("resize_linear", ops.resize_linear(picture, width, height), resized(picture, height, width, linear_weights))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("kernel", [(3, 3), (5, 1), (3, 9)])
+def test_box_mirrors_at_the_border(ops: ArrayOps, random: np.random.Generator, size: Any, kernel: Any) -> None:
+    plane = random.random(size, np.float32)
+    width, height = kernel
+    near("box", ops.box(plane, width, height), window(plane, height, width, mode="reflect").mean(axis=(2, 3)))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("kernel", [1, 3, 5, 7, 9, 11, 31])
+def test_gaussian_takes_sigma_from_the_kernel(
+    ops: ArrayOps, random: np.random.Generator, size: Any, kernel: int
+) -> None:
+    matte = bytes_of(random, *size)
+    weights = gaussian_weights(kernel)
+    expected = np.einsum("yxij,i,j->yx", window(matte, kernel, kernel, mode="reflect"), weights, weights)
+    near("gaussian", ops.gaussian(matte, kernel), expected)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("times", [0, 1, 3])
+def test_morphology_neither_reflects_the_footprint_nor_lets_the_outside_win(
+    ops: ArrayOps, random: np.random.Generator, size: Any, times: int
+) -> None:
+    matte = bytes_of(random, *size)
+    smallest = largest = matte
+    for _ in range(times):
+        smallest = window(smallest, 3, 3, constant_values=255)[..., ASYMMETRIC > 0].min(axis=-1)
+        largest = window(largest, 3, 3, constant_values=0)[..., ASYMMETRIC > 0].max(axis=-1)
+    near("erode", ops.erode(matte, ASYMMETRIC, times), smallest)
+    near("dilate", ops.dilate(matte, ASYMMETRIC, times), largest)
+
+
+def test_a_mask_that_touches_the_border_is_not_eroded_there(ops: ArrayOps) -> None:
+    matte = np.full((4, 6), 255, np.uint8)
+    assert (ops.erode(matte, np.ones((5, 5), np.uint8), 2) == 255).all()
+
+
+@pytest.mark.parametrize("size", [*SIZES, (700, 300)])
+@pytest.mark.parametrize("grid", [(1, 1), (4, 3), (40, 40)])
+def test_local_linear(ops: ArrayOps, random: np.random.Generator, size: Any, grid: Any) -> None:
+    pixels = bytes_of(random, *size, 3)
+    coefficients = random.normal(0, 1, (*grid, 4)).astype(np.float32) * np.array([1, 1, 1, 200], np.float32)
+    at_full_size = resized(coefficients, *size, linear_weights)
+    expected = (at_full_size[..., :3] * pixels).sum(axis=-1) + at_full_size[..., 3]
+    near("local_linear", ops.local_linear(coefficients, pixels), np.clip(expected, 0, 255))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_histogram(ops: ArrayOps, random: np.random.Generator, size: Any) -> None:
+    matte = bytes_of(random, *size)
+    near("histogram", ops.histogram(matte), np.bincount(matte.ravel(), minlength=256))
+
+
+def test_bounds_hold_what_is_above_and_nothing_else(ops: ArrayOps) -> None:
+    matte = np.zeros((6, 9), np.uint8)
+    assert ops.bounds(matte, 25) is None
+    matte[2, 3], matte[4, 8], matte[0, 0] = 26, 255, 25
+    assert ops.bounds(matte, 25) == (3, 2, 9, 5)
+
+
+@pytest.mark.parametrize(("size", "target"), [((7, 9), (7, 4)), ((64, 33), (20, 10)), ((5, 5), (1, 1))])
+def test_shrink_weighs_colours_by_their_alpha(
+    ops: ArrayOps, random: np.random.Generator, size: Any, target: Any
+) -> None:
+    pixels, alpha = bytes_of(random, *size, 3), bytes_of(random, *size)
+    small, small_alpha = ops.shrink(pixels, alpha, target[1], target[0])
+    weight = resized(alpha, *target, area_weights)
+    premultiplied = resized(pixels * alpha[..., None].astype(float), *target, area_weights)
+    near("shrink", small_alpha, weight)
+    visible = small_alpha > 0
+    near("shrink", small[visible], (premultiplied / np.maximum(weight, 1e-9)[..., None])[visible])
+    assert (small[~visible] == 0).all()
+
+
+def test_shrink_lets_no_hidden_colour_in(ops: ArrayOps) -> None:
+    pixels = np.array([[[255, 0, 0], [0, 255, 0]]], np.uint8)
+    small, alpha = ops.shrink(pixels, np.array([[255, 0]], np.uint8), 1, 1)
+    assert small.tolist() == [[[255, 0, 0]]]
+    assert alpha.tolist() in ([[127]], [[128]])
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_rgba(ops: ArrayOps, random: np.random.Generator, size: Any) -> None:
+    pixels, alpha = bytes_of(random, *size, 3), bytes_of(random, *size)
+    expected = np.dstack([np.where(alpha[..., None] > 0, pixels, 0), alpha])
+    near("rgba", ops.rgba(pixels, alpha), expected)
+
+
+def test_blend_is_exact_for_every_pixel_and_alpha(ops: ArrayOps) -> None:
+    values, alphas = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
+    pixels = np.repeat(values[..., None], 3, axis=2)
+    colour = (0, 77, 255)
+    weight = alphas[..., None].astype(int)
+    expected = (pixels * weight + np.array(colour) * (255 - weight) + 127) // 255
+    near("blend", ops.blend(pixels, alphas, colour), expected)
+
+
+@pytest.mark.parametrize("size", [*SIZES, (4, 1)])
+def test_blend_on_awkward_sizes_and_views(ops: ArrayOps, random: np.random.Generator, size: Any) -> None:
+    height, width = size
+    pixels, alpha = bytes_of(random, height + 2, width + 2, 3), bytes_of(random, height + 2, width + 2)
+    inner = slice(1, 1 + height), slice(1, 1 + width)
+    weight = alpha[inner][..., None].astype(int)
+    expected = (pixels[inner] * weight + np.array((10, 20, 30)) * (255 - weight) + 127) // 255
+    near("blend", ops.blend(pixels[inner], alpha[inner], (10, 20, 30)), expected)
+
+
+def test_inputs_are_read_only_to_every_primitive(ops: ArrayOps, random: np.random.Generator) -> None:
+    pixels, matte = bytes_of(random, 9, 8, 3), bytes_of(random, 9, 8)
+    for array in (pixels, matte):
+        array.setflags(write=False)
+    ops.resize_area(pixels, 3, 3), ops.resize_linear(pixels, 3, 3), ops.gaussian(matte, 3)
+    ops.erode(matte, ASYMMETRIC, 1), ops.dilate(matte, ASYMMETRIC, 1), ops.histogram(matte), ops.bounds(matte, 1)
+    ops.shrink(pixels, matte, 3, 3), ops.rgba(pixels, matte), ops.blend(pixels, matte, (1, 2, 3))
+    ops.local_linear(np.ones((3, 3, 4), np.float32), pixels)

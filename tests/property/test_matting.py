@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from cutstream.arrays.cpu import CpuOps
+from cutstream.images import Image
+from cutstream.matting.composite import compose
+from cutstream.matting.geometry import Box, limited, parse_margin
+from cutstream.matting.measure import measure
+from cutstream.matting.refine import ellipse, refine
+from cutstream.messages import RefineParameters, Request
+
+OPS = CpuOps()
+sides = st.integers(1, 24)
+mattes = st.tuples(sides, sides).flatmap(
+    lambda size: arrays(np.uint8, size, elements=st.sampled_from([0, 1, 127, 128, 254, 255]))
+)
+discs = st.sampled_from([1, 3, 5, 9])
+counts = st.integers(0, 3)
+
+
+def refined(matte: Any, **how: Any) -> Any:
+    photo = Image(np.zeros((*matte.shape, 3), np.uint8))
+    return refine(matte, photo, RefineParameters(scale="none", **how), OPS)
+
+
+@given(mattes, discs, counts)
+def test_closing_is_extensive(matte: Any, kernel: int, close: int) -> None:
+    assert (refined(matte, kernel=kernel, close=close) >= matte).all()
+
+
+@given(mattes, discs, counts)
+def test_opening_is_anti_extensive(matte: Any, kernel: int, open: int) -> None:
+    assert (refined(matte, kernel=kernel, open=open) <= matte).all()
+
+
+@given(mattes, discs)
+def test_closing_and_opening_twice_change_nothing_more(matte: Any, kernel: int) -> None:
+    for step in ("close", "open"):
+        once = refined(matte, kernel=kernel, **{step: 1})
+        np.testing.assert_array_equal(refined(once, kernel=kernel, **{step: 1}), once)
+
+
+@given(mattes, discs, counts)
+def test_erosion_and_dilation_are_dual(matte: Any, kernel: int, times: int) -> None:
+    disc = ellipse(kernel)
+    np.testing.assert_array_equal(OPS.erode(255 - matte, disc, times), 255 - OPS.dilate(matte, disc, times))
+
+
+@given(mattes, discs, counts, st.integers(0, 255))
+def test_dilation_is_monotone_and_commutes_with_the_threshold(
+    matte: Any, kernel: int, times: int, threshold: int
+) -> None:
+    disc = ellipse(kernel)
+    mask = np.where(matte > threshold, 255, 0).astype(np.uint8)
+    dilated = OPS.dilate(matte, disc, times)
+    assert (dilated >= OPS.dilate(np.minimum(matte, mask), disc, times)).all()
+    np.testing.assert_array_equal(np.where(dilated > threshold, 255, 0), OPS.dilate(mask, disc, times))
+
+
+colours = st.tuples(*[st.integers(0, 255)] * 3)
+
+
+@given(mattes, colours, st.integers(0, 2**32 - 1))
+def test_composite_is_the_colour_the_photo_or_between_them(matte: Any, colour: Any, seed: int) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 256, (*matte.shape, 3), np.uint8)
+    picture = OPS.blend(pixels, matte, colour)
+    assert (picture[matte == 0] == colour).all()
+    assert (picture[matte == 255] == pixels[matte == 255]).all()
+    assert (picture >= np.minimum(pixels, colour)).all()
+    assert (picture <= np.maximum(pixels, colour)).all()
+
+
+lengths = st.one_of(
+    st.integers(0, 500).map(lambda value: f"{value}px"), st.floats(0, 50).map(lambda value: f"{value:.3f}%")
+)
+margins = st.sampled_from([1, 2, 4]).flatmap(lambda count: st.lists(lengths, min_size=count, max_size=count))
+
+
+@given(mattes, margins)
+def test_crop_holds_the_subject_and_never_leaves_the_picture(matte: Any, margin: list[str]) -> None:
+    subject = measure(matte, OPS).box
+    if subject is None:
+        return
+    height, width = matte.shape
+    box = parse_margin(" ".join(margin)).around(subject, width, height)
+    assert Box(0, 0, 0, 0) <= box
+    assert box.left <= subject.left < subject.right <= box.right <= width
+    assert box.top <= subject.top < subject.bottom <= box.bottom <= height
+    photo = Image(np.zeros((height, width, 3), np.uint8))
+    request = Request(image="x", outputs=("mask",), crop=True, crop_margin=" ".join(margin))
+    (layer,) = compose(photo, matte, request, OPS).outputs
+    np.testing.assert_array_equal(layer.pixels, matte[box.slices])
+
+
+@given(mattes)
+def test_measurements_are_shares(matte: Any) -> None:
+    found = measure(matte, OPS)
+    assert 0 <= found.coverage <= 1
+    assert 0 <= found.uncertainty <= 1
+
+
+@given(st.integers(1, 100_000), st.integers(1, 100_000), st.integers(1, 4_000_000))
+def test_limited_sizes_fit_and_never_grow(width: int, height: int, most: int) -> None:
+    new_width, new_height = limited(width, height, most)
+    assert 1 <= new_width <= width
+    assert 1 <= new_height <= height
+    assert new_width * new_height <= most
+
+
+@given(mattes, sides, sides)
+def test_soft_accepts_every_size(matte: Any, height: int, width: int) -> None:
+    photo = Image(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
+    assert refine(matte, photo, "soft", OPS).shape == (height, width)

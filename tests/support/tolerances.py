@@ -1,0 +1,21 @@
+"""How far a back end may be from each primitive's exact value, in the array's own units.
+
+Rounding takes 0.5; the rest is fixed-point weights, and for `resize_area` a second rounding.
+"""
+
+from __future__ import annotations
+
+TOLERANCES: dict[str, float] = {
+    "resize_area": 1.5,
+    "resize_linear": 1.1,
+    "box": 1e-5,
+    "gaussian": 1.5,
+    "erode": 0,
+    "dilate": 0,
+    "local_linear": 1,
+    "histogram": 0,
+    "bounds": 0,
+    "shrink": 1,
+    "rgba": 0,
+    "blend": 0,
+}
