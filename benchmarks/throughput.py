@@ -30,6 +30,7 @@ from cutstream.messages import Request
 from cutstream.metrics import Metrics
 from cutstream.settings import ObjectSettings, Settings, load
 from deploy.local.running import running_stack, worker_server
+from export.repository import render
 from producer.batch import Batch, Submission
 
 WARM_UP, COUNTED, STAGED = 100, 200, 60
@@ -45,6 +46,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="cutstream-bench-") as folder:
         settings = _settings(Path(folder))
         addresses = photos.make(Path(folder) / "photos", 40)
+        render(settings)
         with running_stack(settings) as stack:
             for profile in chosen.profiles.split(",") if chosen.profiles else settings.models.profiles:
                 stack.supervisor.stop("worker")

@@ -11,8 +11,6 @@ from contextlib import ExitStack
 from functools import partial
 from types import FrameType
 
-from cutstream.arrays.cpu import CpuOps
-
 from consumer.budget import Budget
 from consumer.decoders import DecoderPool
 from consumer.handler import Handled, Handler, Task
@@ -25,6 +23,7 @@ from consumer.runner import Runner, backoff_s
 from consumer.stages.segment import Segmenter
 from consumer.window import Window
 from cutstream import __version__
+from cutstream.arrays.cpu import CpuOps
 from cutstream.clients.kafka import Committer, PlainCommitter, RequestReader, TransactionalCommitter
 from cutstream.clients.objects import Objects
 from cutstream.clients.triton import Triton

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
-from cutstream.matting.composite import Layer
-
 from cutstream.clients.kafka import Record
 from cutstream.clients.triton import Ensemble
 from cutstream.images import Image, Matte
-from cutstream.messages import BoundingBox, Request, StoredObject
+from cutstream.matting.composite import Layer
+from cutstream.messages import BoundingBox, OutputName, Request, StoredObject
 
 Trace: TypeAlias = tuple[tuple[str, bytes], ...]
 
@@ -65,7 +64,7 @@ class Composed:
 class File:
     """An encoded output, not yet stored."""
 
-    output: str
+    output: OutputName
     data: bytes
     media_type: str
     extension: str

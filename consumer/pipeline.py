@@ -6,8 +6,6 @@ import threading
 from dataclasses import dataclass
 from functools import partial
 
-from cutstream.arrays.ops import ArrayOps
-
 from consumer.budget import Budget
 from consumer.decoders import DecoderPool
 from consumer.runner import Stage
@@ -18,6 +16,7 @@ from consumer.stages.fetch import fetch
 from consumer.stages.refine import refine
 from consumer.stages.segment import Segmenter
 from consumer.stages.store import store
+from cutstream.arrays.ops import ArrayOps
 from cutstream.clients.objects import Objects
 from cutstream.metrics import Metrics
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,6 +15,9 @@ from rich.table import Table
 
 from cutstream import __version__
 from cutstream.errors import CutstreamError
+
+if TYPE_CHECKING:
+    from cutstream.settings import Settings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -62,7 +65,7 @@ def up() -> None:
     from cutstream.settings import load
     from deploy.local.running import running_stack, wait_until_stopped
 
-    with named_errors(), running_stack(load()) as stack:
+    with named_errors(), running_stack(rendered(load())) as stack:
         out.print(addresses(stack.settings))
         out.print(
             f"ready after {stack.ready_s:.1f} s; [bold]cutstream submit PHOTOS[/] from another terminal, "
@@ -152,7 +155,7 @@ def demo(
 
     with named_errors():
         settings, references = demo_settings(photos, out_folder)
-        with running_stack(settings) as stack:
+        with running_stack(rendered(settings)) as stack:
             out.print(addresses(stack.settings))
             run_demo(stack.settings, references, out_folder, profile, stack.check, out)
 
@@ -180,7 +183,20 @@ def models_pull(
 
     with named_errors():
         for path in pull(load().models, names or []):
-            out.print(f"{path}")
+            out.print(str(path), soft_wrap=True)
+
+
+@models.command("verify")
+def models_verify(
+    names: Annotated[list[str] | None, typer.Argument(help="Models; all that the profiles need.")] = None,
+) -> None:
+    """Read the stored weights anew and compare their digests."""
+    from cutstream.settings import load
+    from export.catalogue import verify
+
+    with named_errors():
+        for path in verify(load().models, names or []):
+            out.print(f"{path}: good", soft_wrap=True)
 
 
 @contextmanager
@@ -193,7 +209,16 @@ def named_errors() -> Iterator[None]:
         raise typer.Exit(1) from exc
 
 
-def addresses(settings: Any) -> Table:
+def rendered(settings: Settings) -> Settings:
+    """The same settings, once the embedded Triton has what they ask it to serve."""
+    from export.repository import render
+
+    if not settings.triton.url:
+        render(settings)
+    return settings
+
+
+def addresses(settings: Settings) -> Table:
     table = Table(show_header=False, box=None)
     table.add_row("Kafka", settings.kafka.bootstrap_servers)
     table.add_row("Triton", settings.triton.url)

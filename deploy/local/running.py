@@ -32,7 +32,10 @@ class RunningStack:
 
 @contextmanager
 def running_stack(settings: Settings) -> Iterator[RunningStack]:
-    """Kafka and Triton where they are ours to start, the topics, and one worker; stopped in the opposite order."""
+    """Kafka and Triton where they are ours to start, the topics, and one worker; stopped in the opposite order.
+
+    What Triton is to serve has been rendered before.
+    """
     clock = SystemClock()
     began = clock.monotonic()
     with local_stack(settings) as stack:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from cutstream.clock import Clock, SystemClock
 from cutstream.errors import StackError
-from cutstream.settings import Settings
-from deploy.local.kafka import kafka_address, kafka_server
+from cutstream.settings import Settings, addressed
+from deploy.local.kafka import kafka_server
 from deploy.local.process import Server, Supervisor
 from deploy.local.triton import triton_server
 
@@ -36,7 +36,7 @@ def local_stack(settings: Settings, clock: Clock | None = None) -> Iterator[Stac
     with sole_use(settings.stack.state), Supervisor(settings.stack.start_timeout_s, clock) as supervisor:
         began = clock.monotonic()
         supervisor.start(*embedded_servers(settings))
-        yield Stack(with_addresses(settings), supervisor, clock.monotonic() - began)
+        yield Stack(addressed(settings), supervisor, clock.monotonic() - began)
 
 
 def embedded_servers(settings: Settings) -> list[Server]:
@@ -46,17 +46,6 @@ def embedded_servers(settings: Settings) -> list[Server]:
     if not settings.triton.url:
         servers.append(triton_server(settings))
     return servers
-
-
-def with_addresses(settings: Settings) -> Settings:
-    brokers = settings.kafka.bootstrap_servers or kafka_address(settings.stack)
-    triton = settings.triton.url or f"127.0.0.1:{settings.stack.triton_grpc_port}"
-    return settings.model_copy(
-        update={
-            "kafka": settings.kafka.model_copy(update={"bootstrap_servers": brokers}),
-            "triton": settings.triton.model_copy(update={"url": triton}),
-        }
-    )
 
 
 @contextmanager

@@ -67,7 +67,7 @@ def test_workers_come_and_go(settings, small_photos, tmp_path) -> None:
         second = WorkerProcess(settings, tmp_path / "second.log").wait_ready()
         try:
             deadline = time.monotonic() + 30
-            while second.metric("cutstream_assigned_partitions") != 2 or first.metric("cutstream_assigned_partitions") != 2:
+            while {worker.metric("cutstream_assigned_partitions") for worker in (first, second)} != {2}:
                 results.read(0.1)
                 assert time.monotonic() < deadline, "the partitions were not shared"
             wait_until(results, len(results.records) + 100)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -89,12 +89,14 @@ def workers(settings: Settings, folder: Path, count: int = 1) -> Iterator[list[W
             worker.kill()
 
 
-def submit(settings: KafkaSettings, requests: Iterable[dict | bytes], headers: list[tuple[str, bytes]] | None = None) -> None:
+def submit(
+    settings: KafkaSettings, requests: Iterable[dict | bytes], headers: Sequence[tuple[str, bytes]] = ()
+) -> None:
     writer = RecordWriter(settings)
     writer.start()
     try:
         values = [r if isinstance(r, bytes) else json.dumps(r).encode() for r in requests]
-        writer.write(OutgoingRecord(settings.requests_topic, None, value, headers or []) for value in values)
+        writer.write(OutgoingRecord(settings.requests_topic, None, value, list(headers)) for value in values)
     finally:
         writer.close()
 

@@ -10,7 +10,7 @@ from cutstream.errors import StackError
 from cutstream.settings import KafkaSettings, Settings, StackSettings, TritonSettings
 from deploy.local import stack
 from deploy.local.process import Server
-from deploy.local.stack import embedded_servers, local_stack, sole_use, with_addresses
+from deploy.local.stack import addressed, embedded_servers, local_stack, sole_use
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def test_a_server_is_embedded_unless_the_settings_name_one(
 ) -> None:
     given = settings(tmp_path, brokers, triton)
     assert [server.name for server in embedded_servers(given)] == embedded
-    effective = with_addresses(given)
+    effective = addressed(given)
     assert effective.kafka.bootstrap_servers == (brokers or "127.0.0.1:1001")
     assert effective.triton.url == (triton or "127.0.0.1:1002")
     assert effective.stack == given.stack
