@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import importlib.util
+import os
+import stat
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from cutstream.errors import StackError
+from cutstream.settings import Settings, StackSettings
+from deploy.local.triton import PYTHON, shared_libpython, triton_server
+
+# Found, not imported: the product never imports it either.
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("pytriton") is None, reason="nvidia-pytriton is not installed (requirements/triton.txt)"
+)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    settings = Settings(stack=StackSettings(state=tmp_path))
+    (settings.stack.model_repository / "cutout_general").mkdir(parents=True)
+    return settings
+
+
+def test_listens_on_loopback_alone(settings: Settings) -> None:
+    server = triton_server(settings)
+    addresses = {option for option in server.command if "-address=" in option}
+    assert addresses == {f"--{name}-address=127.0.0.1" for name in ("http", "grpc", "metrics")}
+    assert {f"CUTSTREAM_STACK__TRITON_{name}_PORT" for name in ("HTTP", "GRPC", "METRICS")} == set(server.ports)
+
+
+def test_loads_the_profiles_of_the_settings_and_no_others(settings: Settings) -> None:
+    command = triton_server(settings).command
+    assert [option for option in command if option.startswith("--load-model")] == ["--load-model=cutout_general"]
+    assert "--model-control-mode=explicit" in command
+
+
+def test_brings_together_a_backend_folder(settings: Settings) -> None:
+    triton_server(settings)
+    folder = settings.stack.state / "triton" / "backends"
+    assert sorted(path.name for path in folder.iterdir()) == ["onnxruntime", "openvino", "python"]
+    stub = folder / "python" / "triton_python_backend_stub"
+    assert stub.stat().st_mode & stat.S_IXUSR
+    # A running server may hold these files: what is right is not written again.
+    before = stub.stat().st_ino
+    triton_server(settings)
+    assert stub.stat().st_ino == before
+
+
+def test_hands_the_libraries_of_this_interpreter_over(settings: Settings) -> None:
+    environment = triton_server(settings).environment
+    libraries = [Path(folder) for folder in environment["LD_LIBRARY_PATH"].split(os.pathsep)]
+    assert (libraries[1] / f"libpython{PYTHON}.so.1.0").is_file()
+    assert libraries[0].is_dir()
+    assert environment["TRITON_BACKEND_PRECISION"] == "auto"
+
+
+def test_a_python_without_its_shared_library_is_told_what_to_install(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sysconfig, "get_config_var", lambda name: str(tmp_path))
+    monkeypatch.setattr("sys.base_prefix", str(tmp_path))
+    with pytest.raises(StackError, match=rf"apt install libpython{PYTHON}.*--enable-shared.*CUTSTREAM_TRITON__URL"):
+        shared_libpython()
+
+
+def test_a_machine_without_the_package_is_told_what_to_do(settings: Settings, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("deploy.local.triton.PACKAGES", tmp_path)
+    with pytest.raises(StackError, match=r"make setup.*CUTSTREAM_TRITON__URL"):
+        triton_server(settings)
+
+
+def test_nothing_answers_nothing_is_ready(settings: Settings) -> None:
+    assert not triton_server(settings).ready()
+
+
+def test_a_repository_that_was_not_rendered_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match="render the repository first"):
+        triton_server(Settings(stack=StackSettings(state=tmp_path)))

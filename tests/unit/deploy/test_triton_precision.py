@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import ml_dtypes
+import msgspec
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+pytest.importorskip("openvino", reason="openvino is not installed (extra `local`)")
+
+import openvino
+
+from deploy.triton.backends import precision
+from deploy.triton.backends.precision import choose, compile_network, diffuse
+from export.join import join
+from tests.support.models import picture_with_blob, small_net
+
+filters = arrays.arrays(
+    np.float32, arrays.array_shapes(min_dims=4, max_dims=4, max_side=5), elements=st.floats(-4, 4, width=32)
+)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("network")
+    onnx.save(small_net(), folder / "net.onnx")
+    onnx.save(join("u2net_normalise", folder / "net.onnx", "u2net_matte"), folder / "model.onnx")
+    return folder / "model.onnx"
+
+
+@pytest.fixture
+def has_bf16() -> bool:
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+@given(filters)
+def test_diffused_weights_are_bf16_and_near(weights: np.ndarray) -> None:
+    rounded = diffuse(weights)
+    assert np.array_equal(rounded, rounded.astype(ml_dtypes.bfloat16).astype(np.float32))
+    spacing = np.abs(weights).max(initial=1e-3) * 2**-7
+    assert np.abs(rounded - weights).max() <= spacing
+
+
+@given(filters)
+def test_a_filters_sum_survives_its_rounding(weights: np.ndarray) -> None:
+    axes = (1, 2, 3)
+    error = np.abs(diffuse(weights).astype(float).sum(axes) - weights.astype(float).sum(axes))
+    last = np.abs(weights[:, -1, -1, -1]) + np.abs(weights).max(initial=0) * 2**-7
+    assert (error <= last * 2**-8 + 1e-5).all()
+
+
+def test_the_verdict_is_kept_while_the_question_stays(network: Path, tmp_path: Path, monkeypatch) -> None:
+    report = tmp_path / "precision" / "u2netp.json"
+    verdict = choose(network, "f32", report)
+    assert (verdict.precision, verdict.question[0]) == ("f32", "f32")
+    assert msgspec.json.decode(report.read_bytes(), type=precision.Verdict) == verdict
+    monkeypatch.setattr(precision, "_decide", lambda file, asked: ("bf16", f"asked for {asked}"))
+    assert choose(network, "f32", report) == verdict
+    assert choose(network, "bf16", report).because == "asked for bf16"
+    assert [path.name for path in report.parent.iterdir()] == ["u2netp.json"]
+
+
+def test_auto_takes_bf16_only_where_the_mattes_agree(
+    network: Path, tmp_path: Path, monkeypatch, has_bf16: bool
+) -> None:
+    if not has_bf16:
+        assert choose(network, "auto", tmp_path / "one.json").because == "this CPU has no bf16"
+        pytest.skip("this CPU has no bf16")
+    assert choose(network, "auto", tmp_path / "one.json").precision == "bf16"
+    monkeypatch.setattr(precision, "MIN_AGREEMENT", 1.01)
+    refused = choose(network, "auto", tmp_path / "two.json")
+    assert refused.precision == "f32"
+    assert "at least 1.01 is required" in refused.because
+
+
+def test_both_precisions_find_the_blob(network: Path) -> None:
+    picture = picture_with_blob((150, 150), 60)[None]
+    exact, fast = (compile_network(network, name, threads=1)([picture])[0] for name in ("f32", "bf16"))
+    assert np.abs(exact.astype(int) - fast).mean() < 2
