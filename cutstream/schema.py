@@ -77,7 +77,7 @@ RESULTS: dict[str, Result] = {
 
 
 def json_schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """Accepts what the decoder accepts, but for whole numbers written as `9.0`, which the decoder refuses."""
+    """Accepts what the decoder does, save for `9.0`, which it refuses, and offsets like `+0100`, which it reads."""
     return {"$schema": DIALECT, **tidy(msgspec.json.schema(kind))}
 
 

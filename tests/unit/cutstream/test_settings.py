@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cutstream.errors import ConfigurationError
+from cutstream.settings import CONFIG_FILE, Settings, addressed, fields, load, redacted, variable, variables
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (CONFIG_FILE, *variables()):
+        monkeypatch.delenv(name, raising=False)
+
+
+def problems(**sections: dict[str, object]) -> list[str]:
+    with pytest.raises(ConfigurationError) as refused:
+        load(**sections)
+    return str(refused.value).splitlines()
+
+
+def test_defaults_are_valid() -> None:
+    assert load() == Settings.model_construct()
+
+
+def test_overrides_win_over_environment_over_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "site.toml"
+    file.write_text('[worker]\nwindow = 1\ndrain_s = 1\nport = 1\n[models]\nprofiles = ["general", "fast"]\n')
+    monkeypatch.setenv(CONFIG_FILE, str(file))
+    monkeypatch.setenv("CUTSTREAM_WORKER__WINDOW", "2")
+    monkeypatch.setenv("CUTSTREAM_WORKER__DRAIN_S", "2")
+    settings = load(worker={"window": 3})
+    assert (settings.worker.window, settings.worker.drain_s, settings.worker.port) == (3, 2.0, 1)
+    assert settings.models.profiles == ("general", "fast")
+
+
+def test_lists_are_comma_separated_and_empty_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUTSTREAM_OBJECTS__ROOTS", "/photos, /out,")
+    monkeypatch.setenv("CUTSTREAM_STACK__JAVA", "")
+    settings = load()
+    assert settings.objects.roots == (Path("/photos"), Path("/out"))
+    assert settings.stack.java is None
+
+
+def test_wrong_value_names_variable_value_form_and_anchor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUTSTREAM_WORKER__WINDOW", "0")
+    monkeypatch.setenv("CUTSTREAM_KAFKA__DELIVERY", "twice")
+    assert problems() == [
+        "CUTSTREAM_KAFKA__DELIVERY=twice: expected one of `exactly_once`, `at_least_once` "
+        "(docs/settings.md#kafka-delivery)",
+        "CUTSTREAM_WORKER__WINDOW=0: expected a whole number from 1 to 1,024 (docs/settings.md#worker-window)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("CUTSTREAM_WORKER__WINDWO", "; did you mean `CUTSTREAM_WORKER__WINDOW`?"),
+        ("CUTSTREAM_WORKR__WINDOW", "; did you mean `CUTSTREAM_WORKER__WINDOW`?"),
+        ("CUTSTREAM_SOMETHING_ENTIRELY_DIFFERENT", ""),
+        ("CUTSTREAM_KAFKA", "; did you mean `CUTSTREAM_KAFKA__GROUP`?"),
+    ],
+)
+def test_unknown_variable_is_an_error(monkeypatch: pytest.MonkeyPatch, name: str, hint: str) -> None:
+    monkeypatch.setenv(name, "hunter2")
+    assert problems() == [f"{name}: no such setting{hint} (docs/settings.md)"]
+
+
+def test_unknown_entry_of_the_file_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "site.toml"
+    file.write_text("[worker]\nwindwo = 1\n")
+    monkeypatch.setenv(CONFIG_FILE, str(file))
+    assert problems() == [
+        "CUTSTREAM_WORKER__WINDWO: no such setting; did you mean `CUTSTREAM_WORKER__WINDOW`? (docs/settings.md)"
+    ]
+
+
+def test_missing_or_broken_file_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "site.toml"
+    monkeypatch.setenv(CONFIG_FILE, str(file))
+    assert problems() == [f"CUTSTREAM_CONFIG={file}: no such file (docs/settings.md)"]
+    file.write_text("[[")
+    assert problems()[0].startswith(f"CUTSTREAM_CONFIG={file}: not readable as TOML: ")
+
+
+CONTRADICTIONS: list[tuple[dict[str, dict[str, object]], tuple[str, ...]]] = [
+    (
+        {"kafka": {"session_timeout_s": 60, "max_poll_interval_s": 60}},
+        ("CUTSTREAM_KAFKA__SESSION_TIMEOUT_S=60", "CUTSTREAM_KAFKA__MAX_POLL_INTERVAL_S=60"),
+    ),
+    (
+        {"kafka": {"results_topic": "cutout.requests"}},
+        ("CUTSTREAM_KAFKA__REQUESTS_TOPIC", "CUTSTREAM_KAFKA__RESULTS_TOPIC"),
+    ),
+    (
+        {"kafka": {"security_protocol": "SASL_SSL", "sasl_username": "u"}},
+        ("CUTSTREAM_KAFKA__SECURITY_PROTOCOL=SASL_SSL needs", "CUTSTREAM_KAFKA__SASL_PASSWORD"),
+    ),
+    (
+        {"kafka": {"sasl_password": "hunter2"}},
+        ("CUTSTREAM_KAFKA__SECURITY_PROTOCOL=PLAINTEXT does not go with", "CUTSTREAM_KAFKA__SASL_PASSWORD"),
+    ),
+    (
+        {"kafka": {"ssl_cafile": "/ca.pem"}},
+        ("CUTSTREAM_KAFKA__SSL_CAFILE=/ca.pem", "CUTSTREAM_KAFKA__SECURITY_PROTOCOL=PLAINTEXT"),
+    ),
+    (
+        {"models": {"default_profile": "hair"}},
+        ("CUTSTREAM_MODELS__DEFAULT_PROFILE=hair", "CUTSTREAM_MODELS__PROFILES=general"),
+    ),
+    (
+        {"objects": {"s3_secret_access_key": "hunter2"}},
+        ("CUTSTREAM_OBJECTS__S3_ACCESS_KEY_ID", "CUTSTREAM_OBJECTS__S3_SECRET_ACCESS_KEY"),
+    ),
+    (
+        {"worker": {"commit_max_results": 20, "max_uncommitted": 10}},
+        ("CUTSTREAM_WORKER__COMMIT_MAX_RESULTS=20", "CUTSTREAM_WORKER__MAX_UNCOMMITTED=10"),
+    ),
+    (
+        {"worker": {"memory_bytes": 799_999_999}},
+        ("CUTSTREAM_WORKER__MEMORY_BYTES=799999999", "CUTSTREAM_LIMITS__MAX_SOURCE_PIXELS=50000000"),
+    ),
+    (
+        {"worker": {"heartbeat_s": 120}},
+        ("CUTSTREAM_WORKER__HEARTBEAT_S=120", "CUTSTREAM_KAFKA__MAX_POLL_INTERVAL_S=120"),
+    ),
+    ({"stack": {"kafka_port": 9100}}, ("CUTSTREAM_WORKER__PORT=9100", "CUTSTREAM_STACK__KAFKA_PORT=9100")),
+]
+
+
+@pytest.mark.parametrize(("sections", "named"), CONTRADICTIONS)
+def test_contradiction_names_both_variables(sections: dict[str, dict[str, object]], named: tuple[str, ...]) -> None:
+    (problem,) = problems(**sections)
+    assert all(name in problem for name in named)
+    assert "hunter2" not in problem
+    assert "docs/settings.md" in problem
+
+
+def test_secrets_are_shown_nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    login = {
+        "security_protocol": "SASL_SSL",
+        "sasl_mechanism": "PLAIN",
+        "sasl_username": "u",
+        "sasl_password": "hunter2",
+    }
+    settings = load(kafka=login, objects={"s3_access_key_id": "k", "s3_secret_access_key": "hunter2"})
+    assert "hunter2" not in json.dumps(redacted(settings)) + repr(settings)
+    assert redacted(settings)["kafka"]["sasl_password"] == "**********"
+    file = tmp_path / "site.toml"
+    file.write_text("[kafka]\nsasl_password = 424242\n")
+    monkeypatch.setenv(CONFIG_FILE, str(file))
+    assert problems() == [
+        "CUTSTREAM_KAFKA__SASL_PASSWORD: expected text (secret) (docs/settings.md#kafka-sasl-password)"
+    ]
+
+
+def test_every_setting_can_be_given_as_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = redacted(load())
+    for section, name, _ in fields():
+        value = plain[section][name]
+        text = ",".join(value) if isinstance(value, list) else "" if value is None else str(value)
+        monkeypatch.setenv(variable(section, name), text)
+    assert load() == Settings.model_construct()
+
+
+def test_embedded_addresses_stand_in_where_none_are_given() -> None:
+    embedded = addressed(load())
+    assert (embedded.kafka.bootstrap_servers, embedded.triton.url) == ("127.0.0.1:19092", "127.0.0.1:18001")
+    given = addressed(load(kafka={"bootstrap_servers": "broker:9092"}, triton={"url": "triton:8001"}))
+    assert (given.kafka.bootstrap_servers, given.triton.url) == ("broker:9092", "triton:8001")
