@@ -100,7 +100,7 @@ class Runner:
         self._metrics.retries.labels(stage.name, exc.code).inc()
         if isinstance(exc, SourceUnavailable):
             if attempt >= self._source_attempts:
-                raise SourceFailed(f"{exc} ({attempt} attempts)") from exc
+                raise SourceFailed(f"{exc} ({attempt} attempts)", retryable=True) from exc
             job.attempts += 1
         elif attempt == 1:
             log.warning("waiting: %s", exc, extra={"request": job.id, "stage": stage.name})

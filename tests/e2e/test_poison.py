@@ -9,7 +9,7 @@ import zlib
 import pytest
 
 from tests.e2e.conftest import DATA
-from tests.support.http_server import misbehaving_server
+from tests.support.http_server import HttpServer, serving
 from tests.support.workers import Results, submit, workers
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.triton]
@@ -41,14 +41,14 @@ def test_poison_among_good(settings, small_photos, folder, tmp_path) -> None:
             "limits": settings.limits.model_copy(update={"download_timeout_s": 1.0, "source_attempts": 2}),
         }
     )
-    with misbehaving_server() as server:
+    with serving(HttpServer()) as server:
         cases: dict[str, tuple[bytes | dict, str]] = {
             "json": (b'{"image": ', "invalid_request"),
             "unknown-field": ({"image": small_photos[0], "imgae": 1}, "invalid_request"),
             "unknown-profile": ({"image": small_photos[0], "profile": "nope"}, "invalid_profile"),
             "missing-file": ({"image": (folder / "missing.jpg").as_uri()}, "failed_image_download"),
-            "http-404": ({"image": f"{server}/missing"}, "failed_image_download"),
-            "http-timeout": ({"image": f"{server}/slow"}, "failed_image_download"),
+            "http-404": ({"image": server.url("status/404")}, "failed_image_download"),
+            "http-timeout": ({"image": server.url("never_answers")}, "failed_image_download"),
             "not-an-image": ({"image": (folder / "not-an-image.jpg").as_uri()}, "invalid_file_type"),
             "truncated": ({"image": (folder / "truncated.png").as_uri()}, "failed_to_read_image"),
             "huge": ({"image": (folder / "huge.png").as_uri()}, "resolution_too_high"),

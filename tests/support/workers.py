@@ -58,10 +58,10 @@ class WorkerProcess:
             time.sleep(0.1)
         raise AssertionError(f"the worker is not ready after {timeout_s} s:\n{self.tail()}")
 
-    def metric(self, name: str) -> float:
-        """The sum over all labels."""
+    def metric(self, name: str, label: str = "") -> float:
+        """The sum over all samples of that name whose labels contain `label`, such as `outcome="refused"`."""
         _, text = self.get("/metrics")
-        lines = [line for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
+        lines = [line for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{")) and label in line]
         return sum(float(line.rpartition(" ")[2]) for line in lines)
 
     def signal(self, number: signal.Signals) -> None:
