@@ -23,6 +23,7 @@ from benchmarks import photos
 from benchmarks.machine import CORES, Spent, record, rss_bytes, spending
 from consumer.app import Workshop
 from consumer.jobs import Job
+from consumer.memory import keep_freed_memory
 from consumer.runner import Stage
 from consumer.window import Window
 from cutstream.clients.kafka import Partition, Record
@@ -58,6 +59,7 @@ def main() -> None:
 
 def measure_stages(settings: Settings, addresses: Sequence[str], profile: str) -> dict[str, Spent]:
     """Core-seconds for STAGED photos in each stage, the stage before having run for all of them."""
+    keep_freed_memory()
     workshop = Workshop(settings, Metrics())
     workshop.start()
     jobs = [

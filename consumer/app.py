@@ -16,6 +16,7 @@ from consumer.decoders import DecoderPool
 from consumer.handler import Handled, Handler, Task
 from consumer.health import HealthServer
 from consumer.loop import Loop
+from consumer.memory import keep_freed_memory
 from consumer.opening import open_job
 from consumer.pipeline import Parts, build_pipeline
 from consumer.results import Reporter
@@ -156,6 +157,7 @@ class Worker:
 
 def run_worker(settings: Settings) -> None:
     """Until SIGTERM or SIGINT; raises Fatal when the worker cannot go on."""
+    keep_freed_memory()
     worker = Worker(settings)
 
     def on_signal(number: int, frame: FrameType | None) -> None:

@@ -5,7 +5,6 @@ Imports the decoders and nothing else of the worker, so that it starts quickly a
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import mmap
 import resource
@@ -17,6 +16,7 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
+from consumer.memory import keep_freed_memory
 from cutstream.errors import Poison
 from cutstream.images import Image
 from cutstream.images.decode import decode
@@ -25,8 +25,6 @@ from cutstream.images.header import Header
 READY = "ready"
 MEMORY_PER_SLOT_BYTE = 8  # the slot has 4 bytes a pixel, so 32 a pixel: source, turned, converted, codec state
 MEMORY_FIXED_BYTES = 256_000_000
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
-KEPT_BYTES = 128_000_000
 ORPHAN_TIMEOUTS = 2  # the parent kills after one; the process ends itself after two, should the parent be gone
 
 
@@ -56,7 +54,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)  # the parent decides, by closing the connection
     warnings.simplefilter("ignore")  # what matters in a damaged file is raised;
     logging.disable()  # Pillow's advice about the rest is not for the log
-    _keep_freed_memory()
+    keep_freed_memory()
     connection = Connection(connection_fd)
     with mmap.mmap(slot_fd, slot_bytes) as slot:
         _limit_memory(slot_bytes)
@@ -69,13 +67,6 @@ def main() -> None:
                 signal.setitimer(signal.ITIMER_REAL, 0)
         except (EOFError, ConnectionError):  # the parent closed the pool, or is gone
             return
-
-
-def _keep_freed_memory() -> None:
-    """Fresh pages for every photo cost more than decoding into them: 4,000 faults, up to 10 ms for 1500×1000."""
-    libc = ctypes.CDLL(None)
-    libc.mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
-    libc.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 def _limit_memory(slot_bytes: int) -> None:

@@ -36,10 +36,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Segmented:
-    """`matte` is the ensemble's size after segment, the picture's size after refine."""
+    """`matte` is the ensemble's size after segment, the picture's size after refine; `uncertainty` is the first's."""
 
     image: Image
     matte: Matte
+    uncertainty: float
     ensemble: Ensemble
 
 

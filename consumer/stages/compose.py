@@ -9,5 +9,5 @@ from consumer.jobs import Composed, Findings, Job, Segmented
 def compose(ops: ArrayOps, job: Job, value: Segmented) -> Composed:
     """The pictures that the request asked for, and what is known of the subject."""
     composition = compose_layers(value.image, value.matte, job.request, ops)
-    findings = Findings(composition.bbox, composition.coverage, composition.uncertainty, value.ensemble)
+    findings = Findings(composition.bbox, composition.coverage, value.uncertainty, value.ensemble)
     return Composed(composition.outputs, value.image, findings)

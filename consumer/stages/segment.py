@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from cutstream.arrays.ops import ArrayOps
+from cutstream.matting.measure import uncertainty
 from cutstream.matting.refine import prepare
 
 from consumer.gather import Gather
@@ -30,7 +31,8 @@ class Segmenter:
         """The matte is the ensemble's size."""
         ensemble = self._triton.ensemble(job.profile)
         small = prepare(image, ensemble.width, ensemble.height, self._ops)
-        return Segmented(image, self._gather(job.profile)(small), ensemble)
+        matte = self._gather(job.profile)(small)
+        return Segmented(image, matte, uncertainty(matte, self._ops), ensemble)
 
     def _gather(self, profile: str) -> Gather[Pixels, Matte]:
         with self._lock:

@@ -26,12 +26,11 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Composition:
-    """`bbox` in pixels of the source; `coverage` and `uncertainty` 0..1, of the whole source (see `Measurement`)."""
+    """`bbox` in pixels of the source; `coverage` 0..1, of the whole source (see `Measurement`)."""
 
     outputs: tuple[Layer, ...]
     bbox: BoundingBox | None
     coverage: float
-    uncertainty: float
 
 
 def check_options(request: Request) -> None:
@@ -57,7 +56,7 @@ def compose(image: Image, matte: Matte, request: Request, ops: ArrayOps) -> Comp
     if (width, height) != (frame.width, frame.height):
         pixels, alpha = ops.shrink(pixels, alpha, width, height)
     outputs = tuple(Layer(name, _draw(name, pixels, alpha, request, ops)) for name in request.outputs)
-    return Composition(outputs, _bounding_box(found.box), found.coverage, found.uncertainty)
+    return Composition(outputs, _bounding_box(found.box), found.coverage)
 
 
 def _draw(name: OutputName, pixels: Pixels, alpha: Matte, request: Request, ops: ArrayOps) -> Pixels:

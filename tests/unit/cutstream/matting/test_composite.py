@@ -52,7 +52,6 @@ def test_what_is_known_of_the_subject(photo: Image, matte: np.ndarray) -> None:
         foreground_left=30, foreground_top=20, foreground_width=40, foreground_height=20
     )
     assert composition.coverage == pytest.approx(matte.mean() / 255)
-    assert 0 < composition.uncertainty < 0.05
 
 
 def test_outputs_come_in_the_order_asked_for(photo: Image, matte: np.ndarray) -> None:
