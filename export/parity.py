@@ -80,7 +80,7 @@ def compare(one: Cut, other: Cut, photos: Iterable[Pixels]) -> Parity:
 def iou(one: Matte, other: Matte) -> float:
     a, b = one >= THRESHOLD, other >= THRESHOLD
     either = np.count_nonzero(a | b)
-    return np.count_nonzero(a & b) / either if either else 1.0
+    return float(np.count_nonzero(a & b) / either) if either else 1.0
 
 
 def quality(cut: Cut, model: Model, folder: Path) -> float:

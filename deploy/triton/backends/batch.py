@@ -1,11 +1,12 @@
-"""What the backends share: the tensors of all requests of a call as one batch, its answers handed back in parts."""
+"""What the backends share: the pictures of all requests of a call go to the engine together, and back one by one."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -13,7 +14,7 @@ import numpy as np
 import triton_python_backend_utils as pb
 from numpy.typing import NDArray
 
-Batch: TypeAlias = Mapping[str, NDArray[Any]]
+Tensors: TypeAlias = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -43,27 +44,30 @@ class Network:
         return max(1, len(os.sched_getaffinity(0)) // self.instances)
 
 
-def answer(network: Network, requests: Sequence[Any], infer: Callable[[Batch], Batch]) -> list[Any]:
-    """One engine call for all requests; when it fails, each of them says why and the server lives on."""
-    parts = {name: [_tensor(request, name) for request in requests] for name in network.inputs}
-    edges = np.cumsum([len(part) for part in parts[network.inputs[0]]])[:-1]
+def answer(network: Network, requests: Sequence[Any], infer: Callable[[list[Tensors]], Iterable[Tensors]]) -> list[Any]:
+    """One engine call for the pictures of all requests, each a batch of one, answered in their order.
+
+    When it fails, each request says why and the server lives on.
+    """
+    batches = [_pictures(network, request) for request in requests]
     try:
-        outputs = infer({name: np.concatenate(part) for name, part in parts.items()})
+        answers = iter(infer([picture for batch in batches for picture in batch]))
+        return [_response(network, list(islice(answers, len(batch)))) for batch in batches]
     except Exception as exc:  # whatever an engine throws belongs to these requests
         pb.Logger.log_error(f"{network.name}: {exc}")
         return [pb.InferenceResponse(error=pb.TritonError(str(exc))) for _ in requests]
-    answers = zip(*(np.split(outputs[name], edges) for name in network.outputs), strict=True)
-    return [_response(network.outputs, one) for one in answers]
 
 
 # Both ways by DLPack: Triton's stub was built for NumPy 1 and reads the element size of NumPy 2's types as 0, so its
 # `as_numpy()` repeats the first element everywhere and its `Tensor(name, array)` is empty.
 
 
-def _tensor(request: Any, name: str) -> NDArray[Any]:
-    return np.from_dlpack(pb.get_input_tensor_by_name(request, name))
+def _pictures(network: Network, request: Any) -> list[Tensors]:
+    tensors = {name: np.from_dlpack(pb.get_input_tensor_by_name(request, name)) for name in network.inputs}
+    count = len(tensors[network.inputs[0]])
+    return [{name: tensor[index : index + 1] for name, tensor in tensors.items()} for index in range(count)]
 
 
-def _response(names: Sequence[str], arrays: Sequence[NDArray[Any]]) -> Any:
-    tensors = [pb.Tensor.from_dlpack(name, array) for name, array in zip(names, arrays, strict=True)]
-    return pb.InferenceResponse(tensors)
+def _response(network: Network, answers: Sequence[Tensors]) -> Any:
+    batch = {name: np.concatenate([one[name] for one in answers]) for name in network.outputs}
+    return pb.InferenceResponse([pb.Tensor.from_dlpack(name, tensor) for name, tensor in batch.items()])

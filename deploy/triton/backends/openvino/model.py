@@ -9,7 +9,6 @@ for folder in os.environ["TRITON_BACKEND_PATH"].split(os.pathsep):
 
 from pathlib import Path  # noqa: E402
 
-import numpy as np  # noqa: E402
 import triton_python_backend_utils as pb  # noqa: E402
 from openvino import AsyncInferQueue  # noqa: E402
 
@@ -24,19 +23,19 @@ class TritonPythonModel:
         verdict = choose(self.network.file, os.environ["TRITON_BACKEND_PRECISION"], report)
         pb.Logger.log_info(f"{self.network.name} runs in {verdict.precision}: {verdict.because}")
         self.queue = AsyncInferQueue(compile_network(self.network.file, verdict.precision, self.network.threads))
+        self.queue.set_callback(self.keep)
 
     def execute(self, requests):
         return answer(self.network, requests, self.infer)
 
-    def infer(self, batch):
-        """Picture by picture, as many at once as the engine has threads."""
-        count = len(next(iter(batch.values())))
-        answers = [None] * count
-        self.queue.set_callback(lambda request, index: answers.__setitem__(index, self.outputs(request)))
-        for index in range(count):
-            self.queue.start_async({name: tensor[index : index + 1] for name, tensor in batch.items()}, index)
+    def infer(self, pictures):
+        """As many at once as the engine has threads."""
+        answers = [None] * len(pictures)
+        for index, picture in enumerate(pictures):
+            self.queue.start_async(picture, (answers, index))
         self.queue.wait_all()
-        return {name: np.concatenate([one[name] for one in answers]) for name in self.network.outputs}
+        return answers
 
-    def outputs(self, request):
-        return {name: request.get_tensor(name).data.copy() for name in self.network.outputs}
+    def keep(self, request, place):
+        answers, index = place
+        answers[index] = {name: request.get_tensor(name).data.copy() for name in self.network.outputs}
