@@ -4,8 +4,9 @@ Three properties of kafka-python 3.0 shape this file, each held by a regression 
 
 1. After an aborted transaction a producer keeps that transaction's offsets and commits them with its next one, so a
    refused transaction is always followed by a fresh producer.
-2. A member that was thrown out and comes back keeps its old positions, so every assignment seeks to the committed
-   offsets and drops what was polled before.
+2. A member that was thrown out and comes back keeps its old positions, and when it was about to rejoin anyway the
+   listener is told nothing; so every assignment, and every new member id, seeks to the committed offsets and drops what
+   was polled before.
 3. The rebalance listener runs on the client's event loop, where blocking calls dead-lock, so it only notes the change;
    and a new generation number can be visible before its assignment, so the membership that a transaction presents is
    a snapshot taken right after a poll that ended in a stable group.
@@ -120,6 +121,7 @@ class RequestReader:
         self._lost: deque[Partition] = deque()
         self._paused = False
         self._membership: ConsumerGroupMetadata | None = None
+        self._member_id = ""
         self._consumer: Any = None
 
     def start(self) -> None:
@@ -152,7 +154,7 @@ class RequestReader:
         """Waits at most `timeout_s`; gained partitions start again at their committed offsets."""
         with translated():
             batches = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
-            self._membership = self._stable_membership()
+            self._look_at_membership()
             lost, gained = _drain(self._lost), _drain(self._gained)
             if gained:
                 self.rewind(gained)
@@ -198,9 +200,13 @@ class RequestReader:
         if self._consumer is not None:
             self._consumer.close(autocommit=False, timeout_ms=5_000)
 
-    def _stable_membership(self) -> ConsumerGroupMetadata | None:
+    def _look_at_membership(self) -> None:
         membership = self._consumer.group_metadata()
-        return membership if membership.state is MemberState.STABLE else None
+        self._membership = membership if membership.state is MemberState.STABLE else None
+        if self._membership is not None and membership.member_id != self._member_id:
+            # Thrown out and back under a new name: others may have worked on what we seem to have kept.
+            self._gained.extend(self.partitions)
+            self._member_id = membership.member_id
 
 
 class TransactionalCommitter:
