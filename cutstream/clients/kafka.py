@@ -7,9 +7,9 @@ Three properties of kafka-python 3.0 shape this file, each held by a regression 
 2. A member that was thrown out and comes back keeps its old positions, and when it was about to rejoin anyway the
    listener is told nothing; so every assignment, and every new member id, seeks to the committed offsets and drops what
    was polled before.
-3. The rebalance listener runs on the client's event loop, where blocking calls dead-lock, so it only notes the change;
-   and a new generation number can be visible before its assignment, so the membership that a transaction presents is
-   a snapshot taken right after a poll that ended in a stable group.
+3. The rebalance listener runs on the client's event loop, where blocking calls are refused, so it only notes the
+   change; and a new generation number can be visible before its assignment, so the membership that a transaction
+   presents is a snapshot taken right after a poll that ended in a stable group.
 """
 
 from __future__ import annotations
@@ -22,27 +22,52 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 from uuid import uuid4
 
-from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition, errors
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import (
-    AuthorizationError,
-    InvalidProducerEpochError,
-    KafkaError,
-    ProducerFencedError,
-    SaslAuthenticationFailedError,
-    TopicAlreadyExistsError,
-)
+from kafka.errors import KafkaError, TopicAlreadyExistsError
 from kafka.structs import ConsumerGroupMetadata, MemberState
 
-from cutstream.errors import BrokerUnavailable, ConfigurationError, CutstreamError, Fenced
+from cutstream.errors import BrokerUnavailable, ConfigurationError, CutstreamError, Fatal, Fenced
 from cutstream.settings import KafkaSettings
 
 Headers = list[tuple[str, bytes]]
 Membership = ConsumerGroupMetadata
 
-_FENCED_IN_A_ROW = 5
+_FENCED = (errors.ProducerFencedError, errors.InvalidProducerEpochError)
+_FENCED_TOO_OFTEN, _COMMITS_LOOKED_AT = 5, 20
+
+# A dead letter is the original and its reasons, so it needs more room than Kafka's default of 1 MiB.
+_LARGEST_RECORD_BYTES = 8 * 1024 * 1024
+
+_TOO_LARGE = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError)
+# A setting, a right or a version, here or at the broker: waiting cures none of them.
+_MISCONFIGURED = (
+    errors.AuthorizationError,
+    errors.IllegalSaslStateError,
+    errors.InconsistentGroupProtocolError,
+    errors.InvalidConfigurationError,
+    errors.InvalidGroupIdError,
+    errors.InvalidPartitionsError,
+    errors.InvalidReplicationFactorError,
+    errors.InvalidSessionTimeoutError,
+    errors.InvalidTopicError,
+    errors.InvalidTransactionTimeoutError,
+    errors.KafkaConfigurationError,
+    errors.MismatchedEndpointTypeError,
+    errors.PolicyViolationError,
+    errors.SaslAuthenticationFailedError,
+    errors.SecurityDisabledError,
+    errors.UnrecognizedBrokerVersion,
+    errors.UnsupportedAssignorError,
+    errors.UnsupportedCodecError,
+    errors.UnsupportedCompressionTypeError,
+    errors.UnsupportedEndpointTypeError,
+    errors.UnsupportedForMessageFormatError,
+    errors.UnsupportedSaslMechanismError,
+    errors.UnsupportedVersionError,
+)
 
 
 class Partition(NamedTuple):
@@ -96,20 +121,34 @@ class Committer(Protocol):
         offsets: Mapping[Partition, int],
         membership: ConsumerGroupMetadata,
     ) -> None:
-        """Raises CommitRefused when nothing was committed, Fenced when another worker took over this identity."""
+        """Raises CommitRefused when nothing was committed, Fatal when it never will be: Fenced, ConfigurationError."""
 
     def close(self) -> None: ...
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """kafka-python's errors in the product's terms, the most specific first."""
     try:
         yield
-    except (AuthorizationError, SaslAuthenticationFailedError) as exc:
-        raise ConfigurationError(f"Kafka refuses this client: {exc}; see docs/settings.md#kafka") from exc
     except KafkaError as exc:
-        raise BrokerUnavailable(f"Kafka: {exc}") from exc
+        raise in_our_terms(exc) from exc
+
+
+def in_our_terms(exc: KafkaError) -> CutstreamError:
+    """kafka-python's errors in the product's terms: what is not known to be for ever is waited for."""
+    if isinstance(exc, errors.FencedInstanceIdError):
+        return Fenced(
+            "another worker uses the same CUTSTREAM_KAFKA__INSTANCE_ID: give each worker its own or none "
+            "(docs/settings.md#kafka-instance-id)"
+        )
+    if isinstance(exc, _TOO_LARGE):
+        return ConfigurationError(
+            f"Kafka refuses a record for its size: {exc}; raise `max.message.bytes` of the topic it goes to (a dead "
+            "letter is larger than its request, by its headers)"
+        )
+    if isinstance(exc, _MISCONFIGURED):
+        return ConfigurationError(f"Kafka refuses this client: {exc}; see docs/settings.md#kafka")
+    return BrokerUnavailable(f"Kafka: {exc}")
 
 
 class RequestReader:
@@ -216,7 +255,7 @@ class TransactionalCommitter:
         self._settings = settings
         self._id = settings.transactional_id or f"{settings.group}-{uuid4()}"
         self._producer: Any = None
-        self._fenced_in_a_row = 0
+        self._fenced: deque[bool] = deque(maxlen=_COMMITS_LOOKED_AT)
 
     def start(self) -> None:
         self._renew()
@@ -231,11 +270,12 @@ class TransactionalCommitter:
             self._renew()
         try:
             self._transact(records, offsets, membership)
-            self._fenced_in_a_row = 0
+            self._fenced.append(False)
         except KafkaError as exc:
             self._discard()
             self._count_fencing(exc)
-            raise CommitRefused(str(exc)) from exc
+            error = in_our_terms(exc)
+            raise (error if isinstance(error, Fatal) else CommitRefused(str(exc))) from exc
 
     def close(self) -> None:
         self._discard()
@@ -247,11 +287,17 @@ class TransactionalCommitter:
         membership: ConsumerGroupMetadata,
     ) -> None:
         self._producer.begin_transaction()
-        for record in records:
-            self._producer.send(record.topic, key=record.key, value=record.value, headers=record.headers)
+        sent = [self._producer.send(r.topic, key=r.key, value=r.value, headers=r.headers) for r in records]
         positions = {_theirs(p): OffsetAndMetadata(o, "", -1) for p, o in offsets.items()}
-        self._producer.send_offsets_to_transaction(positions, membership)
-        self._producer.commit_transaction()
+        try:
+            # A record whose topic the client cannot find is left out of the transaction: only its future says so.
+            _raise_refusal(sent)
+            self._producer.send_offsets_to_transaction(positions, membership)
+            self._producer.commit_transaction()
+        except KafkaError as exc:
+            if type(exc) is KafkaError:  # "in an error state": the records know which
+                _raise_refusal(sent)
+            raise
 
     def _renew(self) -> None:
         # init_transactions settles whatever an earlier producer of this id left open before the next one begins.
@@ -260,6 +306,7 @@ class TransactionalCommitter:
                 transactional_id=self._id,
                 transaction_timeout_ms=int(self._settings.transaction_timeout_s * 1000),
                 retry_backoff_ms=5,  # the default 100 makes back-to-back transactions take 110 ms instead of 10
+                max_request_size=_LARGEST_RECORD_BYTES,
                 **_connection(self._settings),
             )
             self._producer.init_transactions()
@@ -270,9 +317,9 @@ class TransactionalCommitter:
             producer.close(timeout=5)
 
     def _count_fencing(self, exc: KafkaError) -> None:
-        fenced = isinstance(exc, ProducerFencedError | InvalidProducerEpochError)
-        self._fenced_in_a_row = self._fenced_in_a_row + 1 if fenced else 0
-        if self._fenced_in_a_row >= _FENCED_IN_A_ROW:
+        # Not in a row: of two workers with one id each succeeds once, with a fresh producer, after each fencing.
+        self._fenced.append(isinstance(exc, _FENCED))
+        if sum(self._fenced) >= _FENCED_TOO_OFTEN:
             raise Fenced(
                 f"another worker uses the transactional id {self._id!r}: give each worker its own "
                 "CUTSTREAM_KAFKA__TRANSACTIONAL_ID or none (docs/settings.md#kafka-transactional-id)"
@@ -314,7 +361,9 @@ class RecordWriter:
 
     def start(self) -> None:
         with translated():
-            self._producer = KafkaProducer(linger_ms=5, **_connection(self._settings))
+            self._producer = KafkaProducer(
+                linger_ms=5, max_request_size=_LARGEST_RECORD_BYTES, **_connection(self._settings)
+            )
 
     def write(self, records: Iterable[OutgoingRecord]) -> None:
         with translated():
@@ -373,8 +422,9 @@ def ensure_topics(settings: KafkaSettings) -> None:
         admin = KafkaAdminClient(**_connection(settings))
         try:
             for name in (settings.requests_topic, settings.results_topic, settings.dead_letters_topic):
+                room = {"max.message.bytes": _LARGEST_RECORD_BYTES} if name == settings.dead_letters_topic else {}
                 try:
-                    admin.create_topics([NewTopic(name, settings.partitions, settings.replication)])
+                    admin.create_topics([NewTopic(name, settings.partitions, settings.replication, None, room)])
                 except TopicAlreadyExistsError:
                     pass  # made by an earlier start or by the site's own tools
         finally:
@@ -405,6 +455,12 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         self._lost.extend(map(_ours, revoked))
+
+
+def _raise_refusal(sent: Iterable[Any]) -> None:
+    for future in sent:
+        if future.failed():
+            raise future.exception
 
 
 def _drain(changes: deque[Partition]) -> frozenset[Partition]:
