@@ -1,0 +1,237 @@
+"""Committing on a real broker: results and offsets as one, refusals, fencing, and what a reader sees meanwhile."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka.errors import KafkaError
+
+from cutstream.clients.kafka import (
+    CommitRefused,
+    OutgoingRecord,
+    Partition,
+    PlainCommitter,
+    RequestReader,
+    TopicReader,
+    TransactionalCommitter,
+)
+from cutstream.errors import ConfigurationError, Fenced
+from tests.support.group import committed, join, read, rebalance_soon, throw_out, values, write
+
+pytestmark = pytest.mark.kafka
+
+
+def partition(settings, number=0) -> Partition:
+    return Partition(settings.requests_topic, number)
+
+
+def result(settings, value: bytes) -> OutgoingRecord:
+    return OutgoingRecord(settings.results_topic, None, value)
+
+
+def stale(membership):
+    """What a member presents that was thrown out: a generation that is over."""
+    return membership._replace(generation_id=membership.generation_id - 1)
+
+
+def raw_producer(settings, transactional_id: str) -> KafkaProducer:
+    return KafkaProducer(bootstrap_servers=settings.bootstrap_servers, transactional_id=transactional_id)
+
+
+@contextmanager
+def open_transaction(settings, transactional_id: str, membership, offset: int):
+    """An offset that is written and not yet decided."""
+    producer = raw_producer(settings, transactional_id)
+    try:
+        producer.init_transactions()
+        producer.begin_transaction()
+        where = TopicPartition(settings.requests_topic, 0)
+        producer.send_offsets_to_transaction({where: OffsetAndMetadata(offset, "", -1)}, membership)
+        yield producer
+    finally:
+        producer.close(timeout=5)
+
+
+def test_results_and_offsets_are_committed_together(kafka_settings, opened) -> None:
+    write(kafka_settings, 8)
+    reader = join(opened(RequestReader(kafka_settings)))
+    committer = opened(TransactionalCommitter(kafka_settings))
+    for number in range(3):
+        offsets = {partition(kafka_settings, n): number + 1 for n in range(2)}
+        committer.commit([result(kafka_settings, b"%d" % number)], offsets, reader.membership)
+    assert committed(kafka_settings) == {0: 3, 1: 3}
+    seen = values(opened(TopicReader(kafka_settings, kafka_settings.results_topic)))
+    assert sorted(seen) == [b"0", b"1", b"2"]
+
+
+def test_a_stale_membership_is_refused_and_nothing_of_it_is_ever_visible(kafka_settings, opened) -> None:
+    reader = join(opened(RequestReader(kafka_settings)))
+    committer = opened(TransactionalCommitter(kafka_settings))
+    results = opened(TopicReader(kafka_settings, kafka_settings.results_topic, from_end=True))
+    with pytest.raises(CommitRefused):
+        committer.commit([result(kafka_settings, b"stale")], {partition(kafka_settings): 5}, stale(reader.membership))
+    assert committed(kafka_settings) == {}
+    committer.commit([result(kafka_settings, b"good")], {partition(kafka_settings): 2}, reader.membership)
+    assert committed(kafka_settings) == {0: 2}
+    assert values(results) == [b"good"]
+
+
+def test_offsets_of_a_refused_transaction_do_not_go_out_with_the_next_one(kafka_settings, opened) -> None:
+    reader = join(opened(RequestReader(kafka_settings)))
+    committer = opened(TransactionalCommitter(kafka_settings))
+    with pytest.raises(CommitRefused):
+        committer.commit([], {partition(kafka_settings, 1): 99}, stale(reader.membership))
+    committer.commit([], {partition(kafka_settings, 0): 1}, reader.membership)
+    assert committed(kafka_settings) == {0: 1}
+
+
+def test_the_client_itself_sends_a_refused_transactions_offsets_with_the_next_one(
+    kafka_settings, opened, fresh_name
+) -> None:
+    """The reason for a fresh producer after every refusal."""
+    reader = join(opened(RequestReader(kafka_settings)))
+    producer = opened(raw_producer(kafka_settings, fresh_name("raw")))
+    producer.init_transactions()
+
+    def transact(number: int, offset: int, membership) -> None:
+        producer.begin_transaction()
+        where = TopicPartition(kafka_settings.requests_topic, number)
+        producer.send_offsets_to_transaction({where: OffsetAndMetadata(offset, "", -1)}, membership)
+        producer.commit_transaction()
+
+    with pytest.raises(KafkaError):
+        transact(1, 99, stale(reader.membership))
+    producer.abort_transaction()
+    transact(0, 1, reader.membership)
+    assert committed(kafka_settings) == {0: 1, 1: 99}, (
+        "this version of kafka-python forgets the offsets of an aborted transaction: trap 1 of "
+        "cutstream/clients/kafka.py may go"
+    )
+
+
+def test_a_member_that_was_thrown_out_commits_nothing(one_partition, opened) -> None:
+    write(one_partition, 3)
+    reader = opened(RequestReader(one_partition))
+    assert read(reader, 3) == [0, 1, 2]
+    committer = opened(TransactionalCommitter(one_partition))
+    before = reader.membership
+    throw_out(one_partition, before.member_id)
+    with pytest.raises(CommitRefused):
+        committer.commit([result(one_partition, b"zombie")], {partition(one_partition): 3}, before)
+    rebalance_soon(reader._consumer)
+    assert read(reader, 3) == [0, 1, 2]
+    committer.commit([result(one_partition, b"again")], {partition(one_partition): 3}, reader.membership)
+    assert committed(one_partition) == {0: 3}
+    assert values(opened(TopicReader(one_partition, one_partition.results_topic))) == [b"again"]
+
+
+def test_a_reader_that_takes_over_waits_for_an_undecided_offset(one_partition, opened, fresh_name) -> None:
+    write(one_partition, 10)
+    first = opened(RequestReader(one_partition))
+    read(first, 10)
+    first.commit({partition(one_partition): 2})
+    polled: list[int] = []
+    with open_transaction(one_partition, fresh_name("open"), first.membership, 7) as producer:
+        first.close()
+        second = opened(RequestReader(one_partition))
+        taking_over = threading.Thread(target=lambda: polled.extend(read(second, 3)), daemon=True)
+        taking_over.start()
+        time.sleep(1.5)
+        assert polled == []
+        producer.commit_transaction()
+        taking_over.join(20)
+    assert polled == [7, 8, 9]
+
+
+def test_aborted_records_are_invisible_and_hold_nobody_up(kafka_settings, opened, fresh_name) -> None:
+    producer = opened(raw_producer(kafka_settings, fresh_name("raw")))
+    results = opened(TopicReader(kafka_settings, kafka_settings.results_topic, from_end=True))
+    producer.init_transactions()
+    for number, end in enumerate([producer.abort_transaction, producer.commit_transaction] * 3):
+        producer.begin_transaction()
+        producer.send(kafka_settings.results_topic, b"%d" % number)
+        producer.flush()
+        assert results.poll(0.2) == []
+        end()
+        if number % 2:
+            assert values(results) == [b"%d" % number]
+
+
+def test_a_dead_letter_may_be_larger_than_its_request(kafka_settings, opened) -> None:
+    reader = join(opened(RequestReader(kafka_settings)))
+    committer = opened(TransactionalCommitter(kafka_settings))
+    letter = OutgoingRecord(kafka_settings.dead_letters_topic, None, bytes(1024 * 1024), [("why", bytes(5000))])
+    committer.commit([letter], {partition(kafka_settings): 1}, reader.membership)
+    (read_back,) = opened(TopicReader(kafka_settings, kafka_settings.dead_letters_topic)).poll(5.0)
+    assert (read_back.value, read_back.headers) == (letter.value, letter.headers)
+
+
+@pytest.mark.parametrize("size", [2 * 1024 * 1024, 9 * 1024 * 1024], ids=["for-the-topic", "for-the-client"])
+def test_a_record_that_is_too_large_stops_the_worker_and_says_what_to_raise(kafka_settings, opened, size) -> None:
+    reader = join(opened(RequestReader(kafka_settings)))
+    committer = opened(TransactionalCommitter(kafka_settings))
+    with pytest.raises(ConfigurationError, match="max.message.bytes"):
+        committer.commit([result(kafka_settings, bytes(size))], {partition(kafka_settings): 1}, reader.membership)
+    assert committed(kafka_settings) == {}
+
+
+def test_two_workers_with_one_transactional_id_end_rather_than_fence_each_other_for_ever(
+    kafka_settings, opened, fresh_name
+) -> None:
+    settings = kafka_settings.model_copy(update={"transactional_id": fresh_name("shared")})
+    reader = join(opened(RequestReader(settings)))
+    pair = [opened(TransactionalCommitter(settings)) for _ in range(2)]
+
+    def ping_pong() -> None:
+        for turn in range(40):
+            try:
+                pair[turn % 2].commit([], {partition(settings): turn}, reader.membership)
+            except CommitRefused:
+                pass  # refused once or twice: it may have been a predecessor that was slow to die
+
+    with pytest.raises(Fenced, match="CUTSTREAM_KAFKA__TRANSACTIONAL_ID"):
+        ping_pong()
+
+
+def test_a_worker_that_replaces_another_of_its_id_goes_on(kafka_settings, opened, fresh_name) -> None:
+    settings = kafka_settings.model_copy(update={"transactional_id": fresh_name("replaced")})
+    reader = join(opened(RequestReader(settings)))
+    old, new = opened(TransactionalCommitter(settings)), opened(TransactionalCommitter(settings))
+    with pytest.raises(CommitRefused):
+        old.commit([], {partition(settings): 99}, reader.membership)
+    old.close()
+    new.commit([], {partition(settings): 1}, reader.membership)
+    assert committed(settings) == {0: 1}
+
+
+def test_at_least_once_writes_results_before_it_commits_their_offsets(kafka_settings, opened) -> None:
+    reader = join(opened(RequestReader(kafka_settings)))
+    results = opened(TopicReader(kafka_settings, kafka_settings.results_topic, from_end=True))
+    readable: list[bytes] = []
+
+    def commit_offsets(offsets) -> None:
+        readable.extend(values(results))
+        reader.commit(offsets)
+
+    committer = opened(PlainCommitter(kafka_settings, commit_offsets))
+    committer.commit([result(kafka_settings, b"first")], {partition(kafka_settings): 1}, reader.membership)
+    assert readable == [b"first"]
+    assert committed(kafka_settings) == {0: 1}
+
+
+def test_at_least_once_repeats_results_whose_offsets_were_refused(one_partition, opened) -> None:
+    write(one_partition, 1)
+    reader = opened(RequestReader(one_partition))
+    read(reader, 1)
+    throw_out(one_partition, reader.membership.member_id)
+    committer = opened(PlainCommitter(one_partition, reader.commit))
+    with pytest.raises(CommitRefused):
+        committer.commit([result(one_partition, b"repeated")], {partition(one_partition): 1}, reader.membership)
+    assert committed(one_partition) == {}
+    assert read(reader, 1) == [0]
+    committer.commit([result(one_partition, b"repeated")], {partition(one_partition): 1}, reader.membership)
+    assert values(opened(TopicReader(one_partition, one_partition.results_topic))) == [b"repeated"] * 2

@@ -1,0 +1,72 @@
+"""What tests of the Kafka client do to a group and its topics."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from typing import Any
+
+from kafka.admin import KafkaAdminClient, MemberToRemove
+
+from cutstream.clients.kafka import OutgoingRecord, Partition, RecordWriter, RequestReader, TopicReader
+from cutstream.settings import KafkaSettings
+
+TIMEOUT_S = 20.0
+
+
+def write(settings: KafkaSettings, count: int) -> None:
+    """`count` requests that do not mean anything."""
+    writer = RecordWriter(settings)
+    writer.start()
+    with closing(writer):
+        writer.write(OutgoingRecord(settings.requests_topic, None, b"%d" % n) for n in range(count))
+
+
+def read(reader: RequestReader, count: int) -> list[int]:
+    """Offsets, at least `count` of them."""
+    offsets: list[int] = []
+    deadline = time.monotonic() + TIMEOUT_S
+    while len(offsets) < count:
+        assert time.monotonic() < deadline, f"only {offsets}"
+        offsets += [record.offset for record in reader.poll(0.1, 500).records]
+    return offsets
+
+
+def join(reader: RequestReader) -> RequestReader:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not (reader.membership and reader.partitions):
+        assert time.monotonic() < deadline, "not a member with partitions"
+        reader.poll(0.1, 1)
+    return reader
+
+
+def values(reader: TopicReader, quiet_s: float = 0.5) -> list[bytes]:
+    """Everything until nothing comes for `quiet_s`."""
+    found: list[bytes] = []
+    while batch := reader.poll(quiet_s):
+        found += [record.value for record in batch]
+    return found
+
+
+def throw_out(settings: KafkaSettings, member_id: str) -> None:
+    with closing(KafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)) as admin:
+        admin.remove_group_members(settings.group, [MemberToRemove(member_id=member_id)])
+
+
+def commit_as_another_member(settings: KafkaSettings, offset: int) -> None:
+    other = RequestReader(settings)
+    other.start()
+    with closing(other):
+        join(other).commit({Partition(settings.requests_topic, 0): offset})
+
+
+def committed(settings: KafkaSettings) -> dict[int, int]:
+    """The group's committed offset of each partition that has one."""
+    with closing(KafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)) as admin:
+        offsets = admin.list_group_offsets(settings.group)[settings.group]
+    return {tp.partition: found.offset for tp, found in offsets.items()}
+
+
+def rebalance_soon(consumer: Any) -> None:
+    """What a heartbeat does that hears of a rebalance, or a refresh of metadata that finds new partitions."""
+    consumer._coordinator.request_rejoin()
