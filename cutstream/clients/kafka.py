@@ -309,7 +309,11 @@ class TransactionalCommitter:
                 max_request_size=_LARGEST_RECORD_BYTES,
                 **_connection(self._settings),
             )
-            self._producer.init_transactions()
+            try:
+                self._producer.init_transactions()
+            except KafkaError:
+                self._discard()
+                raise
 
     def _discard(self) -> None:
         producer, self._producer = self._producer, None

@@ -25,8 +25,9 @@ def opened() -> Iterator[Callable]:
     with ExitStack() as stack:
 
         def open_client(client):
+            stack.enter_context(closing(client))
             if hasattr(client, "start"):
                 client.start()
-            return stack.enter_context(closing(client))
+            return client
 
         yield open_client

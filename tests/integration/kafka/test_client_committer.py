@@ -174,7 +174,7 @@ def test_a_dead_letter_may_be_larger_than_its_request(kafka_settings, opened) ->
 def test_a_record_that_is_too_large_stops_the_worker_and_says_what_to_raise(kafka_settings, opened, size) -> None:
     reader = join(opened(RequestReader(kafka_settings)))
     committer = opened(TransactionalCommitter(kafka_settings))
-    with pytest.raises(ConfigurationError, match="max.message.bytes"):
+    with pytest.raises(ConfigurationError, match=r"max\.message\.bytes"):
         committer.commit([result(kafka_settings, bytes(size))], {partition(kafka_settings): 1}, reader.membership)
     assert committed(kafka_settings) == {}
 

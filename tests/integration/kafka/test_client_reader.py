@@ -26,6 +26,11 @@ def raw_member(settings, **options) -> KafkaConsumer:
     )
 
 
+def poll_until_assigned(consumer: KafkaConsumer) -> None:
+    for _ in range(50):
+        consumer.poll(100)
+
+
 def test_a_member_thrown_out_and_back_reads_again_from_the_committed_offset(one_partition, opened) -> None:
     write(one_partition, 10)
     reader = opened(RequestReader(one_partition))
@@ -92,8 +97,7 @@ def test_the_client_refuses_blocking_calls_in_its_listener(one_partition, opened
 
     consumer.subscribe([one_partition.requests_topic], listener=Listener())
     with pytest.raises(KafkaError) as refused:  # where it is allowed, trap 3 of cutstream/clients/kafka.py may go
-        for _ in range(50):
-            consumer.poll(100)
+        poll_until_assigned(consumer)
     assert "IO thread" in str(refused.value.__cause__)
 
 
