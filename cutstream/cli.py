@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from cutstream import __version__
 from cutstream.errors import CutstreamError
@@ -111,7 +112,7 @@ def submit(
                 request = decode_request(json.dumps(fields).encode())
                 key = fields["id"].encode()
                 writer.write([OutgoingRecord(kafka.requests_topic, key, encode(request))])
-                out.print(f"{request.id}\t{reference}", highlight=False, soft_wrap=True)
+                typer.echo(f"{request.id}\t{reference}")
         finally:
             writer.close()
 
@@ -183,7 +184,7 @@ def models_pull(
 
     with named_errors():
         for path in pull(load().models, names or []):
-            out.print(str(path), soft_wrap=True)
+            typer.echo(path)
 
 
 @models.command("verify")
@@ -196,7 +197,7 @@ def models_verify(
 
     with named_errors():
         for path in verify(load().models, names or []):
-            out.print(f"{path}: good", soft_wrap=True)
+            typer.echo(f"{path}: good")
 
 
 @contextmanager
@@ -205,7 +206,8 @@ def named_errors() -> Iterator[None]:
     try:
         yield
     except CutstreamError as exc:
-        err.print(f"[bold red]{exc.code}[/]: {exc}", highlight=False, soft_wrap=True)
+        # Not as markup: a message may quote anything, square brackets included.
+        err.print(Text.assemble((exc.code, "bold red"), f": {exc}"), soft_wrap=True)
         raise typer.Exit(1) from exc
 
 

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from cutstream.errors import ConfigurationError
 from cutstream.messages import Request
@@ -71,10 +72,10 @@ def closing_table(batch: Batch, summary: Path, sheet: Path | None) -> Table:
         ("contact sheet", sheet or "none: no photo succeeded"),
     ]
     for name, value in rows:
-        table.add_row(name, str(value))
+        table.add_row(name, Text(str(value)))
     for result in batch.results.values():
         if result.error is not None:
-            table.add_row("failed", f"{result.id}: {result.error.code}: {result.error.message}")
+            table.add_row("failed", Text(f"{result.id}: {result.error.code}: {result.error.message}"))
     return table
 
 

@@ -1,0 +1,151 @@
+"""The command line as a person meets it, up to where it would start something."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from cutstream import __version__, cli
+from cutstream.clients import kafka
+from cutstream.errors import BrokerUnavailable
+from cutstream.messages import Request, decode_request
+from cutstream.settings import ModelSettings
+from export.catalogue import catalogue
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """With no settings but those given."""
+    for name in [name for name in os.environ if name.startswith("CUTSTREAM_")]:
+        monkeypatch.delenv(name)
+    for console in (cli.out, cli.err):
+        monkeypatch.setattr(console, "width", 200)
+
+    def invoke(*arguments: str, input: str | None = None, **environment: str) -> Result:
+        variables = {f"CUTSTREAM_{name}": value for name, value in environment.items()}
+        return CliRunner().invoke(cli.app, arguments, input=input, env=variables)
+
+    return invoke
+
+
+def test_the_version(run: Run) -> None:
+    done = run("--version")
+    assert (done.exit_code, done.stdout) == (0, f"{__version__}\n")
+
+
+def test_help_lists_every_command(run: Run) -> None:
+    shown = run("--help").stdout
+    assert all(name in shown for name in ("worker", "up", "submit", "results", "demo", "models"))
+
+
+def test_check_prints_the_settings_and_no_secret(run: Run) -> None:
+    done = run(
+        "worker",
+        "--check",
+        KAFKA__SECURITY_PROTOCOL="SASL_SSL",
+        KAFKA__SASL_MECHANISM="PLAIN",
+        KAFKA__SASL_USERNAME="worker",
+        KAFKA__SASL_PASSWORD="hunter2",
+        WORKER__WINDOW="7",
+    )
+    shown = json.loads(done.stdout)
+    assert done.exit_code == 0
+    assert "hunter2" not in done.output
+    assert shown["worker"]["window"] == 7
+    assert (shown["kafka"]["sasl_username"], shown["kafka"]["sasl_password"]) == ("worker", "**********")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [
+        ("WORKER__WINDOW", "many", "CUTSTREAM_WORKER__WINDOW=many: expected a whole number"),
+        ("WORKER__WINDWO", "7", "did you mean `CUTSTREAM_WORKER__WINDOW`"),
+        ("MODELS__DEFAULT_PROFILE", "[/]", "CUTSTREAM_MODELS__DEFAULT_PROFILE=[/]"),
+    ],
+)
+def test_a_wrong_setting_is_named_and_ends_with_1(run: Run, name: str, value: str, named: str) -> None:
+    done = run("worker", "--check", **{name: value})
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("configuration: ")
+    assert named in done.stderr
+    assert "Traceback" not in done.output
+
+
+def test_an_option_that_does_not_exist_ends_with_2(run: Run) -> None:
+    assert run("worker", "--chekc").exit_code == 2
+
+
+def test_the_catalogue_is_listed_with_what_is_here(run: Run, tmp_path) -> None:
+    done = run("models", "list", MODELS__STORE=str(tmp_path))
+    assert done.exit_code == 0
+    assert all(model.name in done.stdout for model in catalogue(ModelSettings()))
+    assert "no" in done.stdout
+
+
+class Writer:
+    """A RecordWriter that remembers, and fails where it is told to."""
+
+    written: list[kafka.OutgoingRecord]
+    error: Exception | None = None
+
+    def __init__(self, settings) -> None:
+        Writer.written = []
+
+    def start(self) -> None:
+        if Writer.error:
+            raise Writer.error
+
+    def write(self, records) -> None:
+        Writer.written.extend(records)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.fixture
+def writer(monkeypatch: pytest.MonkeyPatch) -> type[Writer]:
+    monkeypatch.setattr(kafka, "RecordWriter", Writer)
+    monkeypatch.setattr(Writer, "error", None)
+    return Writer
+
+
+def test_submit_writes_valid_requests_and_prints_their_ids(run: Run, writer: type[Writer]) -> None:
+    lines = "s3://photos/a.jpg\n\nhttps://example.org/b[/].jpg?x=1\n"
+    done = run("submit", "-", "--crop", "--crop-margin", "5%", "--outputs", "cutout,mask", input=lines)
+    assert done.exit_code == 0, done.output
+    asked = [decode_request(record.value) for record in writer.written]
+    assert [request.image for request in asked] == ["s3://photos/a.jpg", "https://example.org/b[/].jpg?x=1"]
+    assert asked[0] == Request(
+        image="s3://photos/a.jpg", id=asked[0].id, crop=True, crop_margin="5%", outputs=("cutout", "mask")
+    )
+    assert done.stdout.splitlines() == [f"{request.id}\t{request.image}" for request in asked]
+    assert [record.key for record in writer.written] == [request.id.encode() for request in asked]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("s3://a/b.jpg", "--outputs", "cutuot"), "`outputs[0]`: expected one of"),
+        (("s3://a/b.jpg", "--format", "gif"), "`format`: expected one of"),
+        (("no-such-folder",), "names no pictures"),
+    ],
+)
+def test_submit_refuses_what_the_worker_would(run: Run, writer: type[Writer], arguments, named: str) -> None:
+    done = run("submit", *arguments)
+    assert done.exit_code == 1
+    assert named in done.stderr
+    assert writer.written == []
+
+
+def test_submit_says_when_no_broker_answers(run: Run, writer: type[Writer]) -> None:
+    writer.error = BrokerUnavailable("Kafka: nobody there")
+    done = run("submit", "s3://a/b.jpg")
+    assert (done.exit_code, done.stderr) == (1, "broker_unavailable: Kafka: nobody there\n")

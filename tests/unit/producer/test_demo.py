@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from cutstream.errors import InvalidOption
+from cutstream.messages import ErrorDetail, Request, Result, SourceRecord
+from producer.batch import Batch
+from producer.demo import closing_table, demo_settings
+
+
+def test_the_demos_own_photos_and_its_output_folder_are_allowed(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "out"
+    settings, sources = demo_settings(None, out)
+    assert len(sources) >= 4
+    assert out.is_dir()
+    assert settings.objects.destination == out.as_uri()
+    assert out in settings.objects.roots
+    assert any(sources[0].startswith(root.as_uri()) for root in settings.objects.roots)
+
+
+def test_photos_of_ones_own_are_allowed_with_their_folders_only(tmp_path: Path) -> None:
+    for folder in ("one", "my two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.jpg").write_bytes(b"")
+    settings, sources = demo_settings(str(tmp_path / "*" / "*.jpg"), tmp_path / "out")
+    assert len(sources) == 2
+    assert set(settings.objects.roots) == {tmp_path / "one", tmp_path / "my two", tmp_path / "out"}
+
+
+def test_no_photos_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InvalidOption, match="names no pictures"):
+        demo_settings(str(tmp_path), tmp_path / "out")
+
+
+def test_the_last_words_name_what_failed_and_why() -> None:
+    error = ErrorDetail(code="file_too_large", message="31 MB [see /limits]", stage="fetch", retryable=False)
+    source = SourceRecord(topic="requests", partition=0, offset=0, timestamp_ms=0)
+    batch = Batch({"a": Request(image="file:///a.jpg", id="a")}, seconds=1.0)
+    batch.results["a"] = Result(id="a", status="failed", source=source, error=error)
+    console = Console(width=200, record=True, file=None, quiet=False)
+    with console.capture() as captured:
+        console.print(closing_table(batch, Path("summary.json"), None))
+    assert "a: file_too_large: 31 MB [see /limits]" in captured.get()
+    assert "none: no photo succeeded" in captured.get()
