@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -40,7 +41,7 @@ class Batch:
     def latency_ms(self, share: float) -> float:
         """The latency that `share` of the results stayed within; nearest rank."""
         ordered = sorted(self.latencies_s.values())
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000 if ordered else 0.0
+        return ordered[max(0, math.ceil(share * len(ordered)) - 1)] * 1000 if ordered else 0.0
 
 
 class Submission:
