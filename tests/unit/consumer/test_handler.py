@@ -1,0 +1,149 @@
+"""One record in, its one outcome out."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import pytest
+
+from consumer.handler import Handled, Handler, Task
+from consumer.jobs import Findings, Job, Stored
+from consumer.offsets import Ticket
+from consumer.results import Reporter
+from consumer.runner import Abandoned
+from cutstream.clients.kafka import Partition, Record
+from cutstream.clients.triton import Ensemble
+from cutstream.clock import ManualClock
+from cutstream.errors import Expired, InvalidRequest, ModelMismatch, SourceFailed, UnreadableImage
+from cutstream.messages import BoundingBox, Request, StoredObject, decode_result
+from cutstream.settings import KafkaSettings
+
+TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+HEADERS = [("tenant", b"acme"), ("traceparent", TRACE), ("tenant", b"\xff\x00")]
+RECORD = Record(
+    Partition("requests", 3), 7, 1_700_000_000_000, b"key", b'{"image": "s3://a/b.jpg", "id": "a"}', HEADERS
+)
+TASK = Task(Ticket(RECORD.partition, RECORD.offset, 1), RECORD)
+STORED = Stored(
+    objects=(
+        StoredObject(
+            output="cutout", uri="file:///o/a.png", bytes=3, sha256="0" * 64, width=2, height=1, media_type="image/png"
+        ),
+    ),
+    findings=Findings(
+        BoundingBox(foreground_left=0, foreground_top=0, foreground_width=1, foreground_height=1),
+        0.5,
+        0.1,
+        Ensemble("cutout_general", "1", 320, 320, 8, "ab12"),
+    ),
+)
+
+
+class Carrier:
+    """Returns or raises `outcome`, in the named stage."""
+
+    def __init__(self, outcome, stage: str = "decode") -> None:
+        self.outcome = outcome
+        self.stage = stage
+
+    def carry(self, job: Job):
+        job.stage = self.stage
+        job.lease.callback(lambda: setattr(self, "released", True))
+        if isinstance(self.outcome, BaseException):
+            raise self.outcome
+        return self.outcome
+
+
+def open_job(record: Record) -> Job:
+    request = Request(image="s3://a/b.jpg", id="a", labels={"shop": "1"}, replay=2)
+    return Job(record=record, request=request, id="a", profile="general", trace=(("traceparent", TRACE),))
+
+
+def handle(outcome, opening=open_job) -> tuple[Handled, Carrier]:
+    carrier = Carrier(outcome)
+    clock = ManualClock()
+    settings = KafkaSettings(results_topic="results", dead_letters_topic="letters")
+    return Handler(opening, carrier, Reporter(settings, clock), clock)(TASK), carrier
+
+
+def test_a_success_is_one_result_with_the_requests_key() -> None:
+    handled, carrier = handle(STORED)
+    (record,) = handled.records
+    result = decode_result(record.value)
+    assert (handled.status, handled.code, handled.ticket) == ("ok", "", TASK.ticket)
+    assert (record.topic, record.key) == ("results", b"key")
+    assert (result.status, result.objects, result.error) == ("ok", STORED.objects, None)
+    assert (result.model.digest, result.labels, result.replay) == ("ab12", {"shop": "1"}, 2)
+    assert (result.source.topic, result.source.partition, result.source.offset) == ("requests", 3, 7)
+    assert carrier.released
+
+
+def test_a_failure_is_a_result_and_a_dead_letter() -> None:
+    handled, carrier = handle(UnreadableImage("truncated"))
+    result_record, letter = handled.records
+    result = decode_result(result_record.value)
+    assert (handled.status, handled.code) == ("failed", "failed_to_read_image")
+    assert (result.status, result.error.stage, result.error.message) == ("failed", "decode", "truncated")
+    assert (result_record.topic, letter.topic) == ("results", "letters")
+    assert carrier.released
+
+
+def test_a_dead_letter_is_the_untouched_original_with_its_headers_first() -> None:
+    handled, _ = handle(UnreadableImage("truncated"))
+    letter = handled.records[1]
+    assert (letter.key, letter.value) == (RECORD.key, RECORD.value)
+    assert letter.headers[: len(HEADERS)] == HEADERS
+    reasons = dict(letter.headers[len(HEADERS) :])
+    assert all(name.startswith("__cutstream.errors.") for name in reasons)
+    assert reasons["__cutstream.errors.topic"] == b"requests"
+    assert reasons["__cutstream.errors.partition"] == b"3"
+    assert reasons["__cutstream.errors.offset"] == b"7"
+    assert reasons["__cutstream.errors.request-id"] == b"a"
+    assert reasons["__cutstream.errors.stage"] == b"decode"
+    assert reasons["__cutstream.errors.exception.class.name"] == b"cutstream.errors.UnreadableImage"
+
+
+def test_a_request_that_cannot_be_opened_is_answered_with_what_can_be_salvaged() -> None:
+    def refuse(record: Record) -> Job:
+        raise InvalidRequest("unknown field `imgae`")
+
+    handled, _ = handle(STORED, refuse)
+    result = decode_result(handled.records[0].value)
+    assert (result.id, result.status, result.profile) == ("a", "failed", None)
+    assert (result.error.code, result.error.stage) == ("invalid_request", "request")
+    assert dict(handled.records[0].headers)["traceparent"] == TRACE
+    assert handled.records[1].value == RECORD.value
+
+
+def test_a_source_that_was_away_may_be_asked_for_again() -> None:
+    handled, _ = handle(SourceFailed("503 (3 attempts)", retryable=True))
+    assert decode_result(handled.records[0].value).error.retryable is True
+
+
+def test_an_expired_request_has_a_result_and_no_dead_letter() -> None:
+    handled, carrier = handle(Expired("the deadline passed"))
+    (record,) = handled.records
+    assert decode_result(record.value).status == handled.status == "expired"
+    assert carrier.released
+
+
+@pytest.mark.parametrize("error", [ModelMismatch("tensors"), MemoryError(), KeyboardInterrupt()])
+def test_what_is_not_the_requests_fault_is_published_nowhere(error: BaseException) -> None:
+    handled, carrier = handle(error)
+    assert handled.fatal is error
+    assert handled.records == ()
+    assert carrier.released
+
+
+def test_an_abandoned_request_is_left_to_the_next_worker() -> None:
+    handled, carrier = handle(Abandoned("the worker is stopping"))
+    assert (handled.abandoned, handled.records, handled.fatal) == (True, (), None)
+    assert carrier.released
+
+
+def test_times_are_those_of_the_record_and_of_the_start() -> None:
+    handled, _ = handle(STORED)
+    assert (handled.started, handled.timestamp_ms) == (ManualClock().monotonic(), RECORD.timestamp_ms)
+    headers = dict(handled.records[0].headers)
+    written = datetime.fromisoformat(headers["ce_time"].decode())
+    assert written == datetime.fromtimestamp(ManualClock().wall(), timezone.utc)

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from consumer.health import HealthServer
+from cutstream.errors import ConfigurationError
+from cutstream.metrics import Metrics
+
+
+@pytest.fixture
+def checks() -> dict[str, bool]:
+    return {"running": True, "triton": True}
+
+
+@pytest.fixture
+def address(checks: dict[str, bool]) -> Iterator[str]:
+    metrics = Metrics()
+    metrics.requests.labels("ok", "").inc(3)
+    server = HealthServer("127.0.0.1", 0, metrics, lambda: {"loop": True}, lambda: checks)
+    yield server.start()
+    server.close()
+
+
+def get(address: str, path: str) -> tuple[int, str, str]:
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=5)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.headers["Content-Type"], response.read().decode()
+    finally:
+        connection.close()
+
+
+def test_one_failing_check_makes_it_a_503_and_is_named(address: str, checks: dict[str, bool]) -> None:
+    assert get(address, "/readyz")[0] == 200
+    checks["triton"] = False
+    status, media_type, body = get(address, "/readyz")
+    assert (status, media_type, json.loads(body)) == (503, "application/json", {"running": True, "triton": False})
+    assert get(address, "/healthz")[0] == 200
+
+
+def test_metrics_are_prometheus_text(address: str) -> None:
+    status, media_type, body = get(address, "/metrics?name=all")
+    assert status == 200
+    assert media_type.startswith("text/plain; version=")
+    assert 'cutstream_requests_total{code="",status="ok"} 3.0' in body.splitlines()
+
+
+def test_other_paths_are_told_which_there_are(address: str) -> None:
+    assert get(address, "/") == (404, "text/plain", "/metrics, /healthz or /readyz\n")
+
+
+def test_a_taken_port_is_an_error_that_names_the_setting() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigurationError, match=rf"127\.0\.0\.1:{port} is taken .*CUTSTREAM_WORKER__PORT"):
+            HealthServer("127.0.0.1", port, Metrics(), dict, dict).start()
+
+
+def test_a_closed_server_does_not_answer_and_can_be_closed_before_it_starts() -> None:
+    server = HealthServer("127.0.0.1", 0, Metrics(), dict, dict)
+    server.close()
+    address = server.start()
+    server.close()
+    with pytest.raises(ConnectionRefusedError):
+        get(address, "/healthz")
