@@ -31,8 +31,8 @@ class HealthServer:
             self._server = ThreadingHTTPServer(self._address, self._handler())
         except OSError as exc:
             raise ConfigurationError(
-                f"{host}:{port} is taken ({exc.strerror}): set CUTSTREAM_WORKER__PORT to a free port, or to 0 for any "
-                "(docs/settings.md#worker-port)"
+                f"cannot listen on {host}:{port} ({exc.strerror}): CUTSTREAM_WORKER__HOST must be an address of this "
+                "machine and CUTSTREAM_WORKER__PORT a free port, or 0 for any (docs/settings.md#worker-port)"
             ) from exc
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()

@@ -208,6 +208,17 @@ def test_a_worker_that_replaces_another_of_its_id_goes_on(kafka_settings, opened
     assert committed(settings) == {0: 1}
 
 
+def test_a_worker_whose_instance_id_another_took_ends(one_partition, opened, fresh_name) -> None:
+    settings = one_partition.model_copy(update={"instance_id": fresh_name("instance")})
+    first = join(opened(RequestReader(settings)))
+    before = first.membership
+    join(opened(RequestReader(settings)))
+    for committer in (TransactionalCommitter(settings), PlainCommitter(settings, first.commit)):
+        with pytest.raises(Fenced, match="CUTSTREAM_KAFKA__INSTANCE_ID"):
+            opened(committer).commit([], {partition(settings): 1}, before)
+    assert committed(settings) == {}
+
+
 def test_at_least_once_writes_results_before_it_commits_their_offsets(kafka_settings, opened) -> None:
     reader = join(opened(RequestReader(kafka_settings)))
     results = opened(TopicReader(kafka_settings, kafka_settings.results_topic, from_end=True))

@@ -108,7 +108,7 @@ def test_there_is_no_membership_before_the_group_is_stable_nor_after_being_throw
     assert before.group_id == one_partition.group
     throw_out(one_partition, before.member_id)
     rebalance_soon(reader._consumer)
-    # A second member holds the group in its join phase for as long as the first does not come back.
+    # Polls without time: the first of them ends while the answer to its request to join is under way.
     seen = {reader.membership if reader.poll(0.0, 1) else None for _ in range(50)}
     assert None in seen
 

@@ -61,8 +61,15 @@ def test_a_taken_port_is_an_error_that_names_the_setting() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(ConfigurationError, match=rf"127\.0\.0\.1:{port} is taken .*CUTSTREAM_WORKER__PORT"):
+        with pytest.raises(
+            ConfigurationError, match=rf"127\.0\.0\.1:{port} \(Address already in use\): .*_WORKER__PORT"
+        ):
             HealthServer("127.0.0.1", port, Metrics(), dict, dict).start()
+
+
+def test_an_address_that_is_not_this_machines_is_an_error_that_names_the_setting() -> None:
+    with pytest.raises(ConfigurationError, match=r"192\.0\.2\.1:0 \(.*\): CUTSTREAM_WORKER__HOST"):
+        HealthServer("192.0.2.1", 0, Metrics(), dict, dict).start()
 
 
 def test_a_closed_server_does_not_answer_and_can_be_closed_before_it_starts() -> None:
