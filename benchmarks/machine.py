@@ -7,8 +7,6 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,27 +18,30 @@ RESULTS = Path(__file__).parent / "results"
 CORES = len(os.sched_getaffinity(0))
 
 
-@dataclass
+@dataclass(frozen=True)
 class Spent:
-    """Wall and CPU seconds of a stretch of work; CPU by process name."""
+    """Wall and CPU seconds of a stretch of work; CPU by process name, and what the rest of the machine took."""
 
-    wall_s: float = 0.0
-    cpu_s: float = 0.0
-    by_process: dict[str, float] | None = None
+    wall_s: float
+    cpu_s: float
+    others_cpu_s: float
+    by_process: dict[str, float]
 
 
-@contextmanager
-def spending() -> Iterator[Spent]:
-    """CPU seconds of this process and everything below it, by what they are."""
-    spent = Spent()
-    before, began = _cpu_by_pid(), time.perf_counter()
-    yield spent
-    spent.wall_s = time.perf_counter() - began
-    spent.by_process = {}
-    for pid, (name, seconds) in _cpu_by_pid().items():
-        used = seconds - before.get(pid, (name, 0.0))[1]
-        spent.by_process[name] = round(spent.by_process.get(name, 0.0) + used, 3)
-    spent.cpu_s = sum(spent.by_process.values())
+class Meter:
+    """CPU seconds of this process and everything below it, by what they are, from now until `read`."""
+
+    def __init__(self) -> None:
+        self._before, self._machine, self._began = _cpu_by_pid(), _busy_s(), time.perf_counter()
+
+    def read(self) -> Spent:
+        wall_s = time.perf_counter() - self._began
+        by_process: dict[str, float] = {}
+        for pid, (name, seconds) in _cpu_by_pid().items():
+            used = seconds - self._before.get(pid, (name, 0.0))[1]
+            by_process[name] = round(by_process.get(name, 0.0) + used, 3)
+        cpu_s = sum(by_process.values())
+        return Spent(wall_s, cpu_s, max(0.0, _busy_s() - self._machine - cpu_s), by_process)
 
 
 def rss_bytes(name: str) -> int:
@@ -78,6 +79,12 @@ def _cpu_by_pid() -> dict[int, tuple[str, float]]:
         except psutil.NoSuchProcess:
             continue  # it ended between being listed and being asked; benchmarks start and stop none while they measure
     return found
+
+
+def _busy_s() -> float:
+    """CPU seconds the whole machine has worked, or was kept from working by its neighbours (steal)."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)
 
 
 _ROLES = {

@@ -151,10 +151,15 @@ class Loop:
             self._begin_commit()
 
     def _due(self) -> bool:
+        """Soon enough to be quick, seldom enough to be cheap; at once when nothing is left to share a transaction."""
         finished = self._ledger.finished
+        if finished == 0:
+            return False
         waited = self._clock.monotonic() - self._last_commit
-        return finished >= self._settings.commit_max_results or (
-            finished > 0 and (waited >= self._settings.commit_interval_s or self._stopping_since is not None)
+        return (
+            self._window.busy == 0
+            or finished >= self._settings.commit_max_results
+            or waited >= self._settings.commit_interval_s
         )
 
     def _begin_commit(self) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from cutstream.matting.composite import check_options
-
 from consumer.jobs import Job
 from consumer.stages.encode import format_of
 from cutstream.clients.kafka import Record
 from cutstream.envelope import open_envelope
 from cutstream.errors import InvalidProfile
+from cutstream.matting.composite import check_options
 from cutstream.messages import decode_request
 from cutstream.settings import ModelSettings
 

@@ -225,8 +225,8 @@ class WorkerSettings(Section):
     """Decoder processes; 0 means one per core, at most four."""
     device: Literal["cpu"] = "cpu"
     """Where refinement and compositing run."""
-    commit_interval_s: float = Field(default=0.1, gt=0, le=30)
-    """How long finished results may wait for others to share their transaction."""
+    commit_interval_s: float = Field(default=0.25, gt=0, le=30)
+    """How long finished results may wait for others to share their transaction; not at all when none are under way."""
     commit_max_results: int = Field(default=200, ge=1, le=10_000)
     """Finished results that trigger a transaction at once."""
     max_uncommitted: int = Field(default=2000, ge=1)

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
+from consumer.jobs import Composed, Findings, Job, Segmented
 from cutstream.arrays.ops import ArrayOps
 from cutstream.matting.composite import compose as compose_layers
-
-from consumer.jobs import Composed, Findings, Job, Segmented
 
 
 def compose(ops: ArrayOps, job: Job, value: Segmented) -> Composed:

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-from cutstream.matting.composite import Layer
-
 from consumer.jobs import Composed, Encoded, File, Job
 from cutstream.errors import InvalidOption
 from cutstream.images.encode import EXTENSIONS, MEDIA_TYPES, Format
 from cutstream.images.encode import encode as encode_picture
+from cutstream.matting.composite import Layer
 from cutstream.messages import OutputName, Request
 
 

@@ -2,10 +2,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from consumer.jobs import Job, Segmented
 from cutstream.arrays.ops import ArrayOps
 from cutstream.matting.refine import refine as refine_matte
-
-from consumer.jobs import Job, Segmented
 
 
 def refine(ops: ArrayOps, job: Job, value: Segmented) -> Segmented:

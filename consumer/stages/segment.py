@@ -4,14 +4,14 @@ import threading
 from collections.abc import Sequence
 
 import numpy as np
-from cutstream.arrays.ops import ArrayOps
-from cutstream.matting.measure import uncertainty
-from cutstream.matting.refine import prepare
 
 from consumer.gather import Gather
 from consumer.jobs import Job, Segmented
+from cutstream.arrays.ops import ArrayOps
 from cutstream.clients.triton import Triton
 from cutstream.images import Image, Matte, Pixels
+from cutstream.matting.measure import uncertainty
+from cutstream.matting.refine import prepare
 from cutstream.metrics import Metrics
 from cutstream.settings import TritonSettings
 

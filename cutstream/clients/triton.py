@@ -16,11 +16,12 @@ import tritonclient.grpc as grpc
 from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
-from cutstream.errors import InferenceFailed, ModelMismatch, TritonUnavailable
+from cutstream.errors import ConfigurationError, InferenceFailed, ModelMismatch, TritonUnavailable
 from cutstream.settings import TritonSettings
 
-# Triton says these of itself, never of the photo; the rest is about the request.
+# Triton, or the way to it, says these of itself and never of the photo; the rest is about the request.
 _AWAY = {
+    "StatusCode.UNKNOWN",  # gRPC's word for a connection that broke in mid-answer
     "StatusCode.UNAVAILABLE",
     "StatusCode.DEADLINE_EXCEEDED",
     "StatusCode.RESOURCE_EXHAUSTED",
@@ -28,6 +29,7 @@ _AWAY = {
     "StatusCode.NOT_FOUND",
     "StatusCode.ABORTED",
 }
+_MISCONFIGURED = {"StatusCode.PERMISSION_DENIED", "StatusCode.UNAUTHENTICATED", "StatusCode.UNIMPLEMENTED"}
 _CHANNEL = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -40,7 +42,7 @@ _OUT_OF_MEMORY = ("out of memory", "failed to allocate", "bad_alloc")
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
-    """What is served for a profile. `digest` is the SHA-256 of the network's weights, empty when not stated."""
+    """What is served for a profile. `digest` is the networks' (weights and glue), empty when not stated."""
 
     name: str
     version: str
@@ -62,6 +64,8 @@ def translated() -> Iterator[None]:
         status, message = exc.status() or "", exc.message() or ""
         if status in _AWAY or any(words in message.lower() for words in _OUT_OF_MEMORY):
             raise TritonUnavailable(f"Triton: {message}") from exc
+        if status in _MISCONFIGURED:
+            raise ConfigurationError(f"CUTSTREAM_TRITON__URL: {message} (docs/settings.md#triton-url)") from exc
         raise InferenceFailed(f"Triton: {message}") from exc
 
 
@@ -97,11 +101,12 @@ class Triton:
                 outputs=[grpc.InferRequestedOutput("matte")],
                 client_timeout=self._settings.timeout_s,
             )
-        mattes: NDArray[np.uint8] = reply.as_numpy("matte")
-        if mattes.shape != images.shape[:3] or mattes.dtype != np.uint8:
+        mattes: NDArray[np.uint8] | None = reply.as_numpy("matte")
+        if mattes is None or mattes.shape != images.shape[:3] or mattes.dtype != np.uint8:
+            given = "without `matte`" if mattes is None else f"{mattes.dtype} {mattes.shape}"
             raise ModelMismatch(
-                f"{ensemble.name} answered {mattes.dtype} {mattes.shape} for images {images.shape}; "
-                "an ensemble takes `image` u8 [N,H,W,3] and gives `matte` u8 [N,H,W]"
+                f"{ensemble.name} answered {given} for images {images.shape}; an ensemble takes `image` u8 [N,H,W,3] "
+                "and gives `matte` u8 [N,H,W]"
             )
         return mattes
 
@@ -128,4 +133,4 @@ class Triton:
                 f"{name} has tensors {tensors}; an ensemble takes `image` u8 [H,W,3] and gives `matte` u8 [H,W]"
             )
         digest = config.parameters["digest"].string_value if "digest" in config.parameters else ""
-        return Ensemble(name, max(metadata.versions), dims[1], dims[0], config.max_batch_size, digest)
+        return Ensemble(name, max(metadata.versions, key=int), dims[1], dims[0], config.max_batch_size, digest)

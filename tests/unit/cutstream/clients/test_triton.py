@@ -10,31 +10,31 @@ from tritonclient.grpc import model_config_pb2, service_pb2
 from tritonclient.utils import InferenceServerException
 
 from cutstream.clients.triton import Ensemble, Triton, translated
-from cutstream.errors import InferenceFailed, ModelMismatch, TritonUnavailable
+from cutstream.errors import ConfigurationError, InferenceFailed, ModelMismatch, TritonUnavailable
 from cutstream.settings import TritonSettings
 
 U8, F32 = model_config_pb2.TYPE_UINT8, model_config_pb2.TYPE_FP32
 ENSEMBLE = Ensemble("cutout_general", "1", width=6, height=4, max_batch=8)
 IMAGES = np.zeros((2, 4, 6, 3), np.uint8)
 
-# Of Triton itself: the request waits. Everything else is about the request, and fails it.
-AWAY = {"CANCELLED", "DEADLINE_EXCEEDED", "NOT_FOUND", "RESOURCE_EXHAUSTED", "ABORTED", "UNAVAILABLE"}
-FAILED = {
-    *("UNKNOWN", "INVALID_ARGUMENT", "ALREADY_EXISTS", "PERMISSION_DENIED", "FAILED_PRECONDITION", "OUT_OF_RANGE"),
-    *("UNIMPLEMENTED", "INTERNAL", "DATA_LOSS", "UNAUTHENTICATED"),
-}
+# Of Triton itself: the request waits. Of the deployment: the worker stops. All else is the request's, and fails it.
+AWAY = {"CANCELLED", "DEADLINE_EXCEEDED", "NOT_FOUND", "RESOURCE_EXHAUSTED", "ABORTED", "UNAVAILABLE", "UNKNOWN"}
+MISCONFIGURED = {"PERMISSION_DENIED", "UNAUTHENTICATED", "UNIMPLEMENTED"}
+FAILED = {"INVALID_ARGUMENT", "ALREADY_EXISTS", "FAILED_PRECONDITION", "OUT_OF_RANGE", "INTERNAL", "DATA_LOSS"}
+MEANINGS = {TritonUnavailable: AWAY, ConfigurationError: MISCONFIGURED, InferenceFailed: FAILED}
 
 
 def meaning(status: str | None, message: str = "what Triton says") -> type[Exception]:
-    with pytest.raises((TritonUnavailable, InferenceFailed), match=r"^Triton: ") as raised, translated():
+    with pytest.raises(tuple(MEANINGS), match=r"^Triton: |CUTSTREAM_TRITON__URL: ") as raised, translated():
         raise InferenceServerException(message, status)
     assert message in str(raised.value)
     return type(raised.value)
 
 
 def test_every_grpc_status_has_a_meaning() -> None:
-    assert {status.name for status in grpc_core.StatusCode} == AWAY | FAILED | {"OK"}
-    assert {name for name in AWAY | FAILED if meaning(f"StatusCode.{name}") is TritonUnavailable} == AWAY
+    assert {status.name for status in grpc_core.StatusCode} == {"OK"}.union(*MEANINGS.values())
+    for error, names in MEANINGS.items():
+        assert {name: meaning(f"StatusCode.{name}") for name in names} == dict.fromkeys(names, error)
 
 
 @pytest.mark.parametrize(
@@ -150,6 +150,7 @@ def test_mattes_come_back_as_they_were_sent() -> None:
         answer(np.zeros((2, 6, 4), np.uint8)),
         answer(np.zeros((2, 4, 6, 1), np.uint8)),
         answer(np.zeros((2, 4, 6), np.float32), "FP32"),
+        grpc.InferResult(service_pb2.ModelInferResponse()),
     ],
 )
 def test_mattes_of_another_form_are_a_mismatch(reply: grpc.InferResult) -> None:

@@ -1,0 +1,39 @@
+"""How long `cutstream up` takes to be ready, and what the stack costs when nobody asks for anything."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Console
+
+from benchmarks.machine import Meter, record, rss_bytes
+from cutstream.settings import load
+from deploy.local.running import running_stack
+from export.repository import render
+
+SETTLE_S, IDLE_S = 10.0, 30.0
+
+
+def main() -> None:
+    settings = load()
+    began = time.perf_counter()
+    render(settings)
+    with running_stack(settings):
+        ready_s = time.perf_counter() - began
+        time.sleep(SETTLE_S)
+        meter = Meter()
+        time.sleep(IDLE_S)
+        idle = meter.read()
+        roles = ("worker", "decoders", "triton", "kafka", "guards")
+        line = record(
+            "stack",
+            ready_s=round(ready_s, 2),
+            idle_share_of_a_core=round(idle.cpu_s / idle.wall_s, 4),
+            idle_by_process={role: round(s / idle.wall_s, 4) for role, s in idle.by_process.items()},
+            rss_mb={role: round(rss_bytes(role) / 1e6) for role in roles},
+        )
+    Console().print_json(data=line)
+
+
+if __name__ == "__main__":
+    main()
