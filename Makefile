@@ -49,6 +49,7 @@ format: setup ## Put the code into the house's form
 
 bench: setup ## Measure throughput against this machine's own bound
 	$(BIN)/python -m benchmarks.throughput
+	$(BIN)/python -m benchmarks.table
 
 docs: setup ## Write the generated documents: schemas, AsyncAPI, settings, metrics, errors
 	$(BIN)/python -m cutstream.docs

@@ -25,7 +25,13 @@ from consumer.stages.segment import Segmenter
 from consumer.window import Window
 from cutstream import __version__
 from cutstream.arrays.cpu import CpuOps
-from cutstream.clients.kafka import Committer, PlainCommitter, RequestReader, TransactionalCommitter
+from cutstream.clients.kafka import (
+    Committer,
+    PlainCommitter,
+    RequestReader,
+    TransactionalCommitter,
+    check_topics,
+)
 from cutstream.clients.objects import Objects
 from cutstream.clients.triton import Triton
 from cutstream.clock import Clock, SystemClock
@@ -105,6 +111,8 @@ class Worker:
             self._workshop.start()
             started.callback(self._workshop.close)
             # Closed in the opposite order: the group is left at once, so that others take over without a time-out.
+            if not self._patiently(partial(check_topics, self._settings.kafka)):
+                return
             for client in (self._committer, self._reader):
                 if not self._patiently(client.start):
                     return

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -11,6 +13,8 @@ from typing import Any
 
 from cutstream.errors import ConfigurationError
 from cutstream.metrics import Metrics
+
+log = logging.getLogger(__name__)
 
 Checks = Callable[[], Mapping[str, bool]]
 
@@ -28,13 +32,12 @@ class HealthServer:
         """Returns the base address, with the port that was taken when 0 was asked for."""
         host, port = self._address
         try:
-            self._server = ThreadingHTTPServer(self._address, self._handler())
+            self._server = _Server(self._address, self._handler())
         except OSError as exc:
             raise ConfigurationError(
                 f"cannot listen on {host}:{port} ({exc.strerror}): CUTSTREAM_WORKER__HOST must be an address of this "
                 "machine and CUTSTREAM_WORKER__PORT a free port, or 0 for any (docs/settings.md#worker-port)"
             ) from exc
-        self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()
         return f"http://{host}:{self._server.server_address[1]}"
 
@@ -68,3 +71,12 @@ class HealthServer:
                 """Probes every few seconds are not events."""
 
         return Handler
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Into the log, where it is one line; a probe that hangs up is none of our errors."""
+        hung_up = isinstance(sys.exc_info()[1], ConnectionError)
+        log.log(logging.DEBUG if hung_up else logging.ERROR, "health request failed", exc_info=not hung_up)

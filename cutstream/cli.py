@@ -28,6 +28,8 @@ app = typer.Typer(
 )
 models = typer.Typer(no_args_is_help=True, help="The networks' weights: list, pull, verify.")
 app.add_typer(models, name="models")
+topics = typer.Typer(no_args_is_help=True, help="The topics on the brokers.")
+app.add_typer(topics, name="topics")
 
 out = Console()
 err = Console(stderr=True)
@@ -69,9 +71,10 @@ def up() -> None:
     with named_errors(), running_stack(rendered(load())) as stack:
         out.print(addresses(stack.settings))
         out.print(
-            f"ready after {stack.ready_s:.1f} s; [bold]cutstream submit PHOTOS[/] from another terminal, "
-            "Ctrl-C here to stop"
+            f"ready after {stack.ready_s:.1f} s; Ctrl-C stops. In another terminal: [bold]cutstream submit PHOTOS[/]"
         )
+        if not stack.settings.objects.roots:
+            out.print("photos on this machine are refused unless CUTSTREAM_OBJECTS__ROOTS names their folder")
         wait_until_stopped(stack)
     out.print("stopped")
 
@@ -159,6 +162,16 @@ def demo(
         with running_stack(rendered(settings)) as stack:
             out.print(addresses(stack.settings))
             run_demo(stack.settings, references, out_folder, profile, stack.check, out)
+
+
+@topics.command("create")
+def topics_create() -> None:
+    """Make the requests, results and dead-letters topics where they are missing."""
+    from cutstream.clients.kafka import ensure_topics
+    from cutstream.settings import addressed, load
+
+    with named_errors():
+        ensure_topics(addressed(load()).kafka)
 
 
 @models.command("list")

@@ -58,8 +58,16 @@ RESULTS: dict[str, Result] = {
         coverage=0.31,
         uncertainty=0.04,
         profile="general",
-        model=ServedModel(name="general", version="1", digest="sha256:" + "0" * 64),
-        timings_ms={"fetch": 12.4, "decode": 21.7, "segment": 61.2, "encode": 18.9},
+        model=ServedModel(name="cutout_general", version="1", digest="1233603cc75f" + "0" * 52),
+        timings_ms={
+            "fetch": 12.4,
+            "decode": 7.7,
+            "segment": 161.2,
+            "refine": 9.1,
+            "compose": 2.7,
+            "encode": 16.7,
+            "store": 11.0,
+        },
         labels={"tenant": "shop"},
     ),
     "failed": Result(

@@ -217,7 +217,7 @@ class LimitSettings(Section):
 class WorkerSettings(Section):
     window: int = Field(default=32, ge=1, le=1024)
     """Photos under way at once; a full window pauses the partitions."""
-    memory_bytes: int = Field(default=2_000_000_000, ge=50_000_000)
+    memory_bytes: int = Field(default=1_000_000_000, ge=50_000_000)
     """Budget for decoded pixels under way; a photo waits before decoding until it fits."""
     cores: int = Field(default=0, ge=0, le=1024)
     """Photos in each of the CPU stages at once; 0 means the cores this process may use."""

@@ -14,7 +14,7 @@ from PIL import ImageDraw, ImageOps
 from producer.batch import Batch
 
 CELL_PX = 320
-_COLUMNS = 4
+_MOST_COLUMNS = 4
 _LIGHT, _DARK = (255, 255, 255), (204, 204, 204)
 
 
@@ -54,8 +54,8 @@ def write_contact_sheet(batch: Batch, folder: Path, fetch: Callable[[str], bytes
     ][:limit]
     if not pairs:
         return None
-    columns = min(_COLUMNS, len(pairs))
-    rows = -(-len(pairs) // columns)
+    rows = -(-len(pairs) // _MOST_COLUMNS)
+    columns = -(-len(pairs) // rows)
     sheet = Pillow.new("RGB", (columns * CELL_PX * 2, rows * CELL_PX), "white")
     for number, (source, cutout) in enumerate(pairs):
         left, top = (number % columns) * CELL_PX * 2, (number // columns) * CELL_PX

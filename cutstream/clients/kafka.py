@@ -14,7 +14,6 @@ Three properties of kafka-python 3.0 shape this file, each held by a regression 
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -422,31 +421,38 @@ class TopicReader:
 
 def ensure_topics(settings: KafkaSettings) -> None:
     """Makes the product's topics where they are missing; existing ones are left as they are."""
+    with _admin(settings) as admin:
+        for name in _topics(settings):
+            room = {"max.message.bytes": _LARGEST_RECORD_BYTES} if name == settings.dead_letters_topic else {}
+            try:
+                admin.create_topics([NewTopic(name, settings.partitions, settings.replication, None, room)])
+            except TopicAlreadyExistsError:
+                pass  # made by an earlier start or by the site's own tools
+
+
+def check_topics(settings: KafkaSettings) -> None:
+    """Raises ConfigurationError when a topic is missing: it would be waited for in silence."""
+    with _admin(settings) as admin:
+        missing = sorted(set(_topics(settings)) - set(admin.list_topics()))
+    if missing:
+        raise ConfigurationError(
+            f"no such topics: {', '.join(missing)}. `cutstream topics create` makes them, or name others in "
+            "CUTSTREAM_KAFKA__*_TOPIC (docs/settings.md#kafka)"
+        )
+
+
+def _topics(settings: KafkaSettings) -> tuple[str, ...]:
+    return settings.requests_topic, settings.results_topic, settings.dead_letters_topic
+
+
+@contextmanager
+def _admin(settings: KafkaSettings) -> Iterator[Any]:
     with translated():
         admin = KafkaAdminClient(**_connection(settings))
         try:
-            for name in (settings.requests_topic, settings.results_topic, settings.dead_letters_topic):
-                room = {"max.message.bytes": _LARGEST_RECORD_BYTES} if name == settings.dead_letters_topic else {}
-                try:
-                    admin.create_topics([NewTopic(name, settings.partitions, settings.replication, None, room)])
-                except TopicAlreadyExistsError:
-                    pass  # made by an earlier start or by the site's own tools
+            yield admin
         finally:
             admin.close()
-
-
-def wait_for_broker(settings: KafkaSettings, timeout_s: float) -> None:
-    """Returns when a broker answers; BrokerUnavailable after `timeout_s`."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            with translated():
-                KafkaAdminClient(**_connection(settings)).close()
-            return
-        except BrokerUnavailable:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]

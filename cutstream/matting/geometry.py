@@ -89,6 +89,9 @@ def parse_region(text: str) -> Region:
     if any(corner.percent and corner.value > 100 for corner in corners):
         raise RegionOutOfBounds(f"roi: {text!r} goes beyond 100 %")
     x1, y1, x2, y2 = corners
+    for low, high in ((x1, x2), (y1, y2)):
+        if low.percent == high.percent and low.value >= high.value:
+            raise InvalidOption(f"roi: {text!r} is empty; give the left top corner first: `x1 y1 x2 y2`")
     return Region((x1, y1, x2, y2))
 
 

@@ -11,6 +11,7 @@ import pytest
 from cutstream.errors import StackError
 from cutstream.settings import Settings, StackSettings
 from deploy.local.triton import PYTHON, shared_libpython, triton_server
+from tests.support.ports import free_ports
 
 # Found, not imported: the product never imports it either.
 pytestmark = pytest.mark.skipif(
@@ -72,7 +73,9 @@ def test_a_machine_without_the_package_is_told_what_to_do(settings: Settings, mo
 
 
 def test_nothing_answers_nothing_is_ready(settings: Settings) -> None:
-    assert not triton_server(settings).ready()
+    (http_port,) = free_ports(1)
+    stack = settings.stack.model_copy(update={"triton_http_port": http_port})
+    assert not triton_server(settings.model_copy(update={"stack": stack})).ready()
 
 
 def test_a_repository_that_was_not_rendered_is_refused(tmp_path: Path) -> None:

@@ -151,6 +151,8 @@ def test_a_photo_without_alpha_has_none_to_keep(photo: Image, matte: np.ndarray)
         ({"refine": "sharp"}, InvalidOption, "soft, base"),
         ({"refine": RefineParameters(kernel=99, close=20)}, InvalidOption, "footprint"),
         ({"roi": "1 2 3"}, InvalidOption, "roi"),
+        ({"roi": "10 10 5 20"}, InvalidOption, "left top corner first"),
+        ({"roi": "10% 40% 50% 40%"}, InvalidOption, "left top corner first"),
         ({"roi": "0% 0% 120% 50%"}, RegionOutOfBounds, "100 %"),
         ({"crop": True, "crop_margin": "60%"}, InvalidOption, "50 %"),
         ({"crop_margin": "10%"}, InvalidOption, "without `crop`"),

@@ -1,0 +1,37 @@
+"""Writes the README's measured table from the last line of each profile in benchmarks/results/throughput.jsonl."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import RESULTS
+
+README = Path(__file__).parents[1] / "README.md"
+BEGIN, END = "<!-- measured:begin -->\n", "<!-- measured:end -->"
+HEAD = """\
+| machine | profile | images/s | bound | ratio | overhead | p50 | p95 |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+"""
+
+
+def main() -> None:
+    lines = [json.loads(line) for line in (RESULTS / "throughput.jsonl").read_text().splitlines()]
+    latest = {line["profile"]: line for line in lines}
+    before, _, rest = README.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    README.write_text(f"{before}{BEGIN}{HEAD}{''.join(map(_row, latest.values()))}{END}{after}")
+
+
+def _row(line: dict[str, Any]) -> str:
+    machine = f"{line['machine']['cpu']}, {line['machine']['cores']} cores"
+    return (
+        f"| {machine} | `{line['profile']}` | {line['images_per_second']:.1f} | {line['bound_images_per_second']:.1f} "
+        f"| {line['ratio_to_bound']:.2f} | {line['overhead_ms']:.0f} ms | {line['p50_ms']:.0f} ms "
+        f"| {line['p95_ms']:.0f} ms |\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
