@@ -21,6 +21,9 @@ OPSET = 18
 class U2netNormalise(nn.Module):
     """u8 N×H×W×3 RGB → f32 N×3×H×W: divided by the picture's own maximum, then ImageNet mean and deviation."""
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]))
