@@ -41,7 +41,6 @@ class Loop:
         self._clock = clock
         self._settings = settings
         self._ledger: Ledger[Handled] = Ledger()
-        self._to_rewind: set[Partition] = set()
         self._commit: Commit | None = None
         self._last_commit = clock.monotonic()
         self._poison_in_a_row = 0
@@ -80,16 +79,13 @@ class Loop:
             self._reader.pause(full)
             idle = self._window.busy == 0 and self._commit is None and not self._ledger.finished
             polled = self._reader.poll(_IDLE_POLL_S if idle else 0.0, max(1, self._window.free))
-            self._follow(polled)
-            self._rewind()
         except BrokerUnavailable as exc:
             log.warning("broker away: %s", exc)
             self._metrics.retries.labels("poll", exc.code).inc()
             self._clock.sleep(_BROKER_WAIT_S)
             return
+        self._follow(polled)
         for record in polled.records:
-            if record.partition in self._to_rewind:
-                continue
             ticket = self._ledger.begin(record.partition, record.offset)
             self._window.submit(Task(ticket, record))
 
@@ -106,16 +102,8 @@ class Loop:
                 log.info("partitions %s", change, extra={"partitions": sorted(p.number for p in partitions)})
                 self._metrics.rebalances.labels(change).inc()
                 self._forget(partitions)
-        self._to_rewind -= polled.lost - polled.gained
-        self._to_rewind |= polled.gained
         if polled.lost or polled.gained:
             self._metrics.partitions.set(len(self._reader.partitions))
-
-    def _rewind(self) -> None:
-        """Gained partitions, and all after a refused transaction, start again at their committed offsets."""
-        if self._to_rewind:
-            self._reader.rewind(self._to_rewind)
-            self._to_rewind.clear()
 
     def _forget(self, partitions: frozenset[Partition]) -> None:
         self._metrics.discarded.inc(self._ledger.drop(partitions))
@@ -177,7 +165,7 @@ class Loop:
             log.warning("transaction refused: %s", exc)
             self._metrics.commits.labels("refused").inc()
             self._forget(self._reader.partitions)
-            self._to_rewind |= self._reader.partitions
+            self._reader.rewind(self._reader.partitions)
             return
         self._ledger.settle(commit.ready)
         self._account(commit)

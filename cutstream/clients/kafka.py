@@ -14,6 +14,8 @@ Three properties of kafka-python 3.0 shape this file, each held by a regression 
 
 from __future__ import annotations
 
+import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,8 +33,14 @@ from kafka.structs import ConsumerGroupMetadata, MemberState
 from cutstream.errors import BrokerUnavailable, ConfigurationError, CutstreamError, Fatal, Fenced
 from cutstream.settings import KafkaSettings
 
+log = logging.getLogger(__name__)
+
 Headers = list[tuple[str, bytes]]
 Membership = ConsumerGroupMetadata
+
+_METADATA_AGE_MS = 30_000  # how soon added partitions are noticed; the client's default is five minutes
+_TOPIC_TIMEOUT_S = 5.0
+_COMMITTED_TIMEOUT_MS = 5_000  # well below the heartbeat's limit: the loop goes on round while a broker is away
 
 _FENCED = (errors.ProducerFencedError, errors.InvalidProducerEpochError)
 _FENCED_TOO_OFTEN, _COMMITS_LOOKED_AT = 5, 20
@@ -157,6 +165,7 @@ class RequestReader:
         self._settings = settings
         self._gained: deque[Partition] = deque()
         self._lost: deque[Partition] = deque()
+        self._to_rewind: set[Partition] = set()
         self._paused = False
         self._membership: ConsumerGroupMetadata | None = None
         self._member_id = ""
@@ -175,9 +184,20 @@ class RequestReader:
                 session_timeout_ms=int(s.session_timeout_s * 1000),
                 heartbeat_interval_ms=int(s.session_timeout_s * 1000 / 4),
                 max_poll_interval_ms=int(s.max_poll_interval_s * 1000),
+                metadata_max_age_ms=_METADATA_AGE_MS,
                 **_connection(s),
             )
+            self._await_topic()
             self._consumer.subscribe([s.requests_topic], listener=_Listener(self._gained, self._lost))
+
+    def _await_topic(self) -> None:
+        """A group formed before the client knows the topic gets no partitions until the metadata's next refresh."""
+        deadline = time.monotonic() + _TOPIC_TIMEOUT_S
+        while not self._consumer.partitions_for_topic(self._settings.requests_topic):
+            if time.monotonic() > deadline:
+                self._consumer.close(autocommit=False)
+                raise BrokerUnavailable(f"no broker knows the topic {self._settings.requests_topic!r} yet")
+            time.sleep(0.05)
 
     @property
     def membership(self) -> ConsumerGroupMetadata | None:
@@ -194,27 +214,37 @@ class RequestReader:
             batches = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
             self._look_at_membership()
             lost, gained = _drain(self._lost), _drain(self._gained)
-            if gained:
-                self.rewind(gained)
-                if self._paused:
-                    self._consumer.pause(*map(_theirs, gained))
-            stale = lost | gained
-            return Polled(
-                [_record(r) for tp, batch in batches.items() if _ours(tp) not in stale for r in batch], gained, lost
-            )
+            if gained and self._paused:
+                self._consumer.pause(*map(_theirs, gained))
+            self.rewind(gained)
+            stale = lost | self._to_rewind
+            records = [_record(r) for tp, batch in batches.items() if _ours(tp) not in stale for r in batch]
+        self._seek_back()
+        return Polled(records, gained, lost)
 
     def rewind(self, partitions: Iterable[Partition]) -> None:
-        """Next poll returns these partitions' records from their committed offsets on."""
-        with translated():
-            owned = self._consumer.assignment()
-            for tp in map(_theirs, partitions):
-                if tp not in owned:
-                    continue
-                offset = self._consumer.committed(tp)
-                if offset is None:
-                    self._consumer.seek_to_beginning(tp)
-                else:
-                    self._consumer.seek(tp, offset)
+        """After the next poll these partitions' records come from their committed offsets on; until then none do."""
+        self._to_rewind.update(partitions)
+
+    def _seek_back(self) -> None:
+        """What the broker does not answer for now stays to be rewound, and its records are dropped."""
+        owned = self.partitions
+        for partition in sorted(self._to_rewind):
+            if partition in owned:
+                try:
+                    with translated():
+                        self._seek_to_committed(_theirs(partition))
+                except BrokerUnavailable as exc:
+                    log.warning("committed offset unknown: %s", exc, extra={"partition": partition.number})
+                    return
+            self._to_rewind.discard(partition)
+
+    def _seek_to_committed(self, tp: TopicPartition) -> None:
+        offset = self._consumer.committed(tp, timeout_ms=_COMMITTED_TIMEOUT_MS)
+        if offset is None:
+            self._consumer.seek_to_beginning(tp)
+        else:
+            self._consumer.seek(tp, offset)
 
     def pause(self, full: bool) -> None:
         """`full`: stop fetching, stay a member; else fetch again."""
@@ -230,7 +260,7 @@ class RequestReader:
         return end
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """For `at_least_once` only; transactions carry the offsets otherwise."""
+        """For `at_least_once` only; transactions carry the offsets otherwise. May be called from any thread."""
         with translated():
             self._consumer.commit({_theirs(p): OffsetAndMetadata(o, "", -1) for p, o in offsets.items()})
 

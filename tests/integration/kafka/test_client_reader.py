@@ -6,7 +6,7 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 
 from cutstream.clients.kafka import OutgoingRecord, Partition, RecordWriter, RequestReader, TopicReader
 from cutstream.errors import ConfigurationError
@@ -148,3 +148,26 @@ def test_a_topic_is_read_from_its_beginning_or_from_its_end(one_partition, opene
 def test_a_missing_topic_is_named(one_partition, opened) -> None:
     with pytest.raises(ConfigurationError, match="'no-such-topic' does not exist"):
         opened(TopicReader(one_partition, "no-such-topic"))
+
+
+def test_nothing_is_read_while_the_committed_offset_is_unknown(one_partition, opened, monkeypatch) -> None:
+    write(one_partition, 10)
+    commit_as_another_member(one_partition, 7)
+    reader = join(opened(RequestReader(one_partition)))
+    reader._consumer.seek_to_beginning(*reader._consumer.assignment())  # a position that is not to be trusted
+    monkeypatch.setattr(reader._consumer, "committed", refuse := Refusing())
+    reader.rewind(reader.partitions)
+    assert not any(reader.poll(0.1, 500).records for _ in range(5))
+    assert refuse.asked >= 5
+    monkeypatch.undo()
+    assert read(reader, 3) == [7, 8, 9]
+
+
+class Refusing:
+    """A broker that does not answer in time."""
+
+    asked = 0
+
+    def __call__(self, partition, timeout_ms) -> int:
+        self.asked += 1
+        raise KafkaTimeoutError("no answer")

@@ -34,7 +34,6 @@ class ScriptedReader:
         self.membership = STABLE
         self.partitions = frozenset({P})
         self.exhausted = threading.Event()
-        self.rewind_errors: deque[Exception] = deque()
 
     def poll(self, timeout_s, max_records):
         if not self.steps:
@@ -46,8 +45,6 @@ class ScriptedReader:
         return step
 
     def rewind(self, partitions):
-        if self.rewind_errors:
-            raise self.rewind_errors.popleft()
         self.rewound.append(set(partitions))
 
     def pause(self, full):
@@ -101,7 +98,6 @@ def test_results_and_offsets_are_committed_and_counted() -> None:
     committer = RecordingCommitter()
     metrics = run(reader, committer)
     assert committer.commits[-1] == {P: 3}
-    assert reader.rewound == [{P}]
     assert sample(metrics, "cutstream_requests_total", status="ok", code="") == 3
 
 
@@ -138,15 +134,6 @@ def test_an_outcome_of_a_lost_partition_is_not_published() -> None:
     metrics = run(reader, committer, work, until)
     assert committer.commits == []
     assert sample(metrics, "cutstream_discarded_outcomes_total") == 1
-
-
-def test_records_read_before_a_pending_rewind_are_dropped() -> None:
-    reader = ScriptedReader(Polled([], gained=frozenset({P})), Polled(records(7)), Polled(records(3)))
-    reader.rewind_errors.append(BrokerUnavailable("away"))
-    reader.rewind_errors.append(BrokerUnavailable("away"))
-    committer = RecordingCommitter()
-    run(reader, committer)
-    assert committer.commits == [{P: 4}]
 
 
 def test_nothing_is_committed_while_the_group_is_not_stable() -> None:
