@@ -93,3 +93,16 @@ def test_the_same_request_twice_writes_the_same_object(settings, tmp_path, folde
         first, second = results.wait_for(2, 120)
     assert first.objects == second.objects
     assert len(list((folder / "out" / "again").iterdir())) == 1
+
+
+def test_brokers_without_transactions_get_every_result_too(settings, tmp_path) -> None:
+    kafka = settings.kafka.model_copy(update={"delivery": "at_least_once"})
+    requests = [{"id": Path(name).stem, "image": (DATA / name).as_uri()} for name in REAL]
+    settings = settings.model_copy(update={"kafka": kafka})
+    with workers(settings, tmp_path) as (worker,), Results(kafka) as results:
+        submit(kafka, requests)
+        done = results.wait_for(len(requests), 120)
+        assert worker.terminate() == 0
+    assert {(result.id, result.status) for result in done} == {(request["id"], "ok") for request in requests}
+    with workers(settings, tmp_path, count=1), Results(kafka) as results:
+        assert len(results.wait_for(len(requests), 30)) == len(done)  # its offsets were committed: nothing comes again
