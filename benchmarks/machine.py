@@ -46,7 +46,13 @@ class Meter:
 
 def rss_bytes(name: str) -> int:
     """Resident memory of all processes of that role, shared pages counted in each."""
-    return sum(p.memory_info().rss for p in _tree() if _role(p) == name)
+    total = 0
+    for process in _tree():
+        try:
+            total += process.memory_info().rss if _role(process) == name else 0
+        except psutil.NoSuchProcess:
+            continue  # it ended between being listed and being asked
+    return total
 
 
 def record(benchmark: str, **figures: Any) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from rich.console import Console
 from benchmarks import photos
 from benchmarks.machine import record, rss_bytes
 from cutstream.messages import Request
-from cutstream.settings import ObjectSettings, load
-from deploy.local.running import running_stack
+from cutstream.settings import ObjectSettings, Settings, load
+from deploy.local.running import running_stack, throwaway
 from export.repository import render
 from producer.batch import Submission
 
@@ -29,8 +29,11 @@ def main() -> None:
         objects = ObjectSettings(destination=(folder / "out").as_uri(), roots=(folder,))
         settings = load().model_copy(update={"objects": objects})
         addresses = [a for size in SIZES for a in photos.make(folder / f"{size[0]}x{size[1]}", 5, size)]
-        render(settings)
-        with running_stack(settings) as stack, Submission(stack.settings.kafka) as submission:
+        with (
+            throwaway(settings) as own,
+            running_stack(_rendered(own)) as stack,
+            Submission(stack.settings.kafka) as submission,
+        ):
             rss_mb = {}
             for done in range(STEP, count + 1, STEP):
                 batch = submission.run(
@@ -43,6 +46,11 @@ def main() -> None:
     growth = rss_mb[count]["worker"] / rss_mb[FIRST]["worker"] - 1
     record("memory", requests=count, rss_mb=rss_mb, worker_growth_after_first_200=round(growth, 4))
     Console().print(f"the worker's memory changed by {growth:+.1%} after the first {FIRST} of {count} requests")
+
+
+def _rendered(settings: Settings) -> Settings:
+    render(settings)
+    return settings
 
 
 if __name__ == "__main__":

@@ -7,15 +7,19 @@ import time
 from rich.console import Console
 
 from benchmarks.machine import Meter, record, rss_bytes
-from cutstream.settings import load
-from deploy.local.running import running_stack
+from cutstream.settings import Settings, load
+from deploy.local.running import running_stack, throwaway
 from export.repository import render
 
 SETTLE_S, IDLE_S = 10.0, 30.0
 
 
 def main() -> None:
-    settings = load()
+    with throwaway(load()) as settings:
+        measure(settings)
+
+
+def measure(settings: Settings) -> None:
     began = time.perf_counter()
     render(settings)
     with running_stack(settings):

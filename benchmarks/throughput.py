@@ -1,7 +1,7 @@
 """Streamed throughput against this machine's own bound: `make bench`.
 
-(a) Each stage alone, with the worker's own code and concurrency: core-seconds per photo of everything that runs for it.
-    Their sum c gives the bound: cores / c.
+(a) Each stage alone, before and after (b), with the worker's own code and concurrency: core-seconds per photo of
+    everything that runs for it. Their sum c gives the bound: cores / c.
 (b) The whole way, Kafka to objects to Kafka: 300 photos submitted at once, counted from the 100th result to the last;
     then a fixed rate of 70 % of what was reached, for latencies that do not measure the queue.
 (c) The bare engine without Triton, for orientation.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import tempfile
 import threading
 from collections.abc import Sequence
@@ -35,7 +36,7 @@ from cutstream.clients.kafka import Partition, Record
 from cutstream.messages import Request
 from cutstream.metrics import Metrics
 from cutstream.settings import ObjectSettings, Settings, load
-from deploy.local.running import running_stack, worker_server
+from deploy.local.running import RunningStack, running_stack, throwaway, worker_server
 from deploy.triton.backends.precision import compile_network
 from export.profiles import networks_of
 from export.repository import render
@@ -51,18 +52,23 @@ def main() -> None:
     arguments.add_argument("--photos", type=int, default=COUNTED)
     arguments.add_argument("--profiles", default="", help="comma-separated; all served ones if not given")
     chosen = arguments.parse_args()
-    with tempfile.TemporaryDirectory(prefix="cutstream-bench-") as folder:
-        settings = _settings(Path(folder))
+    with (
+        tempfile.TemporaryDirectory(prefix="cutstream-bench-") as folder,
+        throwaway(_settings(Path(folder))) as settings,
+    ):
         addresses = photos.make(Path(folder) / "photos", 40)
         render(settings)
         with running_stack(settings) as stack:
             for profile in chosen.profiles.split(",") if chosen.profiles else settings.models.profiles:
                 stack.supervisor.stop("worker")
-                stages = measure_stages(stack.settings, addresses, profile)
+                before = measure_stages(stack.settings, addresses, profile)
                 engine = measure_engine(stack.settings, profile)
                 stack.supervisor.start(worker_server(stack.settings))
-                whole = measure_whole(stack.settings, addresses, profile, chosen.photos)
-                report(profile, stages, whole, engine)
+                whole = measure_whole(stack, addresses, profile, chosen.photos)
+                stack.supervisor.stop("worker")
+                after = measure_stages(stack.settings, addresses, profile)  # the machine's speed drifts
+                stack.supervisor.start(worker_server(stack.settings))
+                report(profile, (before, after), whole, engine)
 
 
 def measure_stages(settings: Settings, addresses: Sequence[str], profile: str) -> dict[str, Spent]:
@@ -129,9 +135,9 @@ def _engine(settings: Settings, name: str) -> AsyncInferQueue:
     return AsyncInferQueue(compile_network(network, verdict["precision"], CORES))
 
 
-def measure_whole(settings: Settings, addresses: Sequence[str], profile: str, count: int) -> dict[str, Any]:
-    with Submission(settings.kafka) as submission, _watched_memory() as peak:
-        counting = _Counting(WARM_UP)
+def measure_whole(stack: RunningStack, addresses: Sequence[str], profile: str, count: int) -> dict[str, Any]:
+    with Submission(stack.settings.kafka) as submission, _watched_memory() as peak:
+        counting = _Counting(WARM_UP, stack)
         batch = submission.run(_requests(addresses, "counted", WARM_UP + count, profile), watch=counting)
         _all_ok(batch)
         spent, counted = counting.spent, counting.counted
@@ -142,11 +148,13 @@ def measure_whole(settings: Settings, addresses: Sequence[str], profile: str, co
 class _Counting:
     """Meters from the result that ends the warm-up to the last one."""
 
-    def __init__(self, warm_up: int) -> None:
+    def __init__(self, warm_up: int, stack: RunningStack) -> None:
         self._warm_up = warm_up
+        self._stack = stack
         self._meter: Meter | None = None
 
     def __call__(self, batch: Batch) -> None:
+        self._stack.check()
         done = len(batch.results)
         if self._meter is None and done >= self._warm_up:
             self._meter, self._skipped = Meter(), done
@@ -193,11 +201,11 @@ class _watched_memory:
                 self._peak[role] = max(self._peak.get(role, 0), rss_bytes(role))
 
 
-def report(profile: str, stages: dict[str, Spent], whole: dict[str, Any], engine: Spent | None) -> None:
+def report(profile: str, stages: tuple[dict[str, Spent], ...], whole: dict[str, Any], engine: Spent | None) -> None:
     spent: Spent = whole["spent"]
     count: int = whole["counted"]
     rate = count / spent.wall_s
-    core_ms = {name: spent.cpu_s / STAGED * 1000 for name, spent in stages.items()}
+    core_ms = {name: statistics.mean(s[name].cpu_s for s in stages) / STAGED * 1000 for name in stages[0]}
     c_ms = sum(core_ms.values())
     bound = CORES / c_ms * 1000
     all_ms = spent.cpu_s / count * 1000

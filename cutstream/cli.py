@@ -154,12 +154,12 @@ def demo(
     profile: Profile = None,
 ) -> None:
     """Start the stack, cut out photos, leave the results in a folder, stop."""
-    from deploy.local.running import running_stack
+    from deploy.local.running import running_stack, throwaway
     from producer.demo import demo_settings, run_demo
 
     with named_errors():
         settings, references = demo_settings(photos, out_folder)
-        with running_stack(rendered(settings)) as stack:
+        with throwaway(settings) as own, running_stack(rendered(own)) as stack:
             out.print(addresses(stack.settings))
             run_demo(stack.settings, references, out_folder, profile, stack.check, out)
 

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from cutstream.clients.kafka import ensure_topics
 from cutstream.clock import SystemClock
@@ -28,6 +30,19 @@ class RunningStack:
     def check(self) -> None:
         """Raises StackError, with the end of its log, when a server or the worker has died."""
         self.supervisor.check()
+
+
+@contextmanager
+def throwaway(settings: Settings) -> Iterator[Settings]:
+    """The same settings on a state folder of this run's own, removed afterwards.
+
+    What an interrupted run has left in the topics is then never worked on by the next.
+    """
+    parent = settings.stack.state.absolute()
+    parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="run-", dir=parent) as folder:
+        stack = settings.stack.model_copy(update={"state": Path(folder)})
+        yield settings.model_copy(update={"stack": stack})
 
 
 @contextmanager
