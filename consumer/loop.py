@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 _IDLE_POLL_S = 0.25
 _BUSY_WAIT_S = 0.02
+_FULL_WAIT_S = 0.1
 _BROKER_WAIT_S = 0.5
 
 
@@ -111,7 +112,7 @@ class Loop:
     # -- collecting
 
     def _collect(self) -> None:
-        for handled in self._window.collect(_BUSY_WAIT_S if self._window.busy else 0.0):
+        for handled in self._window.collect(self._patience_s()):
             if handled.fatal is not None:
                 raise handled.fatal
             if handled.abandoned:
@@ -121,6 +122,12 @@ class Loop:
                 self._metrics.discarded.inc()
         self._metrics.in_flight.set(self._window.busy)
         self._metrics.uncommitted.set(self._ledger.finished)
+
+    def _patience_s(self) -> float:
+        """A full window has room for nothing until a photo is finished, and that ends the wait."""
+        if self._window.busy == 0:
+            return 0.0
+        return _BUSY_WAIT_S if self._window.free else _FULL_WAIT_S
 
     def _count_poison(self, handled: Handled) -> None:
         self._poison_in_a_row = self._poison_in_a_row + 1 if handled.status == "failed" else 0
