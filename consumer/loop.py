@@ -78,8 +78,7 @@ class Loop:
         full = self._full()
         try:
             self._reader.pause(full)
-            idle = self._window.busy == 0 and self._commit is None and not self._ledger.finished
-            polled = self._reader.poll(_IDLE_POLL_S if idle else 0.0, max(1, self._window.free))
+            polled = self._reader.poll(self._poll_s(), max(1, self._window.free))
         except BrokerUnavailable as exc:
             log.warning("broker away: %s", exc)
             self._metrics.retries.labels("poll", exc.code).inc()
@@ -89,6 +88,15 @@ class Loop:
         for record in polled.records:
             ticket = self._ledger.begin(record.partition, record.offset)
             self._window.submit(Task(ticket, record))
+
+    def _poll_s(self) -> float:
+        """No time while photos are under way, whose outcomes are waited for instead.
+
+        Otherwise, and while the group is being joined, polling is the wait: a join makes no progress without time.
+        """
+        if self._window.busy == 0 and self._commit is None and not self._ledger.finished:
+            return _IDLE_POLL_S
+        return 0.0 if self._window.busy and self.joined else _BUSY_WAIT_S
 
     def _full(self) -> bool:
         return (

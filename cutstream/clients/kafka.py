@@ -187,17 +187,7 @@ class RequestReader:
                 metadata_max_age_ms=_METADATA_AGE_MS,
                 **_connection(s),
             )
-            self._await_topic()
             self._consumer.subscribe([s.requests_topic], listener=_Listener(self._gained, self._lost))
-
-    def _await_topic(self) -> None:
-        """A group formed before the client knows the topic gets no partitions until the metadata's next refresh."""
-        deadline = time.monotonic() + _TOPIC_TIMEOUT_S
-        while not self._consumer.partitions_for_topic(self._settings.requests_topic):
-            if time.monotonic() > deadline:
-                self._consumer.close(autocommit=False)
-                raise BrokerUnavailable(f"no broker knows the topic {self._settings.requests_topic!r} yet")
-            time.sleep(0.05)
 
     @property
     def membership(self) -> ConsumerGroupMetadata | None:
@@ -458,6 +448,12 @@ def ensure_topics(settings: KafkaSettings) -> None:
                 admin.create_topics([NewTopic(name, settings.partitions, settings.replication, None, room)])
             except TopicAlreadyExistsError:
                 pass  # made by an earlier start or by the site's own tools
+        # A worker that joins before the brokers tell each other would get no partitions until its metadata is renewed.
+        deadline = time.monotonic() + _TOPIC_TIMEOUT_S
+        while missing := set(_topics(settings)) - set(admin.list_topics()):
+            if time.monotonic() > deadline:
+                raise BrokerUnavailable(f"Kafka has made {', '.join(sorted(missing))} but does not list them yet")
+            time.sleep(0.05)
 
 
 def check_topics(settings: KafkaSettings) -> None:

@@ -31,11 +31,13 @@ class ScriptedReader:
         self.steps = deque(steps)
         self.rewound: list[set[Partition]] = []
         self.paused: list[bool] = []
+        self.timeouts: list[float] = []
         self.membership = STABLE
         self.partitions = frozenset({P})
         self.exhausted = threading.Event()
 
     def poll(self, timeout_s, max_records):
+        self.timeouts.append(timeout_s)
         if not self.steps:
             self.exhausted.set()
             return Polled([])
@@ -141,6 +143,7 @@ def test_nothing_is_committed_while_the_group_is_not_stable() -> None:
     reader.membership = None
     run(reader, committer, drain_s=0.2)
     assert committer.commits == []
+    assert min(reader.timeouts) > 0, "joining makes no progress in polls without time, and the loop spins"
 
 
 def test_a_full_window_pauses_and_a_free_one_resumes() -> None:
