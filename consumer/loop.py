@@ -1,4 +1,5 @@
-"""The main loop: poll, submit, collect, commit. It never blocks on a photo, a server or a transaction."""
+"""The main loop: poll, submit, collect, commit. It waits for no photo, Triton or transaction, and for committed
+offsets a few seconds at most."""
 
 from __future__ import annotations
 

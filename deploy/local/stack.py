@@ -28,7 +28,7 @@ class Stack:
 
 @contextmanager
 def local_stack(settings: Settings, clock: Clock | None = None) -> Iterator[Stack]:
-    """Kafka and Triton, each unless the settings name an existing one; the model repository is rendered before.
+    """Kafka and Triton, each unless the settings name an existing one; what Triton serves was rendered before.
 
     Servers that are given to `supervisor.start` later, such as workers, are stopped before these.
     """
