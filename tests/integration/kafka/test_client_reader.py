@@ -52,6 +52,10 @@ def state(consumer: KafkaConsumer) -> MemberState:
     return consumer.group_metadata().state
 
 
+def generation(consumer: KafkaConsumer) -> int:
+    return consumer.group_metadata().generation_id
+
+
 def join_between_polls(consumer: KafkaConsumer, poll) -> None:
     """A join begun by a poll without time, and answered while nobody polls."""
     before = consumer._coordinator._join_task
@@ -159,6 +163,20 @@ def test_the_client_itself_never_finishes_such_a_join(one_partition, opened) -> 
     assert (state(consumer), len(consumer.assignment())) == (MemberState.REBALANCING, 1), (
         "this version of kafka-python finishes the join: trap 4 of cutstream/clients/kafka.py may go"
     )
+
+
+def test_the_client_itself_throws_a_join_away_that_ends_between_polls(one_partition, opened) -> None:
+    """The reason why the worker's loop waits nowhere else while the group is being joined."""
+    consumer = opened(raw_joined(one_partition))
+    before = generation(consumer)
+    rebalance_soon(consumer)
+    for _ in range(3):
+        join_between_polls(consumer, lambda: consumer.poll(0))
+    assert (state(consumer), generation(consumer)) == (MemberState.REBALANCING, before + 3), (
+        "this version of kafka-python keeps it: Loop._patience_s may wait for photos during a join"
+    )
+    consumer.poll(5_000)
+    assert state(consumer) is MemberState.STABLE
 
 
 def test_there_is_no_membership_before_the_group_is_stable_nor_after_being_thrown_out(one_partition, opened) -> None:
