@@ -133,8 +133,11 @@ class Loop:
         self._metrics.uncommitted.set(self._ledger.finished)
 
     def _patience_s(self) -> float:
-        """A full window has room for nothing until a photo is finished, and that ends the wait."""
-        if self._window.busy == 0:
+        """A full window has room for nothing until a photo is finished, and that ends the wait.
+
+        While the group is being joined there is none: the client throws a join away that ends between two polls.
+        """
+        if self._window.busy == 0 or not self.joined:
             return 0.0
         return _BUSY_WAIT_S if self._window.free else _FULL_WAIT_S
 

@@ -1,6 +1,6 @@
 """The only module that talks to kafka-python; docs/adr/0002-use-kafka-python.md says why and what it guards against.
 
-Three properties of kafka-python 3.0 shape this file, each held by a regression test:
+Four properties of kafka-python 3.0 shape this file, each held by a regression test:
 
 1. After an aborted transaction a producer keeps that transaction's offsets and commits them with its next one, so a
    refused transaction is always followed by a fresh producer.
@@ -10,6 +10,8 @@ Three properties of kafka-python 3.0 shape this file, each held by a regression 
 3. The rebalance listener runs on the client's event loop, where blocking calls are refused, so it only notes the
    change; and a new generation number can be visible before its assignment, so the membership that a transaction
    presents is a snapshot taken right after a poll that ended in a stable group.
+4. A leader that joins again because its topic changed forgets its own join when a poll ends while it is under way, and
+   stays outside the stable group for good; so every poll that begins during a join asks for the join again.
 """
 
 from __future__ import annotations
@@ -199,8 +201,12 @@ class RequestReader:
         return frozenset(_ours(tp) for tp in self._consumer.assignment())
 
     def poll(self, timeout_s: float, max_records: int) -> Polled:
-        """Waits at most `timeout_s`; gained partitions start again at their committed offsets."""
+        """Waits at most `timeout_s`; gained partitions start again at their committed offsets.
+
+        While there is no membership, poll with time and without pauses: a join that ends between polls is begun anew.
+        """
         with translated():
+            self._keep_joining()
             batches = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
             self._look_at_membership()
             lost, gained = _drain(self._lost), _drain(self._gained)
@@ -257,6 +263,11 @@ class RequestReader:
     def close(self) -> None:
         if self._consumer is not None:
             self._consumer.close(autocommit=False, timeout_ms=5_000)
+
+    def _keep_joining(self) -> None:
+        # The client takes the join that is under way up again, if told that one is wanted; usually it knows.
+        if self._consumer.group_metadata().state is MemberState.REBALANCING:
+            self._consumer._coordinator.request_rejoin()
 
     def _look_at_membership(self) -> None:
         membership = self._consumer.group_metadata()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
-from kafka.admin import KafkaAdminClient, MemberToRemove
+from kafka.admin import KafkaAdminClient, MemberToRemove, NewPartitions
 
 from cutstream.clients.kafka import OutgoingRecord, Partition, RecordWriter, RequestReader, TopicReader
 from cutstream.settings import KafkaSettings
@@ -40,6 +41,13 @@ def join(reader: RequestReader) -> RequestReader:
     return reader
 
 
+def wait_until(condition: Callable[[], object], otherwise: str) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.05)
+
+
 def values(reader: TopicReader, quiet_s: float = 0.5) -> list[bytes]:
     """Everything until nothing comes for `quiet_s`."""
     found: list[bytes] = []
@@ -51,6 +59,11 @@ def values(reader: TopicReader, quiet_s: float = 0.5) -> list[bytes]:
 def throw_out(settings: KafkaSettings, member_id: str) -> None:
     with closing(KafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)) as admin:
         admin.remove_group_members(settings.group, [MemberToRemove(member_id=member_id)])
+
+
+def add_partitions(settings: KafkaSettings, total: int) -> None:
+    with closing(KafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)) as admin:
+        admin.create_partitions({settings.requests_topic: NewPartitions(total)})
 
 
 def commit_as_another_member(settings: KafkaSettings, offset: int) -> None:

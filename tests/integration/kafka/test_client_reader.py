@@ -7,10 +7,22 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.structs import MemberState
 
+from cutstream.clients import kafka as client
 from cutstream.clients.kafka import OutgoingRecord, Partition, RecordWriter, RequestReader, TopicReader
 from cutstream.errors import ConfigurationError
-from tests.support.group import commit_as_another_member, join, read, rebalance_soon, throw_out, values, write
+from tests.support.group import (
+    add_partitions,
+    commit_as_another_member,
+    join,
+    read,
+    rebalance_soon,
+    throw_out,
+    values,
+    wait_until,
+    write,
+)
 
 pytestmark = pytest.mark.kafka
 
@@ -24,6 +36,36 @@ def raw_member(settings, **options) -> KafkaConsumer:
         partition_assignment_strategy=[CooperativeStickyAssignor],
         **options,
     )
+
+
+def raw_joined(settings, **options) -> KafkaConsumer:
+    consumer = raw_member(settings, **options)
+    consumer.subscribe([settings.requests_topic])
+    while not (consumer.assignment() and state(consumer) is MemberState.STABLE):
+        consumer.poll(100)
+        if state(consumer) is MemberState.REBALANCING:
+            rebalance_soon(consumer)  # without it a first join before the topic's metadata may stall, as tested below
+    return consumer
+
+
+def state(consumer: KafkaConsumer) -> MemberState:
+    return consumer.group_metadata().state
+
+
+def generation(consumer: KafkaConsumer) -> int:
+    return consumer.group_metadata().generation_id
+
+
+def join_between_polls(consumer: KafkaConsumer, poll) -> None:
+    """A join begun by a poll without time, and answered while nobody polls."""
+    before = consumer._coordinator._join_task
+
+    def begun() -> bool:
+        poll()
+        return consumer._coordinator._join_task not in (None, before)
+
+    wait_until(begun, "does not join again")
+    wait_until(lambda: consumer._coordinator._join_task.is_done, "the broker does not answer the request to join")
 
 
 def poll_until_assigned(consumer: KafkaConsumer) -> None:
@@ -99,6 +141,42 @@ def test_the_client_refuses_blocking_calls_in_its_listener(one_partition, opened
     with pytest.raises(KafkaError) as refused:  # where it is allowed, trap 3 of cutstream/clients/kafka.py may go
         poll_until_assigned(consumer)
     assert "IO thread" in str(refused.value.__cause__)
+
+
+def test_a_join_that_new_partitions_began_is_finished_although_polls_had_no_time(
+    one_partition, opened, monkeypatch
+) -> None:
+    monkeypatch.setattr(client, "_METADATA_AGE_MS", 100)
+    reader = join(opened(RequestReader(one_partition)))
+    add_partitions(one_partition, 2)
+    join_between_polls(reader._consumer, lambda: reader.poll(0.0, 1))
+    wait_until(lambda: reader.poll(0.25, 1) and reader.membership and len(reader.partitions) == 2, "stalled")
+
+
+def test_the_client_itself_never_finishes_such_a_join(one_partition, opened) -> None:
+    """The reason why a poll during a join asks for it again."""
+    consumer = opened(raw_joined(one_partition, metadata_max_age_ms=100))
+    add_partitions(one_partition, 2)
+    join_between_polls(consumer, lambda: consumer.poll(0))
+    for _ in range(30):
+        consumer.poll(100)
+    assert (state(consumer), len(consumer.assignment())) == (MemberState.REBALANCING, 1), (
+        "this version of kafka-python finishes the join: trap 4 of cutstream/clients/kafka.py may go"
+    )
+
+
+def test_the_client_itself_throws_a_join_away_that_ends_between_polls(one_partition, opened) -> None:
+    """The reason why the worker's loop waits nowhere else while the group is being joined."""
+    consumer = opened(raw_joined(one_partition))
+    before = generation(consumer)
+    rebalance_soon(consumer)
+    for _ in range(3):
+        join_between_polls(consumer, lambda: consumer.poll(0))
+    assert (state(consumer), generation(consumer)) == (MemberState.REBALANCING, before + 3), (
+        "this version of kafka-python keeps it: Loop._patience_s may wait for photos during a join"
+    )
+    consumer.poll(5_000)
+    assert state(consumer) is MemberState.STABLE
 
 
 def test_there_is_no_membership_before_the_group_is_stable_nor_after_being_thrown_out(one_partition, opened) -> None:

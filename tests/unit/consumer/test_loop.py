@@ -146,6 +146,29 @@ def test_nothing_is_committed_while_the_group_is_not_stable() -> None:
     assert min(reader.timeouts) > 0, "joining makes no progress in polls without time, and the loop spins"
 
 
+def test_while_the_group_is_joined_only_polls_wait(monkeypatch) -> None:
+    gate, waits, collect = threading.Event(), [], Window.collect
+
+    def record(window, timeout_s):
+        waits.append(timeout_s)
+        return collect(window, timeout_s)
+
+    def work(task):
+        gate.wait(5)
+        return handled(task)
+
+    def until():
+        if len(waits) > 10:
+            gate.set()
+        return gate.is_set()
+
+    monkeypatch.setattr(Window, "collect", record)
+    reader = ScriptedReader(Polled(records(0)))
+    reader.membership = None
+    run(reader, RecordingCommitter(), work, until, drain_s=0.2, size=1)
+    assert set(waits) == {0.0}, "a join that ends while the loop waits elsewhere is thrown away"
+
+
 def test_a_full_window_pauses_and_a_free_one_resumes() -> None:
     gate = threading.Event()
     reader = ScriptedReader(Polled(records(0, 1)))
