@@ -73,7 +73,7 @@ class Submission:
         """Returns when every request has its result; `watch` is called often, and may raise to stop.
 
         All at once, or one every `interval_s` whether results come or not (an open loop); with `in_flight`, no more
-        than so many without a result. Every request needs an id.
+        than so many without a result, and latencies hold the wait for room. Every request needs an id.
         Raises NoProgress when no result comes for `patience_s`.
         """
         batch = Batch({request.id: request for request in requests if request.id})

@@ -16,7 +16,7 @@ from cutstream.quality.scores import Scores, Summary, summarise
 from producer.evaluation.attributes import Attributes
 
 NO_SUBSET = "(none)"
-HEADINGS = ("photos", "IoU ↑", "MAE ↓", "F.3 ↑", "F1 ↑", "edge ↑", "HD95 ↓", "HD bands", "sharp ↑", "ms ↓")
+HEADINGS = ("n", "IoU ↑", "MAE ↓", "F.3 ↑", "edge ↑", "HD95 ↓", "HD bands", "sharp ↑", "ms ↓")
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,8 +88,8 @@ def _natural(value: str) -> tuple[float, str]:
 
 
 def _table(name: str, groups: Mapping[str, Summary], overall: Summary | None = None) -> Table:
-    bands = ", ".join(f"{word} to {limit:g}" if isfinite(limit) else word for word, limit in BANDS)
-    caption = f"HD bands: photos by Hausdorff distance, {bands}"
+    bands = ", ".join(f"{word} to {limit:g}" if isfinite(limit) else f"then {word}" for word, limit in BANDS)
+    caption = f"HD bands, in pixels: {bands}"
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption, caption_justify="left")
     table.add_column(Text(name), no_wrap=True)
     for heading in HEADINGS:
@@ -104,7 +104,7 @@ def _table(name: str, groups: Mapping[str, Summary], overall: Summary | None = N
 
 def _cells(group: Summary) -> Iterator[str]:
     yield str(group.count)
-    for value in (group.iou, group.mae, group.f03, group.f1, group.boundary_f1):
+    for value in (group.iou, group.mae, group.f03, group.boundary_f1):
         yield f"{value:.3f}"
     yield f"{group.hausdorff95:.0f}"
     yield "/".join(map(str, group.hausdorff_bands.values()))
