@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,5 +36,12 @@ def test_an_error_in_a_process_arrives_with_its_words(folder: Path, tmp_path: Pa
         list(measure_all(predictions))
 
 
-def test_all_are_checked(folder: Path) -> None:
-    assert list(check_all(examples(folder))) == [None] * len(MANY)
+def test_the_first_that_does_not_fit_stops_the_check(folder: Path, tmp_path: Path) -> None:
+    found = examples(folder)[:FEW]
+    assert len(list(check_all(found))) == FEW
+    wrong = tmp_path / "wrong.png"
+    Image.new("L", (3, 3)).save(wrong)
+    checks = check_all([found[0], replace(found[1], mask=wrong)])
+    next(checks)
+    with pytest.raises(InvalidExamples, match=r"wrong\.png is 3×3"):
+        next(checks)
