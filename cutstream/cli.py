@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cutstream import __version__
-from cutstream.errors import BrokerUnavailable, ConfigurationError, CutstreamError, InvalidOption
+from cutstream.errors import ConfigurationError, CutstreamError, InvalidOption
 
 if TYPE_CHECKING:
     from cutstream.settings import Settings
@@ -278,19 +278,20 @@ def require_packages(command: str, extra: str, *modules: str) -> None:
 def serving(
     settings: Settings, examples: Sequence[Example], profile: str | None, mattes: Path
 ) -> Iterator[tuple[Settings, Callable[[], None]]]:
-    """The stack whose Kafka answers, or else one of this command's own until the block is left; with its watchdog."""
+    """The running stack if its Kafka answers, or else one of this command's own until the block is left.
+
+    With its watchdog, which raises StackError. A broker that the settings name is meant: no other takes its place.
+    """
     from cutstream.clients.kafka import check_topics
     from cutstream.settings import addressed
+    from deploy.local.kafka import answers
     from deploy.local.running import running_stack, throwaway
     from producer.evaluation.predict import evaluation_settings
 
-    try:
-        check_topics(addressed(settings).kafka)
-    except BrokerUnavailable:
-        if settings.kafka.bootstrap_servers:
-            raise  # a broker that was named is meant
-    else:
-        yield addressed(settings), lambda: None
+    if settings.kafka.bootstrap_servers or answers(settings.stack.kafka_port):
+        running = addressed(settings)
+        check_topics(running.kafka)
+        yield running, lambda: None
         return
     own = evaluation_settings(settings, examples, profile, mattes)
     with throwaway(own) as fresh, running_stack(rendered(fresh)) as stack:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,8 +11,9 @@ import pytest
 
 from cutstream import cli
 from cutstream.clients import kafka
-from cutstream.errors import BrokerUnavailable, ConfigurationError
+from cutstream.errors import BrokerUnavailable
 from cutstream.settings import KafkaSettings, Settings, StackSettings
+from deploy.local import kafka as local
 from deploy.local import running
 from producer.evaluation.folder import Example
 
@@ -37,45 +38,47 @@ def example(tmp_path: Path) -> Example:
     return Example("a", tmp_path / "a.jpg", tmp_path / "a.png")
 
 
-def broker(monkeypatch: pytest.MonkeyPatch, error: Exception | None) -> list[str]:
-    asked: list[str] = []
-
-    def check(settings: KafkaSettings) -> None:
-        asked.append(settings.bootstrap_servers)
-        if error:
-            raise error
-
-    monkeypatch.setattr(kafka, "check_topics", check)
-    return asked
+@pytest.fixture
+def checked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The brokers whose topics were looked at."""
+    brokers: list[str] = []
+    monkeypatch.setattr(kafka, "check_topics", lambda settings: brokers.append(settings.bootstrap_servers))
+    return brokers
 
 
-def test_the_running_stack_is_used(monkeypatch, started, example, tmp_path: Path) -> None:
-    asked = broker(monkeypatch, None)
+@pytest.fixture
+def local_kafka(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    return lambda runs: monkeypatch.setattr(local, "answers", lambda port: runs and port == 19092)
+
+
+def test_the_running_stack_is_used(local_kafka, checked, started, example, tmp_path: Path) -> None:
+    local_kafka(True)
     with cli.serving(Settings(), [example], "general", tmp_path) as (settings, _):
-        assert asked == [settings.kafka.bootstrap_servers] == ["127.0.0.1:19092"]
+        assert checked == [settings.kafka.bootstrap_servers] == ["127.0.0.1:19092"]
     assert started == []
 
 
-def test_without_one_it_starts_its_own_in_a_state_of_its_own(monkeypatch, started, example, tmp_path: Path) -> None:
-    broker(monkeypatch, BrokerUnavailable("nobody"))
+def test_without_one_it_starts_its_own_in_a_state_of_its_own(
+    local_kafka, checked, started, example, tmp_path: Path
+) -> None:
+    local_kafka(False)
     state = tmp_path / "state"
     with cli.serving(Settings(stack=StackSettings(state=state)), [example], "general", tmp_path) as (settings, _):
         assert started == [settings]
         assert settings.stack.state.parent == state
         assert settings.objects.destination == tmp_path.as_uri()
     assert list(state.iterdir()) == []
+    assert checked == []
 
 
-def test_a_broker_that_was_named_is_not_replaced(monkeypatch, started, example, tmp_path: Path) -> None:
-    broker(monkeypatch, BrokerUnavailable("nobody"))
+def test_a_broker_that_was_named_is_not_replaced(local_kafka, monkeypatch, started, example, tmp_path: Path) -> None:
+    local_kafka(False)
+
+    def away(settings: KafkaSettings) -> None:
+        raise BrokerUnavailable(settings.bootstrap_servers)
+
+    monkeypatch.setattr(kafka, "check_topics", away)
     named = Settings(kafka=KafkaSettings(bootstrap_servers="broker:9092"))
-    with pytest.raises(BrokerUnavailable), cli.serving(named, [example], None, tmp_path):
-        pass
-    assert started == []
-
-
-def test_a_running_broker_without_topics_says_so(monkeypatch, started, example, tmp_path: Path) -> None:
-    broker(monkeypatch, ConfigurationError("no such topics"))
-    with pytest.raises(ConfigurationError), cli.serving(Settings(), [example], None, tmp_path):
+    with pytest.raises(BrokerUnavailable, match="broker:9092"), cli.serving(named, [example], None, tmp_path):
         pass
     assert started == []
