@@ -72,6 +72,12 @@ def tables(report: Report) -> Iterator[Table]:
             yield _table(column, groups)
 
 
+def legend() -> str:
+    """What the tables' shorthand means."""
+    bands = ", ".join(f"{word} to {limit:g}" if isfinite(limit) else f"then {word}" for word, limit in BANDS)
+    return f"F.3: F for β² 0.3; edge: boundary F1; HD: Hausdorff distance, px at a long side of 1000; bands: {bands}."
+
+
 def _grouped(photos: Mapping[str, Scores], values: Mapping[str, str]) -> dict[str, Summary]:
     groups: dict[str, list[Scores]] = {}
     for stem, value in values.items():
@@ -88,10 +94,8 @@ def _natural(value: str) -> tuple[float, str]:
 
 
 def _table(name: str, groups: Mapping[str, Summary], overall: Summary | None = None) -> Table:
-    bands = ", ".join(f"{word} to {limit:g}" if isfinite(limit) else f"then {word}" for word, limit in BANDS)
-    caption = f"HD bands, in pixels: {bands}"
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption, caption_justify="left")
-    table.add_column(Text(name), no_wrap=True)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column(Text(name), overflow="fold")
     for heading in HEADINGS:
         table.add_column(heading, justify="right", no_wrap=True, min_width=len(heading))
     for value, group in groups.items():

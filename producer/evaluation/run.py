@@ -20,7 +20,7 @@ from producer.evaluation.folder import Example, examples, given_mattes
 from producer.evaluation.measure import Prediction, check_all, measure_all
 from producer.evaluation.pictures import case, scatter, worst
 from producer.evaluation.predict import predict
-from producer.evaluation.report import Report, as_json, report, tables
+from producer.evaluation.report import Report, as_json, legend, report, tables
 
 WORST_CASES = 12
 
@@ -106,6 +106,7 @@ def _leave(
         output.write_file(evaluation.json_file, as_json(found))
     for table in tables(found):
         console.print(table)
+    console.print(legend(), markup=False, highlight=False)
     for name, path in (("report", evaluation.json_file), ("pictures", evaluation.out_folder)):
         if path is not None:
             console.print(f"{name}: {path}", markup=False, highlight=False, soft_wrap=True)

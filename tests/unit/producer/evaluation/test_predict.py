@@ -82,22 +82,35 @@ def test_each_photo_is_asked_for_its_mask_one_at_a_time(stack: type[Stack], two:
     done: list[int] = []
     predictions, model, profile = predict(Settings(), two, "general", tmp_path, done.append)
     assert stack.in_flight == 1
-    assert [request.image for request in stack.asked] == [
+    assert {request.image for request in stack.asked} == {
         f"file://{tmp_path}/my%20cat.jpg",
         f"file://{tmp_path}/dog.jpg",
-    ]
+    }
     assert {(request.profile, request.outputs, request.format, request.refine) for request in stack.asked} == {
         ("general", ("mask",), "png", "soft")
     }
     assert [prediction.example for prediction in predictions] == two
     assert [prediction.time_ms for prediction in predictions] == [42.5, 42.5]
-    assert predictions[0].matte == Path(f"/out/{stack.asked[0].id}/a mask.png")
+    ids = {request.image.rpartition("/")[2]: request.id for request in stack.asked}
+    assert predictions[0].matte == Path(f"/out/{ids['my%20cat.jpg']}/a mask.png")
     assert (model, profile, done) == (MODEL, "general", [1, 2])
+
+
+def test_subsets_are_mixed_in_the_same_way_each_time(stack: type[Stack], tmp_path: Path) -> None:
+    stems = [f"{subset}_{number}" for subset in ("a", "b") for number in range(10)]
+    many = [Example(stem, tmp_path / f"{stem}.jpg", tmp_path / f"{stem}.png") for stem in stems]
+    orders = []
+    for _ in range(2):
+        predictions, _, _ = predict(Settings(), many, None, tmp_path, NOBODY)
+        assert [prediction.example.stem for prediction in predictions] == stems
+        orders.append([Path(request.image).stem for request in stack.asked])
+    assert orders[0] == orders[1]
+    assert len({stem[0] for stem in orders[0][:10]}) == 2
 
 
 def test_the_first_failure_ends_it_by_name(stack: type[Stack], two: list[Example], tmp_path: Path) -> None:
     stack.answer = staticmethod(failed)
-    with pytest.raises(NotCutOut, match=r"my cat\.jpg: invalid_image_url: outside the roots"):
+    with pytest.raises(NotCutOut, match=r"(my cat|dog)\.jpg: invalid_image_url: outside the roots"):
         predict(Settings(), two, None, tmp_path, NOBODY)
 
 

@@ -56,7 +56,7 @@ def test_json_has_everything_for_each(made: Made) -> None:
 
 def test_tables_show_each_group_and_all_within_80_columns(made: Made) -> None:
     photos = {f"fashion_{n}": made.bad for n in range(150)} | {"[b]_1": made.good}
-    found = report(photos, {"children": {"fashion_1": "yes"}}, folder="here")
+    found = report(photos, {"pose_difficulty": {"fashion_1": "2"}}, folder="here")
     console = Console(width=80)
     with console.capture() as captured:
         console.print(*tables(found))
@@ -68,4 +68,5 @@ def test_tables_show_each_group_and_all_within_80_columns(made: Made) -> None:
         ["all", "151", "0.007"],
     ]
     assert "1/0/0/150" in shown
-    assert "children" in shown
+    assert "pose_diff" in shown
+    assert shown.count("ms ↓") == 2
