@@ -284,18 +284,20 @@ def serving(
     """
     from cutstream.clients.kafka import check_topics
     from cutstream.settings import addressed
-    from deploy.local.kafka import answers
-    from deploy.local.running import running_stack, throwaway
     from producer.evaluation.predict import evaluation_settings
 
-    if settings.kafka.bootstrap_servers or answers(settings.stack.kafka_port):
-        running = addressed(settings)
-        check_topics(running.kafka)
-        yield running, lambda: None
-        return
-    own = evaluation_settings(settings, examples, profile, mattes)
-    with throwaway(own) as fresh, running_stack(rendered(fresh)) as stack:
-        yield stack.settings, stack.check
+    running = addressed(settings)
+    if not settings.kafka.bootstrap_servers:
+        from deploy.local.kafka import answers  # of the checkout: a broker that is named needs nothing of it
+        from deploy.local.running import running_stack, throwaway
+
+        if not answers(settings.stack.kafka_port):
+            own = evaluation_settings(settings, examples, profile, mattes)
+            with throwaway(own) as fresh, running_stack(rendered(fresh)) as stack:
+                yield stack.settings, stack.check
+            return
+    check_topics(running.kafka)
+    yield running, lambda: None
 
 
 def rendered(settings: Settings) -> Settings:
