@@ -56,9 +56,9 @@ docs: setup ## Write the generated documents: schemas, AsyncAPI, settings, metri
 
 lock: setup ## Pin versions and hashes anew
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \
-		--extra local --extra dev pyproject.toml -o requirements/dev.txt
+		--extra local --extra quality --extra dev pyproject.toml -o requirements/dev.txt
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \
-		--extra local --extra dev --extra export pyproject.toml -o requirements/export.txt
+		--extra local --extra quality --extra dev --extra export pyproject.toml -o requirements/export.txt
 	printf 'nvidia-pytriton==0.7.0\n' | $(UV) pip compile --quiet --no-deps --generate-hashes --no-header --no-annotate \
 		- -o requirements/triton.txt
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,10 +17,11 @@ from rich.table import Table
 from rich.text import Text
 
 from cutstream import __version__
-from cutstream.errors import CutstreamError
+from cutstream.errors import ConfigurationError, CutstreamError, InvalidOption
 
 if TYPE_CHECKING:
     from cutstream.settings import Settings
+    from producer.evaluation.folder import Example
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -164,6 +167,45 @@ def demo(
             run_demo(stack.settings, references, out_folder, profile, stack.check, out)
 
 
+@app.command()
+def evaluate(
+    folder: Annotated[Path, typer.Argument(help="Holds images/<name>.jpg and masks/<name>.png.")],
+    profile: Profile = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Measure the mattes <name>.png of this folder instead of a profile's.")
+    ] = None,
+    attributes: Annotated[
+        Path | None, typer.Option(help="CSV with a column `photo`; tables for each of its other columns.")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Where the report goes.")] = None,
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="Where the pictures go: time against IoU, the worst cases.")
+    ] = None,
+) -> None:
+    """How good are the mattes of photos whose true masks are known?
+
+    They are cut out by the running stack, or by one that this command starts and stops. docs/evaluation.md explains
+    each measure.
+    """
+    from cutstream.settings import load
+
+    with named_errors():
+        require_packages("evaluate", "quality", "pywt", "scipy", "skimage")
+        from producer.evaluation.run import evaluate_given, evaluate_served, plan
+
+        if predictions and profile:
+            raise InvalidOption("--predictions and --profile exclude each other: whose mattes are to be measured?")
+        evaluation = plan(folder, attributes, json_file, out_folder, out)
+        if predictions:
+            evaluate_given(evaluation, predictions, out)
+            return
+        with (
+            TemporaryDirectory(prefix="cutstream-") as mattes,
+            serving(load(), evaluation.examples, profile, Path(mattes)) as (settings, check),
+        ):
+            evaluate_served(evaluation, settings, profile, Path(mattes), check, out)
+
+
 @topics.command("create")
 def topics_create() -> None:
     """Make the requests, results and dead-letters topics where they are missing."""
@@ -222,6 +264,40 @@ def named_errors() -> Iterator[None]:
         # Not as markup: a message may quote anything, square brackets included.
         err.print(Text.assemble((exc.code, "bold red"), f": {exc}"), soft_wrap=True)
         raise typer.Exit(1) from exc
+
+
+def require_packages(command: str, extra: str, *modules: str) -> None:
+    if missing := [name for name in modules if find_spec(name) is None]:
+        raise ConfigurationError(
+            f"`cutstream {command}` needs {', '.join(missing)}: `make setup` in a checkout, or "
+            f"`pip install 'cutstream[{extra}]'`"
+        )
+
+
+@contextmanager
+def serving(
+    settings: Settings, examples: Sequence[Example], profile: str | None, mattes: Path
+) -> Iterator[tuple[Settings, Callable[[], None]]]:
+    """The running stack if its Kafka answers, or else one of this command's own until the block is left.
+
+    With its watchdog, which raises StackError. A broker that the settings name is meant: no other takes its place.
+    """
+    from cutstream.clients.kafka import check_topics
+    from cutstream.settings import addressed
+    from producer.evaluation.predict import evaluation_settings
+
+    running = addressed(settings)
+    if not settings.kafka.bootstrap_servers:
+        from deploy.local.kafka import answers  # of the checkout: a broker that is named needs nothing of it
+        from deploy.local.running import running_stack, throwaway
+
+        if not answers(settings.stack.kafka_port):
+            own = evaluation_settings(settings, examples, profile, mattes)
+            with throwaway(own) as fresh, running_stack(rendered(fresh)) as stack:
+                yield stack.settings, stack.check
+            return
+    check_topics(running.kafka)
+    yield running, lambda: None
 
 
 def rendered(settings: Settings) -> Settings:

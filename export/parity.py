@@ -1,4 +1,4 @@
-"""Does a served graph answer like the published pipeline? And how good is it? Compared on photos."""
+"""Does a served graph answer like the published pipeline? Compared on photos."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cutstream.images import Matte, Pixels
+from cutstream.quality.overlap import iou
 from export.catalogue import Model
 from export.join import join
 
-THRESHOLD = 128
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
 PHOTOS = {".jpg", ".jpeg", ".png", ".webp"}
@@ -64,8 +64,8 @@ def served(model: Model, weights: Path) -> Cut:
     return lambda image: np.asarray(session.run(["matte"], {"image": image[None]})[0][0])
 
 
-def compare(one: Cut, other: Cut, photos: Iterable[Pixels]) -> Parity:
-    pairs = [(one(photo), other(photo)) for photo in photos]
+def compare(one: Cut, other: Cut, pictures: Iterable[Pixels]) -> Parity:
+    pairs = [(one(picture), other(picture)) for picture in pictures]
     differences = [np.abs(a.astype(np.int16) - b) for a, b in pairs]
     overlaps = [iou(a, b) for a, b in pairs]
     return Parity(
@@ -77,28 +77,9 @@ def compare(one: Cut, other: Cut, photos: Iterable[Pixels]) -> Parity:
     )
 
 
-def iou(one: Matte, other: Matte) -> float:
-    a, b = one >= THRESHOLD, other >= THRESHOLD
-    either = np.count_nonzero(a | b)
-    return float(np.count_nonzero(a & b) / either) if either else 1.0
-
-
-def quality(cut: Cut, model: Model, folder: Path) -> float:
-    """Mean IoU with the true masks `masks/<stem>.png` of the photos in `images/`, at the masks' size."""
-    scores = []
-    for path in photo_files(folder / "images"):
-        with Image.open(folder / "masks" / f"{path.stem}.png") as mask:
-            matte = Image.fromarray(cut(photo(path, model))).resize(mask.size, Image.Resampling.BILINEAR)
-            scores.append(iou(np.asarray(matte), np.asarray(mask.convert("L"))))
-    return float(np.mean(scores))
-
-
-def photo_files(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.iterdir()) if path.suffix.lower() in PHOTOS)
-
-
-def photo(path: Path, model: Model) -> Pixels:
-    """At the net's input size, by averaging areas."""
-    with Image.open(path) as picture:
-        size = (model.width, model.height)
-        return np.asarray(picture.convert("RGB").resize(size, Image.Resampling.BOX))
+def photos(folder: Path, model: Model) -> Iterator[Pixels]:
+    """A folder's pictures at the net's input size, by averaging areas."""
+    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in PHOTOS):
+        with Image.open(path) as picture:
+            size = (model.width, model.height)
+            yield np.asarray(picture.convert("RGB").resize(size, Image.Resampling.BOX))

@@ -66,19 +66,22 @@ class Submission:
         requests: Sequence[Request],
         *,
         interval_s: float = 0.0,
+        in_flight: int | None = None,
         patience_s: float = 120.0,
         watch: Callable[[Batch], None] = lambda batch: None,
     ) -> Batch:
         """Returns when every request has its result; `watch` is called often, and may raise to stop.
 
-        All at once, or one every `interval_s` whether results come or not (an open loop). Every request needs an id.
+        All at once, or one every `interval_s` whether results come or not (an open loop); with `in_flight`, no more
+        than so many without a result, and latencies hold the wait for room. Every request needs an id.
         Raises NoProgress when no result comes for `patience_s`.
         """
         batch = Batch({request.id: request for request in requests if request.id})
         waiting = deque(requests)
         begun = last = time.monotonic()
         while len(batch.results) < len(batch.requests):
-            self._write_due(batch, waiting, begun, interval_s)
+            room = math.inf if in_flight is None else in_flight - (len(batch.submitted_s) - len(batch.results))
+            self._write_due(batch, waiting, begun, interval_s, room)
             if self._collect(batch, min(0.1, interval_s or 0.1)):
                 last = time.monotonic()
             elif time.monotonic() - last > patience_s:
@@ -89,9 +92,9 @@ class Submission:
         self._collect(batch, 0.5)  # a second result for one of them would come now
         return batch
 
-    def _write_due(self, batch: Batch, waiting: deque[Request], begun: float, interval_s: float) -> None:
+    def _write_due(self, batch: Batch, waiting: deque[Request], begun: float, interval_s: float, room: float) -> None:
         due: list[Request] = []
-        while waiting and time.monotonic() - begun >= len(batch.submitted_s) * interval_s:
+        while waiting and len(due) < room and time.monotonic() - begun >= len(batch.submitted_s) * interval_s:
             request = waiting.popleft()
             # The time it was due, not the time we got round to it: a slow client must not flatter the latency.
             batch.submitted_s[request.id or ""] = begun + len(batch.submitted_s) * interval_s

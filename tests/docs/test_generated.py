@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from cutstream.envelope import dead_letter_headers, open_envelope, result_header
 from cutstream.errors import CutstreamError
 from cutstream.messages import ErrorDetail, decode_request, decode_result
 from cutstream.metrics import DEFINITIONS
+from cutstream.quality.contour import BANDS
+from cutstream.quality.scores import Scores
 from cutstream.schema import RESULTS
 
 ROOT = docs.FOLDER.parent
@@ -128,6 +131,15 @@ def test_documented_headers_are_those_written() -> None:
     error = errors.InvalidRequest("x")
     written = dead_letter_headers([], failed.id, failed.source, ErrorDetail.of(error, "request"), error)
     assert [name for name, _ in written] == list(DEAD_LETTER_HEADERS)
+
+
+def test_every_quality_measure_is_explained() -> None:
+    text = page("evaluation.md")
+    rows = [line.partition("|")[2].partition("|")[0] for line in text.splitlines() if line.startswith("| `")]
+    explained = set(re.findall(r"`(\w+)`", " ".join(rows)))
+    assert set(Scores.__struct_fields__) <= explained
+    for word, limit in BANDS:
+        assert f"| `{word}` | {f'up to {limit:g} px' if isfinite(limit) else 'more'} |" in text
 
 
 def test_links_between_documents_lead_somewhere() -> None:

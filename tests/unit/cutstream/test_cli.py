@@ -42,7 +42,7 @@ def test_the_version(run: Run) -> None:
 
 def test_help_lists_every_command(run: Run) -> None:
     shown = run("--help").stdout
-    assert all(name in shown for name in ("worker", "up", "submit", "results", "demo", "models"))
+    assert all(name in shown for name in ("worker", "up", "submit", "results", "demo", "evaluate", "models"))
 
 
 def test_check_prints_the_settings_and_no_secret(run: Run) -> None:

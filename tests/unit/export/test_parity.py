@@ -8,8 +8,8 @@ from PIL import Image
 
 from cutstream.settings import ModelSettings
 from export.catalogue import find_model, require
-from export.parity import compare, iou, quality, reference, served
-from tests.support.models import disc_of, picture_with_blob, small_models
+from export.parity import compare, photos, reference, served
+from tests.support.models import picture_with_blob, small_models
 
 BLOBS = [((100, 90), 40), ((200, 160), 70), ((160, 250), 25)]
 
@@ -34,18 +34,9 @@ def test_differences_are_seen() -> None:
     assert (parity.max_difference, parity.mean_difference, parity.mean_iou) == (255, 255.0, 0.0)
 
 
-def test_iou_of_two_empty_mattes_is_one() -> None:
-    assert iou(np.zeros((3, 3), np.uint8), np.zeros((3, 3), np.uint8)) == 1.0
-
-
-def test_quality_is_measured_at_the_masks_size(models: ModelSettings, tmp_path: Path) -> None:
-    (tmp_path / "images").mkdir()
-    (tmp_path / "masks").mkdir()
-    for number, (centre, radius) in enumerate(BLOBS):
-        picture = Image.fromarray(picture_with_blob(centre, radius)).resize((640, 480))
-        picture.save(tmp_path / "images" / f"{number}.png")
-        Image.fromarray(disc_of(centre, radius)).convert("L").resize((640, 480)).save(
-            tmp_path / "masks" / f"{number}.png"
-        )
-    model = find_model("u2netp", models)
-    assert quality(served(model, require(model, models)), model, tmp_path) > 0.93
+def test_photos_come_at_the_nets_size_and_in_order(tmp_path: Path) -> None:
+    for name, level in (("b.png", 200), ("a.jpg", 100), ("notes.txt", 0)):
+        Image.new("RGB", (640, 480), (level,) * 3).save(tmp_path / name, "PNG")
+    pictures = list(photos(tmp_path, find_model("u2netp", ModelSettings())))
+    assert [picture.shape for picture in pictures] == [(320, 320, 3)] * 2
+    assert [int(picture.mean()) for picture in pictures] == [100, 200]

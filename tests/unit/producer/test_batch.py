@@ -107,6 +107,16 @@ def test_an_open_loop_writes_on_time_and_measures_from_when_it_was_due(clock: Ma
     assert list(batch.latencies_s.values()) == pytest.approx([10.0] * 4, abs=0.21)
 
 
+def test_no_more_are_in_flight_than_allowed(clock: ManualClock) -> None:
+    worker = Worker(clock, delay_s=3.0)
+    flying: list[int] = []
+    batch = submission(worker).run(
+        requests(5), in_flight=2, watch=lambda batch: flying.append(len(batch.submitted_s) - len(batch.results))
+    )
+    assert (batch.count("ok"), max(flying)) == (5, 2)
+    assert len({when for when, _ in worker.written}) == 3  # two, two, one
+
+
 def test_a_client_that_falls_behind_does_not_flatter_the_latency(clock: ManualClock) -> None:
     worker = Worker(clock)
 

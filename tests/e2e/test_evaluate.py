@@ -1,0 +1,68 @@
+"""`cutstream evaluate` sends photos through the running stack, as real requests, and measures what comes back."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cutstream.settings import as_environment
+from tests.support.evaluation import evaluation_folder
+from tests.support.workers import Results, workers
+
+pytestmark = [pytest.mark.kafka, pytest.mark.triton, pytest.mark.e2e]
+
+DISCS = {"near_1": ((240, 200), 90), "near_2": ((200, 260), 110), "far_1": ((220, 220), 45)}
+SIDE = 440
+
+
+def evaluate(settings, *arguments) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "cutstream.cli", "evaluate", *map(str, arguments)],
+        env={**os.environ, **as_environment(settings), "COLUMNS": "100"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+def test_the_served_profile_is_measured_at_the_photos_size(settings, folder, tmp_path) -> None:
+    evaluation_folder(folder / "set", DISCS, SIDE)
+    turned = folder / "set" / "images" / "near_2.jpg"
+    with Image.open(turned) as picture:
+        exif = Image.Exif()
+        exif[0x0112] = 6  # shown turned right by a quarter: stored turned left
+        picture.transpose(Image.Transpose.ROTATE_90).save(turned, exif=exif, quality=95)
+    report, pictures = tmp_path / "report.json", tmp_path / "pictures"
+    with workers(settings, tmp_path), Results(settings.kafka) as results:
+        done = evaluate(settings, folder / "set", "--profile", "general", "--json", report, "--out", pictures)
+        answered = results.wait_for(3, 30)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(report.read_text())
+    assert found["overall"]["count"] == 3
+    assert all(scores["iou"] > 0.9 and scores["time_ms"] > 0 for scores in found["photos"].values()), found["photos"]
+    assert (found["profile"], found["model"]["digest"]) == ("general", answered[0].model.digest)
+    assert {(result.status, *(obj.output for obj in result.objects)) for result in answered} == {("ok", "mask")}
+    assert {(obj.width, obj.height) for result in answered for obj in result.objects} == {(SIDE, SIDE)}
+    with Image.open(pictures / "scatter.png") as chart:
+        assert np.asarray(chart).std() > 0
+    assert len(list((pictures / "worst").iterdir())) == 3
+    assert "near" in done.stdout
+
+
+def test_a_photo_that_the_stack_refuses_ends_it_with_nothing_left(settings, folder, tmp_path) -> None:
+    outside = evaluation_folder(tmp_path / "outside the roots", {"a_1": ((60, 60), 30)}, 128)
+    report = tmp_path / "report.json"
+    with workers(settings, tmp_path):
+        done = evaluate(settings, outside, "--json", report)
+    assert done.returncode == 1
+    assert "not_cut_out" in done.stderr
+    assert "a_1.jpg: invalid_image_url" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not report.exists()
