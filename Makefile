@@ -8,7 +8,7 @@ UV_VERSION := 0.13.9
 LOCKS := requirements/dev.txt requirements/triton.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-export demo up worker test check format bench docs lock package clean
+.PHONY: help setup setup-export demo train up worker test check format bench docs lock package clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ setup-export: setup ## Add torch and what export needs (5 GB)
 
 demo: setup ## Cut out real photos end to end: make demo [PHOTOS=DIR] [OUT=DIR]
 	$(BIN)/cutstream demo --out $(or $(OUT),out) $(if $(PHOTOS),--photos $(PHOTOS))
+
+train: setup-export ## Train cutnet by its recipe: make train PHOTOS=DIR [OUT=DIR] [FROM=model.onnx]; goes on where it was
+	$(BIN)/python -m export.train $(PHOTOS) $(or $(OUT),.state/train) $(if $(FROM),--from $(FROM))
 
 up: setup ## Keep Kafka, Triton and a worker running until Ctrl-C
 	$(BIN)/cutstream up

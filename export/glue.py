@@ -75,10 +75,10 @@ def graph(glue: Glue) -> bytes:
         verbose=False,
     )
     assert program is not None
-    return bytes(_without_provenance(program.model_proto).SerializeToString(deterministic=True))
+    return bytes(without_provenance(program.model_proto).SerializeToString(deterministic=True))
 
 
-def _without_provenance(model: onnx.ModelProto) -> onnx.ModelProto:
+def without_provenance(model: onnx.ModelProto) -> onnx.ModelProto:
     for field in ("producer_name", "producer_version", "doc_string", "metadata_props"):
         model.ClearField(field)
     model.graph.name = "glue"

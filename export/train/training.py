@@ -1,0 +1,202 @@
+"""The training loop: batches in, a moving average of the weights out. The same on a CPU and on a CUDA device."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import msgspec
+import numpy as np
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from cutstream.errors import ConfigurationError
+from export.cutnet import Cutnet, normalise
+from export.train.augment import whole
+from export.train.batches import batches
+from export.train.curves import draw
+from export.train.losses import loss
+from export.train.photos import Collection
+from export.train.recipe import Recipe
+
+Tensors: TypeAlias = tuple[Tensor, ...] | list[Tensor]
+
+LOG_EVERY, SAVE_EVERY = 1_600, 8_000
+
+
+@dataclass
+class State:
+    """Everything that a resumed training needs. `samples` are those learnt from."""
+
+    net: Cutnet
+    average: AveragedModel
+    optimizer: torch.optim.Optimizer
+    samples: int = 0
+
+    @property
+    def trained(self) -> Cutnet:
+        """The net with averaged weights, on the CPU: what a training is for."""
+        net = self.average.module
+        assert isinstance(net, Cutnet)
+        return net.cpu()
+
+    def save(self, file: Path, recipe: Recipe) -> None:
+        """Whole or not at all."""
+        part = file.with_suffix(".part")
+        torch.save(
+            {
+                "recipe": _fingerprint(recipe),
+                "samples": self.samples,
+                "net": self.net.state_dict(),
+                "average": self.average.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+            },
+            part,
+        )
+        part.replace(file)
+
+    def resume(self, file: Path, recipe: Recipe) -> None:
+        """Raises ConfigurationError when the checkpoint belongs to another recipe."""
+        saved = torch.load(file, weights_only=True)
+        if saved["recipe"] != _fingerprint(recipe):
+            raise ConfigurationError(f"{file}: belongs to another recipe; name another --out, or remove it")
+        self.net.load_state_dict(saved["net"])
+        self.average.load_state_dict(saved["average"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.samples = saved["samples"]
+
+
+def begin(net: Cutnet, recipe: Recipe, device: str) -> State:
+    net = net.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = AveragedModel(net, multi_avg_fn=_averaging(recipe.average), use_buffers=True)
+    return State(net, average, torch.optim.AdamW(_groups(net, recipe), weight_decay=recipe.weight_decay))
+
+
+def _averaging(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
+    """A moving average that forgets the beginning quickly: of n steps it remembers about a tenth, up to `decay`."""
+
+    @torch.no_grad()
+    def update(average: Tensors, current: Tensors, steps: Tensor | int) -> None:
+        weight = 1 - min(decay, (1 + int(steps)) / (10 + int(steps)))
+        for mean, value in zip(average, current, strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, weight)
+            else:  # a count of batches has no average
+                mean.copy_(value)
+
+    return update
+
+
+def train(state: State, recipe: Recipe, collections: Sequence[Collection], out: Path, workers: int) -> None:
+    """From `state.samples` to the recipe's end. Leaves in `out` a checkpoint, `log.jsonl` and `curves.png`, and goes on
+    from there after an interruption."""
+    out.mkdir(parents=True, exist_ok=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns) as progress:
+        bar = progress.add_task("training", total=recipe.samples, completed=state.samples)
+        losses: list[float] = []
+        since = time.monotonic()
+        try:
+            for size, image, matte in _remaining(state, recipe, collections, workers):
+                losses.append(_learn(state, recipe, image, matte))
+                before, state.samples = state.samples, state.samples + len(image)
+                progress.update(bar, completed=state.samples, description=f"{size} px, loss {losses[-1]:.3f}")
+                if _passed(before, state.samples, LOG_EVERY):
+                    entry: dict[str, Any] = {
+                        "samples": state.samples,
+                        "size": size,
+                        "loss": round(float(np.mean(losses)), 4),
+                    }
+                    entry["images_per_second"] = round(len(losses) * len(image) / (time.monotonic() - since), 1)
+                    if _passed(before, state.samples, SAVE_EVERY):
+                        entry["held_out_iou"] = held_out_iou(state.average, collections, size)
+                        state.save(out / "checkpoint.pt", recipe)
+                    _log(out, entry)
+                    losses, since = [], time.monotonic()
+        finally:
+            state.save(out / "checkpoint.pt", recipe)
+    _log(out, {"samples": state.samples, "held_out_iou": held_out_iou(state.average, collections, size)})
+
+
+@torch.no_grad()
+def held_out_iou(net: nn.Module, collections: Sequence[Collection], size: int) -> dict[str, float]:
+    """Mean IoU over each source's held-out photos, whole and unchanged, at `size`."""
+    net.eval()
+    device = next(net.parameters()).device
+    found = {}
+    for collection in collections:
+        shares = []
+        for photo in collection.held_out:
+            pixels, matte = whole(photo, size)
+            logits = net(normalise(torch.from_numpy(pixels)[None].to(device)))[0, 0].cpu().numpy()
+            subject, truth = logits > 0, matte >= 128
+            shares.append((subject & truth).sum() / max(1, (subject | truth).sum()))
+        found[collection.source.subset or collection.source.folder] = round(float(np.mean(shares)), 4)
+    return found
+
+
+def _remaining(
+    state: State, recipe: Recipe, collections: Sequence[Collection], workers: int
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    end = 0
+    for phase in recipe.phases:
+        end += phase.samples
+        left = (end - state.samples) // phase.batch * phase.batch
+        if left > 0:
+            for image, matte in batches(collections, recipe, phase, state.samples, left, workers):
+                yield phase.size, image, matte
+
+
+def _learn(state: State, recipe: Recipe, image: Tensor, matte: Tensor) -> float:
+    device = next(state.net.parameters()).device
+    state.net.train()
+    _set_rates(state.optimizer, recipe, state.samples)
+    pixels = normalise(image.to(device)).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(device.type, torch.bfloat16):
+        levels = state.net(pixels)
+    wrong = loss(levels, matte.to(device)[:, None].float() / 255)
+    state.optimizer.zero_grad(set_to_none=True)
+    wrong.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(state.net.parameters(), 5.0)
+    state.optimizer.step()
+    state.average.update_parameters(state.net)
+    return wrong.item()
+
+
+def _groups(net: Cutnet, recipe: Recipe) -> list[dict[str, Any]]:
+    """Encoder and rest with rates of their own; norms and biases are not decayed."""
+    groups = []
+    for rate, of_encoder in ((recipe.encoder_rate, True), (recipe.learning_rate, False)):
+        named = [p for name, p in net.named_parameters() if name.startswith("encoder.") == of_encoder]
+        groups.append({"params": [p for p in named if p.ndim > 1], "rate": rate})
+        groups.append({"params": [p for p in named if p.ndim <= 1], "rate": rate, "weight_decay": 0.0})
+    return groups
+
+
+def _set_rates(optimizer: torch.optim.Optimizer, recipe: Recipe, samples: int) -> None:
+    rise = min(1.0, (samples + 1) / recipe.warm_up)
+    fall = 0.5 * (1 + math.cos(math.pi * samples / recipe.samples))
+    for group in optimizer.param_groups:
+        group["lr"] = group["rate"] * rise * fall
+
+
+def _passed(before: int, now: int, every: int) -> bool:
+    return before // every < now // every
+
+
+def _fingerprint(recipe: Recipe) -> str:
+    return hashlib.sha256(msgspec.json.encode(recipe)).hexdigest()
+
+
+def _log(out: Path, entry: dict[str, Any]) -> None:
+    with (out / "log.jsonl").open("a") as file:
+        file.write(json.dumps(entry) + "\n")
+    draw(out / "log.jsonl", out / "curves.png")

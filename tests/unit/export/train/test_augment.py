@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from export.train.augment import sample, whole
+from export.train.photos import Collection, collect
+from export.train.recipe import Source
+from tests.support.training import photo_folder
+
+SIZE = 96
+
+
+@pytest.fixture(scope="module")
+def discs(tmp_path_factory: pytest.TempPathFactory) -> list[Collection]:
+    folder = tmp_path_factory.mktemp("photos")
+    photo_folder(folder / "discs", [f"disc_{number:02}" for number in range(40)])
+    return collect(folder, [Source(folder="discs", share=1.0, closer=0.3)])
+
+
+@pytest.mark.parametrize("composites", [0.0, 0.5, 1.0])
+def test_a_sample_has_its_shape_and_a_subject(discs: list[Collection], composites: float) -> None:
+    for seed in range(40):
+        pixels, matte = sample(discs, np.random.default_rng(seed), SIZE, composites)
+        assert (pixels.shape, pixels.dtype) == ((SIZE, SIZE, 3), np.uint8)
+        assert (matte.shape, matte.dtype) == ((SIZE, SIZE), np.uint8)
+        assert matte.any()
+
+
+@pytest.mark.parametrize("composites", [0.0, 1.0])
+def test_the_matte_goes_where_the_subject_goes(discs: list[Collection], composites: float) -> None:
+    """The discs are far brighter than their ground, in whatever light, so the matte must cover the bright pixels."""
+    for seed in range(60):
+        pixels, matte = sample(discs, np.random.default_rng(seed), SIZE, composites)
+        inside, outside = pixels[matte > 230], pixels[matte < 20]
+        if len(inside) > 50 and len(outside) > 50:
+            assert inside.mean() > outside.mean() + 20, seed
+
+
+def test_the_same_seed_gives_the_same_sample(discs: list[Collection]) -> None:
+    one, other = (sample(discs, np.random.default_rng([3, 7]), SIZE, 0.5) for _ in range(2))
+    assert np.array_equal(one[0], other[0])
+    assert np.array_equal(one[1], other[1])
+    assert not np.array_equal(one[0], sample(discs, np.random.default_rng([3, 8]), SIZE, 0.5)[0])
+
+
+def test_a_whole_photo_is_only_resized(discs: list[Collection]) -> None:
+    photo = discs[0].held_out[0]
+    pixels, matte = whole(photo, 32)
+    assert pixels.shape == (32, 32, 3)
+    expected = photo.matte.reshape(32, 2, 32, 2).mean((1, 3))
+    assert np.abs(matte - expected).max() <= 1
