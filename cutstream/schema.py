@@ -57,8 +57,8 @@ RESULTS: dict[str, Result] = {
         bbox=BoundingBox(foreground_left=301, foreground_top=88, foreground_width=738, foreground_height=1058),
         coverage=0.31,
         uncertainty=0.04,
-        profile="general",
-        model=ServedModel(name="cutout_general", version="1", digest="1233603cc75f" + "0" * 52),
+        profile="fast",
+        model=ServedModel(name="cutout_fast", version="1", digest="1233603cc75f" + "0" * 52),
         timings_ms={
             "fetch": 12.4,
             "decode": 7.7,

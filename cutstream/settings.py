@@ -136,9 +136,9 @@ class TritonSettings(Section):
 
 
 class ModelSettings(Section):
-    default_profile: str = "general"
+    default_profile: str = "fast"
     """Profile of requests that name none."""
-    profiles: Names = ("general",)
+    profiles: Names = ("fast",)
     """Profiles this deployment serves; the local Triton loads these ensembles and no others."""
     engine: Literal["openvino", "onnxruntime", "tensorrt"] = "openvino"
     """What runs the networks: `openvino` or `onnxruntime` on a CPU, `tensorrt` on an NVIDIA GPU."""

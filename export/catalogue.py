@@ -14,7 +14,7 @@ import msgspec
 
 from cutstream.errors import ConfigurationError, WeightsMissing
 from cutstream.settings import ModelSettings
-from export.profiles import all_profiles, networks_of
+from export.profiles import all_profiles, network_file, networks_of
 
 SHIPPED = Path(__file__).with_name("catalogue.toml")
 CHUNK = 1 << 20
@@ -32,7 +32,10 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A net as published. `normalise` and `activate` are the glue graphs that bring it to u8 in, u8 out."""
+    """A net as published. `normalise` and `activate` are the glue graphs that bring it to u8 in, u8 out.
+
+    One without `weights` is ours: its whole graph is in git, in `model_repository/`.
+    """
 
     name: str
     title: str
@@ -42,9 +45,13 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     height: int
     normalisation: str
     outputs: str
-    normalise: str
-    activate: str
-    weights: tuple[Weights, ...]
+    normalise: str = ""
+    activate: str = ""
+    weights: tuple[Weights, ...] = ()
+
+    @property
+    def shipped(self) -> bool:
+        return not self.weights
 
 
 class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,11 +60,11 @@ class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Found:
-    """Weights at hand: in the store, or in the mirror under whatever name."""
+    """Weights at hand: in git, in the store, or in the mirror under whatever name."""
 
-    where: Literal["store", "mirror"]
+    where: Literal["git", "store", "mirror"]
     path: Path
-    weights: Weights
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -125,10 +132,11 @@ def require(model: Model, settings: ModelSettings) -> Path:
     found = find_weights(model, settings)
     if found is None:
         raise WeightsMissing(_missing(model, settings))
-    if found.where == "store":
+    if found.where != "mirror":
         return found.path
+    weights = next(weights for weights in model.weights if weights.sha256 == found.sha256)
     with found.path.open("rb") as source:
-        return _keep(source, found.weights, settings.store)
+        return _keep(source, weights, settings.store)
 
 
 def sha256(path: Path) -> str:
@@ -145,15 +153,17 @@ def _entry(model: Model, settings: ModelSettings) -> Entry:
 
 
 def _at_hand(model: Model, settings: ModelSettings) -> Iterator[Found]:
+    if model.shipped and (path := network_file(model.name)).is_file():
+        yield Found("git", path, sha256(path))
     for weights in model.weights:
         if (path := _place(weights, settings.store)).is_file():
-            yield Found("store", path, weights)
+            yield Found("store", path, weights.sha256)
     # The size comes first, so that a large mirror is not read through.
     mirrored = sorted(settings.mirror.rglob("*")) if settings.mirror else []
     for weights in model.weights:
         for path in mirrored:
             if path.is_file() and path.stat().st_size == weights.bytes and sha256(path) == weights.sha256:
-                yield Found("mirror", path, weights)
+                yield Found("mirror", path, weights.sha256)
 
 
 def _place(weights: Weights, store: Path) -> Path:
@@ -172,10 +182,10 @@ def _fetch(model: Model, settings: ModelSettings) -> Path:
 
 
 def _verified(model: Model, settings: ModelSettings) -> Path:
-    stored = next((found for found in _at_hand(model, settings) if found.where == "store"), None)
+    stored = next((found for found in _at_hand(model, settings) if found.where != "mirror"), None)
     if stored is None:
         raise WeightsMissing(_missing(model, settings))
-    if sha256(stored.path) != stored.weights.sha256:
+    if sha256(stored.path) != stored.sha256:
         raise WeightsMissing(f"{stored.path} is damaged: delete it and run `cutstream models pull {model.name}`")
     return stored.path
 
@@ -201,6 +211,8 @@ def _keep(source: BinaryIO, weights: Weights, store: Path) -> Path:
 
 
 def _missing(model: Model, settings: ModelSettings) -> str:
+    if model.shipped:
+        return f"{network_file(model.name)} is missing from the checkout: `git checkout {network_file(model.name)}`"
     acceptable = " or ".join(f"{weights.file} (SHA-256 {weights.sha256})" for weights in model.weights)
     mirror = f"{settings.mirror} does not hold them" if settings.mirror else "CUTSTREAM_MODELS__MIRROR is not set"
     return (

@@ -16,6 +16,11 @@ def config(model: str) -> str:
     return (REPOSITORY / model / "config.pbtxt").read_text()
 
 
+def network_file(model: str) -> Path:
+    """The graph of a network that is in git. Others are joined from their weights when they are served."""
+    return REPOSITORY / model / "1" / "model.onnx"
+
+
 def all_profiles() -> list[str]:
     return sorted(folder.name.removeprefix(PREFIX) for folder in REPOSITORY.glob(f"{PREFIX}*"))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cutstream.errors import ConfigurationError
 from cutstream.settings import ModelSettings, Settings
-from export.catalogue import find_model, require
+from export.catalogue import Model, find_model, require, sha256
 from export.join import glue_graph, join
 from export.profiles import config, ensemble_of, networks_of, steps_of
 
@@ -35,14 +35,26 @@ def _render_network(name: str, settings: ModelSettings, served: Path) -> str:
     """Returns the digest of weights and glue, which the rendered configuration carries for results to name."""
     model = find_model(name, settings)
     weights = require(model, settings)
-    glue = (glue_graph(model.normalise), glue_graph(model.activate))
-    digest = hashlib.sha256(b"".join([weights.stem.encode(), *(graph.read_bytes() for graph in glue)])).hexdigest()
+    digest = _digest(model, weights)
     rendered, network = served / name / "config.pbtxt", served / name / "1" / "model.onnx"
     if not (network.is_file() and rendered.is_file() and digest in rendered.read_text()):
-        _write(network, join(model.normalise, weights, model.activate).SerializeToString(deterministic=True))
+        _write(network, _graph(model, weights))
     # Last, because its digest says that the network beside it is whole.
     _write(rendered, _with_digest(_for_engine(config(name), settings), digest))
     return digest
+
+
+def _digest(model: Model, weights: Path) -> str:
+    if model.shipped:
+        return sha256(weights)
+    glue = (glue_graph(model.normalise), glue_graph(model.activate))
+    return hashlib.sha256(b"".join([weights.stem.encode(), *(graph.read_bytes() for graph in glue)])).hexdigest()
+
+
+def _graph(model: Model, weights: Path) -> bytes:
+    if model.shipped:
+        return weights.read_bytes()
+    return bytes(join(model.normalise, weights, model.activate).SerializeToString(deterministic=True))
 
 
 def _render_ensemble(name: str, digests: list[str], served: Path) -> None:

@@ -76,7 +76,10 @@ def _command(stack: StackSettings, ensembles: Sequence[str], backends: Path) -> 
 def _environment(settings: Settings) -> dict[str, str]:
     """What Triton and the isolated interpreters of its backends are told; they read no PYTHONPATH."""
     libraries = (PACKAGES / "nvidia_pytriton.libs", shared_libpython().parent)
+    # An embedded interpreter takes its standard library from where it finds a `python3`: it has to be this one's.
+    programs = (str(Path(sys.base_exec_prefix) / "bin"), os.defpath)
     return {
+        "PATH": os.pathsep.join(programs),
         "LD_LIBRARY_PATH": os.pathsep.join(map(str, libraries)),
         "TRITON_BACKEND_PATH": os.pathsep.join(map(str, (PACKAGES, CHECKOUT))),
         "TRITON_BACKEND_STATE": str((settings.stack.state / "triton").absolute()),

@@ -62,16 +62,21 @@ def net(nodes: list, constants: dict[str, np.ndarray], outputs: list[str], batch
 
 
 def small_models(folder: Path) -> ModelSettings:
-    """Settings whose catalogue takes the small net for every model, from a mirror."""
+    """Settings that serve `general`, by a catalogue that takes the small net for U²-Net-P, from a mirror."""
     data = small_net().SerializeToString(deterministic=True)
     mirror = folder / "mirror"
     mirror.mkdir(parents=True)
     (mirror / "renamed by its owner.onnx").write_bytes(data)
     weights = Weights(file="small.onnx", bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
-    models = [msgspec.structs.replace(model, weights=(weights,)) for model in catalogue(ModelSettings())]
+    models = [
+        model if model.shipped else msgspec.structs.replace(model, weights=(weights,))
+        for model in catalogue(ModelSettings())
+    ]
     path = folder / "catalogue.toml"
     path.write_text("\n".join(as_toml(model) for model in models))
-    return ModelSettings(mirror=mirror, store=folder / "store", catalogue=path)
+    return ModelSettings(
+        mirror=mirror, store=folder / "store", catalogue=path, profiles=("general",), default_profile="general"
+    )
 
 
 def as_toml(model: Model) -> str:

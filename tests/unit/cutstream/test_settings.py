@@ -108,7 +108,7 @@ CONTRADICTIONS: list[tuple[dict[str, dict[str, object]], tuple[str, ...]]] = [
     ),
     (
         {"models": {"default_profile": "hair"}},
-        ("CUTSTREAM_MODELS__DEFAULT_PROFILE=hair", "CUTSTREAM_MODELS__PROFILES=general"),
+        ("CUTSTREAM_MODELS__DEFAULT_PROFILE=hair", "CUTSTREAM_MODELS__PROFILES=fast"),
     ),
     (
         {"objects": {"s3_secret_access_key": "hunter2"}},

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import stat
+import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -22,7 +25,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     settings = Settings(stack=StackSettings(state=tmp_path))
-    (settings.stack.model_repository / "cutout_general").mkdir(parents=True)
+    (settings.stack.model_repository / "cutout_fast").mkdir(parents=True)
     return settings
 
 
@@ -35,7 +38,7 @@ def test_listens_on_loopback_alone(settings: Settings) -> None:
 
 def test_loads_the_profiles_of_the_settings_and_no_others(settings: Settings) -> None:
     command = triton_server(settings).command
-    assert [option for option in command if option.startswith("--load-model")] == ["--load-model=cutout_general"]
+    assert [option for option in command if option.startswith("--load-model")] == ["--load-model=cutout_fast"]
     assert "--model-control-mode=explicit" in command
 
 
@@ -57,6 +60,14 @@ def test_hands_the_libraries_of_this_interpreter_over(settings: Settings) -> Non
     assert (libraries[1] / f"libpython{PYTHON}.so.1.0").is_file()
     assert libraries[0].is_dir()
     assert environment["TRITON_BACKEND_PRECISION"] == "auto"
+
+
+def test_its_interpreters_find_this_ones_standard_library(settings: Settings) -> None:
+    """With another `python3` first on the PATH they would load that one's modules, and end."""
+    found = shutil.which("python3", path=triton_server(settings).environment["PATH"])
+    assert found
+    prefix = subprocess.run([found, "-c", "import sys; print(sys.base_prefix)"], capture_output=True, text=True)
+    assert prefix.stdout.strip() == sys.base_prefix
 
 
 def test_a_python_without_its_shared_library_is_told_what_to_install(monkeypatch, tmp_path: Path) -> None:

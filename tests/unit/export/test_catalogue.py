@@ -10,7 +10,7 @@ from cutstream.errors import ConfigurationError, WeightsMissing
 from cutstream.settings import ModelSettings
 from export.catalogue import Weights, catalogue, chosen, find_model, pull, require, status, verify
 from export.join import glue_graph
-from export.profiles import all_profiles, networks_of
+from export.profiles import all_profiles, network_file, networks_of
 from tests.support.http_server import HttpServer, serving
 from tests.support.models import as_toml, small_models
 
@@ -27,7 +27,9 @@ def offered(folder: Path, url: str, data: bytes = DATA) -> ModelSettings:
     weights = Weights(file="net.onnx", bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), url=url)
     model = msgspec.structs.replace(find_model("u2netp", ModelSettings()), weights=(weights,))
     (folder / "catalogue.toml").write_text(as_toml(model))
-    return ModelSettings(catalogue=folder / "catalogue.toml", store=folder / "store")
+    return ModelSettings(
+        catalogue=folder / "catalogue.toml", store=folder / "store", profiles=("general",), default_profile="general"
+    )
 
 
 def test_every_profile_has_its_networks_in_the_catalogue() -> None:
@@ -38,10 +40,29 @@ def test_every_profile_has_its_networks_in_the_catalogue() -> None:
 
 def test_every_entry_is_complete() -> None:
     for model in catalogue(ModelSettings()):
+        if model.shipped:
+            assert network_file(model.name).is_file()
+            continue
         assert glue_graph(model.normalise).is_file()
         assert glue_graph(model.activate).is_file()
         assert all(len(bytes.fromhex(weights.sha256)) == 32 for weights in model.weights)
         assert all((weights.url or "https://").startswith("https://") for weights in model.weights)
+
+
+def test_what_is_in_git_needs_neither_store_nor_network(tmp_path: Path) -> None:
+    settings = ModelSettings(store=tmp_path / "store")
+    (entry,) = [entry for entry in status(settings) if entry.name == "cutnet"]
+    assert entry.found
+    assert (entry.found.where, entry.profiles) == ("git", ("fast",))
+    assert list(pull(settings)) == list(verify(settings)) == [network_file("cutnet")]
+    assert not settings.store.exists()
+
+
+def test_what_is_missing_from_git_says_how_to_get_it_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("export.profiles.REPOSITORY", tmp_path)
+    settings = ModelSettings(store=tmp_path / "store")
+    with pytest.raises(WeightsMissing, match=r"model\.onnx is missing from the checkout: `git checkout"):
+        require(find_model("cutnet", settings), settings)
 
 
 def test_mirrored_weights_are_found_by_their_digest_whatever_their_name(small: ModelSettings) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import onnx
@@ -10,7 +11,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 from cutstream.clients.triton import ensemble_name
 from cutstream.errors import ConfigurationError, WeightsMissing
 from cutstream.settings import ModelSettings, Settings, StackSettings
-from export.profiles import REPOSITORY, all_profiles, ensemble_of, networks_of, steps_of
+from export.profiles import REPOSITORY, all_profiles, ensemble_of, network_file, networks_of, steps_of
 from export.repository import render
 from tests.support.models import small_models
 
@@ -77,6 +78,14 @@ def test_renders_the_engine_and_the_instances(settings: Settings, engine: str) -
     assert (served / "cutout_general" / "1").is_dir()
 
 
+def test_a_network_in_git_is_served_as_it_is(tmp_path: Path) -> None:
+    served = render(Settings(models=ModelSettings(store=tmp_path), stack=StackSettings(state=tmp_path / "state")))
+    assert (served / "cutnet" / "1" / "model.onnx").read_bytes() == network_file("cutnet").read_bytes()
+    assert parsed(served / "cutnet").backend == "openvino"
+    digest = parsed(served / "cutout_fast").parameters["digest"].string_value
+    assert digest == hashlib.sha256(network_file("cutnet").read_bytes()).hexdigest()
+
+
 def test_the_ensemble_carries_its_networks_digest(settings: Settings) -> None:
     served = render(settings)
     digests = {parsed(served / name).parameters["digest"].string_value for name in ("u2netp", "cutout_general")}
@@ -121,6 +130,7 @@ def test_tensorrt_is_refused_by_the_embedded_server(settings: Settings) -> None:
 
 
 def test_no_weights_no_repository(tmp_path: Path) -> None:
-    settings = Settings(models=ModelSettings(store=tmp_path), stack=StackSettings(state=tmp_path))
+    general = ModelSettings(store=tmp_path, profiles=("general",), default_profile="general")
+    settings = Settings(models=general, stack=StackSettings(state=tmp_path))
     with pytest.raises(WeightsMissing, match="cutstream models pull u2netp"):
         render(settings)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cutstream.messages import ErrorDetail, Request, Result, ServedModel, SourceRecord, StoredObject
-from cutstream.settings import ObjectSettings, Settings
+from cutstream.settings import ModelSettings, ObjectSettings, Settings
 from producer.batch import Batch
 from producer.evaluation import predict as module
 from producer.evaluation.folder import Example
@@ -123,6 +123,6 @@ def test_a_stack_of_its_own_serves_one_profile_and_may_read_the_photos(tmp_path:
     own = evaluation_settings(site, [example], None, tmp_path / "mattes")
     assert set(own.objects.roots) == {Path("/site"), folder / "images", tmp_path / "mattes"}
     assert own.objects.destination == f"file://{tmp_path}/mattes"
-    assert own.models.profiles == ("general",)
+    assert own.models.profiles == (ModelSettings().default_profile,)
     precise = evaluation_settings(site, [example], "precise", tmp_path).models
     assert (precise.profiles, precise.default_profile) == (("precise",), "precise")
