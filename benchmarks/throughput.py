@@ -148,7 +148,7 @@ def _through(stage: Stage, jobs: Sequence[Job], values: Sequence[Any], keep: boo
     done: list[Any] = [None] * len(jobs)
 
     def work(number: int) -> int:
-        with stage.places, ExitStack() as lease:  # of this run: the job's own would add up over the repetitions
+        with stage.places.taken(), ExitStack() as lease:  # of this run: the job's own would add up over the repetitions
             made = stage.run(replace(jobs[number], lease=lease), values[number])
         if keep:
             done[number] = made

@@ -19,6 +19,7 @@ from consumer.loop import Loop
 from consumer.memory import keep_freed_memory
 from consumer.opening import open_job
 from consumer.pipeline import Parts, build_pipeline
+from consumer.places import Places
 from consumer.results import Reporter
 from consumer.runner import Runner, backoff_s
 from consumer.stages.segment import Segmenter
@@ -69,10 +70,10 @@ class Workshop:
             ops=ops,
             metrics=metrics,
             max_pixels=s.limits.max_source_pixels,
-            io=threading.BoundedSemaphore(_IO_PLACES),
-            decoding=threading.BoundedSemaphore(decoders),
-            gathering=threading.BoundedSemaphore(s.worker.window),
-            cpu=threading.BoundedSemaphore(cores),
+            io=Places(_IO_PLACES),
+            decoding=Places(decoders),
+            gathering=Places(s.worker.window),
+            cpu=Places(cores),
         )
         self.stages = build_pipeline(parts)
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
+from consumer.places import Places
 from cutstream.errors import Poison
 
 In = TypeVar("In")
@@ -25,7 +26,7 @@ class Gather(Generic[In, Out]):
         self._run = run
         self._max_items = max_items
         self._max_wait_s = max_wait_s
-        self._places = threading.BoundedSemaphore(in_flight)
+        self._places = Places(in_flight)
         self._lock = threading.Lock()
         self._open: _Batch[In, Out] | None = None
 
@@ -35,7 +36,7 @@ class Gather(Generic[In, Out]):
             self._lead(batch)
         batch.done.wait()
         if isinstance(batch.error, Poison) and len(batch.items) > 1:
-            with self._places:
+            with self._places.taken():
                 return self._run([item])[0]
         if batch.error is not None:
             raise batch.error
@@ -53,7 +54,7 @@ class Gather(Generic[In, Out]):
 
     def _lead(self, batch: _Batch[In, Out]) -> None:
         batch.full.wait(self._max_wait_s)
-        with self._places:
+        with self._places.taken():
             with self._lock:
                 if self._open is batch:
                     self._open = None

@@ -61,6 +61,7 @@ class Handler:
         job: Job | None = None
         try:
             job = self._open(record)
+            job.started_s = started
             with job.lease:
                 stored: Stored = self._runner.carry(job)
             return self._handled(task, started, "ok", "", (self._reporter.ok(job, stored),))

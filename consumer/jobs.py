@@ -18,13 +18,15 @@ Trace: TypeAlias = tuple[tuple[str, bytes], ...]
 
 @dataclass(slots=True)
 class Job:
-    """One request under way. `lease` holds what its photo reserves (memory) until the outcome is known."""
+    """One request under way. `lease` holds what its photo reserves (memory) until the outcome is known; the earlier
+    `started_s` (monotonic), the sooner it gets a stage's place."""
 
     record: Record
     request: Request
     id: str
     profile: str
     trace: Trace = ()
+    started_s: float = 0.0
     stage: str = "request"
     attempts: int = 1
     timings_ms: dict[str, float] = field(default_factory=dict)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from functools import partial
 
 from consumer.budget import Budget
 from consumer.decoders import DecoderPool
+from consumer.places import Places
 from consumer.runner import Stage
 from consumer.stages.compose import compose
 from consumer.stages.decode import decode
@@ -32,10 +32,10 @@ class Parts:
     ops: ArrayOps
     metrics: Metrics
     max_pixels: int
-    io: threading.Semaphore
-    decoding: threading.Semaphore
-    gathering: threading.Semaphore
-    cpu: threading.Semaphore
+    io: Places
+    decoding: Places
+    gathering: Places
+    cpu: Places
 
 
 def build_pipeline(p: Parts) -> tuple[Stage, ...]:

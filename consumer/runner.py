@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from consumer.jobs import Job
+from consumer.places import Places
 from cutstream.clock import Clock
 from cutstream.errors import CutstreamError, Expired, Retryable, SourceFailed, SourceUnavailable, Unexpected
 from cutstream.metrics import Metrics
@@ -28,7 +29,7 @@ class Stage:
 
     name: str
     run: Callable[[Job, Any], Any]
-    places: threading.Semaphore
+    places: Places
 
 
 class Abandoned(CutstreamError):
@@ -79,7 +80,7 @@ class Runner:
 
     def _once(self, stage: Stage, job: Job, value: Any) -> Any:
         asked = self._clock.monotonic()
-        with stage.places:
+        with stage.places.taken(job.started_s):
             begun = self._clock.monotonic()
             self._metrics.stage_wait.labels(stage.name).inc(begun - asked)
             try:

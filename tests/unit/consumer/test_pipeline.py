@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import inspect
 import re
-import threading
 from types import SimpleNamespace
 
 from consumer.pipeline import Parts, build_pipeline
+from consumer.places import Places
 from cutstream import docs
 
 ORDER = ["fetch", "decode", "segment", "refine", "compose", "encode", "store"]
@@ -13,7 +13,7 @@ ORDER = ["fetch", "decode", "segment", "refine", "compose", "encode", "store"]
 
 def parts() -> Parts:
     stand_ins = {name: SimpleNamespace() for name in inspect.signature(Parts).parameters}
-    places = {name: threading.BoundedSemaphore(1) for name in ("io", "decoding", "gathering", "cpu")}
+    places = {name: Places(1) for name in ("io", "decoding", "gathering", "cpu")}
     return Parts(**{**stand_ins, **places})
 
 

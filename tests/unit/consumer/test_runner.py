@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 import pytest
 
 from consumer.jobs import Job
+from consumer.places import Places
 from consumer.runner import Abandoned, Runner, Stage, backoff_s
 from cutstream.clients.kafka import Partition, Record
 from cutstream.clock import ManualClock
@@ -44,7 +45,7 @@ def job(**request) -> Job:
 
 
 def runner(*steps, abandon=None, clock=None, attempts=3) -> Runner:
-    places = threading.Semaphore(1)
+    places = Places(1)
     stages = [Stage(f"step{i}", step, places) for i, step in enumerate(steps)]
     return Runner(stages, Metrics(), clock or ManualClock(), attempts, abandon or Patient())
 
