@@ -61,7 +61,7 @@ def record(benchmark: str, **figures: Any) -> dict[str, Any]:
         "benchmark": benchmark,
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "commit": _git("rev-parse", "--short", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", ":!results")),
         "machine": {"cpu": _cpu_name(), "cores": CORES, "python": platform.python_version()},
         **figures,
     }
