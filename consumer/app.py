@@ -16,7 +16,7 @@ from consumer.decoders import DecoderPool
 from consumer.handler import Handled, Handler, Task
 from consumer.health import HealthServer
 from consumer.loop import Loop
-from consumer.memory import keep_freed_memory
+from consumer.memory import give_back_freed_memory, keep_freed_memory
 from consumer.opening import open_job
 from consumer.pipeline import Parts, build_pipeline
 from consumer.places import Places
@@ -101,7 +101,9 @@ class Worker:
         runner = Runner(self._workshop.stages, self._metrics, self._clock, s.limits.source_attempts, self._abandon)
         handler = Handler(partial(open_job, s.models), runner, Reporter(s.kafka, self._clock), self._clock)
         self._window: Window[Task, Handled] = Window(s.worker.window, handler)
-        self._loop = Loop(self._reader, self._committer, self._window, self._metrics, self._clock, s.worker)
+        self._loop = Loop(
+            self._reader, self._committer, self._window, self._metrics, self._clock, s.worker, give_back_freed_memory
+        )
         self._health = HealthServer(s.worker.host, s.worker.port, self._metrics, self._alive, self._ready)
 
     def run(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from consumer.commits import Commit
 from consumer.handler import Handled, Task
@@ -22,6 +23,7 @@ _IDLE_POLL_S = 0.25
 _BUSY_WAIT_S = 0.02
 _FULL_WAIT_S = 0.1
 _BROKER_WAIT_S = 0.5
+_TIDY_S = 30.0
 
 
 class Loop:
@@ -35,6 +37,7 @@ class Loop:
         metrics: Metrics,
         clock: Clock,
         settings: WorkerSettings,
+        tidy: Callable[[], None] = lambda: None,
     ) -> None:
         self._reader = reader
         self._committer = committer
@@ -42,6 +45,9 @@ class Loop:
         self._metrics = metrics
         self._clock = clock
         self._settings = settings
+        self._tidy = tidy
+        self._last_tidy = clock.monotonic()
+        self._worked = False
         self._ledger: Ledger[Handled] = Ledger()
         self._commit: Commit | None = None
         self._last_commit = clock.monotonic()
@@ -72,6 +78,13 @@ class Loop:
         self._read()
         self._collect()
         self._publish()
+        self._tidy_up()
+
+    def _tidy_up(self) -> None:
+        """Every half minute, if photos were worked on since."""
+        if self._worked and self._clock.monotonic() - self._last_tidy >= _TIDY_S:
+            self._tidy()
+            self._worked, self._last_tidy = False, self._clock.monotonic()
 
     # -- reading
 
@@ -122,6 +135,7 @@ class Loop:
 
     def _collect(self) -> None:
         for handled in self._window.collect(self._patience_s()):
+            self._worked = True
             if handled.fatal is not None:
                 raise handled.fatal
             if handled.abandoned:

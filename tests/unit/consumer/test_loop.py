@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 
 import pytest
@@ -243,3 +244,24 @@ def test_a_broker_away_is_waited_for() -> None:
     metrics = run(reader, committer)
     assert committer.commits == [{P: 1}]
     assert sample(metrics, "cutstream_retries_total", stage="poll", reason="broker_unavailable") == 1
+
+
+def test_tidies_up_after_work_and_not_while_there_is_none(monkeypatch) -> None:
+    monkeypatch.setattr("consumer.loop._TIDY_S", 0.2)
+    tidied: list[float] = []
+    window: Window[Task, Handled] = Window(4, handled)
+    window.start()
+    reader = ScriptedReader(Polled(records(0, 1), gained=frozenset({P})))
+    loop = Loop(
+        reader,
+        RecordingCommitter(),
+        window,
+        Metrics(),
+        SystemClock(),
+        WorkerSettings(commit_interval_s=0.001, drain_s=5.0),
+        lambda: tidied.append(time.monotonic()),
+    )
+    stop = threading.Event()
+    threading.Timer(1.0, stop.set).start()
+    loop.run(stop)
+    assert len(tidied) == 1
