@@ -31,6 +31,7 @@ demo: setup ## Cut out real photos end to end: make demo [PHOTOS=DIR] [OUT=DIR]
 	$(BIN)/cutstream demo --out $(or $(OUT),out) $(if $(PHOTOS),--photos $(PHOTOS))
 
 train: setup-export ## Train cutnet by its recipe: make train PHOTOS=DIR [OUT=DIR] [FROM=model.onnx]; goes on where it was
+	$(if $(PHOTOS),,$(error name the folder of photos: make train PHOTOS=DIR (docs/training.md)))
 	$(BIN)/python -m export.train $(PHOTOS) $(or $(OUT),.state/train) $(if $(FROM),--from $(FROM))
 
 up: setup ## Keep Kafka, Triton and a worker running until Ctrl-C

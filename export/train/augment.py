@@ -84,9 +84,12 @@ def _crop(photo: Photo, random: Generator, size: int, closer: bool) -> View:
 
 
 def _placed(photo: Photo, random: Generator, size: int, largest: float) -> View:
-    """The whole subject somewhere in the sample, between a tenth and `largest` of its side, some of it outside."""
+    """The whole subject somewhere in the sample, between an eighth and `largest` of its side, some of it outside.
+
+    As often between one size and its double as between that and the next: photos of a street have small subjects.
+    """
     top, left, bottom, right = photo.box
-    share = random.uniform(0.15, largest)
+    share = np.exp(random.uniform(np.log(0.12), np.log(largest)))
     step = max(bottom - top, right - left) / (size * share)
     stretch = np.exp(random.uniform(-0.2, 0.2))
     across, down = step * stretch, step / stretch
