@@ -18,6 +18,7 @@ Pixels: TypeAlias = NDArray[np.uint8]
 # Of a background's pixels this share may belong to its own subject, which the sample calls background.
 _LEFT_OVER = 0.004
 _TRIES = 8
+_AMONG_THINGS = 0.5
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,7 @@ class View:
 
 def sample(collections: Sequence[Collection], random: Generator, size: int, composites: float) -> tuple[Pixels, Pixels]:
     """u8 size×size×3 RGB and its u8 size×size matte."""
-    shares = np.array([collection.source.share for collection in collections])
-    chosen = collections[random.choice(len(collections), p=shares / shares.sum())]
+    chosen = _choose(collections, random)
     photo = _draw(chosen.photos, random)
     made = None
     if random.random() < composites:
@@ -83,13 +83,13 @@ def _crop(photo: Photo, random: Generator, size: int, closer: bool) -> View:
     return View((x, y), (span[0] / size, span[1] / size), turn, random.random() < 0.5)
 
 
-def _placed(photo: Photo, random: Generator, size: int, largest: float) -> View:
-    """The whole subject somewhere in the sample, between an eighth and `largest` of its side, some of it outside.
+def _placed(photo: Photo, random: Generator, size: int, smallest: float, largest: float) -> View:
+    """The whole subject somewhere in the sample, between `smallest` and `largest` of its side, some of it outside.
 
     As often between one size and its double as between that and the next: photos of a street have small subjects.
     """
     top, left, bottom, right = photo.box
-    share = np.exp(random.uniform(np.log(0.12), np.log(largest)))
+    share = np.exp(random.uniform(np.log(smallest), np.log(largest)))
     step = max(bottom - top, right - left) / (size * share)
     stretch = np.exp(random.uniform(-0.2, 0.2))
     across, down = step * stretch, step / stretch
@@ -128,8 +128,11 @@ def _warp(values: Pixels, view: View, size: int, border: int) -> Pixels:
 def _composite(
     chosen: Collection, first: Photo, collections: Sequence[Collection], random: Generator, size: int
 ) -> tuple[Pixels, Pixels] | None:
-    """One to three subjects of a source on a background without a subject; None where none was found."""
-    canvas = _background(collections, random, size)
+    """One to three subjects of a source on a background without a subject, or, living ones, among another photo's
+    things; None where no background was found."""
+    things = [collection for collection in collections if not collection.source.living]
+    among_things = chosen.source.living and things and random.random() < _AMONG_THINGS
+    canvas = _scene(things, random, size) if among_things else _background(collections, random, size)
     if canvas is None:
         return None
     count = int(random.choice([1, 2, 3], p=[0.7, 0.2, 0.1]))
@@ -137,7 +140,8 @@ def _composite(
     composed: NDArray[np.floating] = canvas.astype(np.float32)
     matte: NDArray[np.floating] = np.zeros((size, size), np.float32)
     for subject in subjects:
-        view = _placed(subject, random, size, largest=1.1 if count == 1 else 0.8)
+        # Too small among things, people would take the things.
+        view = _placed(subject, random, size, 0.3 if among_things else 0.12, 1.1 if count == 1 else 0.8)
         pixels, alpha = _seen(_cut(subject), view, size, cv2.BORDER_CONSTANT)
         opacity = alpha.astype(np.float32) / 255
         composed += opacity[..., None] * (pixels - composed)
@@ -170,6 +174,22 @@ def _background(collections: Sequence[Collection], random: Generator, size: int)
             resized = cv2.resize(photo.pixels[window], (size, size), interpolation=cv2.INTER_LINEAR)
             return resized if random.random() < 0.7 else cv2.GaussianBlur(resized, (0, 0), random.uniform(1, 5))  # type: ignore[return-value]
     return None
+
+
+def _scene(collections: Sequence[Collection], random: Generator, size: int) -> Pixels:
+    """Most of a photo, with whatever it shows."""
+    photo = _draw(_choose(collections, random).photos, random)
+    height, width = photo.matte.shape
+    rows, columns = (int(side * random.uniform(0.6, 1.0)) for side in (height, width))
+    top, left = random.integers(height - rows + 1), random.integers(width - columns + 1)
+    window = photo.pixels[top : top + rows, left : left + columns]
+    return cv2.resize(window, (size, size), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+def _choose(collections: Sequence[Collection], random: Generator) -> Collection:
+    """By their sources' shares."""
+    shares = np.array([collection.source.share for collection in collections])
+    return collections[int(random.choice(len(collections), p=shares / shares.sum()))]
 
 
 def _draw(photos: Sequence[Photo], random: Generator) -> Photo:

@@ -53,21 +53,21 @@ def collect(root: Path, sources: Sequence[Source]) -> list[Collection]:
 
 
 def _collect(root: Path, source: Source) -> Collection:
-    files = list(_files(root / source.folder, source.subset))
+    files = list(_files(root / source.folder, source.subsets))
     with ThreadPoolExecutor() as pool:
         photos = [photo for photo in pool.map(_load, files) if photo is not None]
     if not photos:
-        raise TrainingData(f"{root / source.folder}: no photo named {source.subset}* shows a subject")
+        raise TrainingData(f"{root / source.folder}: no photo of source {source.name!r} shows a subject")
     held_out = [photo for number, photo in enumerate(photos) if number % HELD_OUT == 0]
     return Collection(source, [photo for number, photo in enumerate(photos) if number % HELD_OUT], held_out)
 
 
-def _files(folder: Path, subset: str) -> Iterator[Path]:
+def _files(folder: Path, subsets: tuple[str, ...]) -> Iterator[Path]:
     images = folder / "images"
     if not images.is_dir():
         raise TrainingData(f"{folder}: has no folder `images`; photos go there, masks of the same name to `masks`")
     for file in sorted(images.iterdir()):
-        if file.suffix.lower() in IMAGES and file.stem.startswith(subset):
+        if file.suffix.lower() in IMAGES and file.stem.startswith(subsets):
             yield file
 
 

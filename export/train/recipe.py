@@ -12,15 +12,18 @@ SHIPPED = Path(__file__).with_name("recipe.toml")
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Photos of `folder`, or those of them whose names begin with `subset`, and how often they are drawn.
+    """Photos of `folder`, or those whose names begin with one of `subsets`, and how often they are drawn.
 
     `share` is a weight against the other sources'. `closer` is the share of draws that come near, down to a head.
+    `living`: people or animals. Placed into a photo of other sources they are its subject, and its things are not.
     """
 
+    name: str
     folder: str
-    subset: str = ""
+    subsets: tuple[str, ...] = ("",)
     share: float
     closer: float = 0.15
+    living: bool = False
 
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -139,7 +139,7 @@ def held_out_iou(net: nn.Module, collections: Sequence[Collection], size: int) -
             logits = net(normalise(torch.from_numpy(pixels)[None].to(device)))[0, 0].cpu().numpy()
             subject, truth = logits > 0, matte >= 128
             shares.append((subject & truth).sum() / max(1, (subject | truth).sum()))
-        found[collection.source.subset or collection.source.folder] = round(float(np.mean(shares)), 4)
+        found[collection.source.name] = round(float(np.mean(shares)), 4)
     return found
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from export.train.augment import sample, whole
-from export.train.photos import Collection, collect
+from export.train.photos import Collection, Photo, collect
 from export.train.recipe import Source
 from tests.support.training import photo_folder
 
@@ -15,7 +15,7 @@ SIZE = 96
 def discs(tmp_path_factory: pytest.TempPathFactory) -> list[Collection]:
     folder = tmp_path_factory.mktemp("photos")
     photo_folder(folder / "discs", [f"disc_{number:02}" for number in range(40)])
-    return collect(folder, [Source(folder="discs", share=1.0, closer=0.3)])
+    return collect(folder, [Source(name="discs", folder="discs", share=1.0, closer=0.3)])
 
 
 @pytest.mark.parametrize("composites", [0.0, 0.5, 1.0])
@@ -42,6 +42,28 @@ def test_the_same_seed_gives_the_same_sample(discs: list[Collection]) -> None:
     assert np.array_equal(one[0], other[0])
     assert np.array_equal(one[1], other[1])
     assert not np.array_equal(one[0], sample(discs, np.random.default_rng([3, 8]), SIZE, 0.5)[0])
+
+
+def test_living_subjects_are_placed_among_things_that_are_then_background(discs: list[Collection]) -> None:
+    """A disc is living, squares are things: the matte covers no square, which are as bright."""
+    squares = [square(number) for number in range(8)]
+    things = Collection(Source(name="squares", folder="squares", share=1e-9), squares, [])
+    living = Collection(Source(name="discs", folder="discs", share=1.0, living=True), discs[0].photos, [])
+    without_matte = []
+    for seed in range(40):
+        pixels, matte = sample([living, things], np.random.default_rng(seed), SIZE, 1.0)
+        assert matte.any()
+        blue = pixels[..., 2].astype(int) - pixels[..., 0] > 60
+        without_matte.append(blue.mean() > 0.05 and matte[blue].mean() < 60)
+    assert sum(without_matte) > 10
+
+
+def square(number: int) -> Photo:
+    pixels = np.full((64, 64, 3), 60, np.uint8)
+    matte = np.zeros((64, 64), np.uint8)
+    place = np.s_[8 : 40 + number, 10:50]
+    pixels[place], matte[place] = (40, 80, 240), 255
+    return Photo(f"square_{number}", pixels, matte, (8, 10, 40 + number, 50))
 
 
 def test_a_whole_photo_is_only_resized(discs: list[Collection]) -> None:

@@ -11,7 +11,7 @@ from export.train.recipe import Source
 from tests.support.training import SIDE, photo_folder
 
 NAMES = [f"disc_{number:02}" for number in range(40)]
-DISCS = Source(folder="discs", share=1.0)
+DISCS = Source(name="discs", folder="discs", share=1.0)
 
 
 def test_every_thirty_second_photo_is_held_out(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_a_photo_carries_its_subjects_box(tmp_path: Path) -> None:
 
 def test_a_subset_is_the_beginning_of_the_names(tmp_path: Path) -> None:
     photo_folder(tmp_path / "discs", ["cat_1", "cat_2", "dog_1"])
-    (collection,) = collect(tmp_path, [Source(folder="discs", subset="cat", share=1.0)])
+    (collection,) = collect(tmp_path, [Source(name="discs", folder="discs", subsets=("cat",), share=1.0)])
     assert {photo.stem for photo in (*collection.photos, *collection.held_out)} == {"cat_1", "cat_2"}
 
 
@@ -86,5 +86,5 @@ def test_an_unreadable_file_is_named(tmp_path: Path, part: str) -> None:
 
 def test_a_source_that_shows_nothing_is_an_error(tmp_path: Path) -> None:
     photo_folder(tmp_path / "discs", ["a"])
-    with pytest.raises(TrainingData, match="no photo named cat\\* shows a subject"):
-        collect(tmp_path, [Source(folder="discs", subset="cat", share=1.0)])
+    with pytest.raises(TrainingData, match="no photo of source 'discs' shows a subject"):
+        collect(tmp_path, [Source(name="discs", folder="discs", subsets=("cat",), share=1.0)])
