@@ -46,13 +46,13 @@ def main() -> None:
         for _ in range(TURNS):
             for key, engine in engines.items():
                 rates[key].append(_images_per_second(engine))
-    best = {key: float(np.median(found)) for key, found in rates.items()}
+    median = {key: float(np.median(found)) for key, found in rates.items()}
     line = record(
         "engines",
-        images_per_second={f"{name} {precision}": round(rate, 1) for (name, precision), rate in best.items()},
+        images_per_second={f"{name} {precision}": round(rate, 1) for (name, precision), rate in median.items()},
         ratio={
-            f"{name} {precision}": round(rate / best[names[-1], precision], 1)
-            for (name, precision), rate in best.items()
+            f"{name} {precision}": round(rate / median[names[-1], precision], 1)
+            for (name, precision), rate in median.items()
         },
     )
     _print(line)

@@ -34,7 +34,7 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A net as published. `normalise` and `activate` are the glue graphs that bring it to u8 in, u8 out.
 
-    One without `weights` is ours: its whole graph is in git, in `model_repository/`.
+    One without glue is ours: its weights are a whole graph, which is in git, in `model_repository/`.
     """
 
     name: str
@@ -47,11 +47,11 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     outputs: str
     normalise: str = ""
     activate: str = ""
-    weights: tuple[Weights, ...] = ()
+    weights: tuple[Weights, ...]
 
     @property
     def shipped(self) -> bool:
-        return not self.weights
+        return not self.normalise
 
 
 class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,7 +64,7 @@ class Found:
 
     where: Literal["git", "store", "mirror"]
     path: Path
-    sha256: str
+    weights: Weights
 
 
 @dataclass(frozen=True)
@@ -134,9 +134,8 @@ def require(model: Model, settings: ModelSettings) -> Path:
         raise WeightsMissing(_missing(model, settings))
     if found.where != "mirror":
         return found.path
-    weights = next(weights for weights in model.weights if weights.sha256 == found.sha256)
     with found.path.open("rb") as source:
-        return _keep(source, weights, settings.store)
+        return _keep(source, found.weights, settings.store)
 
 
 def sha256(path: Path) -> str:
@@ -154,16 +153,16 @@ def _entry(model: Model, settings: ModelSettings) -> Entry:
 
 def _at_hand(model: Model, settings: ModelSettings) -> Iterator[Found]:
     if model.shipped and (path := network_file(model.name)).is_file():
-        yield Found("git", path, sha256(path))
+        yield Found("git", path, model.weights[0])
     for weights in model.weights:
         if (path := _place(weights, settings.store)).is_file():
-            yield Found("store", path, weights.sha256)
+            yield Found("store", path, weights)
     # The size comes first, so that a large mirror is not read through.
     mirrored = sorted(settings.mirror.rglob("*")) if settings.mirror else []
     for weights in model.weights:
         for path in mirrored:
             if path.is_file() and path.stat().st_size == weights.bytes and sha256(path) == weights.sha256:
-                yield Found("mirror", path, weights.sha256)
+                yield Found("mirror", path, weights)
 
 
 def _place(weights: Weights, store: Path) -> Path:
@@ -185,7 +184,12 @@ def _verified(model: Model, settings: ModelSettings) -> Path:
     stored = next((found for found in _at_hand(model, settings) if found.where != "mirror"), None)
     if stored is None:
         raise WeightsMissing(_missing(model, settings))
-    if sha256(stored.path) != stored.sha256:
+    if sha256(stored.path) != stored.weights.sha256:
+        if stored.where == "git":
+            raise WeightsMissing(
+                f"{stored.path} is not the file that the catalogue names: `git checkout {stored.path}`, or, after a "
+                "training, put its size and SHA-256 into the catalogue"
+            )
         raise WeightsMissing(f"{stored.path} is damaged: delete it and run `cutstream models pull {model.name}`")
     return stored.path
 

@@ -129,7 +129,7 @@ def _composite(
     chosen: Collection, first: Photo, collections: Sequence[Collection], random: Generator, size: int
 ) -> tuple[Pixels, Pixels] | None:
     """One to three subjects of a source on a background without a subject, or, living ones, among another photo's
-    things; None where no background was found."""
+    things; None where no background was found, or nothing of the subjects is left to see."""
     things = [collection for collection in collections if not collection.source.living]
     among_things = chosen.source.living and things and random.random() < _AMONG_THINGS
     canvas = _scene(things, random, size) if among_things else _background(collections, random, size)

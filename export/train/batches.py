@@ -1,5 +1,5 @@
-"""The endless, seeded sequence of samples: sample k is the same whenever it is asked for, so a resumed training goes on
-with what would have come."""
+"""The seeded sequence of samples: sample k is the same whenever it is asked for, so a resumed training goes on with
+what would have come."""
 
 from __future__ import annotations
 

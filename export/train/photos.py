@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from cutstream.errors import CutstreamError
+from cutstream.quality.overlap import iou
 from export.train.recipe import Source
 
 IMAGES = (".jpg", ".jpeg", ".png", ".webp")
@@ -93,7 +94,7 @@ def _matte(photo: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         )
     if mask is None or teacher is None:
         return teacher if mask is None else mask  # type: ignore[return-value]
-    if _agreement(mask, teacher) < AGREE:
+    if iou(mask, teacher) < AGREE:
         return mask
     return ((mask.astype(np.uint16) + teacher + 1) // 2).astype(np.uint8)
 
@@ -101,12 +102,6 @@ def _matte(photo: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
 def _doubt(matte: NDArray[np.uint8]) -> float:
     alpha = matte.astype(np.float32) / 255
     return float((4 * alpha * (1 - alpha)).sum() / alpha.sum())
-
-
-def _agreement(mask: NDArray[np.uint8], teacher: NDArray[np.uint8]) -> float:
-    one, other = mask >= 128, teacher >= 128
-    either = np.count_nonzero(one | other)
-    return np.count_nonzero(one & other) / either if either else 1.0
 
 
 def _grey(file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:

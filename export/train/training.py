@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from cutstream.errors import ConfigurationError
+from cutstream.quality.overlap import iou
 from export.cutnet import Cutnet, normalise
 from export.train.augment import whole
 from export.train.batches import batches
@@ -123,7 +124,8 @@ def train(state: State, recipe: Recipe, collections: Sequence[Collection], out: 
                     losses, since = [], time.monotonic()
         finally:
             state.save(out / "checkpoint.pt", recipe)
-    _log(out, {"samples": state.samples, "held_out_iou": held_out_iou(state.average, collections, size)})
+    last = recipe.phases[-1].size
+    _log(out, {"samples": state.samples, "held_out_iou": held_out_iou(state.average, collections, last)})
 
 
 @torch.no_grad()
@@ -137,8 +139,7 @@ def held_out_iou(net: nn.Module, collections: Sequence[Collection], size: int) -
         for photo in collection.held_out:
             pixels, matte = whole(photo, size)
             logits = net(normalise(torch.from_numpy(pixels)[None].to(device)))[0, 0].cpu().numpy()
-            subject, truth = logits > 0, matte >= 128
-            shares.append((subject & truth).sum() / max(1, (subject | truth).sum()))
+            shares.append(iou(np.where(logits > 0, 255, 0).astype(np.uint8), matte))
         found[collection.source.name] = round(float(np.mean(shares)), 4)
     return found
 

@@ -41,7 +41,9 @@ def test_every_profile_has_its_networks_in_the_catalogue() -> None:
 def test_every_entry_is_complete() -> None:
     for model in catalogue(ModelSettings()):
         if model.shipped:
-            assert network_file(model.name).is_file()
+            data = network_file(model.name).read_bytes()
+            (weights,) = model.weights
+            assert (len(data), hashlib.sha256(data).hexdigest()) == (weights.bytes, weights.sha256)
             continue
         assert glue_graph(model.normalise).is_file()
         assert glue_graph(model.activate).is_file()
@@ -63,6 +65,16 @@ def test_what_is_missing_from_git_says_how_to_get_it_back(tmp_path: Path, monkey
     settings = ModelSettings(store=tmp_path / "store")
     with pytest.raises(WeightsMissing, match=r"model\.onnx is missing from the checkout: `git checkout"):
         require(find_model("cutnet", settings), settings)
+
+
+def test_a_changed_file_of_git_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("export.profiles.REPOSITORY", tmp_path)
+    network_file("cutnet").parent.mkdir(parents=True)
+    network_file("cutnet").write_bytes(b"of another training")
+    settings = ModelSettings(store=tmp_path / "store")
+    monkeypatch.setattr("export.catalogue.networks_of", lambda profiles: ["cutnet"])
+    with pytest.raises(WeightsMissing, match="is not the file that the catalogue names: `git checkout"):
+        list(verify(settings))
 
 
 def test_mirrored_weights_are_found_by_their_digest_whatever_their_name(small: ModelSettings) -> None:

@@ -101,6 +101,9 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(
     train(resumed, of, discs, tmp_path / "broken", workers=0)
     assert resumed.samples == whole.samples == of.samples
     np.testing.assert_allclose(weights(resumed), weights(whole), atol=1e-5)
+    finished = weights(resumed)
+    train(resumed, of, discs, tmp_path / "broken", workers=0)  # again: there is nothing left to do
+    assert np.array_equal(weights(resumed), finished)
 
 
 def test_another_recipes_checkpoint_is_refused(tmp_path: Path) -> None:
