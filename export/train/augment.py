@@ -31,13 +31,18 @@ class View:
     mirrored: bool
 
 
-def sample(collections: Sequence[Collection], random: Generator, size: int, composites: float) -> tuple[Pixels, Pixels]:
-    """u8 size×size×3 RGB and its u8 size×size matte."""
+def sample(
+    collections: Sequence[Collection], random: Generator, size: int, *, composites: float, panoramas: float
+) -> tuple[Pixels, Pixels]:
+    """u8 size×size×3 RGB and its u8 size×size matte; `composites` and `panoramas` are shares of all samples."""
     chosen = _choose(collections, random)
     photo = _draw(chosen.photos, random)
     made = None
-    if random.random() < composites:
+    kind = random.random()
+    if kind < composites:
         made = _composite(chosen, photo, collections, random, size)
+    elif kind < composites + panoramas:
+        made = _panorama(chosen, photo, collections, random, size)
     if made is None:
         closer = random.random() < chosen.source.closer
         made = _seen(photo, _crop(photo, random, size, closer), size)
@@ -73,7 +78,7 @@ def _crop(photo: Photo, random: Generator, size: int, closer: bool) -> View:
         x = left + (right - left) * random.uniform(0.3, 0.7)
     else:
         area = random.uniform(0.35, 1.0) if random.random() < 0.75 else 1.0
-        span = np.sqrt(area) * np.exp(random.uniform(-0.25, 0.25) * np.array([1, -1])) * [width, height]
+        span = np.sqrt(area) * np.exp(random.uniform(-0.4, 0.4) * np.array([1, -1])) * [width, height]
         span = np.minimum(span, [width, height])
         x = random.uniform(left, right)
         y = random.uniform(top, bottom)
@@ -120,6 +125,29 @@ def _warp(values: Pixels, view: View, size: int, border: int) -> Pixels:
     matrix = np.column_stack([linear, offset])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(values, matrix, (size, size), flags=flags, borderMode=border)  # type: ignore[return-value]
+
+
+# -- wide frames
+
+
+def _panorama(
+    chosen: Collection, first: Photo, collections: Sequence[Collection], random: Generator, size: int
+) -> tuple[Pixels, Pixels]:
+    """Two or three photos beside each other, narrow as a wide frame makes them when it is brought to a square, and as
+    full of things. People and animals are its subject; where there are none, everything is."""
+    sources = [chosen, *(_choose(collections, random) for _ in range(int(random.integers(1, 3))))]
+    photos = [first, *(_draw(source.photos, random) for source in sources[1:])]
+    shares = random.uniform(0.6, 1.4, len(sources))
+    edges = np.rint(np.cumsum([0, *shares]) / shares.sum() * size).astype(int)
+    living = any(source.source.living for source in sources)
+    pixels, matte = np.zeros((size, size, 3), np.uint8), np.zeros((size, size), np.uint8)
+    for left, right, number in zip(edges[:-1], edges[1:], random.permutation(len(sources)), strict=True):
+        part, alpha = _seen(photos[number], _crop(photos[number], random, size, closer=False), size)
+        narrow = (int(right - left), size)
+        pixels[:, left:right] = cv2.resize(part, narrow, interpolation=cv2.INTER_AREA)
+        if sources[number].source.living or not living:
+            matte[:, left:right] = cv2.resize(alpha, narrow, interpolation=cv2.INTER_AREA)
+    return pixels, matte
 
 
 # -- composites

@@ -25,7 +25,13 @@ class _Samples(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         random = np.random.default_rng([self._recipe.seed, self._first + index])
-        pixels, matte = sample(self._collections, random, self._phase.size, self._recipe.composites)
+        pixels, matte = sample(
+            self._collections,
+            random,
+            self._phase.size,
+            composites=self._recipe.composites,
+            panoramas=self._recipe.panoramas,
+        )
         return torch.from_numpy(pixels), torch.from_numpy(matte)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,6 @@ from export.train.recipe import Source
 IMAGES = (".jpg", ".jpeg", ".png", ".webp")
 # A hard mask and the teacher's matte that agree this well show the same thing, and the soft one has the better edges.
 AGREE = 0.85
-# A teacher this unsure (0: black and white, 1: grey all over) has not found what people would call the subject.
-UNSURE = 0.35
 HELD_OUT = 32
 
 
@@ -56,7 +55,7 @@ def collect(root: Path, sources: Sequence[Source]) -> list[Collection]:
 def _collect(root: Path, source: Source) -> Collection:
     files = list(_files(root / source.folder, source.subsets))
     with ThreadPoolExecutor() as pool:
-        photos = [photo for photo in pool.map(_load, files) if photo is not None]
+        photos = [photo for photo in pool.map(partial(_load, masks=source.masks), files) if photo is not None]
     if not photos:
         raise TrainingData(f"{root / source.folder}: no photo of source {source.name!r} shows a subject")
     held_out = [photo for number, photo in enumerate(photos) if number % HELD_OUT == 0]
@@ -72,20 +71,20 @@ def _files(folder: Path, subsets: tuple[str, ...]) -> Iterator[Path]:
             yield file
 
 
-def _load(file: Path) -> Photo | None:
-    """None where neither mask nor teacher finds a clear subject."""
+def _load(file: Path, *, masks: bool) -> Photo | None:
+    """None where neither mask nor teacher finds a subject."""
     with opened(file) as picture:
         pixels = np.asarray(picture.convert("RGB"))
-    matte = _matte(file, pixels.shape[:2])
+    matte = _matte(file, pixels.shape[:2], masks)
     rows, columns = (np.flatnonzero((matte >= 128).any(axis=axis)) for axis in (1, 0))
-    if len(rows) == 0 or _doubt(matte) > UNSURE:
+    if len(rows) == 0:
         return None
     return Photo(file.stem, pixels, matte, (int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1))
 
 
-def _matte(photo: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def _matte(photo: Path, shape: tuple[int, ...], masks: bool) -> NDArray[np.uint8]:
     folder = photo.parent.parent
-    mask = _grey(folder / "masks" / f"{photo.stem}.png", shape)
+    mask = _grey(folder / "masks" / f"{photo.stem}.png", shape) if masks else None
     teacher = _grey(folder / "teacher" / f"{photo.stem}.webp", shape)
     if mask is None and teacher is None:
         raise TrainingData(
@@ -97,11 +96,6 @@ def _matte(photo: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     if iou(mask, teacher) < AGREE:
         return mask
     return ((mask.astype(np.uint16) + teacher + 1) // 2).astype(np.uint8)
-
-
-def _doubt(matte: NDArray[np.uint8]) -> float:
-    alpha = matte.astype(np.float32) / 255
-    return float((4 * alpha * (1 - alpha)).sum() / alpha.sum())
 
 
 def _grey(file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:

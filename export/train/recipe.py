@@ -16,6 +16,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     `share` is a weight against the other sources'. `closer` is the share of draws that come near, down to a head.
     `living`: people or animals. Placed into a photo of other sources they are its subject, and its things are not.
+    `masks` = false: the masks there show something else than the subject, and only the teacher's mattes serve.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     share: float
     closer: float = 0.15
     living: bool = False
+    masks: bool = True
 
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,7 +37,10 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The learning rate rises over `warm_up` samples and then falls to nothing along half a cosine."""
+    """The learning rate rises over `warm_up` samples and then falls to nothing along half a cosine.
+
+    `composites` and `panoramas` are the shares of samples that are several photos put on or beside each other.
+    """
 
     seed: int
     learning_rate: float
@@ -44,6 +49,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     warm_up: int
     average: float
     composites: float
+    panoramas: float
     sources: list[Source]
     phases: list[Phase]
 

@@ -9,6 +9,10 @@ from export.train.recipe import Source
 from tests.support.training import photo_folder
 
 SIZE = 96
+PLAIN = {"composites": 0.0, "panoramas": 0.0}
+MIXED = {"composites": 0.3, "panoramas": 0.3}
+COMPOSITES = {"composites": 1.0, "panoramas": 0.0}
+PANORAMAS = {"composites": 0.0, "panoramas": 1.0}
 
 
 @pytest.fixture(scope="module")
@@ -18,40 +22,43 @@ def discs(tmp_path_factory: pytest.TempPathFactory) -> list[Collection]:
     return collect(folder, [Source(name="discs", folder="discs", share=1.0, closer=0.3)])
 
 
-@pytest.mark.parametrize("composites", [0.0, 0.5, 1.0])
-def test_a_sample_has_its_shape_and_a_subject(discs: list[Collection], composites: float) -> None:
+@pytest.mark.parametrize("mix", [PLAIN, MIXED, COMPOSITES, PANORAMAS])
+def test_a_sample_has_its_shape_and_a_subject(discs: list[Collection], mix: dict[str, float]) -> None:
     for seed in range(40):
-        pixels, matte = sample(discs, np.random.default_rng(seed), SIZE, composites)
+        pixels, matte = sample(discs, np.random.default_rng(seed), SIZE, **mix)
         assert (pixels.shape, pixels.dtype) == ((SIZE, SIZE, 3), np.uint8)
         assert (matte.shape, matte.dtype) == ((SIZE, SIZE), np.uint8)
         assert matte.any()
 
 
-@pytest.mark.parametrize("composites", [0.0, 1.0])
-def test_the_matte_goes_where_the_subject_goes(discs: list[Collection], composites: float) -> None:
+@pytest.mark.parametrize("mix", [PLAIN, COMPOSITES, PANORAMAS])
+def test_the_matte_goes_where_the_subject_goes(discs: list[Collection], mix: dict[str, float]) -> None:
     """The discs are far brighter than their ground, in whatever light, so the matte must cover the bright pixels."""
     for seed in range(60):
-        pixels, matte = sample(discs, np.random.default_rng(seed), SIZE, composites)
+        pixels, matte = sample(discs, np.random.default_rng(seed), SIZE, **mix)
         inside, outside = pixels[matte > 230], pixels[matte < 20]
         if len(inside) > 50 and len(outside) > 50:
             assert inside.mean() > outside.mean() + 20, seed
 
 
 def test_the_same_seed_gives_the_same_sample(discs: list[Collection]) -> None:
-    one, other = (sample(discs, np.random.default_rng([3, 7]), SIZE, 0.5) for _ in range(2))
+    one, other = (sample(discs, np.random.default_rng([3, 7]), SIZE, **MIXED) for _ in range(2))
     assert np.array_equal(one[0], other[0])
     assert np.array_equal(one[1], other[1])
-    assert not np.array_equal(one[0], sample(discs, np.random.default_rng([3, 8]), SIZE, 0.5)[0])
+    assert not np.array_equal(one[0], sample(discs, np.random.default_rng([3, 8]), SIZE, **MIXED)[0])
 
 
-def test_living_subjects_are_placed_among_things_that_are_then_background(discs: list[Collection]) -> None:
+@pytest.mark.parametrize("mix", [COMPOSITES, PANORAMAS])
+def test_living_subjects_are_placed_among_things_that_are_then_background(
+    discs: list[Collection], mix: dict[str, float]
+) -> None:
     """A disc is living, squares are things: the matte covers no square, which are as bright."""
     squares = [square(number) for number in range(8)]
-    things = Collection(Source(name="squares", folder="squares", share=1e-9), squares, [])
+    things = Collection(Source(name="squares", folder="squares", share=0.3), squares, [])
     living = Collection(Source(name="discs", folder="discs", share=1.0, living=True), discs[0].photos, [])
     without_matte = []
     for seed in range(40):
-        pixels, matte = sample([living, things], np.random.default_rng(seed), SIZE, 1.0)
+        pixels, matte = sample([living, things], np.random.default_rng(seed), SIZE, **mix)
         assert matte.any()
         blue = pixels[..., 2].astype(int) - pixels[..., 0] > 60
         without_matte.append(blue.mean() > 0.05 and matte[blue].mean() < 60)

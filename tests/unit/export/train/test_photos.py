@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -50,12 +51,21 @@ def test_mask_and_teacher_are_mixed_where_they_agree_and_the_mask_rules_where_no
     assert np.array_equal(mattes["b"], grey)
 
 
-def test_photos_without_a_clear_subject_are_left_out(tmp_path: Path) -> None:
-    folder = photo_folder(tmp_path / "discs", ["clear", "clear_too", "empty", "grey"])
+def test_photos_without_a_subject_are_left_out(tmp_path: Path) -> None:
+    folder = photo_folder(tmp_path / "discs", ["clear", "clear_too", "empty"])
     Image.new("L", (SIDE, SIDE), 0).save(folder / "masks" / "empty.png")
-    Image.new("L", (SIDE, SIDE), 130).save(folder / "masks" / "grey.png")
     (collection,) = collect(tmp_path, [DISCS])
     assert [photo.stem for photo in (*collection.held_out, *collection.photos)] == ["clear", "clear_too"]
+
+
+def test_masks_that_show_something_else_are_not_learnt(tmp_path: Path) -> None:
+    folder = photo_folder(tmp_path / "discs", ["disc"], teacher=True)
+    Image.new("L", (SIDE, SIDE), 255).save(folder / "masks" / "disc.png")
+    (with_masks,), (without,) = (
+        collect(tmp_path, [msgspec.structs.replace(DISCS, masks=masks)]) for masks in (True, False)
+    )
+    assert with_masks.held_out[0].matte.min() == 255
+    assert 0.02 < (without.held_out[0].matte == 255).mean() < 0.3
 
 
 def test_a_folder_without_images_is_named(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def recipe(**changes: object) -> Recipe:
         "warm_up": 8,
         "average": 0.5,
         "composites": 0.0,
+        "panoramas": 0.0,
         "sources": [Source(name="discs", folder="discs", share=1.0, closer=0.0)],
         "phases": [Phase(size=64, samples=16, batch=4), Phase(size=96, samples=8, batch=4)],
     }
