@@ -4,37 +4,44 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, Literal
 
 import msgspec
 
 from cutstream.errors import ConfigurationError, WeightsMissing
 from cutstream.settings import ModelSettings
+from export import origins
 from export.profiles import all_profiles, network_file, networks_of
 
 SHIPPED = Path(__file__).with_name("catalogue.toml")
 CHUNK = 1 << 20
-DOWNLOAD_TIMEOUT_S = 30.0
 
 
 class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One file that serves; several may be equally good."""
+    """One file that serves; several may be equally good.
+
+    `origin` is where it is published (`export/origins.py`): an address, or a package in which it is the file `paths`,
+    or lies in pieces.
+    """
 
     file: str
     bytes: int
     sha256: str
-    url: str | None = None
+    origin: str = ""
+    paths: tuple[str, ...] = ()
     note: str = ""
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A net as published. `normalise` and `activate` are the glue graphs that bring it to u8 in, u8 out.
+    """A net as published. `normalise` and `activate` are the glue graphs that bring it to pixels in, and to what the
+    product calls it out.
 
-    One without glue is ours: its weights are a whole graph, which is in git, in `model_repository/`.
+    `gives` names the outputs that `activate` takes, the first if empty; `constants` are inputs that never change. One
+    without glue is ours: its weights are a whole graph, which is in git, in `model_repository/`.
     """
 
     name: str
@@ -47,6 +54,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     outputs: str
     normalise: str = ""
     activate: str = ""
+    gives: tuple[str, ...] = ()
+    constants: dict[str, list[Any]] = {}
     weights: tuple[Weights, ...]
 
     @property
@@ -135,7 +144,7 @@ def require(model: Model, settings: ModelSettings) -> Path:
     if found.where != "mirror":
         return found.path
     with found.path.open("rb") as source:
-        return _keep(source, found.weights, settings.store)
+        return _keep(iter(partial(source.read, CHUNK), b""), found.weights, settings.store)
 
 
 def sha256(path: Path) -> str:
@@ -172,11 +181,11 @@ def _place(weights: Weights, store: Path) -> Path:
 def _fetch(model: Model, settings: ModelSettings) -> Path:
     refusals = []
     for weights in model.weights:
-        if weights.url:
+        if weights.origin:
             try:
-                return _download(weights, weights.url, settings.store)
+                return _download(weights, settings.store)
             except (OSError, WeightsMissing) as exc:
-                refusals.append(f"{weights.url}: {exc}")
+                refusals.append(f"{weights.origin}: {exc}")
     raise WeightsMissing("\n".join([_missing(model, settings), *refusals]))
 
 
@@ -194,18 +203,18 @@ def _verified(model: Model, settings: ModelSettings) -> Path:
     return stored.path
 
 
-def _download(weights: Weights, url: str, store: Path) -> Path:
-    with urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT_S) as reply:
-        return _keep(reply, weights, store)
+def _download(weights: Weights, store: Path) -> Path:
+    with tempfile.TemporaryDirectory(prefix="cutstream-") as folder:
+        return _keep(origins.chunks(weights.origin, weights.paths, Path(folder)), weights, store)
 
 
-def _keep(source: BinaryIO, weights: Weights, store: Path) -> Path:
+def _keep(chunks: Iterable[bytes], weights: Weights, store: Path) -> Path:
     """Copies into the store; the file gets its name only once every byte is known to be right."""
     store.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=store) as folder:
         part = Path(folder) / weights.file
         with part.open("wb") as copy:
-            for chunk in iter(lambda: source.read(CHUNK), b""):
+            for chunk in chunks:
                 copy.write(chunk)
                 if copy.tell() > weights.bytes:
                     break  # the digest below refuses it; a wrong server shall not fill the disk first

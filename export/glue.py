@@ -46,6 +46,20 @@ class U2netMatte(nn.Module):
         return (stretched * 255.0).round().to(torch.uint8)
 
 
+class IsnetNormalise(nn.Module):
+    """u8 N×H×W×3 RGB → f32 N×3×H×W in -0.5..0.5."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return ((image.float() - 128.0) / 256.0).permute(0, 3, 1, 2)
+
+
+class AlphaMatte(nn.Module):
+    """f32 N×1×H×W in 0..1, where a net may stray a little beyond → u8 N×H×W, rounded."""
+
+    def forward(self, alpha: Tensor) -> Tensor:
+        return (alpha.squeeze(1).clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
+
+
 @dataclass(frozen=True)
 class Glue:
     name: str
@@ -60,6 +74,8 @@ def glues() -> Iterator[Glue]:
     saliency = torch.zeros(2, 1, 320, 320)
     yield Glue("u2net_normalise", U2netNormalise(), image, "image", "normalised")
     yield Glue("u2net_matte", U2netMatte(), saliency, "saliency", "matte")
+    yield Glue("isnet_normalise", IsnetNormalise(), image, "image", "normalised")
+    yield Glue("alpha_matte", AlphaMatte(), saliency, "alpha", "matte")
 
 
 def graph(glue: Glue) -> bytes:
@@ -70,12 +86,18 @@ def graph(glue: Glue) -> bytes:
         input_names=[glue.input],
         output_names=[glue.output],
         opset_version=OPSET,
-        dynamic_shapes=({0: "batch"},),
+        dynamic_shapes=(_any_size(glue.example),),
         dynamo=True,
         verbose=False,
     )
     assert program is not None
     return bytes(without_provenance(program.model_proto).SerializeToString(deterministic=True))
+
+
+def _any_size(example: Tensor) -> dict[int, str]:
+    """Pictures are N×H×W×3, maps N×1×H×W; `join` gives them the net's size."""
+    height = 1 if example.dtype == torch.uint8 else 2
+    return {0: "batch", height: "height", height + 1: "width"}
 
 
 def without_provenance(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -59,7 +59,7 @@ def reference(weights: Path) -> Cut:
 
 def served(model: Model, weights: Path) -> Cut:
     """The joined graph that Triton gets."""
-    graph = join(model.normalise, weights, model.activate).SerializeToString()
+    graph = join(model, weights).SerializeToString()
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     return lambda image: np.asarray(session.run(["matte"], {"image": image[None]})[0][0])
 

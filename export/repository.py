@@ -54,7 +54,7 @@ def _digest(model: Model, weights: Path) -> str:
 def _graph(model: Model, weights: Path) -> bytes:
     if model.shipped:
         return weights.read_bytes()
-    return bytes(join(model.normalise, weights, model.activate).SerializeToString(deterministic=True))
+    return bytes(join(model, weights).SerializeToString(deterministic=True))
 
 
 def _render_ensemble(name: str, digests: list[str], served: Path) -> None:

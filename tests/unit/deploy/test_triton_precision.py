@@ -15,8 +15,10 @@ pytest.importorskip("openvino", reason="openvino is not installed (extra `local`
 
 import openvino
 
+from cutstream.settings import ModelSettings
 from deploy.triton.backends import precision
 from deploy.triton.backends.precision import choose, compile_network, diffuse
+from export.catalogue import find_model
 from export.join import join
 from tests.support.models import picture_with_blob, small_net
 
@@ -29,7 +31,7 @@ filters = arrays.arrays(
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("network")
     onnx.save(small_net(), folder / "net.onnx")
-    onnx.save(join("u2net_normalise", folder / "net.onnx", "u2net_matte"), folder / "model.onnx")
+    onnx.save(join(find_model("u2netp", ModelSettings()), folder / "net.onnx"), folder / "model.onnx")
     return folder / "model.onnx"
 
 

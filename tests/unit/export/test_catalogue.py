@@ -15,6 +15,7 @@ from tests.support.http_server import HttpServer, serving
 from tests.support.models import as_toml, small_models
 
 DATA = bytes(range(256)) * 9
+ORIGINS = ("https://", "npm:", "pypi:")
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def small(tmp_path: Path) -> ModelSettings:
 
 def offered(folder: Path, url: str, data: bytes = DATA) -> ModelSettings:
     """A catalogue whose weights are `data`, at `url` alone."""
-    weights = Weights(file="net.onnx", bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), url=url)
+    weights = Weights(file="net.onnx", bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), origin=url)
     model = msgspec.structs.replace(find_model("u2netp", ModelSettings()), weights=(weights,))
     (folder / "catalogue.toml").write_text(as_toml(model))
     return ModelSettings(
@@ -48,7 +49,7 @@ def test_every_entry_is_complete() -> None:
         assert glue_graph(model.normalise).is_file()
         assert glue_graph(model.activate).is_file()
         assert all(len(bytes.fromhex(weights.sha256)) == 32 for weights in model.weights)
-        assert all((weights.url or "https://").startswith("https://") for weights in model.weights)
+        assert all(not weights.origin or weights.origin.startswith(ORIGINS) for weights in model.weights)
 
 
 def test_what_is_in_git_needs_neither_store_nor_network(tmp_path: Path) -> None:

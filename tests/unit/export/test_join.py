@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import onnxruntime
@@ -12,9 +13,13 @@ from onnx import ModelProto
 from onnx.helper import make_node as node
 
 from cutstream.errors import ModelMismatch
+from cutstream.settings import ModelSettings
+from export.catalogue import find_model
 from export.join import join
 from export.parity import reference_input, reference_matte
 from tests.support.models import SIDE, disc_of, net, picture_with_blob, small_net
+
+U2NETP = find_model("u2netp", ModelSettings())
 
 
 def session(model: ModelProto) -> onnxruntime.InferenceSession:
@@ -23,7 +28,7 @@ def session(model: ModelProto) -> onnxruntime.InferenceSession:
 
 def joined(model: ModelProto, folder: Path) -> ModelProto:
     onnx.save(model, folder / "net.onnx")
-    return join("u2net_normalise", folder / "net.onnx", "u2net_matte")
+    return join(U2NETP, folder / "net.onnx")
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +92,32 @@ def test_frees_a_batch_that_an_old_exporter_fixed(tmp_path: Path) -> None:
     assert all(np.array_equal(one, matte(engine, picture)[0]) for one, picture in zip(together, pictures, strict=True))
 
 
+def test_nodes_that_a_converter_appended_find_their_place(small, tmp_path: Path) -> None:
+    unsorted = small_net()
+    nodes = list(reversed(unsorted.graph.node))
+    unsorted.graph.ClearField("node")
+    unsorted.graph.node.extend(nodes)
+    picture = picture_with_blob((90, 90), 40)
+    assert np.array_equal(matte(session(joined(unsorted, tmp_path)), picture), matte(small, picture))
+
+
+def test_the_catalogue_chooses_outputs_and_fixes_inputs(tmp_path: Path) -> None:
+    """As a video net wants: a gain that never changes, and the alpha behind the state."""
+    nodes = [
+        node("Mul", ["input.1", "gain"], ["scaled"]),
+        node("ReduceMax", ["scaled", "plane"], ["state"]),
+        node("ReduceMean", ["scaled", "plane"], ["alpha"]),
+    ]
+    two = net(nodes, {"plane": np.array([1])}, ["state", "alpha"])
+    two.graph.input.append(onnx.helper.make_tensor_value_info("gain", onnx.TensorProto.FLOAT, [1]))
+    model = msgspec.structs.replace(U2NETP, activate="alpha_matte", gives=("alpha",), constants={"gain": [0.0]})
+    onnx.save(two, tmp_path / "net.onnx")
+    assert not matte(session(join(model, tmp_path / "net.onnx")), picture_with_blob((90, 90), 40)).any()
+    for changes, words in (({"gives": ("beta",)}, "no output beta"), ({"constants": {"g": [0.0]}}, "no input g")):
+        with pytest.raises(ModelMismatch, match=words):
+            join(msgspec.structs.replace(model, **changes), tmp_path / "net.onnx")
+
+
 def test_a_net_of_another_shape_is_refused_by_name(tmp_path: Path) -> None:
     nodes = [node("GlobalAveragePool", ["input.1"], ["pooled"]), node("Flatten", ["pooled"], ["out"])]
     with pytest.raises(ModelMismatch, match=r"net\.onnx does not fit between u2net_normalise and u2net_matte"):
@@ -96,4 +127,4 @@ def test_a_net_of_another_shape_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_file_that_is_no_onnx_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "net.onnx").write_bytes(b"<html>not found</html>")
     with pytest.raises(ModelMismatch, match=r"net\.onnx"):
-        join("u2net_normalise", tmp_path / "net.onnx", "u2net_matte")
+        join(U2NETP, tmp_path / "net.onnx")
