@@ -14,11 +14,10 @@ import msgspec
 
 from cutstream.errors import ConfigurationError, WeightsMissing
 from cutstream.settings import ModelSettings
-from export import origins
+from export.origins import CHUNK, chunks
 from export.profiles import all_profiles, network_file, networks_of
 
 SHIPPED = Path(__file__).with_name("catalogue.toml")
-CHUNK = 1 << 20
 
 
 class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -205,16 +204,16 @@ def _verified(model: Model, settings: ModelSettings) -> Path:
 
 def _download(weights: Weights, store: Path) -> Path:
     with tempfile.TemporaryDirectory(prefix="cutstream-") as folder:
-        return _keep(origins.chunks(weights.origin, weights.paths, Path(folder)), weights, store)
+        return _keep(chunks(weights.origin, weights.paths, Path(folder)), weights, store)
 
 
-def _keep(chunks: Iterable[bytes], weights: Weights, store: Path) -> Path:
+def _keep(data: Iterable[bytes], weights: Weights, store: Path) -> Path:
     """Copies into the store; the file gets its name only once every byte is known to be right."""
     store.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=store) as folder:
         part = Path(folder) / weights.file
         with part.open("wb") as copy:
-            for chunk in chunks:
+            for chunk in data:
                 copy.write(chunk)
                 if copy.tell() > weights.bytes:
                     break  # the digest below refuses it; a wrong server shall not fill the disk first

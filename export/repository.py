@@ -7,6 +7,8 @@ import re
 import shutil
 from pathlib import Path
 
+import msgspec
+
 from cutstream.errors import ConfigurationError
 from cutstream.settings import ModelSettings, Settings
 from export.catalogue import Model, find_model, require, sha256
@@ -32,7 +34,7 @@ def render(settings: Settings) -> Path:
 
 
 def _render_network(name: str, settings: ModelSettings, served: Path) -> str:
-    """Returns the digest of weights and glue, which the rendered configuration carries for results to name."""
+    """Returns the digest of weights, glue and wiring, which the rendered configuration carries for results to name."""
     model = find_model(name, settings)
     weights = require(model, settings)
     digest = _digest(model, weights)
@@ -47,8 +49,9 @@ def _render_network(name: str, settings: ModelSettings, served: Path) -> str:
 def _digest(model: Model, weights: Path) -> str:
     if model.shipped:
         return sha256(weights)
-    glue = (glue_graph(model.normalise), glue_graph(model.activate))
-    return hashlib.sha256(b"".join([weights.stem.encode(), *(graph.read_bytes() for graph in glue)])).hexdigest()
+    glue = [glue_graph(name).read_bytes() for name in (model.normalise, model.activate)]
+    wiring = msgspec.json.encode((model.gives, model.constants))
+    return hashlib.sha256(b"".join([weights.stem.encode(), *glue, wiring])).hexdigest()
 
 
 def _graph(model: Model, weights: Path) -> bytes:

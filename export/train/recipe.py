@@ -1,4 +1,4 @@
-"""What a training does, as data: `recipe.toml` is how the shipped weights were made."""
+"""What a training does, as data: `recipe.toml` is how most of the shipped weights was made."""
 
 from __future__ import annotations
 
