@@ -31,7 +31,9 @@ class Reporter:
             coverage=findings.coverage,
             uncertainty=findings.uncertainty,
             profile=job.profile,
-            model=ServedModel(name=ensemble.name, version=ensemble.version, digest=ensemble.digest),
+            model=ServedModel(
+                name=ensemble.name, version=ensemble.version, digest=ensemble.digest, networks=ensemble.networks
+            ),
             timings_ms=job.timings_ms,
             attempts=job.attempts,
             labels=job.request.labels,

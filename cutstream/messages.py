@@ -147,11 +147,12 @@ class BoundingBox(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
-    """What found the subject."""
+    """What found the subject: the ensemble, and the networks that are its steps where the server states them."""
 
     name: str
     version: str
     digest: str
+    networks: tuple[str, ...] = ()
 
 
 class SourceRecord(msgspec.Struct, frozen=True, kw_only=True):

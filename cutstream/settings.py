@@ -140,6 +140,8 @@ class ModelSettings(Section):
     """Profile of requests that name none."""
     profiles: Names = ("fast",)
     """Profiles this deployment serves; the local Triton loads these ensembles and no others."""
+    nets: Names = ()
+    """Nets for the steps that they fill; for others the catalogue's first is taken (`cutstream models list`)."""
     engine: Literal["openvino", "onnxruntime", "tensorrt"] = "openvino"
     """What runs the networks: `openvino` or `onnxruntime` on a CPU, `tensorrt` on an NVIDIA GPU."""
     precision: Literal["auto", "f32", "bf16"] = "auto"
@@ -164,6 +166,19 @@ class ModelSettings(Section):
 
     catalogue: Path | None = None
     """Another catalogue of weights (TOML), for nets of your own; unset means the one of the export package."""
+
+
+class GlueSettings(Section):
+    depth_edge_threshold: float = Field(default=0.1, gt=0, le=2)
+    """`depth`: a contour is where the depth's Sobel gradient is above this; 1 is a step from farthest to nearest."""
+    depth_edge_radius: float = Field(default=4.0, ge=0, le=100)
+    """`depth`: how far around its contours nothing is foreground; radii are px at a long side of 1000."""
+    depth_close_radius: float = Field(default=8.0, ge=0, le=100)
+    """`depth`: gaps of twice this are closed."""
+    depth_open_radius: float = Field(default=4.0, ge=0, le=100)
+    """`depth`: parts thinner than twice this are dropped."""
+    trimap: Literal["0/0", "0/20", "10/30", "20/30", "20/40", "50/60"] = "20/30"
+    """`hair`: how far the subject is eroded and dilated for the trimap, px at a long side of 1000."""
 
 
 class ObjectSettings(Section):
@@ -290,6 +305,7 @@ class Settings(BaseSettings):
     kafka: KafkaSettings = KafkaSettings()
     triton: TritonSettings = TritonSettings()
     models: ModelSettings = ModelSettings()
+    glue: GlueSettings = GlueSettings()
     objects: ObjectSettings = ObjectSettings()
     limits: LimitSettings = LimitSettings()
     worker: WorkerSettings = WorkerSettings()

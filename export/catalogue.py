@@ -37,10 +37,11 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A net as published. `normalise` and `activate` are the glue graphs that bring it to pixels in, and to what the
-    product calls it out.
+    product calls it out. `step` is the folder of `model_repository/` that it can fill, unset the one of its own name.
 
-    `gives` names the outputs that `activate` takes, the first if empty; `constants` are inputs that never change. One
-    without glue is ours: its weights are a whole graph, which is in git, in `model_repository/`.
+    `gives` names the outputs that `activate` takes, the first if empty; `constants` are inputs that never change;
+    `one_at_a_time`: the export cannot take more pictures. A net without glue is ours: its weights are a whole graph,
+    which is in git, in `model_repository/`.
     """
 
     name: str
@@ -51,11 +52,17 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     height: int
     normalisation: str
     outputs: str
+    step: str = ""
     normalise: str = ""
     activate: str = ""
     gives: tuple[str, ...] = ()
+    one_at_a_time: bool = False
     constants: dict[str, list[Any]] = {}
     weights: tuple[Weights, ...]
+
+    @property
+    def fills(self) -> str:
+        return self.step or self.name
 
     @property
     def shipped(self) -> bool:
@@ -109,13 +116,24 @@ def find_model(name: str, settings: ModelSettings) -> Model:
     raise ConfigurationError(f"no model is called {name!r}; the catalogue has {', '.join(m.name for m in models)}")
 
 
+def net_for(step: str, settings: ModelSettings) -> Model:
+    """The net of CUTSTREAM_MODELS__NETS that fills the step, else the first of the catalogue that does."""
+    candidates = [model for model in catalogue(settings) if model.fills == step]
+    if not candidates:
+        raise ConfigurationError(f"the catalogue has no net for step {step!r} of model_repository/")
+    named = [find_model(name, settings).name for name in settings.nets]
+    return next((model for model in candidates if model.name in named), candidates[0])
+
+
 def status(settings: ModelSettings) -> list[Entry]:
     return [_entry(model, settings) for model in catalogue(settings)]
 
 
 def chosen(settings: ModelSettings, names: Sequence[str] = ()) -> list[Model]:
     """The named models; without names, those that the settings' profiles need."""
-    return [find_model(name, settings) for name in names or networks_of(settings.profiles)]
+    if names:
+        return [find_model(name, settings) for name in names]
+    return [net_for(step, settings) for step in networks_of(settings.profiles)]
 
 
 def pull(settings: ModelSettings, names: Sequence[str] = ()) -> Iterator[Path]:
@@ -155,7 +173,7 @@ def sha256(path: Path) -> str:
 
 
 def _entry(model: Model, settings: ModelSettings) -> Entry:
-    profiles = tuple(profile for profile in all_profiles() if model.name in networks_of([profile]))
+    profiles = tuple(profile for profile in all_profiles() if model.fills in networks_of([profile]))
     return Entry(model.name, model.title, model.licence, model.source, profiles, find_weights(model, settings))
 
 
@@ -230,5 +248,10 @@ def _missing(model: Model, settings: ModelSettings) -> str:
     return (
         f"{model.title} has no weights in {settings.store}, and {mirror}. "
         f"`cutstream models pull {model.name}` fetches them from the network; without one, put {acceptable} "
-        "into a folder and name it in CUTSTREAM_MODELS__MIRROR."
+        f"into a folder and name it in CUTSTREAM_MODELS__MIRROR.{_instead(model, settings)}"
     )
+
+
+def _instead(model: Model, settings: ModelSettings) -> str:
+    others = [other.name for other in catalogue(settings) if other.fills == model.fills and other.name != model.name]
+    return f" CUTSTREAM_MODELS__NETS names another net for step {model.fills}: {', '.join(others)}." if others else ""

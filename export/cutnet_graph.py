@@ -16,7 +16,7 @@ from onnxscript.optimizer import fold_constants, remove_unused_nodes
 
 from cutstream.errors import ModelMismatch
 from export.cutnet import DECODER, Cutnet, Served
-from export.glue import OPSET, without_provenance
+from export.glue.graphs import OPSET, without_provenance
 
 SIZE = 320
 _NET = "net."

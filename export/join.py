@@ -13,46 +13,69 @@ from google.protobuf.message import DecodeError
 from onnx import ModelProto, NodeProto, TensorProto, compose, helper, numpy_helper, shape_inference, version_converter
 
 from cutstream.errors import ModelMismatch
+from export.profiles import glue_file
 
 if TYPE_CHECKING:
     from export.catalogue import Model
 
-GRAPHS = Path(__file__).parent / "graphs"
 
-
-def join(model: Model, weights: Path) -> ModelProto:
+def join(model: Model, weights: Path, height: int = 0, width: int = 0) -> ModelProto:
     """u8 `image` N×H×W×3 RGB → what the glue behind the net calls its output, for any N.
 
-    The net runs from its first input to its first output unless the catalogue names others: U²-Net's fused map comes
-    first in every export, while the tensors' names are numbers that change with the exporter. Raises ModelMismatch.
+    A net of another size than `height`×`width`, by default its own, gets the image resized, and its map back. It runs
+    from its first input to its first output unless the catalogue names others: U²-Net's fused map comes first in every
+    export, while the tensors' names are numbers that change with the exporter. Raises ModelMismatch.
     """
-    before, behind = onnx.load(glue_graph(model.normalise)), onnx.load(glue_graph(model.activate))
+    size = (height or model.height, width or model.width)
+    own = (model.height, model.width)
+    before, behind = glue(model.normalise, *own), glue(model.activate, *own)
+    if size != own:
+        before = _append(_resize("image_resize", size, own), before, "normalise/", outputs=["normalised"])
+        behind = _append_renamed(behind, _resize("map_resize", own, size))
     try:
         net = with_any_batch(_in_version_of(before, _told(onnx.load(weights), model)))
-        sized = _append(_of_size(before, model), net, "net/", outputs=model.gives or (net.graph.output[0].name,))
+        sized = _append(before, net, "net/", outputs=model.gives or (net.graph.output[0].name,))
         joined = _append(sized, behind, "activate/", outputs=[output.name for output in behind.graph.output])
         onnx.checker.check_model(joined, full_check=True)
+        _refuse_baked_batch(joined, model)
     except (ValueError, RuntimeError, DecodeError, onnx.checker.ValidationError, shape_inference.InferenceError) as exc:
         raise ModelMismatch(f"{weights} does not fit between {model.normalise} and {model.activate}: {exc}") from exc
     joined.graph.name = "cutout"
     return joined
 
 
-def glue_graph(name: str) -> Path:
-    return GRAPHS / f"{name}.onnx"
+def glue(name: str, height: int, width: int) -> ModelProto:
+    """The step for pictures or maps of this size; one that has a size of its own stays as it is."""
+    return _sized(onnx.load(glue_file(name)), height, width)
+
+
+def _sized(graph: ModelProto, height: int, width: int) -> ModelProto:
+    sides = {"height": height, "width": width}
+    for value in graph.graph.input:
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param in sides:
+                dim.dim_value = sides[dim.dim_param]
+    for output in graph.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    return shape_inference.infer_shapes(graph)
 
 
 def with_any_batch(net: ModelProto) -> ModelProto:
-    """Frees a batch that the exporter fixed at 1, also where it is baked into the target size of a Resize."""
+    """Frees a batch that the exporter fixed at 1, also where it is baked into a Resize, Reshape or Slice."""
     if net.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
         return net
-    for value in (*net.graph.input, *net.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = "batch"
-    net.graph.ClearField("value_info")
     constants = dict(_constants(net))
+    batches = set(_of_batch_one(net))
     for node in net.graph.node:
         if node.op_type == "Resize" and len(node.input) == 4 and node.input[3] in constants:
             _resize_height_and_width_only(node, constants[node.input[3]], net)
+        if node.op_type == "Reshape" and node.input[1] in constants and node.input[0] in batches:
+            _reshape_all_but_the_batch(node, constants[node.input[1]], net)
+        if node.op_type == "Slice" and len(node.input) == 3 and node.input[2] in constants and node.input[0] in batches:
+            _slice_all_of_the_batch(node, constants[node.input[2]], net)
+    for value in (*net.graph.input, *net.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    net.graph.ClearField("value_info")
     return net
 
 
@@ -87,13 +110,11 @@ def _sort(net: ModelProto) -> None:
     net.graph.node.extend(nodes)
 
 
-def _of_size(glue: ModelProto, model: Model) -> ModelProto:
-    """Glue for pictures of any size takes them at the net's; one that resizes has a size of its own."""
-    _, height, width, _ = glue.graph.input[0].type.tensor_type.shape.dim
-    if height.dim_param:
-        height.dim_value, width.dim_value = model.height, model.width
-        glue.graph.output[0].type.tensor_type.ClearField("shape")
-    return shape_inference.infer_shapes(glue)
+def _resize(name: str, size: tuple[int, int], to: tuple[int, int]) -> ModelProto:
+    graph = onnx.load(glue_file(name))
+    (target,) = [tensor for tensor in graph.graph.initializer if tensor.name == "size"]
+    target.CopyFrom(numpy_helper.from_array(np.array(to), "size"))
+    return _sized(graph, *size)
 
 
 def _resize_height_and_width_only(node: NodeProto, sizes: TensorProto, net: ModelProto) -> None:
@@ -103,6 +124,47 @@ def _resize_height_and_width_only(node: NodeProto, sizes: TensorProto, net: Mode
     kept = [attribute for attribute in node.attribute if attribute.name != "axes"]
     node.ClearField("attribute")
     node.attribute.extend([*kept, helper.make_attribute("axes", [2, 3])])
+
+
+def _reshape_all_but_the_batch(node: NodeProto, shape: TensorProto, net: ModelProto) -> None:
+    sides = numpy_helper.to_array(shape).copy()
+    if sides[0] == 1:
+        sides[0] = 0  # ONNX's word for: as many as come in
+        node.input[1] = f"{node.output[0]}/shape"
+        net.graph.initializer.append(numpy_helper.from_array(sides, node.input[1]))
+
+
+def _slice_all_of_the_batch(node: NodeProto, ends: TensorProto, net: ModelProto) -> None:
+    places = numpy_helper.to_array(ends).copy()
+    if places[0] == 1:
+        places[0] = np.iinfo(places.dtype).max
+        node.input[2] = f"{node.output[0]}/ends"
+        net.graph.initializer.append(numpy_helper.from_array(places, node.input[2]))
+
+
+def _of_batch_one(net: ModelProto) -> Iterator[str]:
+    """The tensors whose first side is 1."""
+    inferred = shape_inference.infer_shapes(net).graph
+    for value in (*inferred.input, *inferred.value_info, *inferred.output):
+        if (dims := value.type.tensor_type.shape.dim) and dims[0].dim_value == 1:
+            yield value.name
+
+
+def _refuse_baked_batch(joined: ModelProto, model: Model) -> None:
+    """Such a graph answers the first picture of a batch, at worst in every other's name."""
+    if model.one_at_a_time:
+        return
+    two = ModelProto()
+    two.CopyFrom(joined)
+    two.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
+    two.graph.output[0].type.tensor_type.ClearField("shape")
+    two.graph.ClearField("value_info")
+    (given, *_) = shape_inference.infer_shapes(two, data_prop=True).graph.output
+    if given.type.tensor_type.shape.dim[0].dim_value != 2:
+        raise ValueError(
+            "it takes one picture at a time, whatever its input says: export it with a dynamic batch, or say "
+            f"`one_at_a_time = true` of {model.name} in the catalogue"
+        )
 
 
 def _constants(net: ModelProto) -> Iterator[tuple[str, TensorProto]]:
@@ -119,6 +181,16 @@ def _in_version_of(like: ModelProto, net: ModelProto) -> ModelProto:
         net = version_converter.convert_version(net, wanted)
     net.ir_version = like.ir_version
     return net
+
+
+def _append_renamed(first: ModelProto, second: ModelProto) -> ModelProto:
+    """`second` gives what `first` gave, under its name."""
+    (given,), (output,) = first.graph.output, second.graph.output
+    name = given.name
+    longer = _append(compose.add_prefix(first, "own/"), second, "resize/", outputs=[output.name])
+    maker = next(node for node in longer.graph.node if output.name in node.output)
+    maker.output[list(maker.output).index(output.name)] = longer.graph.output[0].name = name
+    return longer
 
 
 def _append(first: ModelProto, second: ModelProto, prefix: str, outputs: Sequence[str]) -> ModelProto:

@@ -1,4 +1,4 @@
-"""Which ensemble serves a profile, and which networks are its steps: read from the committed configurations."""
+"""Which ensemble serves a profile, and what its steps are: read from the committed configurations."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from cutstream.errors import ConfigurationError
 
 REPOSITORY = Path(__file__).parent.parent / "model_repository"
+GRAPHS = Path(__file__).with_name("graphs")
 PREFIX = "cutout_"
 
 
@@ -19,6 +20,11 @@ def config(model: str) -> str:
 def network_file(model: str) -> Path:
     """The graph of a network that is in git. Others are joined from their weights when they are served."""
     return REPOSITORY / model / "1" / "model.onnx"
+
+
+def glue_file(name: str) -> Path:
+    """The graph of a step around a net or between nets (`export/glue/`)."""
+    return GRAPHS / f"{name}.onnx"
 
 
 def all_profiles() -> list[str]:
@@ -38,6 +44,18 @@ def steps_of(ensemble: str) -> list[str]:
     return re.findall(r'model_name: "(\w+)"', config(ensemble))
 
 
-def networks_of(profiles: Iterable[str]) -> list[str]:
+def steps_in(profiles: Iterable[str]) -> list[str]:
     """Each once, in the order of the profiles."""
     return list(dict.fromkeys(step for profile in profiles for step in steps_of(ensemble_of(profile))))
+
+
+def networks_of(profiles: Iterable[str]) -> list[str]:
+    """The steps that are nets of the catalogue, not glue between them."""
+    return [step for step in steps_in(profiles) if not glue_file(step).is_file()]
+
+
+def size_of(model: str) -> tuple[int, int]:
+    """Height and width of what goes in."""
+    found = re.search(r"dims: \[ (\d+), (\d+)", config(model))
+    assert found, f"{model}/config.pbtxt gives its input no size"
+    return int(found[1]), int(found[2])

@@ -42,7 +42,7 @@ _OUT_OF_MEMORY = ("out of memory", "failed to allocate", "bad_alloc")
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
-    """What is served for a profile. `digest` is the networks' (weights and glue), empty when not stated."""
+    """What is served for a profile. `networks` and `digest` (weights and glue) are empty when not stated."""
 
     name: str
     version: str
@@ -50,6 +50,7 @@ class Ensemble:
     height: int
     max_batch: int
     digest: str = ""
+    networks: tuple[str, ...] = ()
 
 
 def ensemble_name(profile: str) -> str:
@@ -132,5 +133,13 @@ class Triton:
             raise ModelMismatch(
                 f"{name} has tensors {tensors}; an ensemble takes `image` u8 [H,W,3] and gives `matte` u8 [H,W]"
             )
-        digest = config.parameters["digest"].string_value if "digest" in config.parameters else ""
-        return Ensemble(name, max(metadata.versions, key=int), dims[1], dims[0], config.max_batch_size, digest)
+        stated = {key: value.string_value for key, value in config.parameters.items()}
+        return Ensemble(
+            name=name,
+            version=max(metadata.versions, key=int),
+            width=dims[1],
+            height=dims[0],
+            max_batch=config.max_batch_size,
+            digest=stated.get("digest", ""),
+            networks=tuple(stated["networks"].split("+")) if "networks" in stated else (),
+        )

@@ -11,7 +11,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnx.helper import make_node as node
 
-from cutstream.settings import ModelSettings
+from cutstream.settings import ModelSettings, Settings, StackSettings
 from export.catalogue import Model, Weights, catalogue
 
 SIDE = 320
@@ -21,7 +21,8 @@ BORDER = 16
 def small_net() -> ModelProto:
     """`input.1` f32 [N,3,320,320] normalised → `1959` f32 [N,1,320,320] in 0..1: how far a colour is from the border's.
 
-    Like U²-Net-P it works at half the size in between, and has a side output.
+    Like U²-Net-P it works at half the size in between, and has a side output; `classes` f32 [N,2,320,320] are scores of
+    background and subject.
     """
     ring = np.ones((1, 1, SIDE, SIDE), np.float32)
     ring[:, :, BORDER:-BORDER, BORDER:-BORDER] = 0
@@ -36,6 +37,8 @@ def small_net() -> ModelProto:
         node("Conv", ["full", "gain", "offset"], ["logits"]),
         node("Sigmoid", ["logits"], ["1959"]),
         node("Sigmoid", ["full"], ["1960"]),
+        node("Neg", ["logits"], ["background"]),
+        node("Concat", ["background", "logits"], ["classes"], axis=1),
     ]
     constants = {
         "ring": ring / ring.sum(),
@@ -46,16 +49,19 @@ def small_net() -> ModelProto:
         "gain": np.full((1, 1, 1, 1), 1.2, np.float32),
         "offset": np.array([-3], np.float32),
     }
-    return net(nodes, constants, outputs=["1959", "1960"])
+    return net(nodes, constants, outputs=["1959", "1960", "classes"])
 
 
 def net(nodes: list, constants: dict[str, np.ndarray], outputs: list[str], batch: str | int = "batch", opset: int = 18):
-    picture, matte = [batch, 3, SIDE, SIDE], [batch, 1, SIDE, SIDE]
+    picture = [batch, 3, SIDE, SIDE]
     graph = helper.make_graph(
         nodes,
         "small",
         [helper.make_tensor_value_info("input.1", TensorProto.FLOAT, picture)],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, matte) for name in outputs],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, 1 + (name == "classes"), SIDE, SIDE])
+            for name in outputs
+        ],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", opset)])
@@ -63,11 +69,7 @@ def net(nodes: list, constants: dict[str, np.ndarray], outputs: list[str], batch
 
 def small_models(folder: Path) -> ModelSettings:
     """Settings that serve `general`, by a catalogue that takes the small net for U²-Net-P, from a mirror."""
-    data = small_net().SerializeToString(deterministic=True)
-    mirror = folder / "mirror"
-    mirror.mkdir(parents=True)
-    (mirror / "renamed by its owner.onnx").write_bytes(data)
-    weights = Weights(file="small.onnx", bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    weights, mirror = small_weights(), weights_in(folder / "mirror")
     models = [
         model if model.shipped else msgspec.structs.replace(model, weights=(weights,))
         for model in catalogue(ModelSettings())
@@ -75,13 +77,60 @@ def small_models(folder: Path) -> ModelSettings:
     path = folder / "catalogue.toml"
     path.write_text("\n".join(as_toml(model) for model in models))
     return ModelSettings(
-        mirror=mirror, store=folder / "store", catalogue=path, profiles=("general",), default_profile="general"
+        mirror=mirror,
+        store=folder / "store",
+        catalogue=path,
+        profiles=("general",),
+        default_profile="general",
+    )
+
+
+def small_model(name: str, **changes: object) -> Model:
+    """An entry that takes the small net for a net of its own."""
+    u2netp = next(model for model in catalogue(ModelSettings()) if model.name == "u2netp")
+    return msgspec.structs.replace(u2netp, name=name, weights=(small_weights(),), **changes)
+
+
+def small_weights() -> Weights:
+    data = small_net().SerializeToString(deterministic=True)
+    return Weights(file="small.onnx", bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+
+def weights_in(mirror: Path) -> Path:
+    mirror.mkdir(parents=True, exist_ok=True)
+    (mirror / "renamed by its owner.onnx").write_bytes(small_net().SerializeToString(deterministic=True))
+    return mirror
+
+
+FUSED = ["depth", "semantics", "depth_foreground", "intersection"]
+
+
+def fused_settings(folder: Path, nets: tuple[str, ...] = ()) -> Settings:
+    """Serves `depth_fused` by small nets, two of them for the step `depth`."""
+    models = [
+        small_model("shallow", step="depth", activate="nearness"),
+        small_model("shallow_two", step="depth", activate="nearness", one_at_a_time=True),
+        small_model("semantic_one", step="semantics", activate="class_foreground", gives=("classes",)),
+    ]
+    (folder / "catalogue.toml").write_text("\n".join(as_toml(model) for model in models))
+    return Settings(
+        models=ModelSettings(
+            mirror=weights_in(folder / "mirror"),
+            store=folder / "store",
+            catalogue=folder / "catalogue.toml",
+            profiles=("depth_fused",),
+            default_profile="depth_fused",
+            nets=nets,
+        ),
+        stack=StackSettings(state=folder / "state"),
     )
 
 
 def as_toml(model: Model) -> str:
     fields = msgspec.to_builtins(model)
-    tables = [("[[models]]", fields), *(("[[models.weights]]", weights) for weights in fields.pop("weights"))]
+    constants, all_weights = fields.pop("constants"), fields.pop("weights")
+    tables = [("[[models]]", fields), ("[models.constants]", constants)]
+    tables += [("[[models.weights]]", weights) for weights in all_weights]
     lines = [line for header, table in tables for line in (header, *_assignments(table))]
     return "\n".join(lines) + "\n"
 

@@ -94,6 +94,8 @@ def diffuse(weights: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _decide(file: Path, asked: str) -> tuple[str, str]:
+    if [value.any_name for value in openvino.Core().read_model(file).inputs] != ["image"]:
+        return "f32", "it is a step between networks, whose levels shall stay exact"
     if asked != "auto":
         return asked, "CUTSTREAM_MODELS__PRECISION says so"
     if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):

@@ -15,11 +15,12 @@ pytest.importorskip("openvino", reason="openvino is not installed (extra `local`
 
 import openvino
 
-from cutstream.settings import ModelSettings
+from cutstream.settings import GlueSettings, ModelSettings
 from deploy.triton.backends import precision
 from deploy.triton.backends.precision import choose, compile_network, diffuse
 from export.catalogue import find_model
 from export.join import join
+from export.tune import tuned
 from tests.support.models import picture_with_blob, small_net
 
 filters = arrays.arrays(
@@ -65,6 +66,12 @@ def test_the_verdict_is_kept_while_the_question_stays(network: Path, tmp_path: P
     assert choose(network, "f32", report) == verdict
     assert choose(network, "bf16", report).because == "asked for bf16"
     assert [path.name for path in report.parent.iterdir()] == ["u2netp.json"]
+
+
+def test_a_step_between_networks_stays_exact(tmp_path: Path) -> None:
+    onnx.save(tuned("trimap", 64, 64, GlueSettings()), tmp_path / "model.onnx")
+    verdict = choose(tmp_path / "model.onnx", "auto", tmp_path / "one.json")
+    assert (verdict.precision, verdict.because[:28]) == ("f32", "it is a step between network")
 
 
 def test_auto_takes_bf16_only_where_the_mattes_agree(

@@ -9,8 +9,7 @@ import pytest
 from cutstream.errors import ConfigurationError, WeightsMissing
 from cutstream.settings import ModelSettings
 from export.catalogue import Weights, catalogue, chosen, find_model, pull, require, status, verify
-from export.join import glue_graph
-from export.profiles import all_profiles, network_file, networks_of
+from export.profiles import all_profiles, glue_file, network_file, networks_of
 from tests.support.http_server import HttpServer, serving
 from tests.support.models import as_toml, small_models
 
@@ -34,9 +33,9 @@ def offered(folder: Path, url: str, data: bytes = DATA) -> ModelSettings:
 
 
 def test_every_profile_has_its_networks_in_the_catalogue() -> None:
-    known = {model.name for model in catalogue(ModelSettings())}
+    fillable = {model.fills for model in catalogue(ModelSettings())}
     assert all_profiles()
-    assert set(networks_of(all_profiles())) <= known
+    assert set(networks_of(all_profiles())) == fillable
 
 
 def test_every_entry_is_complete() -> None:
@@ -46,8 +45,8 @@ def test_every_entry_is_complete() -> None:
             (weights,) = model.weights
             assert (len(data), hashlib.sha256(data).hexdigest()) == (weights.bytes, weights.sha256)
             continue
-        assert glue_graph(model.normalise).is_file()
-        assert glue_graph(model.activate).is_file()
+        assert glue_file(model.normalise).is_file()
+        assert glue_file(model.activate).is_file()
         assert all(len(bytes.fromhex(weights.sha256)) == 32 for weights in model.weights)
         assert all(not weights.origin or weights.origin.startswith(ORIGINS) for weights in model.weights)
 

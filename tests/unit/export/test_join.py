@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import msgspec
 import numpy as np
 import onnx
@@ -90,6 +91,58 @@ def test_frees_a_batch_that_an_old_exporter_fixed(tmp_path: Path) -> None:
     pictures = [picture_with_blob((x, 100), 40) for x in (60, 160, 260)]
     together = matte(engine, *pictures)
     assert all(np.array_equal(one, matte(engine, picture)[0]) for one, picture in zip(together, pictures, strict=True))
+
+
+def test_frees_a_batch_that_is_baked_into_shapes(tmp_path: Path) -> None:
+    nodes = [
+        node("ReduceMean", ["input.1", "plane"], ["grey"]),
+        node("Reshape", ["grey", "flat"], ["row"]),
+        node("Slice", ["row", "from", "to"], ["all"]),
+        node("Reshape", ["all", "square"], ["out"]),
+    ]
+    constants = {
+        "plane": np.array([1]),
+        "flat": np.array([1, SIDE * SIDE]),
+        "from": np.array([0, 0]),
+        "to": np.array([1, SIDE * SIDE]),
+        "square": np.array([1, 1, SIDE, SIDE]),
+    }
+    engine = session(joined(net(nodes, constants, ["out"], batch=1), tmp_path))
+    pictures = [picture_with_blob((x, 100), 40) for x in (60, 160)]
+    together = matte(engine, *pictures)
+    assert all(np.array_equal(one, matte(engine, picture)[0]) for one, picture in zip(together, pictures, strict=True))
+
+
+def test_a_net_that_takes_one_picture_is_not_given_two(tmp_path: Path) -> None:
+    """It shuffles channels through a shape that holds the batch, as old exports do."""
+    nodes = [
+        node("Reshape", ["input.1", "groups"], ["grouped"]),
+        node("ReduceMean", ["grouped", "plane"], ["mean"]),
+        node("Reshape", ["mean", "picture"], ["out"]),
+    ]
+    constants = {
+        "groups": np.array([3, SIDE, SIDE]),
+        "plane": np.array([0]),
+        "picture": np.array([1, 1, SIDE, SIDE]),
+    }
+    single = net(nodes, constants, ["out"], batch=1)
+    with pytest.raises(ModelMismatch, match=r"takes one picture at a time.*one_at_a_time = true"):
+        joined(single, tmp_path)
+    model = msgspec.structs.replace(U2NETP, one_at_a_time=True)
+    assert matte(session(join(model, tmp_path / "net.onnx")), picture_with_blob((160, 100), 40)).any()
+
+
+def test_a_net_of_another_size_gets_the_picture_resized_and_its_map_back(small, tmp_path: Path) -> None:
+    onnx.save(small_net(), tmp_path / "net.onnx")
+    engine = session(join(U2NETP, tmp_path / "net.onnx", 200, 480))
+    assert engine.get_inputs()[0].shape == ["batch", 200, 480, 3]
+    picture = picture_with_blob((200, 120), 50)
+    wide = cv2.resize(picture, (480, 200), interpolation=cv2.INTER_LINEAR)
+    found = engine.run(["matte"], {"image": np.stack([wide, wide[::-1]])})[0]
+    own = matte(small, cv2.resize(wide, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR))[0]
+    expected = cv2.resize(own, (480, 200), interpolation=cv2.INTER_LINEAR)
+    assert found.shape == (2, 200, 480)
+    assert np.abs(found[0].astype(int) - expected).max() <= 2
 
 
 def test_nodes_that_a_converter_appended_find_their_place(small, tmp_path: Path) -> None:

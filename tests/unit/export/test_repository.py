@@ -10,10 +10,10 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from cutstream.clients.triton import ensemble_name
 from cutstream.errors import ConfigurationError, WeightsMissing
-from cutstream.settings import ModelSettings, Settings, StackSettings
-from export.profiles import REPOSITORY, all_profiles, ensemble_of, network_file, networks_of, steps_of
+from cutstream.settings import GlueSettings, ModelSettings, Settings, StackSettings
+from export.profiles import REPOSITORY, all_profiles, ensemble_of, network_file, steps_in, steps_of
 from export.repository import render
-from tests.support.models import small_models
+from tests.support.models import FUSED, fused_settings, small_models
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_an_ensembles_wires_fit_its_steps(profile: str) -> None:
             assert wires.setdefault(wire, tensors(network)[name]) == tensors(network)[name]
 
 
-@pytest.mark.parametrize("network", networks_of(all_profiles()))
+@pytest.mark.parametrize("network", steps_in(all_profiles()))
 def test_the_committed_files_are_the_production_variant(network: str) -> None:
     config = parsed(REPOSITORY / network)
     assert (config.backend, config.instance_group[0].kind) == ("onnxruntime", pb.ModelInstanceGroup.KIND_AUTO)
@@ -91,6 +91,35 @@ def test_the_ensemble_carries_its_networks_digest(settings: Settings) -> None:
     digests = {parsed(served / name).parameters["digest"].string_value for name in ("u2netp", "cutout_general")}
     assert len(digests) == 1
     assert len(bytes.fromhex(digests.pop())) == 32
+
+
+def test_glue_between_nets_is_rendered_with_the_settings(tmp_path: Path) -> None:
+    settings = fused_settings(tmp_path)
+    served = render(settings)
+    assert sorted(folder.name for folder in served.iterdir()) == sorted(["cutout_depth_fused", *FUSED])
+    before = {step: parsed(served / step).parameters["digest"].string_value for step in FUSED}
+    assert parsed(served / "cutout_depth_fused").parameters["digest"].string_value == "+".join(before.values())
+    wide = settings.model_copy(update={"glue": GlueSettings(depth_edge_radius=20)})
+    render(wide)
+    after = {step: parsed(served / step).parameters["digest"].string_value for step in FUSED}
+    assert {step for step in FUSED if before[step] != after[step]} == {"depth_foreground"}
+    graph = onnx.load(served / "depth_foreground" / "1" / "model.onnx").graph
+    (sweep,) = [node for node in graph.node if node.name == "edge.rows"]
+    assert [list(attribute.ints) for attribute in sweep.attribute if attribute.name == "kernel_shape"] == [[21, 1]]
+
+
+def test_the_ensemble_names_its_networks_and_takes_what_they_take(tmp_path: Path) -> None:
+    served = render(fused_settings(tmp_path, nets=("shallow_two",)))
+    ensemble = parsed(served / "cutout_depth_fused")
+    assert ensemble.parameters["networks"].string_value == "shallow_two+semantic_one"
+    assert (ensemble.max_batch_size, parsed(served / "depth").max_batch_size) == (1, 1)
+    assert parsed(served / "semantics").max_batch_size == 4
+    assert parsed(render(fused_settings(tmp_path)) / "cutout_depth_fused").max_batch_size == 4
+
+
+def test_a_net_that_the_catalogue_does_not_know_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no model is called 'deeper'"):
+        render(fused_settings(tmp_path, nets=("deeper",)))
 
 
 def test_a_second_rendering_touches_nothing(settings: Settings) -> None:

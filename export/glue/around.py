@@ -1,0 +1,98 @@
+"""What comes before a net and behind it: u8 pixels to the net's own input, its raw output to u8 levels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+ANY_SIZE = (60, 80)  # height and width that a graph is exported with, and known by
+
+
+class U2netNormalise(nn.Module):
+    """u8 N×H×W×3 RGB → f32 N×3×H×W: divided by the picture's own maximum, then ImageNet mean and deviation."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]))
+        self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225]))
+
+    def forward(self, image: Tensor) -> Tensor:
+        pixels = image.float()
+        brightest = pixels.amax(dim=(1, 2, 3), keepdim=True).clamp(min=1.0)  # a black picture stays black
+        return ((pixels / brightest - self.mean) / self.deviation).permute(0, 3, 1, 2)
+
+
+class Normalise(nn.Module):
+    """u8 N×H×W×3 RGB → f32 N×3×H×W (or as it is): (x - mean) / deviation per channel, then BGR where a net wants it."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(
+        self, mean: Sequence[float], deviation: Sequence[float], *, bgr: bool = False, planes: bool = True
+    ) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean))
+        self.register_buffer("deviation", torch.tensor(deviation))
+        self._bgr, self._planes = bgr, planes
+
+    def forward(self, image: Tensor) -> Tensor:
+        pixels = (image.float() - self.mean) / self.deviation
+        if self._bgr:
+            pixels = pixels.flip(-1)
+        return pixels.permute(0, 3, 1, 2) if self._planes else pixels
+
+
+class Stretched(nn.Module):
+    """f32 N×1×H×W → u8 N×H×W: each picture stretched from its own minimum to its maximum, rounded."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        values = values.squeeze(1)
+        low = values.amin(dim=(1, 2), keepdim=True)
+        high = values.amax(dim=(1, 2), keepdim=True)
+        stretched = (values - low) / (high - low).clamp(min=1e-6)  # a constant map is all background
+        return _levels(stretched)
+
+
+class Alpha(nn.Module):
+    """f32 N×1×H×W, or N×H×W×1, in 0..1, where a net may stray a little beyond → u8 N×H×W, rounded."""
+
+    def __init__(self, *, planes: bool = True) -> None:
+        super().__init__()
+        self._axis = 1 if planes else 3
+
+    def forward(self, alpha: Tensor) -> Tensor:
+        return _levels(alpha.squeeze(self._axis).clamp(0.0, 1.0))
+
+
+class Foreground(nn.Module):
+    """f32 N×C×H×W, scores of classes of which the first is the background → u8 N×H×W: how surely it is another."""
+
+    def forward(self, scores: Tensor) -> Tensor:
+        return _levels(1.0 - scores.softmax(dim=1)[:, 0])
+
+
+class Second(nn.Module):
+    """f32 N×2×H×W, probabilities of background and subject → u8 N×H×W of the subject."""
+
+    def forward(self, probabilities: Tensor) -> Tensor:
+        return _levels(probabilities[:, 1])
+
+
+class Resized(nn.Module):
+    """u8 N×H×W×3, or maps N×H×W, to the `size` that `join` sets: linear, with OpenCV's pixel centres."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        picture = values.dim() == 4
+        planes = values.permute(0, 3, 1, 2) if picture else values.unsqueeze(1)
+        resized = nn.functional.interpolate(planes.float(), size=ANY_SIZE, mode="bilinear").round()
+        return (resized.permute(0, 2, 3, 1) if picture else resized.squeeze(1)).to(torch.uint8)
+
+
+def _levels(shares: Tensor) -> Tensor:
+    return (shares * 255.0).round().to(torch.uint8)
