@@ -8,7 +8,7 @@ UV_VERSION := 0.13.9
 LOCKS := requirements/dev.txt requirements/triton.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-export demo train up worker test check format bench docs lock package clean
+.PHONY: help setup setup-export demo train compare up worker test check format bench docs lock package clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,10 @@ format: setup ## Put the code into the house's form
 bench: setup ## Measure throughput against this machine's own bound
 	$(BIN)/python -m benchmarks.throughput
 	$(BIN)/python -m benchmarks.table
+
+compare: setup ## Profiles side by side on photos with masks: make compare PHOTOS=DIR [COCO=instances.json] [OUT=DIR]
+	$(if $(PHOTOS),,$(error name the folder of photos: make compare PHOTOS=DIR (docs/evaluation.md#comparing-profiles)))
+	$(BIN)/cutstream compare $(PHOTOS) $(if $(COCO),--coco $(COCO)) --out $(or $(OUT),out/compare)
 
 docs: setup ## Write the generated documents: schemas, AsyncAPI, settings, metrics, errors
 	$(BIN)/python -m cutstream.docs

@@ -206,6 +206,46 @@ def evaluate(
             evaluate_served(evaluation, settings, profile, Path(mattes), check, out)
 
 
+@app.command()
+def compare(
+    folder: Annotated[Path, typer.Argument(help="Holds images/ and masks/, or with --coco the pictures.")],
+    profiles: Annotated[str, typer.Option(help="Comma-separated.")] = "depth,semantic,depth_fused,general,fast",
+    coco: Annotated[Path | None, typer.Option(help="instances_*.json of a COCO set; FOLDER has its pictures.")] = None,
+    sample: Annotated[int, typer.Option(min=1, help="Photos of a round.")] = 500,
+    rounds: Annotated[int, typer.Option(min=1, help="Draws among the photos.")] = 5,
+    seed: Annotated[int, typer.Option(help="Other draws.")] = 0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Where the report goes.")] = None,
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="Where the pictures go: time against IoU, the worst cases with causes.")
+    ] = None,
+) -> None:
+    """Time, IoU and F of several profiles on the same photos, over rounds of draws. docs/evaluation.md explains it."""
+    from cutstream.settings import load
+
+    with named_errors():
+        require_packages("compare", "quality", "pywt", "scipy", "skimage")
+        from producer.comparison.run import compare as run_comparison
+        from producer.comparison.run import plan
+
+        with TemporaryDirectory(prefix="cutstream-") as name:
+            (masks := Path(name) / "masks").mkdir()
+            (mattes := Path(name) / "mattes").mkdir()
+            planned = plan(
+                folder,
+                coco,
+                profiles.split(","),
+                masks,
+                size=sample,
+                rounds=rounds,
+                seed=seed,
+                json_file=json_file,
+                out_folder=out_folder,
+                console=out,
+            )
+            settings = load()
+            run_comparison(planned, lambda found, profile: serving(settings, found, profile, mattes), mattes, out)
+
+
 @topics.command("create")
 def topics_create() -> None:
     """Make the requests, results and dead-letters topics where they are missing."""

@@ -169,9 +169,9 @@ class ModelSettings(Section):
 
 
 class GlueSettings(Section):
-    depth_edge_threshold: float = Field(default=0.1, gt=0, le=2)
+    depth_edge_threshold: float = Field(default=0.2, gt=0, le=2)
     """`depth`: a contour is where the depth's Sobel gradient is above this; 1 is a step from farthest to nearest."""
-    depth_edge_radius: float = Field(default=4.0, ge=0, le=100)
+    depth_edge_radius: float = Field(default=2.0, ge=0, le=100)
     """`depth`: how far around its contours nothing is foreground; radii are px at a long side of 1000."""
     depth_close_radius: float = Field(default=8.0, ge=0, le=100)
     """`depth`: gaps of twice this are closed."""

@@ -41,7 +41,16 @@ def join(model: Model, weights: Path, height: int = 0, width: int = 0) -> ModelP
     except (ValueError, RuntimeError, DecodeError, onnx.checker.ValidationError, shape_inference.InferenceError) as exc:
         raise ModelMismatch(f"{weights} does not fit between {model.normalise} and {model.activate}: {exc}") from exc
     joined.graph.name = "cutout"
+    # The parts' own names for unknown sides would mean each other's: engines find the shapes anew.
+    joined.graph.ClearField("value_info")
+    _give_shape(joined, size)
     return joined
+
+
+def _give_shape(joined: ModelProto, size: tuple[int, int]) -> None:
+    (output,) = joined.graph.output
+    batch = joined.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    output.CopyFrom(helper.make_tensor_value_info(output.name, TensorProto.UINT8, [batch, *size]))
 
 
 def glue(name: str, height: int, width: int) -> ModelProto:

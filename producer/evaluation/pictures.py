@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image as Pillow
@@ -23,13 +24,21 @@ TOO_MUCH, MISSING = (214, 39, 40), (31, 119, 180)
 PALETTE = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#17becf", "#bcbd22", "#7f7f7f")
 
 
+class Point(NamedTuple):
+    """A dot of the chart; groups have colours of their own."""
+
+    group: str
+    time_ms: float
+    iou: float
+
+
 def worst(scores: Mapping[str, Scores], count: int) -> list[str]:
     """The stems of the lowest IoU, the lowest first."""
     return sorted(scores, key=lambda stem: (scores[stem].iou, stem))[:count]
 
 
-def case(prediction: Prediction, scores: Scores) -> Pillow.Image:
-    """Photo, truth, matte and their difference side by side, under the stem and the IoU."""
+def case(prediction: Prediction, scores: Scores, note: str = "") -> Pillow.Image:
+    """Photo, truth, matte and their difference side by side, under the stem, the IoU and a note."""
     pixels, truth = read_example(prediction.example)
     matte = read_matte(prediction.matte, pixels, prediction.example.photo)
     panels = [
@@ -43,7 +52,7 @@ def case(prediction: Prediction, scores: Scores) -> Pillow.Image:
     column = max(width, 260)
     sheet = Pillow.new("RGB", (4 * column + 5 * GAP_PX, height + HEAD_PX + GAP_PX), "white")
     draw = ImageDraw.Draw(sheet)
-    draw.text((GAP_PX, 8), f"{prediction.example.stem}   IoU {scores.iou:.3f}", INK, _font(20))
+    draw.text((GAP_PX, 8), f"{prediction.example.stem}   IoU {scores.iou:.3f}   {note}", INK, _font(20))
     for number, (name, picture) in enumerate(panels):
         left = GAP_PX + number * (column + GAP_PX)
         draw.text((left, HEAD_PX - 24), name, INK, _font(14))
@@ -63,9 +72,13 @@ def difference(pixels: Pixels, truth: Matte, matte: Matte) -> Pixels:
     return painted
 
 
-def scatter(scores: Mapping[str, Scores], title: str) -> Pillow.Image | None:
-    """Each photo's time against its IoU, a colour per subset; None when no photo has a time."""
-    points = [(stem, s.time_ms, s.iou) for stem, s in scores.items() if s.time_ms is not None]
+def points_of(scores: Mapping[str, Scores]) -> list[Point]:
+    """Each photo that has a time, grouped by subset."""
+    return [Point(subset(stem), s.time_ms, s.iou) for stem, s in scores.items() if s.time_ms is not None]
+
+
+def scatter(points: Sequence[Point], title: str) -> Pillow.Image | None:
+    """Time against IoU; None without points."""
     if not points:
         return None
     chart = Pillow.new("RGB", (WIDTH, HEIGHT), "white")
@@ -88,10 +101,10 @@ def scatter(scores: Mapping[str, Scores], title: str) -> Pillow.Image | None:
         draw.text((x - 8, y), f"{iou:g}", INK, _font(14), anchor="rm")
     draw.text(((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 16), "time per photo, ms", INK, _font(15), anchor="mb")
     draw.text((LEFT - 8, TOP - 14), "IoU", INK, _font(15), anchor="rb")
-    colours = dict(_colours(sorted({subset(stem) for stem, _, _ in points})))
-    for stem, time, iou in points:
+    colours = dict(_colours(sorted({point.group for point in points})))
+    for group, time, iou in points:
         x, y = place(time, iou)
-        colour = colours[subset(stem)]
+        colour = colours[group]
         draw.ellipse((x - DOT_PX, y - DOT_PX, x + DOT_PX, y + DOT_PX), (*colour, 150), (*colour, 255))
     _legend(draw, colours)
     return chart

@@ -18,7 +18,7 @@ from producer.evaluation import output
 from producer.evaluation.attributes import Attributes, read_attributes
 from producer.evaluation.folder import Example, examples, given_mattes
 from producer.evaluation.measure import Prediction, check_all, measure_all
-from producer.evaluation.pictures import case, scatter, worst
+from producer.evaluation.pictures import case, points_of, scatter, worst
 from producer.evaluation.predict import predict
 from producer.evaluation.report import Report, as_json, legend, report, tables
 
@@ -45,8 +45,7 @@ def plan(
     output.check_targets(json_file, out_folder)
     found = examples(folder)
     known = read_attributes(attributes, {example.stem for example in found}) if attributes else {}
-    for _ in _counted(check_all(found), "reading", len(found), console):
-        pass
+    check_photos(found, console)
     return Evaluation(folder, found, known, json_file, out_folder)
 
 
@@ -54,7 +53,7 @@ def evaluate_given(evaluation: Evaluation, mattes: Path, console: Console) -> Re
     """The mattes that a folder holds."""
     paths = given_mattes(mattes, evaluation.examples)
     predictions = [Prediction(example, paths[example.stem]) for example in evaluation.examples]
-    scores = _measure(predictions, console)
+    scores = measured(predictions, console)
     found = report(scores, evaluation.attributes, folder=str(evaluation.folder), predictions=str(mattes))
     return _leave(evaluation, found, predictions, str(mattes), console)
 
@@ -68,33 +67,41 @@ def evaluate_served(
     console: Console,
 ) -> Report:
     """The mattes that the stack of `settings` makes; `folder` is for those that lie elsewhere, until this is done."""
-    predictions, model, served = _predict(evaluation, settings, profile, folder, check, console)
-    scores = _measure(predictions, console)
+    predictions, model, served = cut_out(evaluation.examples, settings, profile, folder, check, console)
+    scores = measured(predictions, console)
     found = report(scores, evaluation.attributes, folder=str(evaluation.folder), profile=served, model=model)
     return _leave(evaluation, found, predictions, f"profile {served}", console)
 
 
-def _predict(
-    evaluation: Evaluation,
+def check_photos(found: Sequence[Example], console: Console) -> None:
+    """Raises InvalidExamples for the first that cannot be used."""
+    for _ in _counted(check_all(found), "reading", len(found), console):
+        pass
+
+
+def cut_out(
+    found: Sequence[Example],
     settings: Settings,
     profile: str | None,
     folder: Path,
     check: Callable[[], None],
     console: Console,
 ) -> tuple[list[Prediction], ServedModel | None, str | None]:
+    """The mattes, and the model and profile behind them (`predict`)."""
     with _progress(console) as progress:
-        task = progress.add_task("cutting out", total=len(evaluation.examples))
+        task = progress.add_task("cutting out", total=len(found))
 
         def watch(done: int) -> None:
             check()
             progress.update(task, completed=done)
 
-        return predict(settings, evaluation.examples, profile, folder, watch)
+        return predict(settings, found, profile, folder, watch)
 
 
-def _measure(predictions: Sequence[Prediction], console: Console) -> dict[str, Scores]:
-    measured = _counted(measure_all(predictions), "measuring", len(predictions), console)
-    return dict(zip([prediction.example.stem for prediction in predictions], measured, strict=True))
+def measured(predictions: Sequence[Prediction], console: Console) -> dict[str, Scores]:
+    """By stem."""
+    scores = _counted(measure_all(predictions), "measuring", len(predictions), console)
+    return dict(zip([prediction.example.stem for prediction in predictions], scores, strict=True))
 
 
 def _leave(
@@ -116,7 +123,9 @@ def _leave(
 def _draw(target: Path, found: Report, predictions: Sequence[Prediction], title: str) -> None:
     by_stem = {prediction.example.stem: prediction for prediction in predictions}
     with output.whole_folder(target) as folder:
-        chart = scatter(found.photos, f"{title}: mean IoU {found.overall.iou:.3f} over {found.overall.count} photos")
+        chart = scatter(
+            points_of(found.photos), f"{title}: mean IoU {found.overall.iou:.3f} over {found.overall.count} photos"
+        )
         if chart is not None:
             chart.save(folder / output.SCATTER)
         (folder / output.WORST).mkdir()

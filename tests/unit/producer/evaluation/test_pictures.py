@@ -8,7 +8,7 @@ import pytest
 from cutstream.quality.scores import Scores, score
 from producer.evaluation.folder import examples
 from producer.evaluation.measure import Prediction
-from producer.evaluation.pictures import MISSING, PALETTE, TOO_MUCH, case, difference, scatter, ticks, worst
+from producer.evaluation.pictures import MISSING, PALETTE, TOO_MUCH, case, difference, points_of, scatter, ticks, worst
 from tests.support.evaluation import evaluation_folder
 
 TRUTH = np.zeros((48, 48), np.uint8)
@@ -45,7 +45,7 @@ def test_a_case_shows_four_panels_of_the_photos_shape(tmp_path: Path) -> None:
 
 
 def test_the_scatter_has_a_dot_for_each_photo_in_its_subsets_colour() -> None:
-    chart = scatter({"a_1": scored(TRUTH, 0.0), "b_1": scored(np.zeros_like(TRUTH), 100.0)}, "title")
+    chart = scatter(points_of({"a_1": scored(TRUTH, 0.0), "b_1": scored(np.zeros_like(TRUTH), 100.0)}), "title")
     colours = {colour for _, colour in chart.getcolors(1 << 20)}
     for code in PALETTE[:2]:
         assert tuple(int(code[at : at + 2], 16) for at in (1, 3, 5)) in colours
@@ -54,7 +54,7 @@ def test_the_scatter_has_a_dot_for_each_photo_in_its_subsets_colour() -> None:
 
 
 def test_without_times_there_is_no_scatter() -> None:
-    assert scatter({"a": scored(TRUTH)}, "title") is None
+    assert scatter(points_of({"a": scored(TRUTH)}), "title") is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,102 @@
+"""Which thresholds and radii find the subject by depth: IoU and F of `depth` and `depth_fused` over photos with masks.
+
+One setting at a time is moved away from the defaults (`CUTSTREAM_GLUE__…`). The nets run once per photo, ONNX Runtime;
+only the glue behind them runs for each setting. Needs the weights of `depth_fused`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+from onnx import ModelProto
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.machine import record
+from cutstream.images import Matte
+from cutstream.quality.overlap import f_score, iou
+from cutstream.settings import GlueSettings, ModelSettings, load
+from export.catalogue import net_for, require
+from export.join import join
+from export.profiles import size_of
+from export.tune import tuned
+from producer.evaluation.folder import examples, read_example
+
+MOVES = {
+    "depth_edge_threshold": (0.03, 0.06, 0.2, 0.4, 2.0),
+    "depth_edge_radius": (0.0, 2.0, 8.0, 16.0),
+    "depth_close_radius": (0.0, 4.0, 16.0),
+    "depth_open_radius": (0.0, 8.0, 16.0),
+}
+HEIGHT, WIDTH = size_of("depth")
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("folder", type=Path, help="images/ and masks/")
+    folder = arguments.parse_args().folder
+    models = load().models
+    depth, semantics = _net("depth", models), _net("semantics", models)
+    maps = [(_run(depth, image=image), _run(semantics, image=image), truth) for image, truth in _photos(folder)]
+    default = GlueSettings()
+    rows = {"defaults": _scores(default, maps)}
+    for name, values in MOVES.items():
+        for value in values:
+            rows[f"{name}={value:g}"] = _scores(default.model_copy(update={name: value}), maps)
+    record(
+        "depth_ablation",
+        folder=folder.name,
+        photos=len(maps),
+        nets=[net_for(step, models).name for step in ("depth", "semantics")],
+        settings=default.model_dump(),
+        scores=rows,
+    )
+    _print(rows)
+
+
+def _photos(folder: Path) -> Iterator[tuple[Matte, Matte]]:
+    """At the ensemble's size, the mask in the photo's own."""
+    for example in examples(folder):
+        pixels, truth = read_example(example)
+        yield cv2.resize(pixels, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), truth
+
+
+def _net(step: str, models: ModelSettings) -> onnxruntime.InferenceSession:
+    model = net_for(step, models)
+    return _session(join(model, require(model, models), HEIGHT, WIDTH))
+
+
+def _session(graph: ModelProto) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+def _run(session: onnxruntime.InferenceSession, **tensors: Matte) -> Matte:
+    return session.run(None, {name: tensor[None] for name, tensor in tensors.items()})[0][0]
+
+
+def _scores(settings: GlueSettings, maps: list[tuple[Matte, Matte, Matte]]) -> dict[str, float]:
+    foreground = _session(tuned("depth_foreground", HEIGHT, WIDTH, settings))
+    found: dict[str, list[float]] = {name: [] for name in ("depth IoU", "depth F", "fused IoU", "fused F")}
+    for depth, semantics, truth in maps:
+        near = _run(foreground, depth=depth)
+        for profile, matte in (("depth", near), ("fused", np.minimum(near, semantics))):
+            full = cv2.resize(matte, truth.shape[::-1], interpolation=cv2.INTER_LINEAR)
+            found[f"{profile} IoU"].append(iou(full, truth))
+            found[f"{profile} F"].append(f_score(full, truth, 0.3))
+    return {name: round(float(np.mean(values)), 3) for name, values in found.items()}
+
+
+def _print(rows: dict[str, dict[str, float]]) -> None:
+    table = Table("setting", *next(iter(rows.values())))
+    for name, scores in rows.items():
+        table.add_row(name, *(f"{value:.3f}" for value in scores.values()))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
