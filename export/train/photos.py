@@ -19,6 +19,9 @@ from export.train.recipe import Source
 IMAGES = (".jpg", ".jpeg", ".png", ".webp")
 # A hard mask and the teacher's matte that agree this well show the same thing, and the soft one has the better edges.
 AGREE = 0.85
+# Photos of which more than this share is grey in their matte are left out: the teacher has not found what fills them, a
+# head seen from near mostly. Small subjects that it is as unsure of stay; there are few others among grass and crowds.
+UNSURE = 0.15
 HELD_OUT = 32
 
 
@@ -36,7 +39,6 @@ class Photo:
     pixels: NDArray[np.uint8]
     matte: NDArray[np.uint8]
     box: tuple[int, int, int, int]
-
 
 @dataclass(frozen=True)
 class Collection:
@@ -72,12 +74,12 @@ def _files(folder: Path, subsets: tuple[str, ...]) -> Iterator[Path]:
 
 
 def _load(file: Path, *, masks: bool) -> Photo | None:
-    """None where neither mask nor teacher finds a subject."""
+    """None where neither mask nor teacher finds a subject, or most of the photo is one that they are unsure of."""
     with opened(file) as picture:
         pixels = np.asarray(picture.convert("RGB"))
     matte = _matte(file, pixels.shape[:2], masks)
     rows, columns = (np.flatnonzero((matte >= 128).any(axis=axis)) for axis in (1, 0))
-    if len(rows) == 0:
+    if len(rows) == 0 or _grey_share(matte) > UNSURE:
         return None
     return Photo(file.stem, pixels, matte, (int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1))
 
@@ -96,6 +98,12 @@ def _matte(photo: Path, shape: tuple[int, ...], masks: bool) -> NDArray[np.uint8
     if iou(mask, teacher) < AGREE:
         return mask
     return ((mask.astype(np.uint16) + teacher + 1) // 2).astype(np.uint8)
+
+
+def _grey_share(matte: NDArray[np.uint8]) -> float:
+    """0: black and white; 1: half transparent all over."""
+    alpha = matte.astype(np.float32) / 255
+    return float((4 * alpha * (1 - alpha)).mean())
 
 
 def _grey(file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:

@@ -1,4 +1,4 @@
-"""What a training does, as data: `recipe.toml` is how most of the shipped weights was made."""
+"""What a training does, as data: `recipe.toml` is the one that cutnet is trained by."""
 
 from __future__ import annotations
 

@@ -58,6 +58,16 @@ def test_photos_without_a_subject_are_left_out(tmp_path: Path) -> None:
     assert [photo.stem for photo in (*collection.held_out, *collection.photos)] == ["clear", "clear_too"]
 
 
+@pytest.mark.parametrize(("radius", "kept"), [(0.1, True), (0.4, False)])
+def test_of_unsure_mattes_those_are_left_out_that_fill_the_photo(tmp_path: Path, radius: float, kept: bool) -> None:
+    folder = photo_folder(tmp_path / "discs", ["clear", "clear_too", "unsure"])
+    rows, columns = np.mgrid[:SIDE, :SIDE] - SIDE / 2
+    grey = np.where(np.hypot(rows, columns) < radius * SIDE, 140, 0).astype(np.uint8)
+    Image.fromarray(grey).save(folder / "masks" / "unsure.png")
+    (collection,) = collect(tmp_path, [DISCS])
+    assert ("unsure" in {photo.stem for photo in collection.photos}) is kept
+
+
 def test_masks_that_show_something_else_are_not_learnt(tmp_path: Path) -> None:
     folder = photo_folder(tmp_path / "discs", ["disc"], teacher=True)
     Image.new("L", (SIDE, SIDE), 255).save(folder / "masks" / "disc.png")
