@@ -246,6 +246,28 @@ def compare(
             run_comparison(planned, lambda found, profile: serving(settings, found, profile, mattes), mattes, out)
 
 
+@app.command("export")
+def export_model(
+    name: Annotated[str, typer.Argument(help="A model that the catalogue gives a family (`cutstream models list`).")],
+    weights: Annotated[
+        Path | None, typer.Option(exists=True, help="Its checkpoint: .safetensors or a state dict.")
+    ] = None,
+) -> None:
+    """Make the ONNX file of a net of torch, compare it with torch, and put it into the store.
+
+    Without a checkpoint the weights are random: good for trying the way, not for pictures.
+    """
+    from cutstream.settings import load
+
+    with named_errors():
+        require_packages("export", "export", "onnxscript", "torch", "transformers")
+        from export.catalogue import find_model
+        from export.torch_export import export
+
+        settings = load().models
+        typer.echo(export(find_model(name, settings), weights, settings))
+
+
 @topics.command("create")
 def topics_create() -> None:
     """Make the requests, results and dead-letters topics where they are missing."""

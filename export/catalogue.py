@@ -40,8 +40,9 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     product calls it out. `step` is the folder of `model_repository/` that it can fill, unset the one of its own name.
 
     `gives` names the outputs that `activate` takes, the first if empty; `constants` are inputs that never change;
-    `one_at_a_time`: the export cannot take more pictures. A net without glue is ours: its weights are a whole graph,
-    which is in git, in `model_repository/`.
+    `one_at_a_time`: the export cannot take more pictures. `family` is the module and variant of `export/families/` that
+    `cutstream export` makes the ONNX file with, where none is published. A net without glue is ours: its weights are a
+    whole graph, which is in git, in `model_repository/`.
     """
 
     name: str
@@ -57,8 +58,9 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     activate: str = ""
     gives: tuple[str, ...] = ()
     one_at_a_time: bool = False
+    family: str = ""
     constants: dict[str, list[Any]] = {}
-    weights: tuple[Weights, ...]
+    weights: tuple[Weights, ...] = ()
 
     @property
     def fills(self) -> str:
@@ -183,12 +185,21 @@ def _at_hand(model: Model, settings: ModelSettings) -> Iterator[Found]:
     for weights in model.weights:
         if (path := _place(weights, settings.store)).is_file():
             yield Found("store", path, weights)
+    if model.family:
+        for path in settings.store.glob(exported_file(model.name, "*")):
+            digest = path.suffixes[-2].removeprefix(".")
+            yield Found("store", path, Weights(file=path.name, bytes=path.stat().st_size, sha256=digest))
     # The size comes first, so that a large mirror is not read through.
     mirrored = sorted(settings.mirror.rglob("*")) if settings.mirror else []
     for weights in model.weights:
         for path in mirrored:
             if path.is_file() and path.stat().st_size == weights.bytes and sha256(path) == weights.sha256:
                 yield Found("mirror", path, weights)
+
+
+def exported_file(name: str, digest: str) -> str:
+    """In the store, of a net of a torch family."""
+    return f"{name}.{digest}.onnx"
 
 
 def _place(weights: Weights, store: Path) -> Path:
@@ -216,7 +227,7 @@ def _verified(model: Model, settings: ModelSettings) -> Path:
                 f"{stored.path} is not the file that the catalogue names: `git checkout {stored.path}`, or, after a "
                 "training, put its size and SHA-256 into the catalogue"
             )
-        raise WeightsMissing(f"{stored.path} is damaged: delete it and run `cutstream models pull {model.name}`")
+        raise WeightsMissing(f"{stored.path} is damaged: delete it and run `{_command(model)}`")
     return stored.path
 
 
@@ -243,6 +254,11 @@ def _keep(data: Iterable[bytes], weights: Weights, store: Path) -> Path:
 def _missing(model: Model, settings: ModelSettings) -> str:
     if model.shipped:
         return f"{network_file(model.name)} is missing from the checkout: `git checkout {network_file(model.name)}`"
+    if model.family:
+        return (
+            f"{model.title} has no exported graph in {settings.store}: `{_command(model)}` makes it of the checkpoint "
+            f"that {model.source} publishes.{_instead(model, settings)}"
+        )
     acceptable = " or ".join(f"{weights.file} (SHA-256 {weights.sha256})" for weights in model.weights)
     mirror = f"{settings.mirror} does not hold them" if settings.mirror else "CUTSTREAM_MODELS__MIRROR is not set"
     return (
@@ -250,6 +266,10 @@ def _missing(model: Model, settings: ModelSettings) -> str:
         f"`cutstream models pull {model.name}` fetches them from the network; without one, put {acceptable} "
         f"into a folder and name it in CUTSTREAM_MODELS__MIRROR.{_instead(model, settings)}"
     )
+
+
+def _command(model: Model) -> str:
+    return f"cutstream export {model.name} --weights FILE" if model.family else f"cutstream models pull {model.name}"
 
 
 def _instead(model: Model, settings: ModelSettings) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def join(model: Model, weights: Path, height: int = 0, width: int = 0) -> ModelProto:
-    """u8 `image` N×H×W×3 RGB → what the glue behind the net calls its output, for any N.
+    """u8 `image` N×H×W×3 RGB, and what else the glue before takes → what the glue behind calls its output, for any N.
 
     A net of another size than `height`×`width`, by default its own, gets the image resized, and its map back. It runs
     from its first input to its first output unless the catalogue names others: U²-Net's fused map comes first in every
@@ -165,7 +165,8 @@ def _refuse_baked_batch(joined: ModelProto, model: Model) -> None:
         return
     two = ModelProto()
     two.CopyFrom(joined)
-    two.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
+    for value in two.graph.input:
+        value.type.tensor_type.shape.dim[0].dim_value = 2
     two.graph.output[0].type.tensor_type.ClearField("shape")
     two.graph.ClearField("value_info")
     (given, *_) = shape_inference.infer_shapes(two, data_prop=True).graph.output

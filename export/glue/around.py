@@ -48,6 +48,14 @@ class Normalise(nn.Module):
         return pixels.permute(0, 3, 1, 2) if self._planes else pixels
 
 
+class WithTrimap(nn.Module):
+    """u8 N×H×W×3 RGB and trimap N×H×W → f32 N×4×H×W: colours in -1..1, the trimap in 0..1."""
+
+    def forward(self, image: Tensor, trimap: Tensor) -> Tensor:
+        colours = (image.float() / 127.5 - 1.0).permute(0, 3, 1, 2)
+        return torch.cat([colours, trimap.float().unsqueeze(1) / 255.0], dim=1)
+
+
 class Stretched(nn.Module):
     """f32 N×1×H×W → u8 N×H×W: each picture stretched from its own minimum to its maximum, rounded."""
 

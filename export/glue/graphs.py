@@ -11,7 +11,17 @@ import onnx.numpy_helper
 import torch
 from torch import Tensor, nn
 
-from export.glue.around import ANY_SIZE, Alpha, Foreground, Normalise, Resized, Second, Stretched, U2netNormalise
+from export.glue.around import (
+    ANY_SIZE,
+    Alpha,
+    Foreground,
+    Normalise,
+    Resized,
+    Second,
+    Stretched,
+    U2netNormalise,
+    WithTrimap,
+)
 from export.glue.between import DepthForeground, Intersection, Trimap
 from export.glue.people import PeopleOfDetections
 
@@ -50,6 +60,7 @@ def glues() -> Iterator[Glue]:
         ),
     ):
         yield Glue(name, module, {"image": picture}, "normalised")
+    yield Glue("trimap_normalise", WithTrimap(), {"image": picture, "trimap": levels}, "normalised")
     yield Glue("image_resize", Resized(), {"image": picture}, "resized")
     yield Glue("map_resize", Resized(), {"map": levels}, "resized")
     yield Glue("u2net_matte", Stretched(), {"saliency": alpha}, "matte")

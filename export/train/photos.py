@@ -40,6 +40,7 @@ class Photo:
     matte: NDArray[np.uint8]
     box: tuple[int, int, int, int]
 
+
 @dataclass(frozen=True)
 class Collection:
     """What a source gives: photos to learn from, and every 32nd by name, held out for the curves."""

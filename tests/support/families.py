@@ -1,0 +1,68 @@
+"""Torch families at a size that tests can afford."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from cutstream.settings import ModelSettings
+from export.catalogue import Model
+from tests.support.models import as_toml
+
+# What each family's net takes: channels, height, width.
+TINY = {
+    "u2net": (3, 320, 320),
+    "depth_anything": (3, 518, 518),
+    "deeplab": (3, 513, 513),
+    "vitmatte": (4, 512, 512),
+}
+GLUE = {
+    "u2net": ("u2netp", "u2net_normalise", "u2net_matte"),
+    "depth_anything": ("depth", "imagenet_normalise", "nearness"),
+    "deeplab": ("semantics", "signed_normalise", "class_foreground"),
+    "vitmatte": ("matting", "trimap_normalise", "alpha_matte"),
+}
+
+
+def settle(net: nn.Module, shape: tuple[int, ...]) -> nn.Module:
+    """Random weights as large as they need to be for an answer that depends on the picture."""
+    generator = torch.Generator().manual_seed(0)
+    for parameter in net.parameters():
+        if parameter.dim() > 1:
+            fan_in = parameter[0].numel()
+            parameter.data = torch.randn(parameter.shape, generator=generator) * (2 / fan_in) ** 0.5
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # what it saw on the whole, from the start
+    net.train()
+    with torch.no_grad():
+        for _ in range(2):
+            net(torch.rand(2, *shape, generator=generator) * 2 - 1)
+    return net.eval()
+
+
+def tiny_models(folder: Path) -> ModelSettings:
+    """A catalogue of the families alone, `tiny_<family>` each, and a store that is empty."""
+    models = [
+        Model(
+            name=f"tiny_{family}",
+            title=f"tiny {family}",
+            source="this test",
+            licence="none",
+            width=TINY[family][2],
+            height=TINY[family][1],
+            normalisation="",
+            outputs="",
+            step=step,
+            normalise=normalise,
+            activate=activate,
+            family=f"{family}:tiny",
+        )
+        for family, (step, normalise, activate) in GLUE.items()
+    ]
+    (folder / "catalogue.toml").write_text("\n".join(as_toml(model) for model in models))
+    return ModelSettings(
+        catalogue=folder / "catalogue.toml", store=folder / "store", profiles=("hair",), default_profile="hair"
+    )

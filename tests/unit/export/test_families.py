@@ -1,0 +1,146 @@
+"""Every torch family, by a small net with random weights: torch → ONNX → joined with its glue; and what refuses it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import numpy_helper
+
+torch = pytest.importorskip("torch", reason="torch is not installed (extra `export`)")
+pytest.importorskip("transformers", reason="transformers is not installed (extra `export`)")
+
+from cutstream.errors import ConfigurationError, ModelMismatch, WeightsMissing  # noqa: E402
+from cutstream.settings import ModelSettings  # noqa: E402
+from export.catalogue import Model, catalogue, find_model, find_weights, require, verify  # noqa: E402
+from export.families import build  # noqa: E402
+from export.join import join  # noqa: E402
+from export.profiles import size_of  # noqa: E402
+from export.torch_export import TOLERANCE, check, export, to_onnx  # noqa: E402
+from tests.support.families import TINY, settle, tiny_models  # noqa: E402
+
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.filterwarnings("ignore"),  # torch's own, on its way through the exporter
+]
+
+MIRROR = os.environ.get("CUTSTREAM_MODELS__MIRROR", "")
+
+
+def joined(model: Model, weights: Path, **inputs: np.ndarray) -> np.ndarray:
+    graph = join(model, weights, *size_of(model.fills)).SerializeToString()
+    return onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"]).run(None, inputs)[0]
+
+
+def test_every_family_has_a_tiny_variant_here() -> None:
+    families = {model.family.split(":")[0] for model in catalogue(ModelSettings()) if model.family}
+    assert families <= set(TINY)
+
+
+@pytest.mark.parametrize("family", TINY)
+def test_onnx_computes_what_torch_does_for_any_batch(family: str, tmp_path: Path) -> None:
+    net = settle(build(f"{family}:tiny", None), TINY[family])
+    (tmp_path / "net.onnx").write_bytes(to_onnx(net, TINY[family]))
+    onnx.checker.check_model(onnx.load(tmp_path / "net.onnx"), full_check=True)
+    assert check(net, tmp_path / "net.onnx", TINY[family]) <= TOLERANCE
+    with torch.no_grad():
+        given = net(torch.rand(1, *TINY[family]) * 2 - 1)
+    assert given.std() > 1e-3  # not a constant, which would be easy to compute
+
+
+def test_another_graph_is_found_out(tmp_path: Path) -> None:
+    net = settle(build("u2net:tiny", None), TINY["u2net"])
+    (tmp_path / "net.onnx").write_bytes(to_onnx(net, TINY["u2net"]))
+    net.outconv.weight.data *= -1
+    with pytest.raises(ModelMismatch, match="differs from torch"):
+        check(net, tmp_path / "net.onnx", TINY["u2net"])
+
+
+def test_an_export_goes_into_the_store_and_serves(tmp_path: Path) -> None:
+    settings = tiny_models(tmp_path)
+    model = find_model("tiny_vitmatte", settings)
+    with pytest.raises(WeightsMissing, match="cutstream export tiny_vitmatte --weights FILE"):
+        require(model, settings)
+    path = export(model, None, settings)
+    assert require(model, settings) == path
+    assert list(verify(settings, ["tiny_vitmatte"])) == [path]
+    assert [file.name for file in settings.store.iterdir()] == [path.name]
+    picture = np.random.default_rng(0).integers(0, 256, (2, 512, 512, 3), np.uint8)
+    trimap = np.full((2, 512, 512), 128, np.uint8)
+    matte = joined(model, path, image=picture, trimap=trimap)
+    assert (matte.shape, matte.dtype) == ((2, 512, 512), np.uint8)
+    assert np.abs(matte[0].astype(int) - joined(model, path, image=picture[:1], trimap=trimap[:1])[0]).max() <= 1
+    assert export(model, None, settings) == path
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(WeightsMissing, match=r"is damaged: delete it and run `cutstream export"):
+        list(verify(settings, ["tiny_vitmatte"]))
+
+
+def test_a_checkpoint_goes_all_the_way_in_or_not_at_all(tmp_path: Path) -> None:
+    net = build("u2net:tiny", None)
+    state = {name: torch.rand_like(value.float()).to(value.dtype) for name, value in net.state_dict().items()}
+    torch.save(state, tmp_path / "whole.pth")
+    loaded = build("u2net:tiny", tmp_path / "whole.pth").state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in state.items())
+    del state["stage2.rebnconvin.conv_s1.weight"]
+    torch.save(state, tmp_path / "part.pth")
+    with pytest.raises(ModelMismatch, match=r"part\.pth lacks stage2\.rebnconvin\.conv_s1\.weight"):
+        build("u2net:tiny", tmp_path / "part.pth")
+    with pytest.raises(ModelMismatch, match=r"(?s)whole\.pth.*size mismatch"):
+        build("u2net:small", tmp_path / "whole.pth")
+    (tmp_path / "page.pth").write_bytes(b"<html>not found</html>")
+    with pytest.raises(ModelMismatch, match=r"page\.pth does not fit"):
+        build("u2net:tiny", tmp_path / "page.pth")
+
+
+def test_what_is_no_family_or_no_variant_is_named(tmp_path: Path) -> None:
+    settings = ModelSettings(store=tmp_path)
+    with pytest.raises(ModelMismatch, match="no variant 'huge'; there are small, base, tiny"):
+        build("depth_anything:huge", None)
+    with pytest.raises(ConfigurationError, match="cutstream models pull isnet"):
+        export(find_model("isnet", settings), None, settings)
+
+
+@pytest.mark.parametrize(("variant", "millions"), [("full", 44.0), ("small", 1.1)])
+def test_u2net_has_the_authors_size(variant: str, millions: float) -> None:
+    """44.0 M and 1.1 M parameters, says the paper's repository: 176.3 and 4.7 MB in float32."""
+    count = sum(parameter.numel() for parameter in build(f"u2net:{variant}", None).parameters())
+    assert round(count / 1e6, 1) == millions
+
+
+def test_u2netps_published_weights_give_the_published_map() -> None:
+    """The published ONNX file has normalisation folded into its convolutions, in the order in which they run."""
+    model = find_model("u2netp", ModelSettings())
+    found = find_weights(model, ModelSettings(mirror=Path(MIRROR) if MIRROR else None, store=Path("absent")))
+    if found is None:
+        pytest.skip("CUTSTREAM_MODELS__MIRROR names no folder with the weights of u2netp")
+    graph = onnx.load(found.path).graph
+    tensors = {tensor.name: torch.tensor(numpy_helper.to_array(tensor)) for tensor in graph.initializer}
+    net = build("u2net:small", None)
+    for name, convolution in zip(in_order(net), [n for n in graph.node if n.op_type == "Conv"], strict=True):
+        net.get_submodule(name).load_state_dict(
+            {"weight": tensors[convolution.input[1]], "bias": tensors[convolution.input[2]]}
+        )
+    noise = np.random.default_rng(0).standard_normal((1, 3, 320, 320)).astype(np.float32)
+    session = onnxruntime.InferenceSession(found.path, providers=["CPUExecutionProvider"])
+    expected = session.run([graph.output[0].name], {graph.input[0].name: noise})[0]
+    with torch.no_grad():
+        assert np.abs(net(torch.from_numpy(noise)).numpy() - expected).max() < 1e-3
+
+
+def in_order(net) -> list[str]:
+    """The convolutions as they run, the sides last; batch normalisation is made to change nothing."""
+    names: list[str] = []
+    for name, module in net.named_modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_hook(lambda *_, name=name: names.append(name))
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eps = 0.0
+    with torch.no_grad():
+        net(torch.zeros(1, 3, 64, 64))
+    inner = [name for name in names if not name.startswith(("side", "outconv"))]
+    return [*inner, *(f"side{number}" for number in range(1, 7)), "outconv"]
