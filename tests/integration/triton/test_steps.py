@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime
 import pytest
 
-from cutstream.clients.triton import Ensemble, Triton
 from cutstream.settings import ModelSettings, Settings
-from deploy.local.process import Supervisor
-from deploy.local.triton import triton_server
-from export.catalogue import catalogue, find_model, find_weights, net_for, require
-from export.join import join
-from export.profiles import size_of
-from export.repository import render
+from export.catalogue import Model, catalogue, find_weights, net_for
+from export.profiles import networks_of, size_of
 from export.tune import tuned
 from tests.support.models import disc_of, fused_settings, picture_with_blob
-from tests.support.ports import free_ports
+from tests.support.steps import net, run, triton_of
 
 pytestmark = [pytest.mark.triton, pytest.mark.timeout(180)]
 
@@ -35,50 +27,21 @@ REAL = [
     ("portrait", "rvm"),
     ("person", "yolov8n_seg"),
     ("depth", "tcmonodepth"),
+    ("semantic", "deeplabv3_mobilenetv2"),
     ("depth_fused", "deeplabv3_mobilenetv2"),
 ]
-
-
-@contextmanager
-def serving(settings: Settings, profile: str) -> Iterator[tuple[Triton, Ensemble]]:
-    http, rpc, metrics = free_ports(3)
-    ports = {"triton_http_port": http, "triton_grpc_port": rpc, "triton_metrics_port": metrics}
-    settings = settings.model_copy(
-        update={
-            "stack": settings.stack.model_copy(update=ports),
-            "triton": settings.triton.model_copy(update={"url": f"127.0.0.1:{rpc}"}),
-        }
-    )
-    render(settings)
-    with Supervisor(60) as supervisor:
-        supervisor.start(triton_server(settings))
-        client = Triton(settings.triton)
-        try:
-            yield client, client.ensemble(profile)
-        finally:
-            client.close()
-
-
-def run(graph, **tensors: np.ndarray) -> np.ndarray:
-    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    return session.run(None, tensors)[0]
-
-
-def net(step: str, settings: Settings, pictures: np.ndarray) -> np.ndarray:
-    model = net_for(step, settings.models)
-    graph = join(model, require(model, settings.models), *size_of(step))
-    return np.concatenate([run(graph, image=picture[None]) for picture in pictures])
 
 
 def expected(profile: str, settings: Settings, pictures: np.ndarray) -> np.ndarray:
     """The same steps, one after the other in ONNX Runtime."""
     if not profile.startswith("depth"):
-        return net({"person": "people", "general": "u2netp"}.get(profile, profile), settings, pictures)
+        step = {"person": "people", "general": "u2netp", "semantic": "semantics"}.get(profile, profile)
+        return net(step, settings, image=pictures)
     size = size_of("depth")
-    near = run(tuned("depth_foreground", *size, settings.glue), depth=net("depth", settings, pictures))
+    near = run(tuned("depth_foreground", *size, settings.glue), depth=net("depth", settings, image=pictures))
     if profile == "depth":
         return near
-    semantics = net("semantics", settings, pictures)
+    semantics = net("semantics", settings, image=pictures)
     return run(tuned("intersection", *size, settings.glue), near=near, semantics=semantics)
 
 
@@ -87,7 +50,8 @@ def test_the_steps_of_an_ensemble_give_what_they_give_one_by_one(tmp_path: Path)
     settings = settings.model_copy(update={"models": settings.models.model_copy(update={"engine": "onnxruntime"})})
     side = size_of("depth")[0]
     pictures = np.stack([picture_with_blob((180 + 60 * n, 200), 90 + 20 * n, side) for n in range(3)])
-    with serving(settings, "depth_fused") as (triton, ensemble):
+    with triton_of(settings) as triton:
+        ensemble = triton.ensemble("depth_fused")
         mattes = triton.infer(ensemble, pictures)
     assert (ensemble.networks, ensemble.max_batch) == (("shallow", "semantic_one"), 4)
     assert np.array_equal(mattes, expected("depth_fused", settings, pictures))
@@ -103,14 +67,15 @@ def test_real_weights_cut_out_real_photos(tmp_path: Path, profile: str, name: st
         store=tmp_path / "store",
         profiles=(profile,),
         default_profile=profile,
-        nets=(name,),
+        nets=(name, "tcmonodepth"),
         engine="onnxruntime",
     )
     if any(not find_weights(model, models) for model in needed(profile, models)):
         pytest.skip(f"CUTSTREAM_MODELS__MIRROR names no folder with the weights of {name}")
     settings = Settings(models=models)
     settings = settings.model_copy(update={"stack": settings.stack.model_copy(update={"state": tmp_path / "state"})})
-    with serving(settings, profile) as (triton, ensemble):
+    with triton_of(settings) as triton:
+        ensemble = triton.ensemble(profile)
         with resources.as_file(resources.files("skimage") / "data" / "astronaut.png") as path:
             photo = cv2.imread(str(path))[..., ::-1]
         picture = cv2.resize(photo, (ensemble.width, ensemble.height), interpolation=cv2.INTER_AREA)[None]
@@ -124,12 +89,10 @@ def test_real_weights_cut_out_real_photos(tmp_path: Path, profile: str, name: st
     assert matte[: height // 5, : width // 5].mean() < 60
 
 
-def needed(profile: str, models: ModelSettings):
-    steps = {"general": ["u2netp"], "person": ["people"], "depth_fused": ["depth", "semantics"]}.get(profile, [profile])
-    return [net_for(step, models) for step in steps]
+def needed(profile: str, models: ModelSettings) -> list[Model]:
+    return [net_for(step, models) for step in networks_of([profile])]
 
 
 def test_every_net_of_a_step_is_tried_here() -> None:
     tried = {name for _, name in REAL} | {"cutnet", "isnet"}  # these two have tests of their own
-    assert {model.name for model in catalogue(ModelSettings())} == tried
-    assert all(find_model(name, ModelSettings()) for name in tried)
+    assert {model.name for model in catalogue(ModelSettings()) if not model.family} == tried

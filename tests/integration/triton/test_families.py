@@ -1,0 +1,83 @@
+"""Nets of torch with random weights, the whole way: torch, ONNX, glue, Triton, matte."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import resources
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="torch is not installed (extra `export`)")
+pytest.importorskip("transformers", reason="transformers is not installed (extra `export`)")
+
+from cutstream.clients.triton import Triton
+from cutstream.settings import Settings, StackSettings
+from export.catalogue import catalogue
+from export.profiles import size_of
+from export.torch_export import export
+from export.tune import tuned
+from tests.support.families import tiny_models
+from tests.support.steps import net, run, triton_of
+
+pytestmark = [
+    pytest.mark.triton,
+    pytest.mark.timeout(300),
+    pytest.mark.filterwarnings("ignore"),  # torch's own, on its way through the exporter
+]
+
+PROFILES = ("general", "depth", "semantic", "hair")
+PHOTOS = ("astronaut.png", "chelsea.png")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, Triton]]:
+    folder = tmp_path_factory.mktemp("families")
+    models = tiny_models(folder).model_copy(
+        update={"profiles": PROFILES, "default_profile": "general", "engine": "onnxruntime"}
+    )
+    for model in catalogue(models):
+        export(model, None, models)
+    settings = Settings(models=models, stack=StackSettings(state=folder / "state"))
+    with triton_of(settings) as triton:
+        yield settings, triton
+
+
+def photos(side: int) -> np.ndarray:
+    found = []
+    for name in PHOTOS:
+        with resources.as_file(resources.files("skimage") / "data" / name) as path:
+            found.append(cv2.resize(cv2.imread(str(path))[..., ::-1], (side, side), interpolation=cv2.INTER_AREA))
+    return np.stack(found)
+
+
+def step_by_step(profile: str, settings: Settings, pictures: np.ndarray) -> np.ndarray:
+    if profile == "general":
+        return net("u2netp", settings, image=pictures)
+    if profile == "depth":
+        depth = net("depth", settings, image=pictures)
+        return run(tuned("depth_foreground", *size_of("depth"), settings.glue), depth=depth)
+    semantics = net("semantics", settings, image=pictures)
+    if profile == "semantic":
+        return semantics
+    trimap = run(tuned("trimap", *size_of("trimap"), settings.glue), semantics=semantics)
+    return net("matting", settings, image=pictures, trimap=trimap)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_served_matte_is_the_steps_matte(served: tuple[Settings, Triton], profile: str) -> None:
+    settings, triton = served
+    ensemble = triton.ensemble(profile)
+    pictures = photos(ensemble.width)
+    mattes = triton.infer(ensemble, pictures)
+    expected = step_by_step(profile, settings, pictures)
+    # A step of one level in what goes into a threshold moves few pixels.
+    assert (np.abs(mattes.astype(int) - expected) <= 1).mean() > 0.999
+    assert all(name.startswith("tiny_") for name in ensemble.networks)
+    assert (len(ensemble.networks), len(ensemble.digest.split("+"))) == {
+        "general": (1, 1),
+        "depth": (1, 2),
+        "semantic": (1, 1),
+        "hair": (2, 3),
+    }[profile]
