@@ -21,9 +21,9 @@ DISCS = {"near_1": ((240, 200), 90), "near_2": ((200, 260), 110), "far_1": ((220
 SIDE = 440
 
 
-def evaluate(settings, *arguments) -> subprocess.CompletedProcess[str]:
+def evaluate(settings, *arguments, command: str = "evaluate") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "cutstream.cli", "evaluate", *map(str, arguments)],
+        [sys.executable, "-m", "cutstream.cli", command, *map(str, arguments)],
         env={**os.environ, **as_environment(settings), "COLUMNS": "100"},
         capture_output=True,
         text=True,
@@ -66,3 +66,36 @@ def test_a_photo_that_the_stack_refuses_ends_it_with_nothing_left(settings, fold
     assert "a_1.jpg: invalid_image_url" in done.stderr
     assert "Traceback" not in done.stderr
     assert not report.exists()
+
+
+def test_profiles_are_compared_over_rounds_of_the_photos_of_a_coco_set(settings, folder, tmp_path) -> None:
+    evaluation_folder(folder / "set", DISCS, SIDE)
+    names = sorted(path.name for path in (folder / "set" / "images").iterdir())
+    instances = {
+        "images": [{"id": n, "file_name": name, "width": SIDE, "height": SIDE} for n, name in enumerate(names)],
+        "annotations": [{"image_id": n, "segmentation": [octagon(name)]} for n, name in enumerate(names)],
+    }
+    (tmp_path / "instances.json").write_text(json.dumps(instances))
+    report, pictures = tmp_path / "comparison.json", tmp_path / "pictures"
+    options = ["--profiles", "general", "--sample", 2, "--rounds", 3, "--json", report, "--out", pictures]
+    with workers(settings, tmp_path):
+        photos = folder / "set" / "images"
+        done = evaluate(settings, photos, "--coco", tmp_path / "instances.json", *options, command="compare")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(report.read_text())
+    assert [len(set(chosen)) for chosen in found["draws"]] == [2, 2, 2]
+    (general,) = found["profiles"]
+    assert general["figures"]["iou"]["mean"] > 0.85
+    assert general["figures"]["time_ms"]["mean"] > 0
+    assert general["model"]["networks"] == ["u2netp"]
+    with Image.open(pictures / "scatter.png") as chart:
+        assert np.asarray(chart).std() > 0
+    assert "general" in done.stdout
+
+
+def octagon(name: str) -> list[float]:
+    """Of a disc's own area."""
+    (x, y), radius = DISCS[name.removesuffix(".jpg")]
+    angles = (np.arange(8) + 0.5) * np.pi / 4
+    corners = radius * 1.054 * np.stack([np.cos(angles), np.sin(angles)], axis=1) + (x, y)
+    return [float(side) for corner in corners for side in corner]
