@@ -96,16 +96,20 @@ class U2net(nn.Module):
         self.outconv = nn.Conv2d(len(widths), 1, 1)
 
     def forward(self, normalised: Tensor) -> Tensor:
+        *coarser, finest = self.sides(normalised)
+        fused = self.outconv(torch.cat([finest, *(_like(side, finest) for side in reversed(coarser))], 1))
+        return torch.sigmoid(fused)
+
+    def sides(self, x: Tensor) -> list[Tensor]:
+        """Of each decoder stage a map before the sigmoid, the coarsest first."""
         down: list[Tensor] = []
         for number in range(1, 7):
-            down.append(getattr(self, f"stage{number}")(_halved(down[-1]) if down else normalised))
+            down.append(getattr(self, f"stage{number}")(_halved(down[-1]) if down else x))
         up, sides = down[-1], [getattr(self, "side6")(down[-1])]  # noqa: B009 - named like its neighbours
         for number in range(5, 0, -1):
             up = getattr(self, f"stage{number}d")(torch.cat([_like(up, down[number - 1]), down[number - 1]], 1))
             sides.append(getattr(self, f"side{number}")(up))
-        full = sides[-1]
-        fused = self.outconv(torch.cat([full, *(_like(side, full) for side in sides[-2::-1])], 1))
-        return torch.sigmoid(fused)
+        return sides
 
 
 def build(variant: str, checkpoint: Path | None) -> nn.Module:

@@ -14,10 +14,12 @@ from tests.support.models import as_toml
 # What each family's net takes: channels, height, width.
 TINY = {
     "u2net": (3, 320, 320),
+    "isnet": (3, 256, 256),
     "depth_anything": (3, 518, 518),
     "deeplab": (3, 513, 513),
     "vitmatte": (4, 512, 512),
 }
+# The step that it fills in tests, and its glue.
 GLUE = {
     "u2net": ("u2netp", "u2net_normalise", "u2net_matte"),
     "depth_anything": ("depth", "imagenet_normalise", "nearness"),
