@@ -60,6 +60,7 @@ def test_the_steps_of_an_ensemble_give_what_they_give_one_by_one(tmp_path: Path)
         assert ((matte >= 128) & disc).sum() / ((matte >= 128) | disc).sum() > 0.85
 
 
+@pytest.mark.weights
 @pytest.mark.parametrize(("profile", "name"), REAL)
 def test_real_weights_cut_out_real_photos(tmp_path: Path, profile: str, name: str) -> None:
     models = ModelSettings(

@@ -117,6 +117,7 @@ def test_u2net_has_the_authors_size(variant: str, millions: float) -> None:
     assert round(count / 1e6, 1) == millions
 
 
+@pytest.mark.weights
 @pytest.mark.parametrize(("name", "family"), [("u2netp", "u2net:small"), ("isnet", "isnet:full")])
 def test_published_weights_give_the_published_map(name: str, family: str) -> None:
     """The published ONNX files have normalisation folded into their convolutions, in the order in which they run."""
