@@ -46,7 +46,7 @@ def render(settings: Settings) -> Path:
 def _render_network(step: str, model: Model, settings: ModelSettings, served: Path) -> str:
     """Returns the digest of weights, glue and wiring, which the rendered configuration carries for results to name."""
     weights = require(model, settings)
-    digest = _digest(model, weights)
+    digest = _digest(model, weights, *size_of(step))
     rendered, network = served / step / "config.pbtxt", served / step / "1" / "model.onnx"
     if not (network.is_file() and rendered.is_file() and digest in rendered.read_text()):
         _write(network, _graph(model, weights, *size_of(step)))
@@ -63,11 +63,12 @@ def _render_glue(step: str, settings: Settings, served: Path) -> str:
     return digest
 
 
-def _digest(model: Model, weights: Path) -> str:
+def _digest(model: Model, weights: Path, height: int, width: int) -> str:
     if model.shipped:
         return sha256(weights)
-    glue = [glue_file(name).read_bytes() for name in (model.normalise, model.activate)]
-    wiring = msgspec.json.encode((model.gives, model.constants, model.height, model.width))
+    names = (model.normalise, model.activate, "image_resize", "map_resize")
+    glue = [glue_file(name).read_bytes() for name in names]
+    wiring = msgspec.json.encode((model.gives, model.constants, model.height, model.width, height, width))
     return hashlib.sha256(b"".join([weights.stem.encode(), *glue, wiring])).hexdigest()
 
 
