@@ -103,7 +103,7 @@ def _any_size(glue: Glue, example: Tensor) -> dict[int, str]:
         return {0: "batch"}
     if example.dtype == torch.uint8 or example.shape[-1] == 1:
         return {0: "batch", 1: "height", 2: "width"}
-    classes = {1: "classes"} if glue.name == "class_foreground" else {}
+    classes = {1: "classes"} if example.shape[1] > 1 else {}
     return {0: "batch", **classes, 2: "height", 3: "width"}
 
 

@@ -79,6 +79,10 @@ def _drawn(segmentation: list[list[float]] | _Runs, picture: _Picture) -> NDArra
     sheet = Pillow.new("1", (picture.width, picture.height))
     draw = ImageDraw.Draw(sheet)
     for polygon in segmentation:
+        if len(polygon) < 6 or len(polygon) % 2:
+            raise InvalidExamples(
+                f"{picture.file_name}: a polygon of {len(polygon)} numbers; it is x and y of three or more corners"
+            )
         draw.polygon(list(zip(polygon[::2], polygon[1::2], strict=True)), fill=1)
     return np.asarray(sheet)
 

@@ -15,7 +15,7 @@ from producer.comparison.causes import likely_cause
 from producer.comparison.coco import annotated, as_examples, read_instances
 from producer.comparison.rounds import Comparison, Row, draws, row, table
 from producer.evaluation import output
-from producer.evaluation.folder import Example, examples, read_example, read_matte
+from producer.evaluation.folder import Example, InvalidExamples, examples, read_example, read_matte
 from producer.evaluation.measure import Prediction
 from producer.evaluation.pictures import Point, case, scatter, worst
 from producer.evaluation.run import check_photos, cut_out, measured
@@ -84,7 +84,10 @@ def _drawn(
         pairs = draws(examples(folder), size, rounds, seed)
         return _names(pairs), list({example.stem: example for chosen in pairs for example in chosen}.values())
     known = read_instances(instances)
-    pictures = draws(annotated(known), size, rounds, seed)
+    showing = annotated(known)
+    if not showing:
+        raise InvalidExamples(f"{instances} annotates no object in any of its pictures")
+    pictures = draws(showing, size, rounds, seed)
     every = list({picture.id: picture for chosen in pictures for picture in chosen}.values())
     names = [[Path(picture.file_name).stem for picture in chosen] for chosen in pictures]
     return names, as_examples(folder, known, every, masks)

@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from producer.comparison.coco import annotated, as_examples, read_instances
+from producer.comparison.run import plan
 from producer.evaluation.folder import InvalidExamples
 
 SQUARE = [10, 10, 29, 10, 29, 29, 10, 29]
@@ -64,3 +66,10 @@ def test_a_missing_picture_and_another_file_are_named(tmp_path: Path) -> None:
     (tmp_path / "list.json").write_text("[1, 2]")
     with pytest.raises(InvalidExamples, match=r"list\.json is no COCO instances file"):
         read_instances(tmp_path / "list.json")
+
+
+def test_a_set_without_objects_is_refused(tmp_path: Path) -> None:
+    file = instances(tmp_path / "i.json")
+    options = {"size": 2, "rounds": 1, "seed": 0, "json_file": None, "out_folder": None}
+    with pytest.raises(InvalidExamples, match=r"i\.json annotates no object"):
+        plan(tmp_path, file, ["fast"], tmp_path, **options, console=Console(quiet=True))
