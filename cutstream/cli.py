@@ -227,13 +227,15 @@ def compare(
         from producer.comparison.run import compare as run_comparison
         from producer.comparison.run import plan
 
+        settings, names = load(), tuple(profiles.split(","))
+        require_weights(settings, names)
         with TemporaryDirectory(prefix="cutstream-") as name:
             (masks := Path(name) / "masks").mkdir()
             (mattes := Path(name) / "mattes").mkdir()
             planned = plan(
                 folder,
                 coco,
-                profiles.split(","),
+                names,
                 masks,
                 size=sample,
                 rounds=rounds,
@@ -242,7 +244,6 @@ def compare(
                 out_folder=out_folder,
                 console=out,
             )
-            settings = load()
             run_comparison(planned, lambda found, profile: serving(settings, found, profile, mattes), mattes, out)
 
 
@@ -334,6 +335,15 @@ def require_packages(command: str, extra: str, *modules: str) -> None:
             f"`cutstream {command}` needs {', '.join(missing)}: `make setup` in a checkout, or "
             f"`pip install 'cutstream[{extra}]'`"
         )
+
+
+def require_weights(settings: Settings, profiles: tuple[str, ...]) -> None:
+    """Before minutes of work with one of them: raises for a profile that there is not, and for weights that are not."""
+    from export.catalogue import chosen, require
+
+    if not settings.triton.url:
+        for model in chosen(settings.models.model_copy(update={"profiles": profiles})):
+            require(model, settings.models)
 
 
 @contextmanager

@@ -149,3 +149,11 @@ def test_submit_says_when_no_broker_answers(run: Run, writer: type[Writer]) -> N
     writer.error = BrokerUnavailable("Kafka: nobody there")
     done = run("submit", "s3://a/b.jpg")
     assert (done.exit_code, done.stderr) == (1, "broker_unavailable: Kafka: nobody there\n")
+
+
+def test_a_comparison_finds_missing_weights_and_profiles_before_it_begins(run: Run, tmp_path) -> None:
+    store = {"MODELS__STORE": str(tmp_path)}
+    for profiles, words in (("fast,general", "cutstream models pull u2netp"), ("fast,nothing", "called 'nothing'")):
+        done = run("compare", str(tmp_path / "absent"), "--profiles", profiles, **store)
+        assert done.exit_code == 1
+        assert words in done.stderr
