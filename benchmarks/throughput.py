@@ -37,6 +37,7 @@ from consumer.jobs import Job
 from consumer.memory import keep_freed_memory
 from consumer.runner import Stage
 from cutstream.clients.kafka import Partition, Record
+from cutstream.clock import SystemClock
 from cutstream.messages import Request
 from cutstream.metrics import Metrics
 from cutstream.settings import ObjectSettings, Settings, load
@@ -115,7 +116,7 @@ class Staged:
     """
 
     def __init__(self, settings: Settings, addresses: Sequence[str], profile: str) -> None:
-        self._workshop = Workshop(settings, Metrics())
+        self._workshop = Workshop(settings, Metrics(), SystemClock())
         self._jobs = [
             Job(record=RECORD, request=Request(image=address), id=f"staged-{n}", profile=profile)
             for n, address in enumerate(addresses[:HELD])

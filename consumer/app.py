@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from functools import partial
 from types import FrameType
 
+from consumer.auto import Auto, Pace
 from consumer.budget import Budget
 from consumer.decoders import DecoderPool
 from consumer.handler import Handled, Handler, Task
@@ -49,12 +50,14 @@ _EXIT_GRACE_S = 10.0
 class Workshop:
     """The stages and what they work with, without the Kafka around them."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, clock: Clock) -> None:
         s = settings
         cores = s.worker.cores or len(os.sched_getaffinity(0))
         decoders = s.worker.decoders or min(4, cores)
         ops = CpuOps()
         self.triton = Triton(s.triton)
+        pace = Pace(self.triton, clock)
+        self.auto = Auto(s.models, pace, metrics, clock)
         self._decoders = DecoderPool(
             decoders,
             s.limits.decode_timeout_s,
@@ -66,7 +69,7 @@ class Workshop:
             objects=Objects(s.objects, s.limits),
             decoders=self._decoders,
             budget=Budget(s.worker.memory_bytes, metrics.decoded_bytes.set),
-            segmenter=Segmenter(self.triton, ops, metrics, s.triton),
+            segmenter=Segmenter(self.triton, self.auto, pace, ops, metrics, s.triton),
             ops=ops,
             metrics=metrics,
             max_pixels=s.limits.max_source_pixels,
@@ -95,14 +98,22 @@ class Worker:
         self._stop = threading.Event()
         self._abandon = threading.Event()
         self._metrics = Metrics()
-        self._workshop = Workshop(s, self._metrics)
+        self._workshop = Workshop(s, self._metrics, self._clock)
         self._reader = RequestReader(s.kafka)
         self._committer = self._make_committer()
         runner = Runner(self._workshop.stages, self._metrics, self._clock, s.limits.source_attempts, self._abandon)
-        handler = Handler(partial(open_job, s.models), runner, Reporter(s.kafka, self._clock), self._clock)
+        opening, reporter, auto = partial(open_job, s.models), Reporter(s.kafka, self._clock), self._workshop.auto
+        handler = Handler(opening, runner, reporter, self._clock, auto.stored)
         self._window: Window[Task, Handled] = Window(s.worker.window, handler)
         self._loop = Loop(
-            self._reader, self._committer, self._window, self._metrics, self._clock, s.worker, give_back_freed_memory
+            self._reader,
+            self._committer,
+            self._window,
+            self._metrics,
+            self._clock,
+            s.worker,
+            give_back_freed_memory,
+            auto.wait,
         )
         self._health = HealthServer(s.worker.host, s.worker.port, self._metrics, self._alive, self._ready)
 

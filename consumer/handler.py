@@ -41,11 +41,19 @@ class Handled:
 class Handler:
     """Thread-safe; never raises."""
 
-    def __init__(self, open_job: Callable[[Record], Job], runner: Runner, reporter: Reporter, clock: Clock) -> None:
+    def __init__(
+        self,
+        open_job: Callable[[Record], Job],
+        runner: Runner,
+        reporter: Reporter,
+        clock: Clock,
+        stored: Callable[[Job], None] = lambda _: None,
+    ) -> None:
         self._open = open_job
         self._runner = runner
         self._reporter = reporter
         self._clock = clock
+        self._stored = stored
 
     def __call__(self, task: Task) -> Handled:
         started = self._clock.monotonic()
@@ -64,6 +72,7 @@ class Handler:
             job.started_s = started
             with job.lease:
                 stored: Stored = self._runner.carry(job)
+            self._stored(job)
             return self._handled(task, started, "ok", "", (self._reporter.ok(job, stored),))
         except Expired as exc:
             return self._handled(task, started, "expired", exc.code, (self._reporter.not_ok(record, job, exc),))

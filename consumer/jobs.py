@@ -11,7 +11,7 @@ from cutstream.clients.kafka import Record
 from cutstream.clients.triton import Ensemble
 from cutstream.images import Image, Matte
 from cutstream.matting.composite import Layer
-from cutstream.messages import BoundingBox, OutputName, Request, StoredObject
+from cutstream.messages import BoundingBox, Choice, OutputName, Request, StoredObject
 
 Trace: TypeAlias = tuple[tuple[str, bytes], ...]
 
@@ -19,14 +19,17 @@ Trace: TypeAlias = tuple[tuple[str, bytes], ...]
 @dataclass(slots=True)
 class Job:
     """One request under way. `lease` holds what its photo reserves (memory) until the outcome is known; the earlier
-    `started_s` (monotonic), the sooner it gets a stage's place."""
+    `started_s` (monotonic), the sooner it gets a stage's place. With `auto`, segment sets `profile` and `choice`."""
 
     record: Record
     request: Request
     id: str
     profile: str
+    auto: bool = False
+    choice: Choice | None = None
     trace: Trace = ()
     started_s: float = 0.0
+    segmented_s: float | None = None
     stage: str = "request"
     attempts: int = 1
     timings_ms: dict[str, float] = field(default_factory=dict)

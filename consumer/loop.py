@@ -38,6 +38,7 @@ class Loop:
         clock: Clock,
         settings: WorkerSettings,
         tidy: Callable[[], None] = lambda: None,
+        backlog: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._reader = reader
         self._committer = committer
@@ -46,6 +47,8 @@ class Loop:
         self._clock = clock
         self._settings = settings
         self._tidy = tidy
+        self._backlog = backlog
+        self._not_begun: dict[Partition, int] = {}
         self._last_tidy = clock.monotonic()
         self._worked = False
         self._ledger: Ledger[Handled] = Ledger()
@@ -102,6 +105,9 @@ class Loop:
         for record in polled.records:
             ticket = self._ledger.begin(record.partition, record.offset)
             self._window.submit(Task(ticket, record))
+            end = self._reader.end_offset(record.partition) or 0
+            self._not_begun[record.partition] = max(0, end - record.offset - 1)
+        self._backlog(sum(self._not_begun.values()))
 
     def _poll_s(self) -> float:
         """No time while photos are under way, whose outcomes are waited for instead.
@@ -130,6 +136,8 @@ class Loop:
 
     def _forget(self, partitions: frozenset[Partition]) -> None:
         self._metrics.discarded.inc(self._ledger.drop(partitions))
+        for partition in partitions:
+            self._not_begun.pop(partition, None)
 
     # -- collecting
 

@@ -6,9 +6,9 @@ from consumer.jobs import Job
 from consumer.stages.encode import format_of
 from cutstream.clients.kafka import Record
 from cutstream.envelope import open_envelope
-from cutstream.errors import InvalidProfile
+from cutstream.errors import InvalidOption, InvalidProfile
 from cutstream.matting.composite import check_options
-from cutstream.messages import decode_request
+from cutstream.messages import AUTO, Request, decode_request
 from cutstream.settings import ModelSettings
 
 
@@ -16,9 +16,7 @@ def open_job(models: ModelSettings, record: Record) -> Job:
     """Raises Poison, with a message that names the field."""
     envelope = open_envelope(record.value, record.headers)
     request = decode_request(envelope.payload)
-    profile = request.profile or models.default_profile
-    if profile not in models.profiles:
-        raise InvalidProfile(f"profile {profile!r} is not served here; the profiles are: {', '.join(models.profiles)}")
+    profile = _profile(request, models)
     for output in request.outputs:
         format_of(request, output)
     check_options(request)
@@ -27,8 +25,19 @@ def open_job(models: ModelSettings, record: Record) -> Job:
         request=request,
         id=request.id or envelope.id or origin_id(record),
         profile=profile,
+        auto=profile == AUTO,
         trace=envelope.trace,
     )
+
+
+def _profile(request: Request, models: ModelSettings) -> str:
+    profile = request.profile or models.default_profile
+    served = (*models.profiles, AUTO) if models.auto_profiles else models.profiles
+    if profile not in served:
+        raise InvalidProfile(f"profile {profile!r} is not served here; the profiles are: {', '.join(served)}")
+    if request.hint and profile != AUTO:
+        raise InvalidOption(f"`hint` is for profile `auto`, not {profile!r}")
+    return profile
 
 
 def origin_id(record: Record) -> str:

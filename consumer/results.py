@@ -31,6 +31,7 @@ class Reporter:
             coverage=findings.coverage,
             uncertainty=findings.uncertainty,
             profile=job.profile,
+            choice=job.choice,
             model=ServedModel(
                 name=ensemble.name, version=ensemble.version, digest=ensemble.digest, networks=ensemble.networks
             ),
@@ -49,6 +50,7 @@ class Reporter:
             status="expired" if isinstance(error, Expired) else "failed",
             source=_source(record),
             profile=job.profile if job else None,
+            choice=job.choice if job else None,
             timings_ms=job.timings_ms if job else {},
             attempts=job.attempts if job else 1,
             error=ErrorDetail.of(error, _stage(job)),

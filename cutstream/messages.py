@@ -21,6 +21,8 @@ from cutstream.validation import explain
 OutputName = Literal["cutout", "mask", "composite"]
 Status = Literal["ok", "failed", "expired"]
 
+AUTO = "auto"
+
 # The id becomes a folder's name among the objects: no separators, and not `.` or `..`. `(?!\n)` because `$` alone
 # lets a trailing newline through.
 RequestId = Annotated[
@@ -80,7 +82,14 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         RequestId | None,
         Meta(description="Names the result and its objects. Unset: the CloudEvent's id, or topic-partition-offset."),
     ] = None
-    profile: Annotated[Name | None, Meta(description="Which models find the subject; unset: the deployment's.")] = None
+    profile: Annotated[
+        Name | None,
+        Meta(description="Which models find the subject, or `auto`: the most precise ones that there is time for."),
+    ] = None
+    hint: Annotated[
+        Literal["speed", "quality"] | None,
+        Meta(description="For `auto`: always the fastest, or the most precise in time however many requests wait."),
+    ] = None
     outputs: Annotated[
         tuple[OutputName, ...],
         Meta(min_length=1, max_length=3, description="What to make.", extra_json_schema={"uniqueItems": True}),
@@ -155,6 +164,19 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
     networks: tuple[str, ...] = ()
 
 
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """Why `auto` took the profile that it took."""
+
+    reason: Annotated[
+        Literal["time", "hint", "deadline", "backlog"],
+        Meta(
+            description="`time`: there was time for the most precise; `hint`: asked for; `deadline`, `backlog`: a more "
+            "precise one would have missed the deadline, or kept the requests that wait too long."
+        ),
+    ]
+    detail: str
+
+
 class SourceRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Where the request's record lies in Kafka; the time is in milliseconds since the Unix epoch."""
 
@@ -190,6 +212,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     coverage: Annotated[Share | None, Meta(description="Share of the source's pixels that are subject.")] = None
     uncertainty: Annotated[Share | None, Meta(description="How undecided the matte is: 0 sure, 1 guessing.")] = None
     profile: Annotated[str | None, Meta(description="Null when the request could not be read.")] = None
+    choice: Annotated[Choice | None, Meta(description="For requests of profile `auto`.")] = None
     model: ServedModel | None = None
     timings_ms: Annotated[dict[str, float], Meta(description="Work per stage, without waiting.")] = {}
     attempts: Annotated[int, Meta(ge=1, description="1 unless the source had to be tried again.")] = 1

@@ -100,6 +100,13 @@ BATCH_ITEMS = Definition(
     "All at 1 under load: raise the window or CUTSTREAM_TRITON__BATCH_MAX_WAIT_S.",
     buckets=_COUNT,
 )
+AUTO_CHOICES = Definition(
+    "cutstream_auto_choices_total",
+    "counter",
+    "Photos of profile `auto`, by the profile chosen and why.",
+    "`deadline` or `backlog` growing: the machine is too slow for its requests; add workers, or accept less precision.",
+    ("profile", "reason"),
+)
 COMMITS = Definition(
     "cutstream_commits_total",
     "counter",
@@ -199,6 +206,7 @@ class Metrics:
         self.uncommitted = self._gauge(UNCOMMITTED)
         self.decoded_bytes = self._gauge(DECODED_BYTES)
         self.batch_items = self._histogram(BATCH_ITEMS)
+        self.auto = self._counter(AUTO_CHOICES)
         self.commits = self._counter(COMMITS)
         self.commit_seconds = self._histogram(COMMIT_SECONDS)
         self.commit_results = self._histogram(COMMIT_RESULTS)

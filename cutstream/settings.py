@@ -25,6 +25,7 @@ from pydantic_settings import (
 
 from cutstream.constraints import Node, in_words, is_secret, nearest
 from cutstream.errors import ConfigurationError
+from cutstream.messages import AUTO
 
 PREFIX = "CUTSTREAM_"
 CONFIG_FILE = "CUTSTREAM_CONFIG"
@@ -137,9 +138,13 @@ class TritonSettings(Section):
 
 class ModelSettings(Section):
     default_profile: str = "fast"
-    """Profile of requests that name none."""
+    """Profile of requests that name none; may be `auto`."""
     profiles: Names = ("fast",)
     """Profiles this deployment serves; the local Triton loads these ensembles and no others."""
+    auto: Names = ("precise", "fast")
+    """What profile `auto` chooses among, the most precise first; those not served are passed over."""
+    auto_backlog_s: float = Field(default=30.0, ge=0, le=86_400)
+    """`auto` takes a faster profile when working off the requests that wait would take longer than this."""
     nets: Names = ()
     """Nets for the steps that they fill; for others the catalogue's first is taken (`cutstream models list`)."""
     engine: Literal["openvino", "onnxruntime", "tensorrt"] = "openvino"
@@ -157,12 +162,22 @@ class ModelSettings(Section):
     def _consistent(self) -> ModelSettings:
         require(
             (
-                self.default_profile in self.profiles,
-                f"CUTSTREAM_MODELS__DEFAULT_PROFILE={self.default_profile} must be one of "
+                self.default_profile in {*self.profiles, AUTO},
+                f"CUTSTREAM_MODELS__DEFAULT_PROFILE={self.default_profile} must be `auto` or one of "
                 f"CUTSTREAM_MODELS__PROFILES={','.join(self.profiles)}",
-            )
+            ),
+            (
+                self.default_profile != AUTO or bool(self.auto_profiles),
+                f"CUTSTREAM_MODELS__DEFAULT_PROFILE=auto needs one of CUTSTREAM_MODELS__AUTO={','.join(self.auto)} in "
+                f"CUTSTREAM_MODELS__PROFILES={','.join(self.profiles)}",
+            ),
         )
         return self
+
+    @property
+    def auto_profiles(self) -> tuple[str, ...]:
+        """What `auto` chooses among here, the most precise first."""
+        return tuple(profile for profile in self.auto if profile in self.profiles)
 
     catalogue: Path | None = None
     """Another catalogue of weights (TOML), for nets of your own; unset means the one of the export package."""

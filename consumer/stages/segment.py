@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from consumer.auto import Auto, Pace
 from consumer.gather import Gather
 from consumer.jobs import Job, Segmented
 from cutstream.arrays.ops import ArrayOps
@@ -19,8 +20,12 @@ from cutstream.settings import TritonSettings
 class Segmenter:
     """One micro-batch per profile at a time is open; Triton batches across workers on top. Thread-safe."""
 
-    def __init__(self, triton: Triton, ops: ArrayOps, metrics: Metrics, settings: TritonSettings) -> None:
+    def __init__(
+        self, triton: Triton, auto: Auto, pace: Pace, ops: ArrayOps, metrics: Metrics, settings: TritonSettings
+    ) -> None:
         self._triton = triton
+        self._auto = auto
+        self._pace = pace
         self._ops = ops
         self._metrics = metrics
         self._settings = settings
@@ -29,9 +34,11 @@ class Segmenter:
 
     def __call__(self, job: Job, image: Image) -> Segmented:
         """The matte is the ensemble's size."""
+        self._auto.choose(job)
         ensemble = self._triton.ensemble(job.profile)
         small = prepare(image, ensemble.width, ensemble.height, self._ops)
-        matte = self._gather(job.profile)(small)
+        with self._auto.segmenting(job):
+            matte = self._gather(job.profile)(small)
         return Segmented(image, matte, uncertainty(matte, self._ops), ensemble)
 
     def _gather(self, profile: str) -> Gather[Pixels, Matte]:
@@ -46,7 +53,8 @@ class Segmenter:
 
         def run(images: Sequence[Pixels]) -> Sequence[Matte]:
             self._metrics.batch_items.observe(len(images))
-            return list(self._triton.infer(ensemble, np.stack(images)))
+            with self._pace.measured(profile, len(images)):
+                return list(self._triton.infer(ensemble, np.stack(images)))
 
         max_items = min(s.batch_max_items, max(1, ensemble.max_batch))
         return Gather(run, max_items, s.batch_max_wait_s, s.in_flight)

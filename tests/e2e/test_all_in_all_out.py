@@ -78,6 +78,23 @@ def test_outputs_formats_crop_and_background_are_what_the_request_asks(settings,
     assert Image.open(io.BytesIO(read(obj.uri))).format == "WEBP"
 
 
+def test_auto_says_what_it_took_and_why(settings, tmp_path) -> None:
+    models = settings.models.model_copy(update={"auto": settings.models.profiles, "default_profile": "auto"})
+    photo = (DATA / "chelsea.png").as_uri()
+    requests = [{"id": "any", "image": photo}, {"id": "quick", "image": photo, "profile": "auto", "hint": "speed"}]
+    with (
+        workers(settings.model_copy(update={"models": models}), tmp_path) as (worker,),
+        Results(settings.kafka) as found,
+    ):
+        submit(settings.kafka, requests)
+        done = {result.id: result for result in found.wait_for(2, 120)}
+        exposed = worker.get("/metrics")[1]
+    for id, profile, reason in (("any", models.profiles[0], "time"), ("quick", models.profiles[-1], "hint")):
+        assert (done[id].status, done[id].profile, done[id].choice.reason) == ("ok", profile, reason)
+        assert done[id].model.name == f"cutout_{profile}"
+        assert f'cutstream_auto_choices_total{{profile="{profile}",reason="{reason}"}} 1.0' in exposed
+
+
 def test_a_request_without_an_id_is_named_after_its_place(settings, tmp_path) -> None:
     with workers(settings, tmp_path), Results(settings.kafka) as results:
         submit(settings.kafka, [{"image": (DATA / "chelsea.png").as_uri()}])

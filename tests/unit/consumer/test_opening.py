@@ -71,3 +71,13 @@ def test_an_opaque_output_may_be_a_jpeg() -> None:
 def test_what_is_no_request_is_refused_with_its_field() -> None:
     with pytest.raises(InvalidRequest, match="did you mean `image`"):
         open_job(MODELS, record(imgae="s3://photos/table.jpg"))
+
+
+def test_auto_is_a_profile_where_one_of_its_choices_is_served() -> None:
+    models = ModelSettings(profiles=("general", "precise"), default_profile="auto")
+    assert (open_job(models, record()).auto, open_job(models, record(profile="general")).auto) == (True, False)
+    assert open_job(MODELS, record(profile="auto", hint="speed")).request.hint == "speed"
+    with pytest.raises(InvalidOption, match="`hint` is for profile `auto`, not 'general'"):
+        open_job(MODELS, record(hint="speed"))
+    with pytest.raises(InvalidProfile, match=r"'auto' is not served here; the profiles are: general$"):
+        open_job(ModelSettings(profiles=("general",), default_profile="general"), record(profile="auto"))

@@ -111,6 +111,10 @@ CONTRADICTIONS: list[tuple[dict[str, dict[str, object]], tuple[str, ...]]] = [
         ("CUTSTREAM_MODELS__DEFAULT_PROFILE=hair", "CUTSTREAM_MODELS__PROFILES=fast"),
     ),
     (
+        {"models": {"default_profile": "auto", "auto": ["precise"]}},
+        ("CUTSTREAM_MODELS__AUTO=precise", "CUTSTREAM_MODELS__PROFILES=fast"),
+    ),
+    (
         {"objects": {"s3_secret_access_key": "hunter2"}},
         ("CUTSTREAM_OBJECTS__S3_ACCESS_KEY_ID", "CUTSTREAM_OBJECTS__S3_SECRET_ACCESS_KEY"),
     ),
