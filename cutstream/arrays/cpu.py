@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cutstream.arrays.ops import Bounds, Colour, Floats, Footprint
+from cutstream.arrays.ops import Bounds, Colour, Floats, Footprint, T
 from cutstream.images import Cutout, Matte, Pixels
 
-T = TypeVar("T", np.uint8, np.uint16)
+Unsigned = TypeVar("Unsigned", np.uint8, np.uint16)
 
 # Full-size arithmetic goes strip by strip: its intermediates stay in the second-level cache, and a 50-megapixel photo
 # does not need gigabytes of float32.
@@ -26,8 +27,21 @@ class CpuOps:
         cv2.setNumThreads(1)
 
     @property
+    def device(self) -> str:
+        return "cpu"
+
+    @property
     def xp(self) -> Any:
         return np
+
+    def to_device(self, array: NDArray[T]) -> NDArray[T]:
+        return array
+
+    def to_host(self, array: NDArray[T]) -> NDArray[T]:
+        return np.ascontiguousarray(array)
+
+    def errors(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def resize_area(self, pixels: Pixels, width: int, height: int) -> Pixels:
         rows, columns = pixels.shape[:2]
@@ -113,7 +127,7 @@ def _morph(operation: Any, matte: Matte, footprint: Footprint, times: int, outsi
     return np.asarray(result, np.uint8)
 
 
-def _resize(pixels: NDArray[T], width: int, height: int, interpolation: int) -> NDArray[T]:
+def _resize(pixels: NDArray[Unsigned], width: int, height: int, interpolation: int) -> NDArray[Unsigned]:
     if pixels.shape[:2] == (height, width):
         return pixels
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), pixels.dtype)

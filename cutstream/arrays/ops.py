@@ -2,12 +2,14 @@
 
 Common to all: arrays are not modified, pixel (0, 0) is the top left one, and a pixel's centre lies at +0.5. `u8` is
 uint8 in 0..255, `f32` float32. Footprints and kernels have odd sides and their anchor in the middle. Element-wise
-mathematics needs no primitive: it is written once against `xp`.
+mathematics needs no primitive: it is written once against `xp`. Arrays are in the memory that `xp` works on, unless it
+says otherwise; footprints are in host memory.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeAlias
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +20,28 @@ Floats: TypeAlias = NDArray[np.float32]
 Footprint: TypeAlias = NDArray[np.uint8]
 Colour: TypeAlias = tuple[int, int, int]
 Bounds: TypeAlias = tuple[int, int, int, int]
+T = TypeVar("T", bound=np.generic)
 
 
 class ArrayOps(Protocol):
     """Stateless, and safe to call from several threads at once."""
 
     @property
+    def device(self) -> str:
+        """`cpu` or `cuda`, for people: no code asks for it."""
+
+    @property
     def xp(self) -> Any:
         """The array namespace, NumPy's names: `numpy` or `cupy`."""
+
+    def to_device(self, array: NDArray[T]) -> NDArray[T]:
+        """From host memory into what `xp` works on; the same array where that is host memory. Edge stages only."""
+
+    def to_host(self, array: NDArray[T]) -> NDArray[T]:
+        """The way back, C-contiguous."""
+
+    def errors(self) -> AbstractContextManager[None]:
+        """The device's own errors become `DeviceOutOfMemory` and `DeviceLost`: the stages work inside it."""
 
     def resize_area(self, pixels: Pixels, width: int, height: int) -> Pixels:
         """u8 HW or HWC. Area average along an axis that shrinks, then bilinear along one that grows.
