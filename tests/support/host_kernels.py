@@ -54,7 +54,7 @@ class HostKernel:
 
 
 def build(source: str) -> ctypes.CDLL:
-    """Kept among the temporary files under the digest of all that goes in. Raises CalledProcessError."""
+    """Kept among the temporary files under the digest of all that goes in. Raises SyntaxError: the compiler's log."""
     entries = "".join(
         f'extern "C" int launch_{name}(const unsigned* shape, void** arguments)'
         f"{{ return emulator::launch({name}, shape, arguments); }}\n"
@@ -69,8 +69,9 @@ def build(source: str) -> ctypes.CDLL:
     library = folder / f"{digest}.so"
     if not library.exists():
         unfinished = library.with_suffix(f".{os.getpid()}")
-        subprocess.run(
-            [*command, "-x", "c++", "-", "-o", str(unfinished)], input=text, text=True, check=True, capture_output=True
-        )
+        call = [*command, "-x", "c++", "-", "-o", str(unfinished)]
+        done = subprocess.run(call, input=text, text=True, capture_output=True)
+        if done.returncode:
+            raise SyntaxError(done.stderr)
         unfinished.rename(library)
     return ctypes.CDLL(str(library))
