@@ -40,6 +40,9 @@ class CpuOps:
     def to_host(self, array: NDArray[T]) -> NDArray[T]:
         return np.ascontiguousarray(array)
 
+    def synchronize(self) -> None:
+        pass
+
     def errors(self) -> AbstractContextManager[None]:
         return nullcontext()
 

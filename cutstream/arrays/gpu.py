@@ -87,6 +87,9 @@ class GpuOps:
         fetched: NDArray[T] = self._cupy.asnumpy(self._own(array))  # sync: the host reads the values next
         return fetched
 
+    def synchronize(self) -> None:
+        self._cupy.cuda.get_current_stream().synchronize()  # sync: what it is for
+
     @contextmanager
     def errors(self) -> Iterator[None]:
         cuda = self._cupy.cuda

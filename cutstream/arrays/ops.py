@@ -40,6 +40,9 @@ class ArrayOps(Protocol):
     def to_host(self, array: NDArray[T]) -> NDArray[T]:
         """The way back, C-contiguous."""
 
+    def synchronize(self) -> None:
+        """Waits until the device has done all that it was asked to: for measuring, no result needs it."""
+
     def errors(self) -> AbstractContextManager[None]:
         """The device's own errors become `DeviceOutOfMemory` and `DeviceLost`: the stages work inside it."""
 

@@ -199,6 +199,7 @@ class SimulatedCupy:
         self.uploads: list[int] = []
         self.downloads: list[int] = []
         self.cuda = SimpleNamespace(
+            get_current_stream=lambda: SimpleNamespace(synchronize=lambda: None),
             runtime=SimpleNamespace(getDeviceCount=lambda: 1, CUDARuntimeError=CUDARuntimeError),
             driver=SimpleNamespace(CUDADriverError=CUDADriverError),
             memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),

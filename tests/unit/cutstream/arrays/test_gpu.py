@@ -49,6 +49,10 @@ def test_an_array_of_the_wrong_side_is_refused_at_once(primitive: str, arguments
         getattr(bare(), primitive)(*arguments)
 
 
+def test_one_may_wait_for_the_device() -> None:
+    bare().synchronize()
+
+
 def test_nothing_is_sent_twice() -> None:
     ops = bare()
     with pytest.raises(TypeError, match="in device memory already"):

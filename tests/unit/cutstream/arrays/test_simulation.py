@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from operator import attrgetter
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -100,9 +101,14 @@ def names() -> Iterator[tuple[str, str]]:
     """Where CuPy has it, and its name."""
     simulated = SimulatedCupy()
     for path, owner in {
-        "": vars(SimulatedCupy) | {"cuda": simulated.cuda},
+        "": vars(SimulatedCupy),
+        "cuda": vars(simulated.cuda),
         "ndarray": vars(Array),
-        **{f"cuda.{module}": vars(its) for module, its in vars(simulated.cuda).items()},
+        **{
+            f"cuda.{module}": vars(its)
+            for module, its in vars(simulated.cuda).items()
+            if isinstance(its, SimpleNamespace)
+        },
     }.items():
         own = {"_view", "_memory", "__weakref__", "__module__", "__dict__"}
         yield from ((path, name) for name in owner if name not in own)
