@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cutstream.arrays.ops import Bounds, Colour, Floats, Footprint, T
+from cutstream.arrays.ops import Bounds, Colour, Floats, Footprint, T, Table
 from cutstream.errors import DeviceLost, DeviceOutOfMemory
 from cutstream.images import Cutout, Matte, Pixels
 
@@ -22,7 +22,9 @@ KERNELS = {
     "resize": ("resize_linear", "resize_area", "shrink"),
     "blur": ("box_rows", "box_columns", "gaussian_rows", "gaussian_columns"),
     "morphology": ("extremum", "extremum_columns", "transpose"),
-    "pixels": ("local_linear", "rgba", "blend"),
+    "pixels": ("local_linear", "rgba", "blend", "over", "lookup"),
+    "distance": ("distance_columns", "distance_rows"),
+    "components": ("plant", "join", "weigh", "keep"),
     "measure": ("histogram", "bounds"),
 }
 # Products and sums are rounded one by one, as OpenCV's are.
@@ -169,6 +171,41 @@ class GpuOps:
         pixels, alpha = self._own(pixels), self._own(alpha)
         out = self._empty(pixels.shape, np.uint8)
         self._each("blend", alpha.shape, pixels, alpha, out, *alpha.shape, *colour)
+        return out
+
+    def over(self, pixels: Pixels, alpha: Matte, background: Pixels) -> Pixels:
+        pixels, alpha, background = self._own(pixels), self._own(alpha), self._own(background)
+        out = self._empty(pixels.shape, np.uint8)
+        self._each("over", alpha.shape, pixels, alpha, background, out, *alpha.shape)
+        return out
+
+    def lookup(self, pixels: Pixels, table: Table) -> Pixels:
+        pixels = self._own(pixels)
+        out = self._empty(pixels.shape, np.uint8)
+        height, width, *channels = pixels.shape
+        samples = channels[0] if channels else 1
+        on_device = self._cupy.asarray(np.ascontiguousarray(table))
+        size = height, width * samples
+        self._each("lookup", size, pixels, on_device, out, *size, samples)
+        return out
+
+    def distance(self, matte: Matte) -> Floats:
+        matte = self._own(matte)
+        columns, out = self._empty(matte.shape, np.int32), self._empty(matte.shape, np.float32)
+        self._each("distance_columns", (1, matte.shape[1]), matte, columns, *matte.shape)
+        self._each("distance_rows", matte.shape, columns, out, *matte.shape)
+        return out
+
+    def largest(self, matte: Matte, above: int) -> Matte:
+        matte = self._own(matte)
+        size = matte.shape
+        parents, out = self._empty(size, np.int32), self._empty(size, np.uint8)
+        sizes = self._cupy.zeros(size, np.int32)
+        self._each("plant", size, matte, parents, *size, above)
+        self._each("join", size, parents, *size)
+        self._each("weigh", size, parents, sizes, *size)
+        chosen = self._cupy.argmax(sizes)  # the first of several; it stays on the device
+        self._each("keep", size, matte, parents, chosen, out, *size)
         return out
 
     def _resize(self, kernel: str, pixels: Pixels, width: int, height: int) -> Pixels:

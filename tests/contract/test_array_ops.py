@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from cutstream.matting.refine import ellipse
 from tests.support.back_ends import SUBJECTS, FromHost, back_end
@@ -203,6 +204,56 @@ def test_blend_on_awkward_sizes_and_views(ops: FromHost, random: np.random.Gener
     near("blend", ops.blend(pixels[inner], alpha[inner], (10, 20, 30)), expected)
 
 
+def test_over_is_exact_for_every_pixel_and_alpha(ops: FromHost, random: np.random.Generator) -> None:
+    values, alphas = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
+    pixels = np.repeat(values[..., None], 3, axis=2)
+    background = bytes_of(random, 256, 256, 3)
+    weight = alphas[..., None].astype(int)
+    expected = (pixels * weight + background.astype(int) * (255 - weight) + 127) // 255
+    near("over", ops.over(pixels, alphas, background), expected)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_lookup(ops: FromHost, random: np.random.Generator, size: Any, channels: Any) -> None:
+    pixels, table = bytes_of(random, *size, *channels), random.integers(0, 256, (256, *channels), np.uint8)
+    expected = table[pixels, np.arange(3)] if channels else table[pixels]
+    near("lookup", ops.lookup(pixels, table), expected)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("zeros", [1, 5, 10_000])
+def test_distance_is_to_the_nearest_zero(ops: FromHost, random: np.random.Generator, size: Any, zeros: int) -> None:
+    matte = np.full(size, 255, np.uint8)
+    matte.flat[random.integers(0, matte.size, zeros)] = 0
+    every = np.argwhere(np.ones(size, bool))
+    pairs = every[:, None] - np.argwhere(matte == 0)
+    near("distance", ops.distance(matte), np.hypot(*np.moveaxis(pairs, -1, 0)).min(axis=1).reshape(size))
+
+
+def test_distance_to_nothing(ops: FromHost) -> None:
+    assert (ops.distance(np.full((3, 4), 1, np.uint8)) > 1e18).all()
+
+
+@pytest.mark.parametrize("size", [*SIZES, (70, 50)])
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.45, 0.98])
+def test_the_largest_component_is_kept_with_its_values(
+    ops: FromHost, random: np.random.Generator, size: Any, share: float
+) -> None:
+    matte = np.where(random.random(size) < share, random.integers(101, 256, size), random.integers(0, 101, size))
+    labels, count = ndimage.label(matte > 100, np.ones((3, 3)))
+    sizes = [0, *(np.sum(labels == label) for label in range(1, count + 1))]  # labels count up row by row
+    expected = np.where((labels == np.argmax(sizes)) & (labels > 0), matte, 0)
+    near("largest", ops.largest(matte.astype(np.uint8), 100), expected)
+
+
+def test_corners_connect_and_the_first_of_two_equal_components_wins(ops: FromHost) -> None:
+    matte = np.array([[0, 0, 0, 9, 0], [7, 0, 0, 0, 9], [0, 7, 0, 0, 0], [5, 0, 0, 5, 5]], np.uint8)
+    assert ops.largest(matte, 0).tolist() == [[0] * 5, [7, 0, 0, 0, 0], [0, 7, 0, 0, 0], [5, 0, 0, 0, 0]]
+    assert ops.largest(matte, 6).tolist() == [[0, 0, 0, 9, 0], [0, 0, 0, 0, 9], [0] * 5, [0] * 5]
+    assert (ops.largest(matte, 9) == 0).all()
+
+
 def test_inputs_are_read_only_to_every_primitive(ops: FromHost, random: np.random.Generator) -> None:
     """On a device nothing can be made read-only: there `FromHost` compares them after each call, in all tests."""
     pixels, matte = bytes_of(random, 9, 8, 3), bytes_of(random, 9, 8)
@@ -237,4 +288,8 @@ def calls(coefficients: Any, pixels: Any, matte: Any) -> list[Callable[[Any], An
         lambda ops: ops.rgba(pixels, matte),
         lambda ops: ops.blend(pixels, matte, (1, 2, 3)),
         lambda ops: ops.local_linear(coefficients, pixels),
+        lambda ops: ops.over(pixels, matte, pixels),
+        lambda ops: ops.lookup(pixels, np.arange(256 * 3, dtype=np.uint8).reshape(256, 3)),
+        lambda ops: ops.distance(matte),
+        lambda ops: ops.largest(matte, 100),
     ]

@@ -108,6 +108,21 @@ def test_compositing(ops: FromHost, size: Any, colour: Any, seed: int) -> None:
     pixels, alpha = picture(size, seed, 3), picture(size, seed + 1)
     agree("rgba", ops, pixels, alpha)
     agree("blend", ops, pixels, alpha, colour)
+    agree("over", ops, pixels, alpha, picture(size, seed + 2, 3))
+
+
+@examples
+@given(size=sizes, channels=st.sampled_from([(), (3,), (4,)]), seed=seeds)
+def test_lookup(ops: FromHost, size: Any, channels: Any, seed: int) -> None:
+    agree("lookup", ops, picture(size, seed, *channels), picture((256,), seed + 1, *channels))
+
+
+@examples
+@given(size=sizes, threshold=st.integers(0, 255), seed=seeds)
+def test_shapes_in_a_matte(ops: FromHost, size: Any, threshold: int, seed: int) -> None:
+    matte = picture(size, seed)
+    agree("largest", ops, matte, threshold)
+    agree("distance", ops, np.where(matte > threshold, matte, 0).astype(np.uint8))
 
 
 @examples

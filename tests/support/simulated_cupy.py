@@ -228,6 +228,9 @@ class SimulatedCupy:
     def zeros_like(self, array: Array) -> Array:
         return _new(np.zeros_like(_host(array)))
 
+    def argmax(self, array: Array) -> Array:
+        return _new(np.argmax(_host(array)))
+
     def stack(self, arrays: Sequence[Array], axis: int = 0) -> Array:
         return _new(np.stack([_host(array) for array in arrays], axis))
 

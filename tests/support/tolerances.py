@@ -18,6 +18,10 @@ TOLERANCES: dict[str, float] = {
     "shrink": 1,
     "rgba": 0,
     "blend": 0,
+    "over": 0,
+    "lookup": 0,
+    "distance": 1e-3,  # float32 of thousands
+    "largest": 0,
 }
 
 # How far a device's result may be from the CPU's. Both follow OpenCV's fixed point, step by step; where floating point
@@ -34,5 +38,9 @@ APART: dict[str, float] = {
     "shrink": 1,
     "rgba": 0,
     "blend": 0,
+    "over": 0,
+    "lookup": 0,
+    "distance": 1e-3,
+    "largest": 0,
     "refine": 2,  # the fit's sums are taken in another order, and the slopes magnify it before `local_linear` rounds
 }

@@ -51,3 +51,29 @@ extern "C" __global__ void blend(
     for (int channel = 0; channel < 3; ++channel)
         out[3 * at + channel] = (pixels[3 * at + channel] * weight + colour[channel] * (255 - weight) + 127) / 255;
 }
+
+extern "C" __global__ void over(
+    const unsigned char* pixels, const unsigned char* alpha, const unsigned char* background, unsigned char* out,
+    int height, int width)
+{
+    const int x = blockIdx.x * blockDim.x + threadIdx.x;
+    const int y = blockIdx.y * blockDim.y + threadIdx.y;
+    if (x >= width || y >= height)
+        return;
+    const size_t at = (size_t)y * width + x;
+    const int weight = alpha[at];
+    for (size_t sample = 3 * at; sample < 3 * at + 3; ++sample)
+        out[sample] = (pixels[sample] * weight + background[sample] * (255 - weight) + 127) / 255;
+}
+
+// One thread per sample; `table` has a row of `channels` for each of the 256 values.
+extern "C" __global__ void lookup(
+    const unsigned char* pixels, const unsigned char* table, unsigned char* out, int height, int samples, int channels)
+{
+    const int sample = blockIdx.x * blockDim.x + threadIdx.x;
+    const int y = blockIdx.y * blockDim.y + threadIdx.y;
+    if (sample >= samples || y >= height)
+        return;
+    const size_t at = (size_t)y * samples + sample;
+    out[at] = table[pixels[at] * channels + sample % channels];
+}
