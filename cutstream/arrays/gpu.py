@@ -48,7 +48,7 @@ def open_gpu() -> GpuOps:
     except ImportError as exc:
         raise NoDevice("CuPy is not installed: pip install 'cutstream[gpu]'") from exc
     try:
-        cupy.cuda.runtime.getDeviceCount()  # raises where there are none
+        cupy.cuda.runtime.getDeviceCount()  # which is an error where it would be 0
     except cupy.cuda.runtime.CUDARuntimeError as exc:
         raise NoDevice(f"no CUDA device: {exc}; look at `nvidia-smi` and CUDA_VISIBLE_DEVICES") from exc
     return GpuOps(cupy, compiled(cupy))

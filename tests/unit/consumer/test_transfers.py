@@ -22,6 +22,7 @@ from cutstream.arrays.ops import ArrayOps
 from cutstream.clients.kafka import Partition, Record
 from cutstream.clients.triton import Ensemble
 from cutstream.images import Image
+from cutstream.matting.composite import MAX_PIXELS
 from cutstream.messages import Background, RefineParameters, Request
 from cutstream.metrics import Metrics
 from cutstream.settings import TritonSettings
@@ -98,14 +99,18 @@ def test_morphology_sends_its_footprints_and_weights_besides(photo: Image) -> No
     [
         {"outputs": ("cutout", "mask", "composite")},
         {"crop": True, "crop_margin": "10%", "outputs": ("composite",), "background": Background(color="teal")},
+        {"size": "preview", "outputs": ("cutout", "composite")},
         {"existing_alpha": "keep", "channels": "alpha"},
         {"existing_alpha": "multiply", "refine": "base"},
         {"refine": RefineParameters(kernel=5, open=2, blur=7, scale="none"), "roi": "0 0 50% 100%"},
     ],
     ids=str,
 )
-def test_a_device_makes_the_same_files(photo: Image, device: str, options: dict[str, Any]) -> None:
+def test_a_device_makes_the_same_files(
+    photo: Image, device: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`soft` alone may differ, by the level that `local_linear` is allowed; a composite then by as much."""
+    monkeypatch.setitem(MAX_PIXELS, "preview", 1000)
     expected, made = (carried(photo, ops, **options) for ops in (CpuOps(), back_end(device)))
     assert made.findings.bbox == expected.findings.bbox
     assert made.findings.coverage == pytest.approx(expected.findings.coverage, abs=1 / 255)

@@ -100,7 +100,7 @@ def test_windows_that_are_rectangles_cost_no_footprint() -> None:
     assert cupy.uploads == [MATTE.nbytes]
 
 
-def without_devices() -> int:
+def without_device() -> int:
     raise simulated_cupy.CUDARuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected")
 
 
@@ -114,7 +114,7 @@ def test_without_cupy_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyP
 
 def test_without_a_device_the_message_says_where_to_look(monkeypatch: pytest.MonkeyPatch) -> None:
     cupy = SimulatedCupy()
-    cupy.cuda.runtime.getDeviceCount = without_devices
+    cupy.cuda.runtime.getDeviceCount = without_device
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     with pytest.raises(ConfigurationError, match=r"no CUDA-capable device.*nvidia-smi.*set it to cpu \(docs/gpu\.md\)"):
         open_device("cuda")

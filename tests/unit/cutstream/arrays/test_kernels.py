@@ -9,11 +9,12 @@ from tests.support.host_kernels import ENTRY
 from tests.support.nvrtc import CompileError, NoNvrtc, cubin
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_90")
+CUPYS_OPTIONS = ("-ftz=true", "--device-as-default-execution-space")  # which it adds to ours
 
 
 def compiled(text: str, file: str, architecture: str) -> bytes:
     try:
-        return cubin(text, file, architecture, OPTIONS)
+        return cubin(text, file, architecture, (*OPTIONS, *CUPYS_OPTIONS))
     except NoNvrtc as exc:
         pytest.skip(str(exc))
 
