@@ -1,12 +1,13 @@
 // Enough of CUDA to run the kernels as C++ on the host: one block after another, its threads as fibres that change
-// places at __syncthreads only. Whatever depends on threads running at the same time is not shown by it; a missing
-// __syncthreads mostly is, since threads run to it one after another.
+// places at __syncthreads only, forwards or backwards. Whatever depends on threads running at the same time is not shown
+// by it; a missing __syncthreads mostly is, since threads run to it one after another, and so is what depends on order.
 #pragma once
 #include <ucontext.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <string>
@@ -16,7 +17,7 @@
 
 #define __global__
 #define __device__
-#define __shared__ static
+#define __shared__ static __attribute__((section("cuda_shared")))
 
 struct dim3 {
     unsigned x, y, z;
@@ -37,7 +38,13 @@ T atomicMin(T* at, T value) { return std::exchange(*at, std::min(*at, value)); }
 template <typename T>
 T atomicMax(T* at, T value) { return std::exchange(*at, std::max(*at, value)); }
 
+// The linker's names for the ends of that section; both 0 where a file has no shared memory.
+extern "C" __attribute__((weak, visibility("hidden"))) char __start_cuda_shared[];
+extern "C" __attribute__((weak, visibility("hidden"))) char __stop_cuda_shared[];
+
 namespace emulator {
+
+constexpr int NOISE = 0xA5;
 
 struct Fibre {
     ucontext_t context{};
@@ -51,13 +58,16 @@ static std::vector<std::unique_ptr<Fibre>> fibres;
 static Fibre* current;
 static std::function<void()> body;
 static unsigned started, total;
+static bool backwards;
+
+static unsigned turn(unsigned number, unsigned count) { return backwards ? count - 1 - number : number; }
+static dim3 placed(unsigned at, dim3 size) { return {at % size.x, at / size.x % size.y, at / (size.x * size.y)}; }
 
 // A fibre runs threads to their end, one after another; only one that meets a barrier keeps it.
 static void carry()
 {
     while (started < total) {
-        const unsigned at = started++;
-        threadIdx = current->thread = {at % blockDim.x, at / blockDim.x % blockDim.y, at / (blockDim.x * blockDim.y)};
+        threadIdx = current->thread = placed(turn(started++, total), blockDim);
         body();
     }
 }
@@ -83,6 +93,8 @@ static void start(Fibre& fibre)
 // False where only some of the block's threads come to a barrier.
 static bool block()
 {
+    if (__start_cuda_shared)
+        std::memset(__start_cuda_shared, NOISE, __stop_cuda_shared - __start_cuda_shared);
     started = 0;
     unsigned used = 0;
     while (started < total) {
@@ -109,21 +121,21 @@ void call(void (*kernel)(A...), void** arguments, std::index_sequence<I...>)
     kernel(*static_cast<A*>(arguments[I])...);
 }
 
-// `shape`: grid x, y, z, block x, y, z.
+// `shape`: grid x, y, z, block x, y, z, and whether backwards.
 template <typename... A>
 int launch(void (*kernel)(A...), const unsigned* shape, void** arguments)
 {
     gridDim = {shape[0], shape[1], shape[2]};
     blockDim = {shape[3], shape[4], shape[5]};
+    backwards = shape[6];
     total = blockDim.x * blockDim.y * blockDim.z;
     body = [=] { call(kernel, arguments, std::index_sequence_for<A...>{}); };
-    for (unsigned z = 0; z < gridDim.z; ++z)
-        for (unsigned y = 0; y < gridDim.y; ++y)
-            for (unsigned x = 0; x < gridDim.x; ++x) {
-                blockIdx = {x, y, z};
-                if (!block())
-                    return 1;
-            }
+    const unsigned blocks = gridDim.x * gridDim.y * gridDim.z;
+    for (unsigned number = 0; number < blocks; ++number) {
+        blockIdx = placed(turn(number, blocks), gridDim);
+        if (!block())
+            return 1;
+    }
     return 0;
 }
 

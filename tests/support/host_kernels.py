@@ -45,10 +45,12 @@ class HostKernel:
         signature.restype = ctypes.c_char_p
         self.parameters: list[str] = signature().decode().split()
 
-    def launch(self, shape: Sequence[int], addresses: Sequence[int]) -> None:
-        """`addresses` of the arguments, as CUDA takes them."""
+    def launch(self, shape: Sequence[int], addresses: Sequence[int], backwards: bool) -> None:
+        """`addresses` of the arguments, as CUDA takes them; `backwards` runs the last block's last thread first."""
         with _one_at_a_time:
-            diverged = self._launch((ctypes.c_uint * 6)(*shape), (ctypes.c_void_p * len(addresses))(*addresses))
+            diverged = self._launch(
+                (ctypes.c_uint * 7)(*shape, backwards), (ctypes.c_void_p * len(addresses))(*addresses)
+            )
         if diverged:
             raise RuntimeError(f"{self.name}: only some threads of a block come to a __syncthreads")
 

@@ -1,7 +1,8 @@
 """As much of CuPy as `cutstream/arrays/gpu.py` and the matting use, in host memory: correct or not, never how fast.
 
 Strict where the device is: a NumPy array is no argument, an array becomes NumPy's only by `asnumpy`, a kernel's
-arguments must have its parameters' types, it may write only what it does not take as `const`, and nothing beside it.
+arguments must have its parameters' types, it may write only what it does not take as `const`, and read or write nothing
+beside it.
 New memory holds noise. What is missing here is an AttributeError: add it as CuPy has it.
 """
 
@@ -9,8 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import operator
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -128,6 +128,7 @@ class Kernel:
 
     def __init__(self, kernel: HostKernel) -> None:
         self._kernel = kernel
+        self._backwards = False  # every second launch is: no result may depend on the order of threads
 
     def __call__(self, grid: Sequence[int], block: Sequence[int], arguments: Sequence[Any]) -> None:
         names = [_type(argument, asked) for argument, asked in zip(arguments, self._kernel.parameters, strict=True)]
@@ -136,9 +137,12 @@ class Kernel:
         shape = [*grid, *[1] * (3 - len(grid)), *block, *[1] * (3 - len(block))]
         if not all(shape) or max(shape[1:3]) > 65535 or np.prod(shape[3:]) > 1024:
             raise RuntimeError(f"CUDA_ERROR_INVALID_VALUE: grid and block {shape}")
-        with _unharmed([(a, name[0] == "*") for a, name in zip(arguments, names, strict=True) if isinstance(a, Array)]):
-            holders = [_holder(argument) for argument in arguments]
-            self._kernel.launch(shape, [ctypes.addressof(holder) for holder in holders])
+        holders = [_holder(argument) for argument in arguments]
+        self._backwards = not self._backwards
+        _watched(
+            [(a, name[0] == "*") for a, name in zip(arguments, names, strict=True) if isinstance(a, Array)],
+            lambda: self._kernel.launch(shape, [ctypes.addressof(each) for each in holders], self._backwards),
+        )
 
 
 def _type(argument: Any, asked: str) -> str:
@@ -156,16 +160,29 @@ def _holder(argument: Any) -> Any:
     return ctypes.create_string_buffer(np.asarray(argument).tobytes())
 
 
-@contextmanager
-def _unharmed(arrays: list[tuple[Array, bool]]) -> Iterator[None]:
-    before = [array._memory.copy() for array, _ in arrays]
-    yield
-    for (array, written), kept in zip(arrays, before, strict=True):
-        memory, size = array._memory, array.nbytes
-        start = array._view.ctypes.data - memory.ctypes.data
-        beside = np.concatenate([memory[:start] != kept[:start], memory[start + size :] != kept[start + size :]])
-        assert not beside.any(), "a kernel has written beside its array"
-        assert written or (memory == kept).all(), "a kernel has written what it takes as const"
+def _watched(arrays: list[tuple[Array, bool]], launch: Callable[[], None]) -> None:
+    """Launches twice, the second time with other bytes beside the arrays: what is read there changes the result."""
+    beside = {id(array._memory): (array._memory, np.ones(array._memory.size, bool)) for array, _ in arrays}
+    for array, _ in arrays:
+        start = array._view.ctypes.data - array._memory.ctypes.data
+        beside[id(array._memory)][1][start : start + array.nbytes] = False
+    before = {name: memory.copy() for name, (memory, _) in beside.items()}
+    launch()
+    for name, (memory, outside) in beside.items():
+        assert (memory == before[name])[outside].all(), "a kernel has written beside its array"
+    for array, written in arrays:
+        start = array._view.ctypes.data - array._memory.ctypes.data
+        own = slice(start, start + array.nbytes)
+        same = written or (array._memory[own] == before[id(array._memory)][own]).all()
+        assert same, "a kernel has written what it takes as const"
+    after = {name: memory.copy() for name, (memory, _) in beside.items()}
+    for name, (memory, outside) in beside.items():
+        memory[:] = np.where(outside, ~before[name], before[name])
+    launch()
+    for name, (memory, outside) in beside.items():
+        same = (memory == after[name])[~outside].all()
+        memory[:] = after[name]
+        assert same, "a kernel has read beside its array"
 
 
 class RawModule:

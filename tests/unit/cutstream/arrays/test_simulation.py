@@ -78,6 +78,16 @@ def test_writing_beside_an_array_shows(cupy: SimulatedCupy, offset: int) -> None
         run(cupy, kernel(), np.int32(offset))
 
 
+def test_reading_beside_an_array_shows(cupy: SimulatedCupy) -> None:
+    with pytest.raises(AssertionError, match="read beside its array"):
+        run(cupy, kernel(source=REVERSE.replace("= values[threadIdx.x]", "= values[threadIdx.x + 1]")))
+
+
+def test_a_result_that_depends_on_the_order_of_threads_shows(cupy: SimulatedCupy) -> None:
+    last_wins = kernel(source=REVERSE.replace("out[at + offset]", "out[at / 2]"))
+    assert (run(cupy, last_wins) != run(cupy, last_wins)).any()
+
+
 def test_writing_what_is_const_shows(cupy: SimulatedCupy) -> None:
     source = REVERSE.replace("out[at + offset]", "((unsigned char*)values)[at]")
     with pytest.raises(AssertionError, match="takes as const"):
