@@ -26,12 +26,9 @@ extern "C" __global__ void resize_linear(
     const int y = blockIdx.y * blockDim.y + threadIdx.y;
     if (sample >= width * channels || y >= height)
         return;
-    Between x = between(sample / channels, columns, width);
-    if (x.floor < 0 || x.floor >= columns - 1)
-        x = {clamped(x.floor, columns - 1), 2048, 0};  // rows outside keep their weights, and so their rounding
-    const size_t left = (size_t)x.floor * channels + sample % channels;
+    const Between x = between(sample / channels, columns, width), row = between(y, rows, height);
+    const size_t left = (size_t)clamped(x.floor, columns - 1) * channels + sample % channels;
     const size_t right = (size_t)clamped(x.floor + 1, columns - 1) * channels + sample % channels;
-    const Between row = between(y, rows, height);
     const unsigned char* above = pixels + (size_t)clamped(row.floor, rows - 1) * columns * channels;
     const unsigned char* below = pixels + (size_t)clamped(row.floor + 1, rows - 1) * columns * channels;
     const int upper = (row.before * ((above[left] * x.before + above[right] * x.after) >> 4)) >> 16;
