@@ -26,7 +26,7 @@ from consumer.runner import Runner, backoff_s
 from consumer.stages.segment import Segmenter
 from consumer.window import Window
 from cutstream import __version__
-from cutstream.arrays.cpu import CpuOps
+from cutstream.arrays.device import open_device
 from cutstream.clients.kafka import (
     Committer,
     PlainCommitter,
@@ -54,7 +54,8 @@ class Workshop:
         s = settings
         cores = s.worker.cores or len(os.sched_getaffinity(0))
         decoders = s.worker.decoders or min(4, cores)
-        ops = CpuOps()
+        ops = open_device(s.worker.device)
+        self.device = ops.device
         self.triton = Triton(s.triton)
         pace = Pace(self.triton, clock)
         self.auto = Auto(s.models, pace, metrics, clock)
@@ -118,7 +119,7 @@ class Worker:
         self._health = HealthServer(s.worker.host, s.worker.port, self._metrics, self._alive, self._ready)
 
     def run(self) -> None:
-        self._metrics.info.labels(__version__, self._settings.models.engine, self._settings.worker.device).set(1)
+        self._metrics.info.labels(__version__, self._settings.models.engine, self._workshop.device).set(1)
         with ExitStack() as started:
             address = self._health.start()
             started.callback(self._health.close)
@@ -132,7 +133,8 @@ class Worker:
                     return
                 started.callback(client.close)
             self._window.start()
-            log.info("worker started", extra={"address": address, "profiles": self._settings.models.profiles})
+            profiles, device = self._settings.models.profiles, self._workshop.device
+            log.info("worker started", extra={"address": address, "profiles": profiles, "device": device})
             try:
                 self._loop.run(self._stop)
             finally:

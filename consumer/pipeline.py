@@ -41,10 +41,10 @@ class Parts:
 def build_pipeline(p: Parts) -> tuple[Stage, ...]:
     return (  #                                                                               in        -> out
         Stage("fetch", partial(fetch, p.objects, p.metrics), p.io),  #                        Request   -> bytes
-        Stage("decode", partial(decode, p.decoders, p.budget, p.metrics, p.max_pixels), p.decoding),  # -> Image
+        Stage("decode", partial(decode, p.decoders, p.budget, p.metrics, p.ops, p.max_pixels), p.decoding),  # -> Image
         Stage("segment", p.segmenter, p.gathering),  #                                        Image     -> Segmented
         Stage("refine", partial(refine, p.ops), p.cpu),  #                                    Segmented -> Segmented
         Stage("compose", partial(compose, p.ops), p.cpu),  #                                  Segmented -> Composed
-        Stage("encode", encode, p.cpu),  #                                                    Composed  -> Encoded
+        Stage("encode", partial(encode, p.ops), p.cpu),  #                                    Composed  -> Encoded
         Stage("store", partial(store, p.objects, p.metrics), p.io),  #                        Encoded   -> Stored
     )  #                                                       the loop commits the result and its offset together

@@ -5,6 +5,7 @@ CutstreamError
 │   ├── TritonUnavailable         ours: without end, nothing is ever dead-lettered for it
 │   ├── StoreUnavailable          ours
 │   ├── BrokerUnavailable         ours
+│   ├── DeviceOutOfMemory         ours: the GPU's memory is full for now
 │   └── SourceUnavailable         the request's own source: a bounded number of attempts, then SourceFailed
 ├── Poison                      this request can never succeed: one `failed` result and a dead letter
 │   ├── InvalidRequest            not JSON, unknown or ill-typed field
@@ -25,6 +26,7 @@ CutstreamError
     ├── ConfigurationError        a setting
     ├── ModelMismatch             the served model's tensors are not the product's
     ├── WeightsMissing            a model's weights are not at hand; the message says what gets them
+    ├── DeviceLost                the GPU, or a kernel on it, failed
     ├── Fenced                    another worker took this transactional id
     ├── StackError                an embedded server of the local stack did not start, or died
     └── PoisonLimit               too many failures in a row to be the requests' fault
@@ -86,6 +88,16 @@ class BrokerUnavailable(Retryable):
     """
 
     code = "broker_unavailable"
+
+
+class DeviceOutOfMemory(Retryable):
+    """The GPU's memory is full for now.
+
+    Nothing is lost: requests wait. Where it stays, lower `CUTSTREAM_WORKER__MEMORY_BYTES` or
+    `CUTSTREAM_WORKER__WINDOW`, or look who else uses the device.
+    """
+
+    code = "device_out_of_memory"
 
 
 class SourceUnavailable(Retryable):
@@ -270,6 +282,15 @@ class WeightsMissing(Fatal):
     """
 
     code = "weights_missing"
+
+
+class DeviceLost(Fatal):
+    """The GPU is gone, or a kernel on it failed; after either, its context is of no more use.
+
+    Look at the system's log (Xid lines of `dmesg`) and at `nvidia-smi`; `CUTSTREAM_WORKER__DEVICE=cpu` goes on without.
+    """
+
+    code = "device_lost"
 
 
 class Fenced(Fatal):

@@ -253,8 +253,9 @@ class WorkerSettings(Section):
     """Photos in each of the CPU stages at once; 0 means the cores this process may use."""
     decoders: int = Field(default=0, ge=0, le=256)
     """Decoder processes; 0 means one per core, at most four."""
-    device: Literal["cpu"] = "cpu"
-    """Where refinement and compositing run."""
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    """Where refinement and compositing run; `auto` takes `cuda` where a CUDA device and CuPy are, and else `cpu`. Not
+    yet run on a real device (docs/gpu.md)."""
     commit_interval_s: float = Field(default=0.25, gt=0, le=30)
     """How long finished results may wait for others to share their transaction; not at all when none are under way."""
     commit_max_results: int = Field(default=200, ge=1, le=10_000)

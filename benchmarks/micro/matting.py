@@ -1,16 +1,22 @@
-"""Milliseconds of one core for refinement and compositing of one photo: `python -m benchmarks.micro.matting`."""
+"""Milliseconds for refinement and compositing of one photo: `python -m benchmarks.micro.matting`.
+
+On `cpu` of one core; where there is a CUDA device, then on `cuda` as well, until the device is done. The photo and the
+matte are there beforehand: what their way to the device and back costs is measured apart.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from statistics import median
 
 import numpy as np
 
 from cutstream.arrays.cpu import CpuOps
+from cutstream.arrays.gpu import NoDevice, open_gpu
 from cutstream.arrays.ops import ArrayOps
 from cutstream.images import Image, Matte
 from cutstream.matting.composite import compose
@@ -25,16 +31,27 @@ OUTPUTS = ("cutout", "mask", "composite")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--width", type=int, default=1500)
     parser.add_argument("--height", type=int, default=1000)
     options = parser.parse_args()
-    for name, work in cases(noise(options.width, options.height), disc(), CpuOps()).items():
-        row = {"benchmark": f"micro/{name}", "width": options.width, "height": options.height, **timed(work)}
-        print(json.dumps(row))  # noqa: T201
+    for ops in back_ends():
+        for name, work in cases(noise(options.width, options.height), disc(), ops).items():
+            size = {"width": options.width, "height": options.height}
+            row = {"benchmark": f"micro/{name}", "device": ops.device, **size, **timed(work, ops)}
+            print(json.dumps(row))  # noqa: T201
 
 
-def cases(photo: Image, matte: Matte, ops: ArrayOps) -> dict[str, Callable[[], object]]:
+def back_ends() -> Iterator[ArrayOps]:
+    yield CpuOps()
+    try:
+        yield open_gpu()
+    except NoDevice as exc:
+        print(f"cuda left out: {exc}", file=sys.stderr)  # noqa: T201
+
+
+def cases(source: Image, small: Matte, ops: ArrayOps) -> dict[str, Callable[[], object]]:
+    photo, matte = Image(ops.to_device(source.pixels)), ops.to_device(small)
     full = refine(matte, photo, "soft", ops)
     cutout = Request(image="photo.jpg")
 
@@ -43,6 +60,8 @@ def cases(photo: Image, matte: Matte, ops: ArrayOps) -> dict[str, Callable[[], o
         return lambda: compose(photo, full, request, ops)
 
     return {
+        "to_device": lambda: ops.to_device(source.pixels),
+        "to_host": lambda: ops.to_host(photo.pixels),
         "prepare": lambda: prepare(photo, NETWORK_SIDE, NETWORK_SIDE, ops),
         "measure": lambda: measure(full, ops),
         **{f"refine_{how}": (lambda how=how: refine(matte, photo, how, ops)) for how in ("soft", *PRESETS)},
@@ -52,13 +71,15 @@ def cases(photo: Image, matte: Matte, ops: ArrayOps) -> dict[str, Callable[[], o
     }
 
 
-def timed(work: Callable[[], object]) -> dict[str, float]:
+def timed(work: Callable[[], object], ops: ArrayOps) -> dict[str, float]:
     for _ in range(WARM_UP):
         work()
     seconds = []
     for _ in range(REPEATS):
+        ops.synchronize()
         start = time.perf_counter()
         work()
+        ops.synchronize()
         seconds.append(time.perf_counter() - start)
     return {"ms": round(min(seconds) * 1e3, 2), "median_ms": round(median(seconds) * 1e3, 2)}
 

@@ -7,6 +7,7 @@ from cutstream.matting.composite import compose as compose_layers
 
 def compose(ops: ArrayOps, job: Job, value: Segmented) -> Composed:
     """The pictures that the request asked for, and what is known of the subject."""
-    composition = compose_layers(value.image, value.matte, job.request, ops)
+    with ops.errors():
+        composition = compose_layers(value.image, value.matte, job.request, ops)
     findings = Findings(composition.bbox, composition.coverage, value.uncertainty, value.ensemble)
     return Composed(composition.outputs, value.image, findings)

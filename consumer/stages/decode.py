@@ -1,17 +1,28 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from consumer.budget import Budget
 from consumer.decoders import DecoderPool
 from consumer.jobs import Job
+from cutstream.arrays.ops import ArrayOps
 from cutstream.images import Image
 from cutstream.images.header import read_header
 from cutstream.metrics import Metrics
 from cutstream.settings import BYTES_PER_PIXEL
 
 
-def decode(pool: DecoderPool, budget: Budget, metrics: Metrics, max_pixels: int, job: Job, data: bytes) -> Image:
-    """Refuses from the header, waits for memory until the whole way of this photo fits, then decodes."""
+def decode(
+    pool: DecoderPool, budget: Budget, metrics: Metrics, ops: ArrayOps, max_pixels: int, job: Job, data: bytes
+) -> Image:
+    """Refuses from the header, waits for memory until the whole way of this photo fits, then decodes.
+
+    The photo goes to the device here and stays there until `encode`.
+    """
     header = read_header(data, max_pixels)
     job.lease.enter_context(budget.reserve(header.pixels * BYTES_PER_PIXEL))
     metrics.source_pixels.inc(header.pixels)
-    return pool.decode(data, header)
+    image = pool.decode(data, header)
+    with ops.errors():
+        alpha = None if image.alpha is None else ops.to_device(image.alpha)
+        return replace(image, pixels=ops.to_device(image.pixels), alpha=alpha)

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from consumer.jobs import Composed, Encoded, File, Job
+from cutstream.arrays.ops import ArrayOps
 from cutstream.errors import InvalidOption
 from cutstream.images.encode import EXTENSIONS, MEDIA_TYPES, Format
 from cutstream.images.encode import encode as encode_picture
@@ -8,8 +11,10 @@ from cutstream.matting.composite import Layer
 from cutstream.messages import OutputName, Request
 
 
-def encode(job: Job, value: Composed) -> Encoded:
-    return Encoded(tuple(_file(job.request, layer, value) for layer in value.layers), value.findings)
+def encode(ops: ArrayOps, job: Job, value: Composed) -> Encoded:
+    with ops.errors():
+        layers = [replace(layer, pixels=ops.to_host(layer.pixels)) for layer in value.layers]
+    return Encoded(tuple(_file(job.request, layer, value) for layer in layers), value.findings)
 
 
 def format_of(request: Request, output: OutputName) -> Format:

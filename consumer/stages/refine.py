@@ -9,4 +9,5 @@ from cutstream.matting.refine import refine as refine_matte
 
 def refine(ops: ArrayOps, job: Job, value: Segmented) -> Segmented:
     """The matte at the picture's size, as `request.refine` says."""
-    return replace(value, matte=refine_matte(value.matte, value.image, job.request.refine, ops))
+    with ops.errors():
+        return replace(value, matte=refine_matte(value.matte, value.image, job.request.refine, ops))

@@ -35,11 +35,14 @@ class Segmenter:
     def __call__(self, job: Job, image: Image) -> Segmented:
         """The matte is the ensemble's size."""
         self._auto.choose(job)
-        ensemble = self._triton.ensemble(job.profile)
-        small = prepare(image, ensemble.width, ensemble.height, self._ops)
+        ensemble, ops = self._triton.ensemble(job.profile), self._ops
+        with ops.errors():
+            small = ops.to_host(prepare(image, ensemble.width, ensemble.height, ops))
         with self._auto.segmenting(job):
-            matte = self._gather(job.profile)(small)
-        return Segmented(image, matte, uncertainty(matte, self._ops), ensemble)
+            answer = self._gather(job.profile)(small)
+        with ops.errors():
+            matte = ops.to_device(answer)
+            return Segmented(image, matte, uncertainty(matte, ops), ensemble)
 
     def _gather(self, profile: str) -> Gather[Pixels, Matte]:
         with self._lock:

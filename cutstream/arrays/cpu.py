@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cutstream.arrays.ops import Bounds, Colour, Floats, Footprint
+from cutstream.arrays.ops import Bounds, Colour, Floats, Footprint, T, Table
 from cutstream.images import Cutout, Matte, Pixels
 
-T = TypeVar("T", np.uint8, np.uint16)
+Unsigned = TypeVar("Unsigned", np.uint8, np.uint16)
 
 # Full-size arithmetic goes strip by strip: its intermediates stay in the second-level cache, and a 50-megapixel photo
 # does not need gigabytes of float32.
@@ -26,8 +27,24 @@ class CpuOps:
         cv2.setNumThreads(1)
 
     @property
+    def device(self) -> str:
+        return "cpu"
+
+    @property
     def xp(self) -> Any:
         return np
+
+    def to_device(self, array: NDArray[T]) -> NDArray[T]:
+        return array
+
+    def to_host(self, array: NDArray[T]) -> NDArray[T]:
+        return np.ascontiguousarray(array)
+
+    def synchronize(self) -> None:
+        pass
+
+    def errors(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def resize_area(self, pixels: Pixels, width: int, height: int) -> Pixels:
         rows, columns = pixels.shape[:2]
@@ -97,15 +114,40 @@ class CpuOps:
         return np.asarray(cutout, np.uint8)
 
     def blend(self, pixels: Pixels, alpha: Matte, colour: Colour) -> Pixels:
-        out = np.empty(pixels.shape, np.uint8)
         base = np.array([*colour, 0], np.float64)
-        for strip in _strips(pixels):
-            weight = cv2.merge([alpha[strip]] * 3)
-            # 255 is odd, so no quotient lies half-way and rounding the difference rounds the whole.
-            difference = cv2.subtract(pixels[strip], base, dtype=cv2.CV_16S)
-            cv2.multiply(difference, weight, dst=difference, scale=1 / 255, dtype=cv2.CV_16S)
-            cv2.add(difference, base, dst=out[strip], dtype=cv2.CV_8U)
-        return out
+        return _mixed(pixels, alpha, lambda strip: base)
+
+    def over(self, pixels: Pixels, alpha: Matte, background: Pixels) -> Pixels:
+        return _mixed(pixels, alpha, lambda strip: background[strip])
+
+    def lookup(self, pixels: Pixels, table: Table) -> Pixels:
+        return np.asarray(cv2.LUT(pixels, table.reshape(1, 256, -1)), np.uint8)
+
+    def distance(self, matte: Matte) -> Floats:
+        return np.asarray(cv2.distanceTransform(matte, cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)
+
+    def largest(self, matte: Matte, above: int) -> Matte:
+        _, found = cv2.threshold(matte, above, 255, cv2.THRESH_BINARY)
+        _, labels, statistics, _ = cv2.connectedComponentsWithStats(found, connectivity=8, ltype=cv2.CV_32S)
+        sizes = statistics[1:, cv2.CC_STAT_AREA]
+        if len(sizes) == 0:
+            return np.zeros_like(matte)
+        # OpenCV numbers components by blocks of pixels: which of two equal ones comes first has to be looked up.
+        equal = np.flatnonzero(sizes == sizes.max()) + 1
+        chosen = equal[0] if len(equal) == 1 else labels.flat[np.isin(labels, equal).argmax()]
+        return np.where(labels == chosen, matte, np.uint8(0))
+
+
+def _mixed(pixels: Pixels, alpha: Matte, base: Callable[[slice], Any]) -> Pixels:
+    """`base` gives what lies behind a strip: rows of a picture, or a colour."""
+    out = np.empty(pixels.shape, np.uint8)
+    for strip in _strips(pixels):
+        weight, behind = cv2.merge([alpha[strip]] * 3), base(strip)
+        # 255 is odd, so no quotient lies half-way and rounding the difference rounds the whole.
+        difference = cv2.subtract(pixels[strip], behind, dtype=cv2.CV_16S)
+        cv2.multiply(difference, weight, dst=difference, scale=1 / 255, dtype=cv2.CV_16S)
+        cv2.add(difference, behind, dst=out[strip], dtype=cv2.CV_8U)
+    return out
 
 
 def _morph(operation: Any, matte: Matte, footprint: Footprint, times: int, outside: int) -> Matte:
@@ -113,7 +155,7 @@ def _morph(operation: Any, matte: Matte, footprint: Footprint, times: int, outsi
     return np.asarray(result, np.uint8)
 
 
-def _resize(pixels: NDArray[T], width: int, height: int, interpolation: int) -> NDArray[T]:
+def _resize(pixels: NDArray[Unsigned], width: int, height: int, interpolation: int) -> NDArray[Unsigned]:
     if pixels.shape[:2] == (height, width):
         return pixels
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), pixels.dtype)

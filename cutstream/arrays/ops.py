@@ -2,12 +2,14 @@
 
 Common to all: arrays are not modified, pixel (0, 0) is the top left one, and a pixel's centre lies at +0.5. `u8` is
 uint8 in 0..255, `f32` float32. Footprints and kernels have odd sides and their anchor in the middle. Element-wise
-mathematics needs no primitive: it is written once against `xp`.
+mathematics needs no primitive: it is written once against `xp`. Arrays are in the memory that `xp` works on, unless it
+says otherwise; footprints and tables are in host memory.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeAlias
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +18,34 @@ from cutstream.images import Cutout, Matte, Pixels
 
 Floats: TypeAlias = NDArray[np.float32]
 Footprint: TypeAlias = NDArray[np.uint8]
+Table: TypeAlias = NDArray[np.uint8]
 Colour: TypeAlias = tuple[int, int, int]
 Bounds: TypeAlias = tuple[int, int, int, int]
+T = TypeVar("T", bound=np.generic)
 
 
 class ArrayOps(Protocol):
     """Stateless, and safe to call from several threads at once."""
 
     @property
+    def device(self) -> str:
+        """`cpu` or `cuda`, for people: no code asks for it."""
+
+    @property
     def xp(self) -> Any:
         """The array namespace, NumPy's names: `numpy` or `cupy`."""
+
+    def to_device(self, array: NDArray[T]) -> NDArray[T]:
+        """From host memory into what `xp` works on; the same array where that is host memory. Edge stages only."""
+
+    def to_host(self, array: NDArray[T]) -> NDArray[T]:
+        """The way back, C-contiguous."""
+
+    def synchronize(self) -> None:
+        """Waits until the device has done all that it was asked to: for measuring, no result needs it."""
+
+    def errors(self) -> AbstractContextManager[None]:
+        """The device's own errors become `DeviceOutOfMemory` and `DeviceLost`: the stages work inside it."""
 
     def resize_area(self, pixels: Pixels, width: int, height: int) -> Pixels:
         """u8 HW or HWC. Area average along an axis that shrinks, then bilinear along one that grows.
@@ -76,3 +96,22 @@ class ArrayOps(Protocol):
 
     def blend(self, pixels: Pixels, alpha: Matte, colour: Colour) -> Pixels:
         """u8 HWC: (pixel · alpha + colour · (255 - alpha)) / 255, rounded to nearest, exactly."""
+
+    def over(self, pixels: Pixels, alpha: Matte, background: Pixels) -> Pixels:
+        """As `blend`, over a picture (u8 HWC) of the same size instead of a colour."""
+
+    def lookup(self, pixels: Pixels, table: Table) -> Pixels:
+        """u8 HW or HWC: table[value], or of each channel table[value, channel]. `table`: u8, 256 or 256 × C."""
+
+    def distance(self, matte: Matte) -> Floats:
+        """f32 HW: exact Euclidean distance of each pixel's centre to the nearest 0 of a u8 HW array.
+
+        1.8e19 everywhere where there is no 0; what lies outside is none.
+        """
+
+    def largest(self, matte: Matte, above: int) -> Matte:
+        """u8 HW: what is kept is the largest component of the values > `above`; all else becomes 0.
+
+        Pixels that touch at a corner are connected. Of components of equal size the one whose first pixel comes
+        first, row by row, is taken.
+        """

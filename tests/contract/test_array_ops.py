@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from cutstream.arrays.cpu import CpuOps
-from cutstream.arrays.ops import ArrayOps
+from cutstream.matting.refine import ellipse
+from tests.support.back_ends import SUBJECTS, FromHost, back_end
 from tests.support.tolerances import TOLERANCES
 
-BACK_ENDS: dict[str, Callable[[], ArrayOps]] = {"cpu": CpuOps}
 SIZES = [(1, 1), (1, 7), (9, 1), (5, 8), (33, 64), (64, 33)]
 ASYMMETRIC = np.array([[1, 1, 0], [0, 1, 0], [0, 0, 0]], np.uint8)
 
 
-@pytest.fixture(params=BACK_ENDS)
-def ops(request: pytest.FixtureRequest) -> ArrayOps:
-    return BACK_ENDS[request.param]()
+@pytest.fixture(params=SUBJECTS)
+def ops(request: pytest.FixtureRequest) -> FromHost:
+    return FromHost(back_end(request.param))
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def window(array: np.ndarray, height: int, width: int, **pad: Any) -> np.ndarray
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("target", [(1, 1), (7, 5), (20, 90), (90, 20), (33, 64)])
 @pytest.mark.parametrize("channels", [(), (3,)])
-def test_resize(ops: ArrayOps, random: np.random.Generator, size: Any, target: Any, channels: Any) -> None:
+def test_resize(ops: FromHost, random: np.random.Generator, size: Any, target: Any, channels: Any) -> None:
     picture = bytes_of(random, *size, *channels)
     height, width = target
     near("resize_area", ops.resize_area(picture, width, height), resized(picture, height, width, mixed_weights))
@@ -83,7 +83,7 @@ def test_resize(ops: ArrayOps, random: np.random.Generator, size: Any, target: A
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("kernel", [(3, 3), (5, 1), (3, 9)])
-def test_box_mirrors_at_the_border(ops: ArrayOps, random: np.random.Generator, size: Any, kernel: Any) -> None:
+def test_box_mirrors_at_the_border(ops: FromHost, random: np.random.Generator, size: Any, kernel: Any) -> None:
     plane = random.random(size, np.float32)
     width, height = kernel
     near("box", ops.box(plane, width, height), window(plane, height, width, mode="reflect").mean(axis=(2, 3)))
@@ -92,7 +92,7 @@ def test_box_mirrors_at_the_border(ops: ArrayOps, random: np.random.Generator, s
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("kernel", [1, 3, 5, 7, 9, 11, 31])
 def test_gaussian_takes_sigma_from_the_kernel(
-    ops: ArrayOps, random: np.random.Generator, size: Any, kernel: int
+    ops: FromHost, random: np.random.Generator, size: Any, kernel: int
 ) -> None:
     matte = bytes_of(random, *size)
     weights = gaussian_weights(kernel)
@@ -103,7 +103,7 @@ def test_gaussian_takes_sigma_from_the_kernel(
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("times", [0, 1, 3])
 def test_morphology_neither_reflects_the_footprint_nor_lets_the_outside_win(
-    ops: ArrayOps, random: np.random.Generator, size: Any, times: int
+    ops: FromHost, random: np.random.Generator, size: Any, times: int
 ) -> None:
     matte = bytes_of(random, *size)
     smallest = largest = matte
@@ -114,14 +114,29 @@ def test_morphology_neither_reflects_the_footprint_nor_lets_the_outside_win(
     near("dilate", ops.dilate(matte, ASYMMETRIC, times), largest)
 
 
-def test_a_mask_that_touches_the_border_is_not_eroded_there(ops: ArrayOps) -> None:
+@pytest.mark.parametrize("size", [(1, 1), (9, 1), (33, 64), (70, 40)])
+@pytest.mark.parametrize("footprint", [*map(np.ones, [(3, 5), (31, 1), (1, 7), (9, 99)]), ellipse(9)])
+@pytest.mark.parametrize("times", [1, 2])
+def test_morphology_of_rectangles_and_discs(
+    ops: FromHost, random: np.random.Generator, size: Any, footprint: np.ndarray, times: int
+) -> None:
+    matte = bytes_of(random, *size)
+    smallest = largest = matte
+    for _ in range(times):
+        smallest = window(smallest, *footprint.shape, constant_values=255)[..., footprint > 0].min(axis=-1)
+        largest = window(largest, *footprint.shape, constant_values=0)[..., footprint > 0].max(axis=-1)
+    near("erode", ops.erode(matte, footprint.astype(np.uint8), times), smallest)
+    near("dilate", ops.dilate(matte, footprint.astype(np.uint8), times), largest)
+
+
+def test_a_mask_that_touches_the_border_is_not_eroded_there(ops: FromHost) -> None:
     matte = np.full((4, 6), 255, np.uint8)
     assert (ops.erode(matte, np.ones((5, 5), np.uint8), 2) == 255).all()
 
 
 @pytest.mark.parametrize("size", [*SIZES, (700, 300)])
 @pytest.mark.parametrize("grid", [(1, 1), (4, 3), (40, 40)])
-def test_local_linear(ops: ArrayOps, random: np.random.Generator, size: Any, grid: Any) -> None:
+def test_local_linear(ops: FromHost, random: np.random.Generator, size: Any, grid: Any) -> None:
     pixels = bytes_of(random, *size, 3)
     coefficients = random.normal(0, 1, (*grid, 4)).astype(np.float32) * np.array([1, 1, 1, 200], np.float32)
     at_full_size = resized(coefficients, *size, linear_weights)
@@ -130,12 +145,12 @@ def test_local_linear(ops: ArrayOps, random: np.random.Generator, size: Any, gri
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_histogram(ops: ArrayOps, random: np.random.Generator, size: Any) -> None:
+def test_histogram(ops: FromHost, random: np.random.Generator, size: Any) -> None:
     matte = bytes_of(random, *size)
     near("histogram", ops.histogram(matte), np.bincount(matte.ravel(), minlength=256))
 
 
-def test_bounds_hold_what_is_above_and_nothing_else(ops: ArrayOps) -> None:
+def test_bounds_hold_what_is_above_and_nothing_else(ops: FromHost) -> None:
     matte = np.zeros((6, 9), np.uint8)
     assert ops.bounds(matte, 25) is None
     matte[2, 3], matte[4, 8], matte[0, 0] = 26, 255, 25
@@ -144,7 +159,7 @@ def test_bounds_hold_what_is_above_and_nothing_else(ops: ArrayOps) -> None:
 
 @pytest.mark.parametrize(("size", "target"), [((7, 9), (7, 4)), ((64, 33), (20, 10)), ((5, 5), (1, 1))])
 def test_shrink_weighs_colours_by_their_alpha(
-    ops: ArrayOps, random: np.random.Generator, size: Any, target: Any
+    ops: FromHost, random: np.random.Generator, size: Any, target: Any
 ) -> None:
     pixels, alpha = bytes_of(random, *size, 3), bytes_of(random, *size)
     small, small_alpha = ops.shrink(pixels, alpha, target[1], target[0])
@@ -156,7 +171,7 @@ def test_shrink_weighs_colours_by_their_alpha(
     assert (small[~visible] == 0).all()
 
 
-def test_shrink_lets_no_hidden_colour_in(ops: ArrayOps) -> None:
+def test_shrink_lets_no_hidden_colour_in(ops: FromHost) -> None:
     pixels = np.array([[[255, 0, 0], [0, 255, 0]]], np.uint8)
     small, alpha = ops.shrink(pixels, np.array([[255, 0]], np.uint8), 1, 1)
     assert small.tolist() == [[[255, 0, 0]]]
@@ -164,13 +179,13 @@ def test_shrink_lets_no_hidden_colour_in(ops: ArrayOps) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_rgba(ops: ArrayOps, random: np.random.Generator, size: Any) -> None:
+def test_rgba(ops: FromHost, random: np.random.Generator, size: Any) -> None:
     pixels, alpha = bytes_of(random, *size, 3), bytes_of(random, *size)
     expected = np.dstack([np.where(alpha[..., None] > 0, pixels, 0), alpha])
     near("rgba", ops.rgba(pixels, alpha), expected)
 
 
-def test_blend_is_exact_for_every_pixel_and_alpha(ops: ArrayOps) -> None:
+def test_blend_is_exact_for_every_pixel_and_alpha(ops: FromHost) -> None:
     values, alphas = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
     pixels = np.repeat(values[..., None], 3, axis=2)
     colour = (0, 77, 255)
@@ -180,7 +195,7 @@ def test_blend_is_exact_for_every_pixel_and_alpha(ops: ArrayOps) -> None:
 
 
 @pytest.mark.parametrize("size", [*SIZES, (4, 1)])
-def test_blend_on_awkward_sizes_and_views(ops: ArrayOps, random: np.random.Generator, size: Any) -> None:
+def test_blend_on_awkward_sizes_and_views(ops: FromHost, random: np.random.Generator, size: Any) -> None:
     height, width = size
     pixels, alpha = bytes_of(random, height + 2, width + 2, 3), bytes_of(random, height + 2, width + 2)
     inner = slice(1, 1 + height), slice(1, 1 + width)
@@ -189,11 +204,92 @@ def test_blend_on_awkward_sizes_and_views(ops: ArrayOps, random: np.random.Gener
     near("blend", ops.blend(pixels[inner], alpha[inner], (10, 20, 30)), expected)
 
 
-def test_inputs_are_read_only_to_every_primitive(ops: ArrayOps, random: np.random.Generator) -> None:
+def test_over_is_exact_for_every_pixel_and_alpha(ops: FromHost, random: np.random.Generator) -> None:
+    values, alphas = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
+    pixels = np.repeat(values[..., None], 3, axis=2)
+    background = bytes_of(random, 256, 256, 3)
+    weight = alphas[..., None].astype(int)
+    expected = (pixels * weight + background.astype(int) * (255 - weight) + 127) // 255
+    near("over", ops.over(pixels, alphas, background), expected)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_lookup(ops: FromHost, random: np.random.Generator, size: Any, channels: Any) -> None:
+    pixels, table = bytes_of(random, *size, *channels), random.integers(0, 256, (256, *channels), np.uint8)
+    expected = table[pixels, np.arange(3)] if channels else table[pixels]
+    near("lookup", ops.lookup(pixels, table), expected)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("zeros", [1, 5, 10_000])
+def test_distance_is_to_the_nearest_zero(ops: FromHost, random: np.random.Generator, size: Any, zeros: int) -> None:
+    matte = np.full(size, 255, np.uint8)
+    matte.flat[random.integers(0, matte.size, zeros)] = 0
+    every = np.argwhere(np.ones(size, bool))
+    pairs = every[:, None] - np.argwhere(matte == 0)
+    near("distance", ops.distance(matte), np.hypot(*np.moveaxis(pairs, -1, 0)).min(axis=1).reshape(size))
+
+
+def test_distance_to_nothing(ops: FromHost) -> None:
+    assert (ops.distance(np.full((3, 4), 1, np.uint8)) > 1e18).all()
+
+
+@pytest.mark.parametrize("size", [*SIZES, (70, 50)])
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.45, 0.98])
+def test_the_largest_component_is_kept_with_its_values(
+    ops: FromHost, random: np.random.Generator, size: Any, share: float
+) -> None:
+    matte = np.where(random.random(size) < share, random.integers(101, 256, size), random.integers(0, 101, size))
+    labels, count = ndimage.label(matte > 100, np.ones((3, 3)))
+    sizes = [0, *(np.sum(labels == label) for label in range(1, count + 1))]  # labels count up row by row
+    expected = np.where((labels == np.argmax(sizes)) & (labels > 0), matte, 0)
+    near("largest", ops.largest(matte.astype(np.uint8), 100), expected)
+
+
+def test_corners_connect_and_the_first_of_two_equal_components_wins(ops: FromHost) -> None:
+    matte = np.array([[0, 0, 0, 9, 0], [7, 0, 0, 0, 9], [0, 7, 0, 0, 0], [5, 0, 0, 5, 5]], np.uint8)
+    assert ops.largest(matte, 0).tolist() == [[0] * 5, [7, 0, 0, 0, 0], [0, 7, 0, 0, 0], [5, 0, 0, 0, 0]]
+    assert ops.largest(matte, 6).tolist() == [[0, 0, 0, 9, 0], [0, 0, 0, 0, 9], [0] * 5, [0] * 5]
+    assert (ops.largest(matte, 9) == 0).all()
+
+
+def test_inputs_are_read_only_to_every_primitive(ops: FromHost, random: np.random.Generator) -> None:
+    """On a device nothing can be made read-only: there `FromHost` compares them after each call, in all tests."""
     pixels, matte = bytes_of(random, 9, 8, 3), bytes_of(random, 9, 8)
     for array in (pixels, matte):
         array.setflags(write=False)
-    ops.resize_area(pixels, 3, 3), ops.resize_linear(pixels, 3, 3), ops.gaussian(matte, 3)
-    ops.erode(matte, ASYMMETRIC, 1), ops.dilate(matte, ASYMMETRIC, 1), ops.histogram(matte), ops.bounds(matte, 1)
-    ops.shrink(pixels, matte, 3, 3), ops.rgba(pixels, matte), ops.blend(pixels, matte, (1, 2, 3))
-    ops.local_linear(np.ones((3, 3, 4), np.float32), pixels)
+    for call in calls(np.ones((3, 3, 4), np.float32), pixels, matte):
+        call(ops)
+
+
+def test_views_of_larger_arrays_are_taken(ops: FromHost, random: np.random.Generator) -> None:
+    pixels, matte = bytes_of(random, 12, 11, 3), bytes_of(random, 12, 11)
+    coefficients = random.normal(0, 1, (7, 7, 4)).astype(np.float32)
+    inner = slice(2, -1), slice(1, -2)
+    views = [ops.ops.to_device(array)[inner] for array in (coefficients, pixels, matte)]
+    copies = [np.ascontiguousarray(array[inner]) for array in (coefficients, pixels, matte)]
+    for of_views, of_copies in zip(calls(*views), calls(*copies), strict=True):
+        np.testing.assert_array_equal(ops.fetched(of_views(ops.ops)), of_copies(ops))
+
+
+def calls(coefficients: Any, pixels: Any, matte: Any) -> list[Callable[[Any], Any]]:
+    return [
+        lambda ops: ops.resize_area(pixels, 3, 3),
+        lambda ops: ops.resize_linear(pixels, 3, 20),
+        lambda ops: ops.gaussian(matte, 3),
+        lambda ops: ops.erode(matte, ASYMMETRIC, 1),
+        lambda ops: ops.dilate(matte, ASYMMETRIC, 1),
+        lambda ops: ops.dilate(matte, np.ones((3, 3), np.uint8), 1),
+        lambda ops: ops.histogram(matte),
+        lambda ops: ops.bounds(matte, 1),
+        lambda ops: ops.shrink(pixels, matte, 3, 3)[0],
+        lambda ops: ops.shrink(pixels, matte, 3, 3)[1],
+        lambda ops: ops.rgba(pixels, matte),
+        lambda ops: ops.blend(pixels, matte, (1, 2, 3)),
+        lambda ops: ops.local_linear(coefficients, pixels),
+        lambda ops: ops.over(pixels, matte, pixels),
+        lambda ops: ops.lookup(pixels, np.arange(256 * 3, dtype=np.uint8).reshape(256, 3)),
+        lambda ops: ops.distance(matte),
+        lambda ops: ops.largest(matte, 100),
+    ]

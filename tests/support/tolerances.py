@@ -18,4 +18,29 @@ TOLERANCES: dict[str, float] = {
     "shrink": 1,
     "rgba": 0,
     "blend": 0,
+    "over": 0,
+    "lookup": 0,
+    "distance": 1e-3,  # float32 of thousands
+    "largest": 0,
+}
+
+# How far a device's result may be from the CPU's. Both follow OpenCV's fixed point, step by step; where floating point
+# comes in, a value half-way between two levels may go either way on another CPU or GPU.
+APART: dict[str, float] = {
+    "resize_area": 1,
+    "resize_linear": 0,
+    "box": 1e-5,
+    "gaussian": 0,
+    "erode": 0,
+    "dilate": 0,
+    "local_linear": 1,  # OpenCV places its samples to a 32nd of a pixel, the kernel exactly
+    "histogram": 0,
+    "shrink": 1,
+    "rgba": 0,
+    "blend": 0,
+    "over": 0,
+    "lookup": 0,
+    "distance": 1e-3,
+    "largest": 0,
+    "refine": 2,  # the fit's sums are taken in another order, and the slopes magnify it before `local_linear` rounds
 }

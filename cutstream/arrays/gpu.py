@@ -1,0 +1,292 @@
+"""CuPy and kernels of our own: what `ops.py` states, as `cpu.py` does it, on arrays in device memory.
+
+A result keeps the order of the work on the default stream; the host waits only where it says `# sync`. Footprints are
+small and stay in host memory; the kernels get copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cutstream.arrays.ops import Bounds, Colour, Floats, Footprint, T, Table
+from cutstream.errors import DeviceLost, DeviceOutOfMemory
+from cutstream.images import Cutout, Matte, Pixels
+
+KERNELS = {
+    "resize": ("resize_linear", "resize_area", "shrink"),
+    "blur": ("box_rows", "box_columns", "gaussian_rows", "gaussian_columns"),
+    "morphology": ("extremum", "extremum_columns", "transpose"),
+    "pixels": ("local_linear", "rgba", "blend", "over", "lookup"),
+    "distance": ("distance_columns", "distance_rows"),
+    "components": ("plant", "join", "weigh", "keep"),
+    "measure": ("histogram", "bounds"),
+}
+# Products and sums are rounded one by one, as OpenCV's are.
+OPTIONS = ("--std=c++17", "--fmad=false")
+
+BLOCK = (32, 8)
+GATHERERS, GATHERING_THREADS = 512, 256  # blocks of `histogram` and `bounds`, and their threads
+
+_OUT_OF_MEMORY = "cudaErrorMemoryAllocation"
+_GAUSSIANS = {3: (1, 2, 1), 5: (1, 4, 6, 4, 1), 7: (2, 7, 14, 18, 14, 7, 2), 9: (4, 13, 30, 51, 60, 51, 30, 13, 4)}
+
+
+class NoDevice(Exception):
+    """The message says what is missing and what to do."""
+
+
+def open_gpu() -> GpuOps:
+    """On the first visible device; compiles the kernels, or takes them from CuPy's cache. Raises `NoDevice`."""
+    try:
+        import cupy
+    except ImportError as exc:
+        raise NoDevice("CuPy is not installed: pip install 'cutstream[gpu]'") from exc
+    try:
+        cupy.cuda.runtime.getDeviceCount()  # which is an error where it would be 0
+    except cupy.cuda.runtime.CUDARuntimeError as exc:
+        raise NoDevice(f"no CUDA device: {exc}; look at `nvidia-smi` and CUDA_VISIBLE_DEVICES") from exc
+    return GpuOps(cupy, compiled(cupy))
+
+
+def compiled(cupy: Any) -> dict[str, Any]:
+    """Every kernel by its name."""
+    modules = {file: cupy.RawModule(code=source(file), options=OPTIONS) for file in KERNELS}
+    return {name: modules[file].get_function(name) for file, names in KERNELS.items() for name in names}
+
+
+def source(file: str) -> str:
+    return (files("cutstream.arrays") / "kernels" / f"{file}.cu").read_text(encoding="utf-8")
+
+
+class GpuOps:
+    """`cupy` is an argument, so that the tests can hand in a device that is simulated."""
+
+    def __init__(self, cupy: Any, kernels: Mapping[str, Any]) -> None:
+        self._cupy = cupy
+        self._kernels = kernels
+
+    @property
+    def device(self) -> str:
+        return "cuda"
+
+    @property
+    def xp(self) -> Any:
+        return self._cupy
+
+    def to_device(self, array: NDArray[T]) -> NDArray[T]:
+        if isinstance(array, self._cupy.ndarray):
+            raise TypeError("this array is in device memory already: an earlier stage has sent it there")
+        sent: NDArray[T] = self._cupy.asarray(array)
+        return sent
+
+    def to_host(self, array: NDArray[T]) -> NDArray[T]:
+        fetched: NDArray[T] = self._cupy.asnumpy(self._own(array))  # sync: the host reads the values next
+        return fetched
+
+    def synchronize(self) -> None:
+        self._cupy.cuda.get_current_stream().synchronize()  # sync: what it is for
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        cuda = self._cupy.cuda
+        try:
+            yield
+        except cuda.memory.OutOfMemoryError as exc:
+            raise DeviceOutOfMemory(str(exc)) from exc
+        except (cuda.runtime.CUDARuntimeError, cuda.driver.CUDADriverError) as exc:
+            if _OUT_OF_MEMORY in str(exc) or "CUDA_ERROR_OUT_OF_MEMORY" in str(exc):
+                raise DeviceOutOfMemory(str(exc)) from exc
+            raise DeviceLost(str(exc)) from exc
+
+    def resize_area(self, pixels: Pixels, width: int, height: int) -> Pixels:
+        rows, columns = pixels.shape[:2]
+        shrunk = self._resize("resize_area", pixels, min(columns, width), min(rows, height))
+        return self._resize("resize_linear", shrunk, width, height)
+
+    def resize_linear(self, pixels: Pixels, width: int, height: int) -> Pixels:
+        return self._resize("resize_linear", pixels, width, height)
+
+    def box(self, plane: Floats, width: int, height: int) -> Floats:
+        plane = self._own(plane)
+        sums, out = self._empty(plane.shape, np.float32), self._empty(plane.shape, np.float32)
+        self._each("box_rows", plane.shape, plane, sums, *plane.shape, width)
+        self._each("box_columns", plane.shape, sums, out, *plane.shape, height, np.float32(width * height))
+        return out
+
+    def gaussian(self, matte: Matte, kernel: int) -> Matte:
+        matte = self._own(matte)
+        weights = self._cupy.asarray(gaussian_weights(kernel))
+        sums, out = self._empty(matte.shape, np.uint16), self._empty(matte.shape, np.uint8)
+        self._each("gaussian_rows", matte.shape, matte, weights, sums, *matte.shape, kernel)
+        self._each("gaussian_columns", matte.shape, sums, weights, out, *matte.shape, kernel)
+        return out
+
+    def erode(self, matte: Matte, footprint: Footprint, times: int) -> Matte:
+        return self._extremum(matte, footprint, times, flip=255)
+
+    def dilate(self, matte: Matte, footprint: Footprint, times: int) -> Matte:
+        return self._extremum(matte, footprint, times, flip=0)
+
+    def local_linear(self, coefficients: Floats, pixels: Pixels) -> Matte:
+        coefficients, pixels = self._own(coefficients), self._own(pixels)
+        size = pixels.shape[:2]
+        out = self._empty(size, np.uint8)
+        self._each("local_linear", size, coefficients, *coefficients.shape[:2], pixels, out, *size)
+        return out
+
+    def histogram(self, matte: Matte) -> NDArray[np.int64]:
+        matte = self._own(matte)
+        counts = self._cupy.zeros(256, np.uint32)
+        self._gather("histogram", matte.size, matte, counts, np.int64(matte.size))
+        return self.to_host(counts).astype(np.int64)  # sync: the caller computes with the counts
+
+    def bounds(self, matte: Matte, above: int) -> Bounds | None:
+        matte = self._own(matte)
+        reach = self._cupy.zeros(4, np.int32)
+        height, width = matte.shape
+        self._gather("bounds", matte.size, matte, reach, height, width, above)
+        from_right, from_bottom, right, bottom = self.to_host(reach).tolist()  # sync: the frame depends on it
+        return (width - from_right, height - from_bottom, right, bottom) if right else None
+
+    def shrink(self, pixels: Pixels, alpha: Matte, width: int, height: int) -> tuple[Pixels, Matte]:
+        pixels, alpha = self._own(pixels), self._own(alpha)
+        small = self._empty((height, width, 3), np.uint8)
+        small_alpha = self._empty((height, width), np.uint8)
+        self._each("shrink", (height, width), pixels, alpha, *alpha.shape, small, small_alpha, *small_alpha.shape)
+        return small, small_alpha
+
+    def rgba(self, pixels: Pixels, alpha: Matte) -> Cutout:
+        pixels, alpha = self._own(pixels), self._own(alpha)
+        cutout = self._empty((*alpha.shape, 4), np.uint8)
+        self._each("rgba", alpha.shape, pixels, alpha, cutout, *alpha.shape)
+        return cutout
+
+    def blend(self, pixels: Pixels, alpha: Matte, colour: Colour) -> Pixels:
+        pixels, alpha = self._own(pixels), self._own(alpha)
+        out = self._empty(pixels.shape, np.uint8)
+        self._each("blend", alpha.shape, pixels, alpha, out, *alpha.shape, *colour)
+        return out
+
+    def over(self, pixels: Pixels, alpha: Matte, background: Pixels) -> Pixels:
+        pixels, alpha, background = self._own(pixels), self._own(alpha), self._own(background)
+        out = self._empty(pixels.shape, np.uint8)
+        self._each("over", alpha.shape, pixels, alpha, background, out, *alpha.shape)
+        return out
+
+    def lookup(self, pixels: Pixels, table: Table) -> Pixels:
+        pixels = self._own(pixels)
+        out = self._empty(pixels.shape, np.uint8)
+        height, width, *channels = pixels.shape
+        samples = channels[0] if channels else 1
+        on_device = self._cupy.asarray(np.ascontiguousarray(table))
+        size = height, width * samples
+        self._each("lookup", size, pixels, on_device, out, *size, samples)
+        return out
+
+    def distance(self, matte: Matte) -> Floats:
+        matte = self._own(matte)
+        columns, out = self._empty(matte.shape, np.int32), self._empty(matte.shape, np.float32)
+        self._each("distance_columns", (1, matte.shape[1]), matte, columns, *matte.shape)
+        self._each("distance_rows", matte.shape, columns, out, *matte.shape)
+        return out
+
+    def largest(self, matte: Matte, above: int) -> Matte:
+        matte = self._own(matte)
+        size = matte.shape
+        parents, out = self._empty(size, np.int32), self._empty(size, np.uint8)
+        sizes = self._cupy.zeros(size, np.int32)
+        self._each("plant", size, matte, parents, *size, above)
+        self._each("join", size, parents, *size)
+        self._each("weigh", size, parents, sizes, *size)
+        chosen = self._cupy.argmax(sizes)  # the first of several; it stays on the device
+        self._each("keep", size, matte, parents, chosen, out, *size)
+        return out
+
+    def _resize(self, kernel: str, pixels: Pixels, width: int, height: int) -> Pixels:
+        pixels = self._own(pixels)
+        rows, columns, *channels = pixels.shape
+        if (rows, columns) == (height, width):
+            return pixels
+        out = self._empty((height, width, *channels), np.uint8)
+        samples = channels[0] if channels else 1
+        self._each(kernel, (height, width * samples), pixels, rows, columns, samples, out, height, width)
+        return out
+
+    def _extremum(self, matte: Matte, footprint: Footprint, times: int, flip: int) -> Matte:
+        matte = self._own(matte)
+        if footprint.all():
+            rows, columns = (times * (side - 1) + 1 for side in footprint.shape)
+            return self._rectangle(matte, rows, columns, flip)
+        on_device = self._cupy.asarray(np.ascontiguousarray(footprint))
+        for _ in range(times):
+            out = self._empty(matte.shape, np.uint8)
+            self._each("extremum", matte.shape, matte, on_device, out, *matte.shape, *footprint.shape, flip)
+            matte = out
+        return matte
+
+    def _rectangle(self, matte: Matte, rows: int, columns: int, flip: int) -> Matte:
+        """Columns alone are worked on, where neighbouring threads read neighbouring bytes."""
+        matte = self._columns(matte, rows, flip)
+        return matte if columns == 1 else self._transposed(self._columns(self._transposed(matte), columns, flip))
+
+    def _columns(self, matte: Matte, window: int, flip: int) -> Matte:
+        height, width = matte.shape
+        window = min(window, 2 * height + 1)
+        if window == 1:
+            return matte
+        out = self._empty(matte.shape, np.uint8)
+        self._each("extremum_columns", (-(-height // window), width), matte, out, height, width, window, flip)
+        return out
+
+    def _transposed(self, matte: Matte) -> Matte:
+        height, width = matte.shape
+        out = self._empty((width, height), np.uint8)
+        grid = (-(-width // BLOCK[0]), -(-height // BLOCK[0]))
+        self._kernels["transpose"](grid, BLOCK, _typed(matte, out, height, width))
+        return out
+
+    def _each(self, kernel: str, size: tuple[int, ...], *arguments: Any) -> None:
+        """One thread for each of height × width."""
+        height, width = size
+        grid = (-(-width // BLOCK[0]), -(-height // BLOCK[1]))
+        self._kernels[kernel](grid, BLOCK, _typed(*arguments))
+
+    def _gather(self, kernel: str, size: int, *arguments: Any) -> None:
+        blocks = min(GATHERERS, -(-size // GATHERING_THREADS))
+        self._kernels[kernel]((blocks,), (GATHERING_THREADS,), _typed(*arguments))
+
+    def _empty(self, shape: tuple[int, ...], dtype: type[T]) -> NDArray[T]:
+        empty: NDArray[T] = self._cupy.empty(shape, dtype)
+        return empty
+
+    def _own(self, array: NDArray[T]) -> NDArray[T]:
+        """C-contiguous, as the kernels read it."""
+        if not isinstance(array, self._cupy.ndarray):
+            raise TypeError(f"a {type(array).__name__} of host memory: it was not sent through `ops.to_device` first")
+        contiguous: NDArray[T] = self._cupy.ascontiguousarray(array)
+        return contiguous
+
+
+def gaussian_weights(kernel: int) -> NDArray[np.int32]:
+    """In 256ths, rounded as OpenCV does: from the outside inwards, each with the error of the ones before it."""
+    radius = kernel // 2
+    sigma = 0.3 * (radius - 1) + 0.8
+    bell = np.exp(-((np.arange(kernel) - radius) ** 2) / (2 * sigma**2))
+    exact = np.array(_GAUSSIANS.get(kernel, bell), np.float64)
+    exact *= 256 / exact.sum()
+    half, error = [], 0.0
+    for weight in exact[:radius]:
+        half.append(round(weight + error))
+        error += weight - half[-1]
+    return np.array([*half, 256 - 2 * sum(half), *reversed(half)], np.int32)
+
+
+def _typed(*arguments: Any) -> tuple[Any, ...]:
+    """CuPy passes a Python integer as 64 bits, where the kernels take 32."""
+    return tuple(np.int32(argument) if isinstance(argument, int) else argument for argument in arguments)

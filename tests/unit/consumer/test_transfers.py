@@ -1,0 +1,127 @@
+"""What crosses between host and device on a photo's way through the stages, counted on the simulated device."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from consumer.auto import Auto, Pace
+from consumer.budget import Budget
+from consumer.jobs import Encoded, Job
+from consumer.stages.compose import compose
+from consumer.stages.decode import decode
+from consumer.stages.encode import encode
+from consumer.stages.refine import refine
+from consumer.stages.segment import Segmenter
+from cutstream.arrays.cpu import CpuOps
+from cutstream.arrays.ops import ArrayOps
+from cutstream.clients.kafka import Partition, Record
+from cutstream.clients.triton import Ensemble
+from cutstream.clock import SystemClock
+from cutstream.images import Image
+from cutstream.matting.composite import MAX_PIXELS
+from cutstream.messages import Background, RefineParameters, Request
+from cutstream.metrics import Metrics
+from cutstream.settings import ModelSettings, TritonSettings
+from tests.support.back_ends import DEVICES, back_end, simulated
+
+RECORD = Record(Partition("requests", 0), 7, 0, None, b"", [])
+HEIGHT, WIDTH, SIDE = 60, 90, 32
+COUNTS, BOX = 256 * 4, 4 * 4  # a histogram and a bounding box, in bytes
+PHOTO, NETWORK, MATTE = 3 * HEIGHT * WIDTH, 3 * SIDE * SIDE, SIDE * SIDE
+
+
+@pytest.fixture
+def photo() -> Image:
+    pixels = np.random.default_rng(3).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    return Image(pixels, alpha=np.full((HEIGHT, WIDTH), 200, np.uint8))
+
+
+def carried(photo: Image, ops: ArrayOps, before: Any = lambda stage: None, **options: Any) -> Encoded:
+    """From the source's bytes to the outputs', with a decoder and a Triton that know their answers."""
+    small = np.zeros((SIDE, SIDE), np.uint8)
+    small[8:24, 6:30] = 255
+    triton: Any = SimpleNamespace(
+        ensemble=lambda profile: Ensemble("cutout_fast", "1", width=SIDE, height=SIDE, max_batch=1),
+        infer=lambda ensemble, images: [small for _ in images],
+    )
+    metrics = Metrics()
+    job = Job(record=RECORD, request=Request(image="file:///a.png", format="png", **options), id="a", profile="fast")
+    file = BytesIO()
+    Pillow.fromarray(photo.pixels).save(file, "PNG")
+    value: Any = file.getvalue()
+    pool = SimpleNamespace(decode=lambda data, header: photo)
+    pace = Pace(triton, SystemClock())
+    auto = Auto(ModelSettings(), pace, metrics, SystemClock())
+    stages = {
+        "decode": lambda *rest: decode(pool, Budget(10**9), metrics, ops, 10**6, *rest),  # type: ignore[arg-type]
+        "segment": Segmenter(triton, auto, pace, ops, metrics, TritonSettings(batch_max_wait_s=0)),
+        "refine": lambda *rest: refine(ops, *rest),
+        "compose": lambda *rest: compose(ops, *rest),
+        "encode": lambda *rest: encode(ops, *rest),
+    }
+    for name, stage in stages.items():
+        before(name)
+        value = stage(job, value)
+    job.lease.close()
+    return value
+
+
+def test_a_photo_goes_up_once_after_decode_and_its_cutout_comes_down_once_before_encode(photo: Image) -> None:
+    ops, device = simulated()
+    seen: dict[str, tuple[int, int]] = {}
+    carried(Image(photo.pixels), ops, lambda stage: seen.update({stage: (len(device.uploads), len(device.downloads))}))
+    assert device.uploads == [PHOTO, MATTE]
+    assert device.downloads == [NETWORK, COUNTS, COUNTS, BOX, 4 * HEIGHT * WIDTH]
+    # Between them refine and compose fetch what the result says of the subject, and no picture.
+    assert seen["compose"] == seen["refine"] == (2, 2)
+    assert seen["encode"] == (2, 4)
+
+
+def test_each_output_comes_down_once(photo: Image) -> None:
+    ops, device = simulated()
+    carried(photo, ops, outputs=("mask", "composite", "cutout"), existing_alpha="multiply", roi="10% 10% 90% 90%")
+    assert device.uploads == [HEIGHT * WIDTH, PHOTO, MATTE]
+    assert device.downloads[-3:] == [channels * HEIGHT * WIDTH for channels in (1, 3, 4)]
+
+
+def test_morphology_sends_its_footprints_and_weights_besides(photo: Image) -> None:
+    ops, device = simulated()
+    carried(Image(photo.pixels), ops, refine="aggressive")
+    assert device.uploads[:2] == [PHOTO, MATTE]
+    assert max(device.uploads[2:], default=0) < 1000
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"outputs": ("cutout", "mask", "composite")},
+        {"crop": True, "crop_margin": "10%", "outputs": ("composite",), "background": Background(color="teal")},
+        {"size": "preview", "outputs": ("cutout", "composite")},
+        {"existing_alpha": "keep", "channels": "alpha"},
+        {"existing_alpha": "multiply", "refine": "base"},
+        {"refine": RefineParameters(kernel=5, open=2, blur=7, scale="none"), "roi": "0 0 50% 100%"},
+    ],
+    ids=str,
+)
+def test_a_device_makes_the_same_files(
+    photo: Image, device: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`soft` alone may differ, by the level that `local_linear` is allowed; a composite then by as much."""
+    monkeypatch.setitem(MAX_PIXELS, "preview", 1000)
+    expected, made = (carried(photo, ops, **options) for ops in (CpuOps(), back_end(device)))
+    assert made.findings.bbox == expected.findings.bbox
+    assert made.findings.coverage == pytest.approx(expected.findings.coverage, abs=1 / 255)
+    for theirs, ours in zip(expected.files, made.files, strict=True):
+        first, second = (np.asarray(Pillow.open(BytesIO(file.data)), int) for file in (theirs, ours))
+        shown = np.broadcast_to(
+            ((first > 0) & (second > 0))[..., -1:] if theirs.output == "cutout" else True, first.shape
+        )
+        assert np.abs(first - second)[shown].max(initial=0) <= 1, theirs.output
+        assert (np.abs(first - second) > 0).mean() <= 0.01, theirs.output
