@@ -16,6 +16,7 @@ from onnx import numpy_helper
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra `export`)")
 pytest.importorskip("transformers", reason="transformers is not installed (extra `export`)")
+pytest.importorskip("segmentation_models_pytorch", reason="the library is not installed (extra `export`)")
 
 from cutstream.errors import ConfigurationError, ModelMismatch, WeightsMissing  # noqa: E402
 from cutstream.settings import ModelSettings  # noqa: E402
@@ -55,6 +56,11 @@ def test_onnx_computes_what_torch_does_for_any_batch(family: str, tmp_path: Path
     with torch.no_grad():
         given = net(torch.rand(1, *TINY[family]) * 2 - 1)
     assert given.std() > 1e-3  # not a constant, which would be easy to compute
+    model = find_model(f"tiny_{family}", tiny_models(tmp_path))
+    pictures = np.random.default_rng(0).integers(0, 256, (2, *size_of(model.fills), 3), np.uint8)
+    trimap = {"trimap": np.full(pictures.shape[:3], 128, np.uint8)} if model.fills == "matting" else {}
+    levels = joined(model, tmp_path / "net.onnx", image=pictures, **trimap)
+    assert (levels.shape, levels.dtype) == (pictures.shape[:3], np.uint8)
 
 
 def test_another_graph_is_found_out(tmp_path: Path) -> None:
@@ -114,6 +120,19 @@ def test_what_is_no_family_or_no_variant_is_named(tmp_path: Path) -> None:
 def test_u2net_has_the_authors_size(variant: str, millions: float) -> None:
     """44.0 M and 1.1 M parameters, says the paper's repository: 176.3 and 4.7 MB in float32."""
     count = sum(parameter.numel() for parameter in build(f"u2net:{variant}", None).parameters())
+    assert round(count / 1e6, 1) == millions
+
+
+@pytest.mark.parametrize(
+    ("family", "millions"),
+    [
+        ("segmentation:unet_resnet34", 24.4),
+        ("deeplab_atrous:v1_vgg16", 20.5),  # table 1 of the paper
+        ("deeplab_atrous:v2_resnet101", 44.0),
+    ],
+)
+def test_a_family_has_its_published_size(family: str, millions: float) -> None:
+    count = sum(parameter.numel() for parameter in build(family, None).parameters())
     assert round(count / 1e6, 1) == millions
 
 
