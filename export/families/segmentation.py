@@ -30,7 +30,7 @@ VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 
 class Segmentation(nn.Module):
-    """f32 N×3×H×W with ImageNet's mean and deviation, sides multiples of 32 → scores N×21×H×W, the background's first."""
+    """f32 N×3×H×W with ImageNet's mean and deviation → scores N×21×H×W, the background's first; sides of whole 32s."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()

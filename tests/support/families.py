@@ -20,6 +20,9 @@ TINY = {
     "vitmatte": (4, 512, 512),
     "segmentation": (3, 64, 64),
     "deeplab_atrous": (3, 65, 65),
+    "deep_matting": (4, 512, 512),
+    "modnet": (3, 64, 64),
+    "rvm": (3, 128, 128),
 }
 # The step that it fills in tests, and its glue.
 GLUE = {
@@ -30,6 +33,9 @@ GLUE = {
     "vitmatte": ("matting", "trimap_normalise", "alpha_matte"),
     "segmentation": ("semantics", "imagenet_normalise", "class_foreground"),
     "deeplab_atrous": ("semantics", "imagenet_normalise", "class_foreground"),
+    "deep_matting": ("matting", "trimap_normalise", "alpha_matte"),
+    "modnet": ("portrait", "signed_normalise", "alpha_matte"),
+    "rvm": ("portrait", "unit_normalise", "alpha_matte"),
 }
 
 
