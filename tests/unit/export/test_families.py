@@ -97,6 +97,9 @@ def test_a_checkpoint_goes_all_the_way_in_or_not_at_all(tmp_path: Path) -> None:
     torch.save(state, tmp_path / "whole.pth")
     loaded = build("u2net:tiny", tmp_path / "whole.pth").state_dict()
     assert all(torch.equal(loaded[name], value) for name, value in state.items())
+    torch.save({f"module.{name}": value for name, value in state.items()}, tmp_path / "parallel.pth")
+    loaded = build("u2net:tiny", tmp_path / "parallel.pth").state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in state.items())
     del state["stage2.rebnconvin.conv_s1.weight"]
     torch.save(state, tmp_path / "part.pth")
     with pytest.raises(ModelMismatch, match=r"part\.pth lacks stage2\.rebnconvin\.conv_s1\.weight"):
