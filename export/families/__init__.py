@@ -39,7 +39,8 @@ def variant_of(variants: Mapping[str, Any], name: str) -> Any:
 def load(net: nn.Module, checkpoint: Path | None) -> nn.Module:
     """Every tensor from the file (`.safetensors`, or what torch.save wrote of a state dict), none left over.
 
-    The prefix that a training on several GPUs puts before each name is taken off. Raises ModelMismatch that names the tensors.
+    The prefix that a training on several GPUs puts before each name is taken off. Raises ModelMismatch that names the
+    tensors.
     """
     if checkpoint is None:
         return net
