@@ -16,6 +16,8 @@ from torch import nn
 
 from cutstream.errors import ModelMismatch
 
+PARALLEL = "module."  # of torch's DataParallel
+
 
 def build(family: str, checkpoint: Path | None) -> nn.Module:
     """`family` is `module:variant`. Without a checkpoint the weights are random, the same ones each time.
@@ -37,7 +39,8 @@ def variant_of(variants: Mapping[str, Any], name: str) -> Any:
 def load(net: nn.Module, checkpoint: Path | None) -> nn.Module:
     """Every tensor from the file (`.safetensors`, or what torch.save wrote of a state dict), none left over.
 
-    Raises ModelMismatch that names the tensors.
+    The prefix that a training on several GPUs puts before each name is taken off. Raises ModelMismatch that names the
+    tensors.
     """
     if checkpoint is None:
         return net
@@ -58,4 +61,6 @@ def _tensors(checkpoint: Path) -> Mapping[str, Any]:
 
         return load_file(checkpoint)
     tensors: Mapping[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    if all(name.startswith(PARALLEL) for name in tensors):
+        return {name.removeprefix(PARALLEL): value for name, value in tensors.items()}
     return tensors

@@ -18,13 +18,24 @@ TINY = {
     "depth_anything": (3, 518, 518),
     "deeplab": (3, 513, 513),
     "vitmatte": (4, 512, 512),
+    "segmentation": (3, 64, 64),
+    "deeplab_atrous": (3, 65, 65),
+    "deep_matting": (4, 512, 512),
+    "modnet": (3, 64, 64),
+    "rvm": (3, 128, 128),
 }
 # The step that it fills in tests, and its glue.
 GLUE = {
     "u2net": ("u2netp", "u2net_normalise", "u2net_matte"),
+    "isnet": ("isnet", "isnet_normalise", "alpha_matte"),
     "depth_anything": ("depth", "imagenet_normalise", "nearness"),
     "deeplab": ("semantics", "signed_normalise", "class_foreground"),
     "vitmatte": ("matting", "trimap_normalise", "alpha_matte"),
+    "segmentation": ("semantics", "imagenet_normalise", "class_foreground"),
+    "deeplab_atrous": ("semantics", "imagenet_normalise", "class_foreground"),
+    "deep_matting": ("matting", "trimap_normalise", "alpha_matte"),
+    "modnet": ("portrait", "signed_normalise", "alpha_matte"),
+    "rvm": ("portrait", "unit_normalise", "alpha_matte"),
 }
 
 

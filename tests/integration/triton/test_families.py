@@ -14,7 +14,7 @@ pytest.importorskip("transformers", reason="transformers is not installed (extra
 
 from cutstream.clients.triton import Triton
 from cutstream.settings import Settings, StackSettings
-from export.catalogue import catalogue
+from export.catalogue import chosen
 from export.profiles import size_of
 from export.torch_export import export
 from export.tune import tuned
@@ -37,7 +37,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings,
     models = tiny_models(folder).model_copy(
         update={"profiles": PROFILES, "default_profile": "general", "engine": "onnxruntime"}
     )
-    for model in catalogue(models):
+    for model in chosen(models):
         export(model, None, models)
     settings = Settings(models=models, stack=StackSettings(state=folder / "state"))
     with triton_of(settings) as triton:

@@ -16,6 +16,7 @@ from onnx import numpy_helper
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra `export`)")
 pytest.importorskip("transformers", reason="transformers is not installed (extra `export`)")
+pytest.importorskip("segmentation_models_pytorch", reason="the library is not installed (extra `export`)")
 
 from cutstream.errors import ConfigurationError, ModelMismatch, WeightsMissing  # noqa: E402
 from cutstream.settings import ModelSettings  # noqa: E402
@@ -55,6 +56,11 @@ def test_onnx_computes_what_torch_does_for_any_batch(family: str, tmp_path: Path
     with torch.no_grad():
         given = net(torch.rand(1, *TINY[family]) * 2 - 1)
     assert given.std() > 1e-3  # not a constant, which would be easy to compute
+    model = find_model(f"tiny_{family}", tiny_models(tmp_path))
+    pictures = np.random.default_rng(0).integers(0, 256, (2, *size_of(model.fills), 3), np.uint8)
+    trimap = {"trimap": np.full(pictures.shape[:3], 128, np.uint8)} if model.fills == "matting" else {}
+    levels = joined(model, tmp_path / "net.onnx", image=pictures, **trimap)
+    assert (levels.shape, levels.dtype) == (pictures.shape[:3], np.uint8)
 
 
 def test_another_graph_is_found_out(tmp_path: Path) -> None:
@@ -91,6 +97,9 @@ def test_a_checkpoint_goes_all_the_way_in_or_not_at_all(tmp_path: Path) -> None:
     torch.save(state, tmp_path / "whole.pth")
     loaded = build("u2net:tiny", tmp_path / "whole.pth").state_dict()
     assert all(torch.equal(loaded[name], value) for name, value in state.items())
+    torch.save({f"module.{name}": value for name, value in state.items()}, tmp_path / "parallel.pth")
+    loaded = build("u2net:tiny", tmp_path / "parallel.pth").state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in state.items())
     del state["stage2.rebnconvin.conv_s1.weight"]
     torch.save(state, tmp_path / "part.pth")
     with pytest.raises(ModelMismatch, match=r"part\.pth lacks stage2\.rebnconvin\.conv_s1\.weight"):
@@ -115,6 +124,65 @@ def test_u2net_has_the_authors_size(variant: str, millions: float) -> None:
     """44.0 M and 1.1 M parameters, says the paper's repository: 176.3 and 4.7 MB in float32."""
     count = sum(parameter.numel() for parameter in build(f"u2net:{variant}", None).parameters())
     assert round(count / 1e6, 1) == millions
+
+
+@pytest.mark.parametrize(
+    ("family", "millions"),
+    [
+        ("segmentation:unet_resnet34", 24.4),
+        ("deeplab_atrous:v1_vgg16", 20.5),  # table 1 of the paper
+        ("deeplab_atrous:v2_resnet101", 44.0),
+        ("modnet:mobilenetv2", 6.5),  # 6.49 M, says the paper
+        ("rvm:mobilenetv3", 3.7),  # 3.749 M, says the paper
+    ],
+)
+def test_a_family_has_its_published_size(family: str, millions: float) -> None:
+    count = sum(parameter.numel() for parameter in build(family, None).parameters())
+    assert round(count / 1e6, 1) == millions
+
+
+def test_unpooling_is_that_of_torch_also_where_values_are_equal() -> None:
+    """After a ReLU most of a window may be the same zero; torch keeps the first place."""
+    from export.families.deep_matting import places_of_maxima, unpooled
+
+    generator = torch.Generator().manual_seed(0)
+    levels = torch.randint(0, 3, (2, 5, 8, 12), generator=generator).float()
+    pooled, indices = torch.nn.functional.max_pool2d(levels, 2, return_indices=True)
+    values = torch.randn(pooled.shape, generator=generator)
+    assert torch.equal(unpooled(values, places_of_maxima(levels)), torch.nn.functional.max_unpool2d(values, indices, 2))
+
+
+@pytest.mark.parametrize(
+    ("family", "names"),
+    [
+        (
+            "modnet:mobilenetv2",
+            {
+                "backbone.model.features.0.0.weight": (32, 3, 3, 3),
+                "backbone.model.features.1.conv.3.weight": (16, 32, 1, 1),
+                "lr_branch.backbone.model.features.18.1.running_var": (1280,),
+                "lr_branch.se_block.fc.0.weight": (320, 1280),
+                "hr_branch.conv_hr4x.0.layers.1.bnorm.weight": (32,),
+                "f_branch.conv_f.1.layers.0.bias": (1,),
+            },
+        ),
+        (
+            "rvm:mobilenetv3",
+            {
+                "backbone.features.16.1.weight": (960,),
+                "aspp.aspp2.1.weight": (128, 960, 1, 1),
+                "decoder.decode4.gru.ih.0.weight": (128, 128, 3, 3),
+                "decoder.decode1.gru.hh.0.weight": (16, 32, 3, 3),
+                "decoder.decode0.conv.3.weight": (16, 16, 3, 3),
+                "project_mat.conv.bias": (4,),
+                "refiner.conv.6.bias": (4,),
+            },
+        ),
+    ],
+)
+def test_a_family_has_the_names_of_its_published_checkpoint(family: str, names: dict[str, tuple[int, ...]]) -> None:
+    state = build(family, None).state_dict()
+    assert {name: tuple(state[name].shape) for name in names} == names
 
 
 @pytest.mark.weights
