@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import ml_dtypes
@@ -24,14 +24,14 @@ def in_half(graph: ModelProto, half: Half) -> ModelProto:
     """
     if half == "bf16" and graph.opset_import[0].version < BF16_OPSET:
         graph = version_converter.convert_version(graph, BF16_OPSET)
-    pass_ = _Casts(graph, half)
+    casts = _Casts(graph, half)
     result = ModelProto()
     result.CopyFrom(graph)
     result.graph.ClearField("node")
     result.graph.ClearField("value_info")
-    result.graph.node.extend(pass_.nodes())
+    result.graph.node.extend(casts.nodes())
     used = {name for node in result.graph.node for name in node.input}
-    kept = [tensor for tensor in (*graph.graph.initializer, *pass_.constants.values()) if tensor.name in used]
+    kept = [tensor for tensor in (*graph.graph.initializer, *casts.constants.values()) if tensor.name in used]
     result.graph.ClearField("initializer")
     result.graph.initializer.extend(kept)
     return result
@@ -142,7 +142,7 @@ class _Casts:
         return f"{name}/{self.half}"
 
 
-def _formal(parameters: list[defs.OpSchema.FormalParameter], place: int) -> defs.OpSchema.FormalParameter:
+def _formal(parameters: Sequence[defs.OpSchema.FormalParameter], place: int) -> defs.OpSchema.FormalParameter:
     return parameters[min(place, len(parameters) - 1)]  # the last one may stand for many
 
 

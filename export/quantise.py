@@ -11,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
 QUANTISED = ["Conv", "Gemm", "MatMul"]
 
@@ -29,7 +30,10 @@ def in_int8(graph: ModelProto, feeds: Sequence[dict[str, NDArray[Any]]]) -> Mode
     """int8 weights by channel and int8 inputs by tensor, from the least to the greatest value that the feeds led to."""
     with tempfile.TemporaryDirectory(prefix="cutstream-") as folder:
         source, result = Path(folder) / "exact.onnx", Path(folder) / "int8.onnx"
-        onnx.save(graph, source)
+        prepared = ModelProto()
+        prepared.CopyFrom(graph)
+        add_pre_process_metadata(prepared)  # it is simplified already, which the quantiser asks for
+        onnx.save(prepared, source)
         quantize_static(
             source,
             result,
@@ -44,6 +48,7 @@ def in_int8(graph: ModelProto, feeds: Sequence[dict[str, NDArray[Any]]]) -> Mode
         )
         quantised = onnx.load(result)
     quantised.graph.name = graph.graph.name
+    quantised.ClearField("metadata_props")
     return quantised
 
 
