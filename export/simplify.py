@@ -7,7 +7,7 @@ from pathlib import Path
 
 import onnx
 import onnxruntime
-from onnx import ModelProto
+from onnx import ModelProto, helper
 
 from cutstream.errors import ModelMismatch
 
@@ -29,9 +29,9 @@ def simplify(graph: ModelProto) -> ModelProto:
         simple = onnx.load(options.optimized_model_filepath)
     if foreign := sorted({node.domain for node in simple.graph.node} - {"", "ai.onnx"}):
         raise ModelMismatch(f"ONNX Runtime put nodes of its own into the graph ({', '.join(foreign)})")
-    standard = [opset for opset in simple.opset_import if opset.domain in ("", "ai.onnx")]
-    simple.ClearField("opset_import")
-    simple.opset_import.extend(standard)
+    version = max(opset.version for opset in simple.opset_import if opset.domain in ("", "ai.onnx"))
+    simple.ClearField("opset_import")  # a joined graph says it once for each of its parts
+    simple.opset_import.append(helper.make_opsetid("", version))
     simple.graph.name = "cutout"
     simple.graph.ClearField("value_info")
     checked(simple)
