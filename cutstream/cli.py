@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -249,24 +249,59 @@ def compare(
 
 @app.command("export")
 def export_model(
-    name: Annotated[str, typer.Argument(help="A model that the catalogue gives a family (`cutstream models list`).")],
+    name: Annotated[str, typer.Argument(help="A model of the catalogue (`cutstream models list`).")],
     weights: Annotated[
-        Path | None, typer.Option(exists=True, help="Its checkpoint: .safetensors or a state dict.")
+        Path | None, typer.Option(exists=True, help="The checkpoint of a net of torch: .safetensors or a state dict.")
     ] = None,
+    to: Annotated[Literal["onnx", "tensorrt"], typer.Option(help="tensorrt builds a plan, on the GPU it is for.")] = (
+        "onnx"
+    ),
+    precision: Annotated[
+        Literal["fp32", "fp16", "bf16", "int8"], typer.Option(help="What the network computes in.")
+    ] = "fp32",
+    photos: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Folder of real photos, on which it is judged; int8 needs it."),
+    ] = None,
+    out_file: Annotated[Path | None, typer.Option("--out", help="Another place for the file than the store.")] = None,
 ) -> None:
-    """Make the ONNX file of a net of torch, compare it with torch, and put it into the store.
+    """Write the graph that is served for a model: simplified, in a precision, compared with f32, or as a TensorRT plan.
 
-    Without a checkpoint the weights are random: good for trying the way, not for pictures.
+    A net of torch is made an ONNX file and compared with torch first. Without a checkpoint its weights are random: good
+    for trying the way, not for pictures. docs/exporting.md explains precisions and plans.
     """
     from cutstream.settings import load
 
     with named_errors():
-        require_packages("export", "export", "onnxscript", "torch", "transformers")
-        from export.catalogue import find_model
-        from export.torch_export import export
+        require_packages("export", "local", "ml_dtypes", "onnx", "onnxruntime", "skimage")
+        from export.catalogue import find_model, find_weights
+        from export.served_graph import place_of
 
         settings = load().models
-        typer.echo(export(find_model(name, settings), weights, settings))
+        model = find_model(name, settings)
+        if weights or (model.family and not find_weights(model, settings)):
+            require_packages("export", "export", "onnxscript", "torch", "transformers")
+            from export.torch_export import export
+
+            typer.echo(export(model, weights, settings))
+            if (to, precision, out_file) == ("onnx", "fp32", None):
+                return
+        graph = out_file if out_file and to == "onnx" else place_of(model, precision, settings)
+        if to == "tensorrt":
+            from export.machine import machine, tensorrt_api
+
+            trt, here = tensorrt_api(), machine()  # before minutes of work for nothing
+        from export.write_graph import write
+
+        written = write(model, precision, photos, settings, graph)
+        typer.echo(graph)
+        typer.echo(written.told())
+        if to == "tensorrt":
+            from export.tensorrt_plan import write_plan
+
+            plan = out_file or place_of(model, precision, settings, ".plan")
+            write_plan(trt, model, precision, settings, here, graph, plan)
+            typer.echo(plan)
 
 
 @topics.command("create")
@@ -316,6 +351,16 @@ def models_verify(
     with named_errors():
         for path in verify(load().models, names or []):
             typer.echo(f"{path}: good")
+
+
+@models.command("render")
+def models_render() -> None:
+    """Write the model repository for a Triton of your own, on its machine, from the settings; print where."""
+    from cutstream.settings import load
+    from export.repository import render
+
+    with named_errors():
+        typer.echo(render(load()))
 
 
 @contextmanager

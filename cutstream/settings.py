@@ -42,6 +42,7 @@ def _split(value: object) -> object:
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Folders = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_split)]
+GraphPrecision = Literal["fp32", "fp16", "bf16", "int8"]
 
 
 def require(*rules: tuple[bool, str]) -> None:
@@ -151,6 +152,8 @@ class ModelSettings(Section):
     """What runs the networks: `openvino` or `onnxruntime` on a CPU, `tensorrt` on an NVIDIA GPU."""
     precision: Literal["auto", "f32", "bf16"] = "auto"
     """OpenVINO's arithmetic; `auto` takes bf16 where the CPU has it and the parity check passes."""
+    graph_precision: GraphPrecision = "fp32"
+    """What the networks' own graphs compute in; all but `fp32` are made first, by `cutstream export --precision`."""
     instances: int = Field(default=1, ge=1, le=64)
     """Instances of each network in the local Triton."""
     mirror: Path | None = None

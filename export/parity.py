@@ -78,8 +78,12 @@ def compare(one: Cut, other: Cut, pictures: Iterable[Pixels]) -> Parity:
 
 
 def photos(folder: Path, model: Model) -> Iterator[Pixels]:
-    """A folder's pictures at the net's input size, by averaging areas."""
+    """A folder's pictures at the net's input size."""
     for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in PHOTOS):
-        with Image.open(path) as picture:
-            size = (model.width, model.height)
-            yield np.asarray(picture.convert("RGB").resize(size, Image.Resampling.BOX))
+        yield photo(path, model.height, model.width)
+
+
+def photo(path: Path, height: int, width: int) -> Pixels:
+    """A picture at this size, by averaging areas: u8 H×W×3 RGB."""
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB").resize((width, height), Image.Resampling.BOX))

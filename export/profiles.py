@@ -59,3 +59,9 @@ def size_of(model: str) -> tuple[int, int]:
     found = re.search(r"dims: \[ (\d+), (\d+)", config(model))
     assert found, f"{model}/config.pbtxt gives its input no size"
     return int(found[1]), int(found[2])
+
+
+def max_batch_of(model: str) -> int:
+    found = re.search(r"max_batch_size: (\d+)", config(model))
+    assert found, f"{model}/config.pbtxt has no max_batch_size"
+    return int(found[1])

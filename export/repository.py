@@ -7,21 +7,23 @@ import re
 import shutil
 from pathlib import Path
 
-import msgspec
-
 from cutstream.errors import ConfigurationError
 from cutstream.settings import ModelSettings, Settings
 from export.catalogue import Model, net_for, require, sha256
-from export.join import join
-from export.profiles import config, ensemble_of, glue_file, networks_of, size_of, steps_in, steps_of
+from export.machine import machine
+from export.profiles import config, ensemble_of, networks_of, size_of, steps_in, steps_of
+from export.served_graph import graph_of, require_written, source_digest
+from export.tensorrt_plan import require_plan
 from export.tune import tuned
 
 
 def render(settings: Settings) -> Path:
     """Brings `settings.stack.model_repository` up to date and returns it.
 
-    What is right already is left alone. Raises WeightsMissing and ConfigurationError; never asks the network.
+    For the embedded Triton, or, where the settings name a Triton of your own, for that one. What is right already is
+    left alone. Raises WeightsMissing and ConfigurationError; never asks the network.
     """
+    _refuse(settings)
     served = settings.stack.model_repository
     models = settings.models
     ensembles = [ensemble_of(profile) for profile in models.profiles]
@@ -44,38 +46,50 @@ def render(settings: Settings) -> Path:
 
 
 def _render_network(step: str, model: Model, settings: ModelSettings, served: Path) -> str:
-    """Returns the digest of weights, glue and wiring, which the rendered configuration carries for results to name."""
+    """Returns the digest of weights, glue and wiring, or of the file that `cutstream export` made of them, which the
+    rendered configuration carries for results to name.
+    """
+    rendered, network = served / step / "config.pbtxt", served / step / "1" / _file(settings)
+    exported = _exported(step, model, settings)
     weights = require(model, settings)
-    digest = _digest(model, weights, *size_of(step))
-    rendered, network = served / step / "config.pbtxt", served / step / "1" / "model.onnx"
+    digest = sha256(exported) if exported else source_digest(model, weights, *size_of(step))
     if not (network.is_file() and rendered.is_file() and digest in rendered.read_text()):
-        _write(network, _graph(model, weights, *size_of(step)))
+        _write(network, exported.read_bytes() if exported else _graph(model, weights, *size_of(step)))
+        for other in network.parent.iterdir():
+            if other != network:
+                other.unlink()
     # Last, because its digest says that the network beside it is whole.
     _write(rendered, _with_parameters(_for_engine(_for_batches(config(step), [model]), settings), digest=digest))
     return digest
+
+
+def _file(settings: ModelSettings) -> str:
+    return "model.plan" if settings.engine == "tensorrt" else "model.onnx"
+
+
+def _exported(step: str, model: Model, settings: ModelSettings) -> Path | None:
+    if settings.engine == "tensorrt":
+        return require_plan(model, settings.graph_precision, settings, machine())
+    if settings.graph_precision != "fp32":
+        return require_written(model, settings.graph_precision, settings)
+    return None
 
 
 def _render_glue(step: str, settings: Settings, served: Path) -> str:
     graph = tuned(step, *size_of(step), settings.glue).SerializeToString(deterministic=True)
     _write(served / step / "1" / "model.onnx", graph)
     digest = hashlib.sha256(graph).hexdigest()
-    _write(served / step / "config.pbtxt", _with_parameters(_for_engine(config(step), settings.models), digest=digest))
+    models = settings.models
+    if models.engine == "tensorrt":  # glue stays ONNX
+        models = models.model_copy(update={"engine": "onnxruntime"})
+    _write(served / step / "config.pbtxt", _with_parameters(_for_engine(config(step), models), digest=digest))
     return digest
-
-
-def _digest(model: Model, weights: Path, height: int, width: int) -> str:
-    if model.shipped:
-        return sha256(weights)
-    names = (model.normalise, model.activate, "image_resize", "map_resize")
-    glue = [glue_file(name).read_bytes() for name in names]
-    wiring = msgspec.json.encode((model.gives, model.constants, model.height, model.width, height, width))
-    return hashlib.sha256(b"".join([weights.stem.encode(), *glue, wiring])).hexdigest()
 
 
 def _graph(model: Model, weights: Path, height: int, width: int) -> bytes:
     if model.shipped:
         return weights.read_bytes()
-    return bytes(join(model, weights, height, width).SerializeToString(deterministic=True))
+    return bytes(graph_of(model, weights, height, width).SerializeToString(deterministic=True))
 
 
 def _render_ensemble(name: str, digests: list[str], networks: list[Model], served: Path) -> None:
@@ -92,13 +106,27 @@ def _for_batches(text: str, networks: list[Model]) -> str:
 
 
 def _for_engine(text: str, settings: ModelSettings) -> str:
-    if settings.engine == "tensorrt":
+    """Of a network; TensorRT's backend goes by the older word `platform`."""
+    tensorrt = settings.engine == "tensorrt"
+    engine = 'platform: "tensorrt_plan"' if tensorrt else f'backend: "{settings.engine}"'
+    text = re.sub(r'^backend: "\w+"', engine, text, flags=re.MULTILINE)
+    return re.sub(r"\{ count: \d+", f"{{ count: {settings.instances}", text)
+
+
+def _refuse(settings: Settings) -> None:
+    """What the embedded server, which has no GPU, cannot run."""
+    if settings.triton.url:
+        return
+    if settings.models.engine == "tensorrt":
         raise ConfigurationError(
             "CUTSTREAM_MODELS__ENGINE=tensorrt needs NVIDIA's Triton image: the embedded server runs "
             "`openvino` or `onnxruntime`, or name a Triton of your own in CUTSTREAM_TRITON__URL"
         )
-    text = re.sub(r'^backend: "\w+"', f'backend: "{settings.engine}"', text, flags=re.MULTILINE)
-    return re.sub(r"\{ count: \d+", f"{{ count: {settings.instances}", text)
+    if settings.models.engine == "onnxruntime" and settings.models.graph_precision == "bf16":
+        raise ConfigurationError(
+            "CUTSTREAM_MODELS__GRAPH_PRECISION=bf16: ONNX Runtime has no convolutions in bf16 for CPUs; "
+            "CUTSTREAM_MODELS__ENGINE=openvino runs them"
+        )
 
 
 def _with_parameters(text: str, **parameters: str) -> bytes:

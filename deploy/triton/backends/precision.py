@@ -72,7 +72,7 @@ def round_weights(model: openvino.Model) -> None:
     for node in model.get_ops():
         if node.get_type_name() == "Convolution":
             weights = node.input_value(1).get_node()
-            if weights.get_type_name() == "Constant":
+            if weights.get_type_name() == "Constant" and weights.get_element_type() != openvino.Type.bf16:
                 rounded = opset13.constant(diffuse(weights.data))
                 node.input(1).replace_source_output(rounded.output(0))
 

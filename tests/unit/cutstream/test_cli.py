@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from click.testing import Result
@@ -157,3 +158,37 @@ def test_a_comparison_finds_missing_weights_and_profiles_before_it_begins(run: R
         done = run("compare", str(tmp_path / "absent"), "--profiles", profiles, **store)
         assert done.exit_code == 1
         assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("cutnte",), "no model is called 'cutnte'"),
+        (("cutnet", "--precision", "int8"), "int8 is calibrated on photos"),
+        (("cutnet", "--weights", "README.md"), "cutnet is published as ONNX"),
+        (("cutnet", "--to", "tensorrt"), "TensorRT"),
+    ],
+)
+def test_an_export_that_cannot_be_is_named(run: Run, tmp_path: Path, arguments: tuple[str, ...], named: str) -> None:
+    done = run("export", *arguments, MODELS__STORE=str(tmp_path))
+    assert done.exit_code == 1
+    assert named in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_export_goes_where_it_is_told_and_says_how_near_it_is(run: Run, tmp_path: Path) -> None:
+    place = tmp_path / "half.onnx"
+    done = run("export", "cutnet", "--precision", "fp16", "--out", str(place), MODELS__STORE=str(tmp_path / "store"))
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[0] == str(place)
+    assert "against f32 on 5 photos: IoU 0.99" in done.stdout
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["half.onnx", "half.onnx.json"]
+
+
+def test_a_model_repository_is_written_for_another_triton(run: Run, tmp_path: Path) -> None:
+    done = run("models", "render", TRITON__URL="triton:8001", STACK__STATE=str(tmp_path))
+    assert done.exit_code == 0, done.output
+    assert (Path(done.stdout.strip()) / "cutnet" / "1" / "model.onnx").is_file()
+    done = run("models", "render", MODELS__ENGINE="tensorrt", STACK__STATE=str(tmp_path))
+    assert done.exit_code == 1
+    assert "CUTSTREAM_MODELS__ENGINE=tensorrt needs NVIDIA's Triton image" in done.stderr

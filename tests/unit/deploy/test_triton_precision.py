@@ -18,8 +18,10 @@ import openvino
 from cutstream.settings import GlueSettings, ModelSettings
 from deploy.triton.backends import precision
 from deploy.triton.backends.precision import choose, compile_network, diffuse
+from export.casts import Half, in_half
 from export.catalogue import find_model
 from export.join import join
+from export.simplify import simplify
 from export.tune import tuned
 from tests.support.models import picture_with_blob, small_net
 
@@ -91,3 +93,12 @@ def test_both_precisions_find_the_blob(network: Path) -> None:
     picture = picture_with_blob((150, 150), 60)[None]
     exact, fast = (compile_network(network, name, threads=1)([picture])[0] for name in ("f32", "bf16"))
     assert np.abs(exact.astype(int) - fast).mean() < 2
+
+
+@pytest.mark.parametrize("half", ["fp16", "bf16"])
+@pytest.mark.parametrize("arithmetic", ["f32", "bf16"])
+def test_a_graph_exported_in_half_precision_runs(network: Path, tmp_path: Path, half: Half, arithmetic: str) -> None:
+    onnx.save(in_half(simplify(onnx.load(network)), half), tmp_path / "model.onnx")
+    picture = picture_with_blob((150, 150), 60)[None]
+    exact = compile_network(network, "f32", threads=1)([picture])[0].astype(int)
+    assert np.abs(exact - compile_network(tmp_path / "model.onnx", arithmetic, threads=1)([picture])[0]).mean() < 2

@@ -13,6 +13,7 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import numpy_helper
+from PIL import Image
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra `export`)")
 pytest.importorskip("transformers", reason="transformers is not installed (extra `export`)")
@@ -24,9 +25,13 @@ from export import families  # noqa: E402
 from export.catalogue import Model, catalogue, find_model, find_weights, require, verify  # noqa: E402
 from export.families import build  # noqa: E402
 from export.join import join  # noqa: E402
+from export.precision import TOLERANCES as NEAR  # noqa: E402
 from export.profiles import glue_file, size_of  # noqa: E402
+from export.served_graph import place_of, require_written  # noqa: E402
 from export.torch_export import TOLERANCE, check, export, to_onnx  # noqa: E402
+from export.write_graph import write  # noqa: E402
 from tests.support.families import TINY, settle, tiny_models  # noqa: E402
+from tests.support.models import picture_with_blob  # noqa: E402
 
 pytestmark = [
     pytest.mark.timeout(300),
@@ -89,6 +94,20 @@ def test_an_export_goes_into_the_store_and_serves(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(WeightsMissing, match=r"is damaged: delete it and run `cutstream export"):
         list(verify(settings, ["tiny_vitmatte"]))
+
+
+def test_an_export_goes_on_into_other_precisions(tmp_path: Path) -> None:
+    """With attention, products and a trimap; random weights of convolutions alone differ too much in bf16 and int8."""
+    settings = tiny_models(tmp_path)
+    model = find_model("tiny_vitmatte", settings)
+    exported = export(model, None, settings)
+    for number, (centre, radius) in enumerate((((150, 150), 60), ((200, 180), 90), ((120, 90), 40))):
+        Image.fromarray(picture_with_blob(centre, radius)).save(tmp_path / f"{number}.png")
+    for precision in NEAR:
+        written = write(model, precision, tmp_path, settings, place_of(model, precision, settings))
+        assert (written.photos, written.precision) == (3, precision)
+        assert require_written(model, precision, settings).is_file()
+    assert require(model, settings) == exported  # what is served does not count as weights
 
 
 def test_a_checkpoint_goes_all_the_way_in_or_not_at_all(tmp_path: Path) -> None:

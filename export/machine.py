@@ -1,0 +1,42 @@
+"""The GPU and the TensorRT of this machine, which a plan is bound to."""
+
+from __future__ import annotations
+
+import subprocess
+from importlib import import_module
+from types import ModuleType
+
+import msgspec
+
+from cutstream.errors import ConfigurationError
+
+QUERY = ["nvidia-smi", "--query-gpu=name,compute_cap,driver_version", "--format=csv,noheader"]
+TIMEOUT_S = 30
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    gpu: str
+    compute_capability: str
+    driver: str
+    tensorrt: str
+
+
+def machine() -> Machine:
+    """Its first GPU. Raises ConfigurationError where there is none, or no TensorRT."""
+    version = str(tensorrt_api().__version__)
+    try:
+        done = subprocess.run(QUERY, capture_output=True, text=True, timeout=TIMEOUT_S, check=True)
+        gpu, compute_capability, driver = (part.strip() for part in done.stdout.splitlines()[0].split(","))
+    except (OSError, subprocess.SubprocessError, IndexError, ValueError) as exc:
+        raise ConfigurationError(f"TensorRT needs an NVIDIA GPU, and `nvidia-smi` finds none here: {exc}") from exc
+    return Machine(gpu=gpu, compute_capability=compute_capability, driver=driver, tensorrt=version)
+
+
+def tensorrt_api() -> ModuleType:
+    try:
+        return import_module("tensorrt")
+    except ImportError as exc:
+        raise ConfigurationError(
+            f"TensorRT is not installed ({exc}): `pip install 'cutstream[tensorrt]'`, in the release that your Triton "
+            "image has"
+        ) from exc
