@@ -14,6 +14,7 @@ Half = Literal["fp16", "bf16"]
 KIND = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 DTYPE = {"fp16": np.dtype(np.float16), "bf16": np.dtype(ml_dtypes.bfloat16)}
 WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
+ANY_KIND = {"Shape", "Size"}  # what they give does not depend on the type
 BF16_OPSET = 22  # from here on a convolution may be one of bf16
 
 
@@ -124,7 +125,8 @@ class _Casts:
             for place, name in enumerate(node.output)
             if self.types.get(name) == TensorProto.FLOAT
         }
-        return places if given and given <= {letters[place] for place in places} else set()
+        follows = given and given <= {letters[place] for place in places}
+        return places if follows or node.op_type in ANY_KIND else set()
 
     def _brought(self, name: str, half: bool) -> Iterator[NodeProto]:
         """A cast, or a constant, where the tensor is not there in the type that is needed."""
