@@ -274,12 +274,13 @@ def export_model(
 
     with named_errors():
         require_packages("export", "local", "ml_dtypes", "onnx", "onnxruntime", "skimage")
-        from export.catalogue import find_model, find_weights
+        from export.catalogue import find_model, find_weights, require_family
         from export.served_graph import place_of
 
         settings = load().models
         model = find_model(name, settings)
         if weights or (model.family and not find_weights(model, settings)):
+            require_family(model)
             require_packages("export", "export", "onnxscript", "torch", "transformers")
             from export.torch_export import export
 

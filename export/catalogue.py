@@ -15,7 +15,7 @@ import msgspec
 from cutstream.errors import ConfigurationError, WeightsMissing
 from cutstream.settings import ModelSettings
 from export.origins import CHUNK, chunks
-from export.profiles import all_profiles, network_file, networks_of
+from export.profiles import all_profiles, glue_file, network_file, networks_of
 
 SHIPPED = Path(__file__).with_name("catalogue.toml")
 
@@ -42,7 +42,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     `gives` names the outputs that `activate` takes, the first if empty; `constants` are inputs that never change;
     `one_at_a_time`: the export cannot take more pictures. `family` is the module and variant of `export/families/` that
     `cutstream export` makes the ONNX file with, where none is published. A net without glue is ours: its weights are a
-    whole graph, which is in git, in `model_repository/`.
+    whole graph, which is in git: in `model_repository/`, or a step of `export/graphs/`.
     """
 
     name: str
@@ -118,6 +118,12 @@ def find_model(name: str, settings: ModelSettings) -> Model:
     raise ConfigurationError(f"no model is called {name!r}; the catalogue has {', '.join(m.name for m in models)}")
 
 
+def require_family(model: Model) -> None:
+    """Raises ConfigurationError for a model that is not made of a net of torch."""
+    if not model.family:
+        raise ConfigurationError(f"{model.name} is published as ONNX: `cutstream models pull {model.name}` gets it")
+
+
 def net_for(step: str, settings: ModelSettings) -> Model:
     """The net of CUTSTREAM_MODELS__NETS that fills the step, else the first of the catalogue that does."""
     candidates = [model for model in catalogue(settings) if model.fills == step]
@@ -180,7 +186,7 @@ def _entry(model: Model, settings: ModelSettings) -> Entry:
 
 
 def _at_hand(model: Model, settings: ModelSettings) -> Iterator[Found]:
-    if model.shipped and (path := network_file(model.name)).is_file():
+    if model.shipped and (path := in_git(model)).is_file():
         yield Found("git", path, model.weights[0])
     for weights in model.weights:
         if (path := _place(weights, settings.store)).is_file():
@@ -195,6 +201,11 @@ def _at_hand(model: Model, settings: ModelSettings) -> Iterator[Found]:
         for path in mirrored:
             if path.is_file() and path.stat().st_size == weights.bytes and sha256(path) == weights.sha256:
                 yield Found("mirror", path, weights)
+
+
+def in_git(model: Model) -> Path:
+    """The whole graph of a shipped model."""
+    return path if (path := glue_file(model.name)).is_file() else network_file(model.name)
 
 
 def exported_file(name: str, digest: str) -> str:
@@ -253,7 +264,7 @@ def _keep(data: Iterable[bytes], weights: Weights, store: Path) -> Path:
 
 def _missing(model: Model, settings: ModelSettings) -> str:
     if model.shipped:
-        return f"{network_file(model.name)} is missing from the checkout: `git checkout {network_file(model.name)}`"
+        return f"{in_git(model)} is missing from the checkout: `git checkout {in_git(model)}`"
     if model.family:
         return (
             f"{model.title} has no exported graph in {settings.store}: `{_command(model)}` makes it of the checkpoint "

@@ -12,9 +12,9 @@ import onnxruntime
 import torch
 from torch import nn
 
-from cutstream.errors import ConfigurationError, ModelMismatch
+from cutstream.errors import ModelMismatch
 from cutstream.settings import ModelSettings
-from export.catalogue import Model, exported_file
+from export.catalogue import Model, exported_file, require_family
 from export.families import build
 from export.glue.graphs import OPSET
 from export.join import glue, join
@@ -28,8 +28,7 @@ def export(model: Model, checkpoint: Path | None, settings: ModelSettings) -> Pa
     torch's exporter has folded constants and fused what it can; the batch is dynamic. Without a checkpoint the weights
     are random. Raises ConfigurationError for a model that is not of a torch family, ModelMismatch for the rest.
     """
-    if not model.family:
-        raise ConfigurationError(f"{model.name} is published as ONNX: `cutstream models pull {model.name}` gets it")
+    require_family(model)
     net = build(model.family, checkpoint)
     shape = _shape(model)
     settings.store.mkdir(parents=True, exist_ok=True)

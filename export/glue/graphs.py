@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import onnx
 import onnx.numpy_helper
@@ -23,6 +24,7 @@ from export.glue.around import (
     WithTrimap,
 )
 from export.glue.between import DepthForeground, Intersection, Trimap
+from export.glue.matting import ClosedForm
 from export.glue.people import PeopleOfDetections
 
 OPSET = 18
@@ -32,7 +34,8 @@ OPSET = 18
 class Glue:
     """`examples` by their tensors' names, N×H×W×3, N×C×H×W, N×H×W×1 or N×H×W; `output` is the one output's.
 
-    With `any_size` the graph takes any height and width, and whoever uses it sets them.
+    With `any_size` the graph takes any height and width, and whoever uses it sets them. `loops`: torch must read the
+    module's code, which it does only if asked.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Glue:
     examples: dict[str, Tensor]
     output: str
     any_size: bool = True
+    loops: bool = False
 
 
 def glues() -> Iterator[Glue]:
@@ -79,17 +83,22 @@ def glues() -> Iterator[Glue]:
     yield Glue("depth_foreground", DepthForeground(), {"depth": levels}, "matte")
     yield Glue("intersection", Intersection(), {"near": levels, "semantics": levels.clone()}, "matte")
     yield Glue("trimap", Trimap(), {"semantics": levels}, "trimap")
+    square = {"image": torch.zeros(2, 512, 512, 3, dtype=torch.uint8), "trimap": torch.zeros(2, 512, 512).byte()}
+    yield Glue("closed_form", ClosedForm(), square, "matte", any_size=False, loops=True)
 
 
 def graph(glue: Glue) -> bytes:
     """The ONNX file of one step; equal bytes for equal modules, whoever exports them."""
+    examples = tuple(glue.examples.values())
+    shapes = tuple(_any_size(glue, example) for example in examples)
+    net = glue.module.eval()
     program = torch.onnx.export(
-        glue.module.eval(),
-        tuple(glue.examples.values()),
+        torch.export.export(net, examples, dynamic_shapes=shapes, strict=True) if glue.loops else net,
+        examples,
         input_names=list(glue.examples),
         output_names=[glue.output],
         opset_version=OPSET,
-        dynamic_shapes=tuple(_any_size(glue, example) for example in glue.examples.values()),
+        dynamic_shapes=None if glue.loops else shapes,
         dynamo=True,
         verbose=False,
     )
@@ -98,9 +107,9 @@ def graph(glue: Glue) -> bytes:
     return bytes(without_provenance(model).SerializeToString(deterministic=True))
 
 
-def _any_size(glue: Glue, example: Tensor) -> dict[int, str]:
+def _any_size(glue: Glue, example: Tensor) -> dict[int, Any]:
     if not glue.any_size:
-        return {0: "batch"}
+        return {0: torch.export.Dim("batch") if glue.loops else "batch"}
     if example.dtype == torch.uint8 or example.shape[-1] == 1:
         return {0: "batch", 1: "height", 2: "width"}
     classes = {1: "classes"} if example.shape[1] > 1 else {}
@@ -125,8 +134,16 @@ def without_provenance(model: onnx.ModelProto) -> onnx.ModelProto:
     for field in ("producer_name", "producer_version", "doc_string", "metadata_props"):
         model.ClearField(field)
     model.graph.name = "glue"
-    for part in (model.graph, *model.graph.node, *model.graph.input, *model.graph.output):
+    _strip(model.graph)
+    return model
+
+
+def _strip(graph: onnx.GraphProto) -> None:
+    graph.ClearField("value_info")
+    for part in (graph, *graph.node, *graph.input, *graph.output):
         part.ClearField("metadata_props")
         part.ClearField("doc_string")
-    model.graph.ClearField("value_info")
-    return model
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _strip(attribute.g)  # a loop's body

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch._higher_order_ops.while_loop import while_loop
 from torch.nn.functional import avg_pool2d, interpolate, pad
 
 EPSILON = 1e-4  # of the colours' covariance in a window, colours in 0..1; below it float32 is not exact enough
+TINY = 1e-20
 # Coarse to fine: each size's solution is where the next one starts.
 STEPS = ((64, 30), (128, 30), (256, 30), (512, 30))
 
@@ -45,14 +47,14 @@ class Laplacian:
         pairs = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
         products = torch.cat([colours[:, i : i + 1] * colours[:, j : j + 1] for i, j in pairs], dim=1)
         means = torch.cat([self._mean[:, i : i + 1] * self._mean[:, j : j + 1] for i, j in pairs], dim=1)
-        self._inverse = _inverse(self._windows(products) - means, epsilon / self._side**2)
+        self._factors = _Factors(self._windows(products) - means, epsilon / self._side**2)
         self._count = self._pixels(torch.ones_like(self._mean[:, :1]))
 
     def __call__(self, alpha: Tensor) -> Tensor:
         """L · alpha / pixels of a window: what no local linear model of the colours explains of each pixel's alpha."""
         mean = self._windows(alpha)
         covariance = self._windows(self._colours * alpha) - self._mean * mean
-        slope = _times(self._inverse, covariance)
+        slope = self._factors.solve(covariance)
         intercept = mean - (slope * self._mean).sum(dim=1, keepdim=True)
         explained = (self._pixels(slope) * self._colours).sum(dim=1, keepdim=True) + self._pixels(intercept)
         return self._count * alpha - explained
@@ -72,15 +74,20 @@ def solve(laplacian: Laplacian, given: Tensor, start: Tensor, steps: int) -> Ten
     unknown = ((given > 0.0) & (given < 1.0)).float()
     alpha = torch.where(unknown > 0.0, start, given)
     residual = -laplacian(alpha) * unknown
-    direction, energy = residual, _dot(residual, residual)
-    for _ in range(steps):
+
+    def more(step: Tensor, alpha: Tensor, residual: Tensor, direction: Tensor) -> Tensor:
+        return step < steps
+
+    def improve(step: Tensor, alpha: Tensor, residual: Tensor, direction: Tensor) -> tuple[Tensor, ...]:
+        energy = _dot(residual, residual)
         product = laplacian(direction) * unknown
-        step = energy / _dot(direction, product).clamp(min=1e-20)
-        alpha = alpha + step * direction
-        residual = residual - step * product
-        left = _dot(residual, residual)
-        direction = residual + left / energy.clamp(min=1e-20) * direction
-        energy = left
+        length = energy / _dot(direction, product).clamp(min=TINY)
+        left = residual - length * product
+        turn = _dot(left, left) / energy.clamp(min=TINY)
+        return step + 1, alpha + length * direction, left, left + turn * direction
+
+    begun = (torch.zeros((), dtype=torch.int64), alpha, residual, residual.clone())
+    _, alpha, _, _ = while_loop(more, improve, begun)  # type: ignore[no-untyped-call]
     return alpha
 
 
@@ -88,16 +95,25 @@ def _dot(one: Tensor, other: Tensor) -> Tensor:
     return (one * other).sum(dim=(1, 2, 3), keepdim=True)
 
 
-def _inverse(c: Tensor, epsilon: float) -> Tensor:
-    """Of symmetric 3×3 matrices N×6×H×W (11 12 13 22 23 33) with `epsilon` added to their diagonals."""
-    a, b, d, e, f, g = c.split(1, dim=1)
-    a, e, g = a + epsilon, e + epsilon, g + epsilon
-    minors = torch.cat([e * g - f * f, d * f - b * g, b * f - d * e, a * g - d * d, b * d - a * f, a * e - b * b], dim=1)
-    determinant = a * minors[:, 0:1] + b * minors[:, 1:2] + d * minors[:, 2:3]
-    return minors / determinant
+class _Factors:
+    """L · D · Lᵀ of symmetric 3×3 matrices N×6×H×W (11 12 13 22 23 33) with `epsilon` added to their diagonals.
 
+    A pivot is never below `epsilon` but for rounding, which would make the colours of a grey picture's windows, each a
+    multiple of the others, worthless.
+    """
 
-def _times(c: Tensor, v: Tensor) -> Tensor:
-    """The products of symmetric 3×3 matrices N×6×H×W with vectors N×3×H×W."""
-    rows = (c[:, [0, 1, 2]], c[:, [1, 3, 4]], c[:, [2, 4, 5]])
-    return torch.cat([(row * v).sum(dim=1, keepdim=True) for row in rows], dim=1)
+    def __init__(self, c: Tensor, epsilon: float) -> None:
+        a, b, d, e, f, g = torch.split(c, 1, dim=1)
+        self._first = a + epsilon
+        self._b, self._d = b / self._first, d / self._first
+        self._second = (e + epsilon - self._b * b).clamp(min=epsilon)
+        self._f = (f - self._b * d) / self._second
+        self._third = (g + epsilon - self._d * d - self._f * self._f * self._second).clamp(min=epsilon)
+
+    def solve(self, v: Tensor) -> Tensor:
+        """The matrices' inverses times vectors N×3×H×W."""
+        x, y, z = torch.split(v, 1, dim=1)
+        y = y - self._b * x
+        z = (z - self._d * x - self._f * y) / self._third
+        y = y / self._second - self._f * z
+        return torch.cat([x / self._first - self._b * y - self._d * z, y, z], dim=1)

@@ -14,9 +14,9 @@ from cutstream.settings import Settings
 from deploy.local.process import Supervisor
 from deploy.local.triton import triton_server
 from export.catalogue import net_for, require
-from export.join import join
 from export.profiles import size_of
 from export.repository import render
+from export.served_graph import graph_of
 from tests.support.ports import free_ports
 
 
@@ -48,7 +48,7 @@ def run(graph: ModelProto, **tensors: np.ndarray) -> np.ndarray:
 def net(step: str, settings: Settings, **tensors: np.ndarray) -> np.ndarray:
     """One picture at a time, as the engines do."""
     model = net_for(step, settings.models)
-    graph = join(model, require(model, settings.models), *size_of(step))
+    graph = graph_of(model, require(model, settings.models), *size_of(step))
     count = len(next(iter(tensors.values())))
     pictures = ({name: values[number : number + 1] for name, values in tensors.items()} for number in range(count))
     return np.concatenate([run(graph, **picture) for picture in pictures])

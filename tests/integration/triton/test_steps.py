@@ -29,11 +29,16 @@ REAL = [
     ("depth", "tcmonodepth"),
     ("semantic", "deeplabv3_mobilenetv2"),
     ("depth_fused", "deeplabv3_mobilenetv2"),
+    ("hair", "closed_form"),
 ]
 
 
 def expected(profile: str, settings: Settings, pictures: np.ndarray) -> np.ndarray:
     """The same steps, one after the other in ONNX Runtime."""
+    if profile == "hair":
+        semantics = net("semantics", settings, image=pictures)
+        trimap = run(tuned("trimap", *size_of("trimap"), settings.glue), semantics=semantics)
+        return net("matting", settings, image=pictures, trimap=trimap)
     if not profile.startswith("depth"):
         step = {"person": "people", "general": "u2netp", "semantic": "semantics"}.get(profile, profile)
         return net(step, settings, image=pictures)
@@ -68,7 +73,7 @@ def test_real_weights_cut_out_real_photos(tmp_path: Path, profile: str, name: st
         store=tmp_path / "store",
         profiles=(profile,),
         default_profile=profile,
-        nets=(name, "tcmonodepth"),
+        nets=(name, "tcmonodepth", "deeplabv3_mobilenetv2"),
         engine="onnxruntime",
     )
     if any(not find_weights(model, models) for model in needed(profile, models)):

@@ -8,7 +8,7 @@ import pytest
 
 from cutstream.errors import ConfigurationError, WeightsMissing
 from cutstream.settings import ModelSettings
-from export.catalogue import Weights, catalogue, chosen, find_model, pull, require, status, verify
+from export.catalogue import Weights, catalogue, chosen, find_model, in_git, pull, require, status, verify
 from export.profiles import all_profiles, glue_file, network_file, networks_of
 from tests.support.http_server import HttpServer, serving
 from tests.support.models import as_toml, small_models
@@ -41,7 +41,7 @@ def test_every_profile_has_its_networks_in_the_catalogue() -> None:
 def test_every_entry_is_complete() -> None:
     for model in catalogue(ModelSettings()):
         if model.shipped:
-            data = network_file(model.name).read_bytes()
+            data = in_git(model).read_bytes()
             (weights,) = model.weights
             assert (len(data), hashlib.sha256(data).hexdigest()) == (weights.bytes, weights.sha256)
             continue
