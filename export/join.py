@@ -30,6 +30,10 @@ def join(model: Model, weights: Path, height: int = 0, width: int = 0) -> ModelP
     own = (model.height, model.width)
     before, behind = glue(model.normalise, *own), glue(model.activate, *own)
     if size != own:
+        if len(before.graph.input) > 1:
+            raise ModelMismatch(
+                f"{model.name} takes {own[0]}×{own[1]} pixels; with a trimap it must be its step's {size[0]}×{size[1]}"
+            )
         before = _append(_resize("image_resize", size, own), before, "normalise/", outputs=["normalised"])
         behind = _append_renamed(behind, _resize("map_resize", own, size))
     try:

@@ -181,3 +181,10 @@ def test_a_file_that_is_no_onnx_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "net.onnx").write_bytes(b"<html>not found</html>")
     with pytest.raises(ModelMismatch, match=r"net\.onnx"):
         join(U2NETP, tmp_path / "net.onnx")
+
+
+def test_a_net_of_another_size_than_its_trimap_is_refused_by_name(tmp_path: Path) -> None:
+    onnx.save(small_net(), tmp_path / "net.onnx")
+    model = msgspec.structs.replace(U2NETP, normalise="trimap_normalise", activate="alpha_matte")
+    with pytest.raises(ModelMismatch, match="with a trimap it must be its step's 512×512"):
+        join(model, tmp_path / "net.onnx", 512, 512)
