@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 
 from consumer.budget import Budget
@@ -20,9 +21,12 @@ def decode(
     The photo goes to the device here and stays there until `encode`.
     """
     header = read_header(data, max_pixels)
-    job.lease.enter_context(budget.reserve(header.pixels * BYTES_PER_PIXEL))
-    metrics.source_pixels.inc(header.pixels)
-    image = pool.decode(data, header)
-    with ops.errors():
-        alpha = None if image.alpha is None else ops.to_device(image.alpha)
-        return replace(image, pixels=ops.to_device(image.pixels), alpha=alpha)
+    with ExitStack() as reserved:  # a device whose memory is full makes this try again, with a new reservation
+        reserved.enter_context(budget.reserve(header.pixels * BYTES_PER_PIXEL))
+        image = pool.decode(data, header)
+        with ops.errors():
+            alpha = None if image.alpha is None else ops.to_device(image.alpha)
+            image = replace(image, pixels=ops.to_device(image.pixels), alpha=alpha)
+        metrics.source_pixels.inc(header.pixels)
+        job.lease.push(reserved.pop_all())
+        return image

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from functools import partial
 from io import BytesIO
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -23,11 +26,12 @@ from cutstream.arrays.ops import ArrayOps
 from cutstream.clients.kafka import Partition, Record
 from cutstream.clients.triton import Ensemble
 from cutstream.clock import SystemClock
+from cutstream.errors import DeviceOutOfMemory
 from cutstream.images import Image
 from cutstream.matting.composite import MAX_PIXELS
 from cutstream.messages import Background, RefineParameters, Request
 from cutstream.metrics import Metrics
-from cutstream.settings import ModelSettings, TritonSettings
+from cutstream.settings import BYTES_PER_PIXEL, ModelSettings, TritonSettings
 from tests.support.back_ends import DEVICES, back_end, simulated
 
 RECORD = Record(Partition("requests", 0), 7, 0, None, b"", [])
@@ -81,6 +85,24 @@ def test_a_photo_goes_up_once_after_decode_and_its_cutout_comes_down_once_before
     # Between them refine and compose fetch what the result says of the subject, and no picture.
     assert seen["compose"] == seen["refine"] == (2, 2)
     assert seen["encode"] == (2, 4)
+
+
+def test_a_photo_that_finds_the_devices_memory_full_gives_its_reservation_back(photo: Image) -> None:
+    held: list[int] = []
+    budget, pool = Budget(10**6, held.append), SimpleNamespace(decode=lambda data, header: photo)
+    file = BytesIO()
+    Pillow.fromarray(photo.pixels).save(file, "PNG")
+    job = Job(record=RECORD, request=Request(image="file:///a.png"), id="a", profile="fast")
+    full = SimpleNamespace(errors=nullcontext, to_device=Mock(side_effect=DeviceOutOfMemory("full")))
+    attempt: Any = partial(decode, pool, budget, Metrics(), full, 10**6, job, file.getvalue())
+    with pytest.raises(DeviceOutOfMemory):
+        attempt()
+    assert held[-1] == 0
+    full.to_device = lambda array: array
+    attempt()
+    assert held[-1] == HEIGHT * WIDTH * BYTES_PER_PIXEL
+    job.lease.close()
+    assert held[-1] == 0
 
 
 def test_each_output_comes_down_once(photo: Image) -> None:
