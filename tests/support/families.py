@@ -23,6 +23,7 @@ TINY = {
     "deep_matting": (4, 512, 512),
     "modnet": (3, 64, 64),
     "rvm": (3, 128, 128),
+    "mask_rcnn": (3, 128, 128),
 }
 # The step that it fills in tests, and its glue.
 GLUE = {
@@ -36,14 +37,17 @@ GLUE = {
     "deep_matting": ("matting", "trimap_normalise", "alpha_matte"),
     "modnet": ("portrait", "signed_normalise", "alpha_matte"),
     "rvm": ("portrait", "unit_normalise", "alpha_matte"),
+    "mask_rcnn": ("people", "imagenet_normalise", "alpha_matte"),
 }
+# Parts of a detector, which keep their own random weights: larger ones would move every box off the picture.
+DETECTING = ("fpn", "rpn", "roi_heads")
 
 
 def settle(net: nn.Module, shape: tuple[int, ...]) -> nn.Module:
     """Random weights as large as they need to be for an answer that depends on the picture."""
     generator = torch.Generator().manual_seed(0)
-    for parameter in net.parameters():
-        if parameter.dim() > 1:
+    for name, parameter in net.named_parameters():
+        if parameter.dim() > 1 and not any(part in name for part in DETECTING):
             fan_in = parameter[0].numel()
             parameter.data = torch.randn(parameter.shape, generator=generator) * (2 / fan_in) ** 0.5
     for module in net.modules():

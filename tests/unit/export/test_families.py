@@ -160,6 +160,25 @@ def test_a_family_has_its_published_size(family: str, millions: float) -> None:
     assert round(count / 1e6, 1) == millions
 
 
+def test_mask_rcnn_finds_the_boxes_that_torchvision_does_without_suppression() -> None:
+    net = settle(build("mask_rcnn:tiny", None), TINY["mask_rcnn"])
+    pictures = torch.rand(2, *TINY["mask_rcnn"], generator=torch.Generator().manual_seed(5)) * 2 - 1
+    with torch.no_grad():
+        levels = list(net.net.backbone(pictures).values())
+        odds, boxes = net._people(levels[:-1], net._proposals(levels))
+    theirs, limits = net.net, {"training": 2000, "testing": 2000}
+    theirs.transform.min_size, theirs.transform.max_size = (128,), 128
+    theirs.transform.image_mean, theirs.transform.image_std = [0.0] * 3, [1.0] * 3
+    theirs.rpn._pre_nms_top_n, theirs.rpn._post_nms_top_n = {"testing": 200}, limits
+    theirs.rpn.nms_thresh = theirs.roi_heads.nms_thresh = 1.0
+    theirs.roi_heads.score_thresh, theirs.roi_heads.detections_per_img = 0.0, 2000
+    with torch.no_grad():
+        found = theirs(list(pictures))
+    for odd, box, one in zip(odds, boxes, found, strict=True):
+        assert torch.allclose(odd.sigmoid(), one["scores"][: len(odd)], atol=1e-4)
+        assert torch.allclose(box, one["boxes"][: len(box)], atol=1e-2)
+
+
 def test_unpooling_is_that_of_torch_also_where_values_are_equal() -> None:
     """After a ReLU most of a window may be the same zero; torch keeps the first place."""
     from export.families.deep_matting import places_of_maxima, unpooled
