@@ -251,8 +251,11 @@ class RequestReader:
         change(*self._consumer.assignment())
 
     def end_offset(self, partition: Partition) -> int | None:
-        """The partition's end as of the last fetch; None before the first."""
-        end: int | None = self._consumer.highwater(_theirs(partition))
+        """The partition's end as of the last fetch; None before the first, and once it is another worker's."""
+        theirs = _theirs(partition)
+        if theirs not in self._consumer.assignment():
+            return None
+        end: int | None = self._consumer.highwater(theirs)
         return end
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:

@@ -85,6 +85,18 @@ def test_a_member_thrown_out_and_back_reads_again_from_the_committed_offset(one_
     assert reader.membership.member_id != before.member_id
 
 
+def test_the_end_of_a_partition_that_went_to_another_member_is_unknown(one_partition, opened) -> None:
+    """A transaction may be settled after the rebalance that took its partition."""
+    write(one_partition, 3)
+    reader = opened(RequestReader(one_partition))
+    read(reader, 3)
+    mine = Partition(one_partition.requests_topic, 0)
+    assert reader.end_offset(mine) == 3
+    assert reader.end_offset(Partition(one_partition.requests_topic, 1)) is None
+    reader._consumer.unsubscribe()
+    assert reader.end_offset(mine) is None
+
+
 def test_it_is_told_as_gained_so_that_what_was_under_way_is_dropped(one_partition, opened) -> None:
     reader = join(opened(RequestReader(one_partition)))
     before = reader.membership.member_id

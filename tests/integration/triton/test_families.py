@@ -18,7 +18,7 @@ from export.catalogue import chosen
 from export.profiles import size_of
 from export.torch_export import export
 from export.tune import tuned
-from tests.support.families import tiny_models
+from tests.support.families import TINY, tiny_models
 from tests.support.steps import net, run, triton_of
 
 pytestmark = [
@@ -27,15 +27,29 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # torch's own, on its way through the exporter
 ]
 
-PROFILES = ("general", "depth", "semantic", "hair")
+# Which profile shows a family, in as few servers as have a net for a step only once.
+ROUNDS = (
+    {"general": "u2net", "depth": "depth_anything", "semantic": "deeplab", "hair": "vitmatte"},
+    {"precise": "isnet", "semantic": "segmentation", "hair": "deep_matting", "portrait": "modnet"},
+    {"person": "mask_rcnn", "semantic": "deeplab_atrous", "portrait": "rvm"},
+)
+CASES = [(number, profile) for number, one in enumerate(ROUNDS) for profile in one]
+STEPS = {"general": "u2netp", "precise": "isnet", "portrait": "portrait", "person": "people", "semantic": "semantics"}
 PHOTOS = ("astronaut.png", "chelsea.png")
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, Triton]]:
-    folder = tmp_path_factory.mktemp("families")
+def served(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Settings, Triton]]:
+    folder, one = tmp_path_factory.mktemp("families"), ROUNDS[request.param]
     models = tiny_models(folder).model_copy(
-        update={"profiles": PROFILES, "default_profile": "general", "engine": "onnxruntime"}
+        update={
+            "profiles": tuple(one),
+            "default_profile": next(iter(one)),
+            "nets": tuple(f"tiny_{family}" for family in one.values()),
+            "engine": "onnxruntime",
+        }
     )
     for model in chosen(models):
         export(model, None, models)
@@ -53,19 +67,23 @@ def photos(side: int) -> np.ndarray:
 
 
 def step_by_step(profile: str, settings: Settings, pictures: np.ndarray) -> np.ndarray:
-    if profile == "general":
-        return net("u2netp", settings, image=pictures)
+    if profile in STEPS:
+        return net(STEPS[profile], settings, image=pictures)
     if profile == "depth":
         depth = net("depth", settings, image=pictures)
         return run(tuned("depth_foreground", *size_of("depth"), settings.glue), depth=depth)
     semantics = net("semantics", settings, image=pictures)
-    if profile == "semantic":
-        return semantics
     trimap = run(tuned("trimap", *size_of("trimap"), settings.glue), semantics=semantics)
     return net("matting", settings, image=pictures, trimap=trimap)
 
 
-@pytest.mark.parametrize("profile", PROFILES)
+def test_every_family_is_served_here() -> None:
+    assert sorted(family for one in ROUNDS for family in one.values()) == sorted(TINY)
+
+
+@pytest.mark.parametrize(
+    ("served", "profile"), CASES, indirect=["served"], ids=[f"{n}-{profile}" for n, profile in CASES]
+)
 def test_the_served_matte_is_the_steps_matte(served: tuple[Settings, Triton], profile: str) -> None:
     settings, triton = served
     ensemble = triton.ensemble(profile)
@@ -74,10 +92,6 @@ def test_the_served_matte_is_the_steps_matte(served: tuple[Settings, Triton], pr
     expected = step_by_step(profile, settings, pictures)
     # A step of one level in what goes into a threshold moves few pixels.
     assert (np.abs(mattes.astype(int) - expected) <= 1).mean() > 0.999
-    assert all(name.startswith("tiny_") for name in ensemble.networks)
-    assert (len(ensemble.networks), len(ensemble.digest.split("+"))) == {
-        "general": (1, 1),
-        "depth": (1, 2),
-        "semantic": (1, 1),
-        "hair": (2, 3),
-    }[profile]
+    assert set(ensemble.networks) <= set(settings.models.nets)
+    steps, networks = {"depth": (2, 1), "hair": (3, 2)}.get(profile, (1, 1))
+    assert (len(ensemble.digest.split("+")), len(ensemble.networks)) == (steps, networks)
