@@ -23,7 +23,10 @@ TINY = {
     "deep_matting": (4, 512, 512),
     "modnet": (3, 64, 64),
     "rvm": (3, 128, 128),
+    "sam2": (3, 128, 128),
 }
+# And what it takes besides.
+TAKES: dict[str, dict[str, tuple[int, ...]]] = {"sam2": {"boxes": (8, 4)}}
 # The step that it fills in tests, and its glue.
 GLUE = {
     "u2net": ("u2netp", "u2net_normalise", "u2net_matte"),
@@ -36,10 +39,15 @@ GLUE = {
     "deep_matting": ("matting", "trimap_normalise", "alpha_matte"),
     "modnet": ("portrait", "signed_normalise", "alpha_matte"),
     "rvm": ("portrait", "unit_normalise", "alpha_matte"),
+    "sam2": ("people", "imagenet_normalise", "alpha_matte"),
 }
 
 
-def settle(net: nn.Module, shape: tuple[int, ...]) -> nn.Module:
+def shapes_of(family: str) -> dict[str, tuple[int, ...]]:
+    return {"normalised": TINY[family], **TAKES.get(family, {})}
+
+
+def settle(net: nn.Module, shapes: dict[str, tuple[int, ...]]) -> nn.Module:
     """Random weights as large as they need to be for an answer that depends on the picture."""
     generator = torch.Generator().manual_seed(0)
     for parameter in net.parameters():
@@ -52,7 +60,7 @@ def settle(net: nn.Module, shape: tuple[int, ...]) -> nn.Module:
     net.train()
     with torch.no_grad():
         for _ in range(2):
-            net(torch.rand(2, *shape, generator=generator) * 2 - 1)
+            net(*(torch.rand(2, *shape, generator=generator) * 2 - 1 for shape in shapes.values()))
     return net.eval()
 
 
@@ -71,6 +79,7 @@ def tiny_models(folder: Path) -> ModelSettings:
             step=step,
             normalise=normalise,
             activate=activate,
+            takes=TAKES.get(family, {}),
             family=f"{family}:tiny",
         )
         for family, (step, normalise, activate) in GLUE.items()

@@ -128,8 +128,8 @@ def fused_settings(folder: Path, nets: tuple[str, ...] = ()) -> Settings:
 
 def as_toml(model: Model) -> str:
     fields = msgspec.to_builtins(model)
-    constants, all_weights = fields.pop("constants"), fields.pop("weights")
-    tables = [("[[models]]", fields), ("[models.constants]", constants)]
+    constants, takes, all_weights = fields.pop("constants"), fields.pop("takes"), fields.pop("weights")
+    tables = [("[[models]]", fields), ("[models.constants]", constants), ("[models.takes]", takes)]
     tables += [("[[models.weights]]", weights) for weights in all_weights]
     lines = [line for header, table in tables for line in (header, *_assignments(table))]
     return "\n".join(lines) + "\n"

@@ -166,7 +166,11 @@ def test_the_catalogue_chooses_outputs_and_fixes_inputs(tmp_path: Path) -> None:
     model = msgspec.structs.replace(U2NETP, activate="alpha_matte", gives=("alpha",), constants={"gain": [0.0]})
     onnx.save(two, tmp_path / "net.onnx")
     assert not matte(session(join(model, tmp_path / "net.onnx")), picture_with_blob((90, 90), 40)).any()
-    for changes, words in (({"gives": ("beta",)}, "no output beta"), ({"constants": {"g": [0.0]}}, "no input g")):
+    for changes, words in (
+        ({"gives": ("beta",)}, "no output beta"),
+        ({"constants": {"g": [0.0]}}, "no input g"),
+        ({"takes": {"boxes": (8, 4)}}, "no input boxes"),
+    ):
         with pytest.raises(ModelMismatch, match=words):
             join(msgspec.structs.replace(model, **changes), tmp_path / "net.onnx")
 
