@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def join(model: Model, weights: Path, height: int = 0, width: int = 0) -> ModelProto:
     """u8 `image` N×H×W×3 RGB, and what else the glue before or the net takes → what the glue behind gives, for any N.
 
-    A net of another size than `height`×`width`, by default its own, gets the image resized, and its map back. It runs
+    A net of another size than `height`×`width`, by default its own, gets the image resized, and its map back; boxes are
+    shares of any size. It runs
     from its first input to its first output unless the catalogue names others: U²-Net's fused map comes first in every
     export, while the tensors' names are numbers that change with the exporter. Raises ModelMismatch.
     """
@@ -31,7 +32,8 @@ def join(model: Model, weights: Path, height: int = 0, width: int = 0) -> ModelP
     before, behind = glue(model.normalise, *own), glue(model.activate, *own)
     if size != own:
         before = _append(_resize("image_resize", size, own), before, "normalise/", outputs=["normalised"])
-        behind = _append_renamed(behind, _resize("map_resize", own, size))
+        if _gives_map(behind):
+            behind = _append_renamed(behind, _resize("map_resize", own, size))
     try:
         net = with_any_batch(_in_version_of(before, _told(onnx.load(weights), model)))
         sized = _append(before, net, "net/", outputs=model.gives or (net.graph.output[0].name,), kept=model.takes)
@@ -50,7 +52,13 @@ def join(model: Model, weights: Path, height: int = 0, width: int = 0) -> ModelP
 def _give_shape(joined: ModelProto, size: tuple[int, int]) -> None:
     (output,) = joined.graph.output
     batch = joined.graph.input[0].type.tensor_type.shape.dim[0].dim_param
-    output.CopyFrom(helper.make_tensor_value_info(output.name, TensorProto.UINT8, [batch, *size]))
+    tensor = output.type.tensor_type
+    sides = size if _gives_map(joined) else [dim.dim_value for dim in tensor.shape.dim[1:]]
+    output.CopyFrom(helper.make_tensor_value_info(output.name, tensor.elem_type, [batch, *sides]))
+
+
+def _gives_map(graph: ModelProto) -> bool:
+    return bool(graph.graph.output[0].type.tensor_type.elem_type == TensorProto.UINT8)
 
 
 def glue(name: str, height: int, width: int) -> ModelProto:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from cutstream.settings import ModelSettings
-from export.catalogue import Model
-from tests.support.models import as_toml
+from export.catalogue import Model, Weights
+from tests.support.models import as_toml, detector
 
 # What each family's net takes: channels, height, width.
 TINY = {
@@ -39,7 +40,7 @@ GLUE = {
     "deep_matting": ("matting", "trimap_normalise", "alpha_matte"),
     "modnet": ("portrait", "signed_normalise", "alpha_matte"),
     "rvm": ("portrait", "unit_normalise", "alpha_matte"),
-    "sam2": ("people", "imagenet_normalise", "alpha_matte"),
+    "sam2": ("prompted_masks", "imagenet_normalise", "alpha_matte"),
 }
 
 
@@ -65,7 +66,7 @@ def settle(net: nn.Module, shapes: dict[str, tuple[int, ...]]) -> nn.Module:
 
 
 def tiny_models(folder: Path) -> ModelSettings:
-    """A catalogue of the families alone, `tiny_<family>` each, and a store that is empty."""
+    """A catalogue of the families, `tiny_<family>` each, and of `tiny_detector`; a store that is empty."""
     models = [
         Model(
             name=f"tiny_{family}",
@@ -84,7 +85,33 @@ def tiny_models(folder: Path) -> ModelSettings:
         )
         for family, (step, normalise, activate) in GLUE.items()
     ]
+    models.append(_detector(folder / "mirror"))
     (folder / "catalogue.toml").write_text("\n".join(as_toml(model) for model in models))
     return ModelSettings(
-        catalogue=folder / "catalogue.toml", store=folder / "store", profiles=("hair",), default_profile="hair"
+        catalogue=folder / "catalogue.toml",
+        mirror=folder / "mirror",
+        store=folder / "store",
+        profiles=("hair",),
+        default_profile="hair",
+    )
+
+
+def _detector(mirror: Path) -> Model:
+    """A person on the left, always."""
+    data = detector((200, 320), (240, 480)).SerializeToString(deterministic=True)
+    mirror.mkdir(parents=True, exist_ok=True)
+    (mirror / "detector.onnx").write_bytes(data)
+    return Model(
+        name="tiny_detector",
+        title="tiny detector",
+        source="this test",
+        licence="none",
+        width=640,
+        height=640,
+        normalisation="",
+        outputs="",
+        step="boxes",
+        normalise="unit_normalise",
+        activate="people_boxes",
+        weights=(Weights(file="detector.onnx", bytes=len(data), sha256=hashlib.sha256(data).hexdigest()),),
     )

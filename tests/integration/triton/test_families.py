@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # torch's own, on its way through the exporter
 ]
 
-PROFILES = ("general", "depth", "semantic", "hair")
+PROFILES = ("general", "depth", "semantic", "hair", "prompted")
 PHOTOS = ("astronaut.png", "chelsea.png")
 
 
@@ -38,7 +38,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings,
         update={"profiles": PROFILES, "default_profile": "general", "engine": "onnxruntime"}
     )
     for model in chosen(models):
-        export(model, None, models)
+        if model.family:
+            export(model, None, models)
     settings = Settings(models=models, stack=StackSettings(state=folder / "state"))
     with triton_of(settings) as triton:
         yield settings, triton
@@ -58,6 +59,8 @@ def step_by_step(profile: str, settings: Settings, pictures: np.ndarray) -> np.n
     if profile == "depth":
         depth = net("depth", settings, image=pictures)
         return run(tuned("depth_foreground", *size_of("depth"), settings.glue), depth=depth)
+    if profile == "prompted":
+        return net("prompted_masks", settings, image=pictures, boxes=net("boxes", settings, image=pictures))
     semantics = net("semantics", settings, image=pictures)
     if profile == "semantic":
         return semantics
@@ -80,4 +83,5 @@ def test_the_served_matte_is_the_steps_matte(served: tuple[Settings, Triton], pr
         "depth": (1, 2),
         "semantic": (1, 1),
         "hair": (2, 3),
+        "prompted": (2, 2),
     }[profile]
