@@ -40,6 +40,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     product calls it out. `step` is the folder of `model_repository/` that it can fill, unset the one of its own name.
 
     `gives` names the outputs that `activate` takes, the first if empty; `constants` are inputs that never change;
+    `takes`, by their shapes, are float inputs of the net behind the picture, which the step gets under these names;
     `one_at_a_time`: the export cannot take more pictures. `family` is the module and variant of `export/families/` that
     `cutstream export` makes the ONNX file with, where none is published. A net without glue is ours: its weights are a
     whole graph, which is in git: in `model_repository/`, or a step of `export/graphs/`.
@@ -60,6 +61,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     one_at_a_time: bool = False
     family: str = ""
     constants: dict[str, list[Any]] = {}
+    takes: dict[str, tuple[int, ...]] = {}
     weights: tuple[Weights, ...] = ()
 
     @property

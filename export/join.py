@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 
 def join(model: Model, weights: Path, height: int = 0, width: int = 0) -> ModelProto:
-    """u8 `image` N×H×W×3 RGB, and what else the glue before takes → what the glue behind calls its output, for any N.
+    """u8 `image` N×H×W×3 RGB, and what else the glue before or the net takes → what the glue behind gives, for any N.
 
-    A net of another size than `height`×`width`, by default its own, gets the image resized, and its map back. It runs
+    A net of another size than `height`×`width`, by default its own, gets the image resized, and its map back; boxes are
+    shares of any size. It runs
     from its first input to its first output unless the catalogue names others: U²-Net's fused map comes first in every
     export, while the tensors' names are numbers that change with the exporter. Raises ModelMismatch.
     """
@@ -35,10 +36,11 @@ def join(model: Model, weights: Path, height: int = 0, width: int = 0) -> ModelP
                 f"{model.name} takes {own[0]}×{own[1]} pixels; with a trimap it must be its step's {size[0]}×{size[1]}"
             )
         before = _append(_resize("image_resize", size, own), before, "normalise/", outputs=["normalised"])
-        behind = _append_renamed(behind, _resize("map_resize", own, size))
+        if _gives_map(behind):
+            behind = _append_renamed(behind, _resize("map_resize", own, size))
     try:
         net = with_any_batch(_in_version_of(before, _told(onnx.load(weights), model)))
-        sized = _append(before, net, "net/", outputs=model.gives or (net.graph.output[0].name,))
+        sized = _append(before, net, "net/", outputs=model.gives or (net.graph.output[0].name,), kept=model.takes)
         joined = _append(sized, behind, "activate/", outputs=[output.name for output in behind.graph.output])
         onnx.checker.check_model(joined, full_check=True)
         _refuse_baked_batch(joined, model)
@@ -54,7 +56,13 @@ def join(model: Model, weights: Path, height: int = 0, width: int = 0) -> ModelP
 def _give_shape(joined: ModelProto, size: tuple[int, int]) -> None:
     (output,) = joined.graph.output
     batch = joined.graph.input[0].type.tensor_type.shape.dim[0].dim_param
-    output.CopyFrom(helper.make_tensor_value_info(output.name, TensorProto.UINT8, [batch, *size]))
+    tensor = output.type.tensor_type
+    sides = size if _gives_map(joined) else [dim.dim_value for dim in tensor.shape.dim[1:]]
+    output.CopyFrom(helper.make_tensor_value_info(output.name, tensor.elem_type, [batch, *sides]))
+
+
+def _gives_map(graph: ModelProto) -> bool:
+    return bool(graph.graph.output[0].type.tensor_type.elem_type == TensorProto.UINT8)
 
 
 def glue(name: str, height: int, width: int) -> ModelProto:
@@ -103,6 +111,8 @@ def _told(net: ModelProto, model: Model) -> ModelProto:
             raise ValueError(f"it has no input {name}, only {', '.join(inputs)}")
         net.graph.input.remove(inputs[name])
         net.graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), name))
+    if missing := [name for name in model.takes if name not in inputs]:
+        raise ValueError(f"it has no input {missing[0]}, only {', '.join(inputs)}")
     _sort(net)
     outputs = [value.name for value in net.graph.output]
     if missing := [name for name in model.gives if name not in outputs]:
@@ -207,9 +217,24 @@ def _append_renamed(first: ModelProto, second: ModelProto) -> ModelProto:
     return longer
 
 
-def _append(first: ModelProto, second: ModelProto, prefix: str, outputs: Sequence[str]) -> ModelProto:
-    """`first`'s outputs into `second`'s inputs, in order; `outputs` are the second's that are kept."""
+def _append(
+    first: ModelProto, second: ModelProto, prefix: str, outputs: Sequence[str], kept: Collection[str] = ()
+) -> ModelProto:
+    """`first`'s outputs into `second`'s inputs, in order, but for those to be `kept`, which both together still take.
+
+    `outputs` are the second's that are kept.
+    """
     second = compose.add_prefix(second, prefix, rename_outputs=False)
-    pairs = zip(first.graph.output, second.graph.input, strict=True)
+    for name in kept:
+        _rename_input(second, prefix + name, name)
+    wired = [value for value in second.graph.input if value.name not in kept]
+    pairs = zip(first.graph.output, wired, strict=True)
     wires = [(output.name, value.name) for output, value in pairs]
     return compose.merge_models(first, second, io_map=wires, outputs=list(outputs))
+
+
+def _rename_input(graph: ModelProto, old: str, new: str) -> None:
+    (value,) = [value for value in graph.graph.input if value.name == old]
+    value.name = new
+    for node in graph.graph.node:
+        node.input[:] = [new if name == old else name for name in node.input]

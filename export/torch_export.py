@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +30,12 @@ def export(model: Model, checkpoint: Path | None, settings: ModelSettings) -> Pa
     """
     require_family(model)
     net = build(model.family, checkpoint)
-    shape = _shape(model)
+    shapes = _shapes(model)
     settings.store.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.store) as folder:
         part = Path(folder) / f"{model.name}.onnx"
-        part.write_bytes(to_onnx(net, shape))
-        check(net, part, shape)
+        part.write_bytes(to_onnx(net, shapes))
+        check(net, part, shapes)
         join(model, part)
         digest = hashlib.sha256(part.read_bytes()).hexdigest()
         for older in settings.store.glob(exported_file(model.name, "*")):
@@ -43,15 +43,15 @@ def export(model: Model, checkpoint: Path | None, settings: ModelSettings) -> Pa
         return part.replace(settings.store / exported_file(model.name, digest))
 
 
-def to_onnx(net: nn.Module, shape: Sequence[int]) -> bytes:
-    """For any number of inputs of this shape."""
+def to_onnx(net: nn.Module, shapes: Mapping[str, Sequence[int]]) -> bytes:
+    """For any batch of inputs of these names and shapes."""
     program = torch.onnx.export(
         net,
-        (torch.zeros(2, *shape),),
-        input_names=["normalised"],
+        tuple(torch.zeros(2, *shape) for shape in shapes.values()),
+        input_names=list(shapes),
         output_names=["map"],
         opset_version=OPSET,
-        dynamic_shapes=({0: "batch"},),
+        dynamic_shapes=tuple({0: "batch"} for _ in shapes),
         dynamo=True,
         verbose=False,
     )
@@ -59,23 +59,24 @@ def to_onnx(net: nn.Module, shape: Sequence[int]) -> bytes:
     return bytes(program.model_proto.SerializeToString(deterministic=True))
 
 
-def check(net: nn.Module, file: Path, shape: Sequence[int]) -> float:
+def check(net: nn.Module, file: Path, shapes: Mapping[str, Sequence[int]]) -> float:
     """The largest difference between torch and ONNX Runtime, as a share of the largest value; ModelMismatch over 1e-3.
 
     On noise, three at a time, which the export has not seen.
     """
-    inputs = np.random.default_rng(1).standard_normal((3, *shape)).astype(np.float32)
+    chooser = np.random.default_rng(1)
+    inputs = {name: chooser.standard_normal((3, *shape)).astype(np.float32) for name, shape in shapes.items()}
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    (given,) = session.run(None, {"normalised": inputs})
+    (given,) = session.run(None, inputs)
     with torch.no_grad():
-        expected = net(torch.from_numpy(inputs)).numpy()
+        expected = net(*map(torch.from_numpy, inputs.values())).numpy()
     difference = float(np.abs(given - expected).max() / max(np.abs(expected).max(), 1e-12))
     if not difference <= TOLERANCE:
         raise ModelMismatch(f"the exported graph differs from torch by {difference:.1e} of its largest value")
     return difference
 
 
-def _shape(model: Model) -> tuple[int, ...]:
-    """Channels, height and width of what the net's own normalisation gives."""
+def _shapes(model: Model) -> dict[str, Sequence[int]]:
+    """What the net's own normalisation gives, as channels, height and width, and what the net takes besides."""
     (given,) = glue(model.normalise, model.height, model.width).graph.output
-    return tuple(dim.dim_value for dim in given.type.tensor_type.shape.dim[1:])
+    return {given.name: tuple(dim.dim_value for dim in given.type.tensor_type.shape.dim[1:]), **model.takes}

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from onnx import ModelProto
+from onnx import ModelProto, ValueInfoProto
 
 from cutstream.errors import ConfigurationError
 from cutstream.images import Pixels
@@ -77,15 +77,33 @@ def in_precision(exact: ModelProto, precision: GraphPrecision, calibrating: Sequ
 
 
 def cut(graph: ModelProto) -> Cut:
-    """By ONNX Runtime on the CPU; the map of a net that gives none is taken for a matte."""
+    """By ONNX Runtime on the CPU; the map of a net that gives none is taken for a matte, and so is what boxes hold."""
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    return lambda picture: np.asarray(session.run(None, feed(graph, picture))[0][0])
+    return lambda picture: _as_map(np.asarray(session.run(None, feed(graph, picture))[0][0]), *picture.shape[:2])
 
 
 def feed(graph: ModelProto, picture: Pixels) -> dict[str, NDArray[Any]]:
     """u8 H×W×3 RGB → a batch of one for every input of the graph."""
-    unknown = np.full((1, *picture.shape[:2]), UNKNOWN, np.uint8)
-    return {value.name: picture[None] if value.name == "image" else unknown for value in graph.graph.input}
+    return {value.name: _fed(value, picture)[None] for value in graph.graph.input}
+
+
+def _fed(value: ValueInfoProto, picture: Pixels) -> NDArray[Any]:
+    if value.name == "image":
+        return picture
+    if value.name == "boxes":  # one, of the whole picture
+        boxes = np.zeros([dim.dim_value for dim in value.type.tensor_type.shape.dim[1:]], np.float32)
+        boxes[0, 2:] = 1.0
+        return boxes
+    return np.full(picture.shape[:2], UNKNOWN, np.uint8)
+
+
+def _as_map(given: NDArray[Any], height: int, width: int) -> NDArray[np.uint8]:
+    if given.dtype == np.uint8:
+        return given
+    inside = np.zeros((height, width), np.uint8)
+    for left, top, right, bottom in (given * [width, height, width, height]).round().astype(int):
+        inside[top:bottom, left:right] = 255
+    return inside
 
 
 def _pictures(folder: Path | None, precision: GraphPrecision, height: int, width: int) -> list[Pixels]:

@@ -1,7 +1,8 @@
 """Nets that are exported from torch, one module each: `build(variant, checkpoint)` gives the net behind its weights.
 
-What they share is here. Every module takes f32 N×C×H×W as the catalogue's `normalise` makes it, and gives the one map
-that `activate` takes. Variant `tiny` of each is for tests: of the same class, with random weights.
+What they share is here. Every module takes f32 N×C×H×W as the catalogue's `normalise` makes it, and what the entry
+`takes` besides, and gives the one map that `activate` takes. Variant `tiny` of each is for tests: of the same class,
+with random weights.
 """
 
 from __future__ import annotations
@@ -36,10 +37,11 @@ def variant_of(variants: Mapping[str, Any], name: str) -> Any:
     return variants[name]
 
 
-def load(net: nn.Module, checkpoint: Path | None) -> nn.Module:
+def load(net: nn.Module, checkpoint: Path | None, needless: tuple[str, ...] = ()) -> nn.Module:
     """Every tensor from the file (`.safetensors`, or what torch.save wrote of a state dict), none left over.
 
-    The prefix that a training on several GPUs puts before each name is taken off. Raises ModelMismatch that names the
+    The prefix that a training on several GPUs puts before each name is taken off. Tensors whose names begin with one of
+    `needless` may be in the file, or not, as well as in the net. Raises ModelMismatch that names the
     tensors.
     """
     if checkpoint is None:
@@ -48,8 +50,12 @@ def load(net: nn.Module, checkpoint: Path | None) -> nn.Module:
         wrong = net.load_state_dict(_tensors(checkpoint), strict=False)
     except Exception as exc:  # whatever a reader throws is about this file
         raise ModelMismatch(f"{checkpoint} does not fit {type(net).__name__}: {exc}") from exc
-    problems = [f"lacks {wrong.missing_keys[0]}"] if wrong.missing_keys else []
-    problems += [f"has {wrong.unexpected_keys[0]}, which the net does not"] if wrong.unexpected_keys else []
+    missing, unexpected = (
+        [name for name in names if not name.startswith(needless)]
+        for names in (wrong.missing_keys, wrong.unexpected_keys)
+    )
+    problems = [f"lacks {missing[0]}"] if missing else []
+    problems += [f"has {unexpected[0]}, which the net does not"] if unexpected else []
     if problems:
         raise ModelMismatch(f"{checkpoint} {' and '.join(problems)}: it is of another variant or net")
     return net

@@ -25,7 +25,7 @@ from export.glue.around import (
 )
 from export.glue.between import DepthForeground, Intersection, Trimap
 from export.glue.matting import ClosedForm
-from export.glue.people import PeopleOfDetections
+from export.glue.people import BoxesOfPeople, PeopleOfDetections
 
 OPSET = 18
 
@@ -80,6 +80,7 @@ def glues() -> Iterator[Glue]:
         "matte",
         any_size=False,
     )
+    yield Glue("people_boxes", BoxesOfPeople(), {"detections": torch.zeros(2, 116, 8400)}, "boxes", any_size=False)
     yield Glue("depth_foreground", DepthForeground(), {"depth": levels}, "matte")
     yield Glue("intersection", Intersection(), {"near": levels, "semantics": levels.clone()}, "matte")
     yield Glue("trimap", Trimap(), {"semantics": levels}, "trimap")

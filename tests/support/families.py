@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from cutstream.settings import ModelSettings
-from export.catalogue import Model
-from tests.support.models import as_toml
+from export.catalogue import Model, Weights
+from tests.support.models import as_toml, detector
 
 # What each family's net takes: channels, height, width.
 TINY = {
@@ -24,7 +25,10 @@ TINY = {
     "modnet": (3, 64, 64),
     "rvm": (3, 128, 128),
     "mask_rcnn": (3, 128, 128),
+    "sam2": (3, 128, 128),
 }
+# And what it takes besides.
+TAKES: dict[str, dict[str, tuple[int, ...]]] = {"sam2": {"boxes": (8, 4)}}
 # The step that it fills in tests, and its glue.
 GLUE = {
     "u2net": ("u2netp", "u2net_normalise", "u2net_matte"),
@@ -38,12 +42,17 @@ GLUE = {
     "modnet": ("portrait", "signed_normalise", "alpha_matte"),
     "rvm": ("portrait", "unit_normalise", "alpha_matte"),
     "mask_rcnn": ("people", "imagenet_normalise", "alpha_matte"),
+    "sam2": ("prompted_masks", "imagenet_normalise", "alpha_matte"),
 }
 # Parts of a detector, which keep their own random weights: larger ones would move every box off the picture.
 DETECTING = ("fpn", "rpn", "roi_heads")
 
 
-def settle(net: nn.Module, shape: tuple[int, ...]) -> nn.Module:
+def shapes_of(family: str) -> dict[str, tuple[int, ...]]:
+    return {"normalised": TINY[family], **TAKES.get(family, {})}
+
+
+def settle(net: nn.Module, shapes: dict[str, tuple[int, ...]]) -> nn.Module:
     """Random weights as large as they need to be for an answer that depends on the picture."""
     generator = torch.Generator().manual_seed(0)
     for name, parameter in net.named_parameters():
@@ -56,12 +65,12 @@ def settle(net: nn.Module, shape: tuple[int, ...]) -> nn.Module:
     net.train()
     with torch.no_grad():
         for _ in range(2):
-            net(torch.rand(2, *shape, generator=generator) * 2 - 1)
+            net(*(torch.rand(2, *shape, generator=generator) * 2 - 1 for shape in shapes.values()))
     return net.eval()
 
 
 def tiny_models(folder: Path) -> ModelSettings:
-    """A catalogue of the families alone, `tiny_<family>` each, and a store that is empty."""
+    """A catalogue of the families, `tiny_<family>` each, and of `tiny_detector`; a store that is empty."""
     models = [
         Model(
             name=f"tiny_{family}",
@@ -75,11 +84,38 @@ def tiny_models(folder: Path) -> ModelSettings:
             step=step,
             normalise=normalise,
             activate=activate,
+            takes=TAKES.get(family, {}),
             family=f"{family}:tiny",
         )
         for family, (step, normalise, activate) in GLUE.items()
     ]
+    models.append(_detector(folder / "mirror"))
     (folder / "catalogue.toml").write_text("\n".join(as_toml(model) for model in models))
     return ModelSettings(
-        catalogue=folder / "catalogue.toml", store=folder / "store", profiles=("hair",), default_profile="hair"
+        catalogue=folder / "catalogue.toml",
+        mirror=folder / "mirror",
+        store=folder / "store",
+        profiles=("hair",),
+        default_profile="hair",
+    )
+
+
+def _detector(mirror: Path) -> Model:
+    """A person on the left, always."""
+    data = detector((200, 320), (240, 480)).SerializeToString(deterministic=True)
+    mirror.mkdir(parents=True, exist_ok=True)
+    (mirror / "detector.onnx").write_bytes(data)
+    return Model(
+        name="tiny_detector",
+        title="tiny detector",
+        source="this test",
+        licence="none",
+        width=640,
+        height=640,
+        normalisation="",
+        outputs="",
+        step="boxes",
+        normalise="unit_normalise",
+        activate="people_boxes",
+        weights=(Weights(file="detector.onnx", bytes=len(data), sha256=hashlib.sha256(data).hexdigest()),),
     )

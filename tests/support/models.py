@@ -67,6 +67,32 @@ def net(nodes: list, constants: dict[str, np.ndarray], outputs: list[str], batch
     return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", opset)])
 
 
+def detector(centre: tuple[int, int], size: tuple[int, int]) -> ModelProto:
+    """`pixels` f32 [N,3,640,640] → `output0` f32 [N,116,8400]: one person there, whatever the picture."""
+    detections = np.zeros((1, 116, 8400), np.float32)
+    detections[0, :5, 7] = *centre, *size, 0.9
+    nodes = [
+        node("ReduceMean", ["pixels", "planes"], ["rows"], keepdims=0),
+        node("ReduceMean", ["rows", "places"], ["mean"]),
+        node("Mul", ["mean", "nothing"], ["none"]),
+        node("Add", ["none", "detections"], ["output0"]),
+    ]
+    constants = {
+        "planes": np.array([1]),
+        "places": np.array([1, 2]),
+        "nothing": np.zeros(1, np.float32),
+        "detections": detections,
+    }
+    graph = helper.make_graph(
+        nodes,
+        "detector",
+        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["batch", 3, 640, 640])],
+        [helper.make_tensor_value_info("output0", TensorProto.FLOAT, ["batch", 116, 8400])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 18)])
+
+
 def small_models(folder: Path) -> ModelSettings:
     """Settings that serve `general`, by a catalogue that takes the small net for U²-Net-P, from a mirror."""
     weights, mirror = small_weights(), weights_in(folder / "mirror")
@@ -128,8 +154,8 @@ def fused_settings(folder: Path, nets: tuple[str, ...] = ()) -> Settings:
 
 def as_toml(model: Model) -> str:
     fields = msgspec.to_builtins(model)
-    constants, all_weights = fields.pop("constants"), fields.pop("weights")
-    tables = [("[[models]]", fields), ("[models.constants]", constants)]
+    constants, takes, all_weights = fields.pop("constants"), fields.pop("takes"), fields.pop("weights")
+    tables = [("[[models]]", fields), ("[models.constants]", constants), ("[models.takes]", takes)]
     tables += [("[[models.weights]]", weights) for weights in all_weights]
     lines = [line for header, table in tables for line in (header, *_assignments(table))]
     return "\n".join(lines) + "\n"

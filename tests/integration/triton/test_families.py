@@ -31,7 +31,7 @@ pytestmark = [
 ROUNDS = (
     {"general": "u2net", "depth": "depth_anything", "semantic": "deeplab", "hair": "vitmatte"},
     {"precise": "isnet", "semantic": "segmentation", "hair": "deep_matting", "portrait": "modnet"},
-    {"person": "mask_rcnn", "semantic": "deeplab_atrous", "portrait": "rvm"},
+    {"person": "mask_rcnn", "semantic": "deeplab_atrous", "portrait": "rvm", "prompted": "sam2"},
 )
 CASES = [(number, profile) for number, one in enumerate(ROUNDS) for profile in one]
 STEPS = {"general": "u2netp", "precise": "isnet", "portrait": "portrait", "person": "people", "semantic": "semantics"}
@@ -52,7 +52,8 @@ def served(
         }
     )
     for model in chosen(models):
-        export(model, None, models)
+        if model.family:
+            export(model, None, models)
     settings = Settings(models=models, stack=StackSettings(state=folder / "state"))
     with triton_of(settings) as triton:
         yield settings, triton
@@ -72,6 +73,8 @@ def step_by_step(profile: str, settings: Settings, pictures: np.ndarray) -> np.n
     if profile == "depth":
         depth = net("depth", settings, image=pictures)
         return run(tuned("depth_foreground", *size_of("depth"), settings.glue), depth=depth)
+    if profile == "prompted":
+        return net("prompted_masks", settings, image=pictures, boxes=net("boxes", settings, image=pictures))
     semantics = net("semantics", settings, image=pictures)
     trimap = run(tuned("trimap", *size_of("trimap"), settings.glue), semantics=semantics)
     return net("matting", settings, image=pictures, trimap=trimap)
@@ -92,6 +95,6 @@ def test_the_served_matte_is_the_steps_matte(served: tuple[Settings, Triton], pr
     expected = step_by_step(profile, settings, pictures)
     # A step of one level in what goes into a threshold moves few pixels.
     assert (np.abs(mattes.astype(int) - expected) <= 1).mean() > 0.999
-    assert set(ensemble.networks) <= set(settings.models.nets)
-    steps, networks = {"depth": (2, 1), "hair": (3, 2)}.get(profile, (1, 1))
+    assert set(ensemble.networks) <= {*settings.models.nets, "tiny_detector"}
+    steps, networks = {"depth": (2, 1), "hair": (3, 2), "prompted": (2, 2)}.get(profile, (1, 1))
     assert (len(ensemble.digest.split("+")), len(ensemble.networks)) == (steps, networks)

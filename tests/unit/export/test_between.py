@@ -119,3 +119,33 @@ def test_people_are_the_union_of_their_masks_in_their_boxes() -> None:
 def test_other_classes_and_the_unlikely_are_no_people() -> None:
     boxes = [(160.0, 160.0, 80.0, 160.0)] * 2
     assert not people(boxes, np.array([[0.2, 0.5], [0.0, 0.7]])).any()
+
+
+def boxes_of(detections: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(glue_file("people_boxes"), providers=["CPUExecutionProvider"])
+    return session.run(None, {"detections": detections})[0]
+
+
+@pytest.mark.parametrize("count", [0, 3, 40, 200])
+def test_boxes_are_those_that_opencv_keeps(count: int) -> None:
+    chooser = np.random.default_rng(count)
+    detections = np.zeros((2, 116, 8400), np.float32)
+    for one in detections[:, :, :count]:
+        one[:2] = chooser.uniform(0, 640, (2, count))
+        one[2:4] = chooser.uniform(30, 250, (2, count))
+        one[4:6] = chooser.random((2, count))
+    for one, found in zip(detections[:, :, :count], boxes_of(detections), strict=True):
+        corners = np.concatenate([one[:2] - one[2:4] / 2, one[2:4]]).T  # left, top, width, height
+        person = one[4] * (one[4] >= one[5])
+        kept = cv2.dnn.NMSBoxes(corners.tolist(), person.tolist(), 0.25, 0.5)[:8] if count else []
+        expected = np.zeros((8, 4))
+        for place, (x, y, width, height) in enumerate(corners[number] for number in kept):
+            expected[place] = np.clip(np.array([x, y, x + width, y + height]) / 640, 0, 1)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_a_box_without_an_area_takes_no_more_than_one_place() -> None:
+    detections = np.zeros((1, 116, 8400), np.float32)
+    detections[0, :5, 0] = 320, 320, 0, 0, 0.9
+    detections[0, :5, 1] = 320, 320, 64, 128, 0.8
+    np.testing.assert_allclose(boxes_of(detections)[0, :3, 0], [0.5, 0.45, 0.0], atol=1e-6)

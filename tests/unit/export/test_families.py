@@ -30,7 +30,7 @@ from export.profiles import glue_file, size_of  # noqa: E402
 from export.served_graph import place_of, require_written  # noqa: E402
 from export.torch_export import TOLERANCE, check, export, to_onnx  # noqa: E402
 from export.write_graph import write  # noqa: E402
-from tests.support.families import TINY, settle, tiny_models  # noqa: E402
+from tests.support.families import TINY, settle, shapes_of, tiny_models  # noqa: E402
 from tests.support.models import picture_with_blob  # noqa: E402
 
 pytestmark = [
@@ -54,26 +54,29 @@ def test_every_family_has_a_tiny_variant_here() -> None:
 
 @pytest.mark.parametrize("family", TINY)
 def test_onnx_computes_what_torch_does_for_any_batch(family: str, tmp_path: Path) -> None:
-    net = settle(build(f"{family}:tiny", None), TINY[family])
-    (tmp_path / "net.onnx").write_bytes(to_onnx(net, TINY[family]))
+    shapes = shapes_of(family)
+    net = settle(build(f"{family}:tiny", None), shapes)
+    (tmp_path / "net.onnx").write_bytes(to_onnx(net, shapes))
     onnx.checker.check_model(onnx.load(tmp_path / "net.onnx"), full_check=True)
-    assert check(net, tmp_path / "net.onnx", TINY[family]) <= TOLERANCE
+    assert check(net, tmp_path / "net.onnx", shapes) <= TOLERANCE
     with torch.no_grad():
-        given = net(torch.rand(1, *TINY[family]) * 2 - 1)
+        given = net(*(torch.rand(1, *shape) * 2 - 1 for shape in shapes.values()))
     assert given.std() > 1e-3  # not a constant, which would be easy to compute
     model = find_model(f"tiny_{family}", tiny_models(tmp_path))
     pictures = np.random.default_rng(0).integers(0, 256, (2, *size_of(model.fills), 3), np.uint8)
-    trimap = {"trimap": np.full(pictures.shape[:3], 128, np.uint8)} if model.fills == "matting" else {}
-    levels = joined(model, tmp_path / "net.onnx", image=pictures, **trimap)
+    besides = {name: np.zeros((2, *shape), np.float32) for name, shape in model.takes.items()}
+    if model.fills == "matting":
+        besides["trimap"] = np.full(pictures.shape[:3], 128, np.uint8)
+    levels = joined(model, tmp_path / "net.onnx", image=pictures, **besides)
     assert (levels.shape, levels.dtype) == (pictures.shape[:3], np.uint8)
 
 
 def test_another_graph_is_found_out(tmp_path: Path) -> None:
-    net = settle(build("u2net:tiny", None), TINY["u2net"])
-    (tmp_path / "net.onnx").write_bytes(to_onnx(net, TINY["u2net"]))
+    net = settle(build("u2net:tiny", None), shapes_of("u2net"))
+    (tmp_path / "net.onnx").write_bytes(to_onnx(net, shapes_of("u2net")))
     net.outconv.weight.data *= -1
     with pytest.raises(ModelMismatch, match="differs from torch"):
-        check(net, tmp_path / "net.onnx", TINY["u2net"])
+        check(net, tmp_path / "net.onnx", shapes_of("u2net"))
 
 
 def test_an_export_goes_into_the_store_and_serves(tmp_path: Path) -> None:
@@ -161,7 +164,7 @@ def test_a_family_has_its_published_size(family: str, millions: float) -> None:
 
 
 def test_mask_rcnn_finds_the_boxes_that_torchvision_does_without_suppression() -> None:
-    net = settle(build("mask_rcnn:tiny", None), TINY["mask_rcnn"])
+    net = settle(build("mask_rcnn:tiny", None), shapes_of("mask_rcnn"))
     pictures = torch.rand(2, *TINY["mask_rcnn"], generator=torch.Generator().manual_seed(5)) * 2 - 1
     with torch.no_grad():
         levels = list(net.net.backbone(pictures).values())
@@ -177,6 +180,54 @@ def test_mask_rcnn_finds_the_boxes_that_torchvision_does_without_suppression() -
     for odd, box, one in zip(odds, boxes, found, strict=True):
         assert torch.allclose(odd.sigmoid(), one["scores"][: len(odd)], atol=1e-4)
         assert torch.allclose(box, one["boxes"][: len(box)], atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("variant", "millions"),
+    [("hiera_tiny", 38.9), ("hiera_small", 46.0), ("hiera_base_plus", 80.8), ("hiera_large", 224.4)],
+)
+def test_sam2_has_the_authors_size(variant: str, millions: float) -> None:
+    """They count the memory for videos, too, and cut off the decimals; it does not depend on the variant."""
+    from transformers import Sam2Model, Sam2VideoConfig, Sam2VideoModel
+
+    from export.families.sam2 import VARIANTS, VIDEO, config
+
+    image = config(*VARIANTS[variant])
+    parts = {part: getattr(image, part) for part in ("vision_config", "prompt_encoder_config", "mask_decoder_config")}
+    with torch.device("meta"):
+        own, whole = Sam2Model(image).state_dict(), Sam2VideoModel(Sam2VideoConfig(**parts))
+    assert sum(parameter.numel() for parameter in whole.parameters()) // 10**5 / 10 == millions
+    shapes = {name: value.shape for name, value in whole.state_dict().items() if not name.startswith(VIDEO)}
+    assert shapes == {name: value.shape for name, value in own.items()}
+
+
+def test_sam2_takes_what_its_checkpoint_has_for_pictures(tmp_path: Path) -> None:
+    from export.families.sam2 import COPY
+
+    state = build("sam2:tiny", None).net.state_dict()
+    state = {name: value for name, value in state.items() if not name.startswith(COPY)}
+    state["shared_image_embedding.positional_embedding"] += 1.0
+    torch.save({**state, "memory_attention.layer_norm.weight": torch.ones(32)}, tmp_path / "whole.pth")
+    loaded = build("sam2:tiny", tmp_path / "whole.pth").net.state_dict()
+    assert torch.equal(loaded[f"{COPY}positional_embedding"], state["shared_image_embedding.positional_embedding"])
+    del state["mask_decoder.conv_s0.weight"]
+    torch.save(state, tmp_path / "part.pth")
+    with pytest.raises(ModelMismatch, match=r"part\.pth lacks mask_decoder\.conv_s0\.weight"):
+        build("sam2:tiny", tmp_path / "part.pth")
+
+
+def test_sam2_unites_its_boxes() -> None:
+    net = settle(build("sam2:tiny", None), shapes_of("sam2"))
+    picture = torch.randn(1, *TINY["sam2"], generator=torch.Generator().manual_seed(1))
+    boxes = torch.zeros(1, 8, 4)
+    boxes[0, :2] = torch.tensor([[0.1, 0.2, 0.5, 0.9], [0.4, 0.1, 0.9, 0.6]])
+    number = torch.arange(8)[:, None]
+    with torch.no_grad():
+        both, first, second = (net(picture, boxes * those) for those in (number < 2, number < 1, number == 1))
+        none = net(picture, torch.zeros(1, 8, 4))
+    assert (first - second).abs().max() > 0.01
+    torch.testing.assert_close(both, torch.maximum(first, second))
+    assert not none.any()
 
 
 def test_unpooling_is_that_of_torch_also_where_values_are_equal() -> None:

@@ -18,7 +18,7 @@ from cutstream.settings import ModelSettings
 from export.catalogue import find_model
 from export.join import join
 from export.parity import reference_input, reference_matte
-from tests.support.models import SIDE, disc_of, net, picture_with_blob, small_net
+from tests.support.models import SIDE, detector, disc_of, net, picture_with_blob, small_net
 
 U2NETP = find_model("u2netp", ModelSettings())
 
@@ -166,9 +166,24 @@ def test_the_catalogue_chooses_outputs_and_fixes_inputs(tmp_path: Path) -> None:
     model = msgspec.structs.replace(U2NETP, activate="alpha_matte", gives=("alpha",), constants={"gain": [0.0]})
     onnx.save(two, tmp_path / "net.onnx")
     assert not matte(session(join(model, tmp_path / "net.onnx")), picture_with_blob((90, 90), 40)).any()
-    for changes, words in (({"gives": ("beta",)}, "no output beta"), ({"constants": {"g": [0.0]}}, "no input g")):
+    for changes, words in (
+        ({"gives": ("beta",)}, "no output beta"),
+        ({"constants": {"g": [0.0]}}, "no input g"),
+        ({"takes": {"boxes": (8, 4)}}, "no input boxes"),
+    ):
         with pytest.raises(ModelMismatch, match=words):
             join(msgspec.structs.replace(model, **changes), tmp_path / "net.onnx")
+
+
+@pytest.mark.parametrize("size", [(640, 640), (320, 512)])
+def test_boxes_are_shares_of_any_size(tmp_path: Path, size: tuple[int, int]) -> None:
+    onnx.save(detector((160, 320), (64, 128)), tmp_path / "net.onnx")
+    engine = session(join(find_model("yolov8n_boxes", ModelSettings()), tmp_path / "net.onnx", *size))
+    (output,) = engine.get_outputs()
+    assert (output.name, output.type, output.shape) == ("boxes", "tensor(float)", ["batch", 8, 4])
+    boxes = engine.run(None, {"image": np.zeros((2, *size, 3), np.uint8)})[0]
+    np.testing.assert_allclose(boxes[:, 0], [[0.2, 0.4, 0.3, 0.6]] * 2, atol=1e-6)
+    assert not boxes[:, 1:].any()
 
 
 def test_a_net_of_another_shape_is_refused_by_name(tmp_path: Path) -> None:

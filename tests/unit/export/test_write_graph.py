@@ -294,3 +294,15 @@ def test_a_net_with_a_trimap_gets_one_that_knows_nothing(exact: ModelProto) -> N
     fed = write_graph.feed(graph, picture_with_blob((150, 150), 60))
     assert (fed["image"].shape, fed["trimap"].shape) == ((1, 320, 320, 3), (1, 320, 320))
     assert np.unique(fed["trimap"]).tolist() == [128]
+
+
+def test_boxes_are_judged_by_what_they_hold() -> None:
+    graph = helper.make_graph(
+        [node("Identity", ["boxes"], ["given"])],
+        "boxes",
+        [helper.make_tensor_value_info("boxes", TensorProto.FLOAT, ["batch", 8, 4])],
+        [helper.make_tensor_value_info("given", TensorProto.FLOAT, ["batch", 8, 4])],
+    )
+    same = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 18)])
+    picture = np.zeros((40, 60, 3), np.uint8)
+    assert (cut(same)(picture) == np.full((40, 60), 255)).all()  # what it was fed with, the whole picture
