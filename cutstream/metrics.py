@@ -103,7 +103,7 @@ BATCH_ITEMS = Definition(
 AUTO_CHOICES = Definition(
     "cutstream_auto_choices_total",
     "counter",
-    "Photos of profile `auto`, by the profile chosen and why.",
+    "Choices for photos of profile `auto`, by the profile chosen and why; a photo tried again is chosen for again.",
     "`deadline` or `backlog` growing: the machine is too slow for its requests; add workers, or accept less precision.",
     ("profile", "reason"),
 )
