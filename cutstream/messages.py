@@ -16,9 +16,22 @@ import msgspec
 from msgspec import Meta
 
 from cutstream.errors import CutstreamError, InvalidRequest
+from cutstream.options import (
+    Address,
+    Background,
+    Harmonise,
+    HarmoniseMethod,
+    Matting,
+    MattingMethod,
+    Name,
+    Perspective,
+    RefineParameters,
+    Shadow,
+    ShadowType,
+)
 from cutstream.validation import explain
 
-OutputName = Literal["cutout", "mask", "composite"]
+OutputName = Literal["cutout", "mask", "composite", "overlay", "background", "layers"]
 Status = Literal["ok", "failed", "expired"]
 
 AUTO = "auto"
@@ -34,8 +47,6 @@ RequestId = Annotated[
         description="letters, digits and any of . _ : @ = + -, but not dots alone",
     ),
 ]
-Address = Annotated[str, Meta(min_length=1, max_length=4096)]
-Name = Annotated[str, Meta(min_length=1, max_length=100)]
 Labels = Annotated[
     dict[Annotated[str, Meta(min_length=1, max_length=100)], Annotated[str, Meta(max_length=1000)]],
     Meta(max_length=64, description="Passed through to the result, for instance a tenant or a job's name."),
@@ -46,32 +57,6 @@ Replay = Annotated[
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 MAX_MESSAGE_CHARACTERS = 1000
-
-
-class RefineParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Explicit morphology, in this order: close, open, blur, threshold, dilate. A count of 0 skips the step."""
-
-    kernel: Annotated[int, Meta(ge=1, le=99, description="Ellipse of close and open; sizes are odd pixels.")] = 3
-    close: Annotated[int, Meta(ge=0, le=20, description="How often to close.")] = 0
-    open: Annotated[int, Meta(ge=0, le=20, description="How often to open.")] = 0
-    blur: Annotated[int, Meta(ge=0, le=99, description="Gaussian kernel; 0 is no blur.")] = 0
-    threshold: Annotated[
-        Annotated[int, Meta(ge=0, le=255)] | None, Meta(description="Matte values above it become 255, others 0.")
-    ] = None
-    dilate_kernel: Annotated[int, Meta(ge=0, le=99, description="Ellipse of dilate; 0 takes `kernel`.")] = 0
-    dilate: Annotated[int, Meta(ge=0, le=20, description="How often to dilate.")] = 0
-    scale: Annotated[
-        Literal["long_side", "none"],
-        Meta(description="`long_side`: sizes are for a long side of 1000 px and scale with it; `none`: literal."),
-    ] = "long_side"
-
-
-class Background(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What the composite stands on."""
-
-    color: Annotated[str, Meta(min_length=1, max_length=64, description="`#rgb`, `#rrggbb` or a CSS colour name.")] = (
-        "white"
-    )
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -92,10 +77,21 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = None
     outputs: Annotated[
         tuple[OutputName, ...],
-        Meta(min_length=1, max_length=3, description="What to make.", extra_json_schema={"uniqueItems": True}),
+        Meta(
+            min_length=1,
+            max_length=6,
+            description="`cutout`: the subject, transparent around it; `mask`: its alpha; `composite`: on `background`; "
+            "`overlay`: the photo with the subject tinted; `background`: the photo without the subject; `layers`: "
+            "those of the composite, as a zip.",
+            extra_json_schema={"uniqueItems": True},
+        ),
     ] = ("cutout",)
     format: Annotated[
-        Literal["auto", "png", "webp", "jpeg"], Meta(description="`auto`: JPEG for the composite, PNG for the rest.")
+        Literal["auto", "png", "webp", "jpeg", "zip"],
+        Meta(
+            description="`auto`: PNG where there is transparency and for masks, else JPEG. `zip` is for the cutout: "
+            "colours as JPEG, alpha as PNG."
+        ),
     ] = "auto"
     quality: Annotated[int, Meta(ge=1, le=100, description="Of JPEG and of lossy WebP.")] = 90
     channels: Annotated[
@@ -112,8 +108,35 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     crop_margin: Annotated[
         Name | None, Meta(description="Kept around the subject when cropping: 1, 2 or 4 values in px or %.")
     ] = None
-    refine: Annotated[Name | RefineParameters, Meta(description="A preset's name, or explicit morphology.")] = "soft"
+    scale: Annotated[
+        Name | None,
+        Meta(description="Size of the subject: `original`, or 10 % to 100 % of what fits on the canvas."),
+    ] = None
+    position: Annotated[
+        Name | None,
+        Meta(description="Of the subject: `original`, `center`, or 1 or 2 percentages of the room that is left."),
+    ] = None
+    canvas: Annotated[
+        Name | None, Meta(description="`<width>x<height>` of the pictures in px; unset: the photo's, after `crop`.")
+    ] = None
+    perspective: Annotated[
+        Perspective | None, Meta(description="Where the subject stands, in place of `scale` and `position`.")
+    ] = None
+    refine: Annotated[Name | RefineParameters, Meta(description="A preset's name, or explicit parameters.")] = "soft"
+    matting: Annotated[
+        MattingMethod | Matting | None, Meta(description="Alpha of hair and fur anew, in a band around the edge.")
+    ] = None
+    decontaminate: Annotated[
+        bool, Meta(description="Remove the old background's colour from soft edges of cutout, composite and layers.")
+    ] = False
     background: Annotated[Background, Meta(description="Of the composite.")] = Background()
+    shadow: Annotated[ShadowType | Shadow | None, Meta(description="On composite and layers.")] = None
+    harmonise: Annotated[
+        HarmoniseMethod | Harmonise | None, Meta(description="Adapt the subject to the background image.")
+    ] = None
+    inpaint: Annotated[
+        Literal["telea", "navier_stokes"], Meta(description="How output `background` fills where the subject was.")
+    ] = "telea"
     existing_alpha: Annotated[
         Literal["keep", "multiply", "ignore"],
         Meta(description="The source's own alpha: used instead of the model's, multiplied with it, or dropped."),

@@ -8,16 +8,8 @@ from typing import Any
 
 import msgspec
 
-from cutstream.messages import (
-    BoundingBox,
-    ErrorDetail,
-    RefineParameters,
-    Request,
-    Result,
-    ServedModel,
-    SourceRecord,
-    StoredObject,
-)
+from cutstream.messages import BoundingBox, ErrorDetail, Request, Result, ServedModel, SourceRecord, StoredObject
+from cutstream.options import RefineParameters
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cutstream.errors import InvalidOption
-from cutstream.messages import RefineParameters
+from cutstream.options import RefineParameters
 
 SOFT = "soft"
 

@@ -8,7 +8,7 @@ from cutstream.arrays.ops import ArrayOps, Footprint
 from cutstream.images import Image, Matte, Pixels
 from cutstream.matting.guided import fit
 from cutstream.matting.presets import SOFT, check_work, parameters
-from cutstream.messages import RefineParameters
+from cutstream.options import RefineParameters
 
 RADIUS = 0.005  # of the long side
 EPSILON = np.float32(1e-4)  # of colours in 0..1

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from cutstream.arrays.cpu import CpuOps
 from cutstream.images import Image
 from cutstream.matting.refine import ellipse, refine
-from cutstream.messages import RefineParameters
+from cutstream.options import RefineParameters
 from tests.support.back_ends import DEVICES, FromHost, back_end
 from tests.support.tolerances import APART
 

@@ -13,7 +13,8 @@ from cutstream.matting.composite import compose
 from cutstream.matting.geometry import Box, limited, parse_margin
 from cutstream.matting.measure import measure, uncertainty
 from cutstream.matting.refine import ellipse, refine
-from cutstream.messages import RefineParameters, Request
+from cutstream.messages import Request
+from cutstream.options import RefineParameters
 
 OPS = CpuOps()
 sides = st.integers(1, 24)

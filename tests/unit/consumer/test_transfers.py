@@ -29,8 +29,9 @@ from cutstream.clock import SystemClock
 from cutstream.errors import DeviceOutOfMemory
 from cutstream.images import Image
 from cutstream.matting.composite import MAX_PIXELS
-from cutstream.messages import Background, RefineParameters, Request
+from cutstream.messages import Request
 from cutstream.metrics import Metrics
+from cutstream.options import Background, RefineParameters
 from cutstream.settings import BYTES_PER_PIXEL, ModelSettings, TritonSettings
 from tests.support.back_ends import DEVICES, back_end, simulated
 

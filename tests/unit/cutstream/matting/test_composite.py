@@ -7,7 +7,8 @@ from cutstream.arrays.cpu import CpuOps
 from cutstream.errors import InvalidOption, RegionOutOfBounds, UnknownForeground
 from cutstream.images import Image
 from cutstream.matting.composite import Composition, check_options, compose
-from cutstream.messages import Background, BoundingBox, RefineParameters, Request
+from cutstream.messages import BoundingBox, Request
+from cutstream.options import Background, RefineParameters
 
 OPS = CpuOps()
 HEIGHT, WIDTH = 60, 100

@@ -4,7 +4,7 @@ import pytest
 
 from cutstream.errors import InvalidOption
 from cutstream.matting.presets import PRESETS, check_work, parameters
-from cutstream.messages import RefineParameters
+from cutstream.options import RefineParameters
 
 
 def test_an_unknown_preset_lists_the_known_ones() -> None:

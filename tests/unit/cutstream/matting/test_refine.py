@@ -9,7 +9,7 @@ from cutstream.arrays.cpu import CpuOps
 from cutstream.errors import InvalidOption
 from cutstream.images import Image
 from cutstream.matting.refine import ellipse, odd, prepare, refine
-from cutstream.messages import RefineParameters
+from cutstream.options import RefineParameters
 
 OPS = CpuOps()
 
