@@ -58,7 +58,7 @@ class ArrayOps(Protocol):
         """u8 HW or HWC. Bilinear between pixel centres, edges replicated, no antialiasing; rounds to nearest."""
 
     def warp(self, pixels: Pixels, matrix: Homography, width: int, height: int) -> Pixels:
-        """u8 HW, or HWC of 3 or 4 channels. `matrix` (3 × 3) takes (x, y, 1) of the result to (u·w, v·w, w) of `pixels`.
+        """u8 HW, or HWC of 3 or 4. `matrix` (3 × 3) takes (x, y, 1) of the result to (u·w, v·w, w) of `pixels`.
 
         Centres lie at +0.5 on both sides. Bilinear, no antialiasing, rounds to nearest; outside is 0, and so is what
         lies at infinity (w = 0). OpenCV before 5 places its samples to a 32nd of a pixel.
