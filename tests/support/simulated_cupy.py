@@ -259,6 +259,24 @@ class SimulatedCupy:
     def flatnonzero(self, array: Array) -> Array:
         return _new(np.flatnonzero(_host(array)))
 
+    def arange(self, *limits: int, dtype: Any = None) -> Array:
+        return _new(np.arange(*limits, dtype=dtype))
+
+    def max(self, array: Array, axis: int | None = None) -> Array:
+        return _new(np.max(_host(array), axis))
+
+    def clip(self, array: Array, low: Any, high: Any) -> Array:
+        return _new(np.clip(_host(array), _host(low), _host(high)))
+
+    def exp(self, array: Array) -> Array:
+        return _new(np.exp(_host(array)))
+
+    def abs(self, array: Array) -> Array:
+        return _new(np.abs(_host(array)))
+
+    def maximum(self, first: Any, second: Any) -> Array:
+        return _new(np.maximum(_host(first), _host(second)))
+
     def minimum(self, first: Any, second: Any) -> Array:
         return _new(np.minimum(_host(first), _host(second)))
 
