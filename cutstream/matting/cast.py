@@ -20,6 +20,7 @@ from cutstream.matting.ground import Part, parts
 
 # A shadow straight to the side would be a line: a body has some depth.
 FLATTEST = 0.2
+SHORTEST = 0.01  # heights of the subject: what is shorter does not show beside the contact
 THICKNESS = 0.08  # of the subject's smaller side
 
 NEARNESS = 0.25  # how much wider what is a subject's height nearer to the viewer appears
@@ -53,8 +54,9 @@ class Ray:
         """From 0 at the base to 1 at the tip of the shadow, by the row of the picture."""
         nearer = (rows - np.float32(base)) * np.float32(1 / tall)
         at_tip = 1 + self.nearness * self.down
-        height = nearer * np.float32(at_tip / self.down) / (nearer * np.float32(self.nearness) + np.float32(1))
-        return ops.xp.clip(height, 0, 1)  # type: ignore[no-any-return]
+        # The tip's scale is at least 0.5; above it the ground comes to its horizon.
+        scale = ops.xp.maximum(nearer * np.float32(self.nearness) + np.float32(1), np.float32(0.1))
+        return ops.xp.clip(nearer * np.float32(at_tip / self.down) / scale, 0, 1)  # type: ignore[no-any-return]
 
 
 def direction(angle: float) -> tuple[float, float]:
@@ -67,7 +69,7 @@ def cast(
 ) -> Floats:
     """f32 HW, 0..1, of alpha's size. `length` in heights of the subject, `softness` the deviation at the tip, in px."""
     standing = contact(alpha, box, None, ops) * np.float32(FLOATING)
-    if length == 0:
+    if length < SHORTEST:
         return standing
     ray = _ray(angle, length)
     thickness = THICKNESS * min(box.width, box.height)

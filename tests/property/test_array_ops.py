@@ -13,7 +13,8 @@ from hypothesis.extra.numpy import arrays
 from cutstream.arrays.cpu import CpuOps
 from cutstream.images import Image
 from cutstream.matting.refine import ellipse, refine
-from cutstream.options import RefineParameters
+from cutstream.matting.shadow import shadow
+from cutstream.options import Light, RefineParameters, Shadow
 from tests.support.back_ends import DEVICES, FromHost, back_end
 from tests.support.tolerances import APART
 
@@ -147,3 +148,21 @@ def test_refinement(ops: FromHost, size: Any, grid: Any, seed: int, how: Any) ->
     made = ops.fetched(refine(ops.ops.to_device(matte), photo, how, ops.ops))
     difference = np.abs(made.astype(int) - refine(matte, Image(pixels), how, CPU))
     assert difference.max() <= APART["refine"]
+
+
+@examples
+@given(
+    size=sizes,
+    seed=seeds,
+    kind=st.sampled_from(["drop", "contact", "cast"]),
+    angle=st.floats(0, 360),
+    length=st.floats(0, 5),
+    softness=st.floats(0, 100),
+)
+def test_shadows(ops: FromHost, size: Any, seed: int, kind: Any, angle: float, length: float, softness: float) -> None:
+    """Without a depth map, where a float at a threshold decides which part a pixel belongs to."""
+    matte, how = picture(size, seed), Shadow(type=kind, softness=softness)
+    light = Light(angle=angle, length=length)
+    made = ops.fetched(shadow(ops.ops.to_device(matte), how, light, ops.ops))
+    difference = np.abs(made.astype(int) - shadow(matte, how, light, CPU))
+    assert difference.max() <= APART["shadow"]

@@ -44,5 +44,6 @@ APART: dict[str, float] = {
     "lookup": 0,
     "distance": 1e-3,
     "largest": 0,
+    "shadow": 3,  # two warps of 1 each, and an edge of the footing that is rounded to one of 256 heights
     "refine": 2,  # the fit's sums are taken in another order, and the slopes magnify it before `local_linear` rounds
 }
