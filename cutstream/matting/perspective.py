@@ -35,6 +35,11 @@ class Ground:
     def length(self) -> float:
         return math.dist(self.left, self.right)
 
+    @property
+    def slope(self) -> float:
+        """Of the baseline, in rows per column."""
+        return (self.right[1] - self.left[1]) / (self.right[0] - self.left[0])
+
     def uprights(self, aspect: float) -> tuple[float, float]:
         """How tall the left and the right edge are; `aspect` is the subject's height by its width."""
         mean = aspect * self.length
