@@ -19,9 +19,11 @@ from cutstream.matting.blur import blurred
 from cutstream.matting.contact import Base, contact
 from cutstream.matting.geometry import Box
 from cutstream.matting.ground import Part, parts
+from cutstream.options import Light
 
 # A shadow straight to the side would be a line: a body has some depth.
 FLATTEST = 0.2
+LENGTH = 0.5  # in heights of the subject, where the light has none
 SHORTEST = 0.01  # heights of the subject: what is shorter does not show beside the contact
 THICKNESS = 0.08  # of the subject's smaller side
 
@@ -78,24 +80,18 @@ def direction(angle: float) -> tuple[float, float]:
 
 
 def cast(
-    alpha: Matte,
-    box: Box,
-    base: Base,
-    angle: float,
-    length: float,
-    softness: float | None,
-    depth: Matte | None,
-    ops: ArrayOps,
+    alpha: Matte, box: Box, base: Base, light: Light, softness: float | None, depth: Matte | None, ops: ArrayOps
 ) -> Floats:
-    """f32 HW, 0..1, of alpha's size. `length` in heights of the subject, `softness` the deviation at the tip, in px.
+    """f32 HW, 0..1, of alpha's size. `softness` is the standard deviation at the tip, in pixels.
 
     Where the base is not level, all is as if the picture were sheared until it is, and depth is not asked: the base
     says what is nearer.
     """
     standing = contact(alpha, box, base, None, ops) * np.float32(FLOATING)
+    length = LENGTH if light.length is None else light.length
     if length < SHORTEST:
         return standing
-    ray = _ray(angle, length, base.slope)
+    ray = _ray(light.angle, length, base.slope)
     centre = (box.left + box.right) / 2
     thickness = THICKNESS * min(box.width, box.height)
     together = [Part(alpha, base.at(centre))]

@@ -41,14 +41,18 @@ class EstimatedLight(NamedTuple):
 
 
 def lit(how: Shadow, background: Pixels | None, ops: ArrayOps) -> tuple[Shadow, Light]:
-    """`how` with the light that it asks for, and that light: given, or found in the background (u8 HWC)."""
+    """`how` with the light that it asks for, and that light: given, or found in the background (u8 HWC).
+
+    Of what is found, `cast` takes all, `drop` all but the length, which is one on the ground, and `contact` nothing:
+    it comes from no direction.
+    """
     if how.light != "auto":
         return how, how.light
     if background is None:
         return how, Light()
     found = light_of(background, ops)
-    light = Light(angle=found.angle, length=found.length)
-    softness = found.softness if how.softness is None else how.softness
+    light = Light(angle=found.angle, length=found.length if how.type == "cast" else None)
+    softness = found.softness if how.softness is None and how.type != "contact" else how.softness
     return msgspec.structs.replace(how, light=light, softness=softness), light
 
 

@@ -19,7 +19,7 @@ from cutstream.options import Background, Light, Shadow, ShadowType
 WORKING_SIDE = 500
 NOMINAL_SIDE = 1000
 
-DROP_LENGTH, CAST_LENGTH = 0.03, 0.5  # in heights of the subject
+DROP_LENGTH = 0.03  # in heights of the subject
 DROP_SOFTNESS = 10
 
 
@@ -61,9 +61,8 @@ def shadow(
     elif how.type == "contact":
         strength = _levels(contact(small, box, base, softness, ops), ops)
     else:
-        length = CAST_LENGTH if light.length is None else light.length
         deep = None if depth is None else ops.resize_area(depth, columns, rows)
-        strength = _levels(cast(small, box, base, light.angle, length, softness, deep, ops), ops)
+        strength = _levels(cast(small, box, base, light, softness, deep, ops), ops)
     return ops.resize_linear(strength, width, height)
 
 

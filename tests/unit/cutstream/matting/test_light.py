@@ -115,5 +115,8 @@ def test_auto_takes_light_and_softness_of_the_background() -> None:
     shadow, light = lit(Shadow(type="cast", light="auto", opacity=0.3), background, OPS)
     assert light == Light(angle=found.angle, length=found.length)
     assert shadow == Shadow(type="cast", light=light, opacity=0.3, softness=found.softness)
+    dropped, above = lit(Shadow(type="drop", light="auto"), background, OPS)
+    assert (above, dropped.softness) == (Light(angle=found.angle), found.softness)
+    assert lit(Shadow(type="contact", light="auto"), background, OPS)[0].softness is None
     kept, _ = lit(Shadow(type="cast", light="auto", softness=7), background, OPS)
     assert kept.softness == 7
