@@ -97,12 +97,13 @@ def cast(
     together = [Part(alpha, base.at(centre))]
     apart = together if depth is None or base.slope else parts(alpha, box, depth, thickness, ops)
     shear = np.array([[1, 0, 0], [-base.slope, 1, base.slope * centre], [0, 0, 1]])
-    planes = [Plane(part.alpha, ray.to_subject(centre, part.base - thickness / 2, box.height)) for part in apart]
+    tall = max(box.height - abs(base.slope) * box.width, box.height / 4)
+    planes = [Plane(part.alpha, ray.to_subject(centre, part.base - thickness / 2, tall)) for part in apart]
     laid = _laid([plane.sheared(shear) for plane in planes], thickness, ops)
-    sigma = PENUMBRA * length * box.height if softness is None else softness
+    sigma = PENUMBRA * length * tall if softness is None else softness
     columns = ops.xp.arange(alpha.shape[1], dtype=np.float32) - np.float32(centre - 0.5)
     rows = ops.xp.arange(alpha.shape[0], dtype=np.float32)[:, None] - columns * np.float32(base.slope)
-    travelled = ray.travelled(rows, base.at(centre) - thickness / 2, box.height, ops)
+    travelled = ray.travelled(rows, base.at(centre) - thickness / 2, tall, ops)
     return ops.xp.maximum(_with_penumbra(laid, travelled, sigma, ops), standing)  # type: ignore[no-any-return]
 
 

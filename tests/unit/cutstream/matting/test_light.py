@@ -62,8 +62,9 @@ def test_softness_of_cast_shadows(softness: float) -> None:
 
 
 def test_sharp_shadows_are_found_to_be_sharper_than_soft_ones() -> None:
-    sharp, soft = (np.median([light.softness or 0 for light in estimated(1.2, blur).values()]) for blur in (1, 6))
-    assert sharp < soft / 3
+    sharp, soft = (np.median([light.softness or 0 for light in estimated(1.2, blur).values()]) for blur in (0.1, 6))
+    assert sharp * 0.48 < 0.5
+    assert sharp < soft / 10
 
 
 @pytest.mark.parametrize("angle", ANGLES)
