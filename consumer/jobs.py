@@ -10,7 +10,7 @@ from typing import TypeAlias
 from cutstream.clients.kafka import Record
 from cutstream.clients.triton import Ensemble
 from cutstream.images import Image, Matte
-from cutstream.matting.composite import Layer
+from cutstream.matting.composite import Output
 from cutstream.messages import BoundingBox, Choice, OutputName, Request, StoredObject
 
 Trace: TypeAlias = tuple[tuple[str, bytes], ...]
@@ -41,19 +41,23 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Segmented:
-    """`matte` is the ensemble's size after segment, the picture's size after refine; `uncertainty` is the first's."""
+    """`matte` is the ensemble's size after segment, the picture's size after refine; `uncertainty` is the first's.
+
+    `depth` (u8 HW, 255 nearest) has the ensemble's size until refine as well; None where the request needs none.
+    """
 
     image: Image
     matte: Matte
     uncertainty: float
     ensemble: Ensemble
+    depth: Matte | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
     """What the result says about the subject, in source pixels."""
 
-    bbox: BoundingBox | None
+    bbox: BoundingBox
     coverage: float
     uncertainty: float
     ensemble: Ensemble
@@ -61,7 +65,7 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    layers: tuple[Layer, ...]
+    outputs: tuple[Output, ...]
     image: Image
     findings: Findings
 

@@ -86,18 +86,26 @@ def up() -> None:
 def submit(
     what: Annotated[str, typer.Argument(metavar="PATH|GLOB|ADDRESS|-", help="What to cut out; - reads lines.")],
     profile: Profile = None,
-    outputs: Annotated[str, typer.Option(help="Comma-separated: cutout, mask, composite.")] = "cutout",
-    format: Annotated[str, typer.Option(help="auto, png, webp or jpeg.")] = "auto",
+    outputs: Annotated[
+        str, typer.Option(help="Comma-separated: cutout, mask, composite, overlay, background, layers.")
+    ] = "cutout",
+    format: Annotated[str, typer.Option(help="auto, png, webp, jpeg or zip.")] = "auto",
     crop: Annotated[bool, typer.Option(help="Crop to the subject.")] = False,
     crop_margin: Annotated[str | None, typer.Option(help="Margin around the crop, such as 5% or 20px.")] = None,
     background: Annotated[str, typer.Option(help="Colour of the composite.")] = "white",
     destination: Annotated[str | None, typer.Option(help="Prefix for the outputs.")] = None,
+    fields: Annotated[
+        str | None,
+        typer.Option(
+            "--request", help="Any other fields of a request: a JSON object, or a file that holds one (docs/topics.md)."
+        ),
+    ] = None,
 ) -> None:
     """Write one request per picture; prints each id and reference."""
     from cutstream.clients.kafka import OutgoingRecord, RecordWriter
     from cutstream.messages import decode_request, encode
     from cutstream.settings import addressed, load
-    from producer.sources import references, request_id
+    from producer.sources import references, request_fields, request_id
 
     with named_errors():
         kafka = addressed(load()).kafka
@@ -109,15 +117,15 @@ def submit(
             "crop_margin": crop_margin,
             "background": {"color": background},
             "destination": destination,
+            **request_fields(fields),
         }
         writer = RecordWriter(kafka)
         writer.start()
         try:
             for reference in references(what, sys.stdin):
-                fields = {"id": request_id(reference), "image": reference, **options}
-                request = decode_request(json.dumps(fields).encode())
-                key = fields["id"].encode()
-                writer.write([OutgoingRecord(kafka.requests_topic, key, encode(request))])
+                id = request_id(reference)
+                request = decode_request(json.dumps({"id": id, "image": reference, **options}).encode())
+                writer.write([OutgoingRecord(kafka.requests_topic, id.encode(), encode(request))])
                 typer.echo(f"{request.id}\t{reference}")
         finally:
             writer.close()
@@ -165,6 +173,22 @@ def demo(
         with throwaway(settings) as own, running_stack(rendered(own)) as stack:
             out.print(addresses(stack.settings))
             run_demo(stack.settings, references, out_folder, profile, stack.check, out)
+
+
+@app.command()
+def gallery(
+    out_folder: Annotated[Path, typer.Option("--out", help="Where the sheets go.")] = Path("docs/pictures"),
+) -> None:
+    """Draw the pictures of docs/composing.md: what each option makes of real photos. Starts the stack and stops it."""
+    from deploy.local.running import running_stack, throwaway
+    from producer.demo import demo_settings
+    from producer.gallery import draw_gallery
+
+    with named_errors(), TemporaryDirectory(prefix="cutstream-") as name:
+        settings, _ = demo_settings(None, Path(name))
+        with throwaway(settings) as own, running_stack(rendered(own)) as stack:
+            for path in draw_gallery(stack.settings, out_folder, stack.check):
+                typer.echo(path)
 
 
 @app.command()

@@ -59,14 +59,14 @@ def write_contact_sheet(batch: Batch, folder: Path, fetch: Callable[[str], bytes
     sheet = Pillow.new("RGB", (columns * CELL_PX * 2, rows * CELL_PX), "white")
     for number, (source, cutout) in enumerate(pairs):
         left, top = (number % columns) * CELL_PX * 2, (number // columns) * CELL_PX
-        sheet.paste(_tile(fetch(source)), (left, top))
-        sheet.paste(_tile(fetch(cutout)), (left + CELL_PX, top))
+        sheet.paste(tile(fetch(source)), (left, top))
+        sheet.paste(tile(fetch(cutout)), (left + CELL_PX, top))
     path = folder / "contact-sheet.jpg"
     sheet.save(path, quality=88)
     return path
 
 
-def _tile(data: bytes) -> Pillow.Image:
+def tile(data: bytes) -> Pillow.Image:
     """CELL_PX square, the picture centred on a chequerboard that shows through where it is transparent."""
     with Pillow.open(io.BytesIO(data)) as opened:
         opened.draft("RGB", (CELL_PX, CELL_PX))

@@ -15,6 +15,7 @@ from cutstream import __version__, cli
 from cutstream.clients import kafka
 from cutstream.errors import BrokerUnavailable
 from cutstream.messages import Request, decode_request
+from cutstream.options import Background, Shadow
 from cutstream.settings import ModelSettings
 from export.catalogue import catalogue
 
@@ -131,9 +132,17 @@ def test_submit_writes_valid_requests_and_prints_their_ids(run: Run, writer: typ
     assert [record.key for record in writer.written] == [request.id.encode() for request in asked]
 
 
+def test_submit_takes_every_other_field_as_json(run: Run, writer: type[Writer]) -> None:
+    done = run("submit", "s3://a/b.jpg", "--request", '{"shadow": {"type": "cast"}, "background": {"image": "oak"}}')
+    assert done.exit_code == 0, done.output
+    (asked,) = [decode_request(record.value) for record in writer.written]
+    assert (asked.shadow, asked.background) == (Shadow(type="cast"), Background(image="oak"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
+        (("s3://a/b.jpg", "--request", '{"shadwo": 1}'), "did you mean `shadow`"),
         (("s3://a/b.jpg", "--outputs", "cutuot"), "`outputs[0]`: expected one of"),
         (("s3://a/b.jpg", "--format", "gif"), "`format`: expected one of"),
         (("no-such-folder",), "names no pictures"),
