@@ -39,7 +39,7 @@ class Segmenter:
         self._lock = threading.Lock()
 
     def __call__(self, job: Job, image: Image) -> Segmented:
-        """The matte is the ensemble's size. Raises InvalidOption where depth is wanted and the profile measures none."""
+        """The matte is the ensemble's size. Raises InvalidOption where depth is wanted and not measured."""
         self._auto.choose(job)
         ensemble, ops = self._triton.ensemble(job.profile), self._ops
         deep = needs_depth(job.request)
