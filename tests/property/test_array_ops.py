@@ -122,6 +122,7 @@ def test_lookup(ops: FromHost, size: Any, channels: Any, seed: int) -> None:
 def test_shapes_in_a_matte(ops: FromHost, size: Any, threshold: int, seed: int) -> None:
     matte = picture(size, seed)
     agree("largest", ops, matte, threshold)
+    agree("fill", ops, matte, threshold)
     agree("distance", ops, np.where(matte > threshold, matte, 0).astype(np.uint8))
 
 
