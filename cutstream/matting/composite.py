@@ -10,7 +10,7 @@ from cutstream.images import Cutout, Image, Matte, Pixels
 from cutstream.matting.colors import parse_colour
 from cutstream.matting.geometry import Box, limited, parse_margin, parse_region
 from cutstream.matting.measure import measure
-from cutstream.matting.presets import SOFT, check_work, parameters
+from cutstream.matting.presets import check_work, parameters
 from cutstream.messages import BoundingBox, OutputName, Request
 
 MAX_PIXELS = {"preview": 250_000, "medium": 1_500_000, "hd": 4_000_000, "full": None, "auto": None}
@@ -35,8 +35,7 @@ class Composition:
 
 def check_options(request: Request) -> None:
     """All that can be said without the photo. Raises `InvalidOption` or `RegionOutOfBounds`."""
-    if request.refine != SOFT:
-        check_work(parameters(request.refine), megapixels=1.0)
+    check_work(parameters(request.refine), megapixels=1.0)
     if request.roi is not None:
         parse_region(request.roi)
     if request.crop_margin is not None:

@@ -12,12 +12,19 @@ from hypothesis.extra.numpy import arrays
 
 from cutstream.arrays.cpu import CpuOps
 from cutstream.images import Image
+from cutstream.matting.presets import PRESETS
 from cutstream.matting.refine import ellipse, refine
 from cutstream.options import RefineParameters
 from tests.support.back_ends import DEVICES, FromHost, back_end
 from tests.support.tolerances import APART
 
 CPU = CpuOps()
+EXPLICIT = (
+    RefineParameters(blur=9),
+    RefineParameters(edges="soft", close=1, dilate=1),
+    RefineParameters(edges="soft", keep_largest=True, fill_holes=True),
+    RefineParameters(threshold=100, keep_largest=True, fill_holes=True, feather=5, scale="none"),
+)
 # A compiled kernel is there or not: the first example of a run may build it.
 examples = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -127,7 +134,7 @@ def test_shapes_in_a_matte(ops: FromHost, size: Any, threshold: int, seed: int) 
 
 
 @examples
-@given(size=sizes, grid=sizes, seed=seeds, how=st.sampled_from(["soft", "base", "expanded", RefineParameters(blur=9)]))
+@given(size=sizes, grid=sizes, seed=seeds, how=st.sampled_from([*PRESETS.values(), *EXPLICIT]))
 def test_refinement(ops: FromHost, size: Any, grid: Any, seed: int, how: Any) -> None:
     """The whole way of the matte, element-wise mathematics included."""
     pixels, matte = picture(size, seed, 3), picture(grid, seed + 1)

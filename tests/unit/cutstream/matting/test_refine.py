@@ -8,10 +8,12 @@ from skimage import data
 from cutstream.arrays.cpu import CpuOps
 from cutstream.errors import InvalidOption
 from cutstream.images import Image
+from cutstream.matting.presets import PRESETS
 from cutstream.matting.refine import ellipse, odd, prepare, refine
 from cutstream.options import RefineParameters
 
 OPS = CpuOps()
+SOFT = PRESETS["soft"]
 
 
 def plain(height: int, width: int) -> Image:
@@ -36,12 +38,12 @@ def test_odd(size: float, expected: int) -> None:
     assert odd(size) == expected
 
 
-@pytest.mark.parametrize("how", ["soft", "base", "aggressive", "expanded"])
+@pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (37, 53), (400, 3), (1203, 801)])
-def test_any_size_comes_back_at_the_photos_size(how: str, size: tuple[int, int]) -> None:
+def test_any_size_comes_back_at_the_photos_size(name: str, size: tuple[int, int]) -> None:
     empty, full = np.zeros((32, 32), np.uint8), np.full((32, 32), 255, np.uint8)
     for matte, value in ((empty, 0), (full, 255)):
-        refined = refine(matte, plain(*size), how, OPS)
+        refined = refine(matte, plain(*size), PRESETS[name], OPS)
         assert refined.shape == size
         assert refined.dtype == np.uint8
         assert (refined == value).all()
@@ -61,7 +63,7 @@ def test_soft_snaps_the_edge_to_the_photo(colours: tuple[tuple[int, int, int], t
     matte[:, 32:] = 255
     truth = np.repeat(cv2.resize(matte[:1], (320, 1), interpolation=cv2.INTER_NEAREST), 320, axis=0).astype(int)
     bilinear = np.abs(cv2.resize(matte, (320, 320)) - truth).mean()
-    assert np.abs(refine(matte, photo, "soft", OPS) - truth).mean() < 0.25 * bilinear
+    assert np.abs(refine(matte, photo, SOFT, OPS) - truth).mean() < 0.25 * bilinear
 
 
 def test_soft_does_not_drift_on_grey_photos() -> None:
@@ -72,15 +74,15 @@ def test_soft_does_not_drift_on_grey_photos() -> None:
     noise = rng.integers(0, 2, (300, 300, 3))
     matte = np.zeros((100, 100), np.uint8)
     matte[30:70, 30:70] = 255
-    exact = refine(matte, Image(np.repeat(grey[..., None], 3, axis=2)), "soft", OPS)
-    nearly = refine(matte, Image(np.clip(grey[..., None] + noise, 0, 255).astype(np.uint8)), "soft", OPS)
+    exact = refine(matte, Image(np.repeat(grey[..., None], 3, axis=2)), SOFT, OPS)
+    nearly = refine(matte, Image(np.clip(grey[..., None] + noise, 0, 255).astype(np.uint8)), SOFT, OPS)
     assert np.abs(exact.astype(int) - nearly).mean() < 1
 
 
 def test_soft_cuts_off_what_is_faint() -> None:
     faint, sure = np.full((16, 16), 12, np.uint8), np.full((16, 16), 243, np.uint8)
-    assert (refine(faint, plain(50, 40), "soft", OPS) == 0).all()
-    assert (refine(sure, plain(50, 40), "soft", OPS) == 255).all()
+    assert (refine(faint, plain(50, 40), SOFT, OPS) == 0).all()
+    assert (refine(sure, plain(50, 40), SOFT, OPS) == 255).all()
 
 
 def test_soft_leaves_a_real_photos_edges_soft() -> None:
@@ -88,7 +90,7 @@ def test_soft_leaves_a_real_photos_edges_soft() -> None:
     matte = np.zeros((64, 64), np.uint8)
     cv2.circle(matte, (28, 30), 20, 255, -1)
     matte = cv2.GaussianBlur(matte, (5, 5), 0)
-    refined = refine(matte, photo, "soft", OPS)
+    refined = refine(matte, photo, SOFT, OPS)
     undecided = np.mean((refined > 0) & (refined < 255))
     assert 0.02 < undecided < 0.2
     assert refined[5, 5] == 0
