@@ -8,12 +8,20 @@ from cutstream.constraints import nearest
 from cutstream.errors import InvalidOption
 from cutstream.options import RefineParameters
 
-PRESETS: Mapping[str, RefineParameters] = {
-    "soft": RefineParameters(edges="soft"),
+SOFT = RefineParameters(edges="soft")  # the default: alpha as it is, its edges the photo's
+
+# Each makes a mask of 0 and 255. What they do to real mattes: docs/evaluation.md, "Presets".
+BINARY: Mapping[str, RefineParameters] = {
     "base": RefineParameters(kernel=3, close=1, open=1, blur=3, threshold=127),
     "aggressive": RefineParameters(kernel=3, close=5, blur=3, threshold=100, dilate_kernel=7, dilate=3),
     "expanded": RefineParameters(kernel=5, close=2, open=1, blur=5, threshold=127, dilate_kernel=5, dilate=2),
+    "smooth": RefineParameters(kernel=9, close=2, open=2, blur=15, threshold=127),
+    "enhanced_edge": RefineParameters(kernel=3, close=1, open=1, edges="soft", threshold=127),
+    "conservative": RefineParameters(kernel=9, open=2, threshold=160),
+    "fine": RefineParameters(edges="soft", threshold=140),
+    "alpha_matting": RefineParameters(kernel=5, dilate=1, edges="soft", threshold=145),
 }
+PRESETS: Mapping[str, RefineParameters] = {"soft": SOFT, **BINARY}
 
 # Footprint pixels visited per picture pixel, times megapixels: about half a second of one core. Presets need 0.3 %.
 MAX_WORK = 50_000
