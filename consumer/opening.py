@@ -19,7 +19,7 @@ from cutstream.settings import ModelSettings
 
 
 def open_job(models: ModelSettings, record: Record, presets: Mapping[str, RefineParameters] = PRESETS) -> Job:
-    """Raises Poison, with a message that names the field. The job's `refine` has parameters, where a preset's name was."""
+    """Raises Poison, with a message that names the field. The job's `refine` are parameters, whatever named them."""
     envelope = open_envelope(record.value, record.headers)
     request = decode_request(envelope.payload)
     request = msgspec.structs.replace(request, refine=parameters(request.refine, presets))
