@@ -21,6 +21,7 @@ from consumer.memory import give_back_freed_memory, keep_freed_memory
 from consumer.opening import open_job
 from consumer.pipeline import Parts, build_pipeline
 from consumer.places import Places
+from consumer.presets import read_presets
 from consumer.results import Reporter
 from consumer.runner import Runner, backoff_s
 from consumer.stages.segment import Segmenter
@@ -103,7 +104,8 @@ class Worker:
         self._reader = RequestReader(s.kafka)
         self._committer = self._make_committer()
         runner = Runner(self._workshop.stages, self._metrics, self._clock, s.limits.source_attempts, self._abandon)
-        opening, reporter, auto = partial(open_job, s.models), Reporter(s.kafka, self._clock), self._workshop.auto
+        opening = partial(open_job, s.models, presets=read_presets(s.models.presets))
+        reporter, auto = Reporter(s.kafka, self._clock), self._workshop.auto
         handler = Handler(opening, runner, reporter, self._clock, auto.stored)
         self._window: Window[Task, Handled] = Window(s.worker.window, handler)
         self._loop = Loop(

@@ -21,7 +21,7 @@ from cutstream.errors import ConfigurationError, CutstreamError, InvalidOption
 
 if TYPE_CHECKING:
     from cutstream.settings import Settings
-    from producer.evaluation.folder import Example
+    from producer.evaluation.folder import Photo
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -271,6 +271,50 @@ def compare(
             run_comparison(planned, lambda found, profile: serving(settings, found, profile, mattes), mattes, out)
 
 
+@app.command()
+def tune(
+    folder: Annotated[Path, typer.Argument(help="Holds photos; or images/<name>.jpg and masks/<name>.png.")],
+    profile: Profile = None,
+    budget: Annotated[int, typer.Option(help="How many candidates are tried, presets among them.")] = 60,
+    seed: Annotated[int, typer.Option(help="Another order of search.")] = 0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Where the report goes.")] = None,
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="Where the pictures go: mask, cutout, overlay side by side.")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Where the best goes as a preset: <name>.toml (CUTSTREAM_MODELS__PRESETS).")
+    ] = None,
+    matting: Annotated[bool, typer.Option("--matting", help="Compare the matting methods instead.")] = False,
+) -> None:
+    """Which refinement suits these photos? All presets, and parameters searched from the best.
+
+    The networks' mattes come from the running stack, or from one that this command starts and stops. docs/tuning.md
+    says what the ranking means.
+    """
+    from cutstream.settings import load
+
+    with named_errors():
+        require_packages("tune", "quality", "pywt", "scipy", "skimage")
+        if matting:
+            from producer.tuning.mattings import compare_mattings
+
+            compare_mattings(folder, out_folder, out)
+            return
+        from producer.tuning.mattes import chosen_profile
+        from producer.tuning.run import mattes_of, plan
+        from producer.tuning.run import tune as run_tuning
+
+        settings = load()
+        chosen = chosen_profile(profile, settings.models)
+        tuning = plan(folder, budget, seed, json_file, out_folder, save)
+        with (
+            TemporaryDirectory(prefix="cutstream-") as mattes,
+            serving(settings, tuning.photos, chosen, Path(mattes)) as (served, check),
+        ):
+            samples = mattes_of(tuning, served, chosen, check, out)
+        run_tuning(tuning, samples, chosen, out)
+
+
 @app.command("export")
 def export_model(
     name: Annotated[str, typer.Argument(help="A model of the catalogue (`cutstream models list`).")],
@@ -418,7 +462,7 @@ def require_weights(settings: Settings, profiles: tuple[str, ...]) -> None:
 
 @contextmanager
 def serving(
-    settings: Settings, examples: Sequence[Example], profile: str | None, mattes: Path
+    settings: Settings, photos: Sequence[Photo], profile: str | None, mattes: Path
 ) -> Iterator[tuple[Settings, Callable[[], None]]]:
     """The running stack if its Kafka answers, or else one of this command's own until the block is left.
 
@@ -434,7 +478,7 @@ def serving(
         from deploy.local.running import running_stack, throwaway
 
         if not answers(settings.stack.kafka_port):
-            own = evaluation_settings(settings, examples, profile, mattes)
+            own = evaluation_settings(settings, photos, profile, mattes)
             with throwaway(own) as fresh, running_stack(rendered(fresh)) as stack:
                 yield stack.settings, stack.check
             return

@@ -142,6 +142,8 @@ class ModelSettings(Section):
     """Profile of requests that name none; may be `auto`."""
     profiles: Names = ("fast",)
     """Profiles this deployment serves; the local Triton loads these ensembles and no others."""
+    presets: Path | None = None
+    """Folder of presets of your own, `<name>.toml` with refinement parameters, that requests can name as `refine`."""
     auto: Names = ("precise", "fast")
     """What profile `auto` chooses among, the most precise first; those not served are passed over."""
     auto_backlog_s: float = Field(default=30.0, ge=0, le=86_400)

@@ -72,13 +72,13 @@ def tile(data: bytes) -> Pillow.Image:
         opened.draft("RGB", (CELL_PX, CELL_PX))
         picture = ImageOps.contain(ImageOps.exif_transpose(opened).convert("RGBA"), (CELL_PX - 8, CELL_PX - 8))
     tile = Pillow.new("RGB", (CELL_PX, CELL_PX), "white")
-    board = _chequerboard(picture.size)
+    board = chequerboard(picture.size)
     board.paste(picture, (0, 0), picture)
     tile.paste(board, ((CELL_PX - picture.width) // 2, (CELL_PX - picture.height) // 2))
     return tile
 
 
-def _chequerboard(size: tuple[int, int], square: int = 12) -> Pillow.Image:
+def chequerboard(size: tuple[int, int], square: int = 12) -> Pillow.Image:
     board = Pillow.new("RGB", size, _LIGHT)
     draw = ImageDraw.Draw(board)
     for top in range(0, size[1], square):

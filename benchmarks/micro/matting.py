@@ -52,7 +52,7 @@ def back_ends() -> Iterator[ArrayOps]:
 
 def cases(source: Image, small: Matte, ops: ArrayOps) -> dict[str, Callable[[], object]]:
     photo, matte = Image(ops.to_device(source.pixels)), ops.to_device(small)
-    full = refine(matte, photo, "soft", ops)
+    full = refine(matte, photo, PRESETS["soft"], ops)
     cutout = Request(image="photo.jpg")
 
     def composing(**wanted: object) -> Callable[[], object]:
@@ -64,10 +64,10 @@ def cases(source: Image, small: Matte, ops: ArrayOps) -> dict[str, Callable[[], 
         "to_host": lambda: ops.to_host(photo.pixels),
         "prepare": lambda: prepare(photo, NETWORK_SIDE, NETWORK_SIDE, ops),
         "measure": lambda: measure(full, ops),
-        **{f"refine_{how}": (lambda how=how: refine(matte, photo, how, ops)) for how in ("soft", *PRESETS)},
+        **{f"refine_{name}": (lambda how=how: refine(matte, photo, how, ops)) for name, how in PRESETS.items()},
         **{f"compose_{output}": composing(outputs=(output,)) for output in OUTPUTS},
         "compose_preview": composing(size="preview"),
-        "soft_and_cutout": lambda: compose(photo, refine(matte, photo, "soft", ops), cutout, ops),
+        "soft_and_cutout": lambda: compose(photo, refine(matte, photo, PRESETS["soft"], ops), cutout, ops),
     }
 
 

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 from consumer.jobs import Job, Segmented
 from cutstream.arrays.ops import ArrayOps
+from cutstream.matting.presets import parameters
 from cutstream.matting.refine import refine as refine_matte
 
 
 def refine(ops: ArrayOps, job: Job, value: Segmented) -> Segmented:
     """The matte at the picture's size, as `request.refine` says."""
     with ops.errors():
-        return replace(value, matte=refine_matte(value.matte, value.image, job.request.refine, ops))
+        return replace(value, matte=refine_matte(value.matte, value.image, parameters(job.request.refine), ops))

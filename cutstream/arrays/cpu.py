@@ -128,14 +128,21 @@ class CpuOps:
 
     def largest(self, matte: Matte, above: int) -> Matte:
         _, found = cv2.threshold(matte, above, 255, cv2.THRESH_BINARY)
-        _, labels, statistics, _ = cv2.connectedComponentsWithStats(found, connectivity=8, ltype=cv2.CV_32S)
-        sizes = statistics[1:, cv2.CC_STAT_AREA]
-        if len(sizes) == 0:
+        count, labels = cv2.connectedComponents(found, connectivity=8, ltype=cv2.CV_32S)
+        if count == 1:
             return np.zeros_like(matte)
+        sizes = np.bincount(labels.ravel())[1:]  # of OpenCV's own statistics the other columns take ten times as long
         # OpenCV numbers components by blocks of pixels: which of two equal ones comes first has to be looked up.
         equal = np.flatnonzero(sizes == sizes.max()) + 1
         chosen = equal[0] if len(equal) == 1 else labels.flat[np.isin(labels, equal).argmax()]
-        return np.where(labels == chosen, matte, np.uint8(0))
+        return np.asarray(cv2.copyTo(matte, (labels == chosen).view(np.uint8)), np.uint8)
+
+    def fill(self, matte: Matte, above: int) -> Matte:
+        _, regions = cv2.threshold(matte, above, 255, cv2.THRESH_BINARY_INV)
+        # A frame of background joins all regions that reach the border: one flood takes them away.
+        framed = cv2.copyMakeBorder(regions, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=255)
+        cv2.floodFill(framed, None, (0, 0), 0, flags=4)
+        return np.asarray(cv2.bitwise_or(matte, framed[1:-1, 1:-1]), np.uint8)
 
 
 def _mixed(pixels: Pixels, alpha: Matte, base: Callable[[slice], Any]) -> Pixels:

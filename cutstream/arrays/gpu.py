@@ -24,7 +24,7 @@ KERNELS = {
     "morphology": ("extremum", "extremum_columns", "transpose"),
     "pixels": ("local_linear", "rgba", "blend", "over", "lookup"),
     "distance": ("distance_columns", "distance_rows"),
-    "components": ("plant", "join", "weigh", "keep"),
+    "components": ("plant", "join", "weigh", "keep", "plant_gaps", "join_gaps", "fill"),
     "measure": ("histogram", "bounds"),
 }
 # Products and sums are rounded one by one, as OpenCV's are.
@@ -206,6 +206,15 @@ class GpuOps:
         self._each("weigh", size, parents, sizes, *size)
         chosen = self._cupy.argmax(sizes)  # the first of several; it stays on the device
         self._each("keep", size, matte, parents, chosen, out, *size)
+        return out
+
+    def fill(self, matte: Matte, above: int) -> Matte:
+        matte = self._own(matte)
+        size = matte.shape
+        parents, out = self._empty((matte.size + 1,), np.int32), self._empty(size, np.uint8)
+        self._each("plant_gaps", size, matte, parents, *size, above)
+        self._each("join_gaps", size, parents, *size)
+        self._each("fill", size, matte, parents, out, *size)
         return out
 
     def _resize(self, kernel: str, pixels: Pixels, width: int, height: int) -> Pixels:

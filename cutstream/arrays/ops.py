@@ -115,3 +115,9 @@ class ArrayOps(Protocol):
         Pixels that touch at a corner are connected. Of components of equal size the one whose first pixel comes
         first, row by row, is taken.
         """
+
+    def fill(self, matte: Matte, above: int) -> Matte:
+        """u8 HW: regions of the values ≤ `above` that do not reach the frame become 255; all else stays.
+
+        Pixels that touch only at a corner are not connected: `above` near white takes a hole with its soft rim.
+        """

@@ -14,7 +14,7 @@ from cutstream.errors import CutstreamError, UnknownForeground
 from cutstream.messages import Request, Result, ServedModel
 from cutstream.settings import Settings
 from producer.batch import Batch, Submission
-from producer.evaluation.folder import Example
+from producer.evaluation.folder import Example, Photo
 from producer.evaluation.measure import Prediction
 from producer.sources import request_id
 
@@ -28,11 +28,11 @@ class NotCutOut(CutstreamError):
     code = "not_cut_out"
 
 
-def evaluation_settings(settings: Settings, examples: Sequence[Example], profile: str | None, folder: Path) -> Settings:
+def evaluation_settings(settings: Settings, photos: Sequence[Photo], profile: str | None, folder: Path) -> Settings:
     """For a stack of this run's own: it serves the one profile, reads the photos, and leaves the mattes in `folder`."""
     chosen = profile or settings.models.default_profile
-    photos = {example.photo.resolve().parent for example in examples}
-    roots = tuple(sorted({*settings.objects.roots, *photos, folder}))
+    folders = {photo.photo.resolve().parent for photo in photos}
+    roots = tuple(sorted({*settings.objects.roots, *folders, folder}))
     return settings.model_copy(
         update={
             "models": settings.models.model_copy(update={"profiles": (chosen,), "default_profile": chosen}),

@@ -254,6 +254,26 @@ def test_corners_connect_and_the_first_of_two_equal_components_wins(ops: FromHos
     assert (ops.largest(matte, 9) == 0).all()
 
 
+@pytest.mark.parametrize("size", [*SIZES, (70, 50)])
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.62, 0.98])
+def test_regions_that_do_not_reach_the_frame_are_filled(
+    ops: FromHost, random: np.random.Generator, size: Any, share: float
+) -> None:
+    matte = np.where(random.random(size) < share, random.integers(101, 256, size), random.integers(0, 101, size))
+    regions, _ = ndimage.label(np.pad(matte <= 100, 1, constant_values=True))  # four neighbours; the pad is outside
+    holes = (regions > 0) & (regions != regions[0, 0])
+    near("fill", ops.fill(matte.astype(np.uint8), 100), np.where(holes[1:-1, 1:-1], 255, matte))
+
+
+def test_a_hole_leaks_through_no_corner_and_is_filled_with_its_rim(ops: FromHost) -> None:
+    corners = np.array([[0, 9, 9, 0], [9, 0, 9, 0], [9, 9, 0, 9], [0, 0, 9, 9]], np.uint8)
+    assert ops.fill(corners, 8).tolist() == [[0, 9, 9, 0], [9, 255, 9, 0], [9, 9, 255, 9], [0, 0, 9, 9]]
+    pierced, wall = [0, 60, 250, 243, 128, 0, 128, 242, 255, 60], [0, 60, *[243] * 7, 60]
+    matte = np.array([pierced, wall, pierced, wall], np.uint8)
+    filled = [0, 60, 250, 243, *[255] * 5, 60]  # the first row's reaches the frame, as the rim outside does
+    assert ops.fill(matte, 242).tolist() == [pierced, wall, filled, wall]
+
+
 def test_inputs_are_read_only_to_every_primitive(ops: FromHost, random: np.random.Generator) -> None:
     """On a device nothing can be made read-only: there `FromHost` compares them after each call, in all tests."""
     pixels, matte = bytes_of(random, 9, 8, 3), bytes_of(random, 9, 8)
@@ -292,4 +312,5 @@ def calls(coefficients: Any, pixels: Any, matte: Any) -> list[Callable[[Any], An
         lambda ops: ops.lookup(pixels, np.arange(256 * 3, dtype=np.uint8).reshape(256, 3)),
         lambda ops: ops.distance(matte),
         lambda ops: ops.largest(matte, 100),
+        lambda ops: ops.fill(matte, 100),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,12 +13,20 @@ from hypothesis.extra.numpy import arrays
 
 from cutstream.arrays.cpu import CpuOps
 from cutstream.images import Image
+from cutstream.matting.presets import PRESETS
 from cutstream.matting.refine import ellipse, refine
 from cutstream.options import RefineParameters
 from tests.support.back_ends import DEVICES, FromHost, back_end
 from tests.support.tolerances import APART
 
 CPU = CpuOps()
+EXPLICIT = (
+    RefineParameters(blur=9),
+    RefineParameters(edges="soft", close=1, dilate=1),
+    RefineParameters(edges="soft", blur=5, feather=9),
+    RefineParameters(keep_largest=True, fill_holes=True),
+    RefineParameters(threshold=100, keep_largest=True, fill_holes=True, feather=5, scale="none"),
+)
 # A compiled kernel is there or not: the first example of a run may build it.
 examples = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -122,13 +131,17 @@ def test_lookup(ops: FromHost, size: Any, channels: Any, seed: int) -> None:
 def test_shapes_in_a_matte(ops: FromHost, size: Any, threshold: int, seed: int) -> None:
     matte = picture(size, seed)
     agree("largest", ops, matte, threshold)
+    agree("fill", ops, matte, threshold)
     agree("distance", ops, np.where(matte > threshold, matte, 0).astype(np.uint8))
 
 
 @examples
-@given(size=sizes, grid=sizes, seed=seeds, how=st.sampled_from(["soft", "base", "expanded", RefineParameters(blur=9)]))
-def test_refinement(ops: FromHost, size: Any, grid: Any, seed: int, how: Any) -> None:
-    """The whole way of the matte, element-wise mathematics included."""
+@given(size=sizes, grid=sizes, seed=seeds, how=st.sampled_from([*PRESETS.values(), *EXPLICIT]))
+def test_refinement(ops: FromHost, size: Any, grid: Any, seed: int, how: RefineParameters) -> None:
+    """The whole way of the matte, element-wise mathematics included; but no cut through soft edges, where one level
+    more or less on a device becomes all or nothing."""
+    if how.edges == "soft":
+        how = msgspec.structs.replace(how, threshold=None, keep_largest=False, fill_holes=False)
     pixels, matte = picture(size, seed, 3), picture(grid, seed + 1)
     photo = Image(ops.ops.to_device(pixels))
     made = ops.fetched(refine(ops.ops.to_device(matte), photo, how, ops.ops))

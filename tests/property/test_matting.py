@@ -12,6 +12,7 @@ from cutstream.images import Image
 from cutstream.matting.composite import compose
 from cutstream.matting.geometry import Box, limited, parse_margin
 from cutstream.matting.measure import measure, uncertainty
+from cutstream.matting.presets import PRESETS
 from cutstream.matting.refine import ellipse, refine
 from cutstream.messages import Request
 from cutstream.options import RefineParameters
@@ -116,4 +117,4 @@ def test_limited_sizes_fit_and_never_grow(width: int, height: int, most: int) ->
 @given(mattes, sides, sides)
 def test_soft_accepts_every_size(matte: Any, height: int, width: int) -> None:
     photo = Image(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
-    assert refine(matte, photo, "soft", OPS).shape == (height, width)
+    assert refine(matte, photo, PRESETS["soft"], OPS).shape == (height, width)

@@ -22,6 +22,7 @@ TOLERANCES: dict[str, float] = {
     "lookup": 0,
     "distance": 1e-3,  # float32 of thousands
     "largest": 0,
+    "fill": 0,
 }
 
 # How far a device's result may be from the CPU's. Both follow OpenCV's fixed point, step by step; where floating point
@@ -42,5 +43,6 @@ APART: dict[str, float] = {
     "lookup": 0,
     "distance": 1e-3,
     "largest": 0,
+    "fill": 0,
     "refine": 2,  # the fit's sums are taken in another order, and the slopes magnify it before `local_linear` rounds
 }
