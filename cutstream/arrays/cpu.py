@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cutstream.arrays.ops import Bounds, Colour, Floats, Footprint, T, Table
+from cutstream.arrays.ops import Bounds, Colour, Floats, Footprint, Homography, T, Table
 from cutstream.images import Cutout, Matte, Pixels
 
 Unsigned = TypeVar("Unsigned", np.uint8, np.uint16)
@@ -18,6 +18,10 @@ Unsigned = TypeVar("Unsigned", np.uint8, np.uint16)
 # Full-size arithmetic goes strip by strip: its intermediates stay in the second-level cache, and a 50-megapixel photo
 # does not need gigabytes of float32.
 STRIP_PIXELS = 64 * 1024
+
+# OpenCV counts from the centre of the first pixel, which lies at (0.5, 0.5) here.
+FROM_CENTRES = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+TO_CENTRES = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
 
 
 class CpuOps:
@@ -53,6 +57,16 @@ class CpuOps:
 
     def resize_linear(self, pixels: Pixels, width: int, height: int) -> Pixels:
         return _resize(pixels, width, height, cv2.INTER_LINEAR)
+
+    def warp(self, pixels: Pixels, matrix: Homography, width: int, height: int) -> Pixels:
+        warped = cv2.warpPerspective(
+            pixels,
+            TO_CENTRES @ matrix @ FROM_CENTRES,
+            (width, height),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_CONSTANT,
+        )
+        return np.asarray(warped, np.uint8)
 
     def box(self, plane: Floats, width: int, height: int) -> Floats:
         return np.asarray(cv2.blur(plane, (width, height), borderType=cv2.BORDER_REFLECT_101), np.float32)

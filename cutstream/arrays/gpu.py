@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cutstream.arrays.ops import Bounds, Colour, Floats, Footprint, T, Table
+from cutstream.arrays.ops import Bounds, Colour, Floats, Footprint, Homography, T, Table
 from cutstream.errors import DeviceLost, DeviceOutOfMemory
 from cutstream.images import Cutout, Matte, Pixels
 
 KERNELS = {
     "resize": ("resize_linear", "resize_area", "shrink"),
+    "warp": ("warp",),
     "blur": ("box_rows", "box_columns", "gaussian_rows", "gaussian_columns"),
     "morphology": ("extremum", "extremum_columns", "transpose"),
     "pixels": ("local_linear", "rgba", "blend", "over", "lookup"),
@@ -111,6 +112,15 @@ class GpuOps:
 
     def resize_linear(self, pixels: Pixels, width: int, height: int) -> Pixels:
         return self._resize("resize_linear", pixels, width, height)
+
+    def warp(self, pixels: Pixels, matrix: Homography, width: int, height: int) -> Pixels:
+        pixels = self._own(pixels)
+        rows, columns, *channels = pixels.shape
+        out = self._empty((height, width, *channels), np.uint8)
+        on_device = self._cupy.asarray(np.ascontiguousarray(matrix, np.float64))
+        samples = channels[0] if channels else 1
+        self._each("warp", (height, width), pixels, on_device, rows, columns, samples, out, height, width)
+        return out
 
     def box(self, plane: Floats, width: int, height: int) -> Floats:
         plane = self._own(plane)

@@ -3,7 +3,7 @@
 Common to all: arrays are not modified, pixel (0, 0) is the top left one, and a pixel's centre lies at +0.5. `u8` is
 uint8 in 0..255, `f32` float32. Footprints and kernels have odd sides and their anchor in the middle. Element-wise
 mathematics needs no primitive: it is written once against `xp`. Arrays are in the memory that `xp` works on, unless it
-says otherwise; footprints and tables are in host memory.
+says otherwise; footprints, tables and homographies are in host memory.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from cutstream.images import Cutout, Matte, Pixels
 Floats: TypeAlias = NDArray[np.float32]
 Footprint: TypeAlias = NDArray[np.uint8]
 Table: TypeAlias = NDArray[np.uint8]
+Homography: TypeAlias = NDArray[np.float64]
 Colour: TypeAlias = tuple[int, int, int]
 Bounds: TypeAlias = tuple[int, int, int, int]
 T = TypeVar("T", bound=np.generic)
@@ -55,6 +56,13 @@ class ArrayOps(Protocol):
 
     def resize_linear(self, pixels: Pixels, width: int, height: int) -> Pixels:
         """u8 HW or HWC. Bilinear between pixel centres, edges replicated, no antialiasing; rounds to nearest."""
+
+    def warp(self, pixels: Pixels, matrix: Homography, width: int, height: int) -> Pixels:
+        """u8 HW, or HWC of 3 or 4. `matrix` (3 × 3) takes (x, y, 1) of the result to (u·w, v·w, w) of `pixels`.
+
+        Centres lie at +0.5 on both sides. Bilinear, no antialiasing, rounds to nearest; outside is 0, and so is what
+        lies at infinity (w = 0). OpenCV before 5 places its samples to a 32nd of a pixel.
+        """
 
     def box(self, plane: Floats, width: int, height: int) -> Floats:
         """f32 HW. Mean of a width × height window; border mirrored without repeating the edge (dcb|abcd|cba)."""

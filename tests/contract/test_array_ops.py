@@ -81,6 +81,45 @@ def test_resize(ops: FromHost, random: np.random.Generator, size: Any, target: A
     near("resize_linear", ops.resize_linear(picture, width, height), resized(picture, height, width, linear_weights))
 
 
+def warped(array: np.ndarray, matrix: np.ndarray, width: int, height: int) -> np.ndarray:
+    x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    u, v, w = np.einsum("ij,jyx->iyx", matrix, np.stack([x, y, np.ones_like(x)]))
+    rows, columns = ((at / w)[..., None] - 0.5 for at in (v, u))
+    down = np.clip(1 - np.abs(rows - np.arange(array.shape[0])), 0, None)
+    across = np.clip(1 - np.abs(columns - np.arange(array.shape[1])), 0, None)
+    return np.einsum("yxr,yxc,rc...->yx...", down, across, array.astype(np.float64))
+
+
+TURN = np.array([[0.6, -0.8, 12], [0.8, 0.6, -5], [0, 0, 1]])
+TILT = np.array([[1.1, 0.2, -3], [0.1, 0.9, 1], [0.002, -0.007, 1]])
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("target", [(1, 1), (7, 5), (20, 90), (90, 20)])
+@pytest.mark.parametrize("channels", [(), (3,), (4,)])
+@pytest.mark.parametrize("matrix", [np.diag([0.3, 0.7, 1]), TURN, TILT])
+def test_warp(
+    ops: FromHost, random: np.random.Generator, size: Any, target: Any, channels: Any, matrix: np.ndarray
+) -> None:
+    picture = bytes_of(random, *size, *channels)
+    height, width = target
+    near("warp", ops.warp(picture, matrix, width, height), warped(picture, matrix, width, height))
+
+
+def test_warp_by_whole_pixels_copies_and_leaves_the_outside_empty(ops: FromHost) -> None:
+    picture = np.array([[10, 20, 30], [40, 50, 60]], np.uint8)
+    right_and_up = np.array([[1.0, 0, -1], [0, 1, 1], [0, 0, 1]])
+    assert ops.warp(picture, right_and_up, 5, 2).tolist() == [[0, 40, 50, 60, 0], [0] * 5]
+
+
+def test_warp_beyond_the_horizon_is_empty_there(ops: FromHost) -> None:
+    """The row in the middle lies at infinity; what is above it comes from the other side."""
+    ground = np.array([[1.0, 0, 0], [0, 0, 60], [0, 1, -4.5]])
+    warped = ops.warp(np.full((30, 9), 255, np.uint8), ground, 9, 9)
+    assert warped[4].tolist() == [0] * 9
+    assert (warped[8] > 0).any()
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("kernel", [(3, 3), (5, 1), (3, 9)])
 def test_box_mirrors_at_the_border(ops: FromHost, random: np.random.Generator, size: Any, kernel: Any) -> None:
@@ -297,6 +336,7 @@ def calls(coefficients: Any, pixels: Any, matte: Any) -> list[Callable[[Any], An
     return [
         lambda ops: ops.resize_area(pixels, 3, 3),
         lambda ops: ops.resize_linear(pixels, 3, 20),
+        lambda ops: ops.warp(pixels, TURN, 9, 9),
         lambda ops: ops.gaussian(matte, 3),
         lambda ops: ops.erode(matte, ASYMMETRIC, 1),
         lambda ops: ops.dilate(matte, ASYMMETRIC, 1),

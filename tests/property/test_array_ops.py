@@ -70,6 +70,19 @@ def test_resize(ops: FromHost, size: Any, target: Any, seed: int, channels: Any)
         agree(name, ops, pixels, *target)
 
 
+turns = st.builds(
+    lambda *values: np.array([*values, 1.0]).reshape(3, 3),
+    *[st.floats(-2, 2), st.floats(-2, 2), st.floats(-40, 40)] * 2,
+    *[st.floats(-0.01, 0.01)] * 2,  # with sides up to 40, w stays above 0.2
+)
+
+
+@examples
+@given(size=sizes, target=sizes, matrix=turns, seed=seeds, channels=st.sampled_from([(), (3,), (4,)]))
+def test_warp(ops: FromHost, size: Any, target: Any, matrix: Any, seed: int, channels: Any) -> None:
+    agree("warp", ops, picture(size, seed, *channels), matrix, *target)
+
+
 @examples
 @given(size=sizes, window=st.tuples(odd_sides, odd_sides), seed=seeds)
 def test_box(ops: FromHost, size: Any, window: Any, seed: int) -> None:
