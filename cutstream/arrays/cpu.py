@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cutstream.arrays.ops import Bounds, Colour, Floats, Footprint, T, Table
+from cutstream.arrays.ops import Bounds, Colour, Floats, Footprint, Inpainting, T, Table
 from cutstream.images import Cutout, Matte, Pixels
 
 Unsigned = TypeVar("Unsigned", np.uint8, np.uint16)
@@ -18,6 +18,8 @@ Unsigned = TypeVar("Unsigned", np.uint8, np.uint16)
 # Full-size arithmetic goes strip by strip: its intermediates stay in the second-level cache, and a 50-megapixel photo
 # does not need gigabytes of float32.
 STRIP_PIXELS = 64 * 1024
+
+_INPAINTING = {"telea": cv2.INPAINT_TELEA, "navier_stokes": cv2.INPAINT_NS}
 
 
 class CpuOps:
@@ -122,6 +124,15 @@ class CpuOps:
 
     def lookup(self, pixels: Pixels, table: Table) -> Pixels:
         return np.asarray(cv2.LUT(pixels, table.reshape(1, 256, -1)), np.uint8)
+
+    def to_lab(self, pixels: Pixels) -> Pixels:
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB), np.uint8)
+
+    def from_lab(self, lab: Pixels) -> Pixels:
+        return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), np.uint8)
+
+    def inpaint(self, pixels: Pixels, hole: Matte, radius: float, method: Inpainting) -> Pixels:
+        return np.asarray(cv2.inpaint(pixels, hole, radius, _INPAINTING[method]), np.uint8)
 
     def distance(self, matte: Matte) -> Floats:
         return np.asarray(cv2.distanceTransform(matte, cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)

@@ -118,6 +118,31 @@ def test_lookup(ops: FromHost, size: Any, channels: Any, seed: int) -> None:
 
 
 @examples
+@given(size=sizes, seed=seeds)
+def test_lab_of_pictures(ops: FromHost, size: Any, seed: int) -> None:
+    for name in ("to_lab", "from_lab"):
+        agree(name, ops, picture(size, seed, 3))
+
+
+@pytest.mark.parametrize("first", range(0, 256, 15))
+def test_lab_of_colours_is_the_same_level_for_level(ops: FromHost, first: int) -> None:
+    second, third = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
+    for name in ("to_lab", "from_lab"):
+        agree(name, ops, np.dstack([np.full_like(third, first), second, third]))
+
+
+@examples
+@given(
+    size=sizes,
+    radius=st.floats(1, 9),
+    method=st.sampled_from(["telea", "navier_stokes"]),
+    seed=seeds,
+)
+def test_inpainting(ops: FromHost, size: Any, radius: float, method: str, seed: int) -> None:
+    agree("inpaint", ops, picture(size, seed, 3), picture(size, seed + 1), radius, method)
+
+
+@examples
 @given(size=sizes, threshold=st.integers(0, 255), seed=seeds)
 def test_shapes_in_a_matte(ops: FromHost, size: Any, threshold: int, seed: int) -> None:
     matte = picture(size, seed)
