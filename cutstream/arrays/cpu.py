@@ -132,7 +132,12 @@ class CpuOps:
         return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), np.uint8)
 
     def inpaint(self, pixels: Pixels, hole: Matte, radius: float, method: Inpainting) -> Pixels:
-        return np.asarray(cv2.inpaint(pixels, hole, radius, _INPAINTING[method]), np.uint8)
+        height, width = hole.shape
+        # Of a single row or column OpenCV reads beside the picture, and what it finds there differs from run to run.
+        more = 0, int(height < 2), 0, int(width < 2)
+        thick, thick_hole = (cv2.copyMakeBorder(each, *more, cv2.BORDER_REPLICATE) for each in (pixels, hole))
+        filled = cv2.inpaint(thick, thick_hole, radius, _INPAINTING[method])[:height, :width]
+        return np.ascontiguousarray(filled, np.uint8)
 
     def distance(self, matte: Matte) -> Floats:
         return np.asarray(cv2.distanceTransform(matte, cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)

@@ -17,7 +17,7 @@ MARGIN = ellipse(7)  # at that size: the rim is mixed of subject and surrounding
 def without_subject(pixels: Pixels, alpha: Matte, method: Inpainting, ops: ArrayOps) -> Pixels:
     """The photo (u8 HWC) filled from around the subject (alpha, u8 HW); pixels away from it stay exactly as they are.
 
-    A subject that leaves nothing around it stays too. Waits for the device: see `ArrayOps.inpaint`.
+    A subject that leaves nothing around it stays, unsharp. Waits for the device: see `ArrayOps.inpaint`.
     """
     height, width = alpha.shape
     factor = min(1.0, SIDE / max(height, width))

@@ -12,8 +12,10 @@ from hypothesis.extra.numpy import arrays
 
 from cutstream.arrays.cpu import CpuOps
 from cutstream.images import Image
+from cutstream.matting.harmonise import harmonise
+from cutstream.matting.overlay import overlay
 from cutstream.matting.refine import ellipse, refine
-from cutstream.options import RefineParameters
+from cutstream.options import Harmonise, RefineParameters
 from tests.support.back_ends import DEVICES, FromHost, back_end
 from tests.support.tolerances import APART
 
@@ -159,3 +161,16 @@ def test_refinement(ops: FromHost, size: Any, grid: Any, seed: int, how: Any) ->
     made = ops.fetched(refine(ops.ops.to_device(matte), photo, how, ops.ops))
     difference = np.abs(made.astype(int) - refine(matte, Image(pixels), how, CPU))
     assert difference.max() <= APART["refine"]
+
+
+@examples
+@given(size=sizes, seed=seeds, method=st.sampled_from(["reinhard", "histogram"]), strength=st.floats(0, 1))
+def test_colours_of_the_subject(ops: FromHost, size: Any, seed: int, method: Any, strength: float) -> None:
+    """Made of primitives that are the same on each device, and so the same themselves."""
+    arrays = picture(size, seed, 3), picture(size, seed + 1), picture(size, seed + 2, 3)
+    sent = [ops.ops.to_device(array) for array in arrays]
+    how = Harmonise(method=method, strength=strength)
+    made = ops.fetched(harmonise(*sent, how, ops.ops))
+    np.testing.assert_array_equal(made, harmonise(*arrays, how, CPU))
+    made = ops.fetched(overlay(*sent[:2], ops.ops))
+    np.testing.assert_array_equal(made, overlay(*arrays[:2], CPU))
