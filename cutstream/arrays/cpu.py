@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cutstream.arrays.ops import Bounds, Colour, Floats, Footprint, Homography, T, Table
+from cutstream.arrays.ops import Bounds, Colour, Floats, Footprint, Homography, Inpainting, T, Table
 from cutstream.images import Cutout, Matte, Pixels
 
 Unsigned = TypeVar("Unsigned", np.uint8, np.uint16)
@@ -22,6 +22,7 @@ STRIP_PIXELS = 64 * 1024
 # OpenCV counts from the centre of the first pixel, which lies at (0.5, 0.5) here.
 FROM_CENTRES = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
 TO_CENTRES = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
+_INPAINTING = {"telea": cv2.INPAINT_TELEA, "navier_stokes": cv2.INPAINT_NS}
 
 
 class CpuOps:
@@ -136,6 +137,20 @@ class CpuOps:
 
     def lookup(self, pixels: Pixels, table: Table) -> Pixels:
         return np.asarray(cv2.LUT(pixels, table.reshape(1, 256, -1)), np.uint8)
+
+    def to_lab(self, pixels: Pixels) -> Pixels:
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB), np.uint8)
+
+    def from_lab(self, lab: Pixels) -> Pixels:
+        return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), np.uint8)
+
+    def inpaint(self, pixels: Pixels, hole: Matte, radius: float, method: Inpainting) -> Pixels:
+        height, width = hole.shape
+        # Of a single row or column OpenCV reads beside the picture, and what it finds there differs from run to run.
+        more = 0, int(height < 2), 0, int(width < 2)
+        thick, thick_hole = (cv2.copyMakeBorder(each, *more, cv2.BORDER_REPLICATE) for each in (pixels, hole))
+        filled = cv2.inpaint(thick, thick_hole, radius, _INPAINTING[method])[:height, :width]
+        return np.ascontiguousarray(filled, np.uint8)
 
     def distance(self, matte: Matte) -> Floats:
         return np.asarray(cv2.distanceTransform(matte, cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)

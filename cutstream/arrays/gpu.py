@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cutstream.arrays.ops import Bounds, Colour, Floats, Footprint, Homography, T, Table
+from cutstream.arrays import fixed_point
+from cutstream.arrays.cpu import CpuOps
+from cutstream.arrays.ops import Bounds, Colour, Floats, Footprint, Homography, Inpainting, T, Table
 from cutstream.errors import DeviceLost, DeviceOutOfMemory
 from cutstream.images import Cutout, Matte, Pixels
 
@@ -24,6 +26,7 @@ KERNELS = {
     "blur": ("box_rows", "box_columns", "gaussian_rows", "gaussian_columns"),
     "morphology": ("extremum", "extremum_columns", "transpose"),
     "pixels": ("local_linear", "rgba", "blend", "over", "lookup"),
+    "lab": ("to_lab", "from_lab"),
     "distance": ("distance_columns", "distance_rows"),
     "components": ("plant", "join", "weigh", "keep", "plant_gaps", "join_gaps", "fill"),
     "measure": ("histogram", "bounds"),
@@ -199,6 +202,17 @@ class GpuOps:
         self._each("lookup", size, pixels, on_device, out, *size, samples)
         return out
 
+    def to_lab(self, pixels: Pixels) -> Pixels:
+        return self._converted("to_lab", pixels, fixed_point.LINEAR, fixed_point.ROOTS)
+
+    def from_lab(self, lab: Pixels) -> Pixels:
+        return self._converted("from_lab", lab, fixed_point.LIGHTNESS, fixed_point.LEVELS)
+
+    def inpaint(self, pixels: Pixels, hole: Matte, radius: float, method: Inpainting) -> Pixels:
+        # sync: each pixel needs those before it, one after another; a small picture is faster there and back
+        filled = CpuOps().inpaint(self.to_host(pixels), self.to_host(hole), radius, method)
+        return self.to_device(filled)
+
     def distance(self, matte: Matte) -> Floats:
         matte = self._own(matte)
         columns, out = self._empty(matte.shape, np.int32), self._empty(matte.shape, np.float32)
@@ -225,6 +239,12 @@ class GpuOps:
         self._each("plant_gaps", size, matte, parents, *size, above)
         self._each("join_gaps", size, parents, *size)
         self._each("fill", size, matte, parents, out, *size)
+        return out
+
+    def _converted(self, kernel: str, pixels: Pixels, *tables: NDArray[Any]) -> Pixels:
+        pixels = self._own(pixels)
+        out = self._empty(pixels.shape, np.uint8)
+        self._each(kernel, pixels.shape[:2], pixels, *map(self._cupy.asarray, tables), out, *pixels.shape[:2])
         return out
 
     def _resize(self, kernel: str, pixels: Pixels, width: int, height: int) -> Pixels:

@@ -9,7 +9,7 @@ says otherwise; footprints, tables and homographies are in host memory.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ Table: TypeAlias = NDArray[np.uint8]
 Homography: TypeAlias = NDArray[np.float64]
 Colour: TypeAlias = tuple[int, int, int]
 Bounds: TypeAlias = tuple[int, int, int, int]
+Inpainting: TypeAlias = Literal["telea", "navier_stokes"]
 T = TypeVar("T", bound=np.generic)
 
 
@@ -110,6 +111,23 @@ class ArrayOps(Protocol):
 
     def lookup(self, pixels: Pixels, table: Table) -> Pixels:
         """u8 HW or HWC: table[value], or of each channel table[value, channel]. `table`: u8, 256 or 256 × C."""
+
+    def to_lab(self, pixels: Pixels) -> Pixels:
+        """u8 HWC RGB to CIE L*a*b* (D65) as u8 HWC: L · 255 / 100, a + 128, b + 128, each rounded and saturated.
+
+        In OpenCV's fixed point, level for level: of dark colours up to 2.7 levels from the formula.
+        """
+
+    def from_lab(self, lab: Pixels) -> Pixels:
+        """What `to_lab` makes, back to u8 HWC RGB; what sRGB has not is saturated. OpenCV's fixed point, as there."""
+
+    def inpaint(self, pixels: Pixels, hole: Matte, radius: float, method: Inpainting) -> Pixels:
+        """u8 HWC with its `hole` (u8 HW, not 0) filled from the rim inwards, each pixel from those in `radius`.
+
+        `telea`: weighted means that follow the distance to the rim (Telea 2004); `navier_stokes`: along lines of equal
+        brightness (Bertalmío, Bertozzi, Sapiro 2001). All else stays as it is, and so does a hole around everything.
+        What was in the hole moves the fill by some levels near the rim. Sequential: a device waits for the host.
+        """
 
     def distance(self, matte: Matte) -> Floats:
         """f32 HW: exact Euclidean distance of each pixel's centre to the nearest 0 of a u8 HW array.

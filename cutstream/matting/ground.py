@@ -67,7 +67,9 @@ def _slope(alpha: Matte, box: Box, depth: Floats, ops: ArrayOps) -> Slope | None
     rows, standing = footing(alpha, box, ops)
     inside = ops.xp.maximum(rows - np.float32(1 + INSIDE * box.height), 0).astype(ops.xp.int32)
     columns = ops.xp.arange(alpha.shape[1])
-    row, level, weight = ops.to_host(ops.xp.stack([rows, depth[inside, columns], standing]))  # sync: 6 KB, for a line through them
+    row, level, weight = ops.to_host(
+        ops.xp.stack([rows, depth[inside, columns], standing])
+    )  # sync: 6 KB, for a line through them
     weight = np.where(weight > STANDS, weight, 0).astype(np.float64)
     if not weight.any():
         return None

@@ -260,6 +260,71 @@ def test_lookup(ops: FromHost, random: np.random.Generator, size: Any, channels:
     near("lookup", ops.lookup(pixels, table), expected)
 
 
+def every_colour(step: int) -> np.ndarray:
+    """Each pair of second and third values with every `step`th first one."""
+    second, third = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
+    return np.concatenate([np.dstack([np.full_like(third, first), second, third]) for first in range(0, 256, step)])
+
+
+XYZ = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
+WHITE = XYZ.sum(axis=1)
+
+
+def lab_of(rgb: np.ndarray) -> np.ndarray:
+    level = rgb / 255
+    light = np.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4) @ (XYZ / WHITE[:, None]).T
+    x, y, z = np.moveaxis(np.where(light < 216 / 24389, light * 841 / 108 + 16 / 116, np.cbrt(light)), -1, 0)
+    return np.clip(np.stack([(116 * y - 16) * 2.55, 500 * (x - y) + 128, 200 * (y - z) + 128], axis=-1), 0, 255)
+
+
+def rgb_of(lab: np.ndarray) -> np.ndarray:
+    lightness, a, b = np.moveaxis(lab.astype(float), -1, 0)
+    root = (lightness / 2.55 + 16) / 116
+    roots = np.stack([root + (a - 128) / 500, root, root - (b - 128) / 200], axis=-1)
+    light = np.where(roots < 6 / 29, (roots - 16 / 116) * 108 / 841, roots**3) * WHITE
+    light = np.clip(light @ np.linalg.inv(XYZ).T, 0, 1)
+    return 255 * np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
+def test_lab_is_cie_lab_of_srgb(ops: FromHost) -> None:
+    colours = every_colour(51)
+    near("to_lab", ops.to_lab(colours), lab_of(colours))
+    near("from_lab", ops.from_lab(colours), rgb_of(colours))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("method", ["telea", "navier_stokes"])
+def test_inpainting_leaves_what_is_known_and_fills_within_its_range(
+    ops: FromHost, random: np.random.Generator, size: Any, method: str
+) -> None:
+    hole = ndimage.uniform_filter(random.random(size), 5) < 0.5
+    pixels = np.where(hole[..., None], 255, random.integers(60, 80, (*size, 3))).astype(np.uint8)
+    filled = ops.inpaint(pixels, hole.astype(np.uint8), 4.0, method)
+    np.testing.assert_array_equal(filled[~hole], pixels[~hole])
+    if not hole.all():
+        near("inpaint", filled[hole], np.clip(filled[hole], 60, 79))
+
+
+@pytest.mark.parametrize("method", ["telea", "navier_stokes"])
+def test_a_hole_takes_after_the_side_that_is_nearer(ops: FromHost, method: str) -> None:
+    pixels = np.full((20, 30, 3), 40, np.uint8)
+    pixels[:, 15:] = 200
+    hole = np.zeros((20, 30), np.uint8)
+    hole[:, 8:22] = 1
+    filled = ops.inpaint(pixels, hole, 3.0, method)
+    near("inpaint", filled[:, 8:10], np.full((20, 2, 3), 40))
+    near("inpaint", filled[:, 20:22], np.full((20, 2, 3), 200))
+
+
+@pytest.mark.parametrize("method", ["telea", "navier_stokes"])
+@pytest.mark.parametrize("hole", [0, 255])
+def test_without_a_hole_or_without_anything_around_it_the_picture_stays(
+    ops: FromHost, random: np.random.Generator, method: str, hole: int
+) -> None:
+    pixels = bytes_of(random, 9, 7, 3)
+    np.testing.assert_array_equal(ops.inpaint(pixels, np.full((9, 7), hole, np.uint8), 5.0, method), pixels)
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("zeros", [1, 5, 10_000])
 def test_distance_is_to_the_nearest_zero(ops: FromHost, random: np.random.Generator, size: Any, zeros: int) -> None:
@@ -350,6 +415,9 @@ def calls(coefficients: Any, pixels: Any, matte: Any) -> list[Callable[[Any], An
         lambda ops: ops.local_linear(coefficients, pixels),
         lambda ops: ops.over(pixels, matte, pixels),
         lambda ops: ops.lookup(pixels, np.arange(256 * 3, dtype=np.uint8).reshape(256, 3)),
+        lambda ops: ops.to_lab(pixels),
+        lambda ops: ops.from_lab(pixels),
+        lambda ops: ops.inpaint(pixels, matte, 3.0, "telea"),
         lambda ops: ops.distance(matte),
         lambda ops: ops.largest(matte, 100),
         lambda ops: ops.fill(matte, 100),

@@ -13,9 +13,11 @@ from hypothesis.extra.numpy import arrays
 
 from cutstream.arrays.cpu import CpuOps
 from cutstream.images import Image
+from cutstream.matting.harmonise import harmonise
+from cutstream.matting.overlay import overlay
 from cutstream.matting.presets import PRESETS
 from cutstream.matting.refine import ellipse, refine
-from cutstream.options import RefineParameters
+from cutstream.options import Harmonise, RefineParameters
 from tests.support.back_ends import DEVICES, FromHost, back_end
 from tests.support.tolerances import APART
 
@@ -140,6 +142,31 @@ def test_lookup(ops: FromHost, size: Any, channels: Any, seed: int) -> None:
 
 
 @examples
+@given(size=sizes, seed=seeds)
+def test_lab_of_pictures(ops: FromHost, size: Any, seed: int) -> None:
+    for name in ("to_lab", "from_lab"):
+        agree(name, ops, picture(size, seed, 3))
+
+
+@pytest.mark.parametrize("first", range(0, 256, 15))
+def test_lab_of_colours_is_the_same_level_for_level(ops: FromHost, first: int) -> None:
+    second, third = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
+    for name in ("to_lab", "from_lab"):
+        agree(name, ops, np.dstack([np.full_like(third, first), second, third]))
+
+
+@examples
+@given(
+    size=sizes,
+    radius=st.floats(1, 9),
+    method=st.sampled_from(["telea", "navier_stokes"]),
+    seed=seeds,
+)
+def test_inpainting(ops: FromHost, size: Any, radius: float, method: str, seed: int) -> None:
+    agree("inpaint", ops, picture(size, seed, 3), picture(size, seed + 1), radius, method)
+
+
+@examples
 @given(size=sizes, threshold=st.integers(0, 255), seed=seeds)
 def test_shapes_in_a_matte(ops: FromHost, size: Any, threshold: int, seed: int) -> None:
     matte = picture(size, seed)
@@ -160,3 +187,16 @@ def test_refinement(ops: FromHost, size: Any, grid: Any, seed: int, how: RefineP
     made = ops.fetched(refine(ops.ops.to_device(matte), photo, how, ops.ops))
     difference = np.abs(made.astype(int) - refine(matte, Image(pixels), how, CPU))
     assert difference.max() <= APART["refine"]
+
+
+@examples
+@given(size=sizes, seed=seeds, method=st.sampled_from(["reinhard", "histogram"]), strength=st.floats(0, 1))
+def test_colours_of_the_subject(ops: FromHost, size: Any, seed: int, method: Any, strength: float) -> None:
+    """Made of primitives that are the same on each device, and so the same themselves."""
+    arrays = picture(size, seed, 3), picture(size, seed + 1), picture(size, seed + 2, 3)
+    sent = [ops.ops.to_device(array) for array in arrays]
+    how = Harmonise(method=method, strength=strength)
+    made = ops.fetched(harmonise(*sent, how, ops.ops))
+    np.testing.assert_array_equal(made, harmonise(*arrays, how, CPU))
+    made = ops.fetched(overlay(*sent[:2], ops.ops))
+    np.testing.assert_array_equal(made, overlay(*arrays[:2], CPU))

@@ -21,6 +21,9 @@ TOLERANCES: dict[str, float] = {
     "blend": 0,
     "over": 0,
     "lookup": 0,
+    "to_lab": 2.7,  # linear light in 2040ths, which are coarse in the dark
+    "from_lab": 2.7,
+    "inpaint": 6,  # Telea's gradients look into the hole
     "distance": 1e-3,  # float32 of thousands
     "largest": 0,
     "fill": 0,
@@ -43,6 +46,9 @@ APART: dict[str, float] = {
     "blend": 0,
     "over": 0,
     "lookup": 0,
+    "to_lab": 0,
+    "from_lab": 0,
+    "inpaint": 0,
     "distance": 1e-3,
     "largest": 0,
     "fill": 0,

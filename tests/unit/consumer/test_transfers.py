@@ -29,9 +29,12 @@ from cutstream.clock import SystemClock
 from cutstream.errors import DeviceOutOfMemory
 from cutstream.images import Image
 from cutstream.matting.composite import MAX_PIXELS
+from cutstream.matting.harmonise import harmonise
+from cutstream.matting.inpaint import MARGIN, without_subject
+from cutstream.matting.inpaint import SIDE as SMALL_SIDE
 from cutstream.messages import Request
 from cutstream.metrics import Metrics
-from cutstream.options import Background, RefineParameters
+from cutstream.options import Background, Harmonise, HarmoniseMethod, RefineParameters
 from cutstream.settings import BYTES_PER_PIXEL, ModelSettings, TritonSettings
 from tests.support.back_ends import DEVICES, back_end, simulated
 
@@ -118,6 +121,30 @@ def test_morphology_sends_its_footprints_and_weights_besides(photo: Image) -> No
     carried(Image(photo.pixels), ops, refine="aggressive")
     assert device.uploads[:2] == [PHOTO, MATTE]
     assert max(device.uploads[2:], default=0) < 1000
+
+
+@pytest.mark.parametrize("method", ["reinhard", "histogram"])
+def test_harmonising_fetches_histograms_and_sends_tables(photo: Image, method: HarmoniseMethod) -> None:
+    ops, device = simulated()
+    pixels, alpha, background = map(ops.to_device, (photo.pixels, photo.alpha, photo.pixels[::-1]))
+    device.uploads.clear()
+    harmonise(pixels, alpha, background, Harmonise(method=method), ops)
+    assert device.downloads == [COUNTS] * 7  # three channels of subject and background, and how much is subject
+    assert max(device.uploads) <= 2 * 4096
+
+
+def test_inpainting_alone_goes_through_the_host_and_at_its_small_size() -> None:
+    ops, device = simulated()
+    large = np.random.default_rng(3).integers(0, 256, (300, 500, 3), np.uint8)
+    alpha = np.zeros((300, 500), np.uint8)
+    alpha[90:200, 120:300] = 255
+    pixels, matte = ops.to_device(large), ops.to_device(alpha)
+    device.uploads.clear()
+    filled = without_subject(pixels, matte, "telea", ops)
+    small = SMALL_SIDE * SMALL_SIDE * 300 // 500
+    assert device.downloads == [3 * small, small]
+    assert device.uploads == [MARGIN.nbytes, 3 * small]
+    np.testing.assert_array_equal(ops.to_host(filled), without_subject(large, alpha, "telea", CpuOps()))
 
 
 @pytest.mark.parametrize("device", DEVICES)
