@@ -108,7 +108,8 @@ class KafkaSettings(Section):
             ),
             (
                 len(set(topics)) == len(topics),
-                "CUTSTREAM_KAFKA__REQUESTS_TOPIC, CUTSTREAM_KAFKA__RESULTS_TOPIC, CUTSTREAM_KAFKA__DEAD_LETTERS_TOPIC and "
+                "CUTSTREAM_KAFKA__REQUESTS_TOPIC, CUTSTREAM_KAFKA__RESULTS_TOPIC, "
+                "CUTSTREAM_KAFKA__DEAD_LETTERS_TOPIC and "
                 f"CUTSTREAM_KAFKA__BACKGROUNDS_TOPIC must differ, not {', '.join(topics)}",
             ),
             (

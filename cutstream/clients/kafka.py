@@ -503,9 +503,7 @@ def _new_topics(settings: KafkaSettings) -> list[NewTopic]:
     return [
         NewTopic(s.requests_topic, s.partitions, s.replication),
         NewTopic(s.results_topic, s.partitions, s.replication),
-        NewTopic(
-            s.dead_letters_topic, s.partitions, s.replication, None, {"max.message.bytes": _LARGEST_RECORD_BYTES}
-        ),
+        NewTopic(s.dead_letters_topic, s.partitions, s.replication, None, {"max.message.bytes": _LARGEST_RECORD_BYTES}),
         NewTopic(s.backgrounds_topic, 1, s.replication, None, {"cleanup.policy": "compact"}),
     ]
 
