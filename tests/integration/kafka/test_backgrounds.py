@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -21,6 +22,8 @@ from cutstream.errors import UnknownBackground
 from cutstream.settings import KafkaSettings, ObjectSettings, Settings, as_environment
 from producer.backgrounds import add, known, remove
 from tests.support.group import wait_until
+from tests.support.ports import free_ports
+from tests.support.workers import WorkerProcess
 
 pytestmark = pytest.mark.kafka
 
@@ -93,10 +96,10 @@ def test_a_worker_that_starts_later_knows_the_last_of_each_name_at_once(
     entry = add(settings, "beach", COFFEE, SystemClock())
     with closing(RecordWriter(settings.kafka)) as writer:
         writer.start()
-        for number in range(1200):  # more than a poll brings
-            writer.write([OutgoingRecord(topic, b"wood", encode(entry) if number % 2 else None)])
-        writer.write([OutgoingRecord(topic, b"beach", None), OutgoingRecord(topic, b"never", None)])
-        writer.write([OutgoingRecord(topic, b"stone", encode(entry)), OutgoingRecord(topic, b"wood", b"not ours")])
+        many = [OutgoingRecord(topic, b"wood", encode(entry) if n % 2 else None) for n in range(1200)]
+        gone = [OutgoingRecord(topic, name, None) for name in (b"beach", b"never")]
+        last = [OutgoingRecord(topic, b"stone", encode(entry)), OutgoingRecord(topic, b"wood", b"not ours")]
+        writer.write([*many, *gone, *last])  # more than a poll brings
     catalogue = ready(view())
     assert {name: found(catalogue, name) for name in ("beach", "wood", "never", "stone")} == {
         "beach": None,
@@ -124,6 +127,24 @@ def test_a_deployment_without_the_topic_goes_on_and_finds_it_when_it_is_made(
         ensure_topics(older)
         entry = add(settings.model_copy(update={"kafka": older}), "beach", COFFEE, SystemClock())
         wait_until(lambda: found(catalogue, "beach") == entry, "the topic is never found")
+
+
+def test_a_worker_process_counts_them_and_says_when_it_knows_them(settings: Settings, tmp_path: Path) -> None:
+    add(settings, "beach", COFFEE, SystemClock())
+    nowhere = settings.triton.model_copy(update={"url": f"127.0.0.1:{free_ports(1)[0]}"})
+    worker = WorkerProcess(settings.model_copy(update={"triton": nowhere}), tmp_path / "worker.log")
+
+    def checks() -> dict[str, bool]:
+        try:
+            return dict(json.loads(worker.get("/readyz")[1]))
+        except OSError:
+            return {}  # it is not listening yet
+
+    try:
+        wait_until(lambda: checks().get("backgrounds"), "the worker does not know the catalogue")
+        assert worker.metric("cutstream_backgrounds") == 1
+    finally:
+        worker.kill()
 
 
 def test_all_that_was_there_has_been_read_when_a_reader_says_so(kafka_settings: KafkaSettings) -> None:
