@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
+from consumer.backgrounds import Backdrop
 from cutstream.clients.kafka import Record
 from cutstream.clients.triton import Ensemble
 from cutstream.images import Image, Matte
@@ -19,7 +20,8 @@ Trace: TypeAlias = tuple[tuple[str, bytes], ...]
 @dataclass(slots=True)
 class Job:
     """One request under way. `lease` holds what its photo reserves (memory) until the outcome is known; the earlier
-    `started_s` (monotonic), the sooner it gets a stage's place. With `auto`, segment sets `profile` and `choice`."""
+    `started_s` (monotonic), the sooner it gets a stage's place. Fetch sets `backdrop` where the request asks for a
+    background picture; with `auto`, segment sets `profile` and `choice`."""
 
     record: Record
     request: Request
@@ -27,6 +29,7 @@ class Job:
     profile: str
     auto: bool = False
     choice: Choice | None = None
+    backdrop: Backdrop | None = None
     trace: Trace = ()
     started_s: float = 0.0
     segmented_s: float | None = None

@@ -33,6 +33,8 @@ models = typer.Typer(no_args_is_help=True, help="The networks' weights: list, pu
 app.add_typer(models, name="models")
 topics = typer.Typer(no_args_is_help=True, help="The topics on the brokers.")
 app.add_typer(topics, name="topics")
+backgrounds = typer.Typer(no_args_is_help=True, help="The catalogue of backgrounds: add, list, remove.")
+app.add_typer(backgrounds, name="backgrounds")
 
 out = Console()
 err = Console(stderr=True)
@@ -375,12 +377,52 @@ def export_model(
 
 @topics.command("create")
 def topics_create() -> None:
-    """Make the requests, results and dead-letters topics where they are missing."""
+    """Make the topics of requests, results, dead letters and backgrounds where they are missing."""
     from cutstream.clients.kafka import ensure_topics
     from cutstream.settings import addressed, load
 
     with named_errors():
         ensure_topics(addressed(load()).kafka)
+
+
+@backgrounds.command("add")
+def backgrounds_add(
+    name: Annotated[str, typer.Argument(help="1 to 100 letters, digits and any of . _ -")],
+    picture: Annotated[str, typer.Argument(metavar="FILE|ADDRESS", help="A file here, or an address of a source.")],
+) -> None:
+    """Store a picture below the default destination and give it a name, which requests then use as background.image."""
+    from cutstream.clock import SystemClock
+    from cutstream.settings import addressed, load
+    from producer.backgrounds import add
+
+    with named_errors():
+        entry = add(addressed(load()), name, picture, SystemClock())
+        typer.echo(f"{name}: {entry.width}×{entry.height}, {entry.uri}")
+
+
+@backgrounds.command("list")
+def backgrounds_list() -> None:
+    """The names, and what each stands for."""
+    from cutstream.settings import addressed, load
+    from producer.backgrounds import known
+
+    table = Table("name", "size", "bytes", "sha256", "added")
+    with named_errors():
+        for name, entry in known(addressed(load()).kafka).items():
+            size, added = f"{entry.width}×{entry.height}", entry.added.isoformat()
+            table.add_row(name, size, f"{entry.bytes:,}", entry.sha256[:12], added)
+    out.print(table)
+
+
+@backgrounds.command("remove")
+def backgrounds_remove(name: Annotated[str, typer.Argument(help="A name of the catalogue.")]) -> None:
+    """Take a name out of the catalogue; requests that use it fail from then on. Its picture stays in the store."""
+    from cutstream.settings import addressed, load
+    from producer.backgrounds import remove
+
+    with named_errors():
+        entry = remove(addressed(load()).kafka, name)
+        typer.echo(f"{name}: removed. Its picture stays, for requests that are under way: {entry.uri}")
 
 
 @models.command("list")

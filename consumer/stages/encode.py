@@ -9,7 +9,7 @@ from cutstream.errors import InvalidOption
 from cutstream.images import Image, Pixels, archive
 from cutstream.images.encode import EXTENSIONS, MEDIA_TYPES, Format
 from cutstream.images.encode import encode as encode_picture
-from cutstream.matting.background import TRANSPARENT
+from cutstream.matting.backdrop import TRANSPARENT
 from cutstream.matting.composite import Output
 from cutstream.messages import OutputName, Request
 

@@ -1,96 +1,69 @@
-"""What a composite stands on, at the canvas's size."""
+"""What stands behind the subject."""
 
 from __future__ import annotations
 
-import math
-from typing import Literal, Protocol
+from typing import Literal, TypeAlias
 
-import numpy as np
+from cutstream.arrays.ops import ArrayOps, Colour
+from cutstream.images import Image, Pixels
 
-from cutstream.arrays.ops import ArrayOps, Colour, Floats
-from cutstream.images import Matte, Pixels
-from cutstream.matting.colors import parse_colour
-from cutstream.options import Background, Gradient
-
-Fit = Literal["cover", "contain", "tile"]
-
-TRANSPARENT = "transparent"
-RAMP = 4096  # colours of a gradient: more than a canvas has rows, and far more than eight bits have levels
-TRACE = np.float32(1e-3)
-BOXES = 3  # box filters in a row that make a Gaussian (Wells 1986)
-MIN_BLUR_PX = math.sqrt(20)  # deviation at the size that a blur is worked on: what three boxes of nine have
+Fit: TypeAlias = Literal["cover", "contain", "tile"]
 
 
-class Backdrop(Protocol):
-    """The picture that `background.image` names."""
+def fitted(picture: Image, width: int, height: int, fit: Fit, colour: Colour, ops: ArrayOps) -> Pixels:
+    """The picture (u8 HWC RGB, with or without alpha u8 HW, in the memory of `ops`) as height × width × 3.
 
-    def fitted(self, width: int, height: int, fit: Fit, colour: Colour) -> Pixels:
-        """u8 height × width × 3, in the memory that the stages work on."""
-
-
-def colour_of(background: Background) -> Colour | None:
-    """None for `transparent`. Raises `InvalidOption`."""
-    return None if background.color == TRANSPARENT else parse_colour("background.color", background.color)
-
-
-def drawn(gradient: Gradient, width: int, height: int, ops: ArrayOps) -> Pixels:
-    """u8 height × width × 3. Raises `InvalidOption` for a colour that is none."""
-    xp = ops.xp
-    x = xp.arange(width, dtype=xp.float32) + (1 - width) / 2
-    y = xp.arange(height, dtype=xp.float32)[:, None] + (1 - height) / 2
-    if gradient.type == "radial":
-        along = xp.sqrt(x * x + y * y) / max(1.0, math.hypot(width - 1, height - 1) / 2)
-    else:
-        # The line of CSS: as long as makes its ends perpendicular to the farthest corners.
-        right, down = math.sin(math.radians(gradient.angle)), -math.cos(math.radians(gradient.angle))
-        length = max(1.0, abs(right) * (width - 1) + abs(down) * (height - 1))
-        along = x * np.float32(right / length) + y * np.float32(down / length) + np.float32(0.5)
-    index = xp.clip(xp.rint(along * (RAMP - 1)), 0, RAMP - 1).astype(xp.int16)
-    return ops.to_device(_ramp(gradient))[index]  # type: ignore[no-any-return]
-
-
-def surroundings(pixels: Pixels, alpha: Matte, sigma: float, width: int, height: int, ops: ArrayOps) -> Pixels:
-    """The photo without its subject, blurred, at another size: u8 height × width × 3.
-
-    `sigma` counts in pixels of a picture whose long side is 1000. The subject's own colours are left out of every
-    mean, so that it has no glow around it.
+    As CSS has it in `background-size` and `background-repeat`. `cover`: its middle, scaled until it fills both sides;
+    `contain`: the whole, scaled until it fills one, with `colour` around; `tile`: repeated at its own size from the top
+    left. `colour` also lies behind what is transparent. Not to be modified: it may be the picture itself.
     """
-    rows, columns = alpha.shape
-    small = min(1.0, 1000 / max(rows, columns) * MIN_BLUR_PX / sigma)
-    size = max(1, round(columns * small)), max(1, round(rows * small))
-    colours, weight = ops.shrink(pixels, 255 - alpha, *size)
-    blurred = _blurred(colours, weight, sigma * max(size) / 1000, ops)
-    return ops.resize_linear(blurred, width, height)
+    pixels = picture.pixels
+    if picture.alpha is not None:
+        # Before scaling: once opaque, an average of colours needs no weights.
+        pixels = ops.blend(pixels, picture.alpha, colour)
+    match fit:
+        case "cover":
+            return _cover(pixels, width, height, ops)
+        case "contain":
+            return _contain(pixels, width, height, colour, ops)
+        case "tile":
+            return _tile(pixels, width, height, ops)
 
 
-def _blurred(colours: Pixels, weight: Matte, sigma: float, ops: ArrayOps) -> Pixels:
-    xp = ops.xp
-    side = _box_side(sigma)
-
-    def gaussian(plane: Floats) -> Floats:
-        for _ in range(BOXES):
-            plane = ops.box(plane, min(side, _odd(plane.shape[1])), min(side, _odd(plane.shape[0])))
-        return plane
-
-    shares = xp.multiply(weight, 1 / 255, dtype=xp.float32)
-    # A trace of the mean everywhere, so that the middle of a large subject has a colour too.
-    total = gaussian(shares + TRACE)
-    mean = (colours * shares[..., None]).sum((0, 1)) / xp.maximum(shares.sum(), TRACE)
-    planes = [gaussian(colours[..., channel] * shares + TRACE * mean[channel]) / total for channel in range(3)]
-    return xp.clip(xp.rint(xp.stack(planes, axis=-1)), 0, 255).astype(xp.uint8)  # type: ignore[no-any-return]
+def _cover(pixels: Pixels, width: int, height: int, ops: ArrayOps) -> Pixels:
+    # Cut to whole pixels, then scaled: the other way round a picture 1 pixel high would be scaled to gigabytes.
+    rows, columns = pixels.shape[:2]
+    kept_columns = min(columns, max(1, round(rows * width / height)))
+    kept_rows = min(rows, max(1, round(columns * height / width)))
+    left, top = (columns - kept_columns) // 2, (rows - kept_rows) // 2
+    cut = pixels[top : top + kept_rows, left : left + kept_columns]
+    return ops.xp.ascontiguousarray(ops.resize_area(cut, width, height))  # type: ignore[no-any-return]
 
 
-def _box_side(sigma: float) -> int:
-    """Of `BOXES` boxes that together have this standard deviation, odd."""
-    return max(1, 2 * round((math.sqrt(12 * sigma**2 / BOXES + 1) - 1) / 2) + 1)
+def _contain(pixels: Pixels, width: int, height: int, colour: Colour, ops: ArrayOps) -> Pixels:
+    rows, columns = pixels.shape[:2]
+    scaled_width = min(width, max(1, round(columns * height / rows)))
+    scaled_height = min(height, max(1, round(rows * width / columns)))
+    scaled = ops.resize_area(pixels, scaled_width, scaled_height)
+    if scaled.shape[:2] == (height, width):
+        return scaled
+    left, top = (width - scaled_width) // 2, (height - scaled_height) // 2
+    canvas: Pixels = ops.xp.empty((height, width, 3), ops.xp.uint8)
+    for channel, value in enumerate(colour):  # three plain fills: broadcasting the triple takes ten times as long
+        canvas[..., channel] = value
+    canvas[top : top + scaled_height, left : left + scaled_width] = scaled
+    return canvas
 
 
-def _odd(side: int) -> int:
-    return side if side % 2 else side - 1
-
-
-def _ramp(gradient: Gradient) -> Pixels:
-    stops = np.array([parse_colour("background.gradient", text) for text in gradient.colors], np.float64)
-    at = np.linspace(0, len(stops) - 1, RAMP)
-    channels = [np.interp(at, np.arange(len(stops)), stops[:, channel]) for channel in range(3)]
-    return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
+def _tile(pixels: Pixels, width: int, height: int, ops: ArrayOps) -> Pixels:
+    """Each strip of copies is doubled until it is long enough, and never longer than that."""
+    rows, columns = pixels.shape[:2]
+    canvas: Pixels = ops.xp.empty((height, width, 3), ops.xp.uint8)
+    canvas[:rows, :columns] = pixels[:height, :width]
+    while columns < width:
+        canvas[:rows, columns : 2 * columns] = canvas[:rows, : min(columns, width - columns)]
+        columns *= 2
+    while rows < height:
+        canvas[rows : 2 * rows] = canvas[: min(rows, height - rows)]
+        rows *= 2
+    return canvas

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cutstream.errors import InvalidOption
-from cutstream.matting.background import colour_of
+from cutstream.matting.backdrop import colour_of
 from cutstream.matting.colors import parse_colour
 from cutstream.matting.geometry import parse_canvas, parse_margin, parse_position, parse_region, parse_scale
 from cutstream.matting.harmonise import wanted_harmony

@@ -9,7 +9,7 @@ from functools import cached_property
 from cutstream.arrays.ops import ArrayOps
 from cutstream.errors import UnknownForeground
 from cutstream.images import Cutout, Image, Matte, Pixels
-from cutstream.matting.background import Backdrop
+from cutstream.matting.backdrop import Backdrop
 from cutstream.matting.foreground import foreground
 from cutstream.matting.geometry import Box, limited, parse_margin, parse_region
 from cutstream.matting.inpaint import without_subject

@@ -21,7 +21,7 @@ SOLID = 127
 SPREADS = 0.5, 1.2  # how far a channel is narrowed or widened at most: from 1.5 on, grey cloth turns blue or green
 
 
-def normalised(harmonise: HarmoniseMethod | Harmonise | None) -> Harmonise | None:
+def wanted_harmony(harmonise: HarmoniseMethod | Harmonise | None) -> Harmonise | None:
     return Harmonise(method=harmonise) if isinstance(harmonise, str) else harmonise
 
 

@@ -9,11 +9,12 @@ import numpy as np
 from cutstream.arrays.ops import ArrayOps, Colour
 from cutstream.errors import InvalidOption
 from cutstream.images import Cutout, Matte, Pixels
-from cutstream.matting.background import Backdrop, colour_of, drawn, surroundings
+from cutstream.matting.backdrop import Backdrop, colour_of, drawn, surroundings
 from cutstream.matting.colors import parse_colour
 from cutstream.matting.harmonise import harmonise, wanted_harmony
 from cutstream.matting.placement import Subject
-from cutstream.matting.shadow import light_of, shadow_of, wanted_shadow
+from cutstream.matting.light import light_of
+from cutstream.matting.shadow import shadow, wanted_shadow
 from cutstream.messages import Request
 from cutstream.options import Background
 
@@ -106,7 +107,7 @@ def _shade(
         if base is None or isinstance(base, tuple):
             raise InvalidOption("shadow.light 'auto' needs a picture to take it from: set background.image")
         light = light_of(base, ops)
-    strength = shadow_of(subject.alpha, how, light, ops, depth)
+    strength = shadow(subject.alpha, how, light, ops, depth)
     fading = np.rint(np.arange(256) * how.opacity).astype(np.uint8)
     return Shade(ops.lookup(strength, fading), parse_colour("shadow.color", how.color))
 

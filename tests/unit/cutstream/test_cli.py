@@ -161,6 +161,21 @@ def test_submit_says_when_no_broker_answers(run: Run, writer: type[Writer]) -> N
     assert (done.exit_code, done.stderr) == (1, "broker_unavailable: Kafka: nobody there\n")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("add", "a b", "README.md"), "invalid_option: 'a b' is no name for a background"),
+        (("add", "beach", "README.md"), "invalid_file_type: not an image of an accepted format"),
+        (("add", "beach", "no-such-file"), "failed_image_download: "),
+        (("add", "beach", "file:///etc/hostname"), "invalid_image_url: "),
+    ],
+)
+def test_what_cannot_be_a_background_is_named_before_anything_is_asked(run: Run, arguments, named: str) -> None:
+    done = run("backgrounds", *arguments)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert named in done.stderr
+
+
 def test_a_comparison_finds_missing_weights_and_profiles_before_it_begins(run: Run, tmp_path) -> None:
     store = {"MODELS__STORE": str(tmp_path)}
     for profiles, words in (("fast,general", "cutstream models pull u2netp"), ("fast,nothing", "called 'nothing'")):
