@@ -9,7 +9,7 @@ from skimage import data
 
 from cutstream.arrays.cpu import CpuOps
 from cutstream.errors import InvalidOption
-from cutstream.matting.harmonise import check_harmonise, harmonise, normalised
+from cutstream.matting.harmonise import check_harmonise, harmonise, wanted_harmony
 from cutstream.messages import Request
 from cutstream.options import Background, Harmonise, HarmoniseMethod
 
@@ -124,9 +124,9 @@ def test_large_photos_are_sampled_evenly(subject: np.ndarray, alpha: np.ndarray,
 
 
 def test_a_name_stands_for_the_method_with_its_defaults() -> None:
-    assert normalised(None) is None
-    assert normalised("histogram") == Harmonise(method="histogram")
-    assert normalised(Harmonise(strength=0.1)) == Harmonise(strength=0.1)
+    assert wanted_harmony(None) is None
+    assert wanted_harmony("histogram") == Harmonise(method="histogram")
+    assert wanted_harmony(Harmonise(strength=0.1)) == Harmonise(strength=0.1)
 
 
 @pytest.mark.parametrize("background", [Background(), Background(color="teal")])

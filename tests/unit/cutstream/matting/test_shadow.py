@@ -8,7 +8,7 @@ import pytest
 from cutstream.arrays.cpu import CpuOps
 from cutstream.arrays.ops import ArrayOps
 from cutstream.errors import InvalidOption
-from cutstream.matting.shadow import check_shadow, normalised, shadow
+from cutstream.matting.shadow import check_shadow, shadow, wanted_shadow
 from cutstream.options import Background, Light, Shadow
 from tests.support.back_ends import DEVICES, back_end
 
@@ -165,9 +165,9 @@ def test_devices_agree(name: str, kind: str) -> None:
 
 
 def test_a_type_alone_is_a_shadow() -> None:
-    assert normalised("cast") == Shadow(type="cast")
-    assert normalised(Shadow(type="drop", opacity=1)) == Shadow(type="drop", opacity=1)
-    assert normalised(None) is None
+    assert wanted_shadow("cast") == Shadow(type="cast")
+    assert wanted_shadow(Shadow(type="drop", opacity=1)) == Shadow(type="drop", opacity=1)
+    assert wanted_shadow(None) is None
 
 
 @pytest.mark.parametrize(
