@@ -19,6 +19,8 @@ TOLERANCES: dict[str, float] = {
     "rgba": 0,
     "blend": 0,
     "over": 0,
+    "spread": 1e-2,  # of 255, in float32
+    "unmix": 0.51,
     "lookup": 0,
     "distance": 1e-3,  # float32 of thousands
     "largest": 0,
@@ -39,8 +41,11 @@ APART: dict[str, float] = {
     "rgba": 0,
     "blend": 0,
     "over": 0,
+    "spread": 1e-2,
+    "unmix": 1,
     "lookup": 0,
     "distance": 1e-3,
     "largest": 0,
+    "foreground": 1,
     "refine": 2,  # the fit's sums are taken in another order, and the slopes magnify it before `local_linear` rounds
 }
