@@ -31,12 +31,11 @@ HEAD = slice(0, 11)  # the corners of the outline that hair grows from
 
 @dataclass(frozen=True)
 class HairPicture:
-    """`pixels` are alpha · foreground + (1 - alpha) · background, rounded; all u8 and of one size."""
+    """`pixels` are alpha · foreground + (1 - alpha) · something else; all u8 and of one size."""
 
     pixels: Pixels
     alpha: Matte
     foreground: Pixels
-    background: Pixels
 
 
 @cache
@@ -69,7 +68,7 @@ def hairy(subject: Pixels, outline: Points, roots: Points, behind: str, seed: in
     colours, background = np.asarray(foreground), photo(behind, width, height)
     share = soft[..., None].astype(np.float64) / 255
     pixels = np.rint(share * colours + (1 - share) * background).astype(np.uint8)
-    return HairPicture(pixels, soft, colours, background)
+    return HairPicture(pixels, soft, colours)
 
 
 def photo(name: str, width: int, height: int) -> Pixels:
