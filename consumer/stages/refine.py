@@ -11,4 +11,6 @@ from cutstream.matting.refine import refine as refine_matte
 def refine(ops: ArrayOps, job: Job, value: Segmented) -> Segmented:
     """The matte at the picture's size, as `request.refine` says."""
     with ops.errors():
-        return replace(value, matte=refine_matte(value.matte, value.image, parameters(job.request.refine), ops))
+        matte = refine_matte(value.matte, value.image, parameters(job.request.refine), ops)
+        depth = None if value.depth is None else ops.resize_linear(value.depth, value.image.width, value.image.height)
+        return replace(value, matte=matte, depth=depth)

@@ -15,7 +15,7 @@ from cutstream.errors import InvalidOption
 from cutstream.images import Image, Matte, Pixels
 from cutstream.matting.measure import uncertainty
 from cutstream.matting.refine import prepare
-from cutstream.matting.shadow import needs_depth
+from cutstream.matting.shadow import wanted_shadow
 from cutstream.metrics import Metrics
 from cutstream.settings import TritonSettings
 
@@ -42,7 +42,8 @@ class Segmenter:
         """The matte is the ensemble's size. Raises InvalidOption where depth is wanted and not measured."""
         self._auto.choose(job)
         ensemble, ops = self._triton.ensemble(job.profile), self._ops
-        deep = needs_depth(job.request)
+        shadow = wanted_shadow(job.request.shadow)
+        deep = shadow is not None and shadow.depth
         if deep and not ensemble.measures_depth:
             raise InvalidOption(
                 f"shadow.depth: profile {job.profile!r} measures no depth; take one that does, such as 'depth'"

@@ -27,6 +27,7 @@ KERNELS = {
     "morphology": ("extremum", "extremum_columns", "transpose"),
     "pixels": ("local_linear", "rgba", "blend", "over", "lookup"),
     "lab": ("to_lab", "from_lab"),
+    "foreground": ("enlarge", "spread", "unmix"),
     "distance": ("distance_columns", "distance_rows"),
     "components": ("plant", "join", "weigh", "keep", "plant_gaps", "join_gaps", "fill"),
     "measure": ("histogram", "bounds"),
@@ -192,6 +193,34 @@ class GpuOps:
         self._each("over", alpha.shape, pixels, alpha, background, out, *alpha.shape)
         return out
 
+    def spread(
+        self,
+        pixels: Pixels,
+        alpha: Matte,
+        foreground: Floats,
+        background: Floats,
+        times: int,
+        regularisation: np.float32,
+    ) -> tuple[Floats, Floats]:
+        pixels, alpha = self._own(pixels), self._own(alpha)
+        size = alpha.shape
+        colours = tuple(self._enlarged(guess, *size) for guess in (foreground, background))
+        for _ in range(times):
+            swept = self._empty(pixels.shape, np.float32), self._empty(pixels.shape, np.float32)
+            self._each("spread", size, pixels, alpha, *colours, *swept, *size, regularisation)
+            colours = swept
+        return colours[0], colours[1]
+
+    def unmix(
+        self, pixels: Pixels, alpha: Matte, foreground: Floats, background: Floats, regularisation: np.float32
+    ) -> Pixels:
+        pixels, alpha = self._own(pixels), self._own(alpha)
+        foreground, background = self._own(foreground), self._own(background)
+        out = self._empty(pixels.shape, np.uint8)
+        grid, size = foreground.shape[:2], alpha.shape
+        self._each("unmix", size, pixels, alpha, foreground, background, *grid, out, *size, regularisation)
+        return out
+
     def lookup(self, pixels: Pixels, table: Table) -> Pixels:
         pixels = self._own(pixels)
         out = self._empty(pixels.shape, np.uint8)
@@ -255,6 +284,12 @@ class GpuOps:
         out = self._empty((height, width, *channels), np.uint8)
         samples = channels[0] if channels else 1
         self._each(kernel, (height, width * samples), pixels, rows, columns, samples, out, height, width)
+        return out
+
+    def _enlarged(self, colours: Floats, height: int, width: int) -> Floats:
+        colours = self._own(colours)
+        out = self._empty((height, width, 3), np.float32)
+        self._each("enlarge", (height, width), colours, *colours.shape[:2], out, height, width)
         return out
 
     def _extremum(self, matte: Matte, footprint: Footprint, times: int, flip: int) -> Matte:

@@ -109,6 +109,31 @@ class ArrayOps(Protocol):
     def over(self, pixels: Pixels, alpha: Matte, background: Pixels) -> Pixels:
         """As `blend`, over a picture (u8 HWC) of the same size instead of a colour."""
 
+    def spread(
+        self,
+        pixels: Pixels,
+        alpha: Matte,
+        foreground: Floats,
+        background: Floats,
+        times: int,
+        regularisation: np.float32,
+    ) -> tuple[Floats, Floats]:
+        """Sweeps towards colours with alpha · foreground + (1 - alpha) · background = pixel: f32 HW3 in 0..255, both.
+
+        `foreground` and `background` (f32, h × w × 3) cover the same picture at any size and are interpolated as in
+        `resize_linear`. A sweep takes the mean of each over 3 × 3 pixels, edges replicated, and from there goes to
+        what minimises, at each pixel, the squared error of that equation plus `regularisation` times the squared
+        changes of both; then it saturates. It reads nothing that the same sweep wrote (Jacobi).
+        """
+
+    def unmix(
+        self, pixels: Pixels, alpha: Matte, foreground: Floats, background: Floats, regularisation: np.float32
+    ) -> Pixels:
+        """u8 HWC: the foreground of a sweep as in `spread`, whose means are the interpolated colours themselves.
+
+        Rounded to nearest. Where alpha is 0 or 255 the pixel stays as it is.
+        """
+
     def lookup(self, pixels: Pixels, table: Table) -> Pixels:
         """u8 HW or HWC: table[value], or of each channel table[value, channel]. `table`: u8, 256 or 256 × C."""
 

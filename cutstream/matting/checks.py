@@ -6,10 +6,10 @@ from cutstream.errors import InvalidOption
 from cutstream.matting.backdrop import colour_of
 from cutstream.matting.colors import parse_colour
 from cutstream.matting.geometry import parse_canvas, parse_margin, parse_position, parse_region, parse_scale
-from cutstream.matting.harmonise import wanted_harmony
+from cutstream.matting.harmonise import check_harmonise
 from cutstream.matting.perspective import parse_perspective
 from cutstream.matting.presets import check_work, parameters
-from cutstream.matting.shadow import wanted_shadow
+from cutstream.matting.shadow import check_shadow, wanted_shadow
 from cutstream.messages import Request
 
 
@@ -25,8 +25,7 @@ def check_options(request: Request) -> None:
     _check_placement(request)
     _check_background(request)
     _check_shadow(request)
-    if wanted_harmony(request.harmonise) is not None and not _has_picture(request):
-        raise InvalidOption("harmonise adapts the subject to a picture: set background.image or background.blur")
+    check_harmonise(request)
 
 
 def _check_placement(request: Request) -> None:
@@ -58,12 +57,6 @@ def _check_shadow(request: Request) -> None:
     how = wanted_shadow(request.shadow)
     if how is None:
         return
-    parse_colour("shadow.color", how.color)
-    if how.light == "auto" and not _has_picture(request):
-        raise InvalidOption("shadow.light 'auto' needs a picture to take it from: set background.image")
-    if how.depth and (how.type != "cast" or request.perspective is not None):
-        raise InvalidOption("shadow.depth is for type 'cast', without `perspective`")
-
-
-def _has_picture(request: Request) -> bool:
-    return request.background.image is not None or request.background.blur is not None
+    check_shadow(how, request.background)
+    if how.depth and request.perspective is not None:
+        raise InvalidOption("shadow.depth does not go with `perspective`, which stands the subject on one line")

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from cutstream.arrays.ops import ArrayOps, Colour
-from cutstream.errors import InvalidOption
 from cutstream.images import Cutout, Matte, Pixels
 from cutstream.matting.backdrop import Backdrop, colour_of, drawn, surroundings
 from cutstream.matting.colors import parse_colour
 from cutstream.matting.harmonise import harmonise, wanted_harmony
+from cutstream.matting.light import lit
 from cutstream.matting.placement import Subject
-from cutstream.matting.light import light_of
 from cutstream.matting.shadow import shadow, wanted_shadow
 from cutstream.messages import Request
 from cutstream.options import Background
@@ -44,16 +43,12 @@ def staged(
     backdrop: Backdrop | None = None,
     depth: Matte | None = None,
 ) -> Scene:
-    """`subject` and `depth` are on the canvas; `photo` is what the background is blurred from.
-
-    Raises `InvalidOption`.
-    """
+    """`subject` and `depth` are on the canvas; `photo` is what the background is blurred from; `backdrop` is the
+    picture of `background.image`."""
     base = _base(request.background, subject.alpha.shape, photo, backdrop, ops)
     shade = _shade(subject, request, base, depth, ops)
     harmony = wanted_harmony(request.harmonise)
-    if harmony is not None:
-        if base is None or isinstance(base, tuple):
-            raise InvalidOption("harmonise needs a background of more than one colour: set background.image")
+    if harmony is not None and base is not None and not isinstance(base, tuple):
         subject = Subject(harmonise(subject.pixels, subject.alpha, base, harmony, ops), subject.alpha)
     return Scene(base, shade, subject)
 
@@ -89,10 +84,8 @@ def _base(
         return drawn(background.gradient, width, height, ops)
     if background.blur is not None:
         return surroundings(photo.pixels, photo.alpha, background.blur, width, height, ops)
-    if background.image is None:
-        return colour
     if backdrop is None:
-        raise InvalidOption("background.image: this caller has no background pictures")
+        return colour
     return backdrop.fitted(width, height, background.fit, colour or (255, 255, 255))
 
 
@@ -102,11 +95,7 @@ def _shade(
     how = wanted_shadow(request.shadow)
     if how is None:
         return None
-    light = how.light
-    if light == "auto":
-        if base is None or isinstance(base, tuple):
-            raise InvalidOption("shadow.light 'auto' needs a picture to take it from: set background.image")
-        light = light_of(base, ops)
+    how, light = lit(how, None if isinstance(base, tuple) else base, ops)
     strength = shadow(subject.alpha, how, light, ops, depth)
     fading = np.rint(np.arange(256) * how.opacity).astype(np.uint8)
     return Shade(ops.lookup(strength, fading), parse_colour("shadow.color", how.color))

@@ -252,6 +252,49 @@ def test_over_is_exact_for_every_pixel_and_alpha(ops: FromHost, random: np.rando
     near("over", ops.over(pixels, alphas, background), expected)
 
 
+def swept(pixels: Any, share: Any, colours: tuple[Any, Any], regularisation: float) -> tuple[Any, Any]:
+    """The 2 × 2 system of the least squares, as it stands."""
+    front, behind = colours
+    share = share[..., None] * np.ones(3) / 255
+    rest = 1 - share
+    matrix = np.stack([np.stack([share**2, share * rest], -1), np.stack([share * rest, rest**2], -1)], -2)
+    right = np.stack([share * pixels + regularisation * front, rest * pixels + regularisation * behind], -1)
+    found = np.linalg.solve(matrix + regularisation * np.eye(2), right[..., None])[..., 0]
+    return tuple(np.clip(np.moveaxis(found, -1, 0), 0, 255))  # type: ignore[return-value]
+
+
+def colours_of(random: np.random.Generator, grid: Any) -> tuple[Any, Any]:
+    return tuple(random.uniform(0, 255, (2, *grid, 3)).astype(np.float32))  # type: ignore[return-value]
+
+
+def means(colours: Any) -> Any:
+    return np.stack([window(plane, 3, 3, mode="edge").mean(axis=(2, 3)) for plane in np.moveaxis(colours, -1, 0)], -1)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("grid", [(1, 1), (4, 3), (33, 64)])
+@pytest.mark.parametrize("times", [0, 1, 3])
+def test_spread_solves_each_pixel_with_the_means_around_it(
+    ops: FromHost, random: np.random.Generator, size: Any, grid: Any, times: int
+) -> None:
+    pixels, alpha, colours = bytes_of(random, *size, 3), bytes_of(random, *size), colours_of(random, grid)
+    expected = tuple(resized(plane, *size, linear_weights) for plane in colours)
+    for _ in range(times):
+        expected = swept(pixels, alpha, tuple(map(means, expected)), 0.05)
+    for made, wanted in zip(ops.spread(pixels, alpha, *colours, times, np.float32(0.05)), expected, strict=True):
+        assert made.dtype == np.float32
+        near("spread", made, wanted)
+
+
+@pytest.mark.parametrize("size", [*SIZES, (300, 700)])
+@pytest.mark.parametrize("grid", [(1, 1), (4, 3), (33, 64)])
+def test_unmix_touches_undecided_pixels_alone(ops: FromHost, random: np.random.Generator, size: Any, grid: Any) -> None:
+    pixels, alpha, colours = bytes_of(random, *size, 3), bytes_of(random, *size), colours_of(random, grid)
+    expected = swept(pixels, alpha, tuple(resized(plane, *size, linear_weights) for plane in colours), 0.02)[0]
+    undecided = ((alpha > 0) & (alpha < 255))[..., None]
+    near("unmix", ops.unmix(pixels, alpha, *colours, np.float32(0.02)), np.where(undecided, expected, pixels))
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("channels", [(), (3,)])
 def test_lookup(ops: FromHost, random: np.random.Generator, size: Any, channels: Any) -> None:
@@ -414,6 +457,9 @@ def calls(coefficients: Any, pixels: Any, matte: Any) -> list[Callable[[Any], An
         lambda ops: ops.blend(pixels, matte, (1, 2, 3)),
         lambda ops: ops.local_linear(coefficients, pixels),
         lambda ops: ops.over(pixels, matte, pixels),
+        lambda ops: ops.spread(pixels, matte, coefficients[..., :3], coefficients[..., 1:], 2, np.float32(0.1))[0],
+        lambda ops: ops.spread(pixels, matte, coefficients[..., :3], coefficients[..., 1:], 2, np.float32(0.1))[1],
+        lambda ops: ops.unmix(pixels, matte, coefficients[..., :3], coefficients[..., 1:], np.float32(0.1)),
         lambda ops: ops.lookup(pixels, np.arange(256 * 3, dtype=np.uint8).reshape(256, 3)),
         lambda ops: ops.to_lab(pixels),
         lambda ops: ops.from_lab(pixels),

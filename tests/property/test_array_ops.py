@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from cutstream.arrays.cpu import CpuOps
 from cutstream.images import Image
+from cutstream.matting.foreground import foreground
 from cutstream.matting.harmonise import harmonise
 from cutstream.matting.overlay import overlay
 from cutstream.matting.presets import PRESETS
@@ -136,6 +137,15 @@ def test_compositing(ops: FromHost, size: Any, colour: Any, seed: int) -> None:
 
 
 @examples
+@given(size=sizes, grid=sizes, times=st.integers(0, 3), regularisation=st.floats(2**-10, 1), seed=seeds)
+def test_unmixing(ops: FromHost, size: Any, grid: Any, times: int, regularisation: float, seed: int) -> None:
+    pixels, alpha = picture(size, seed, 3), picture(size, seed + 1)
+    colours = np.random.default_rng(seed).uniform(0, 255, (2, *grid, 3)).astype(np.float32)
+    agree("spread", ops, pixels, alpha, *colours, times, np.float32(regularisation))
+    agree("unmix", ops, pixels, alpha, *colours, np.float32(regularisation))
+
+
+@examples
 @given(size=sizes, channels=st.sampled_from([(), (3,), (4,)]), seed=seeds)
 def test_lookup(ops: FromHost, size: Any, channels: Any, seed: int) -> None:
     agree("lookup", ops, picture(size, seed, *channels), picture((256,), seed + 1, *channels))
@@ -173,6 +183,14 @@ def test_shapes_in_a_matte(ops: FromHost, size: Any, threshold: int, seed: int) 
     agree("largest", ops, matte, threshold)
     agree("fill", ops, matte, threshold)
     agree("distance", ops, np.where(matte > threshold, matte, 0).astype(np.uint8))
+
+
+@examples
+@given(size=st.tuples(st.integers(1, 90), st.integers(1, 90)), seed=seeds)
+def test_foreground(ops: FromHost, size: Any, seed: int) -> None:
+    pixels, alpha = picture(size, seed, 3), picture(size, seed + 1)
+    made = ops.fetched(foreground(ops.ops.to_device(pixels), ops.ops.to_device(alpha), ops.ops))
+    assert np.abs(made.astype(int) - foreground(pixels, alpha, CPU)).max() <= APART["foreground"]
 
 
 @examples

@@ -20,6 +20,8 @@ TOLERANCES: dict[str, float] = {
     "rgba": 0,
     "blend": 0,
     "over": 0,
+    "spread": 1e-2,  # of 255, in float32
+    "unmix": 0.51,
     "lookup": 0,
     "to_lab": 2.7,  # linear light in 2040ths, which are coarse in the dark
     "from_lab": 2.7,
@@ -45,6 +47,8 @@ APART: dict[str, float] = {
     "rgba": 0,
     "blend": 0,
     "over": 0,
+    "spread": 1e-2,
+    "unmix": 1,
     "lookup": 0,
     "to_lab": 0,
     "from_lab": 0,
@@ -52,5 +56,6 @@ APART: dict[str, float] = {
     "distance": 1e-3,
     "largest": 0,
     "fill": 0,
+    "foreground": 1,
     "refine": 2,  # the fit's sums are taken in another order, and the slopes magnify it before `local_linear` rounds
 }
