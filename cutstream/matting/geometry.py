@@ -122,10 +122,10 @@ def parse_scale(text: str) -> float | None:
     """A share of the canvas, or None for `original`."""
     if text == "original":
         return None
-    (share, *more) = lengths("scale", text)
-    if more or not share.percent or not MIN_SCALE_PERCENT <= share.value <= 100:
+    shares = lengths("scale", text)
+    if len(shares) != 1 or not shares[0].percent or not MIN_SCALE_PERCENT <= shares[0].value <= 100:
         raise InvalidOption(f"scale: {text!r} is neither `original` nor {MIN_SCALE_PERCENT} % to 100 %")
-    return share.value / 100
+    return shares[0].value / 100
 
 
 def parse_position(text: str) -> tuple[float, float] | None:
@@ -151,11 +151,9 @@ def limited(width: int, height: int, max_pixels: int | None) -> tuple[int, int]:
 
 
 def lengths(option: str, text: str) -> list[Length]:
-    """Of a text of lengths in px or %, at least one. Raises `InvalidOption`."""
+    """Of a text of lengths in px or %. Raises `InvalidOption`."""
     matches = [(word, LENGTH.fullmatch(word)) for word in text.split()]
     for word, match in matches:
         if match is None:
             raise InvalidOption(f"{option}: {word!r} is no length; write for instance `30px` or `10%`")
-    if not matches:
-        raise InvalidOption(f"{option}: {text!r} has no values; write for instance `30px` or `10%`")
     return [Length(float(match[1]), match[2] == "%") for _, match in matches if match]

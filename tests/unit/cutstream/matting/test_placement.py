@@ -105,7 +105,7 @@ def test_a_cropped_frame_is_what_fits_on_the_canvas() -> None:
         ({"position": "left"}, "no length"),
         ({"position": "10% 20% 30%"}, "position"),
         ({"position": "120%"}, "100 %"),
-        ({"position": " "}, "no values"),
+        ({"position": " "}, "1 or 2 values"),
     ],
 )
 def test_texts_that_make_no_sense(options: dict[str, str], said: str) -> None:
