@@ -18,9 +18,9 @@ from cutstream.messages import Request, Result, decode_request
 from cutstream.settings import Settings
 from producer.batch import Batch, Submission
 from producer.demo import photos_folder
-from producer.report import tile
+from producer.report import CELL_PX, shown
 
-CAPTION_PX, COLUMNS = 24, 4
+CAPTION_PX, GAP_PX, COLUMNS = 24, 8, 4
 CAT, CUP, WOMAN, ROCKET = "chelsea.png", "coffee.png", "astronaut.png", "rocket.jpg"
 GROUND, BRICKS = "gravel.png", "brick.png"
 
@@ -45,21 +45,26 @@ class Tile:
     zoom: tuple[float, float, float, float] = (0, 0, 1, 1)
 
 
-EAR = (0.22, 0.02, 0.52, 0.35)
-STUDIO = {"colors": ["#f4f4f4", "#9aa0a8"]}
-ON_GROUND = {"image": GROUND, "fit": "cover"}
+HAIR = (0.28, 0.03, 0.5, 0.25)
+STUDIO = {"gradient": {"colors": ["#f4f4f4", "#9aa0a8"]}}
+WITH_ROOM: dict[str, Any] = {"canvas": "900x675", "scale": "65%", "position": "50% 40%"}
+WHOLE = {"edges": "soft", "keep_largest": True, "fill_holes": True}
 
 
 def _on(photo: str, caption: str, background: dict[str, Any], **fields: Any) -> Tile:
     return Tile(caption, photo, fields={"background": background, **fields})
 
 
+def _cast(light: Any) -> dict[str, Any]:
+    return {"type": "cast", "light": light}
+
+
 def _preset(name: str) -> Tile:
-    return Tile(name, CAT, "cutout", {"refine": name}, EAR)
+    return Tile(name, WOMAN, "cutout", {"refine": name}, HAIR)
 
 
 def _edge(caption: str, **fields: Any) -> Tile:
-    return Tile(caption, CAT, fields={"background": {"color": "#00b140"}, **fields}, zoom=EAR)
+    return Tile(caption, WOMAN, fields={"background": {"color": "#00b140"}, **fields}, zoom=HAIR)
 
 
 SHEETS: dict[str, Sequence[Tile]] = {
@@ -79,30 +84,30 @@ SHEETS: dict[str, Sequence[Tile]] = {
         _on(CAT, "gradient, radial", {"gradient": {"colors": ["#ffffff", "#c9b8a0"], "type": "radial"}}),
         _on(CAT, "blur 20", {"blur": 20}),
         _on(CAT, "image, cover", {"image": BRICKS}),
-        _on(CAT, "image, contain", {"image": ROCKET, "fit": "contain", "color": "#223"}),
+        _on(CAT, "image, contain", {"image": ROCKET, "fit": "contain", "color": "#223"}, canvas="600x600"),
         _on(CAT, "image, tile", {"image": BRICKS, "fit": "tile"}, canvas="900x600"),
         _on(CAT, "transparent", {"color": "transparent"}),
     ),
     "shadows": (
-        _on(CUP, "drop", {"gradient": STUDIO}, shadow="drop"),
-        _on(CUP, "contact", {"gradient": STUDIO}, shadow="contact"),
-        _on(CUP, "cast", {"gradient": STUDIO}, shadow="cast"),
-        _on(CUP, "cast, light 45", {"gradient": STUDIO}, shadow={"type": "cast", "light": {"angle": 45}}),
-        _on(CUP, "cast, light auto", ON_GROUND, shadow={"type": "cast", "light": "auto"}),
-        _on(CUP, "drop on nothing", {"color": "transparent"}, shadow="drop"),
-        _on(ROCKET, "cast, low light", {"gradient": STUDIO}, shadow={"type": "cast", "light": {"length": 1.0}}),
-        _on(ROCKET, "contact, soft", {"gradient": STUDIO}, shadow={"type": "contact", "softness": 20}),
+        _on(CUP, "drop", STUDIO, **WITH_ROOM, shadow="drop"),
+        _on(CUP, "contact", STUDIO, **WITH_ROOM, shadow="contact"),
+        _on(CUP, "cast", STUDIO, **WITH_ROOM, shadow="cast"),
+        _on(CUP, "cast, light 45, length 0.8", STUDIO, **WITH_ROOM, shadow=_cast({"angle": 45, "length": 0.8})),
+        _on(CUP, "cast, light auto", {"image": GROUND}, **WITH_ROOM, shadow=_cast("auto")),
+        _on(CUP, "drop on nothing", {"color": "transparent"}, **WITH_ROOM, shadow="drop"),
+        _on(WOMAN, "cast on a wall behind", STUDIO, **WITH_ROOM, shadow=_cast({"angle": 200, "length": 1})),
+        _on(ROCKET, "cast, low light", STUDIO, **WITH_ROOM, refine=WHOLE, shadow=_cast({"angle": 280, "length": 1.5})),
     ),
     "placement": (
         Tile("canvas 800x800", CUP, fields={"canvas": "800x800"}),
         Tile("canvas, scale 80%", CUP, fields={"canvas": "800x800", "scale": "80%"}),
         Tile("scale 40%, position 100%", CUP, fields={"canvas": "800x800", "scale": "40%", "position": "100%"}),
         Tile("scale 50%, position 0% 50%", CUP, fields={"scale": "50%", "position": "0% 50%"}),
-        _on(CUP, "perspective", ON_GROUND, canvas="800x600", perspective={"baseline": "20% 70% 75% 90%"}),
+        _on(CUP, "perspective", {"image": GROUND}, canvas="800x600", perspective={"baseline": "20% 70% 75% 90%"}),
         _on(
             CUP,
             "perspective, horizon 20%",
-            ON_GROUND,
+            {"image": GROUND},
             canvas="800x600",
             perspective={"baseline": "20% 70% 75% 90%", "horizon": "20%"},
         ),
@@ -163,9 +168,9 @@ def _picture(batch: Batch, id: str, wanted: Tile) -> Pillow.Image:
     result = batch.results[id]
     if result.error is not None:
         raise NotDrawn(f"{wanted.caption} of {wanted.photo}: {result.error.code}: {result.error.message}")
-    square = tile(_zoomed(result, wanted.zoom))
-    framed = Pillow.new("RGB", (square.width, square.height + CAPTION_PX), "white")
-    framed.paste(square, (0, CAPTION_PX))
+    picture = shown(_zoomed(result, wanted.zoom))
+    framed = Pillow.new("RGB", (CELL_PX, picture.height + CAPTION_PX + GAP_PX), "white")
+    framed.paste(picture, ((CELL_PX - picture.width) // 2, CAPTION_PX))
     ImageDraw.Draw(framed).text((4, 4), wanted.caption, "black", ImageFont.load_default(14))
     return framed
 
@@ -183,11 +188,12 @@ def _zoomed(result: Result, zoom: tuple[float, float, float, float]) -> bytes:
 
 
 def _write(path: Path, pictures: Sequence[Pillow.Image]) -> Path:
-    columns = min(COLUMNS, len(pictures))
-    width, height = pictures[0].size
-    sheet = Pillow.new("RGB", (columns * width, -(-len(pictures) // columns) * height), "white")
-    for number, picture in enumerate(pictures):
-        sheet.paste(picture, (number % columns * width, number // columns * height))
+    rows = [pictures[start : start + COLUMNS] for start in range(0, len(pictures), COLUMNS)]
+    heights = [max(picture.height for picture in row) for row in rows]
+    sheet = Pillow.new("RGB", (len(rows[0]) * CELL_PX, sum(heights)), "white")
+    for number, row in enumerate(rows):
+        for column, picture in enumerate(row):
+            sheet.paste(picture, (column * CELL_PX, sum(heights[:number])))
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path, quality=85)
     return path

@@ -67,15 +67,21 @@ def write_contact_sheet(batch: Batch, folder: Path, fetch: Callable[[str], bytes
 
 
 def tile(data: bytes) -> Pillow.Image:
-    """CELL_PX square, the picture centred on a chequerboard that shows through where it is transparent."""
+    """CELL_PX square, with the picture in its middle."""
+    picture = shown(data)
+    square = Pillow.new("RGB", (CELL_PX, CELL_PX), "white")
+    square.paste(picture, ((CELL_PX - picture.width) // 2, (CELL_PX - picture.height) // 2))
+    return square
+
+
+def shown(data: bytes) -> Pillow.Image:
+    """At most CELL_PX a side, on a chequerboard that shows through where the picture is transparent."""
     with Pillow.open(io.BytesIO(data)) as opened:
         opened.draft("RGB", (CELL_PX, CELL_PX))
         picture = ImageOps.contain(ImageOps.exif_transpose(opened).convert("RGBA"), (CELL_PX - 8, CELL_PX - 8))
-    tile = Pillow.new("RGB", (CELL_PX, CELL_PX), "white")
     board = chequerboard(picture.size)
     board.paste(picture, (0, 0), picture)
-    tile.paste(board, ((CELL_PX - picture.width) // 2, (CELL_PX - picture.height) // 2))
-    return tile
+    return board
 
 
 def chequerboard(size: tuple[int, int], square: int = 12) -> Pillow.Image:
