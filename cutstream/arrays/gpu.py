@@ -238,7 +238,7 @@ class GpuOps:
         return self._converted("from_lab", lab, fixed_point.LIGHTNESS, fixed_point.LEVELS)
 
     def inpaint(self, pixels: Pixels, hole: Matte, radius: float, method: Inpainting) -> Pixels:
-        # sync: each pixel needs those before it, one after another; a small picture is faster there and back
+        # sync: pixels are filled one after another, in an order that each of them changes: nothing for a device
         filled = CpuOps().inpaint(self.to_host(pixels), self.to_host(hole), radius, method)
         return self.to_device(filled)
 

@@ -45,8 +45,9 @@ def harmonise(pixels: Pixels, alpha: Matte, background: Pixels, how: Harmonise, 
 def _reinhard(pixels: Pixels, alpha: Matte, background: Pixels, strength: float, ops: ArrayOps) -> Pixels:
     """Mean and deviation of L, a and b (Reinhard, Ashikhmin, Gooch, Shirley 2001, there in lαβ).
 
-    Levels of 8 bits cost 50 dB on photos: as much as one rounding of a level, and like it unseen. Float32 would have
-    57 dB for 1.4 times the time, but OpenCV's is itself up to 11 levels from the formula, where no device would follow.
+    Lab of 8 bits is 48 to 52 dB from the formula (mean half a level, 99 % within 3), keeps half the distinct colours
+    and so shows slightly in gradients without any noise. Float32 has 53 to 57 dB and takes 1.4 times as long, but
+    OpenCV's is itself interpolated, up to 11 levels from the formula, where no device would follow it.
     """
     own = _of_subject(ops.to_lab(_sampled(pixels)), _sampled(alpha), ops)
     wanted = _of_all(ops.to_lab(_sampled(background)), ops)

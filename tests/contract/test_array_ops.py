@@ -359,6 +359,15 @@ def test_a_hole_takes_after_the_side_that_is_nearer(ops: FromHost, method: str) 
     near("inpaint", filled[:, 20:22], np.full((20, 2, 3), 200))
 
 
+def test_the_methods_are_two_of_which_telea_blurs_a_line_less(ops: FromHost) -> None:
+    pixels = np.full((15, 15, 3), 40, np.uint8)
+    pixels[7] = 200
+    hole = np.zeros((15, 15), np.uint8)
+    hole[4:11, 4:11] = 1
+    beside = {method: ops.inpaint(pixels, hole, 3.0, method)[[6, 8], 4:11] for method in ("telea", "navier_stokes")}
+    assert 40 < beside["telea"].mean() < 65 < beside["navier_stokes"].mean() < 90
+
+
 @pytest.mark.parametrize("method", ["telea", "navier_stokes"])
 @pytest.mark.parametrize("hole", [0, 255])
 def test_without_a_hole_or_without_anything_around_it_the_picture_stays(

@@ -35,6 +35,14 @@ def test_no_subject_is_left_and_what_is_away_from_it_stays_exactly(method: Inpai
 
 
 @METHODS
+def test_a_hair_of_one_pixel_is_removed_from_a_large_photo(method: Inpainting) -> None:
+    alpha = np.zeros((1000, 1100), np.uint8)
+    alpha[100:900, 500] = 200
+    pixels = np.where(alpha[..., None] > 0, np.uint8(250), np.full((1000, 1100, 3), 100, np.uint8))
+    assert without_subject(pixels, alpha, method, OPS).max() < 110
+
+
+@METHODS
 def test_the_fill_is_nearer_to_what_was_there_than_one_colour_is(method: Inpainting) -> None:
     """Of a photo, where a disc over its sky and its ground hides what is known."""
     photo = cv2.resize(data.rocket(), (960, 640), interpolation=cv2.INTER_AREA)
