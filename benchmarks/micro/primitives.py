@@ -21,6 +21,7 @@ from cutstream.images import Matte, Pixels
 from cutstream.matting.refine import ellipse
 
 SIZES = ((512, 512), (1500, 1000), (4096, 4096))
+SPREAD_SIDE = 400  # of the picture that decontamination ends with
 GRID = 320  # side of what a network returns, and of the coefficients made of it
 
 
@@ -35,6 +36,9 @@ class Inputs:
     hole: Matte
     plane: Floats
     coefficients: Floats
+    small: Pixels
+    small_alpha: Matte
+    colours: Floats
 
     @property
     def half(self) -> tuple[int, int]:
@@ -49,6 +53,8 @@ class Inputs:
 
 Case = Callable[[Inputs, ArrayOps], object]
 LEVELS = np.arange(256, dtype=np.uint8)
+TILTED = np.array([[1.0, 0.1, -20.0], [0.05, 1.0, -10.0], [1e-5, 2e-5, 1.0]])
+MUCH = np.float32(0.03)  # of regularisation
 
 
 def morphology() -> dict[str, Case]:
@@ -69,6 +75,7 @@ CASES: dict[str, Case] = {
     f"resize_area/to {GRID}": lambda on, ops: ops.resize_area(on.pixels, GRID, GRID),
     "resize_linear": lambda on, ops: ops.resize_linear(on.pixels, *on.half),
     "resize_linear/matte doubled": lambda on, ops: ops.resize_linear(on.alpha, *on.double),
+    "warp": lambda on, ops: ops.warp(on.pixels, TILTED, on.alpha.shape[1], on.alpha.shape[0]),
     **{f"box/{side}": (lambda on, ops, side=side: ops.box(on.plane, side, side)) for side in (3, 15, 51)},
     **{f"gaussian/{side}": (lambda on, ops, side=side: ops.gaussian(on.alpha, side)) for side in (3, 15, 51)},
     **morphology(),
@@ -79,6 +86,8 @@ CASES: dict[str, Case] = {
     "rgba": lambda on, ops: ops.rgba(on.pixels, on.alpha),
     "blend": lambda on, ops: ops.blend(on.pixels, on.alpha, (10, 20, 30)),
     "over": lambda on, ops: ops.over(on.pixels, on.alpha, on.background),
+    f"spread/{SPREAD_SIDE}": lambda on, ops: ops.spread(on.small, on.small_alpha, on.colours, on.colours, 8, MUCH),
+    "unmix": lambda on, ops: ops.unmix(on.pixels, on.alpha, on.colours, on.colours, MUCH),
     "lookup/matte": lambda on, ops: ops.lookup(on.alpha, LEVELS),
     "lookup/photo": lambda on, ops: ops.lookup(on.pixels, np.stack([LEVELS] * 3, axis=-1)),
     "to_lab": lambda on, ops: ops.to_lab(on.pixels),
@@ -87,6 +96,7 @@ CASES: dict[str, Case] = {
     "inpaint/navier_stokes": lambda on, ops: ops.inpaint(on.pixels, on.hole, 5.0, "navier_stokes"),
     "distance": lambda on, ops: ops.distance(on.alpha),
     "largest": lambda on, ops: ops.largest(on.alpha, 127),
+    "fill": lambda on, ops: ops.fill(on.alpha, 254),
 }
 
 
@@ -139,6 +149,9 @@ def inputs(width: int, height: int, ops: ArrayOps) -> Inputs:
         hole=ops.to_device(hole),
         plane=ops.to_device(random.random((height, width), np.float32)),
         coefficients=ops.to_device(random.random((GRID, GRID, 4), np.float32)),
+        small=ops.to_device(noise(SPREAD_SIDE, SPREAD_SIDE).pixels),
+        small_alpha=ops.to_device(CpuOps().resize_linear(disc(), SPREAD_SIDE, SPREAD_SIDE)),
+        colours=ops.to_device(255 * random.random((SPREAD_SIDE, SPREAD_SIDE, 3), np.float32)),
     )
 
 
