@@ -30,8 +30,8 @@ from cutstream.messages import AUTO
 PREFIX = "CUTSTREAM_"
 CONFIG_FILE = "CUTSTREAM_CONFIG"
 
-# Peak of what a photo holds per source pixel between decode and store: RGB and its matte (4), the RGBA cutout and
-# the composite (7), the encoder's output and scratch (5).
+# Peak of what a photo holds per source pixel between decode and store for a cutout alone: RGB and its matte (4), the
+# RGBA cutout (4), the encoder's output and scratch (8). More outputs need more: consumer/budget.py.
 BYTES_PER_PIXEL = 16
 
 
@@ -255,7 +255,7 @@ class LimitSettings(Section):
 class WorkerSettings(Section):
     window: int = Field(default=32, ge=1, le=1024)
     """Photos under way at once; a full window pauses the partitions."""
-    memory_bytes: int = Field(default=1_000_000_000, ge=50_000_000)
+    memory_bytes: int = Field(default=1_500_000_000, ge=50_000_000)
     """Budget for decoded pixels under way; a photo waits before decoding until it fits."""
     background_bytes: int = Field(default=256_000_000, ge=0)
     """Background pictures and their fitted versions that are kept for the next requests; 0 keeps none."""

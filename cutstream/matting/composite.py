@@ -63,57 +63,57 @@ def compose(
     if found.box is None:
         raise UnknownForeground("no subject was found; try another profile, or set `roi` to where it is")
     frame = _frame(image, found.box, request)
-    table = _Table(image, alpha, frame, found.box, request, ops, backdrop, depth)
+    table = _Table(Subject(image.pixels, alpha), frame, found.box, request, ops, backdrop, depth)
     outputs = tuple(Output(name, DRAWING[name](table)) for name in request.outputs)
     return Composition(outputs, _bounding_box(found.box), found.coverage)
 
 
+@dataclass(frozen=True)
 class _Table:
-    """What the outputs of one photo are made of, each made once and only when an output needs it."""
+    """What the outputs of one photo are made of, each made once and only when an output needs it.
 
-    def __init__(
-        self,
-        image: Image,
-        alpha: Matte,
-        frame: Box,
-        box: Box,
-        request: Request,
-        ops: ArrayOps,
-        backdrop: Backdrop | None,
-        depth: Matte | None,
-    ) -> None:
-        self.request = request
-        self.ops = ops
-        self._box = box
-        self._backdrop = backdrop
-        self._depth = None if depth is None else depth[frame.slices]
-        self._whole = Subject(image.pixels, alpha)
-        self._frame = Subject(image.pixels[frame.slices], alpha[frame.slices])
-        self._placement = placement(frame, box, request)
+    `frame` is what of the photo is kept, `box` the subject's; both in the photo's pixels, as `whole` and `depth` are.
+    """
+
+    whole: Subject
+    frame: Box
+    box: Box
+    request: Request
+    ops: ArrayOps
+    backdrop: Backdrop | None
+    depth: Matte | None
+
+    @cached_property
+    def placement(self) -> Placement:
+        return placement(self.frame, self.box, self.request)
+
+    @cached_property
+    def framed(self) -> Subject:
+        return Subject(self.whole.pixels[self.frame.slices], self.whole.alpha[self.frame.slices])
 
     @cached_property
     def photo(self) -> Subject:
         """The frame of the photo itself, wherever on the canvas its subject goes."""
-        height, width = self._frame.alpha.shape
+        width, height = self.frame.width, self.frame.height
         size = Box(0, 0, *limited(width, height, MAX_PIXELS[self.request.size]))
-        return place(self._frame, Placement(size.width, size.height, Box(0, 0, width, height), size), self.ops)
+        return place(self.framed, Placement(size.width, size.height, Box(0, 0, width, height), size), self.ops)
 
     @cached_property
     def subject(self) -> Subject:
         """On the canvas."""
-        where, how = self._placement, self.request.perspective
-        if how is not None:
-            placed = Subject(*stand(*self._whole, self._box, how, where.width, where.height, self.ops))
+        where, how = self.placement, self.request.perspective
+        if how is None:
+            placed = place(self.framed, where, self.ops)
         else:
-            placed = place(self._frame, where, self.ops)
+            placed = Subject(*stand(*self.whole, self.box, how, where.width, where.height, self.ops))
         if not self.request.decontaminate:
             return placed
         return Subject(foreground(*placed, self.ops), placed.alpha)
 
     @cached_property
     def scene(self) -> Scene:
-        depth = None if self._depth is None else place_plane(self._depth, self._placement, self.ops)
-        return staged(self.subject, self.photo, self.request, self.ops, self._backdrop, depth)
+        depth = None if self.depth is None else place_plane(self.depth[self.frame.slices], self.placement, self.ops)
+        return staged(self.subject, self.photo, self.request, self.ops, self.backdrop, depth)
 
 
 def _cutout(table: _Table) -> tuple[Layer, ...]:
