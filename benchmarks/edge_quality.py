@@ -1,6 +1,6 @@
 """How good edges are where alpha and colours are known: refinement by net, and decontamination beside PyMatting's.
 
-Pictures of hair drawn around scikit-image's photos, and the photo of a lemur where `CUTSTREAM_ALPHA_PHOTOS` names the
+Pictures of hair drawn around scikit-image's photos, and the photo of a lemur where `ALPHA_PHOTOS` names the
 folder that has it. Nets whose weights are neither in the store nor in the mirror are left out.
 """
 

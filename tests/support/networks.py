@@ -30,8 +30,8 @@ PICTURES: dict[str, Callable[[], HairPicture]] = {
     "fur on grass": lambda: fur_ball("grass.png"),
 }
 PERSONS = [name for name in PICTURES if "person" in name]
-# Where a net misses the subject there is no edge to judge: each has the pictures in which it finds it, with an IoU of at
-# least 0.8. Nets for persons are not asked for fur.
+# Where a net misses the subject there is no edge to judge: each has the pictures in which it finds it, with an IoU of
+# at least 0.8. Nets for persons are not asked for fur.
 FOUND: dict[str, list[str]] = {
     "cutnet": list(PICTURES),
     "u2netp": list(PICTURES),
