@@ -20,8 +20,9 @@ from cutstream.arrays.gpu import NoDevice, open_gpu
 from cutstream.arrays.ops import ArrayOps
 from cutstream.images import Image, Matte
 from cutstream.matting.composite import compose
-from cutstream.matting.light import light_of
+from cutstream.matting.foreground import foreground
 from cutstream.matting.geometry import Box
+from cutstream.matting.light import light_of
 from cutstream.matting.measure import measure
 from cutstream.matting.perspective import stand
 from cutstream.matting.presets import PRESETS
@@ -76,6 +77,7 @@ def cases(source: Image, small: Matte, ops: ArrayOps) -> dict[str, Callable[[], 
         "prepare": lambda: prepare(photo, NETWORK_SIDE, NETWORK_SIDE, ops),
         "measure": lambda: measure(full, ops),
         **{f"refine_{name}": (lambda how=how: refine(matte, photo, how, ops)) for name, how in PRESETS.items()},
+        "foreground": lambda: foreground(photo.pixels, full, ops),
         **{f"compose_{output}": composing(outputs=(output,)) for output in OUTPUTS},
         "compose_preview": composing(size="preview"),
         "soft_and_cutout": lambda: compose(photo, refine(matte, photo, PRESETS["soft"], ops), cutout, ops),

@@ -1,4 +1,4 @@
-"""A photo whose true alpha and colours are known, where `CUTSTREAM_ALPHA_PHOTOS` names the folder that has it."""
+"""A photo whose true alpha and colours are known, where `ALPHA_PHOTOS` names the folder that has it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from PIL import Image as Pillow
 
 from tests.support.hair import HairPicture
 
-FOLDER = Path(os.environ.get("CUTSTREAM_ALPHA_PHOTOS", ""))
+FOLDER = Path(os.environ.get("ALPHA_PHOTOS", ""))
 
 
 def lemur() -> HairPicture:
     """Of PyMatting's test images, with fur all around. Skips the test where it is not at hand."""
     if not (FOLDER / "lemur_alpha.png").is_file():
-        pytest.skip("CUTSTREAM_ALPHA_PHOTOS names no folder with lemur.png, lemur_alpha.png and lemur_foreground.png")
+        pytest.skip("ALPHA_PHOTOS names no folder with lemur.png, lemur_alpha.png and lemur_foreground.png")
     pixels, foreground = (_read(name, "RGB") for name in ("lemur", "lemur_foreground"))
     return HairPicture(pixels, _read("lemur_alpha", "L"), foreground)
 
