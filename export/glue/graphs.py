@@ -24,6 +24,7 @@ from export.glue.around import (
     WithTrimap,
 )
 from export.glue.between import DepthForeground, Intersection, Trimap
+from export.glue.everything import SubjectOfEverything
 from export.glue.matting import ClosedForm
 from export.glue.people import BoxesOfPeople, PeopleOfDetections
 
@@ -34,8 +35,8 @@ OPSET = 18
 class Glue:
     """`examples` by their tensors' names, N×H×W×3, N×C×H×W, N×H×W×1 or N×H×W; `output` is the one output's.
 
-    With `any_size` the graph takes any height and width, and whoever uses it sets them. `loops`: torch must read the
-    module's code, which it does only if asked.
+    With `any_size` the graph takes any height and width, and whoever uses it sets them; with `open_sides` it takes maps
+    of any, which are not the picture's. `loops`: torch must read the module's code, which it does only if asked.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Glue:
     examples: dict[str, Tensor]
     output: str
     any_size: bool = True
+    open_sides: bool = False
     loops: bool = False
 
 
@@ -84,6 +86,10 @@ def glues() -> Iterator[Glue]:
     yield Glue("depth_foreground", DepthForeground(), {"depth": levels}, "matte")
     yield Glue("intersection", Intersection(), {"near": levels, "semantics": levels.clone()}, "matte")
     yield Glue("trimap", Trimap(), {"semantics": levels}, "trimap")
+    masks = {"logits": torch.zeros(2, 768, 64, 64), "guesses": torch.zeros(2, 768)}
+    yield Glue(
+        "subject_of_everything", SubjectOfEverything(), masks, "matte", any_size=False, open_sides=True, loops=True
+    )
     square = {"image": torch.zeros(2, 512, 512, 3, dtype=torch.uint8), "trimap": torch.zeros(2, 512, 512).byte()}
     yield Glue("closed_form", ClosedForm(), square, "matte", any_size=False, loops=True)
 
@@ -91,7 +97,7 @@ def glues() -> Iterator[Glue]:
 def graph(glue: Glue) -> bytes:
     """The ONNX file of one step; equal bytes for equal modules, whoever exports them."""
     examples = tuple(glue.examples.values())
-    shapes = tuple(_any_size(glue, example) for example in examples)
+    shapes = tuple(_any_of(glue, example) for example in examples)
     net = glue.module.eval()
     program = torch.onnx.export(
         torch.export.export(net, examples, dynamic_shapes=shapes, strict=True) if glue.loops else net,
@@ -108,9 +114,16 @@ def graph(glue: Glue) -> bytes:
     return bytes(without_provenance(model).SerializeToString(deterministic=True))
 
 
-def _any_size(glue: Glue, example: Tensor) -> dict[int, Any]:
+def _any_of(glue: Glue, example: Tensor) -> dict[int, Any]:
+    """As torch wants to have it told of a module whose code it reads, or of another."""
+    axes = _axes(glue, example)
+    return {axis: torch.export.Dim(name) for axis, name in axes.items()} if glue.loops else axes
+
+
+def _axes(glue: Glue, example: Tensor) -> dict[int, str]:
     if not glue.any_size:
-        return {0: torch.export.Dim("batch") if glue.loops else "batch"}
+        sides = {2: "rows", 3: "columns"} if glue.open_sides and example.dim() == 4 else {}
+        return {0: "batch", **sides}
     if example.dtype == torch.uint8 or example.shape[-1] == 1:
         return {0: "batch", 1: "height", 2: "width"}
     classes = {1: "classes"} if example.shape[1] > 1 else {}

@@ -1,0 +1,50 @@
+"""SAM 2 (N. Ravi et al., 2024, arXiv 2408.00714) asked for everything: the masks at each point of a regular grid.
+
+As the authors' automatic mask generator asks it; which masks count is decided behind the net, by
+`export/glue/everything.py`. Variants and checkpoints as for the boxes (`export/families/sam2.py`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from export.families.sam2 import of_pictures
+
+# Of the grid's side. The authors ask at 32×32 points; each costs a pass of the decoder, so that a quarter of
+# them takes a quarter of the time, and misses what is smaller than a sixteenth of the picture.
+POINTS = 16
+AT_ONCE = 32  # points that the decoder takes together: what it computes of the picture it computes for each of them
+
+
+class Everything(nn.Module):
+    """`normalised` f32 N×3×S×S by ImageNet's mean and deviation → what is at 16×16 points, three masks for each.
+
+    The masks' logits N×768×S/4×S/4, the picture's shape, and the net's own guess of each one's IoU N×768, 0..1.
+    """
+
+    points: Tensor
+
+    def __init__(self, net: Any, at_once: int = AT_ONCE) -> None:
+        super().__init__()
+        self.net, self._at_once = net, at_once
+        places = (torch.arange(POINTS) + 0.5) / POINTS
+        down, across = torch.meshgrid(places, places, indexing="ij")
+        self.register_buffer("points", torch.stack([across, down], dim=-1).reshape(1, -1, 1, 2), persistent=False)
+
+    def forward(self, normalised: Tensor) -> tuple[Tensor, Tensor]:
+        side, count = normalised.shape[-1], normalised.shape[0]
+        embeddings = self.net.get_image_embeddings(normalised)
+        masks, scores = [], []
+        for points in (self.points * side).expand(count, -1, -1, -1).split(self._at_once, dim=1):
+            given = self.net(image_embeddings=embeddings, input_points=points, multimask_output=True)
+            masks.append(given.pred_masks.flatten(1, 2))
+            scores.append(given.iou_scores.flatten(1, 2))
+        return torch.cat(masks, dim=1), torch.cat(scores, dim=1)
+
+
+def build(variant: str, checkpoint: Path | None) -> nn.Module:
+    return Everything(of_pictures(variant, checkpoint), 128 if variant == "tiny" else AT_ONCE)
