@@ -33,17 +33,33 @@ class Everything(nn.Module):
         self.net, self._at_once = net, at_once
         places = (torch.arange(POINTS) + 0.5) / POINTS
         down, across = torch.meshgrid(places, places, indexing="ij")
-        self.register_buffer("points", torch.stack([across, down], dim=-1).reshape(1, -1, 1, 2), persistent=False)
+        self.register_buffer("points", torch.stack([across, down], dim=-1).reshape(-1, 2), persistent=False)
 
     def forward(self, normalised: Tensor) -> tuple[Tensor, Tensor]:
-        side, count = normalised.shape[-1], normalised.shape[0]
-        embeddings = self.net.get_image_embeddings(normalised)
-        masks, scores = [], []
-        for points in (self.points * side).expand(count, -1, -1, -1).split(self._at_once, dim=1):
-            given = self.net(image_embeddings=embeddings, input_points=points, multimask_output=True)
-            masks.append(given.pred_masks.flatten(1, 2))
-            scores.append(given.iou_scores.flatten(1, 2))
-        return torch.cat(masks, dim=1), torch.cat(scores, dim=1)
+        maps = self.net.get_image_embeddings(normalised)
+        asked = [self._ask(points, maps) for points in self.points.split(self._at_once)]
+        masks, guesses = zip(*asked, strict=True)
+        return torch.cat(masks, dim=1), torch.cat(guesses, dim=1)
+
+    def _ask(self, points: Tensor, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Masks N×3P×S/4×S/4 and guesses N×3P at the points P×2, as shares of the picture.
+
+        Each point counts as a picture of its own: as prompts of one picture they would each have a copy of the places'
+        embedding, a constant, which engines would keep by the gigabyte.
+        """
+        count, many, side = maps[-1].shape[0], len(points), self.net.prompt_encoder.input_image_size
+        labels = torch.ones(1, many, 1, dtype=torch.int32)
+        prompts, nothing_drawn = self.net.prompt_encoder((points * side)[None, :, None], labels, None, None)
+        of_points = [one.repeat_interleave(many, dim=0) for one in maps]
+        masks, guesses, _, _ = self.net.mask_decoder(
+            image_embeddings=of_points[-1],
+            image_positional_embeddings=self.net.get_image_wide_positional_embeddings(),
+            sparse_prompt_embeddings=prompts.transpose(0, 1).repeat(count, 1, 1, 1),
+            dense_prompt_embeddings=nothing_drawn,
+            multimask_output=True,
+            high_resolution_features=of_points[:-1],
+        )
+        return masks.reshape(count, -1, *masks.shape[-2:]), guesses.reshape(count, -1)
 
 
 def build(variant: str, checkpoint: Path | None) -> nn.Module:

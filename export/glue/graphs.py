@@ -86,10 +86,8 @@ def glues() -> Iterator[Glue]:
     yield Glue("depth_foreground", DepthForeground(), {"depth": levels}, "matte")
     yield Glue("intersection", Intersection(), {"near": levels, "semantics": levels.clone()}, "matte")
     yield Glue("trimap", Trimap(), {"semantics": levels}, "trimap")
-    masks = {"logits": torch.zeros(2, 768, 64, 64), "guesses": torch.zeros(2, 768)}
-    yield Glue(
-        "subject_of_everything", SubjectOfEverything(), masks, "matte", any_size=False, open_sides=True, loops=True
-    )
+    masks = {"logits": torch.zeros(2, 48, 64, 64), "guesses": torch.zeros(2, 48)}
+    yield Glue("subject_of_everything", SubjectOfEverything(), masks, "matte", any_size=False, open_sides=True)
     square = {"image": torch.zeros(2, 512, 512, 3, dtype=torch.uint8), "trimap": torch.zeros(2, 512, 512).byte()}
     yield Glue("closed_form", ClosedForm(), square, "matte", any_size=False, loops=True)
 
@@ -97,7 +95,7 @@ def glues() -> Iterator[Glue]:
 def graph(glue: Glue) -> bytes:
     """The ONNX file of one step; equal bytes for equal modules, whoever exports them."""
     examples = tuple(glue.examples.values())
-    shapes = tuple(_any_of(glue, example) for example in examples)
+    shapes = tuple(_any_size(glue, example) for example in examples)
     net = glue.module.eval()
     program = torch.onnx.export(
         torch.export.export(net, examples, dynamic_shapes=shapes, strict=True) if glue.loops else net,
@@ -114,16 +112,11 @@ def graph(glue: Glue) -> bytes:
     return bytes(without_provenance(model).SerializeToString(deterministic=True))
 
 
-def _any_of(glue: Glue, example: Tensor) -> dict[int, Any]:
-    """As torch wants to have it told of a module whose code it reads, or of another."""
-    axes = _axes(glue, example)
-    return {axis: torch.export.Dim(name) for axis, name in axes.items()} if glue.loops else axes
-
-
-def _axes(glue: Glue, example: Tensor) -> dict[int, str]:
+def _any_size(glue: Glue, example: Tensor) -> dict[int, Any]:
+    if glue.open_sides:
+        return dict(enumerate(("batch", "masks", "rows", "columns")[: example.dim()]))
     if not glue.any_size:
-        sides = {2: "rows", 3: "columns"} if glue.open_sides and example.dim() == 4 else {}
-        return {0: "batch", **sides}
+        return {0: torch.export.Dim("batch") if glue.loops else "batch"}
     if example.dtype == torch.uint8 or example.shape[-1] == 1:
         return {0: "batch", 1: "height", 2: "width"}
     classes = {1: "classes"} if example.shape[1] > 1 else {}
