@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cutstream import __version__
-from cutstream.errors import ConfigurationError, CutstreamError, InvalidOption
+from cutstream.errors import ConfigurationError, CutstreamError, InvalidOption, WeightsMissing
 
 if TYPE_CHECKING:
     from cutstream.settings import Settings
@@ -39,6 +39,7 @@ app.add_typer(backgrounds, name="backgrounds")
 out = Console()
 err = Console(stderr=True)
 
+COMPARED = ("depth", "semantic", "depth_fused", "general", "fast", "everything")
 Profile = Annotated[str | None, typer.Option(help="Profile; the deployment's default if not given.")]
 
 
@@ -235,7 +236,10 @@ def evaluate(
 @app.command()
 def compare(
     folder: Annotated[Path, typer.Argument(help="Holds images/ and masks/, or with --coco the pictures.")],
-    profiles: Annotated[str, typer.Option(help="Comma-separated.")] = "depth,semantic,depth_fused,general,fast",
+    profiles: Annotated[
+        str | None,
+        typer.Option(help=f"Comma-separated; if not given, those of {','.join(COMPARED)} whose weights are at hand."),
+    ] = None,
     coco: Annotated[Path | None, typer.Option(help="instances_*.json of a COCO set; FOLDER has its pictures.")] = None,
     sample: Annotated[int, typer.Option(min=1, help="Photos of a round.")] = 500,
     rounds: Annotated[int, typer.Option(min=1, help="Draws among the photos.")] = 5,
@@ -253,8 +257,8 @@ def compare(
         from producer.comparison.run import compare as run_comparison
         from producer.comparison.run import plan
 
-        settings, names = load(), tuple(profiles.split(","))
-        require_weights(settings, names)
+        settings = load()
+        names, left_out = compared(settings, profiles)
         with TemporaryDirectory(prefix="cutstream-") as name:
             (masks := Path(name) / "masks").mkdir()
             (mattes := Path(name) / "mattes").mkdir()
@@ -263,6 +267,7 @@ def compare(
                 coco,
                 names,
                 masks,
+                left_out=left_out,
                 size=sample,
                 rounds=rounds,
                 seed=seed,
@@ -491,6 +496,21 @@ def require_packages(command: str, extra: str, *modules: str) -> None:
             f"`cutstream {command}` needs {', '.join(missing)}: `make setup` in a checkout, or "
             f"`pip install 'cutstream[{extra}]'`"
         )
+
+
+def compared(settings: Settings, profiles: str | None) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The named profiles, all of which must be served; without names those that can be, and why the others cannot."""
+    if profiles is not None:
+        names = tuple(profiles.split(","))
+        require_weights(settings, names)
+        return names, {}
+    left_out = {}
+    for profile in COMPARED:
+        try:
+            require_weights(settings, (profile,))
+        except WeightsMissing as exc:
+            left_out[profile] = str(exc)
+    return tuple(profile for profile in COMPARED if profile not in left_out), left_out
 
 
 def require_weights(settings: Settings, profiles: tuple[str, ...]) -> None:

@@ -18,6 +18,9 @@ from cutstream.messages import Request, decode_request
 from cutstream.options import Background, Shadow
 from cutstream.settings import ModelSettings
 from export.catalogue import catalogue
+from producer.comparison import run as comparison
+from tests.support.evaluation import evaluation_folder
+from tests.support.models import small_models
 
 Run = Callable[..., Result]
 
@@ -182,6 +185,27 @@ def test_a_comparison_finds_missing_weights_and_profiles_before_it_begins(run: R
         done = run("compare", str(tmp_path / "absent"), "--profiles", profiles, **store)
         assert done.exit_code == 1
         assert words in done.stderr
+
+
+def test_a_comparison_of_the_default_profiles_leaves_out_what_has_no_weights(
+    run: Run, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = []
+    monkeypatch.setattr(comparison, "compare", lambda plan, *rest: planned.append(plan))
+    folder, models = evaluation_folder(tmp_path / "set"), small_models(tmp_path)
+    nothing = {"MODELS__STORE": str(tmp_path / "empty")}
+    done = run("compare", str(folder), **nothing)
+    assert done.exit_code == 0, done.output
+    assert "everything is left out: SAM 2.1, Hiera tiny, of everything has no exported graph" in done.stdout
+    assert "`cutstream export sam2_everything_hiera_tiny --weights FILE` makes it" in done.stdout
+    everything = {"MODELS__MIRROR": str(models.mirror), "MODELS__CATALOGUE": str(models.catalogue)}
+    done = run("compare", str(folder), MODELS__STORE=str(tmp_path / "store"), **everything)
+    assert done.exit_code == 0, done.output
+    few, many = planned
+    assert (few.profiles, set(few.left_out)) == (("fast",), set(cli.COMPARED) - {"fast"})
+    assert (many.profiles, many.left_out) == (cli.COMPARED, {})
+    done = run("compare", str(folder), "--profiles", "everything,fast", **nothing)
+    assert (done.exit_code, done.stderr.split(":")[0], len(planned)) == (1, "weights_missing", 2)
 
 
 @pytest.mark.parametrize(
