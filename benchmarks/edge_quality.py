@@ -20,6 +20,7 @@ from rich.table import Table
 from benchmarks.machine import record
 from cutstream.images import Image, Matte, Pixels
 from cutstream.matting.foreground import foreground
+from cutstream.matting.presets import SOFT
 from cutstream.matting.refine import refine
 from cutstream.settings import load
 from tests.support.hair import HairPicture
@@ -44,7 +45,7 @@ def main() -> None:
         edges={f"{net}: {name}": _rounded(vars(edges(m, pictures[name]))) for (net, name), m in mattes.items()},
         colours={name: _colours(picture, picture.alpha) for name, picture in pictures.items()},
         colours_by_cutnet={
-            name: _colours(picture, refine(mattes["cutnet", name], Image(picture.pixels), "soft", OPS))
+            name: _colours(picture, refine(mattes["cutnet", name], Image(picture.pixels), SOFT, OPS))
             for name, picture in pictures.items()
         },
         cpu_ms=_cpu_ms(pictures["large person in a garage"]),

@@ -27,6 +27,7 @@ from cutstream.arrays.cpu import CpuOps
 from cutstream.images import Image, Matte
 from cutstream.images.png import encode_png
 from cutstream.matting.foreground import foreground
+from cutstream.matting.presets import SOFT
 from cutstream.matting.refine import prepare, refine
 from export.profiles import network_file, size_of
 
@@ -38,7 +39,7 @@ def main() -> None:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     photo = _photo()
     matte = _matte(photo)
-    alpha = refine(matte, photo, "soft", OPS)
+    alpha = refine(matte, photo, SOFT, OPS)
     ways = {
         "cutout": lambda: _cutout(photo, matte),
         "cutout, decontaminated": lambda: _decontaminated(photo, matte),
@@ -70,11 +71,11 @@ def _matte(photo: Image) -> Matte:
 
 
 def _cutout(photo: Image, matte: Matte) -> bytes:
-    return encode_png(OPS.rgba(photo.pixels, refine(matte, photo, "soft", OPS)))
+    return encode_png(OPS.rgba(photo.pixels, refine(matte, photo, SOFT, OPS)))
 
 
 def _decontaminated(photo: Image, matte: Matte) -> bytes:
-    alpha = refine(matte, photo, "soft", OPS)
+    alpha = refine(matte, photo, SOFT, OPS)
     return encode_png(OPS.rgba(foreground(photo.pixels, alpha, OPS), alpha))
 
 

@@ -10,6 +10,7 @@ import onnxruntime
 
 from cutstream.arrays.cpu import CpuOps
 from cutstream.images import Image, Matte, Pixels
+from cutstream.matting.presets import SOFT
 from cutstream.matting.refine import prepare, refine
 from cutstream.quality.alpha import gradient_error, sum_of_absolute_differences
 from cutstream.settings import ModelSettings
@@ -57,7 +58,7 @@ class Edges:
 def edges(matte: Matte, picture: HairPicture) -> Edges:
     height, width = picture.alpha.shape
     raw = OPS.resize_linear(matte, width, height)
-    refined = refine(matte, Image(picture.pixels), "soft", OPS)
+    refined = refine(matte, Image(picture.pixels), SOFT, OPS)
     return Edges(
         sum_of_absolute_differences(raw, picture.alpha),
         sum_of_absolute_differences(refined, picture.alpha),
