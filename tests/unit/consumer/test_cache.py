@@ -78,6 +78,13 @@ def test_what_is_larger_than_all_the_room_is_made_and_not_kept(metrics: Metrics,
     assert cache.drop_oldest() is (kept > 0)
 
 
+def test_what_is_larger_than_all_the_room_drives_nothing_out(metrics: Metrics) -> None:
+    cache = Cache(10, metrics)
+    cache.get("fitted", "a", lambda: filled(10))
+    cache.get("fitted", "large", lambda: filled(11))
+    cache.get("fitted", "a", never)
+
+
 def test_what_is_no_longer_usable_is_made_again_and_replaced(metrics: Metrics) -> None:
     cache = Cache(100, metrics)
     cache.get("decoded", "a", lambda: filled(10))
