@@ -190,6 +190,15 @@ def test_in_trouble_it_keeps_what_it_knows_and_never_goes_back(
     assert known == [1, 2] or known == [1, 1, 2]
 
 
+def test_a_topic_that_is_taken_away_leaves_what_was_known(topic: Topic, catalogue: Catalogue) -> None:
+    topic.records = [("beach", entry(1))]
+    catalogue.start()
+    until(lambda: catalogue.ready)
+    topic.trouble, topic.broken = NoTopic("no such topic"), BrokerUnavailable("gone")
+    until(lambda: topic.opened > 3)
+    assert catalogue.entry("beach") == entry(1)
+
+
 def test_a_topic_made_anew_is_read_anew(topic: Topic, catalogue: Catalogue, known: list[float]) -> None:
     topic.records = [("beach", entry(1)), ("wood", entry(2))]
     catalogue.start()

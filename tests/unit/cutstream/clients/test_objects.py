@@ -150,6 +150,6 @@ def test_elsewhere_reading_back_is_as_for_a_source(tmp_path: Path) -> None:
     objects = made(destination="s3://ours/out", allowed_buckets=("photos",), roots=(tmp_path,))
     (tmp_path / "a.png").write_bytes(b"a")
     assert objects.fetch_own((tmp_path / "a.png").as_uri()) == b"a"
-    for uri in ("s3://ours/outside/a.png", "s3://theirs/a.png", "ftp://host/a.png"):
+    for uri in ("s3://ours/outside/a.png", "s3://ours/out/../a.png", "s3://theirs/a.png", "ftp://host/a.png"):
         with pytest.raises(RefusedAddress):
             objects.fetch_own(uri)

@@ -55,6 +55,10 @@ def test_cover_shows_the_middle_of_what_is_too_high(ops: ArrayOps) -> None:
     assert (made(high, 4, 4, "cover", ops) == 30).all()
 
 
+def test_cover_of_a_part_at_its_own_size_is_contiguous_too(ops: ArrayOps) -> None:
+    assert (made(columns(10, 20, 30), 2, 2, "cover", ops) == 20).all()
+
+
 def test_cover_of_the_same_shape_loses_nothing(ops: ArrayOps, photo: Image) -> None:
     cover = made(photo, photo.width // 2, photo.height // 2, "cover", ops).astype(int)
     scaled = CpuOps().resize_area(photo.pixels, photo.width // 2, photo.height // 2)
