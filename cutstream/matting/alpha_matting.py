@@ -49,7 +49,7 @@ def fast(given: Matte, alpha: Matte, image: Image, ops: ArrayOps) -> Matte:
     guide = ops.resize_linear(image.pixels, *size)
     known = split(ops.resize_linear(given, *size), ops)
     unknown = known == UNKNOWN
-    weight = ops.xp.where(unknown, DOUBT, np.float32(1))
+    weight = ops.xp.where(unknown, DOUBT, np.float32(1)).astype(ops.xp.float32)
     start = ops.xp.where(unknown, ops.resize_linear(alpha, *size), known)
     coefficients = fit_weighted(guide, start, weight, _window(REACH, size), EPSILON, ops)
     better = ops.xp.where(unknown, ops.local_linear(coefficients, guide), known)

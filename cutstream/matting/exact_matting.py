@@ -25,7 +25,7 @@ from cutstream.options import MattingMethod
 Vector: TypeAlias = NDArray[np.float64]
 
 CONTEXT = 0.03  # of the long side: what is sure around the band is looked at so far
-LEAST_SIDE = 21  # the large kernel's window; smaller pictures are extended by their borders
+LEAST_SIDE = 41  # two of the large kernel's windows; smaller pictures are extended by their borders
 EPSILON, KERNEL = np.float32(1e-5), (5, 5)  # of the fit that brings alpha to the photo's size
 
 MOST_STEPS, TOLERANCE = 2000, 1e-5
@@ -59,7 +59,7 @@ class System(NamedTuple):
 
 
 def exact(given: Matte, alpha: Matte, image: Image, method: MattingMethod, ops: ArrayOps) -> Matte:
-    """u8 HW of the photo's size, of use where the trimap `given` is unknown; `alpha` is where the solver starts.
+    """u8 HW of the photo's size: alpha where the trimap `given` is unknown. The solver starts from `alpha`.
 
     Worked on are the band's surroundings, at no more pixels than the method's bound; the way back to the photo's size
     is the guided filter's. Raises `InvalidOption` where PyMatting is missing or cannot be used.
@@ -75,7 +75,7 @@ def exact(given: Matte, alpha: Matte, image: Image, method: MattingMethod, ops: 
         solved = ops.to_device(_solved(pymatting, method, *host))
     if size != (frame.width, frame.height):
         solved = ops.local_linear(fit(guide, solved, KERNEL, EPSILON, ops), pixels)
-    found = ops.xp.array(alpha)
+    found = ops.xp.zeros_like(alpha)
     found[frame.slices] = solved
     return found  # type: ignore[no-any-return]
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from cutstream.arrays.ops import ArrayOps
+import numpy as np
+
+from cutstream.arrays.ops import ArrayOps, Table
 from cutstream.images import Matte
 
 BACKGROUND, UNKNOWN, SUBJECT = 0, 128, 255
 SURE_BACKGROUND, SURE_SUBJECT = 9, 241  # alpha up to, and from: as the field's own tools take it
 
 NOMINAL_SIDE = 1000
+
+UNMIXED: Table = np.full(256, UNKNOWN, np.uint8)
+UNMIXED[[BACKGROUND, SUBJECT]] = BACKGROUND, SUBJECT
 
 
 def trimap(alpha: Matte, erode: int, dilate: int, ops: ArrayOps) -> Matte:
@@ -25,12 +30,11 @@ def trimap(alpha: Matte, erode: int, dilate: int, ops: ArrayOps) -> Matte:
     pixels = min(1.0, max(height, width) / NOMINAL_SIDE)
     subject = ops.distance((small >= SURE_SUBJECT).view(ops.xp.uint8)) > erode * pixels
     background = ops.distance((small <= SURE_BACKGROUND).view(ops.xp.uint8)) > dilate * pixels
-    made = ops.xp.full(small.shape, UNKNOWN, ops.xp.uint8)
-    made[subject], made[background] = SUBJECT, BACKGROUND
+    either = ops.xp.where(background, ops.xp.uint8(BACKGROUND), ops.xp.uint8(UNKNOWN))
+    made = ops.xp.where(subject, ops.xp.uint8(SUBJECT), either)
     return split(ops.resize_linear(made, width, height), ops)
 
 
 def split(mixed: Matte, ops: ArrayOps) -> Matte:
     """Of a trimap whose size was changed: what is mixed is unknown."""
-    sure = (mixed == BACKGROUND) | (mixed == SUBJECT)
-    return ops.xp.where(sure, mixed, ops.xp.uint8(UNKNOWN))  # type: ignore[no-any-return]
+    return ops.lookup(mixed, UNMIXED)

@@ -43,4 +43,5 @@ APART: dict[str, float] = {
     "distance": 1e-3,
     "largest": 0,
     "refine": 2,  # the fit's sums are taken in another order, and the slopes magnify it before `local_linear` rounds
+    "fast_matting": 2,
 }
