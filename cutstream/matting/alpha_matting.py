@@ -10,7 +10,7 @@ from cutstream.matting.exact_matting import exact
 from cutstream.matting.guided import fit, fit_weighted, levelled
 from cutstream.matting.refine import BLACK_POINT, WHITE_POINT
 from cutstream.matting.trimap import BACKGROUND, SUBJECT, UNKNOWN, split, trimap
-from cutstream.options import Matting
+from cutstream.options import Matting, MattingMethod
 
 # Of the long side. A reach of 0.03 is a tenth better on fur (docs/evaluation.md, "Mattings") and worse on everything
 # else: where the colours vary, what lies that far off says little.
@@ -28,13 +28,17 @@ def matting(alpha: Matte, image: Image, how: Matting, ops: ArrayOps) -> Matte:
     A matte without any sure subject or any sure background comes back as it is: there is nothing to tell the two
     apart by. Raises `InvalidOption` for a method whose package is missing.
     """
-    given = trimap(alpha, how.erode, how.dilate, ops)
-    counts = ops.histogram(given)
+    return solve(trimap(alpha, how.erode, how.dilate, ops), alpha, image, how.method, ops)
+
+
+def solve(given: Matte, alpha: Matte, image: Image, method: MattingMethod, ops: ArrayOps) -> Matte:
+    """As `matting`, in a trimap that is `given`: u8 HW, 0, 128 and 255."""
+    counts = ops.histogram(given)  # sync: whether there is anything to find, and to find it by
     if not counts[SUBJECT] or not counts[BACKGROUND]:
         return alpha
     if not counts[UNKNOWN]:
         return given
-    found = fast(given, alpha, image, ops) if how.method == "fast" else exact(given, alpha, image, how.method, ops)
+    found = fast(given, alpha, image, ops) if method == "fast" else exact(given, alpha, image, method, ops)
     return ops.xp.where(given == UNKNOWN, found, given)  # type: ignore[no-any-return]
 
 

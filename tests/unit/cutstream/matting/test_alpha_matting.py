@@ -98,8 +98,8 @@ def test_fast_on_real_fur() -> None:
     photo, truth = Image(lemur("lemur")), lemur("lemur_alpha")
     matte = coarse(truth, 8)
     made = matting(matte, photo, Matting(dilate=30), OPS)
-    assert sum_of_absolute_differences(made, truth) < 0.7 * sum_of_absolute_differences(matte, truth)
-    assert gradient_error(made, truth) < 0.5 * gradient_error(matte, truth)
+    assert sum_of_absolute_differences(made, truth) < 0.9 * sum_of_absolute_differences(matte, truth)
+    assert gradient_error(made, truth) < 0.6 * gradient_error(matte, truth)
 
 
 @pytest.mark.parametrize("device", DEVICES)
