@@ -33,6 +33,7 @@ from producer.tuning.matting_pictures import sheet
 ALPHA, TRIMAP = "_alpha", "_trimap"
 SMALL_PX, LARGE_PX = 5, 30
 NETWORK_SIDE = 320  # of the matte that `soft` starts from
+WITHOUT = ("trimap", "soft")
 METHODS: tuple[MattingMethod, ...] = get_args(MattingMethod)
 
 
@@ -113,11 +114,11 @@ def bands(truth: Matte, drawn: Matte | None, ops: ArrayOps) -> dict[str, Matte]:
 
 
 def attempts(stem: str, photo: Image, truth: Matte, drawn: Matte | None, ops: ArrayOps) -> Iterator[Attempt]:
-    """First what there is without matting: `soft` refinement of a network's matte, and each band left as it is."""
+    """In each band, first what there is without matting: its middle value, and `soft` from a small sharp matte."""
     sharp = _sharp(truth)
     for band, given in bands(truth, drawn, ops).items():
         unknown = float((given == UNKNOWN).mean())
-        for method in ("none", "soft", *METHODS):
+        for method in (*WITHOUT, *METHODS):
             start = perf_counter()
             made = _made(method, given, sharp, photo, ops)
             seconds = perf_counter() - start
@@ -165,7 +166,7 @@ def _compared(example: Example, out_folder: Path | None, ops: ArrayOps) -> list[
 
 
 def _made(method: str, given: Matte, sharp: Matte, photo: Image, ops: ArrayOps) -> Matte:
-    if method == "none":
+    if method == "trimap":
         return given
     if method == "soft":
         return refine(ops.resize_area(sharp, NETWORK_SIDE, NETWORK_SIDE), photo, "soft", ops)
