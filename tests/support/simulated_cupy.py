@@ -292,5 +292,8 @@ class SimulatedCupy:
     def stack(self, arrays: Sequence[Array], axis: int = 0) -> Array:
         return _new(np.stack([_host(array) for array in arrays], axis))
 
+    def where(self, condition: Array, first: Any, second: Any) -> Array:
+        return _new(np.where(*map(_host, (condition, first, second))))
+
     def multiply(self, first: Any, second: Any, dtype: Any = None) -> Array:
         return _new(np.multiply(_host(first), _host(second), dtype=dtype))

@@ -58,4 +58,5 @@ APART: dict[str, float] = {
     "fill": 0,
     "foreground": 1,
     "refine": 2,  # the fit's sums are taken in another order, and the slopes magnify it before `local_linear` rounds
+    "fast_matting": 2,
 }
