@@ -7,6 +7,7 @@ column of the picture stands where its lowest point is about the lowest of its n
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,10 +29,20 @@ WIDE_STRENGTH, CORE_STRENGTH = 0.6, 0.9  # more than 1 together: spreading takes
 LIFT = 0.5  # of a deviation: a little of it shows below the edge
 
 
-def contact(alpha: Matte, box: Box, softness: float | None, ops: ArrayOps) -> Floats:
+class Base(NamedTuple):
+    """The line on which a subject stands: its row at column 0, and how many rows it falls per column."""
+
+    row: float
+    slope: float
+
+    def at(self, column: float) -> float:
+        return self.row + self.slope * column
+
+
+def contact(alpha: Matte, box: Box, base: Base, softness: float | None, ops: ArrayOps) -> Floats:
     """f32 HW, 0..1, of alpha's size. `softness` is the standard deviation along the ground, in pixels."""
     sigma = max(SPREAD * box.height if softness is None else softness, 0.5)
-    rows, standing = footing(alpha, box, ops)
+    rows, standing = footing(alpha, box, base, ops)
     below = ops.xp.arange(alpha.shape[0], dtype=np.float32)[:, None] - rows - np.float32(LIFT * FLATNESS * sigma)
     wide = _bell(below, FLATNESS * sigma, ops)
     core = _bell(below, FLATNESS * sigma * CORE, ops)
@@ -39,13 +50,14 @@ def contact(alpha: Matte, box: Box, softness: float | None, ops: ArrayOps) -> Fl
     return ops.xp.minimum(_spread(darkness, sigma, ops), 1)  # type: ignore[no-any-return]
 
 
-def footing(alpha: Matte, box: Box, ops: ArrayOps) -> tuple[Floats, Floats]:
+def footing(alpha: Matte, box: Box, base: Base, ops: ArrayOps) -> tuple[Floats, Floats]:
     """For each column: the row in which the subject ends below, and how much it stands there (0..1), both f32 W."""
     xp = ops.xp
     numbers = xp.arange(1, alpha.shape[0] + 1, dtype=np.float32)[:, None]
     rows = xp.max((alpha > SOLID) * numbers, axis=0)
     reach = IN_THE_AIR * box.height
-    closeness = xp.clip(1 - (box.bottom - rows) * np.float32(1 / reach), 0, 1)
+    ground = xp.arange(alpha.shape[1], dtype=np.float32) * np.float32(base.slope) + np.float32(base.at(0.5))
+    closeness = xp.clip(1 - (ground - rows) * np.float32(1 / reach), 0, 1) * (rows > 0)
     levels = (closeness * np.float32(255)).astype(xp.uint8)[None]
     neighbours = 2 * max(1, round(NEIGHBOURHOOD * box.height)) + 1
     lowest = ops.dilate(levels, np.ones((1, neighbours), np.uint8), 1)[0] * np.float32(1 / 255)

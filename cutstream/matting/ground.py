@@ -13,7 +13,7 @@ import numpy as np
 
 from cutstream.arrays.ops import ArrayOps, Floats
 from cutstream.images import Matte
-from cutstream.matting.contact import footing
+from cutstream.matting.contact import Base, footing
 from cutstream.matting.geometry import Box
 
 MOST_PARTS = 6
@@ -64,7 +64,7 @@ def _smooth(alpha: Matte, depth: Matte, window: int, ops: ArrayOps) -> Floats:
 
 def _slope(alpha: Matte, box: Box, depth: Floats, ops: ArrayOps) -> Slope | None:
     """None where the feet are side by side, or the depth map says that higher ones are nearer."""
-    rows, standing = footing(alpha, box, ops)
+    rows, standing = footing(alpha, box, Base(float(box.bottom), 0.0), ops)
     inside = ops.xp.maximum(rows - np.float32(1 + INSIDE * box.height), 0).astype(ops.xp.int32)
     columns = ops.xp.arange(alpha.shape[1])
     row, level, weight = ops.to_host(

@@ -12,6 +12,7 @@ from cutstream.matting.backdrop import Backdrop, colour_of, drawn, surroundings
 from cutstream.matting.colors import parse_colour
 from cutstream.matting.harmonise import harmonise, wanted_harmony
 from cutstream.matting.light import lit
+from cutstream.matting.perspective import Ground, parse_perspective
 from cutstream.matting.placement import Subject
 from cutstream.matting.shadow import shadow, wanted_shadow
 from cutstream.messages import Request
@@ -96,9 +97,14 @@ def _shade(
     if how is None:
         return None
     how, light = lit(how, None if isinstance(base, tuple) else base, ops)
-    strength = shadow(subject.alpha, how, light, ops, depth)
+    strength = shadow(subject.alpha, how, light, ops, depth, _ground(request, subject.alpha.shape))
     fading = np.rint(np.arange(256) * how.opacity).astype(np.uint8)
     return Shade(ops.lookup(strength, fading), parse_colour("shadow.color", how.color))
+
+
+def _ground(request: Request, shape: tuple[int, ...]) -> Ground | None:
+    height, width = shape
+    return parse_perspective(request.perspective).on(width, height) if request.perspective else None
 
 
 def _rgba(subject: Subject, shade: Shade | None, ops: ArrayOps) -> Cutout:

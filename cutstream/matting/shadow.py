@@ -10,9 +10,10 @@ from cutstream.images import Matte
 from cutstream.matting.blur import blurred
 from cutstream.matting.cast import cast, direction
 from cutstream.matting.colors import parse_colour
-from cutstream.matting.contact import contact
+from cutstream.matting.contact import Base, contact
 from cutstream.matting.geometry import Box
 from cutstream.matting.measure import VISIBLE
+from cutstream.matting.perspective import Ground
 from cutstream.options import Background, Light, Shadow, ShadowType
 
 WORKING_SIDE = 500
@@ -35,12 +36,14 @@ def check_shadow(how: Shadow, background: Background) -> None:
         raise InvalidOption(f"shadow.depth does nothing for type {how.type!r}: use 'cast', or leave it out")
 
 
-def shadow(alpha: Matte, how: Shadow, light: Light, ops: ArrayOps, depth: Matte | None = None) -> Matte:
+def shadow(
+    alpha: Matte, how: Shadow, light: Light, ops: ArrayOps, depth: Matte | None = None, ground: Ground | None = None
+) -> Matte:
     """How much of the light is taken away, u8 HW: 0 nothing, 255 all that `opacity` allows.
 
     `alpha` (u8 HW) is the subject's on its canvas; what is under the subject itself is no matter. `light` is
     `how.light`, or what `light_of` found. `depth` (u8 HW, of the same canvas, larger is nearer) is for `cast`: it
-    lets each part stand on its own ground.
+    lets each part stand on its own ground. `ground` is where a subject in perspective stands.
     """
     height, width = alpha.shape
     shrink = min(1.0, WORKING_SIDE / max(width, height))
@@ -50,17 +53,26 @@ def shadow(alpha: Matte, how: Shadow, light: Light, ops: ArrayOps, depth: Matte 
     if found is None:
         return ops.xp.zeros_like(alpha)  # type: ignore[no-any-return]
     box = Box(*found)
+    base = _base(ground, box, columns / width, rows / height)
     softness = None if how.softness is None else how.softness * max(rows, columns) / NOMINAL_SIDE
     if how.type == "drop":
         sigma = DROP_SOFTNESS * max(rows, columns) / NOMINAL_SIDE if softness is None else softness
         strength = _drop(small, box, light, sigma, ops)
     elif how.type == "contact":
-        strength = _levels(contact(small, box, softness, ops), ops)
+        strength = _levels(contact(small, box, base, softness, ops), ops)
     else:
         length = CAST_LENGTH if light.length is None else light.length
-        ground = None if depth is None else ops.resize_area(depth, columns, rows)
-        strength = _levels(cast(small, box, light.angle, length, softness, ops, ground), ops)
+        deep = None if depth is None else ops.resize_area(depth, columns, rows)
+        strength = _levels(cast(small, box, base, light.angle, length, softness, deep, ops), ops)
     return ops.resize_linear(strength, width, height)
+
+
+def _base(ground: Ground | None, box: Box, across: float, down: float) -> Base:
+    """At the reduced size; level below the subject where nothing else is said."""
+    if ground is None:
+        return Base(float(box.bottom), 0.0)
+    slope = ground.slope * down / across
+    return Base(ground.left[1] * down - slope * ground.left[0] * across, slope)
 
 
 def _drop(alpha: Matte, box: Box, light: Light, sigma: float, ops: ArrayOps) -> Matte:

@@ -21,6 +21,7 @@ from cutstream.arrays.ops import ArrayOps
 from cutstream.errors import InvalidOption
 from cutstream.images import Image, Matte
 from cutstream.matting.alpha_matting import solve
+from cutstream.matting.presets import SOFT
 from cutstream.matting.refine import refine
 from cutstream.matting.trimap import BACKGROUND, SUBJECT, UNKNOWN, trimap
 from cutstream.options import Matting, MattingMethod
@@ -33,7 +34,7 @@ from producer.tuning.matting_pictures import sheet
 ALPHA, TRIMAP = "_alpha", "_trimap"
 SMALL_PX, LARGE_PX = 5, 30
 NETWORK_SIDE = 320  # of the matte that `soft` starts from
-WITHOUT = ("trimap", "soft")
+WITHOUT = ("trimap", SOFT)
 METHODS: tuple[MattingMethod, ...] = get_args(MattingMethod)
 
 
@@ -168,8 +169,8 @@ def _compared(example: Example, out_folder: Path | None, ops: ArrayOps) -> list[
 def _made(method: str, given: Matte, sharp: Matte, photo: Image, ops: ArrayOps) -> Matte:
     if method == "trimap":
         return given
-    if method == "soft":
-        return refine(ops.resize_area(sharp, NETWORK_SIDE, NETWORK_SIDE), photo, "soft", ops)
+    if method == SOFT:
+        return refine(ops.resize_area(sharp, NETWORK_SIDE, NETWORK_SIDE), photo, SOFT, ops)
     return solve(given, sharp, photo, method, ops)  # type: ignore[arg-type]
 
 

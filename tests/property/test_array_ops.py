@@ -18,7 +18,8 @@ from cutstream.matting.harmonise import harmonise
 from cutstream.matting.overlay import overlay
 from cutstream.matting.presets import PRESETS
 from cutstream.matting.refine import ellipse, refine
-from cutstream.options import Harmonise, RefineParameters
+from cutstream.matting.shadow import shadow
+from cutstream.options import Harmonise, Light, RefineParameters, Shadow
 from tests.support.back_ends import DEVICES, FromHost, back_end
 from tests.support.tolerances import APART
 
@@ -218,3 +219,20 @@ def test_colours_of_the_subject(ops: FromHost, size: Any, seed: int, method: Any
     np.testing.assert_array_equal(made, harmonise(*arrays, how, CPU))
     made = ops.fetched(overlay(*sent[:2], ops.ops))
     np.testing.assert_array_equal(made, overlay(*arrays[:2], CPU))
+
+
+@given(
+    size=sizes,
+    seed=seeds,
+    kind=st.sampled_from(["drop", "contact", "cast"]),
+    angle=st.floats(0, 360),
+    length=st.floats(0, 5),
+    softness=st.floats(0, 100),
+)
+def test_shadows(ops: FromHost, size: Any, seed: int, kind: Any, angle: float, length: float, softness: float) -> None:
+    """Without a depth map, where a float at a threshold decides which part a pixel belongs to."""
+    matte, how = picture(size, seed), Shadow(type=kind, softness=softness)
+    light = Light(angle=angle, length=length)
+    made = ops.fetched(shadow(ops.ops.to_device(matte), how, light, ops.ops))
+    difference = np.abs(made.astype(int) - shadow(matte, how, light, CPU))
+    assert difference.max() <= APART["shadow"]

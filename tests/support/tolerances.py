@@ -57,6 +57,7 @@ APART: dict[str, float] = {
     "largest": 0,
     "fill": 0,
     "foreground": 1,
+    "shadow": 3,  # two warps of 1 each, and an edge of the footing that is rounded to one of 256 heights
     "refine": 2,  # the fit's sums are taken in another order, and the slopes magnify it before `local_linear` rounds
     "fast_matting": 2,
 }

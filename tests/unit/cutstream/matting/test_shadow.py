@@ -8,8 +8,10 @@ import pytest
 from cutstream.arrays.cpu import CpuOps
 from cutstream.arrays.ops import ArrayOps
 from cutstream.errors import InvalidOption
+from cutstream.matting.geometry import Box
+from cutstream.matting.perspective import parse_perspective, stand
 from cutstream.matting.shadow import check_shadow, shadow, wanted_shadow
-from cutstream.options import Background, Light, Shadow
+from cutstream.options import Background, Light, Perspective, Shadow
 from tests.support.back_ends import DEVICES, back_end
 
 OPS = CpuOps()
@@ -78,6 +80,23 @@ def test_cast_gets_softer_and_fainter_with_distance() -> None:
     near, far = (np.abs(np.diff(strength[row, 200:])).max() / strength[row, 200] for row in (210, 260))
     assert near > 1.5 * far
 
+    assert strength[275, 200] < 0.7 * strength[205, 200]
+
+
+def test_what_is_nearer_to_the_viewer_is_wider() -> None:
+    towards = cast(BOX, light=Light(angle=0, length=0.9), softness=0)
+    away = cast(BOX, light=Light(angle=180, length=0.9), softness=0)
+    assert (towards[280] > 60).sum() > 1.1 * (towards[205] > 60).sum()
+    assert (away[115] > 60).sum() < 0.9 * (away[195] > 60).sum()
+
+
+def test_a_shadow_to_the_side_has_the_thickness_of_a_body() -> None:
+    """And begins behind the lowest row, where the middle of the body stands."""
+    strength = cast(canvas((200, 100, 300, 200)), light=Light(angle=90, length=1), softness=0)
+    rows = np.flatnonzero(strength[:, 195] > 60)
+    assert len(rows) >= 20
+    assert rows[0] < 197
+
 
 def test_softness_blurs() -> None:
     sharp, soft = (np.abs(np.diff(cast(BOX, type="drop", softness=value).astype(int))).max() for value in (0, 30))
@@ -111,6 +130,24 @@ def test_contact_of_a_wide_base_follows_its_curve() -> None:
     assert strength[100:190].max() < 10
 
 
+def test_contact_is_lighter_under_an_arch() -> None:
+    strength = cast(canvas((100, 100, 300, 190), (100, 190, 180, 196), (194, 190, 300, 196)), type="contact")
+    assert strength[196:200, 187].max() < 0.75 * strength[196:200, 150].max()
+
+
+def test_in_perspective_it_begins_at_the_baseline() -> None:
+    how = Perspective(baseline="100 120 300 200")
+    pixels, photo = np.zeros((80, 200, 3), np.uint8), np.full((80, 200), 255, np.uint8)
+    _, alpha = stand(pixels, photo, Box(0, 0, 200, 80), how, 400, 300, OPS)
+    ground = parse_perspective(how).on(400, 300)
+    for column in (120, 200, 280):
+        row = round(120 + 0.4 * (column - 100))
+        for kind in ("contact", "cast"):
+            strength = shadow(alpha, Shadow(type=kind, softness=1), Light(angle=0), OPS, ground=ground)
+            assert strength[row : row + 3, column].max() > 110
+    assert strength[10 : 120 + 35, 300:].max() < 40, "nothing above the ground, beyond the subject"
+
+
 def test_with_depth_each_leg_stands_on_its_own_ground() -> None:
     """The rear leg's shadow begins at the rear foot, the front one's where it began before."""
     depth = np.full(TWO_LEGS.shape, 60, np.uint8)
@@ -126,7 +163,23 @@ def test_with_depth_each_leg_stands_on_its_own_ground() -> None:
     assert deep[213:217, front].min() > 120
 
 
-@pytest.mark.parametrize("depth", [np.full(TWO_LEGS.shape, 90, np.uint8), np.zeros(TWO_LEGS.shape, np.uint8)])
+def test_with_depth_the_shadow_of_one_body_is_one() -> None:
+    """A wall that recedes to the left: its parts overlap, and a jump in depth leaves no gap."""
+    rows, columns = np.mgrid[:300, :400]
+    wall = np.where((abs(columns - 200) < 90) & (rows > 60) & (rows < 190 + 0.08 * (columns - 200)), 255, 0)
+    depth = (columns * 0.6).astype(np.uint8)
+    strength = cast(wall.astype(np.uint8), depth, light=Light(angle=0, length=0.6), softness=0)
+    assert strength[200:230, 130:270].min() > 90
+    jump = np.where(columns < 200, 100, 160).astype(np.uint8)
+    jump[:150] = 130
+    down_the_leg = cast(TWO_LEGS, jump, light=Light(angle=0, length=0.5))[191:230, 177]
+    assert down_the_leg.min() > 40
+
+
+NEARLY_LEVEL = np.where(np.mgrid[:300, :400][1] < 200, 90, 94).astype(np.uint8)
+
+
+@pytest.mark.parametrize("depth", [NEARLY_LEVEL, np.zeros(TWO_LEGS.shape, np.uint8)])
 def test_a_depth_that_says_nothing_changes_nothing(depth: Any) -> None:
     np.testing.assert_array_equal(cast(TWO_LEGS, depth), cast(TWO_LEGS))
 
