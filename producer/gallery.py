@@ -96,7 +96,7 @@ SHEETS: dict[str, Sequence[Tile]] = {
         _on(CUP, "cast, light 45, length 0.8", STUDIO, **WITH_ROOM, shadow=_cast({"angle": 45, "length": 0.8})),
         _on(CUP, "cast, light auto", {"image": GROUND}, **WITH_ROOM, shadow=_cast("auto")),
         _on(CUP, "drop on nothing", {"color": "transparent"}, **WITH_ROOM, shadow="drop"),
-        _on(WOMAN, "cast on a wall behind", STUDIO, **WITH_ROOM, refine=WHOLE, shadow=_cast({"angle": 200, "length": 1})),
+        _on(WOMAN, "cast on a wall", STUDIO, **WITH_ROOM, refine=WHOLE, shadow=_cast({"angle": 200, "length": 1})),
         _on(ROCKET, "cast, low light", STUDIO, **WITH_ROOM, refine=WHOLE, shadow=_cast({"angle": 280, "length": 1.5})),
     ),
     "placement": (
