@@ -15,7 +15,7 @@ import numpy as np
 from cutstream.arrays.ops import ArrayOps, Homography
 from cutstream.errors import InvalidOption
 from cutstream.images import Matte, Pixels
-from cutstream.matting.geometry import Box, Length, _lengths
+from cutstream.matting.geometry import Box, Length, lengths
 from cutstream.options import Perspective
 
 LARGEST = 4  # times the canvas, in either direction: a subject beyond that is a mistake, and shows next to nothing
@@ -76,7 +76,7 @@ class Standing:
 
 def parse_perspective(how: Perspective) -> Standing:
     """All that can be said without the canvas. Raises `InvalidOption`."""
-    ends = _lengths("perspective.baseline", how.baseline)
+    ends = lengths("perspective.baseline", how.baseline)
     if len(ends) != 4:
         raise InvalidOption(
             f"perspective.baseline: {how.baseline!r} has {len(ends)} values; give `x1 y1 x2 y2` in px or %"
@@ -112,7 +112,7 @@ def stand(
 
 
 def _horizon(text: str) -> Length:
-    values = _lengths("perspective.horizon", text)
+    values = lengths("perspective.horizon", text)
     if len(values) != 1:
         raise InvalidOption(f"perspective.horizon: {text!r} has {len(values)} values; give one, in px or %")
     return values[0]

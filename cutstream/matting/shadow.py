@@ -23,7 +23,7 @@ DROP_LENGTH = 0.03  # in heights of the subject
 DROP_SOFTNESS = 10
 
 
-def normalised(shadow: ShadowType | Shadow | None) -> Shadow | None:
+def wanted_shadow(shadow: ShadowType | Shadow | None) -> Shadow | None:
     return Shadow(type=shadow) if isinstance(shadow, str) else shadow
 
 

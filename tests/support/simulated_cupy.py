@@ -64,6 +64,9 @@ class Array:
     def astype(self, dtype: Any) -> Array:
         return _new(self._view.astype(dtype))
 
+    def sum(self, axis: int | tuple[int, ...] | None = None) -> Array:
+        return _new(self._view.sum(axis))
+
     def reshape(self, *shape: int) -> Array:
         part = self._view.reshape(*shape)
         return Array(part, self._memory) if np.may_share_memory(part, self._view) else _new(part)
@@ -218,7 +221,7 @@ class SimulatedCupy:
 
     ndarray = Array
     RawModule = RawModule
-    uint8, uint16, int32, float32 = np.uint8, np.uint16, np.int32, np.float32
+    uint8, uint16, int16, int32, float32 = np.uint8, np.uint16, np.int16, np.int32, np.float32
 
     def __init__(self) -> None:
         self.uploads: list[int] = []
@@ -271,6 +274,12 @@ class SimulatedCupy:
     def exp(self, array: Array) -> Array:
         return _new(np.exp(_host(array)))
 
+    def rint(self, array: Array) -> Array:
+        return _new(np.rint(_host(array)))
+
+    def sqrt(self, array: Array) -> Array:
+        return _new(np.sqrt(_host(array)))
+
     def abs(self, array: Array) -> Array:
         return _new(np.abs(_host(array)))
 
@@ -282,6 +291,9 @@ class SimulatedCupy:
 
     def stack(self, arrays: Sequence[Array], axis: int = 0) -> Array:
         return _new(np.stack([_host(array) for array in arrays], axis))
+
+    def where(self, condition: Array, first: Any, second: Any) -> Array:
+        return _new(np.where(*map(_host, (condition, first, second))))
 
     def multiply(self, first: Any, second: Any, dtype: Any = None) -> Array:
         return _new(np.multiply(_host(first), _host(second), dtype=dtype))

@@ -12,7 +12,7 @@ from cutstream.arrays.ops import ArrayOps
 from cutstream.errors import InvalidOption
 from cutstream.matting.geometry import Box
 from cutstream.matting.perspective import parse_perspective, stand
-from cutstream.matting.shadow import check_shadow, normalised, shadow
+from cutstream.matting.shadow import check_shadow, shadow, wanted_shadow
 from cutstream.options import Background, Light, Perspective, Shadow
 from tests.support.back_ends import DEVICES, back_end
 
@@ -244,9 +244,9 @@ def test_devices_agree(name: str, kind: str) -> None:
 
 
 def test_a_type_alone_is_a_shadow() -> None:
-    assert normalised("cast") == Shadow(type="cast")
-    assert normalised(Shadow(type="drop", opacity=1)) == Shadow(type="drop", opacity=1)
-    assert normalised(None) is None
+    assert wanted_shadow("cast") == Shadow(type="cast")
+    assert wanted_shadow(Shadow(type="drop", opacity=1)) == Shadow(type="drop", opacity=1)
+    assert wanted_shadow(None) is None
 
 
 @pytest.mark.parametrize(
