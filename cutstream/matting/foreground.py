@@ -6,8 +6,8 @@ size each undecided pixel is unmixed by itself.
 
 Neighbours are averaged alike, where the paper weighs them by the gradient of alpha: its own weight is no better, and a
 hundredth of it 13 % better at twice the work. In the undecided pixels of a lemur's fur and of drawn hair these colours
-are off by 0.23 to 0.46 of what the photo's own are off by, PyMatting's estimate, which takes nine times as long, by 0.31
-to 0.56 (docs/evaluation.md).
+are off by 0.23 to 0.46 of what the photo's own are off by, PyMatting's estimate, which takes eight times as long, by
+0.31 to 0.56 (docs/evaluation.md).
 """
 
 from __future__ import annotations
