@@ -8,6 +8,7 @@ import pytest
 
 from cutstream.arrays.cpu import CpuOps
 from cutstream.matting.foreground import foreground
+from tests.support.back_ends import simulated
 from tests.support.hair import HairPicture, astronaut, fur_ball
 from tests.support.lemur import lemur
 
@@ -78,6 +79,15 @@ def test_without_any_background_the_pixels_cannot_be_unmixed_and_stay_near() -> 
     everywhere = np.full_like(picture.alpha, 200)
     difference = np.abs(foreground(picture.pixels, everywhere, OPS).astype(int) - picture.pixels)
     assert difference.mean() < 10
+
+
+def test_nothing_travels_between_host_and_device() -> None:
+    ops, device = simulated()
+    picture = fur_ball("coffee.png", side=60)
+    pixels, alpha = ops.to_device(picture.pixels), ops.to_device(picture.alpha)
+    device.uploads.clear()
+    foreground(pixels, alpha, ops)
+    assert device.uploads == device.downloads == []
 
 
 def test_memory_beyond_the_result_does_not_grow_with_the_photo() -> None:
