@@ -12,7 +12,9 @@ from cutstream.matting.guided import fit, levelled
 from cutstream.matting.presets import check_work
 from cutstream.options import RefineParameters
 
-RADIUS = 0.005  # of the long side
+# Of the long side: the least that makes the gradient error of every net's matte smaller (docs/evaluation.md, "Edges").
+# Hard masks like less (0.005: MAE 0.0246 for cutnet in place of 0.0249), fur more (0.01: 4 % less gradient error).
+RADIUS = 0.007
 EPSILON = np.float32(1e-4)  # of colours in 0..1
 BLACK_POINT, WHITE_POINT = 12, 243
 
@@ -34,7 +36,8 @@ def refine(matte: Matte, image: Image, how: RefineParameters, ops: ArrayOps) -> 
     check_work(how, work.width * work.height / 1e6)
     matte = _cleaned(matte, how, work, ops)
     if how.edges == "soft":
-        matte = _soft(ops.resize_area(matte, columns, rows), image, ops)
+        # Never finer than the photo, which has no edges for what a finer matte would say.
+        matte = _soft(ops.resize_area(matte, min(columns, image.width), min(rows, image.height)), image, ops)
     else:
         matte = ops.resize_linear(matte, image.width, image.height)
     return _finished(matte, how, work, ops)

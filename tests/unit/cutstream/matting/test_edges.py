@@ -30,20 +30,10 @@ def test_cutnets_edges(name: str, models: ModelSettings) -> None:
     refinement_helps("cutnet", name, models)
 
 
-# ISNet's matte of 1024 × 1024 is sharper than these photos, and the fit's window, 0.5 % of the long side, too small to
-# smooth what the fit adds: 10 % and 1 % more gradient error, with a window of 0.8 % 1 % and 3 % less.
-WORSE = {("isnet", "lemur"), ("isnet", "fur on grass")}
-
-
 @pytest.mark.weights
 @pytest.mark.parametrize(
     ("net", "name"),
-    [
-        pytest.param(net, name, marks=[pytest.mark.xfail(strict=True)] if (net, name) in WORSE else [])
-        for net, names in FOUND.items()
-        for name in names
-        if net != "cutnet"
-    ],
+    [(net, name) for net, names in FOUND.items() for name in names if net != "cutnet"],
 )
 def test_other_nets_edges(net: str, name: str, models: ModelSettings) -> None:
     if not at_hand(net, models):
