@@ -30,7 +30,7 @@ EPSILON, KERNEL = np.float32(1e-5), (5, 5)  # of the fit that brings alpha to th
 
 MOST_STEPS, TOLERANCE = 2000, 1e-5
 
-# One at a time: they take up to 0.6 GB, and not every threading layer of numba bears two callers.
+# One at a time: they take up to half a gigabyte, and not every threading layer of numba bears two callers.
 _one_at_a_time = Lock()
 
 
@@ -42,8 +42,8 @@ class Method(NamedTuple):
 
 
 METHODS: dict[MattingMethod, Method] = {
-    "closed_form": Method("cf_laplacian", 500_000),
-    "random_walk": Method("rw_laplacian", 500_000),
+    "closed_form": Method("cf_laplacian", 300_000),
+    "random_walk": Method("rw_laplacian", 300_000),
     "large_kernel": Method("lkm_laplacian", 300_000),
     "learning_based": Method("lbdm_laplacian", 200_000),
     "knn": Method("knn_laplacian", 150_000),
