@@ -19,11 +19,13 @@ from cutstream.arrays.cpu import CpuOps
 from cutstream.arrays.gpu import NoDevice, open_gpu
 from cutstream.arrays.ops import ArrayOps
 from cutstream.images import Image, Matte
+from cutstream.matting.alpha_matting import matting
 from cutstream.matting.composite import compose
 from cutstream.matting.measure import measure
 from cutstream.matting.presets import PRESETS
 from cutstream.matting.refine import prepare, refine
 from cutstream.messages import Request
+from cutstream.options import Matting
 
 WARM_UP, REPEATS = 3, 20
 NETWORK_SIDE = 320
@@ -65,6 +67,7 @@ def cases(source: Image, small: Matte, ops: ArrayOps) -> dict[str, Callable[[], 
         "prepare": lambda: prepare(photo, NETWORK_SIDE, NETWORK_SIDE, ops),
         "measure": lambda: measure(full, ops),
         **{f"refine_{how}": (lambda how=how: refine(matte, photo, how, ops)) for how in ("soft", *PRESETS)},
+        "matting_fast": lambda: matting(full, photo, Matting(), ops),
         **{f"compose_{output}": composing(outputs=(output,)) for output in OUTPUTS},
         "compose_preview": composing(size="preview"),
         "soft_and_cutout": lambda: compose(photo, refine(matte, photo, "soft", ops), cutout, ops),

@@ -126,10 +126,11 @@ def _conjugate_gradients(system: System, start: Vector) -> Vector:
     energy = _dot(left, direction)
     enough = TOLERANCE**2 * max(_dot(system.right, inverse * system.right), energy)
     for _ in range(MOST_STEPS):
-        if energy <= enough:
-            break
         product = system.product(direction)
-        length = energy / _dot(direction, product)
+        curvature = _dot(direction, product)
+        if energy <= enough or curvature <= 0:  # which is rounding, or `knn`, whose matrix is not quite symmetric
+            break
+        length = energy / curvature
         x, left = x + length * direction, left - length * product
         conditioned = inverse * left
         energy, before = _dot(left, conditioned), energy

@@ -123,6 +123,17 @@ def test_a_plain_photo_is_no_obstacle(method: Any, colour: int, capfd: pytest.Ca
     assert capfd.readouterr() == ("", "")
 
 
+def test_nor_is_a_photo_of_noise(method: Any) -> None:
+    """Neighbours of black and white, which have nothing to do with each other, and windows of one colour."""
+    pixels = np.repeat(np.random.default_rng(0).choice([0, 255], (60, 80, 1)), 3, axis=2).astype(np.uint8)
+    pixels[:, 30:36] = 0
+    matte = np.zeros((60, 80), np.uint8)
+    matte[:, 40:] = 255
+    made = matting(matte, Image(pixels), Matting(method=method, erode=150, dilate=150), OPS)
+    assert (made[:, :25] == 0).all()
+    assert (made[:, 55:] == 255).all()
+
+
 def test_a_subject_at_the_border_and_a_band_without_a_sure_neighbour(method: Any) -> None:
     photo, _ = fur(90, 120)
     matte = np.zeros((90, 120), np.uint8)
@@ -197,6 +208,11 @@ def test_the_solver_needs_no_more_steps_than_unknowns() -> None:
     right[-1] = 1
     found = _conjugate_gradients(System(matrix.dot, matrix.diagonal(), right), np.zeros(300))
     np.testing.assert_allclose(found, np.arange(1, 301) / 301, atol=1e-3)
+
+
+def test_the_solver_stops_where_there_is_no_way_down() -> None:
+    flat = System(np.zeros_like, np.ones(3), np.ones(3))
+    np.testing.assert_array_equal(_conjugate_gradients(flat, np.full(3, 0.5)), np.full(3, 0.5))
 
 
 def test_a_solver_that_does_not_arrive_hands_over_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
