@@ -12,8 +12,9 @@ from hypothesis.extra.numpy import arrays
 
 from cutstream.arrays.cpu import CpuOps
 from cutstream.images import Image
+from cutstream.matting.alpha_matting import matting
 from cutstream.matting.refine import ellipse, refine
-from cutstream.options import RefineParameters
+from cutstream.options import Matting, RefineParameters
 from tests.support.back_ends import DEVICES, FromHost, back_end
 from tests.support.tolerances import APART
 
@@ -134,3 +135,13 @@ def test_refinement(ops: FromHost, size: Any, grid: Any, seed: int, how: Any) ->
     made = ops.fetched(refine(ops.ops.to_device(matte), photo, how, ops.ops))
     difference = np.abs(made.astype(int) - refine(matte, Image(pixels), how, CPU))
     assert difference.max() <= APART["refine"]
+
+
+@examples
+@given(size=sizes, seed=seeds, reach=st.integers(0, 60))
+def test_matting(ops: FromHost, size: Any, seed: int, reach: int) -> None:
+    pixels, matte = picture(size, seed, 3), picture(size, seed + 1)
+    photo, how = Image(ops.ops.to_device(pixels)), Matting(erode=reach, dilate=reach)
+    made = ops.fetched(matting(ops.ops.to_device(matte), photo, how, ops.ops))
+    difference = np.abs(made.astype(int) - matting(matte, Image(pixels), how, CPU))
+    assert difference.max() <= APART["fast_matting"]
