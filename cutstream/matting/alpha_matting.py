@@ -22,6 +22,10 @@ DOUBT = np.float32(0.05)  # weight of an unknown pixel's own alpha
 EPSILON = np.float32(1e-4)  # of colours in 0..1
 
 
+def wanted_matting(asked: MattingMethod | Matting | None) -> Matting | None:
+    return Matting(method=asked) if isinstance(asked, str) else asked
+
+
 def matting(alpha: Matte, image: Image, how: Matting, ops: ArrayOps) -> Matte:
     """Alpha (u8 HW, the photo's size) anew where its trimap is unknown; elsewhere 0 and 255 as the trimap says.
 

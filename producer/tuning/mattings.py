@@ -21,6 +21,7 @@ from cutstream.arrays.ops import ArrayOps
 from cutstream.errors import InvalidOption
 from cutstream.images import Image, Matte
 from cutstream.matting.alpha_matting import solve
+from cutstream.matting.presets import SOFT
 from cutstream.matting.refine import refine
 from cutstream.matting.trimap import BACKGROUND, SUBJECT, UNKNOWN, trimap
 from cutstream.options import Matting, MattingMethod
@@ -169,7 +170,7 @@ def _made(method: str, given: Matte, sharp: Matte, photo: Image, ops: ArrayOps) 
     if method == "trimap":
         return given
     if method == "soft":
-        return refine(ops.resize_area(sharp, NETWORK_SIDE, NETWORK_SIDE), photo, "soft", ops)
+        return refine(ops.resize_area(sharp, NETWORK_SIDE, NETWORK_SIDE), photo, SOFT, ops)
     return solve(given, sharp, photo, method, ops)  # type: ignore[arg-type]
 
 
