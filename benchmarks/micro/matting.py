@@ -19,6 +19,7 @@ from cutstream.arrays.cpu import CpuOps
 from cutstream.arrays.gpu import NoDevice, open_gpu
 from cutstream.arrays.ops import ArrayOps
 from cutstream.images import Image, Matte
+from cutstream.matting.alpha_matting import matting
 from cutstream.matting.composite import compose
 from cutstream.matting.foreground import foreground
 from cutstream.matting.geometry import Box
@@ -29,7 +30,7 @@ from cutstream.matting.presets import PRESETS
 from cutstream.matting.refine import prepare, refine
 from cutstream.matting.shadow import shadow
 from cutstream.messages import Request
-from cutstream.options import Light, Perspective, Shadow, ShadowType
+from cutstream.options import Light, Matting, Perspective, Shadow, ShadowType
 
 WARM_UP, REPEATS = 3, 20
 NETWORK_SIDE = 320
@@ -78,6 +79,7 @@ def cases(source: Image, small: Matte, ops: ArrayOps) -> dict[str, Callable[[], 
         "measure": lambda: measure(full, ops),
         **{f"refine_{name}": (lambda how=how: refine(matte, photo, how, ops)) for name, how in PRESETS.items()},
         "foreground": lambda: foreground(photo.pixels, full, ops),
+        "matting_fast": lambda: matting(full, photo, Matting(), ops),
         **{f"compose_{output}": composing(outputs=(output,)) for output in OUTPUTS},
         "compose_preview": composing(size="preview"),
         "soft_and_cutout": lambda: compose(photo, refine(matte, photo, PRESETS["soft"], ops), cutout, ops),

@@ -12,8 +12,8 @@ from cutstream.matting.refine import BLACK_POINT, WHITE_POINT
 from cutstream.matting.trimap import BACKGROUND, SUBJECT, UNKNOWN, split, trimap
 from cutstream.options import Matting, MattingMethod
 
-# Of the long side. A reach of 0.03 is a tenth better on fur (docs/evaluation.md, "Mattings") and worse on everything
-# else: where the colours vary, what lies that far off says little.
+# Of the long side. A reach of 0.03 is a tenth better on fur and worse on photos without (docs/evaluation.md,
+# "Mattings"): where the colours vary, what lies that far off says little.
 REACH = 0.02  # how far what is sure speaks for what is not
 SMOOTH = 0.008
 

@@ -30,7 +30,7 @@ EPSILON, KERNEL = np.float32(1e-5), (5, 5)  # of the fit that brings alpha to th
 
 MOST_STEPS, TOLERANCE = 2000, 1e-5
 
-# One at a time: they take up to 0.6 GB, and not every threading layer of numba bears two callers.
+# One at a time: they take up to half a gigabyte, and not every threading layer of numba bears two callers.
 _one_at_a_time = Lock()
 
 
@@ -42,8 +42,8 @@ class Method(NamedTuple):
 
 
 METHODS: dict[MattingMethod, Method] = {
-    "closed_form": Method("cf_laplacian", 500_000),
-    "random_walk": Method("rw_laplacian", 500_000),
+    "closed_form": Method("cf_laplacian", 300_000),
+    "random_walk": Method("rw_laplacian", 300_000),
     "large_kernel": Method("lkm_laplacian", 300_000),
     "learning_based": Method("lbdm_laplacian", 200_000),
     "knn": Method("knn_laplacian", 150_000),
@@ -126,10 +126,11 @@ def _conjugate_gradients(system: System, start: Vector) -> Vector:
     energy = _dot(left, direction)
     enough = TOLERANCE**2 * max(_dot(system.right, inverse * system.right), energy)
     for _ in range(MOST_STEPS):
-        if energy <= enough:
-            break
         product = system.product(direction)
-        length = energy / _dot(direction, product)
+        curvature = _dot(direction, product)
+        if energy <= enough or curvature <= 0:  # which is rounding, or `knn`, whose matrix is not quite symmetric
+            break
+        length = energy / curvature
         x, left = x + length * direction, left - length * product
         conditioned = inverse * left
         energy, before = _dot(left, conditioned), energy

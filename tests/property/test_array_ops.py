@@ -13,13 +13,14 @@ from hypothesis.extra.numpy import arrays
 
 from cutstream.arrays.cpu import CpuOps
 from cutstream.images import Image
+from cutstream.matting.alpha_matting import matting
 from cutstream.matting.foreground import foreground
 from cutstream.matting.harmonise import harmonise
 from cutstream.matting.overlay import overlay
 from cutstream.matting.presets import PRESETS
 from cutstream.matting.refine import ellipse, refine
 from cutstream.matting.shadow import shadow
-from cutstream.options import Harmonise, Light, RefineParameters, Shadow
+from cutstream.options import Harmonise, Light, Matting, RefineParameters, Shadow
 from tests.support.back_ends import DEVICES, FromHost, back_end
 from tests.support.tolerances import APART
 
@@ -206,6 +207,16 @@ def test_refinement(ops: FromHost, size: Any, grid: Any, seed: int, how: RefineP
     made = ops.fetched(refine(ops.ops.to_device(matte), photo, how, ops.ops))
     difference = np.abs(made.astype(int) - refine(matte, Image(pixels), how, CPU))
     assert difference.max() <= APART["refine"]
+
+
+@examples
+@given(size=sizes, seed=seeds, reach=st.integers(0, 60))
+def test_matting(ops: FromHost, size: Any, seed: int, reach: int) -> None:
+    pixels, matte = picture(size, seed, 3), picture(size, seed + 1)
+    photo, how = Image(ops.ops.to_device(pixels)), Matting(erode=reach, dilate=reach)
+    made = ops.fetched(matting(ops.ops.to_device(matte), photo, how, ops.ops))
+    difference = np.abs(made.astype(int) - matting(matte, Image(pixels), how, CPU))
+    assert difference.max() <= APART["fast_matting"]
 
 
 @examples

@@ -15,7 +15,7 @@ from cutstream.images import Image
 from cutstream.matting import exact_matting
 from cutstream.matting.alpha_matting import matting
 from cutstream.matting.exact_matting import METHODS, Method, System, _conjugate_gradients, exact
-from cutstream.matting.trimap import BACKGROUND, SUBJECT, trimap
+from cutstream.matting.trimap import BACKGROUND, SUBJECT, UNKNOWN, trimap
 from cutstream.options import Matting
 from cutstream.quality.alpha import sum_of_absolute_differences
 from tests.support.back_ends import DEVICES, back_end
@@ -65,6 +65,26 @@ def test_large_photos_are_worked_on_at_a_bounded_size(method: Any, monkeypatch: 
     assert sum_of_absolute_differences(made, truth) < 0.7 * sum_of_absolute_differences(matte, truth)
 
 
+def test_the_way_back_to_the_photos_size_follows_its_edges(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METHODS, "closed_form", Method("cf_laplacian", 20_000))
+    photo, truth = fur(400, 500)
+    given = trimap(coarse(truth, 6), 200, 200, OPS)  # all of the picture is in its frame
+    made = exact(given, given, photo, "closed_form", OPS)
+    height, width = 126, 158
+    small = exact(
+        trimap(OPS.resize_area(coarse(truth, 6), width, height), 200, 200, OPS),
+        np.zeros((height, width), np.uint8),
+        Image(OPS.resize_area(photo.pixels, width, height)),
+        "closed_form",
+        OPS,
+    )
+    stretched = OPS.resize_linear(small, 500, 400)
+    band = given == UNKNOWN
+    assert sum_of_absolute_differences(made[band], truth[band]) < 0.8 * sum_of_absolute_differences(
+        stretched[band], truth[band]
+    )
+
+
 def test_only_the_bands_surroundings_are_worked_on(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, ...]] = []
     solved = exact_matting._solved
@@ -79,8 +99,8 @@ def test_only_the_bands_surroundings_are_worked_on(monkeypatch: pytest.MonkeyPat
     alpha[80:110, 20:60] = 255
     matting(alpha, photo, Matting(method="closed_form"), OPS)
     ((height, width, _),) = seen
-    assert 36 <= height <= 60
-    assert 46 <= width <= 70
+    assert 48 <= height <= 60
+    assert 58 <= width <= 70
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 60), (60, 1), (2, 3), (5, 40)])
@@ -101,6 +121,17 @@ def test_a_plain_photo_is_no_obstacle(method: Any, colour: int, capfd: pytest.Ca
     assert (made[:, 50:] == 255).all()
     assert (np.diff(made.astype(int).mean(axis=0)) >= -1).all()
     assert capfd.readouterr() == ("", "")
+
+
+def test_nor_is_a_photo_of_noise(method: Any) -> None:
+    """Neighbours of black and white, which have nothing to do with each other, and windows of one colour."""
+    pixels = np.repeat(np.random.default_rng(0).choice([0, 255], (60, 80, 1)), 3, axis=2).astype(np.uint8)
+    pixels[:, 30:36] = 0
+    matte = np.zeros((60, 80), np.uint8)
+    matte[:, 40:] = 255
+    made = matting(matte, Image(pixels), Matting(method=method, erode=150, dilate=150), OPS)
+    assert (made[:, :25] == 0).all()
+    assert (made[:, 55:] == 255).all()
 
 
 def test_a_subject_at_the_border_and_a_band_without_a_sure_neighbour(method: Any) -> None:
@@ -141,6 +172,14 @@ def test_threads_take_turns() -> None:
     assert len(made) == 3
 
 
+def test_one_core_is_enough() -> None:
+    import numba
+
+    photo, truth = fur(60, 80)
+    matting(truth, photo, Matting(method="knn"), OPS)
+    assert numba.get_num_threads() == 1
+
+
 @pytest.mark.parametrize("device", DEVICES)
 def test_from_device_memory(device: str, method: Any) -> None:
     ops: Any = back_end(device)
@@ -160,6 +199,20 @@ def test_the_solver_solves() -> None:
     np.testing.assert_array_equal(_conjugate_gradients(system, wanted), wanted)
     nothing = System(matrix.dot, matrix.diagonal(), np.zeros(60))
     np.testing.assert_array_equal(_conjugate_gradients(nothing, np.zeros(60)), np.zeros(60))
+
+
+def test_the_solver_needs_no_more_steps_than_unknowns() -> None:
+    """A chain, whose ends are known to be 0 and 1: step by step downhill would take tens of thousands."""
+    matrix = 2 * np.eye(300) - np.eye(300, k=1) - np.eye(300, k=-1)
+    right = np.zeros(300)
+    right[-1] = 1
+    found = _conjugate_gradients(System(matrix.dot, matrix.diagonal(), right), np.zeros(300))
+    np.testing.assert_allclose(found, np.arange(1, 301) / 301, atol=1e-3)
+
+
+def test_the_solver_stops_where_there_is_no_way_down() -> None:
+    flat = System(np.zeros_like, np.ones(3), np.ones(3))
+    np.testing.assert_array_equal(_conjugate_gradients(flat, np.full(3, 0.5)), np.full(3, 0.5))
 
 
 def test_a_solver_that_does_not_arrive_hands_over_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,6 +245,8 @@ def test_where_pymatting_cannot_be_had_the_option_is_refused(
     with pytest.raises(InvalidOption, match=advice):
         matting(truth, photo, Matting(method="knn"), OPS)
     assert matting(truth, photo, Matting(), OPS).shape == (60, 80)
+    hard = np.where(truth > 127, 255, 0).astype(np.uint8)
+    np.testing.assert_array_equal(matting(hard, photo, Matting(method="knn", erode=0, dilate=0), OPS), hard)
 
 
 def test_it_is_imported_when_it_is_asked_for() -> None:
