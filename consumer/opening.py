@@ -11,7 +11,7 @@ from consumer.stages.encode import format_of
 from cutstream.clients.kafka import Record
 from cutstream.envelope import open_envelope
 from cutstream.errors import InvalidOption, InvalidProfile
-from cutstream.matting.composite import check_options
+from cutstream.matting.checks import check_options
 from cutstream.matting.presets import PRESETS, parameters
 from cutstream.messages import AUTO, Request, decode_request
 from cutstream.options import RefineParameters

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cutstream import __version__
-from cutstream.errors import ConfigurationError, CutstreamError, InvalidOption
+from cutstream.errors import ConfigurationError, CutstreamError, InvalidOption, WeightsMissing
 
 if TYPE_CHECKING:
     from cutstream.settings import Settings
@@ -33,10 +33,13 @@ models = typer.Typer(no_args_is_help=True, help="The networks' weights: list, pu
 app.add_typer(models, name="models")
 topics = typer.Typer(no_args_is_help=True, help="The topics on the brokers.")
 app.add_typer(topics, name="topics")
+backgrounds = typer.Typer(no_args_is_help=True, help="The catalogue of backgrounds: add, list, remove.")
+app.add_typer(backgrounds, name="backgrounds")
 
 out = Console()
 err = Console(stderr=True)
 
+COMPARED = ("depth", "semantic", "depth_fused", "general", "fast", "everything")
 Profile = Annotated[str | None, typer.Option(help="Profile; the deployment's default if not given.")]
 
 
@@ -86,18 +89,26 @@ def up() -> None:
 def submit(
     what: Annotated[str, typer.Argument(metavar="PATH|GLOB|ADDRESS|-", help="What to cut out; - reads lines.")],
     profile: Profile = None,
-    outputs: Annotated[str, typer.Option(help="Comma-separated: cutout, mask, composite.")] = "cutout",
-    format: Annotated[str, typer.Option(help="auto, png, webp or jpeg.")] = "auto",
+    outputs: Annotated[
+        str, typer.Option(help="Comma-separated: cutout, mask, composite, overlay, background, layers.")
+    ] = "cutout",
+    format: Annotated[str, typer.Option(help="auto, png, webp, jpeg or zip.")] = "auto",
     crop: Annotated[bool, typer.Option(help="Crop to the subject.")] = False,
     crop_margin: Annotated[str | None, typer.Option(help="Margin around the crop, such as 5% or 20px.")] = None,
     background: Annotated[str, typer.Option(help="Colour of the composite.")] = "white",
     destination: Annotated[str | None, typer.Option(help="Prefix for the outputs.")] = None,
+    fields: Annotated[
+        str | None,
+        typer.Option(
+            "--request", help="Any other fields of a request: a JSON object, or a file that holds one (docs/topics.md)."
+        ),
+    ] = None,
 ) -> None:
     """Write one request per picture; prints each id and reference."""
     from cutstream.clients.kafka import OutgoingRecord, RecordWriter
     from cutstream.messages import decode_request, encode
     from cutstream.settings import addressed, load
-    from producer.sources import references, request_id
+    from producer.sources import references, request_fields, request_id
 
     with named_errors():
         kafka = addressed(load()).kafka
@@ -109,15 +120,15 @@ def submit(
             "crop_margin": crop_margin,
             "background": {"color": background},
             "destination": destination,
+            **request_fields(fields),
         }
         writer = RecordWriter(kafka)
         writer.start()
         try:
             for reference in references(what, sys.stdin):
-                fields = {"id": request_id(reference), "image": reference, **options}
-                request = decode_request(json.dumps(fields).encode())
-                key = fields["id"].encode()
-                writer.write([OutgoingRecord(kafka.requests_topic, key, encode(request))])
+                id = request_id(reference)
+                request = decode_request(json.dumps({"id": id, "image": reference, **options}).encode())
+                writer.write([OutgoingRecord(kafka.requests_topic, id.encode(), encode(request))])
                 typer.echo(f"{request.id}\t{reference}")
         finally:
             writer.close()
@@ -168,6 +179,22 @@ def demo(
 
 
 @app.command()
+def gallery(
+    out_folder: Annotated[Path, typer.Option("--out", help="Where the sheets go.")] = Path("docs/pictures"),
+) -> None:
+    """Draw the pictures of docs/composing.md: what each option makes of real photos. Starts the stack and stops it."""
+    from deploy.local.running import running_stack, throwaway
+    from producer.demo import demo_settings
+    from producer.gallery import draw_gallery
+
+    with named_errors(), TemporaryDirectory(prefix="cutstream-") as name:
+        settings, _ = demo_settings(None, Path(name))
+        with throwaway(settings) as own, running_stack(rendered(own)) as stack:
+            for path in draw_gallery(stack.settings, out_folder, stack.check):
+                typer.echo(path)
+
+
+@app.command()
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="Holds images/<name>.jpg and masks/<name>.png.")],
     profile: Profile = None,
@@ -209,7 +236,10 @@ def evaluate(
 @app.command()
 def compare(
     folder: Annotated[Path, typer.Argument(help="Holds images/ and masks/, or with --coco the pictures.")],
-    profiles: Annotated[str, typer.Option(help="Comma-separated.")] = "depth,semantic,depth_fused,general,fast",
+    profiles: Annotated[
+        str | None,
+        typer.Option(help=f"Comma-separated; if not given, those of {','.join(COMPARED)} whose weights are at hand."),
+    ] = None,
     coco: Annotated[Path | None, typer.Option(help="instances_*.json of a COCO set; FOLDER has its pictures.")] = None,
     sample: Annotated[int, typer.Option(min=1, help="Photos of a round.")] = 500,
     rounds: Annotated[int, typer.Option(min=1, help="Draws among the photos.")] = 5,
@@ -227,8 +257,8 @@ def compare(
         from producer.comparison.run import compare as run_comparison
         from producer.comparison.run import plan
 
-        settings, names = load(), tuple(profiles.split(","))
-        require_weights(settings, names)
+        settings = load()
+        names, left_out = compared(settings, profiles)
         with TemporaryDirectory(prefix="cutstream-") as name:
             (masks := Path(name) / "masks").mkdir()
             (mattes := Path(name) / "mattes").mkdir()
@@ -237,6 +267,7 @@ def compare(
                 coco,
                 names,
                 masks,
+                left_out=left_out,
                 size=sample,
                 rounds=rounds,
                 seed=seed,
@@ -351,12 +382,52 @@ def export_model(
 
 @topics.command("create")
 def topics_create() -> None:
-    """Make the requests, results and dead-letters topics where they are missing."""
+    """Make the topics of requests, results, dead letters and backgrounds where they are missing."""
     from cutstream.clients.kafka import ensure_topics
     from cutstream.settings import addressed, load
 
     with named_errors():
         ensure_topics(addressed(load()).kafka)
+
+
+@backgrounds.command("add")
+def backgrounds_add(
+    name: Annotated[str, typer.Argument(help="1 to 100 letters, digits and any of . _ -")],
+    picture: Annotated[str, typer.Argument(metavar="FILE|ADDRESS", help="A file here, or an address of a source.")],
+) -> None:
+    """Store a picture below the default destination and give it a name, which requests then use as background.image."""
+    from cutstream.clock import SystemClock
+    from cutstream.settings import addressed, load
+    from producer.backgrounds import add
+
+    with named_errors():
+        entry = add(addressed(load()), name, picture, SystemClock())
+        typer.echo(f"{name}: {entry.width}×{entry.height}, {entry.uri}")
+
+
+@backgrounds.command("list")
+def backgrounds_list() -> None:
+    """The names, and what each stands for."""
+    from cutstream.settings import addressed, load
+    from producer.backgrounds import known
+
+    table = Table("name", "size", "bytes", "sha256", "added")
+    with named_errors():
+        for name, entry in known(addressed(load()).kafka).items():
+            size, added = f"{entry.width}×{entry.height}", entry.added.isoformat()
+            table.add_row(name, size, f"{entry.bytes:,}", entry.sha256[:12], added)
+    out.print(table)
+
+
+@backgrounds.command("remove")
+def backgrounds_remove(name: Annotated[str, typer.Argument(help="A name of the catalogue.")]) -> None:
+    """Take a name out of the catalogue; requests that use it fail from then on. Its picture stays in the store."""
+    from cutstream.settings import addressed, load
+    from producer.backgrounds import remove
+
+    with named_errors():
+        entry = remove(addressed(load()).kafka, name)
+        typer.echo(f"{name}: removed. Its picture stays, for requests that are under way: {entry.uri}")
 
 
 @models.command("list")
@@ -425,6 +496,21 @@ def require_packages(command: str, extra: str, *modules: str) -> None:
             f"`cutstream {command}` needs {', '.join(missing)}: `make setup` in a checkout, or "
             f"`pip install 'cutstream[{extra}]'`"
         )
+
+
+def compared(settings: Settings, profiles: str | None) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The named profiles, all of which must be served; without names those that can be, and why the others cannot."""
+    if profiles is not None:
+        names = tuple(profiles.split(","))
+        require_weights(settings, names)
+        return names, {}
+    left_out = {}
+    for profile in COMPARED:
+        try:
+            require_weights(settings, (profile,))
+        except WeightsMissing as exc:
+            left_out[profile] = str(exc)
+    return tuple(profile for profile in COMPARED if profile not in left_out), left_out
 
 
 def require_weights(settings: Settings, profiles: tuple[str, ...]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from cutstream.arrays.ops import ArrayOps, Footprint
 from cutstream.images import Image, Matte, Pixels
-from cutstream.matting.guided import fit
+from cutstream.matting.guided import fit, levelled
 from cutstream.matting.presets import check_work
 from cutstream.options import RefineParameters
 
@@ -47,9 +47,7 @@ def _soft(matte: Matte, image: Image, ops: ArrayOps) -> Matte:
     guide = ops.resize_linear(image.pixels, columns, rows)
     radius = RADIUS * max(image.width, image.height)
     kernel = _window(radius * columns / image.width, columns), _window(radius * rows / image.height, rows)
-    gain = 255 / (WHITE_POINT - BLACK_POINT)
-    coefficients = fit(guide, matte, kernel, EPSILON, ops) * np.float32(gain)
-    coefficients[..., 3] -= np.float32(BLACK_POINT * gain)
+    coefficients = levelled(fit(guide, matte, kernel, EPSILON, ops), BLACK_POINT, WHITE_POINT)
     return ops.local_linear(coefficients, image.pixels)
 
 

@@ -59,9 +59,14 @@ class Sam2(nn.Module):
 
 
 def build(variant: str, checkpoint: Path | None) -> nn.Module:
+    return Sam2(of_pictures(variant, checkpoint))
+
+
+def of_pictures(variant: str, checkpoint: Path | None) -> nn.Module:
+    """transformers' own, for whatever prompts."""
     net = Sam2Model(config(*variant_of(VARIANTS, variant)))
     net.prompt_encoder.shared_embedding = net.shared_image_embedding  # as the authors have it: one, for both
-    return Sam2(load(net, checkpoint, needless=(*VIDEO, COPY)))
+    return load(net, checkpoint, needless=(*VIDEO, COPY))
 
 
 def config(

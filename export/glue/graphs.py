@@ -24,6 +24,7 @@ from export.glue.around import (
     WithTrimap,
 )
 from export.glue.between import DepthForeground, Intersection, Trimap
+from export.glue.everything import SubjectOfEverything
 from export.glue.matting import ClosedForm
 from export.glue.people import BoxesOfPeople, PeopleOfDetections
 
@@ -34,8 +35,8 @@ OPSET = 18
 class Glue:
     """`examples` by their tensors' names, N×H×W×3, N×C×H×W, N×H×W×1 or N×H×W; `output` is the one output's.
 
-    With `any_size` the graph takes any height and width, and whoever uses it sets them. `loops`: torch must read the
-    module's code, which it does only if asked.
+    With `any_size` the graph takes any height and width, and whoever uses it sets them; with `open_sides` it takes maps
+    of any, which are not the picture's. `loops`: torch must read the module's code, which it does only if asked.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Glue:
     examples: dict[str, Tensor]
     output: str
     any_size: bool = True
+    open_sides: bool = False
     loops: bool = False
 
 
@@ -84,6 +86,8 @@ def glues() -> Iterator[Glue]:
     yield Glue("depth_foreground", DepthForeground(), {"depth": levels}, "matte")
     yield Glue("intersection", Intersection(), {"near": levels, "semantics": levels.clone()}, "matte")
     yield Glue("trimap", Trimap(), {"semantics": levels}, "trimap")
+    masks = {"logits": torch.zeros(2, 48, 64, 64), "guesses": torch.zeros(2, 48)}
+    yield Glue("subject_of_everything", SubjectOfEverything(), masks, "matte", any_size=False, open_sides=True)
     square = {"image": torch.zeros(2, 512, 512, 3, dtype=torch.uint8), "trimap": torch.zeros(2, 512, 512).byte()}
     yield Glue("closed_form", ClosedForm(), square, "matte", any_size=False, loops=True)
 
@@ -109,6 +113,8 @@ def graph(glue: Glue) -> bytes:
 
 
 def _any_size(glue: Glue, example: Tensor) -> dict[int, Any]:
+    if glue.open_sides:
+        return dict(enumerate(("batch", "masks", "rows", "columns")[: example.dim()]))
     if not glue.any_size:
         return {0: torch.export.Dim("batch") if glue.loops else "batch"}
     if example.dtype == torch.uint8 or example.shape[-1] == 1:

@@ -10,6 +10,7 @@ from typing import TypeVar
 import msgspec
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from cutstream.messages import ServedModel
 from cutstream.quality.scores import Scores, summarise
@@ -36,12 +37,13 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """The JSON document."""
+    """The JSON document. `left_out` says of profiles that were to be compared why they were not."""
 
     folder: str
     seed: int
     draws: list[list[str]]
     profiles: list[Row]
+    left_out: dict[str, str] = {}
 
 
 def draws(items: Sequence[Item], size: int, rounds: int, seed: int) -> list[list[Item]]:
@@ -59,11 +61,20 @@ def row(profile: str, model: ServedModel | None, photos: Mapping[str, Scores], r
 def table(comparison: Comparison) -> Table:
     rounds, photos = len(comparison.draws), len(comparison.draws[0])
     shown = Table(box=SIMPLE_HEAD, title=f"{rounds} rounds of {photos} photos, mean ± spread of the rounds")
-    for heading in ("profile", "nets", "ms ↓", "IoU ↑", "F.3 ↑", "MAE ↓"):
-        shown.add_column(heading, justify="left" if heading in ("profile", "nets") else "right")
+    for heading in ("profile", "ms ↓", "IoU ↑", "F.3 ↑", "MAE ↓"):
+        shown.add_column(heading, justify="left" if heading == "profile" else "right")
     for one in comparison.profiles:
-        nets = ", ".join(one.model.networks) if one.model else ""
-        shown.add_row(one.profile, nets, *(_cell(name, one.figures.get(name)) for name in MEASURES))
+        shown.add_row(one.profile, *(_cell(name, one.figures.get(name)) for name in MEASURES))
+    return shown
+
+
+def nets(comparison: Comparison) -> Table:
+    """What made each row; apart from the figures, beside which the names would not fit a terminal of 80 columns."""
+    shown = Table("profile", "nets", box=SIMPLE_HEAD)
+    for one in comparison.profiles:
+        shown.add_row(one.profile, ", ".join(one.model.networks) if one.model else "")
+    for profile, why in comparison.left_out.items():
+        shown.add_row(profile, Text(f"left out: {why}"))  # not as markup: it quotes paths
     return shown
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from rich.console import Console
 from cutstream.settings import Settings
 from producer.comparison.causes import likely_cause
 from producer.comparison.coco import annotated, as_examples, read_instances
-from producer.comparison.rounds import Comparison, Row, draws, row, table
+from producer.comparison.rounds import Comparison, Row, draws, nets, row, table
 from producer.evaluation import output
 from producer.evaluation.folder import Example, InvalidExamples, examples, read_example, read_matte
 from producer.evaluation.measure import Prediction
@@ -35,6 +35,7 @@ class Plan:
     draws: list[list[str]]
     seed: int
     profiles: Sequence[str]
+    left_out: Mapping[str, str]
     json_file: Path | None
     out_folder: Path | None
 
@@ -45,6 +46,7 @@ def plan(
     profiles: Sequence[str],
     masks: Path,
     *,
+    left_out: Mapping[str, str],
     size: int,
     rounds: int,
     seed: int,
@@ -52,11 +54,17 @@ def plan(
     out_folder: Path | None,
     console: Console,
 ) -> Plan:
-    """Raises InvalidExamples or InvalidOption. With `instances` the folder is a COCO set's; `masks` takes its masks."""
+    """Raises InvalidExamples or InvalidOption.
+
+    With `instances` the folder is a COCO set's; `masks` takes its masks. `left_out`: profiles, and why they are not
+    among `profiles`.
+    """
     output.check_targets(json_file, out_folder)
     drawn, found = _drawn(folder, instances, masks, size, rounds, seed)
     check_photos(found, console)
-    return Plan(folder, found, drawn, seed, profiles, json_file, out_folder)
+    for profile, why in left_out.items():
+        console.print(f"{profile} is left out: {why}", markup=False, highlight=False, soft_wrap=True)
+    return Plan(folder, found, drawn, seed, profiles, left_out, json_file, out_folder)
 
 
 def compare(plan: Plan, serve: Serve, mattes: Path, console: Console) -> Comparison:
@@ -67,12 +75,15 @@ def compare(plan: Plan, serve: Serve, mattes: Path, console: Console) -> Compari
         with serve(plan.examples, profile) as (settings, check):
             predictions[profile], model, _ = cut_out(plan.examples, settings, profile, place, check, console)
         rows.append(row(profile, model, measured(predictions[profile], console), plan.draws))
-    found = Comparison(folder=str(plan.folder), seed=plan.seed, draws=plan.draws, profiles=rows)
+    found = Comparison(
+        folder=str(plan.folder), seed=plan.seed, draws=plan.draws, profiles=rows, left_out=dict(plan.left_out)
+    )
     if plan.out_folder is not None:
         _draw(plan.out_folder, found, predictions)
     if plan.json_file is not None:
         output.write_file(plan.json_file, msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
     console.print(table(found))
+    console.print(nets(found))
     return found
 
 

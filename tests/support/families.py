@@ -26,6 +26,7 @@ TINY = {
     "rvm": (3, 128, 128),
     "mask_rcnn": (3, 128, 128),
     "sam2": (3, 128, 128),
+    "sam2_everything": (3, 128, 128),
 }
 # And what it takes besides.
 TAKES: dict[str, dict[str, tuple[int, ...]]] = {"sam2": {"boxes": (8, 4)}}
@@ -43,7 +44,10 @@ GLUE = {
     "rvm": ("portrait", "unit_normalise", "alpha_matte"),
     "mask_rcnn": ("people", "imagenet_normalise", "alpha_matte"),
     "sam2": ("prompted_masks", "imagenet_normalise", "alpha_matte"),
+    "sam2_everything": ("everything", "imagenet_normalise", "subject_of_everything"),
 }
+# What of its graph goes into the glue, where that is not its one output.
+GIVES: dict[str, tuple[str, ...]] = {"sam2_everything": ("logits", "guesses")}
 # Parts of a detector, which keep their own random weights: larger ones would move every box off the picture.
 DETECTING = ("fpn", "rpn", "roi_heads")
 
@@ -85,6 +89,7 @@ def tiny_models(folder: Path) -> ModelSettings:
             normalise=normalise,
             activate=activate,
             takes=TAKES.get(family, {}),
+            gives=GIVES.get(family, ()),
             family=f"{family}:tiny",
         )
         for family, (step, normalise, activate) in GLUE.items()

@@ -28,9 +28,9 @@ from export.join import join  # noqa: E402
 from export.precision import TOLERANCES as NEAR  # noqa: E402
 from export.profiles import glue_file, size_of  # noqa: E402
 from export.served_graph import place_of, require_written  # noqa: E402
-from export.torch_export import TOLERANCE, check, export, to_onnx  # noqa: E402
+from export.torch_export import ONE, TOLERANCE, check, export, to_onnx  # noqa: E402
 from export.write_graph import write  # noqa: E402
-from tests.support.families import TINY, settle, shapes_of, tiny_models  # noqa: E402
+from tests.support.families import GIVES, TINY, settle, shapes_of, tiny_models  # noqa: E402
 from tests.support.models import picture_with_blob  # noqa: E402
 
 pytestmark = [
@@ -56,12 +56,13 @@ def test_every_family_has_a_tiny_variant_here() -> None:
 def test_onnx_computes_what_torch_does_for_any_batch(family: str, tmp_path: Path) -> None:
     shapes = shapes_of(family)
     net = settle(build(f"{family}:tiny", None), shapes)
-    (tmp_path / "net.onnx").write_bytes(to_onnx(net, shapes))
+    (tmp_path / "net.onnx").write_bytes(to_onnx(net, shapes, GIVES.get(family, ONE)))
     onnx.checker.check_model(onnx.load(tmp_path / "net.onnx"), full_check=True)
     assert check(net, tmp_path / "net.onnx", shapes) <= TOLERANCE
     with torch.no_grad():
         given = net(*(torch.rand(1, *shape) * 2 - 1 for shape in shapes.values()))
-    assert given.std() > 1e-3  # not a constant, which would be easy to compute
+    for one in [given] if isinstance(given, torch.Tensor) else given:
+        assert one.std() > 1e-3  # not a constant, which would be easy to compute
     model = find_model(f"tiny_{family}", tiny_models(tmp_path))
     pictures = np.random.default_rng(0).integers(0, 256, (2, *size_of(model.fills), 3), np.uint8)
     besides = {name: np.zeros((2, *shape), np.float32) for name, shape in model.takes.items()}
@@ -228,6 +229,20 @@ def test_sam2_unites_its_boxes() -> None:
     assert (first - second).abs().max() > 0.01
     torch.testing.assert_close(both, torch.maximum(first, second))
     assert not none.any()
+
+
+def test_sam2_is_asked_for_everything_at_the_points_of_a_grid() -> None:
+    """Row by row; each point's three masks are those that it gets when it is asked for alone."""
+    net = settle(build("sam2_everything:tiny", None), shapes_of("sam2_everything"))
+    pictures = torch.randn(2, *TINY["sam2_everything"], generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        logits, guesses = net(pictures)
+        for picture, row, column in ((0, 0, 0), (0, 3, 11), (1, 15, 15), (1, 8, 2)):
+            point = torch.tensor([(column + 0.5) / 16, (row + 0.5) / 16]) * 128
+            alone = net.net(pixel_values=pictures[picture : picture + 1], input_points=point[None, None, None])
+            masks = slice(3 * (16 * row + column), 3 * (16 * row + column) + 3)
+            torch.testing.assert_close(logits[picture, masks], alone.pred_masks[0, 0], rtol=1e-3, atol=1e-3)
+            torch.testing.assert_close(guesses[picture, masks], alone.iou_scores[0, 0], rtol=1e-3, atol=1e-3)
 
 
 def test_unpooling_is_that_of_torch_also_where_values_are_equal() -> None:

@@ -70,6 +70,6 @@ def test_a_missing_picture_and_another_file_are_named(tmp_path: Path) -> None:
 
 def test_a_set_without_objects_is_refused(tmp_path: Path) -> None:
     file = instances(tmp_path / "i.json")
-    options = {"size": 2, "rounds": 1, "seed": 0, "json_file": None, "out_folder": None}
+    options = {"left_out": {}, "size": 2, "rounds": 1, "seed": 0, "json_file": None, "out_folder": None}
     with pytest.raises(InvalidExamples, match=r"i\.json annotates no object"):
         plan(tmp_path, file, ["fast"], tmp_path, **options, console=Console(quiet=True))

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
+from rich.table import Table
 
 from cutstream.errors import InvalidOption
 from cutstream.messages import ServedModel
 from producer.comparison import run
 from producer.comparison.causes import likely_cause
-from producer.comparison.rounds import Comparison, draws, row, table
+from producer.comparison.rounds import Comparison, draws, nets, row, table
 from producer.evaluation.measure import Prediction
 from tests.support.evaluation import DISCS, evaluation_folder, matte_folder
 from tests.support.models import disc_of
@@ -70,6 +71,7 @@ def compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Compariso
     monkeypatch.setattr(run, "cut_out", cut_out)
     (place := tmp_path / "mattes").mkdir()
     options = {"size": 2, "rounds": 3, "seed": 0, "json_file": tmp_path / "c.json", "out_folder": tmp_path / "out"}
+    options["left_out"] = {"everything": "its weights are missing in [this] folder: `a command` gets them"}
     planned = run.plan(folder, None, ["fast", "depth"], tmp_path, **options, console=SILENT)
     return run.compare(planned, serve, place, SILENT), tmp_path
 
@@ -88,9 +90,8 @@ def test_each_photo_is_cut_out_once_and_each_round_is_a_draw(compared: tuple[Com
 
 def test_it_leaves_a_table_a_report_a_chart_and_the_worst_cases(compared: tuple[Comparison, Path]) -> None:
     found, folder = compared
-    shown = Console(width=120, record=True, file=StringIO())
-    shown.print(table(found))
-    assert "net of depth" in shown.export_text()
+    lines = shown(table(found), nets(found))
+    assert any(line.split()[:1] == ["depth"] and line.endswith("net of depth") for line in lines)
     assert msgspec.json.decode((folder / "c.json").read_bytes(), type=Comparison) == found
     with Image.open(folder / "out" / "scatter.png") as chart:
         assert np.asarray(chart).std() > 0
@@ -99,8 +100,33 @@ def test_it_leaves_a_table_a_report_a_chart_and_the_worst_cases(compared: tuple[
     assert names[0].startswith("depth-01-")
 
 
+def test_a_terminal_of_80_columns_folds_no_figure_and_no_nets(compared: tuple[Comparison, Path]) -> None:
+    found, _ = compared
+    model = ServedModel(name="e", version="1", digest="d", networks=("tcmonodepth", "deeplabv3plus_mobilenetv2"))
+    rows = [msgspec.structs.replace(one, profile="depth_fused", model=model) for one in found.profiles]
+    lines = shown(
+        table(msgspec.structs.replace(found, profiles=rows)), nets(msgspec.structs.replace(found, profiles=rows))
+    )
+    figures = [line for line in lines if line.count("±") == 4]
+    assert [line.split()[0] for line in figures] == ["depth_fused"] * 2
+    assert sum(line.endswith("tcmonodepth, deeplabv3plus_mobilenetv2") for line in lines) == 2
+
+
+def test_what_is_left_out_is_said_with_the_reason(compared: tuple[Comparison, Path]) -> None:
+    found, folder = compared
+    told = " ".join(" ".join(shown(nets(found))).split())
+    assert "everything left out: its weights are missing in [this] folder: `a command` gets them" in told
+    assert msgspec.json.decode((folder / "c.json").read_bytes())["left_out"] == found.left_out != {}
+
+
+def shown(*tables: Table) -> list[str]:
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(*tables)
+    return [line.rstrip() for line in console.export_text().splitlines()]
+
+
 def test_targets_are_checked_first(tmp_path: Path) -> None:
-    options = {"size": 2, "rounds": 1, "seed": 0, "json_file": tmp_path, "out_folder": None}
+    options = {"left_out": {}, "size": 2, "rounds": 1, "seed": 0, "json_file": tmp_path, "out_folder": None}
     with pytest.raises(InvalidOption, match="is a folder"):
         run.plan(tmp_path / "absent", None, ["fast"], tmp_path, **options, console=SILENT)
 
