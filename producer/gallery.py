@@ -47,6 +47,7 @@ class Tile:
 
 HAIR = (0.28, 0.03, 0.5, 0.25)
 STUDIO = {"gradient": {"colors": ["#f4f4f4", "#9aa0a8"]}}
+CARD = {"color": "#e8e2d6"}
 WITH_ROOM: dict[str, Any] = {"canvas": "900x675", "scale": "65%", "position": "50% 40%"}
 WHOLE = {"edges": "soft", "keep_largest": True, "fill_holes": True}
 
@@ -95,14 +96,14 @@ SHEETS: dict[str, Sequence[Tile]] = {
         _on(CUP, "cast, light 45, length 0.8", STUDIO, **WITH_ROOM, shadow=_cast({"angle": 45, "length": 0.8})),
         _on(CUP, "cast, light auto", {"image": GROUND}, **WITH_ROOM, shadow=_cast("auto")),
         _on(CUP, "drop on nothing", {"color": "transparent"}, **WITH_ROOM, shadow="drop"),
-        _on(WOMAN, "cast on a wall behind", STUDIO, **WITH_ROOM, shadow=_cast({"angle": 200, "length": 1})),
+        _on(WOMAN, "cast on a wall", STUDIO, **WITH_ROOM, refine=WHOLE, shadow=_cast({"angle": 200, "length": 1})),
         _on(ROCKET, "cast, low light", STUDIO, **WITH_ROOM, refine=WHOLE, shadow=_cast({"angle": 280, "length": 1.5})),
     ),
     "placement": (
-        Tile("canvas 800x800", CUP, fields={"canvas": "800x800"}),
-        Tile("canvas, scale 80%", CUP, fields={"canvas": "800x800", "scale": "80%"}),
-        Tile("scale 40%, position 100%", CUP, fields={"canvas": "800x800", "scale": "40%", "position": "100%"}),
-        Tile("scale 50%, position 0% 50%", CUP, fields={"scale": "50%", "position": "0% 50%"}),
+        _on(CUP, "canvas 800x800", CARD, canvas="800x800"),
+        _on(CUP, "canvas, scale 80%", CARD, canvas="800x800", scale="80%"),
+        _on(CUP, "scale 40%, position 100%", CARD, canvas="800x800", scale="40%", position="100%"),
+        _on(CUP, "scale 50%, position 0% 50%", CARD, scale="50%", position="0% 50%"),
         _on(CUP, "perspective", {"image": GROUND}, canvas="800x600", perspective={"baseline": "20% 70% 75% 90%"}),
         _on(
             CUP,

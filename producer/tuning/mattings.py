@@ -34,8 +34,7 @@ from producer.tuning.matting_pictures import sheet
 ALPHA, TRIMAP = "_alpha", "_trimap"
 SMALL_PX, LARGE_PX = 5, 30
 NETWORK_SIDE = 320  # of the matte that `soft` starts from
-SOFT_EDGES = "soft"
-WITHOUT = ("trimap", SOFT_EDGES)
+WITHOUT = ("trimap", "soft")
 METHODS: tuple[MattingMethod, ...] = get_args(MattingMethod)
 
 
@@ -170,7 +169,7 @@ def _compared(example: Example, out_folder: Path | None, ops: ArrayOps) -> list[
 def _made(method: str, given: Matte, sharp: Matte, photo: Image, ops: ArrayOps) -> Matte:
     if method == "trimap":
         return given
-    if method == SOFT_EDGES:
+    if method == "soft":
         return refine(ops.resize_area(sharp, NETWORK_SIDE, NETWORK_SIDE), photo, SOFT, ops)
     return solve(given, sharp, photo, method, ops)  # type: ignore[arg-type]
 

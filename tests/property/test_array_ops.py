@@ -221,6 +221,7 @@ def test_colours_of_the_subject(ops: FromHost, size: Any, seed: int, method: Any
     np.testing.assert_array_equal(made, overlay(*arrays[:2], CPU))
 
 
+@examples
 @given(
     size=sizes,
     seed=seeds,

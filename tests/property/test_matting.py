@@ -99,8 +99,8 @@ def test_crop_holds_the_subject_and_never_leaves_the_picture(matte: Any, margin:
     assert box.top <= subject.top < subject.bottom <= box.bottom <= height
     photo = Image(np.zeros((height, width, 3), np.uint8))
     request = Request(image="x", outputs=("mask",), crop=True, crop_margin=" ".join(margin))
-    (layer,) = compose(photo, matte, request, OPS).outputs
-    np.testing.assert_array_equal(layer.pixels, matte[box.slices])
+    (output,) = compose(photo, matte, request, OPS).outputs
+    np.testing.assert_array_equal(output.layers[0].pixels, matte[box.slices])
 
 
 @given(mattes)
