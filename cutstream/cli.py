@@ -303,6 +303,7 @@ def tune(
     with named_errors():
         require_packages("tune", "quality", "pywt", "scipy", "skimage")
         if matting:
+            require_packages("tune --matting", "matting", "pymatting")
             from producer.tuning.mattings import compare_mattings
 
             compare_mattings(folder, out_folder, out)

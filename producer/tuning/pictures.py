@@ -4,37 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from cutstream.arrays.cpu import CpuOps
 from cutstream.images import Image, Matte, Pixels
+from cutstream.matting.overlay import overlay
 from cutstream.matting.refine import refine
 from cutstream.options import RefineParameters
 from producer.report import chequerboard
 from producer.tuning.photos import Sample, read
 
 PANEL_PX, GAP_PX, HEAD_PX = 300, 10, 22
-INK, FRAME, GREEN = (40, 40, 40), (225, 225, 225), (0, 200, 80)
+INK, FRAME = (40, 40, 40), (225, 225, 225)
 
 
 def sheet(sample: Sample, shown: Mapping[str, RefineParameters]) -> Pillow.Image:
     """Above: the photo, with its true mask where there is one. Then each of `shown`, by the name given."""
+    ops = CpuOps()
     pixels, truth = read(sample.photo)
     above = [_cell(pixels), *([] if truth is None else [_cell(truth)])]
     rows = {sample.photo.stem: above}
     for name, how in shown.items():
-        matte = refine(sample.matte, Image(pixels), how, CpuOps())
-        rows[name] = [_cell(matte), _cutout(pixels, matte), _cell(overlay(pixels, matte))]
+        matte = refine(sample.matte, Image(pixels), how, ops)
+        rows[name] = [_cell(matte), _cutout(pixels, matte), _cell(overlay(pixels, matte, ops))]
     return _laid_out(rows)
-
-
-def overlay(pixels: Pixels, matte: Matte) -> Pixels:
-    """u8 H×W×3: half of the subject's colour is green."""
-    share = matte[..., None].astype(np.float32) / 255 / 2
-    tinted: Pixels = (pixels * (1 - share) + np.array(GREEN) * share).round().astype(np.uint8)
-    return tinted
 
 
 def _cutout(pixels: Pixels, matte: Matte) -> Pillow.Image:

@@ -55,10 +55,11 @@ def ranked(found: Mapping[RefineParameters, Figures]) -> tuple[Candidate, ...]:
 
 
 def in_short(how: RefineParameters) -> str:
-    """`base`, or what differs from doing nothing, such as `edges=soft threshold=140`."""
+    """`base`, or what differs from doing nothing, such as `threshold=140 edges=soft keep_largest`."""
     names = {preset: name for name, preset in PRESETS.items()}
     given = msgspec.to_builtins(how)
-    return names.get(how) or " ".join(f"{name}={value}" for name, value in given.items()) or "as it is"
+    words = (name if value is True else f"{name}={value}" for name, value in given.items())
+    return names.get(how) or " ".join(words) or "as it is"
 
 
 def as_json(report: Report) -> bytes:

@@ -53,7 +53,7 @@ def test_means_are_over_photos_and_the_time_is_the_median() -> None:
     ("how", "name"),
     [
         (PRESETS["soft"], "soft"),
-        (RefineParameters(edges="soft", threshold=150), "threshold=150 edges=soft"),
+        (RefineParameters(edges="soft", threshold=150, keep_largest=True), "threshold=150 edges=soft keep_largest"),
         (RefineParameters(), "as it is"),
     ],
 )
