@@ -50,7 +50,7 @@ def _grey(request: Request, output: OutputName) -> bool:
 
 def _file(ops: ArrayOps, request: Request, output: Output, source: Image) -> File:
     with ops.errors():
-        layers = {layer.name: ops.to_host(layer.pixels) for layer in output.layers}
+        layers = {layer.name: ops.to_host(layer.pixels) for layer in output.layers}  # sync: encoders read host memory
     height, width = output.layers[0].pixels.shape[:2]
     chosen = format_of(request, output.name)
     if chosen == "zip":

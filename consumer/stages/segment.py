@@ -49,7 +49,8 @@ class Segmenter:
                 f"shadow.depth: profile {job.profile!r} measures no depth; take one that does, such as 'depth'"
             )
         with ops.errors():
-            small = ops.to_host(prepare(image, ensemble.width, ensemble.height, ops))
+            small = prepare(image, ensemble.width, ensemble.height, ops)
+            small = ops.to_host(small)  # sync: it travels to Triton in host memory
         with self._auto.segmenting(job):
             answer, measured = self._gather(job.profile, deep)(small)
         with ops.errors():
