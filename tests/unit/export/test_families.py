@@ -82,7 +82,7 @@ def test_another_graph_is_found_out(tmp_path: Path) -> None:
 
 
 def test_a_net_for_one_picture_at_a_time_is_compared_on_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three of SAM 2 of everything at once would take 20 GB."""
+    """A picture takes SAM 2 of everything 5 GB: three at once are more than machines for tests have."""
     compared = []
     monkeypatch.setattr(torch_export, "check", lambda net, file, shapes, pictures: compared.append(pictures))
     settings = tiny_models(tmp_path)
