@@ -53,6 +53,7 @@ format: setup ## Put the code into the house's form
 
 bench: setup ## Measure throughput against this machine's own bound
 	$(BIN)/python -m benchmarks.throughput
+	$(BIN)/python -m benchmarks.edges
 	$(BIN)/python -m benchmarks.table
 
 compare: setup ## Profiles side by side on photos with masks: make compare PHOTOS=DIR [COCO=instances.json] [OUT=DIR]

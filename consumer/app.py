@@ -12,7 +12,10 @@ from functools import partial
 from types import FrameType
 
 from consumer.auto import Auto, Pace
+from consumer.backgrounds import Backgrounds
 from consumer.budget import Budget
+from consumer.cache import Cache
+from consumer.catalogue import Catalogue
 from consumer.decoders import DecoderPool
 from consumer.handler import Handled, Handler, Task
 from consumer.health import HealthServer
@@ -21,6 +24,7 @@ from consumer.memory import give_back_freed_memory, keep_freed_memory
 from consumer.opening import open_job
 from consumer.pipeline import Parts, build_pipeline
 from consumer.places import Places
+from consumer.presets import read_presets
 from consumer.results import Reporter
 from consumer.runner import Runner, backoff_s
 from consumer.stages.segment import Segmenter
@@ -66,8 +70,21 @@ class Workshop:
             max_pixels=s.limits.max_source_pixels,
             on_restart=metrics.decoder_restarts.inc,
         )
+        self.catalogue = Catalogue(s.kafka, metrics.backgrounds.set)
+        objects = Objects(s.objects, s.limits)
+        backgrounds = Backgrounds(
+            self.catalogue.entry,
+            objects,
+            self._decoders,
+            Cache(s.worker.background_bytes, metrics),
+            ops,
+            clock,
+            age_s=s.worker.background_age_s,
+            max_pixels=s.limits.max_source_pixels,
+        )
         parts = Parts(
-            objects=Objects(s.objects, s.limits),
+            objects=objects,
+            backgrounds=backgrounds,
             decoders=self._decoders,
             budget=Budget(s.worker.memory_bytes, metrics.decoded_bytes.set),
             segmenter=Segmenter(self.triton, self.auto, pace, ops, metrics, s.triton),
@@ -103,7 +120,8 @@ class Worker:
         self._reader = RequestReader(s.kafka)
         self._committer = self._make_committer()
         runner = Runner(self._workshop.stages, self._metrics, self._clock, s.limits.source_attempts, self._abandon)
-        opening, reporter, auto = partial(open_job, s.models), Reporter(s.kafka, self._clock), self._workshop.auto
+        opening = partial(open_job, s.models, presets=read_presets(s.models.presets))
+        reporter, auto = Reporter(s.kafka, self._clock), self._workshop.auto
         handler = Handler(opening, runner, reporter, self._clock, auto.stored)
         self._window: Window[Task, Handled] = Window(s.worker.window, handler)
         self._loop = Loop(
@@ -125,6 +143,8 @@ class Worker:
             started.callback(self._health.close)
             self._workshop.start()
             started.callback(self._workshop.close)
+            self._workshop.catalogue.start()
+            started.callback(self._workshop.catalogue.close)
             # Closed in the opposite order: the group is left at once, so that others take over without a time-out.
             if not self._patiently(partial(check_topics, self._settings.kafka)):
                 return
@@ -175,6 +195,7 @@ class Worker:
         return {
             "running": not self._stop.is_set(),
             "group": self._loop.joined,
+            "backgrounds": self._workshop.catalogue.ready,
             "triton": self._workshop.triton.ready(),
         }
 

@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from cutstream.errors import ResolutionTooHigh
+from cutstream.matting.geometry import parse_canvas
+from cutstream.messages import Request
+from cutstream.settings import BYTES_PER_PIXEL
+
+# Peaks beyond BYTES_PER_PIXEL, measured on 24 megapixels, per pixel of the canvas.
+FURTHER_OUTPUT = 4  # each is held until the last one is encoded
+STAGED = 8  # background, shadow and adapted subject
+PLACED = 12  # the subject apart from its photo, and what is made of it
+
+
+def needed_bytes(request: Request, pixels: int) -> int:
+    """What a photo of so many pixels holds at most, from decode to store."""
+    canvas = math.prod(parse_canvas(request.canvas)) if request.canvas else pixels
+    extra = FURTHER_OUTPUT * (len(request.outputs) - 1)
+    if not {"composite", "layers"}.isdisjoint(request.outputs) and _is_staged(request):
+        extra += STAGED
+    if request.canvas or request.scale or request.position or request.perspective:
+        extra += PLACED
+    return pixels * BYTES_PER_PIXEL + canvas * extra
+
+
+def _is_staged(request: Request) -> bool:
+    background = request.background
+    pictured = background.gradient or background.image or background.blur
+    return bool(pictured or request.shadow or request.harmonise or "layers" in request.outputs)
 
 
 class Budget:
@@ -29,7 +55,7 @@ class Budget:
         if amount > self._total:
             raise ResolutionTooHigh(
                 f"the picture needs {amount:,} bytes while it is worked on, the worker's whole budget is "
-                f"{self._total:,} (CUTSTREAM_WORKER__MEMORY_BYTES)"
+                f"{self._total:,} (CUTSTREAM_WORKER__MEMORY_BYTES); fewer outputs or a smaller canvas need less"
             )
         self._take(amount)
         try:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
+from consumer.backgrounds import Backdrop
 from cutstream.clients.kafka import Record
 from cutstream.clients.triton import Ensemble
 from cutstream.images import Image, Matte
-from cutstream.matting.composite import Layer
+from cutstream.matting.composite import Output
 from cutstream.messages import BoundingBox, Choice, OutputName, Request, StoredObject
 
 Trace: TypeAlias = tuple[tuple[str, bytes], ...]
@@ -19,7 +20,8 @@ Trace: TypeAlias = tuple[tuple[str, bytes], ...]
 @dataclass(slots=True)
 class Job:
     """One request under way. `lease` holds what its photo reserves (memory) until the outcome is known; the earlier
-    `started_s` (monotonic), the sooner it gets a stage's place. With `auto`, segment sets `profile` and `choice`."""
+    `started_s` (monotonic), the sooner it gets a stage's place. Fetch sets `backdrop` where the request asks for a
+    background picture; with `auto`, segment sets `profile` and `choice`."""
 
     record: Record
     request: Request
@@ -27,6 +29,7 @@ class Job:
     profile: str
     auto: bool = False
     choice: Choice | None = None
+    backdrop: Backdrop | None = None
     trace: Trace = ()
     started_s: float = 0.0
     segmented_s: float | None = None
@@ -41,19 +44,23 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Segmented:
-    """`matte` is the ensemble's size after segment, the picture's size after refine; `uncertainty` is the first's."""
+    """`matte` is the ensemble's size after segment, the picture's size after refine; `uncertainty` is the first's.
+
+    `depth` (u8 HW, 255 nearest) has the ensemble's size until refine as well; None where the request needs none.
+    """
 
     image: Image
     matte: Matte
     uncertainty: float
     ensemble: Ensemble
+    depth: Matte | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
     """What the result says about the subject, in source pixels."""
 
-    bbox: BoundingBox | None
+    bbox: BoundingBox
     coverage: float
     uncertainty: float
     ensemble: Ensemble
@@ -61,7 +68,7 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    layers: tuple[Layer, ...]
+    outputs: tuple[Output, ...]
     image: Image
     findings: Findings
 

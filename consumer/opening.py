@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import msgspec
+
 from consumer.jobs import Job
 from consumer.stages.encode import format_of
 from cutstream.clients.kafka import Record
 from cutstream.envelope import open_envelope
 from cutstream.errors import InvalidOption, InvalidProfile
-from cutstream.matting.composite import check_options
+from cutstream.matting.checks import check_options
+from cutstream.matting.presets import PRESETS, parameters
 from cutstream.messages import AUTO, Request, decode_request
+from cutstream.options import RefineParameters
 from cutstream.settings import ModelSettings
 
 
-def open_job(models: ModelSettings, record: Record) -> Job:
-    """Raises Poison, with a message that names the field."""
+def open_job(models: ModelSettings, record: Record, presets: Mapping[str, RefineParameters] = PRESETS) -> Job:
+    """Raises Poison, with a message that names the field. The job's `refine` are parameters, whatever named them."""
     envelope = open_envelope(record.value, record.headers)
     request = decode_request(envelope.payload)
+    request = msgspec.structs.replace(request, refine=parameters(request.refine, presets))
     profile = _profile(request, models)
     for output in request.outputs:
         format_of(request, output)

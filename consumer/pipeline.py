@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+from consumer.backgrounds import Backgrounds
 from consumer.budget import Budget
 from consumer.decoders import DecoderPool
 from consumer.places import Places
@@ -26,6 +27,7 @@ class Parts:
     """What the stages work with. `io`, `decoding`, `cpu` and `gathering` bound the photos in each kind of work."""
 
     objects: Objects
+    backgrounds: Backgrounds
     decoders: DecoderPool
     budget: Budget
     segmenter: Segmenter
@@ -40,7 +42,7 @@ class Parts:
 
 def build_pipeline(p: Parts) -> tuple[Stage, ...]:
     return (  #                                                                               in        -> out
-        Stage("fetch", partial(fetch, p.objects, p.metrics), p.io),  #                        Request   -> bytes
+        Stage("fetch", partial(fetch, p.objects, p.backgrounds, p.metrics), p.io),  #         Request   -> bytes
         Stage("decode", partial(decode, p.decoders, p.budget, p.metrics, p.ops, p.max_pixels), p.decoding),  # -> Image
         Stage("segment", p.segmenter, p.gathering),  #                                        Image     -> Segmented
         Stage("refine", partial(refine, p.ops), p.cpu),  #                                    Segmented -> Segmented

@@ -14,7 +14,7 @@ from typing import Any
 from consumer.jobs import Job
 from consumer.places import Places
 from cutstream.clock import Clock
-from cutstream.errors import CutstreamError, Expired, Retryable, SourceFailed, SourceUnavailable, Unexpected
+from cutstream.errors import CutstreamError, Expired, Retryable, SourceUnavailable, Unexpected
 from cutstream.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class Runner:
         self._metrics.retries.labels(stage.name, exc.code).inc()
         if isinstance(exc, SourceUnavailable):
             if attempt >= self._source_attempts:
-                raise SourceFailed(f"{exc} ({attempt} attempts)", retryable=True) from exc
+                raise exc.given_up(attempt) from exc
             job.attempts += 1
         elif attempt == 1:
             log.warning("waiting: %s", exc, extra={"request": job.id, "stage": stage.name})

@@ -21,7 +21,7 @@ from cutstream.errors import ConfigurationError, CutstreamError, InvalidOption, 
 
 if TYPE_CHECKING:
     from cutstream.settings import Settings
-    from producer.evaluation.folder import Example
+    from producer.evaluation.folder import Photo
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,6 +33,8 @@ models = typer.Typer(no_args_is_help=True, help="The networks' weights: list, pu
 app.add_typer(models, name="models")
 topics = typer.Typer(no_args_is_help=True, help="The topics on the brokers.")
 app.add_typer(topics, name="topics")
+backgrounds = typer.Typer(no_args_is_help=True, help="The catalogue of backgrounds: add, list, remove.")
+app.add_typer(backgrounds, name="backgrounds")
 
 out = Console()
 err = Console(stderr=True)
@@ -88,18 +90,26 @@ def up() -> None:
 def submit(
     what: Annotated[str, typer.Argument(metavar="PATH|GLOB|ADDRESS|-", help="What to cut out; - reads lines.")],
     profile: Profile = None,
-    outputs: Annotated[str, typer.Option(help="Comma-separated: cutout, mask, composite.")] = "cutout",
-    format: Annotated[str, typer.Option(help="auto, png, webp or jpeg.")] = "auto",
+    outputs: Annotated[
+        str, typer.Option(help="Comma-separated: cutout, mask, composite, overlay, background, layers.")
+    ] = "cutout",
+    format: Annotated[str, typer.Option(help="auto, png, webp, jpeg or zip.")] = "auto",
     crop: Annotated[bool, typer.Option(help="Crop to the subject.")] = False,
     crop_margin: Annotated[str | None, typer.Option(help="Margin around the crop, such as 5% or 20px.")] = None,
     background: Annotated[str, typer.Option(help="Colour of the composite.")] = "white",
     destination: Annotated[str | None, typer.Option(help="Prefix for the outputs.")] = None,
+    fields: Annotated[
+        str | None,
+        typer.Option(
+            "--request", help="Any other fields of a request: a JSON object, or a file that holds one (docs/topics.md)."
+        ),
+    ] = None,
 ) -> None:
     """Write one request per picture; prints each id and reference."""
     from cutstream.clients.kafka import OutgoingRecord, RecordWriter
     from cutstream.messages import decode_request, encode
     from cutstream.settings import addressed, load
-    from producer.sources import references, request_id
+    from producer.sources import references, request_fields, request_id
 
     with named_errors():
         kafka = addressed(load()).kafka
@@ -111,15 +121,15 @@ def submit(
             "crop_margin": crop_margin,
             "background": {"color": background},
             "destination": destination,
+            **request_fields(fields),
         }
         writer = RecordWriter(kafka)
         writer.start()
         try:
             for reference in references(what, sys.stdin):
-                fields = {"id": request_id(reference), "image": reference, **options}
-                request = decode_request(json.dumps(fields).encode())
-                key = fields["id"].encode()
-                writer.write([OutgoingRecord(kafka.requests_topic, key, encode(request))])
+                id = request_id(reference)
+                request = decode_request(json.dumps({"id": id, "image": reference, **options}).encode())
+                writer.write([OutgoingRecord(kafka.requests_topic, id.encode(), encode(request))])
                 typer.echo(f"{request.id}\t{reference}")
         finally:
             writer.close()
@@ -167,6 +177,22 @@ def demo(
         with throwaway(settings) as own, running_stack(rendered(own)) as stack:
             out.print(addresses(stack.settings))
             run_demo(stack.settings, references, out_folder, profile, stack.check, out)
+
+
+@app.command()
+def gallery(
+    out_folder: Annotated[Path, typer.Option("--out", help="Where the sheets go.")] = Path("docs/pictures"),
+) -> None:
+    """Draw the pictures of docs/composing.md: what each option makes of real photos. Starts the stack and stops it."""
+    from deploy.local.running import running_stack, throwaway
+    from producer.demo import demo_settings
+    from producer.gallery import draw_gallery
+
+    with named_errors(), TemporaryDirectory(prefix="cutstream-") as name:
+        settings, _ = demo_settings(None, Path(name))
+        with throwaway(settings) as own, running_stack(rendered(own)) as stack:
+            for path in draw_gallery(stack.settings, out_folder, stack.check):
+                typer.echo(path)
 
 
 @app.command()
@@ -253,6 +279,51 @@ def compare(
             run_comparison(planned, lambda found, profile: serving(settings, found, profile, mattes), mattes, out)
 
 
+@app.command()
+def tune(
+    folder: Annotated[Path, typer.Argument(help="Holds photos; or images/<name>.jpg and masks/<name>.png.")],
+    profile: Profile = None,
+    budget: Annotated[int, typer.Option(help="How many candidates are tried, presets among them.")] = 60,
+    seed: Annotated[int, typer.Option(help="Another order of search.")] = 0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Where the report goes.")] = None,
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="Where the pictures go: mask, cutout, overlay side by side.")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Where the best goes as a preset: <name>.toml (CUTSTREAM_MODELS__PRESETS).")
+    ] = None,
+    matting: Annotated[bool, typer.Option("--matting", help="Compare the matting methods instead.")] = False,
+) -> None:
+    """Which refinement suits these photos? All presets, and parameters searched from the best.
+
+    The networks' mattes come from the running stack, or from one that this command starts and stops. docs/tuning.md
+    says what the ranking means.
+    """
+    from cutstream.settings import load
+
+    with named_errors():
+        require_packages("tune", "quality", "pywt", "scipy", "skimage")
+        if matting:
+            require_packages("tune --matting", "matting", "pymatting")
+            from producer.tuning.mattings import compare_mattings
+
+            compare_mattings(folder, out_folder, out)
+            return
+        from producer.tuning.mattes import chosen_profile
+        from producer.tuning.run import mattes_of, plan
+        from producer.tuning.run import tune as run_tuning
+
+        settings = load()
+        chosen = chosen_profile(profile, settings.models)
+        tuning = plan(folder, budget, seed, json_file, out_folder, save)
+        with (
+            TemporaryDirectory(prefix="cutstream-") as mattes,
+            serving(settings, tuning.photos, chosen, Path(mattes)) as (served, check),
+        ):
+            samples = mattes_of(tuning, served, chosen, check, out)
+        run_tuning(tuning, samples, chosen, out)
+
+
 @app.command("export")
 def export_model(
     name: Annotated[str, typer.Argument(help="A model of the catalogue (`cutstream models list`).")],
@@ -313,12 +384,52 @@ def export_model(
 
 @topics.command("create")
 def topics_create() -> None:
-    """Make the requests, results and dead-letters topics where they are missing."""
+    """Make the topics of requests, results, dead letters and backgrounds where they are missing."""
     from cutstream.clients.kafka import ensure_topics
     from cutstream.settings import addressed, load
 
     with named_errors():
         ensure_topics(addressed(load()).kafka)
+
+
+@backgrounds.command("add")
+def backgrounds_add(
+    name: Annotated[str, typer.Argument(help="1 to 100 letters, digits and any of . _ -")],
+    picture: Annotated[str, typer.Argument(metavar="FILE|ADDRESS", help="A file here, or an address of a source.")],
+) -> None:
+    """Store a picture below the default destination and give it a name, which requests then use as background.image."""
+    from cutstream.clock import SystemClock
+    from cutstream.settings import addressed, load
+    from producer.backgrounds import add
+
+    with named_errors():
+        entry = add(addressed(load()), name, picture, SystemClock())
+        typer.echo(f"{name}: {entry.width}×{entry.height}, {entry.uri}")
+
+
+@backgrounds.command("list")
+def backgrounds_list() -> None:
+    """The names, and what each stands for."""
+    from cutstream.settings import addressed, load
+    from producer.backgrounds import known
+
+    table = Table("name", "size", "bytes", "sha256", "added")
+    with named_errors():
+        for name, entry in known(addressed(load()).kafka).items():
+            size, added = f"{entry.width}×{entry.height}", entry.added.isoformat()
+            table.add_row(name, size, f"{entry.bytes:,}", entry.sha256[:12], added)
+    out.print(table)
+
+
+@backgrounds.command("remove")
+def backgrounds_remove(name: Annotated[str, typer.Argument(help="A name of the catalogue.")]) -> None:
+    """Take a name out of the catalogue; requests that use it fail from then on. Its picture stays in the store."""
+    from cutstream.settings import addressed, load
+    from producer.backgrounds import remove
+
+    with named_errors():
+        entry = remove(addressed(load()).kafka, name)
+        typer.echo(f"{name}: removed. Its picture stays, for requests that are under way: {entry.uri}")
 
 
 @models.command("list")
@@ -415,7 +526,7 @@ def require_weights(settings: Settings, profiles: tuple[str, ...]) -> None:
 
 @contextmanager
 def serving(
-    settings: Settings, examples: Sequence[Example], profile: str | None, mattes: Path
+    settings: Settings, photos: Sequence[Photo], profile: str | None, mattes: Path
 ) -> Iterator[tuple[Settings, Callable[[], None]]]:
     """The running stack if its Kafka answers, or else one of this command's own until the block is left.
 
@@ -431,7 +542,7 @@ def serving(
         from deploy.local.running import running_stack, throwaway
 
         if not answers(settings.stack.kafka_port):
-            own = evaluation_settings(settings, examples, profile, mattes)
+            own = evaluation_settings(settings, photos, profile, mattes)
             with throwaway(own) as fresh, running_stack(rendered(fresh)) as stack:
                 yield stack.settings, stack.check
             return

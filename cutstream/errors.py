@@ -6,17 +6,23 @@ CutstreamError
 │   ├── StoreUnavailable          ours
 │   ├── BrokerUnavailable         ours
 │   ├── DeviceOutOfMemory         ours: the GPU's memory is full for now
+│   ├── BackgroundsFull           ours: background pictures in use leave no room for another
 │   └── SourceUnavailable         the request's own source: a bounded number of attempts, then SourceFailed
+│       └── BackgroundUnavailable   the request's own background: likewise, then BackgroundFailed
 ├── Poison                      this request can never succeed: one `failed` result and a dead letter
 │   ├── InvalidRequest            not JSON, unknown or ill-typed field
 │   ├── InvalidProfile            a profile that this deployment does not serve
 │   ├── InvalidOption             a well-typed value that makes no sense (`option` names it)
 │   ├── RefusedAddress            source or destination outside the allowed schemes, hosts, buckets or roots
 │   ├── SourceFailed              missing object, 404, or attempts used up
+│   │   └── BackgroundFailed        the same of the background
 │   ├── FileTooLarge              more bytes than allowed
 │   ├── UnsupportedImage          not one of the accepted formats
 │   ├── ResolutionTooHigh         more pixels than allowed, known before decoding
 │   ├── UnreadableImage           empty, truncated, corrupt, or the decoder crashed or hung
+│   ├── UnknownBackground         a name that is not in the catalogue of backgrounds
+│   ├── RefusedBackground         background outside the allowed schemes, hosts, buckets or roots
+│   ├── UnusableBackground        background too large, of another format, or not readable
 │   ├── RegionOutOfBounds         `roi` lies outside the picture
 │   ├── UnknownForeground         nothing found to cut out, where that is an error
 │   ├── InferenceFailed           Triton fails on this very photo, also when it is sent alone
@@ -100,6 +106,15 @@ class DeviceOutOfMemory(Retryable):
     code = "device_out_of_memory"
 
 
+class BackgroundsFull(Retryable):
+    """The background pictures of requests under way fill `CUTSTREAM_WORKER__BACKGROUND_BYTES`.
+
+    Nothing is lost: requests wait. Where it stays, raise it, or lower `CUTSTREAM_WORKER__WINDOW`.
+    """
+
+    code = "backgrounds_full"
+
+
 class SourceUnavailable(Retryable):
     """The request's own source is not reachable now (timeout, refused connection, 429, 5xx).
 
@@ -107,6 +122,22 @@ class SourceUnavailable(Retryable):
     """
 
     code = "failed_image_download"
+
+    def given_up(self, attempts: int) -> Poison:
+        """What the request fails with once its attempts are used up."""
+        return SourceFailed(f"{self} ({attempts} attempts)", retryable=True)
+
+
+class BackgroundUnavailable(SourceUnavailable):
+    """The address of the request's background is not reachable now (timeout, refused connection, 429, 5xx).
+
+    Tried again up to `CUTSTREAM_LIMITS__SOURCE_ATTEMPTS` times; then the request fails with BackgroundFailed.
+    """
+
+    code = "failed_bg_download"
+
+    def given_up(self, attempts: int) -> Poison:
+        return BackgroundFailed(f"{self} ({attempts} attempts)", retryable=True)
 
 
 class Poison(CutstreamError):
@@ -167,6 +198,17 @@ class SourceFailed(Poison):
         self.retryable = retryable
 
 
+class BackgroundFailed(SourceFailed):
+    """There is nothing where the request's background should be (404, missing file or object), or all attempts were
+    used up.
+
+    Check the address, or add the catalogue's picture again. Where `retryable` is true the background was away: send the
+    request again later.
+    """
+
+    code = "failed_bg_download"
+
+
 class FileTooLarge(Poison):
     """The source has more bytes than `CUTSTREAM_LIMITS__MAX_SOURCE_BYTES`.
 
@@ -201,6 +243,33 @@ class UnreadableImage(Poison):
     """
 
     code = "failed_to_read_image"
+
+
+class UnknownBackground(Poison):
+    """`background.image` is no address, and no name in the catalogue of backgrounds.
+
+    Correct the name; `cutstream backgrounds list` has them all, `cutstream backgrounds add` adds one.
+    """
+
+    code = "invalid_bg_image"
+
+
+class RefusedBackground(Poison):
+    """The background's address lies outside the allowed schemes, hosts, buckets or roots: those of sources.
+
+    Move the picture, add it to the catalogue, or widen the `CUTSTREAM_OBJECTS__*` setting that the message names.
+    """
+
+    code = "invalid_bg_image_url"
+
+
+class UnusableBackground(Poison):
+    """The background, not the photo, is too large, of no accepted format, or not readable; limits are those of sources.
+
+    Send another picture; the message says what is wrong with this one.
+    """
+
+    code = "invalid_bg_image"
 
 
 class RegionOutOfBounds(Poison):

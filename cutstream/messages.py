@@ -80,9 +80,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Meta(
             min_length=1,
             max_length=6,
-            description="`cutout`: the subject, transparent around it; `mask`: its alpha; `composite`: on `background`; "
-            "`overlay`: the photo with the subject tinted; `background`: the photo without the subject; `layers`: "
-            "those of the composite, as a zip.",
+            description="`cutout`: the subject, transparent around it; `mask`: its alpha; `composite`: on its "
+            "background; `overlay`: the photo with the subject tinted; `background`: the photo without the subject; "
+            "`layers`: those of the composite, as a zip.",
             extra_json_schema={"uniqueItems": True},
         ),
     ] = ("cutout",)

@@ -93,6 +93,25 @@ DECODED_BYTES = Definition(
     "Memory reserved for pictures under way.",
     "At the budget all the time: raise CUTSTREAM_WORKER__MEMORY_BYTES or lower the window.",
 )
+BACKGROUND_LOOKUPS = Definition(
+    "cutstream_background_lookups_total",
+    "counter",
+    "Background pictures asked for, as decoded and as fitted to a size; those not kept from earlier are misses.",
+    "Mostly misses though few backgrounds are in use: raise CUTSTREAM_WORKER__BACKGROUND_BYTES.",
+    ("kind", "outcome"),
+)
+BACKGROUND_BYTES = Definition(
+    "cutstream_background_cache_bytes",
+    "gauge",
+    "Memory of the background pictures kept for later requests; fitted ones are on the GPU where there is one.",
+    "At its limit with many misses: raise CUTSTREAM_WORKER__BACKGROUND_BYTES.",
+)
+BACKGROUNDS = Definition(
+    "cutstream_backgrounds",
+    "gauge",
+    "Names in the catalogue of backgrounds, as this worker knows it.",
+    "Unequal between workers for long: look for `background catalogue` in the log of those that differ.",
+)
 BATCH_ITEMS = Definition(
     "cutstream_batch_items",
     "histogram",
@@ -205,6 +224,9 @@ class Metrics:
         self.in_flight = self._gauge(IN_FLIGHT)
         self.uncommitted = self._gauge(UNCOMMITTED)
         self.decoded_bytes = self._gauge(DECODED_BYTES)
+        self.background_lookups = self._counter(BACKGROUND_LOOKUPS)
+        self.background_bytes = self._gauge(BACKGROUND_BYTES)
+        self.backgrounds = self._gauge(BACKGROUNDS)
         self.batch_items = self._histogram(BATCH_ITEMS)
         self.auto = self._counter(AUTO_CHOICES)
         self.commits = self._counter(COMMITS)

@@ -99,6 +99,12 @@ def topics_page(kafka: settings.KafkaSettings) -> str:
         (f"`{kafka.requests_topic}`", "requests", "upstream systems, `cutstream submit`", "the workers' group"),
         (f"`{kafka.results_topic}`", "one result per request", "the workers", "downstream systems"),
         (f"`{kafka.dead_letters_topic}`", "originals of failed requests", "the workers", "operators"),
+        (
+            f"`{kafka.backgrounds_topic}`",
+            "the [catalogue of backgrounds](backgrounds.md), compacted",
+            "`cutstream backgrounds`",
+            "every worker, whole",
+        ),
     ]
     return "\n".join(
         (

@@ -30,8 +30,8 @@ from cutstream.messages import AUTO
 PREFIX = "CUTSTREAM_"
 CONFIG_FILE = "CUTSTREAM_CONFIG"
 
-# Peak of what a photo holds per source pixel between decode and store: RGB and its matte (4), the RGBA cutout and
-# the composite (7), the encoder's output and scratch (5).
+# Peak of what a photo holds per source pixel between decode and store for a cutout alone: RGB and its matte (4), the
+# RGBA cutout (4), the encoder's output and scratch (8). More outputs need more: consumer/budget.py.
 BYTES_PER_PIXEL = 16
 
 
@@ -66,8 +66,10 @@ class KafkaSettings(Section):
     """Topic that results are written to; read it with `isolation_level=read_committed`."""
     dead_letters_topic: str = "cutout.dead-letters"
     """Topic that receives the untouched original of every failed request."""
+    backgrounds_topic: str = "cutout.backgrounds"
+    """Topic that holds the catalogue of backgrounds; compacted, of one partition."""
     partitions: int = Field(default=8, ge=1, le=10_000)
-    """Partitions of topics that the local stack or `cutstream topics create` makes."""
+    """Partitions of the other topics that the local stack or `cutstream topics create` makes."""
     replication: int = Field(default=1, ge=1, le=10)
     """Replication factor of topics that are made."""
     delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
@@ -97,7 +99,7 @@ class KafkaSettings(Section):
     def _consistent(self) -> KafkaSettings:
         sasl = self.security_protocol.startswith("SASL_")
         login = (self.sasl_mechanism, self.sasl_username, self.sasl_password)
-        topics = (self.requests_topic, self.results_topic, self.dead_letters_topic)
+        topics = (self.requests_topic, self.results_topic, self.dead_letters_topic, self.backgrounds_topic)
         require(
             (
                 self.session_timeout_s < self.max_poll_interval_s,
@@ -106,8 +108,9 @@ class KafkaSettings(Section):
             ),
             (
                 len(set(topics)) == len(topics),
-                "CUTSTREAM_KAFKA__REQUESTS_TOPIC, CUTSTREAM_KAFKA__RESULTS_TOPIC and "
-                f"CUTSTREAM_KAFKA__DEAD_LETTERS_TOPIC must differ, not {', '.join(topics)}",
+                "CUTSTREAM_KAFKA__REQUESTS_TOPIC, CUTSTREAM_KAFKA__RESULTS_TOPIC, "
+                "CUTSTREAM_KAFKA__DEAD_LETTERS_TOPIC and "
+                f"CUTSTREAM_KAFKA__BACKGROUNDS_TOPIC must differ, not {', '.join(topics)}",
             ),
             (
                 all(part is not None for part in login) if sasl else login == (None, None, None),
@@ -142,6 +145,8 @@ class ModelSettings(Section):
     """Profile of requests that name none; may be `auto`."""
     profiles: Names = ("fast",)
     """Profiles this deployment serves; the local Triton loads these ensembles and no others."""
+    presets: Path | None = None
+    """Folder of presets of your own, `<name>.toml` with refinement parameters, that requests can name as `refine`."""
     auto: Names = ("precise", "fast")
     """What profile `auto` chooses among, the most precise first; those not served are passed over."""
     auto_backlog_s: float = Field(default=30.0, ge=0, le=86_400)
@@ -250,8 +255,12 @@ class LimitSettings(Section):
 class WorkerSettings(Section):
     window: int = Field(default=32, ge=1, le=1024)
     """Photos under way at once; a full window pauses the partitions."""
-    memory_bytes: int = Field(default=1_000_000_000, ge=50_000_000)
+    memory_bytes: int = Field(default=1_500_000_000, ge=50_000_000)
     """Budget for decoded pixels under way; a photo waits before decoding until it fits."""
+    background_bytes: int = Field(default=256_000_000, ge=0)
+    """Background pictures and their fitted versions that are kept for the next requests; 0 keeps none."""
+    background_age_s: float = Field(default=300.0, ge=0, le=86_400)
+    """A background picture from an address is fetched anew after this long; the catalogue's never change."""
     cores: int = Field(default=0, ge=0, le=1024)
     """Photos in each of the CPU stages at once; 0 means the cores this process may use."""
     decoders: int = Field(default=0, ge=0, le=256)

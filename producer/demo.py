@@ -79,11 +79,16 @@ def closing_table(batch: Batch, summary: Path, sheet: Path | None) -> Table:
     return table
 
 
-def _own_photos() -> list[str]:
+def photos_folder() -> Path:
+    """Where the scikit-image package has its photos. Raises ConfigurationError."""
     spec = find_spec("skimage")
     if spec is None or spec.origin is None:
         raise ConfigurationError("the demo's photos come from scikit-image: `make setup`, or name photos of your own")
-    folder = Path(spec.origin).parent / "data"
+    return Path(spec.origin).parent / "data"
+
+
+def _own_photos() -> list[str]:
+    folder = photos_folder()
     return [(folder / name).as_uri() for name in OWN_PHOTOS if (folder / name).is_file()]
 
 

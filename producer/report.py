@@ -59,26 +59,32 @@ def write_contact_sheet(batch: Batch, folder: Path, fetch: Callable[[str], bytes
     sheet = Pillow.new("RGB", (columns * CELL_PX * 2, rows * CELL_PX), "white")
     for number, (source, cutout) in enumerate(pairs):
         left, top = (number % columns) * CELL_PX * 2, (number // columns) * CELL_PX
-        sheet.paste(_tile(fetch(source)), (left, top))
-        sheet.paste(_tile(fetch(cutout)), (left + CELL_PX, top))
+        sheet.paste(tile(fetch(source)), (left, top))
+        sheet.paste(tile(fetch(cutout)), (left + CELL_PX, top))
     path = folder / "contact-sheet.jpg"
     sheet.save(path, quality=88)
     return path
 
 
-def _tile(data: bytes) -> Pillow.Image:
-    """CELL_PX square, the picture centred on a chequerboard that shows through where it is transparent."""
+def tile(data: bytes) -> Pillow.Image:
+    """CELL_PX square, with the picture in its middle."""
+    picture = shown(data)
+    square = Pillow.new("RGB", (CELL_PX, CELL_PX), "white")
+    square.paste(picture, ((CELL_PX - picture.width) // 2, (CELL_PX - picture.height) // 2))
+    return square
+
+
+def shown(data: bytes) -> Pillow.Image:
+    """At most CELL_PX a side, on a chequerboard that shows through where the picture is transparent."""
     with Pillow.open(io.BytesIO(data)) as opened:
         opened.draft("RGB", (CELL_PX, CELL_PX))
         picture = ImageOps.contain(ImageOps.exif_transpose(opened).convert("RGBA"), (CELL_PX - 8, CELL_PX - 8))
-    tile = Pillow.new("RGB", (CELL_PX, CELL_PX), "white")
-    board = _chequerboard(picture.size)
+    board = chequerboard(picture.size)
     board.paste(picture, (0, 0), picture)
-    tile.paste(board, ((CELL_PX - picture.width) // 2, (CELL_PX - picture.height) // 2))
-    return tile
+    return board
 
 
-def _chequerboard(size: tuple[int, int], square: int = 12) -> Pillow.Image:
+def chequerboard(size: tuple[int, int], square: int = 12) -> Pillow.Image:
     board = Pillow.new("RGB", size, _LIGHT)
     draw = ImageDraw.Draw(board)
     for top in range(0, size[1], square):

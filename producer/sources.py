@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import glob
+import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from cutstream.errors import InvalidOption
@@ -31,6 +33,29 @@ def request_id(reference: str) -> str:
     """Readable and unique: the file's stem and eight random hex digits."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(reference.partition("?")[0]).stem)[:80].strip("-") or "image"
     return f"{stem}-{uuid4().hex[:8]}"
+
+
+def request_fields(argument: str | None) -> dict[str, Any]:
+    """Fields of a request from JSON, or from a file that holds it. Raises InvalidOption."""
+    if argument is None:
+        return {}
+    text = argument if argument.lstrip().startswith("{") else _read(Path(argument).expanduser())
+    try:
+        fields = json.loads(text)
+    except ValueError as exc:
+        raise InvalidOption(f"--request is not JSON: {exc}") from exc
+    if not isinstance(fields, dict):
+        raise InvalidOption('--request: a JSON object is expected, such as {"shadow": "cast"}')
+    if taken := {"id", "image"} & fields.keys():
+        raise InvalidOption(f"--request: {' and '.join(sorted(taken))} differ for each photo and are made here")
+    return fields
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise InvalidOption(f"--request: {path} is neither JSON nor a file that can be read: {exc}") from exc
 
 
 def _files(argument: str) -> list[Path]:

@@ -117,6 +117,7 @@ def kafka_settings(kafka: str, fresh_name: Callable[[str], str]) -> KafkaSetting
         requests_topic=fresh_name("requests"),
         results_topic=fresh_name("results"),
         dead_letters_topic=fresh_name("dead-letters"),
+        backgrounds_topic=fresh_name("backgrounds"),
         partitions=4,
     )
     ensure_topics(settings)

@@ -19,15 +19,24 @@ from cutstream.arrays.cpu import CpuOps
 from cutstream.arrays.gpu import NoDevice, open_gpu
 from cutstream.arrays.ops import ArrayOps
 from cutstream.images import Image, Matte
+from cutstream.matting.alpha_matting import matting
 from cutstream.matting.composite import compose
+from cutstream.matting.foreground import foreground
+from cutstream.matting.geometry import Box
+from cutstream.matting.light import light_of
 from cutstream.matting.measure import measure
+from cutstream.matting.perspective import stand
 from cutstream.matting.presets import PRESETS
 from cutstream.matting.refine import prepare, refine
+from cutstream.matting.shadow import shadow
 from cutstream.messages import Request
+from cutstream.options import Light, Matting, Perspective, Shadow, ShadowType
 
 WARM_UP, REPEATS = 3, 20
 NETWORK_SIDE = 320
 OUTPUTS = ("cutout", "mask", "composite")
+SHADOWS: tuple[ShadowType, ...] = ("drop", "contact", "cast")
+STANDING = Perspective(baseline="20% 90% 70% 80%", horizon="30%")
 
 
 def main() -> None:
@@ -52,22 +61,32 @@ def back_ends() -> Iterator[ArrayOps]:
 
 def cases(source: Image, small: Matte, ops: ArrayOps) -> dict[str, Callable[[], object]]:
     photo, matte = Image(ops.to_device(source.pixels)), ops.to_device(small)
-    full = refine(matte, photo, "soft", ops)
+    full = refine(matte, photo, PRESETS["soft"], ops)
     cutout = Request(image="photo.jpg")
 
     def composing(**wanted: object) -> Callable[[], object]:
         request = Request(image="photo.jpg", **wanted)  # type: ignore[arg-type]
         return lambda: compose(photo, full, request, ops)
 
+    def shading(kind: ShadowType, depth: Matte | None = None) -> Callable[[], object]:
+        return lambda: shadow(full, Shadow(type=kind), Light(), ops, depth)
+
+    everything = Box(0, 0, source.width, source.height)
     return {
         "to_device": lambda: ops.to_device(source.pixels),
         "to_host": lambda: ops.to_host(photo.pixels),
         "prepare": lambda: prepare(photo, NETWORK_SIDE, NETWORK_SIDE, ops),
         "measure": lambda: measure(full, ops),
-        **{f"refine_{how}": (lambda how=how: refine(matte, photo, how, ops)) for how in ("soft", *PRESETS)},
+        **{f"refine_{name}": (lambda how=how: refine(matte, photo, how, ops)) for name, how in PRESETS.items()},
+        "foreground": lambda: foreground(photo.pixels, full, ops),
+        "matting_fast": lambda: matting(full, photo, Matting(), ops),
         **{f"compose_{output}": composing(outputs=(output,)) for output in OUTPUTS},
         "compose_preview": composing(size="preview"),
-        "soft_and_cutout": lambda: compose(photo, refine(matte, photo, "soft", ops), cutout, ops),
+        "soft_and_cutout": lambda: compose(photo, refine(matte, photo, PRESETS["soft"], ops), cutout, ops),
+        **{f"shadow_{kind}": shading(kind) for kind in SHADOWS},
+        "shadow_cast_with_depth": shading("cast", full),
+        "light_of": lambda: light_of(photo.pixels, ops),
+        "perspective": lambda: stand(photo.pixels, full, everything, STANDING, source.width, source.height, ops),
     }
 
 

@@ -3,14 +3,13 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import replace
 
-from consumer.budget import Budget
+from consumer.budget import Budget, needed_bytes
 from consumer.decoders import DecoderPool
 from consumer.jobs import Job
 from cutstream.arrays.ops import ArrayOps
 from cutstream.images import Image
 from cutstream.images.header import read_header
 from cutstream.metrics import Metrics
-from cutstream.settings import BYTES_PER_PIXEL
 
 
 def decode(
@@ -22,7 +21,7 @@ def decode(
     """
     header = read_header(data, max_pixels)
     with ExitStack() as reserved:  # a device whose memory is full makes this try again, with a new reservation
-        reserved.enter_context(budget.reserve(header.pixels * BYTES_PER_PIXEL))
+        reserved.enter_context(budget.reserve(needed_bytes(job.request, header.pixels)))
         image = pool.decode(data, header)
         with ops.errors():
             alpha = None if image.alpha is None else ops.to_device(image.alpha)

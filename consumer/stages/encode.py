@@ -1,43 +1,84 @@
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from typing import Literal
 
 from consumer.jobs import Composed, Encoded, File, Job
 from cutstream.arrays.ops import ArrayOps
 from cutstream.errors import InvalidOption
+from cutstream.images import Image, Pixels, archive
 from cutstream.images.encode import EXTENSIONS, MEDIA_TYPES, Format
 from cutstream.images.encode import encode as encode_picture
-from cutstream.matting.composite import Layer
+from cutstream.matting.backdrop import TRANSPARENT
+from cutstream.matting.composite import Output
 from cutstream.messages import OutputName, Request
+
+MANIFEST = "layers.json"
 
 
 def encode(ops: ArrayOps, job: Job, value: Composed) -> Encoded:
-    with ops.errors():
-        layers = [replace(layer, pixels=ops.to_host(layer.pixels)) for layer in value.layers]
-    return Encoded(tuple(_file(job.request, layer, value) for layer in layers), value.findings)
+    return Encoded(tuple(_file(ops, job.request, output, value.image) for output in value.outputs), value.findings)
 
 
-def format_of(request: Request, output: OutputName) -> Format:
-    """`auto` is JPEG for the opaque composite and PNG for the rest; JPEG cannot carry a cutout's transparency."""
-    if request.format == "auto":
-        return "jpeg" if output == "composite" else "png"
-    if request.format == "jpeg" and output == "cutout" and request.channels == "rgba":
+def format_of(request: Request, output: OutputName) -> Format | Literal["zip"]:
+    """Raises `InvalidOption` for JPEG where there is transparency."""
+    if output == "layers":
+        return "zip"
+    transparent = _transparent(request, output)
+    if request.format == "jpeg" and transparent:
         raise InvalidOption(
-            "format 'jpeg' cannot carry the transparency of output 'cutout': ask for png or webp, or for the output "
-            "'composite'"
+            f"format 'jpeg' cannot carry the transparency of output {output!r}: ask for png or webp, or for a "
+            "'composite' on a background"
         )
+    if request.format == "zip" and output == "cutout" and transparent:
+        return "zip"
+    if request.format == "auto" or request.format == "zip":
+        return "png" if transparent or _grey(request, output) else "jpeg"
     return request.format
 
 
-def _file(request: Request, layer: Layer, value: Composed) -> File:
-    chosen = format_of(request, layer.name)
+def _transparent(request: Request, output: OutputName) -> bool:
+    if output == "composite":
+        background = request.background
+        return background.color == TRANSPARENT and not (background.gradient or background.image or background.blur)
+    return output == "cutout" and request.channels == "rgba"
+
+
+def _grey(request: Request, output: OutputName) -> bool:
+    return output == "mask" or (output == "cutout" and request.channels == "alpha")
+
+
+def _file(ops: ArrayOps, request: Request, output: Output, source: Image) -> File:
+    with ops.errors():
+        layers = {layer.name: ops.to_host(layer.pixels) for layer in output.layers}  # sync: encoders read host memory
+    height, width = output.layers[0].pixels.shape[:2]
+    chosen = format_of(request, output.name)
+    if chosen == "zip":
+        data = _archive(layers, request, source, manifest=output.name == "layers")
+        return File(output.name, data, archive.MEDIA_TYPE, archive.EXTENSION, width, height)
+    (pixels,) = layers.values()
+    data = _picture(pixels, chosen, request, source)
+    return File(output.name, data, MEDIA_TYPES[chosen], EXTENSIONS[chosen], width, height)
+
+
+def _archive(layers: dict[str, Pixels], request: Request, source: Image, manifest: bool) -> bytes:
+    files = {}
+    for name, pixels in layers.items():
+        opaque = pixels.ndim == 3 and pixels.shape[2] == 3
+        chosen: Format = "webp" if request.format == "webp" else "jpeg" if opaque else "png"
+        files[f"{name}.{EXTENSIONS[chosen]}"] = _picture(pixels, chosen, request, source)
+    return archive.pack({**(_manifest(files, layers) if manifest else {}), **files})
+
+
+def _manifest(files: dict[str, bytes], layers: dict[str, Pixels]) -> dict[str, bytes]:
+    """What an editor needs to lay them over each other: all of one size, straight alpha, lowest first."""
+    height, width = next(iter(layers.values())).shape[:2]
+    named = [{"name": name, "file": file} for name, file in zip(layers, files, strict=True)]
+    return {MANIFEST: json.dumps({"width": width, "height": height, "layers": named}, indent=1).encode()}
+
+
+def _picture(pixels: Pixels, format: Format, request: Request, source: Image) -> bytes:
     kept = request.keep_metadata
-    data = encode_picture(
-        layer.pixels,
-        chosen,
-        request.quality,
-        icc=value.image.icc if kept else None,
-        dpi=value.image.dpi if kept else None,
+    return encode_picture(
+        pixels, format, request.quality, icc=source.icc if kept else None, dpi=source.dpi if kept else None
     )
-    height, width = layer.pixels.shape[:2]
-    return File(layer.name, data, MEDIA_TYPES[chosen], EXTENSIONS[chosen], width, height)

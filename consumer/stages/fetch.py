@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from consumer.backgrounds import Backgrounds
 from consumer.jobs import Job
 from cutstream.clients.objects import Objects
 from cutstream.messages import Request
 from cutstream.metrics import Metrics
 
 
-def fetch(objects: Objects, metrics: Metrics, job: Job, request: Request) -> bytes:
-    """The source's bytes, whatever they are."""
+def fetch(objects: Objects, backgrounds: Backgrounds, metrics: Metrics, job: Job, request: Request) -> bytes:
+    """The source's bytes, whatever they are; the background's picture, if one is asked for, goes to the job."""
+    if job.backdrop is None:  # before the source, which is fetched again at every attempt
+        job.backdrop = backgrounds.open(request.background)
     data = objects.fetch(request.image)
     metrics.source_bytes.inc(len(data))
     return data

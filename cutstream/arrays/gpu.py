@@ -14,17 +14,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cutstream.arrays.ops import Bounds, Colour, Floats, Footprint, T, Table
+from cutstream.arrays import fixed_point
+from cutstream.arrays.cpu import CpuOps
+from cutstream.arrays.ops import Bounds, Colour, Floats, Footprint, Homography, Inpainting, T, Table
 from cutstream.errors import DeviceLost, DeviceOutOfMemory
 from cutstream.images import Cutout, Matte, Pixels
 
 KERNELS = {
     "resize": ("resize_linear", "resize_area", "shrink"),
+    "warp": ("warp",),
     "blur": ("box_rows", "box_columns", "gaussian_rows", "gaussian_columns"),
     "morphology": ("extremum", "extremum_columns", "transpose"),
     "pixels": ("local_linear", "rgba", "blend", "over", "lookup"),
+    "lab": ("to_lab", "from_lab"),
+    "foreground": ("enlarge", "spread", "unmix"),
     "distance": ("distance_columns", "distance_rows"),
-    "components": ("plant", "join", "weigh", "keep"),
+    "components": ("plant", "join", "weigh", "keep", "plant_gaps", "join_gaps", "fill"),
     "measure": ("histogram", "bounds"),
 }
 # Products and sums are rounded one by one, as OpenCV's are.
@@ -112,6 +117,15 @@ class GpuOps:
     def resize_linear(self, pixels: Pixels, width: int, height: int) -> Pixels:
         return self._resize("resize_linear", pixels, width, height)
 
+    def warp(self, pixels: Pixels, matrix: Homography, width: int, height: int) -> Pixels:
+        pixels = self._own(pixels)
+        rows, columns, *channels = pixels.shape
+        out = self._empty((height, width, *channels), np.uint8)
+        on_device = self._cupy.asarray(np.ascontiguousarray(matrix, np.float64))
+        samples = channels[0] if channels else 1
+        self._each("warp", (height, width), pixels, on_device, rows, columns, samples, out, height, width)
+        return out
+
     def box(self, plane: Floats, width: int, height: int) -> Floats:
         plane = self._own(plane)
         sums, out = self._empty(plane.shape, np.float32), self._empty(plane.shape, np.float32)
@@ -179,6 +193,34 @@ class GpuOps:
         self._each("over", alpha.shape, pixels, alpha, background, out, *alpha.shape)
         return out
 
+    def spread(
+        self,
+        pixels: Pixels,
+        alpha: Matte,
+        foreground: Floats,
+        background: Floats,
+        times: int,
+        regularisation: np.float32,
+    ) -> tuple[Floats, Floats]:
+        pixels, alpha = self._own(pixels), self._own(alpha)
+        size = alpha.shape
+        colours = tuple(self._enlarged(guess, *size) for guess in (foreground, background))
+        for _ in range(times):
+            swept = self._empty(pixels.shape, np.float32), self._empty(pixels.shape, np.float32)
+            self._each("spread", size, pixels, alpha, *colours, *swept, *size, regularisation)
+            colours = swept
+        return colours[0], colours[1]
+
+    def unmix(
+        self, pixels: Pixels, alpha: Matte, foreground: Floats, background: Floats, regularisation: np.float32
+    ) -> Pixels:
+        pixels, alpha = self._own(pixels), self._own(alpha)
+        foreground, background = self._own(foreground), self._own(background)
+        out = self._empty(pixels.shape, np.uint8)
+        grid, size = foreground.shape[:2], alpha.shape
+        self._each("unmix", size, pixels, alpha, foreground, background, *grid, out, *size, regularisation)
+        return out
+
     def lookup(self, pixels: Pixels, table: Table) -> Pixels:
         pixels = self._own(pixels)
         out = self._empty(pixels.shape, np.uint8)
@@ -188,6 +230,17 @@ class GpuOps:
         size = height, width * samples
         self._each("lookup", size, pixels, on_device, out, *size, samples)
         return out
+
+    def to_lab(self, pixels: Pixels) -> Pixels:
+        return self._converted("to_lab", pixels, fixed_point.LINEAR, fixed_point.ROOTS)
+
+    def from_lab(self, lab: Pixels) -> Pixels:
+        return self._converted("from_lab", lab, fixed_point.LIGHTNESS, fixed_point.LEVELS)
+
+    def inpaint(self, pixels: Pixels, hole: Matte, radius: float, method: Inpainting) -> Pixels:
+        # sync: pixels are filled one after another, in an order that each of them changes: nothing for a device
+        filled = CpuOps().inpaint(self.to_host(pixels), self.to_host(hole), radius, method)
+        return self.to_device(filled)
 
     def distance(self, matte: Matte) -> Floats:
         matte = self._own(matte)
@@ -208,6 +261,21 @@ class GpuOps:
         self._each("keep", size, matte, parents, chosen, out, *size)
         return out
 
+    def fill(self, matte: Matte, above: int) -> Matte:
+        matte = self._own(matte)
+        size = matte.shape
+        parents, out = self._empty((matte.size + 1,), np.int32), self._empty(size, np.uint8)
+        self._each("plant_gaps", size, matte, parents, *size, above)
+        self._each("join_gaps", size, parents, *size)
+        self._each("fill", size, matte, parents, out, *size)
+        return out
+
+    def _converted(self, kernel: str, pixels: Pixels, *tables: NDArray[Any]) -> Pixels:
+        pixels = self._own(pixels)
+        out = self._empty(pixels.shape, np.uint8)
+        self._each(kernel, pixels.shape[:2], pixels, *map(self._cupy.asarray, tables), out, *pixels.shape[:2])
+        return out
+
     def _resize(self, kernel: str, pixels: Pixels, width: int, height: int) -> Pixels:
         pixels = self._own(pixels)
         rows, columns, *channels = pixels.shape
@@ -216,6 +284,12 @@ class GpuOps:
         out = self._empty((height, width, *channels), np.uint8)
         samples = channels[0] if channels else 1
         self._each(kernel, (height, width * samples), pixels, rows, columns, samples, out, height, width)
+        return out
+
+    def _enlarged(self, colours: Floats, height: int, width: int) -> Floats:
+        colours = self._own(colours)
+        out = self._empty((height, width, 3), np.float32)
+        self._each("enlarge", (height, width), colours, *colours.shape[:2], out, height, width)
         return out
 
     def _extremum(self, matte: Matte, footprint: Footprint, times: int, flip: int) -> Matte:

@@ -3,13 +3,13 @@
 Common to all: arrays are not modified, pixel (0, 0) is the top left one, and a pixel's centre lies at +0.5. `u8` is
 uint8 in 0..255, `f32` float32. Footprints and kernels have odd sides and their anchor in the middle. Element-wise
 mathematics needs no primitive: it is written once against `xp`. Arrays are in the memory that `xp` works on, unless it
-says otherwise; footprints and tables are in host memory.
+says otherwise; footprints, tables and homographies are in host memory.
 """
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,10 @@ from cutstream.images import Cutout, Matte, Pixels
 Floats: TypeAlias = NDArray[np.float32]
 Footprint: TypeAlias = NDArray[np.uint8]
 Table: TypeAlias = NDArray[np.uint8]
+Homography: TypeAlias = NDArray[np.float64]
 Colour: TypeAlias = tuple[int, int, int]
 Bounds: TypeAlias = tuple[int, int, int, int]
+Inpainting: TypeAlias = Literal["telea", "navier_stokes"]
 T = TypeVar("T", bound=np.generic)
 
 
@@ -55,6 +57,13 @@ class ArrayOps(Protocol):
 
     def resize_linear(self, pixels: Pixels, width: int, height: int) -> Pixels:
         """u8 HW or HWC. Bilinear between pixel centres, edges replicated, no antialiasing; rounds to nearest."""
+
+    def warp(self, pixels: Pixels, matrix: Homography, width: int, height: int) -> Pixels:
+        """u8 HW, or HWC of 3 or 4. `matrix` (3 × 3) takes (x, y, 1) of the result to (u·w, v·w, w) of `pixels`.
+
+        Centres lie at +0.5 on both sides. Bilinear, no antialiasing, rounds to nearest; outside is 0, and so is what
+        lies at infinity (w = 0). OpenCV before 5 places its samples to a 32nd of a pixel.
+        """
 
     def box(self, plane: Floats, width: int, height: int) -> Floats:
         """f32 HW. Mean of a width × height window; border mirrored without repeating the edge (dcb|abcd|cba)."""
@@ -100,8 +109,50 @@ class ArrayOps(Protocol):
     def over(self, pixels: Pixels, alpha: Matte, background: Pixels) -> Pixels:
         """As `blend`, over a picture (u8 HWC) of the same size instead of a colour."""
 
+    def spread(
+        self,
+        pixels: Pixels,
+        alpha: Matte,
+        foreground: Floats,
+        background: Floats,
+        times: int,
+        regularisation: np.float32,
+    ) -> tuple[Floats, Floats]:
+        """Sweeps towards colours with alpha · foreground + (1 - alpha) · background = pixel: f32 HW3 in 0..255, both.
+
+        `foreground` and `background` (f32, h × w × 3) cover the same picture at any size and are interpolated as in
+        `resize_linear`. A sweep takes the mean of each over 3 × 3 pixels, edges replicated, and from there goes to
+        what minimises, at each pixel, the squared error of that equation plus `regularisation` times the squared
+        changes of both; then it saturates. It reads nothing that the same sweep wrote (Jacobi).
+        """
+
+    def unmix(
+        self, pixels: Pixels, alpha: Matte, foreground: Floats, background: Floats, regularisation: np.float32
+    ) -> Pixels:
+        """u8 HWC: the foreground of a sweep as in `spread`, whose means are the interpolated colours themselves.
+
+        Rounded to nearest. Where alpha is 0 or 255 the pixel stays as it is.
+        """
+
     def lookup(self, pixels: Pixels, table: Table) -> Pixels:
         """u8 HW or HWC: table[value], or of each channel table[value, channel]. `table`: u8, 256 or 256 × C."""
+
+    def to_lab(self, pixels: Pixels) -> Pixels:
+        """u8 HWC RGB to CIE L*a*b* (D65) as u8 HWC: L · 255 / 100, a + 128, b + 128, each rounded and saturated.
+
+        In OpenCV's fixed point, level for level: of dark colours up to 2.7 levels from the formula.
+        """
+
+    def from_lab(self, lab: Pixels) -> Pixels:
+        """What `to_lab` makes, back to u8 HWC RGB; what sRGB has not is saturated. OpenCV's fixed point, as there."""
+
+    def inpaint(self, pixels: Pixels, hole: Matte, radius: float, method: Inpainting) -> Pixels:
+        """u8 HWC with its `hole` (u8 HW, not 0) filled from the rim inwards, each pixel from those in `radius`.
+
+        `telea`: weighted means that follow the distance to the rim (Telea 2004); `navier_stokes`: along lines of equal
+        brightness (Bertalmío, Bertozzi, Sapiro 2001). All else stays as it is, and so does a hole around everything.
+        What was in the hole moves the fill by some levels near the rim. Sequential: a device waits for the host.
+        """
 
     def distance(self, matte: Matte) -> Floats:
         """f32 HW: exact Euclidean distance of each pixel's centre to the nearest 0 of a u8 HW array.
@@ -114,4 +165,10 @@ class ArrayOps(Protocol):
 
         Pixels that touch at a corner are connected. Of components of equal size the one whose first pixel comes
         first, row by row, is taken.
+        """
+
+    def fill(self, matte: Matte, above: int) -> Matte:
+        """u8 HW: regions of the values ≤ `above` that do not reach the frame become 255; all else stays.
+
+        Pixels that touch only at a corner are not connected: `above` near white takes a hole with its soft rim.
         """

@@ -86,7 +86,7 @@ class Partition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record as read; `timestamp_ms` is since the Unix epoch."""
+    """A record as read; `timestamp_ms` is since the Unix epoch. A tombstone's value is empty."""
 
     partition: Partition
     offset: int
@@ -98,9 +98,11 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingRecord:
+    """Without a value it is a tombstone, which removes its key from a compacted topic."""
+
     topic: str
     key: bytes | None
-    value: bytes
+    value: bytes | None
     headers: Headers = field(default_factory=list)
 
 
@@ -117,6 +119,10 @@ class CommitRefused(CutstreamError):
     """The transaction did not happen: everything since the committed offsets has to be done again."""
 
     code = "commit_refused"
+
+
+class NoTopic(ConfigurationError):
+    """There is no such topic, or none that this client may see."""
 
 
 class Committer(Protocol):
@@ -414,16 +420,17 @@ class RecordWriter:
 
 
 class TopicReader:
-    """Reads a whole topic without a group, committed records only: for results, dead letters and tests."""
+    """Reads a whole topic without a group, committed records only: for results, dead letters, backgrounds and tests."""
 
     def __init__(self, settings: KafkaSettings, topic: str, *, from_end: bool = False) -> None:
         self._settings = settings
         self._topic = topic
         self._from_end = from_end
+        self._ends: dict[TopicPartition, int] = {}
         self._consumer: Any = None
 
     def start(self) -> None:
-        """Positions are fixed when this returns: records written later are seen."""
+        """Positions are fixed when this returns: records written later are seen. Raises NoTopic."""
         with translated():
             self._consumer = KafkaConsumer(
                 enable_auto_commit=False,
@@ -433,7 +440,7 @@ class TopicReader:
             )
             numbers = self._consumer.partitions_for_topic(self._topic)
             if not numbers:
-                raise ConfigurationError(f"topic {self._topic!r} does not exist; `cutstream up` makes it")
+                raise NoTopic(f"topic {self._topic!r} does not exist; `cutstream topics create` makes it")
             partitions = [TopicPartition(self._topic, n) for n in sorted(numbers)]
             self._consumer.assign(partitions)
             if self._from_end:
@@ -442,6 +449,13 @@ class TopicReader:
                 self._consumer.seek_to_beginning(*partitions)
             for partition in partitions:
                 self._consumer.position(partition)
+            self._ends = self._consumer.end_offsets(partitions)
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether all that was there when `start` returned has been polled."""
+        # Positions, not records: what compaction or an aborted transaction took away is never polled.
+        return all(self._consumer.position(partition) >= end for partition, end in self._ends.items())
 
     def poll(self, timeout_s: float, max_records: int = 500) -> list[Record]:
         with translated():
@@ -456,24 +470,27 @@ class TopicReader:
 def ensure_topics(settings: KafkaSettings) -> None:
     """Makes the product's topics where they are missing; existing ones are left as they are."""
     with _admin(settings) as admin:
-        for name in _topics(settings):
-            room = {"max.message.bytes": _LARGEST_RECORD_BYTES} if name == settings.dead_letters_topic else {}
+        for topic in _new_topics(settings):
             try:
-                admin.create_topics([NewTopic(name, settings.partitions, settings.replication, None, room)])
+                admin.create_topics([topic])
             except TopicAlreadyExistsError:
                 pass  # made by an earlier start or by the site's own tools
         # A worker that joins before the brokers tell each other would get no partitions until its metadata is renewed.
         deadline = time.monotonic() + _TOPIC_TIMEOUT_S
-        while missing := set(_topics(settings)) - set(admin.list_topics()):
+        while missing := {topic.name for topic in _new_topics(settings)} - set(admin.list_topics()):
             if time.monotonic() > deadline:
                 raise BrokerUnavailable(f"Kafka has made {', '.join(sorted(missing))} but does not list them yet")
             time.sleep(0.05)
 
 
 def check_topics(settings: KafkaSettings) -> None:
-    """Raises ConfigurationError when a topic is missing: it would be waited for in silence."""
+    """Raises ConfigurationError when a topic is missing: it would be waited for in silence.
+
+    Not that of the backgrounds: without it a worker does all but what names one, and says so.
+    """
+    needed = {settings.requests_topic, settings.results_topic, settings.dead_letters_topic}
     with _admin(settings) as admin:
-        missing = sorted(set(_topics(settings)) - set(admin.list_topics()))
+        missing = sorted(needed - set(admin.list_topics()))
     if missing:
         raise ConfigurationError(
             f"no such topics: {', '.join(missing)}. `cutstream topics create` makes them, or name others in "
@@ -481,8 +498,14 @@ def check_topics(settings: KafkaSettings) -> None:
         )
 
 
-def _topics(settings: KafkaSettings) -> tuple[str, ...]:
-    return settings.requests_topic, settings.results_topic, settings.dead_letters_topic
+def _new_topics(settings: KafkaSettings) -> list[NewTopic]:
+    s = settings
+    return [
+        NewTopic(s.requests_topic, s.partitions, s.replication),
+        NewTopic(s.results_topic, s.partitions, s.replication),
+        NewTopic(s.dead_letters_topic, s.partitions, s.replication, None, {"max.message.bytes": _LARGEST_RECORD_BYTES}),
+        NewTopic(s.backgrounds_topic, 1, s.replication, None, {"cleanup.policy": "compact"}),
+    ]
 
 
 @contextmanager

@@ -21,6 +21,7 @@ class Objects:
         folders, own_buckets = _places_of(self._default)
         self._roots = files.Folders(objects.roots)
         self._writable = files.Folders([*objects.roots, *folders])
+        self._own_folders = files.Folders(folders)
         self._source_buckets = frozenset(objects.allowed_buckets)
         # With none listed a request may read every bucket, but write only to ours: one that the operator has not
         # vouched for may fail for ever, and a store that fails is waited for.
@@ -41,6 +42,18 @@ class Objects:
         if self._source_buckets:
             _check_bucket(uri, self._source_buckets)
         return self._sources.get(uri, self._limits.max_source_bytes)
+
+    def fetch_own(self, uri: str) -> bytes:
+        """What lies below the default destination, which no request need be allowed to read; elsewhere as `fetch`.
+
+        For addresses that come from the operator: one that a request names goes to `fetch`. Raises as that does.
+        """
+        if not uri.startswith(f"{self._default}/"):
+            return self.fetch(uri)
+        limit = self._limits.max_source_bytes
+        if _scheme_of(uri) == "file":
+            return files.read(self._own_folders.inside(files.path_of(uri)), limit)
+        return self._sources.get(uri, limit)
 
     def resolve(self, destination: str | None, key: str) -> str:
         """The address of `key` below the request's destination, or below the default one.

@@ -1,13 +1,13 @@
 """The only module that talks to tritonclient: one long-lived gRPC client, errors in the product's terms.
 
 A profile `general` is served by the ensemble `cutout_general`: `image` u8 [N, H, W, 3] RGB in, `matte` u8 [N, H, W]
-out.
+out; one that measures depth gives that as well, `depth` u8 [N, H, W], 255 nearest.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -42,7 +42,8 @@ _OUT_OF_MEMORY = ("out of memory", "failed to allocate", "bad_alloc")
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
-    """What is served for a profile. `networks` and `digest` (weights and glue) are empty when not stated."""
+    """What is served for a profile. `networks` and `digest` (weights and glue) are empty when not stated;
+    `measures_depth` where it has an output `depth`."""
 
     name: str
     version: str
@@ -51,6 +52,7 @@ class Ensemble:
     max_batch: int
     digest: str = ""
     networks: tuple[str, ...] = ()
+    measures_depth: bool = False
 
 
 def ensemble_name(profile: str) -> str:
@@ -94,22 +96,26 @@ class Triton:
 
     def infer(self, ensemble: Ensemble, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """u8 [N, height, width, 3] RGB to u8 [N, height, width]; raises TritonUnavailable or InferenceFailed."""
+        (mattes,) = self._ask(ensemble, images, ("matte",))
+        return mattes
+
+    def infer_with_depth(
+        self, ensemble: Ensemble, images: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """As `infer`, and the depth behind it; for ensembles that measure it."""
+        mattes, depths = self._ask(ensemble, images, ("matte", "depth"))
+        return mattes, depths
+
+    def _ask(self, ensemble: Ensemble, images: NDArray[np.uint8], tensors: Sequence[str]) -> list[NDArray[np.uint8]]:
         tensor = grpc.InferInput("image", list(images.shape), "UINT8").set_data_from_numpy(images)
         with translated():
             reply = self._connected().infer(
                 ensemble.name,
                 [tensor],
-                outputs=[grpc.InferRequestedOutput("matte")],
+                outputs=[grpc.InferRequestedOutput(name) for name in tensors],
                 client_timeout=self._settings.timeout_s,
             )
-        mattes: NDArray[np.uint8] | None = reply.as_numpy("matte")
-        if mattes is None or mattes.shape != images.shape[:3] or mattes.dtype != np.uint8:
-            given = "without `matte`" if mattes is None else f"{mattes.dtype} {mattes.shape}"
-            raise ModelMismatch(
-                f"{ensemble.name} answered {given} for images {images.shape}; an ensemble takes `image` u8 [N,H,W,3] "
-                "and gives `matte` u8 [N,H,W]"
-            )
-        return mattes
+        return [_planes(reply.as_numpy(name), name, ensemble, images) for name in tensors]
 
     def close(self) -> None:
         if self._client is not None:
@@ -142,4 +148,17 @@ class Triton:
             max_batch=config.max_batch_size,
             digest=stated.get("digest", ""),
             networks=tuple(stated["networks"].split("+")) if "networks" in stated else (),
+            measures_depth=tensors.get("depth") == (u8, dims[:2]),
         )
+
+
+def _planes(
+    answer: NDArray[np.uint8] | None, name: str, ensemble: Ensemble, images: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    if answer is None or answer.shape != images.shape[:3] or answer.dtype != np.uint8:
+        given = f"without `{name}`" if answer is None else f"{answer.dtype} {answer.shape}"
+        raise ModelMismatch(
+            f"{ensemble.name} answered {given} for images {images.shape}; an ensemble takes `image` u8 [N,H,W,3] "
+            f"and gives `{name}` u8 [N,H,W]"
+        )
+    return answer

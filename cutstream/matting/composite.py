@@ -2,69 +2,164 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from cutstream.arrays.ops import ArrayOps
-from cutstream.errors import InvalidOption, UnknownForeground
+from cutstream.errors import UnknownForeground
 from cutstream.images import Cutout, Image, Matte, Pixels
-from cutstream.matting.colors import parse_colour
+from cutstream.matting.backdrop import Backdrop
+from cutstream.matting.foreground import foreground
 from cutstream.matting.geometry import Box, limited, parse_margin, parse_region
+from cutstream.matting.inpaint import without_subject
 from cutstream.matting.measure import measure
-from cutstream.matting.presets import SOFT, check_work, parameters
+from cutstream.matting.overlay import overlay
+from cutstream.matting.perspective import stand
+from cutstream.matting.placement import MAX_PIXELS, Placement, Subject, place, place_plane, placement
+from cutstream.matting.scene import Scene, flattened, plain, staged
 from cutstream.messages import BoundingBox, OutputName, Request
-
-MAX_PIXELS = {"preview": 250_000, "medium": 1_500_000, "hd": 4_000_000, "full": None, "auto": None}
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
     """`pixels`: u8, C-contiguous; HW grey, HWC RGB, or HWC RGBA with straight alpha."""
 
-    name: OutputName
+    name: str
     pixels: Pixels | Matte | Cutout
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One file: a picture is its only layer, an archive has several, lowest first."""
+
+    name: OutputName
+    layers: tuple[Layer, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Composition:
     """`bbox` in pixels of the source; `coverage` 0..1, of the whole source (see `Measurement`)."""
 
-    outputs: tuple[Layer, ...]
-    bbox: BoundingBox | None
+    outputs: tuple[Output, ...]
+    bbox: BoundingBox
     coverage: float
 
 
-def check_options(request: Request) -> None:
-    """All that can be said without the photo. Raises `InvalidOption` or `RegionOutOfBounds`."""
-    if request.refine != SOFT:
-        check_work(parameters(request.refine), megapixels=1.0)
-    if request.roi is not None:
-        parse_region(request.roi)
-    if request.crop_margin is not None:
-        if not request.crop:
-            raise InvalidOption("crop_margin does nothing without `crop`: set it to true")
-        parse_margin(request.crop_margin)
-    _background(request)
+def compose(
+    image: Image,
+    matte: Matte,
+    request: Request,
+    ops: ArrayOps,
+    backdrop: Backdrop | None = None,
+    depth: Matte | None = None,
+) -> Composition:
+    """The matte is u8 HW of the photo's size; so is the depth, 255 nearest, for shadows that ask for it.
 
-
-def compose(image: Image, matte: Matte, request: Request, ops: ArrayOps) -> Composition:
-    """The matte is u8 HW of the photo's size. Raises what `check_options` raises, and `UnknownForeground`."""
+    Raises what `check_options` raises, and `UnknownForeground`.
+    """
     alpha = _within_roi(_with_existing_alpha(image, matte, request, ops), request, ops)
     found = measure(alpha, ops)
+    if found.box is None:
+        raise UnknownForeground("no subject was found; try another profile, or set `roi` to where it is")
     frame = _frame(image, found.box, request)
-    pixels, alpha = image.pixels[frame.slices], alpha[frame.slices]
-    width, height = limited(frame.width, frame.height, MAX_PIXELS[request.size])
-    if (width, height) != (frame.width, frame.height):
-        pixels, alpha = ops.shrink(pixels, alpha, width, height)
-    outputs = tuple(Layer(name, _draw(name, pixels, alpha, request, ops)) for name in request.outputs)
+    table = _Table(Subject(image.pixels, alpha), frame, found.box, request, ops, backdrop, depth)
+    outputs = tuple(Output(name, DRAWING[name](table)) for name in request.outputs)
     return Composition(outputs, _bounding_box(found.box), found.coverage)
 
 
-def _draw(name: OutputName, pixels: Pixels, alpha: Matte, request: Request, ops: ArrayOps) -> Pixels:
-    if name == "composite":
-        return ops.blend(pixels, alpha, _background(request))
-    if name == "mask" or request.channels == "alpha":
-        return ops.xp.ascontiguousarray(alpha)  # type: ignore[no-any-return]
-    return ops.rgba(pixels, alpha)
+@dataclass(frozen=True)
+class _Table:
+    """What the outputs of one photo are made of, each made once and only when an output needs it.
+
+    `frame` is what of the photo is kept, `box` the subject's; both in the photo's pixels, as `whole` and `depth` are.
+    """
+
+    whole: Subject
+    frame: Box
+    box: Box
+    request: Request
+    ops: ArrayOps
+    backdrop: Backdrop | None
+    depth: Matte | None
+
+    @cached_property
+    def placement(self) -> Placement:
+        return placement(self.frame, self.box, self.request)
+
+    @cached_property
+    def framed(self) -> Subject:
+        return Subject(self.whole.pixels[self.frame.slices], self.whole.alpha[self.frame.slices])
+
+    @cached_property
+    def photo(self) -> Subject:
+        """The frame of the photo itself, wherever on the canvas its subject goes."""
+        width, height = self.frame.width, self.frame.height
+        size = Box(0, 0, *limited(width, height, MAX_PIXELS[self.request.size]))
+        return place(self.framed, Placement(size.width, size.height, Box(0, 0, width, height), size), self.ops)
+
+    @cached_property
+    def subject(self) -> Subject:
+        """On the canvas."""
+        where, how = self.placement, self.request.perspective
+        if how is None:
+            placed = place(self.framed, where, self.ops)
+        else:
+            placed = Subject(*stand(*self.whole, self.box, how, where.width, where.height, self.ops))
+        if not self.request.decontaminate:
+            return placed
+        return Subject(foreground(*placed, self.ops), placed.alpha)
+
+    @cached_property
+    def scene(self) -> Scene:
+        depth = None if self.depth is None else place_plane(self.depth[self.frame.slices], self.placement, self.ops)
+        return staged(self.subject, self.photo, self.request, self.ops, self.backdrop, depth)
+
+
+def _cutout(table: _Table) -> tuple[Layer, ...]:
+    pixels, alpha = table.subject
+    if table.request.channels == "alpha":
+        return _mask(table)
+    if table.request.format == "zip":
+        return Layer("color", table.ops.xp.ascontiguousarray(pixels)), *_mask(table)
+    return (Layer("cutout", table.ops.rgba(pixels, alpha)),)
+
+
+def _mask(table: _Table) -> tuple[Layer, ...]:
+    return (Layer("alpha", table.ops.xp.ascontiguousarray(table.subject.alpha)),)
+
+
+def _composite(table: _Table) -> tuple[Layer, ...]:
+    return (Layer("composite", flattened(table.scene, table.ops)),)
+
+
+def _overlay(table: _Table) -> tuple[Layer, ...]:
+    return (Layer("overlay", overlay(*table.photo, table.ops)),)
+
+
+def _background(table: _Table) -> tuple[Layer, ...]:
+    return (Layer("background", without_subject(*table.photo, table.request.inpaint, table.ops)),)
+
+
+def _layers(table: _Table) -> tuple[Layer, ...]:
+    scene, ops = table.scene, table.ops
+    shape, layers = scene.subject.alpha.shape, []
+    if scene.base is not None:
+        base = plain(scene.base, shape, ops) if isinstance(scene.base, tuple) else scene.base
+        layers.append(Layer("background", base))
+    if scene.shade is not None:
+        layers.append(Layer("shadow", ops.rgba(plain(scene.shade.colour, shape, ops), scene.shade.strength)))
+    return *layers, Layer("cutout", ops.rgba(*scene.subject))
+
+
+DRAWING: dict[OutputName, Callable[[_Table], tuple[Layer, ...]]] = {
+    "cutout": _cutout,
+    "mask": _mask,
+    "composite": _composite,
+    "overlay": _overlay,
+    "background": _background,
+    "layers": _layers,
+}
 
 
 def _with_existing_alpha(image: Image, matte: Matte, request: Request, ops: ArrayOps) -> Matte:
@@ -86,21 +181,13 @@ def _within_roi(alpha: Matte, request: Request, ops: ArrayOps) -> Matte:
     return kept  # type: ignore[no-any-return]
 
 
-def _frame(image: Image, subject: Box | None, request: Request) -> Box:
+def _frame(image: Image, subject: Box, request: Request) -> Box:
     if not request.crop:
         return Box(0, 0, image.width, image.height)
-    if subject is None:
-        raise UnknownForeground("no subject was found to crop to; without `crop` the whole picture is returned")
     return parse_margin(request.crop_margin or "0").around(subject, image.width, image.height)
 
 
-def _background(request: Request) -> tuple[int, int, int]:
-    return parse_colour("background.color", request.background.color)
-
-
-def _bounding_box(box: Box | None) -> BoundingBox | None:
-    if box is None:
-        return None
+def _bounding_box(box: Box) -> BoundingBox:
     return BoundingBox(
         foreground_left=box.left,
         foreground_top=box.top,

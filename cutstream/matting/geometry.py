@@ -10,7 +10,10 @@ from typing import NamedTuple
 from cutstream.errors import InvalidOption, RegionOutOfBounds
 
 LENGTH = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)(px|%)?")
+SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
 MAX_MARGIN_PX, MAX_MARGIN_PERCENT = 500, 50
+MIN_SCALE_PERCENT = 10
+MAX_CANVAS_PIXELS = 50_000_000
 
 # CSS order: which of the given values is the top, right, bottom and left one.
 SIDES = {1: (0, 0, 0, 0), 2: (0, 1, 0, 1), 4: (0, 1, 2, 3)}
@@ -83,7 +86,7 @@ class Margin:
 
 
 def parse_region(text: str) -> Region:
-    corners = _lengths("roi", text)
+    corners = lengths("roi", text)
     if len(corners) != 4:
         raise InvalidOption(f"roi: {text!r} has {len(corners)} values; give `x1 y1 x2 y2` in px or %")
     if any(corner.percent and corner.value > 100 for corner in corners):
@@ -96,12 +99,45 @@ def parse_region(text: str) -> Region:
 
 
 def parse_margin(text: str) -> Margin:
-    values = _lengths("crop_margin", text)
+    values = lengths("crop_margin", text)
     if len(values) not in SIDES:
         raise InvalidOption(f"crop_margin: {text!r} has {len(values)} values; give 1, 2 or 4 in px or %")
     if any(value.value > (MAX_MARGIN_PERCENT if value.percent else MAX_MARGIN_PX) for value in values):
         raise InvalidOption(f"crop_margin: {text!r} is above {MAX_MARGIN_PERCENT} % or {MAX_MARGIN_PX} px")
     return Margin(*(values[side] for side in SIDES[len(values)]))
+
+
+def parse_canvas(text: str) -> tuple[int, int]:
+    """`<width>x<height>` in pixels."""
+    match = SIZE.fullmatch(text)
+    if match is None:
+        raise InvalidOption(f"canvas: {text!r} is no size; write for instance `1200x1600`, in px")
+    width, height = int(match[1]), int(match[2])
+    if not 0 < width * height <= MAX_CANVAS_PIXELS:
+        raise InvalidOption(f"canvas: {text!r} has {width * height:,} pixels; 1 to {MAX_CANVAS_PIXELS:,} are possible")
+    return width, height
+
+
+def parse_scale(text: str) -> float | None:
+    """A share of the canvas, or None for `original`."""
+    if text == "original":
+        return None
+    shares = lengths("scale", text)
+    if len(shares) != 1 or not shares[0].percent or not MIN_SCALE_PERCENT <= shares[0].value <= 100:
+        raise InvalidOption(f"scale: {text!r} is neither `original` nor {MIN_SCALE_PERCENT} % to 100 %")
+    return shares[0].value / 100
+
+
+def parse_position(text: str) -> tuple[float, float] | None:
+    """Shares of the room that is left, from the left and from the top; None for `original`."""
+    if text == "original":
+        return None
+    if text == "center":
+        return 0.5, 0.5
+    shares = lengths("position", text)
+    if len(shares) not in (1, 2) or any(not share.percent or share.value > 100 for share in shares):
+        raise InvalidOption(f"position: {text!r} is neither `original` nor `center` nor 1 or 2 values of 0 % to 100 %")
+    return shares[0].value / 100, shares[-1].value / 100
 
 
 def limited(width: int, height: int, max_pixels: int | None) -> tuple[int, int]:
@@ -114,7 +150,8 @@ def limited(width: int, height: int, max_pixels: int | None) -> tuple[int, int]:
     return (long, short) if width >= height else (short, long)
 
 
-def _lengths(option: str, text: str) -> list[Length]:
+def lengths(option: str, text: str) -> list[Length]:
+    """Of a text of lengths in px or %. Raises `InvalidOption`."""
     matches = [(word, LENGTH.fullmatch(word)) for word in text.split()]
     for word, match in matches:
         if match is None:

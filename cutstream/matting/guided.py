@@ -7,10 +7,15 @@ A guide of luma alone costs a third less and loses edges between colours of equa
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import numpy as np
 
 from cutstream.arrays.ops import ArrayOps, Floats
 from cutstream.images import Matte, Pixels
+
+Mean: TypeAlias = Callable[[Floats], Floats]
 
 
 def fit(guide: Pixels, matte: Matte, kernel: tuple[int, int], epsilon: np.float32, ops: ArrayOps) -> Floats:
@@ -23,6 +28,38 @@ def fit(guide: Pixels, matte: Matte, kernel: tuple[int, int], epsilon: np.float3
     def mean(plane: Floats) -> Floats:
         return ops.box(plane, *kernel)
 
+    return _fitted(guide, matte, epsilon, mean, mean, ops)
+
+
+def fit_weighted(
+    guide: Pixels, matte: Matte, weight: Floats, kernel: tuple[int, int], epsilon: np.float32, ops: ArrayOps
+) -> Floats:
+    """As `fit`, where each pixel counts as much as its `weight` says: f32 h × w, above 0.
+
+    A window's line is fitted to the weighted pixels, and counts for the pixels around it by their sum.
+    """
+    evidence = ops.box(weight, *kernel)
+    total = ops.box(evidence, *kernel)
+
+    def inside(plane: Floats) -> Floats:
+        return ops.box(plane * weight, *kernel) / evidence
+
+    def across(plane: Floats) -> Floats:
+        return ops.box(plane * evidence, *kernel) / total
+
+    return _fitted(guide, matte, epsilon, inside, across, ops)
+
+
+def levelled(coefficients: Floats, black: int, white: int) -> Floats:
+    """Of what the coefficients give, `black` becomes 0 and `white` 255: the faint rest of either side is cut off."""
+    gain = 255 / (white - black)
+    changed = coefficients * np.float32(gain)
+    changed[..., 3] -= np.float32(black * gain)
+    return changed
+
+
+def _fitted(guide: Pixels, matte: Matte, epsilon: np.float32, mean: Mean, across: Mean, ops: ArrayOps) -> Floats:
+    """`mean` is that of a window's pixels, `across` that of the windows that a pixel lies in."""
     red, green, blue, alpha = (
         ops.xp.multiply(plane, 1 / 255, dtype=ops.xp.float32)
         for plane in (guide[..., 0], guide[..., 1], guide[..., 2], matte)
@@ -42,7 +79,7 @@ def fit(guide: Pixels, matte: Matte, kernel: tuple[int, int], epsilon: np.float3
         ),
     )
     intercept = mean_alpha - slopes[0] * mean_red - slopes[1] * mean_green - slopes[2] * mean_blue
-    return ops.xp.stack([*map(mean, slopes), 255 * mean(intercept)], axis=-1)  # type: ignore[no-any-return]
+    return ops.xp.stack([*map(across, slopes), 255 * across(intercept)], axis=-1)  # type: ignore[no-any-return]
 
 
 def _solve(

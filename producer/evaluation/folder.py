@@ -31,11 +31,17 @@ class InvalidExamples(CutstreamError):
 
 
 @dataclass(frozen=True)
-class Example:
-    """A photo, its true mask, and the name that they share."""
+class Photo:
+    """A photo, and its name without extension."""
 
     stem: str
     photo: Path
+
+
+@dataclass(frozen=True)
+class Example(Photo):
+    """A photo, its true mask, and the name that they share."""
+
     mask: Path
 
 
@@ -64,7 +70,7 @@ def given_mattes(folder: Path, wanted: Iterable[Example]) -> dict[str, Path]:
     """The matte `<stem>.png` (or .webp, .jpg) of every example. Raises InvalidExamples when one is missing."""
     if not folder.is_dir():
         raise InvalidExamples(f"{folder} is not a folder: --predictions names one that holds <name>.png for each photo")
-    found = _by_stem(folder, MATTES)
+    found = by_stem(folder, MATTES)
     stems = [example.stem for example in wanted]
     if missing := {stem for stem in stems if stem not in found}:
         raise InvalidExamples(
@@ -105,6 +111,18 @@ def read_matte(path: Path, pixels: Pixels, photo: Path) -> Matte:
     return matte
 
 
+def by_stem(folder: Path, suffixes: frozenset[str]) -> dict[str, Path]:
+    """The folder's files of these kinds. Raises InvalidExamples where two share a name."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in suffixes or not path.is_file():
+            continue
+        if path.stem in found:
+            raise InvalidExamples(f"{found[path.stem]} and {path} share a name: leave one of them")
+        found[path.stem] = path
+    return found
+
+
 def first_few(stems: Iterable[str]) -> str:
     ordered = sorted(stems)
     more = f" and {len(ordered) - _NAMED} more" if len(ordered) > _NAMED else ""
@@ -116,18 +134,7 @@ def _files(folder: Path, name: str, suffixes: frozenset[str]) -> Mapping[str, Pa
         raise InvalidExamples(
             f"{folder} has no folder {name}/: an evaluation folder holds images/<name>.jpg and masks/<name>.png"
         )
-    return _by_stem(folder / name, suffixes)
-
-
-def _by_stem(folder: Path, suffixes: frozenset[str]) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in suffixes or not path.is_file():
-            continue
-        if path.stem in found:
-            raise InvalidExamples(f"{found[path.stem]} and {path} share a name: leave one of them")
-        found[path.stem] = path
-    return found
+    return by_stem(folder / name, suffixes)
 
 
 def _list(suffixes: frozenset[str]) -> str:

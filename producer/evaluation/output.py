@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
@@ -15,15 +15,15 @@ SCATTER, WORST = "scatter.png", "worst"
 OURS = frozenset({SCATTER, WORST})
 
 
-def check_targets(json_file: Path | None, out_folder: Path | None) -> None:
-    """Before the work: raises InvalidOption when what it yields could not be left there."""
+def check_targets(json_file: Path | None, out_folder: Path | None, ours: Collection[str] = OURS) -> None:
+    """Before the work: raises InvalidOption when what it yields, `ours` in the folder, could not be left there."""
     if json_file is not None and json_file.is_dir():
         raise InvalidOption(f"--json {json_file} is a folder: name a file in it")
     if out_folder is None:
         return
     if out_folder.exists() and not out_folder.is_dir():
         raise InvalidOption(f"--out {out_folder} is a file: name a folder")
-    if foreign := sorted(path.name for path in out_folder.glob("*") if path.name not in OURS):
+    if foreign := sorted(path.name for path in out_folder.glob("*") if path.name not in ours):
         raise InvalidOption(
             f"--out {out_folder} holds {foreign[0]}, which no evaluation made, and would be replaced: name a folder "
             "that is empty or new, or an earlier evaluation's"

@@ -6,13 +6,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 
+from PIL import Image as Pillow
+
 from cutstream.clients import files
 from cutstream.clients.objects import Objects
-from cutstream.errors import CutstreamError
+from cutstream.errors import CutstreamError, UnknownForeground
 from cutstream.messages import Request, Result, ServedModel
 from cutstream.settings import Settings
 from producer.batch import Batch, Submission
-from producer.evaluation.folder import Example
+from producer.evaluation.folder import Example, Photo
 from producer.evaluation.measure import Prediction
 from producer.sources import request_id
 
@@ -26,11 +28,11 @@ class NotCutOut(CutstreamError):
     code = "not_cut_out"
 
 
-def evaluation_settings(settings: Settings, examples: Sequence[Example], profile: str | None, folder: Path) -> Settings:
+def evaluation_settings(settings: Settings, photos: Sequence[Photo], profile: str | None, folder: Path) -> Settings:
     """For a stack of this run's own: it serves the one profile, reads the photos, and leaves the mattes in `folder`."""
     chosen = profile or settings.models.default_profile
-    photos = {example.photo.resolve().parent for example in examples}
-    roots = tuple(sorted({*settings.objects.roots, *photos, folder}))
+    folders = {photo.photo.resolve().parent for photo in photos}
+    roots = tuple(sorted({*settings.objects.roots, *folders, folder}))
     return settings.model_copy(
         update={
             "models": settings.models.model_copy(update={"profiles": (chosen,), "default_profile": chosen}),
@@ -50,7 +52,8 @@ def predict(
 
     One at a time, so that a photo's time is its own and not its neighbours'; shuffled, always in the same way, so that
     a slow minute of the machine does not fall on one subset. `watch` is told how many are done, and may raise to stop.
-    Mattes that do not lie on this machine are copied into `folder`. Raises NotCutOut at the first photo that fails.
+    Mattes that do not lie on this machine are copied into `folder`; where nothing was found the matte is empty. Raises
+    NotCutOut at the first photo that fails otherwise.
     """
     by_id = {request_id(example.photo.name): example for example in examples}
     requests = [_request(id, example, profile) for id, example in by_id.items()]
@@ -58,18 +61,33 @@ def predict(
 
     def look(batch: Batch) -> None:
         for id, result in batch.results.items():
-            if result.error is not None:
+            if result.error is not None and not _nothing_found(result):
                 raise NotCutOut(f"{by_id[id].photo}: {result.error.code}: {result.error.message}")
         watch(len(batch.results))
 
     with Submission(settings.kafka) as submission:
         results = submission.run(requests, in_flight=1, watch=look).results
     fetch = _fetcher(settings, folder)
+
+    def matte(result: Result, example: Example) -> Path:
+        return _empty(example, folder / f"{result.id}.png") if _nothing_found(result) else fetch(result)
+
     predictions = [
-        Prediction(example, fetch(results[id]), sum(results[id].timings_ms.values())) for id, example in by_id.items()
+        Prediction(example, matte(results[id], example), sum(results[id].timings_ms.values()))
+        for id, example in by_id.items()
     ]
-    last = results[requests[-1].id or ""]
-    return predictions, last.model, last.profile
+    model = next((result.model for result in results.values() if result.model is not None), None)
+    return predictions, model, next(iter(results.values())).profile
+
+
+def _nothing_found(result: Result) -> bool:
+    return result.error is not None and result.error.code == UnknownForeground.code
+
+
+def _empty(example: Example, path: Path) -> Path:
+    with Pillow.open(example.mask) as mask:
+        Pillow.new("L", mask.size).save(path)
+    return path
 
 
 def _request(id: str, example: Example, profile: str | None) -> Request:

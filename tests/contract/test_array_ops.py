@@ -81,6 +81,45 @@ def test_resize(ops: FromHost, random: np.random.Generator, size: Any, target: A
     near("resize_linear", ops.resize_linear(picture, width, height), resized(picture, height, width, linear_weights))
 
 
+def warped(array: np.ndarray, matrix: np.ndarray, width: int, height: int) -> np.ndarray:
+    x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    u, v, w = np.einsum("ij,jyx->iyx", matrix, np.stack([x, y, np.ones_like(x)]))
+    rows, columns = ((at / w)[..., None] - 0.5 for at in (v, u))
+    down = np.clip(1 - np.abs(rows - np.arange(array.shape[0])), 0, None)
+    across = np.clip(1 - np.abs(columns - np.arange(array.shape[1])), 0, None)
+    return np.einsum("yxr,yxc,rc...->yx...", down, across, array.astype(np.float64))
+
+
+TURN = np.array([[0.6, -0.8, 12], [0.8, 0.6, -5], [0, 0, 1]])
+TILT = np.array([[1.1, 0.2, -3], [0.1, 0.9, 1], [0.002, -0.007, 1]])
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("target", [(1, 1), (7, 5), (20, 90), (90, 20)])
+@pytest.mark.parametrize("channels", [(), (3,), (4,)])
+@pytest.mark.parametrize("matrix", [np.diag([0.3, 0.7, 1]), TURN, TILT])
+def test_warp(
+    ops: FromHost, random: np.random.Generator, size: Any, target: Any, channels: Any, matrix: np.ndarray
+) -> None:
+    picture = bytes_of(random, *size, *channels)
+    height, width = target
+    near("warp", ops.warp(picture, matrix, width, height), warped(picture, matrix, width, height))
+
+
+def test_warp_by_whole_pixels_copies_and_leaves_the_outside_empty(ops: FromHost) -> None:
+    picture = np.array([[10, 20, 30], [40, 50, 60]], np.uint8)
+    right_and_up = np.array([[1.0, 0, -1], [0, 1, 1], [0, 0, 1]])
+    assert ops.warp(picture, right_and_up, 5, 2).tolist() == [[0, 40, 50, 60, 0], [0] * 5]
+
+
+def test_warp_beyond_the_horizon_is_empty_there(ops: FromHost) -> None:
+    """The row in the middle lies at infinity; what is above it comes from the other side."""
+    ground = np.array([[1.0, 0, 0], [0, 0, 60], [0, 1, -4.5]])
+    warped = ops.warp(np.full((30, 9), 255, np.uint8), ground, 9, 9)
+    assert warped[4].tolist() == [0] * 9
+    assert (warped[8] > 0).any()
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("kernel", [(3, 3), (5, 1), (3, 9)])
 def test_box_mirrors_at_the_border(ops: FromHost, random: np.random.Generator, size: Any, kernel: Any) -> None:
@@ -213,12 +252,129 @@ def test_over_is_exact_for_every_pixel_and_alpha(ops: FromHost, random: np.rando
     near("over", ops.over(pixels, alphas, background), expected)
 
 
+def swept(pixels: Any, share: Any, colours: tuple[Any, Any], regularisation: float) -> tuple[Any, Any]:
+    """The 2 × 2 system of the least squares, as it stands."""
+    front, behind = colours
+    share = share[..., None] * np.ones(3) / 255
+    rest = 1 - share
+    matrix = np.stack([np.stack([share**2, share * rest], -1), np.stack([share * rest, rest**2], -1)], -2)
+    right = np.stack([share * pixels + regularisation * front, rest * pixels + regularisation * behind], -1)
+    found = np.linalg.solve(matrix + regularisation * np.eye(2), right[..., None])[..., 0]
+    return tuple(np.clip(np.moveaxis(found, -1, 0), 0, 255))  # type: ignore[return-value]
+
+
+def colours_of(random: np.random.Generator, grid: Any) -> tuple[Any, Any]:
+    return tuple(random.uniform(0, 255, (2, *grid, 3)).astype(np.float32))  # type: ignore[return-value]
+
+
+def means(colours: Any) -> Any:
+    return np.stack([window(plane, 3, 3, mode="edge").mean(axis=(2, 3)) for plane in np.moveaxis(colours, -1, 0)], -1)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("grid", [(1, 1), (4, 3), (33, 64)])
+@pytest.mark.parametrize("times", [0, 1, 3])
+def test_spread_solves_each_pixel_with_the_means_around_it(
+    ops: FromHost, random: np.random.Generator, size: Any, grid: Any, times: int
+) -> None:
+    pixels, alpha, colours = bytes_of(random, *size, 3), bytes_of(random, *size), colours_of(random, grid)
+    expected = tuple(resized(plane, *size, linear_weights) for plane in colours)
+    for _ in range(times):
+        expected = swept(pixels, alpha, tuple(map(means, expected)), 0.05)
+    for made, wanted in zip(ops.spread(pixels, alpha, *colours, times, np.float32(0.05)), expected, strict=True):
+        assert made.dtype == np.float32
+        near("spread", made, wanted)
+
+
+@pytest.mark.parametrize("size", [*SIZES, (300, 700)])
+@pytest.mark.parametrize("grid", [(1, 1), (4, 3), (33, 64)])
+def test_unmix_touches_undecided_pixels_alone(ops: FromHost, random: np.random.Generator, size: Any, grid: Any) -> None:
+    pixels, alpha, colours = bytes_of(random, *size, 3), bytes_of(random, *size), colours_of(random, grid)
+    expected = swept(pixels, alpha, tuple(resized(plane, *size, linear_weights) for plane in colours), 0.02)[0]
+    undecided = ((alpha > 0) & (alpha < 255))[..., None]
+    near("unmix", ops.unmix(pixels, alpha, *colours, np.float32(0.02)), np.where(undecided, expected, pixels))
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("channels", [(), (3,)])
 def test_lookup(ops: FromHost, random: np.random.Generator, size: Any, channels: Any) -> None:
     pixels, table = bytes_of(random, *size, *channels), random.integers(0, 256, (256, *channels), np.uint8)
     expected = table[pixels, np.arange(3)] if channels else table[pixels]
     near("lookup", ops.lookup(pixels, table), expected)
+
+
+def every_colour(step: int) -> np.ndarray:
+    """Each pair of second and third values with every `step`th first one."""
+    second, third = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
+    return np.concatenate([np.dstack([np.full_like(third, first), second, third]) for first in range(0, 256, step)])
+
+
+XYZ = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
+WHITE = XYZ.sum(axis=1)
+
+
+def lab_of(rgb: np.ndarray) -> np.ndarray:
+    level = rgb / 255
+    light = np.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4) @ (XYZ / WHITE[:, None]).T
+    x, y, z = np.moveaxis(np.where(light < 216 / 24389, light * 841 / 108 + 16 / 116, np.cbrt(light)), -1, 0)
+    return np.clip(np.stack([(116 * y - 16) * 2.55, 500 * (x - y) + 128, 200 * (y - z) + 128], axis=-1), 0, 255)
+
+
+def rgb_of(lab: np.ndarray) -> np.ndarray:
+    lightness, a, b = np.moveaxis(lab.astype(float), -1, 0)
+    root = (lightness / 2.55 + 16) / 116
+    roots = np.stack([root + (a - 128) / 500, root, root - (b - 128) / 200], axis=-1)
+    light = np.where(roots < 6 / 29, (roots - 16 / 116) * 108 / 841, roots**3) * WHITE
+    light = np.clip(light @ np.linalg.inv(XYZ).T, 0, 1)
+    return 255 * np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
+def test_lab_is_cie_lab_of_srgb(ops: FromHost) -> None:
+    colours = every_colour(51)
+    near("to_lab", ops.to_lab(colours), lab_of(colours))
+    near("from_lab", ops.from_lab(colours), rgb_of(colours))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("method", ["telea", "navier_stokes"])
+def test_inpainting_leaves_what_is_known_and_fills_within_its_range(
+    ops: FromHost, random: np.random.Generator, size: Any, method: str
+) -> None:
+    hole = ndimage.uniform_filter(random.random(size), 5) < 0.5
+    pixels = np.where(hole[..., None], 255, random.integers(60, 80, (*size, 3))).astype(np.uint8)
+    filled = ops.inpaint(pixels, hole.astype(np.uint8), 4.0, method)
+    np.testing.assert_array_equal(filled[~hole], pixels[~hole])
+    if not hole.all():
+        near("inpaint", filled[hole], np.clip(filled[hole], 60, 79))
+
+
+@pytest.mark.parametrize("method", ["telea", "navier_stokes"])
+def test_a_hole_takes_after_the_side_that_is_nearer(ops: FromHost, method: str) -> None:
+    pixels = np.full((20, 30, 3), 40, np.uint8)
+    pixels[:, 15:] = 200
+    hole = np.zeros((20, 30), np.uint8)
+    hole[:, 8:22] = 1
+    filled = ops.inpaint(pixels, hole, 3.0, method)
+    near("inpaint", filled[:, 8:10], np.full((20, 2, 3), 40))
+    near("inpaint", filled[:, 20:22], np.full((20, 2, 3), 200))
+
+
+def test_the_methods_are_two_of_which_telea_blurs_a_line_less(ops: FromHost) -> None:
+    pixels = np.full((15, 15, 3), 40, np.uint8)
+    pixels[7] = 200
+    hole = np.zeros((15, 15), np.uint8)
+    hole[4:11, 4:11] = 1
+    beside = {method: ops.inpaint(pixels, hole, 3.0, method)[[6, 8], 4:11] for method in ("telea", "navier_stokes")}
+    assert 40 < beside["telea"].mean() < 65 < beside["navier_stokes"].mean() < 90
+
+
+@pytest.mark.parametrize("method", ["telea", "navier_stokes"])
+@pytest.mark.parametrize("hole", [0, 255])
+def test_without_a_hole_or_without_anything_around_it_the_picture_stays(
+    ops: FromHost, random: np.random.Generator, method: str, hole: int
+) -> None:
+    pixels = bytes_of(random, 9, 7, 3)
+    np.testing.assert_array_equal(ops.inpaint(pixels, np.full((9, 7), hole, np.uint8), 5.0, method), pixels)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -254,6 +410,26 @@ def test_corners_connect_and_the_first_of_two_equal_components_wins(ops: FromHos
     assert (ops.largest(matte, 9) == 0).all()
 
 
+@pytest.mark.parametrize("size", [*SIZES, (70, 50)])
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.62, 0.98])
+def test_regions_that_do_not_reach_the_frame_are_filled(
+    ops: FromHost, random: np.random.Generator, size: Any, share: float
+) -> None:
+    matte = np.where(random.random(size) < share, random.integers(101, 256, size), random.integers(0, 101, size))
+    regions, _ = ndimage.label(np.pad(matte <= 100, 1, constant_values=True))  # four neighbours; the pad is outside
+    holes = (regions > 0) & (regions != regions[0, 0])
+    near("fill", ops.fill(matte.astype(np.uint8), 100), np.where(holes[1:-1, 1:-1], 255, matte))
+
+
+def test_a_hole_leaks_through_no_corner_and_is_filled_with_its_rim(ops: FromHost) -> None:
+    corners = np.array([[0, 9, 9, 0], [9, 0, 9, 0], [9, 9, 0, 9], [0, 0, 9, 9]], np.uint8)
+    assert ops.fill(corners, 8).tolist() == [[0, 9, 9, 0], [9, 255, 9, 0], [9, 9, 255, 9], [0, 0, 9, 9]]
+    pierced, wall = [0, 60, 250, 243, 128, 0, 128, 242, 255, 60], [0, 60, *[243] * 7, 60]
+    matte = np.array([pierced, wall, pierced, wall], np.uint8)
+    filled = [0, 60, 250, 243, *[255] * 5, 60]  # the first row's reaches the frame, as the rim outside does
+    assert ops.fill(matte, 242).tolist() == [pierced, wall, filled, wall]
+
+
 def test_inputs_are_read_only_to_every_primitive(ops: FromHost, random: np.random.Generator) -> None:
     """On a device nothing can be made read-only: there `FromHost` compares them after each call, in all tests."""
     pixels, matte = bytes_of(random, 9, 8, 3), bytes_of(random, 9, 8)
@@ -277,6 +453,7 @@ def calls(coefficients: Any, pixels: Any, matte: Any) -> list[Callable[[Any], An
     return [
         lambda ops: ops.resize_area(pixels, 3, 3),
         lambda ops: ops.resize_linear(pixels, 3, 20),
+        lambda ops: ops.warp(pixels, TURN, 9, 9),
         lambda ops: ops.gaussian(matte, 3),
         lambda ops: ops.erode(matte, ASYMMETRIC, 1),
         lambda ops: ops.dilate(matte, ASYMMETRIC, 1),
@@ -289,7 +466,14 @@ def calls(coefficients: Any, pixels: Any, matte: Any) -> list[Callable[[Any], An
         lambda ops: ops.blend(pixels, matte, (1, 2, 3)),
         lambda ops: ops.local_linear(coefficients, pixels),
         lambda ops: ops.over(pixels, matte, pixels),
+        lambda ops: ops.spread(pixels, matte, coefficients[..., :3], coefficients[..., 1:], 2, np.float32(0.1))[0],
+        lambda ops: ops.spread(pixels, matte, coefficients[..., :3], coefficients[..., 1:], 2, np.float32(0.1))[1],
+        lambda ops: ops.unmix(pixels, matte, coefficients[..., :3], coefficients[..., 1:], np.float32(0.1)),
         lambda ops: ops.lookup(pixels, np.arange(256 * 3, dtype=np.uint8).reshape(256, 3)),
+        lambda ops: ops.to_lab(pixels),
+        lambda ops: ops.from_lab(pixels),
+        lambda ops: ops.inpaint(pixels, matte, 3.0, "telea"),
         lambda ops: ops.distance(matte),
         lambda ops: ops.largest(matte, 100),
+        lambda ops: ops.fill(matte, 100),
     ]

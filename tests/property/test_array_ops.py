@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,12 +13,25 @@ from hypothesis.extra.numpy import arrays
 
 from cutstream.arrays.cpu import CpuOps
 from cutstream.images import Image
+from cutstream.matting.alpha_matting import matting
+from cutstream.matting.foreground import foreground
+from cutstream.matting.harmonise import harmonise
+from cutstream.matting.overlay import overlay
+from cutstream.matting.presets import PRESETS
 from cutstream.matting.refine import ellipse, refine
-from cutstream.options import RefineParameters
+from cutstream.matting.shadow import shadow
+from cutstream.options import Harmonise, Light, Matting, RefineParameters, Shadow
 from tests.support.back_ends import DEVICES, FromHost, back_end
 from tests.support.tolerances import APART
 
 CPU = CpuOps()
+EXPLICIT = (
+    RefineParameters(blur=9),
+    RefineParameters(edges="soft", close=1, dilate=1),
+    RefineParameters(edges="soft", blur=5, feather=9),
+    RefineParameters(keep_largest=True, fill_holes=True),
+    RefineParameters(threshold=100, keep_largest=True, fill_holes=True, feather=5, scale="none"),
+)
 # A compiled kernel is there or not: the first example of a run may build it.
 examples = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -59,6 +73,19 @@ def test_resize(ops: FromHost, size: Any, target: Any, seed: int, channels: Any)
     pixels = picture(size, seed, *channels)
     for name in ("resize_area", "resize_linear"):
         agree(name, ops, pixels, *target)
+
+
+turns = st.builds(
+    lambda *values: np.array([*values, 1.0]).reshape(3, 3),
+    *[st.floats(-2, 2), st.floats(-2, 2), st.floats(-40, 40)] * 2,
+    *[st.floats(-0.01, 0.01)] * 2,  # with sides up to 40, w stays above 0.2
+)
+
+
+@examples
+@given(size=sizes, target=sizes, matrix=turns, seed=seeds, channels=st.sampled_from([(), (3,), (4,)]))
+def test_warp(ops: FromHost, size: Any, target: Any, matrix: Any, seed: int, channels: Any) -> None:
+    agree("warp", ops, picture(size, seed, *channels), matrix, *target)
 
 
 @examples
@@ -112,9 +139,43 @@ def test_compositing(ops: FromHost, size: Any, colour: Any, seed: int) -> None:
 
 
 @examples
+@given(size=sizes, grid=sizes, times=st.integers(0, 3), regularisation=st.floats(2**-10, 1), seed=seeds)
+def test_unmixing(ops: FromHost, size: Any, grid: Any, times: int, regularisation: float, seed: int) -> None:
+    pixels, alpha = picture(size, seed, 3), picture(size, seed + 1)
+    colours = np.random.default_rng(seed).uniform(0, 255, (2, *grid, 3)).astype(np.float32)
+    agree("spread", ops, pixels, alpha, *colours, times, np.float32(regularisation))
+    agree("unmix", ops, pixels, alpha, *colours, np.float32(regularisation))
+
+
+@examples
 @given(size=sizes, channels=st.sampled_from([(), (3,), (4,)]), seed=seeds)
 def test_lookup(ops: FromHost, size: Any, channels: Any, seed: int) -> None:
     agree("lookup", ops, picture(size, seed, *channels), picture((256,), seed + 1, *channels))
+
+
+@examples
+@given(size=sizes, seed=seeds)
+def test_lab_of_pictures(ops: FromHost, size: Any, seed: int) -> None:
+    for name in ("to_lab", "from_lab"):
+        agree(name, ops, picture(size, seed, 3))
+
+
+@pytest.mark.parametrize("first", range(0, 256, 15))
+def test_lab_of_colours_is_the_same_level_for_level(ops: FromHost, first: int) -> None:
+    second, third = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
+    for name in ("to_lab", "from_lab"):
+        agree(name, ops, np.dstack([np.full_like(third, first), second, third]))
+
+
+@examples
+@given(
+    size=sizes,
+    radius=st.floats(1, 9),
+    method=st.sampled_from(["telea", "navier_stokes"]),
+    seed=seeds,
+)
+def test_inpainting(ops: FromHost, size: Any, radius: float, method: str, seed: int) -> None:
+    agree("inpaint", ops, picture(size, seed, 3), picture(size, seed + 1), radius, method)
 
 
 @examples
@@ -122,15 +183,68 @@ def test_lookup(ops: FromHost, size: Any, channels: Any, seed: int) -> None:
 def test_shapes_in_a_matte(ops: FromHost, size: Any, threshold: int, seed: int) -> None:
     matte = picture(size, seed)
     agree("largest", ops, matte, threshold)
+    agree("fill", ops, matte, threshold)
     agree("distance", ops, np.where(matte > threshold, matte, 0).astype(np.uint8))
 
 
 @examples
-@given(size=sizes, grid=sizes, seed=seeds, how=st.sampled_from(["soft", "base", "expanded", RefineParameters(blur=9)]))
-def test_refinement(ops: FromHost, size: Any, grid: Any, seed: int, how: Any) -> None:
-    """The whole way of the matte, element-wise mathematics included."""
+@given(size=st.tuples(st.integers(1, 90), st.integers(1, 90)), seed=seeds)
+def test_foreground(ops: FromHost, size: Any, seed: int) -> None:
+    pixels, alpha = picture(size, seed, 3), picture(size, seed + 1)
+    made = ops.fetched(foreground(ops.ops.to_device(pixels), ops.ops.to_device(alpha), ops.ops))
+    assert np.abs(made.astype(int) - foreground(pixels, alpha, CPU)).max() <= APART["foreground"]
+
+
+@examples
+@given(size=sizes, grid=sizes, seed=seeds, how=st.sampled_from([*PRESETS.values(), *EXPLICIT]))
+def test_refinement(ops: FromHost, size: Any, grid: Any, seed: int, how: RefineParameters) -> None:
+    """The whole way of the matte, element-wise mathematics included; but no cut through soft edges, where one level
+    more or less on a device becomes all or nothing."""
+    if how.edges == "soft":
+        how = msgspec.structs.replace(how, threshold=None, keep_largest=False, fill_holes=False)
     pixels, matte = picture(size, seed, 3), picture(grid, seed + 1)
     photo = Image(ops.ops.to_device(pixels))
     made = ops.fetched(refine(ops.ops.to_device(matte), photo, how, ops.ops))
     difference = np.abs(made.astype(int) - refine(matte, Image(pixels), how, CPU))
     assert difference.max() <= APART["refine"]
+
+
+@examples
+@given(size=sizes, seed=seeds, reach=st.integers(0, 60))
+def test_matting(ops: FromHost, size: Any, seed: int, reach: int) -> None:
+    pixels, matte = picture(size, seed, 3), picture(size, seed + 1)
+    photo, how = Image(ops.ops.to_device(pixels)), Matting(erode=reach, dilate=reach)
+    made = ops.fetched(matting(ops.ops.to_device(matte), photo, how, ops.ops))
+    difference = np.abs(made.astype(int) - matting(matte, Image(pixels), how, CPU))
+    assert difference.max() <= APART["fast_matting"]
+
+
+@examples
+@given(size=sizes, seed=seeds, method=st.sampled_from(["reinhard", "histogram"]), strength=st.floats(0, 1))
+def test_colours_of_the_subject(ops: FromHost, size: Any, seed: int, method: Any, strength: float) -> None:
+    """Made of primitives that are the same on each device, and so the same themselves."""
+    arrays = picture(size, seed, 3), picture(size, seed + 1), picture(size, seed + 2, 3)
+    sent = [ops.ops.to_device(array) for array in arrays]
+    how = Harmonise(method=method, strength=strength)
+    made = ops.fetched(harmonise(*sent, how, ops.ops))
+    np.testing.assert_array_equal(made, harmonise(*arrays, how, CPU))
+    made = ops.fetched(overlay(*sent[:2], ops.ops))
+    np.testing.assert_array_equal(made, overlay(*arrays[:2], CPU))
+
+
+@examples
+@given(
+    size=sizes,
+    seed=seeds,
+    kind=st.sampled_from(["drop", "contact", "cast"]),
+    angle=st.floats(0, 360),
+    length=st.floats(0, 5),
+    softness=st.floats(0, 100),
+)
+def test_shadows(ops: FromHost, size: Any, seed: int, kind: Any, angle: float, length: float, softness: float) -> None:
+    """Without a depth map, where a float at a threshold decides which part a pixel belongs to."""
+    matte, how = picture(size, seed), Shadow(type=kind, softness=softness)
+    light = Light(angle=angle, length=length)
+    made = ops.fetched(shadow(ops.ops.to_device(matte), how, light, ops.ops))
+    difference = np.abs(made.astype(int) - shadow(matte, how, light, CPU))
+    assert difference.max() <= APART["shadow"]

@@ -8,13 +8,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from cutstream.arrays.cpu import CpuOps
+from cutstream.errors import InvalidOption
 from cutstream.images import Image
 from cutstream.matting.composite import compose
 from cutstream.matting.geometry import Box, limited, parse_margin
 from cutstream.matting.measure import measure, uncertainty
+from cutstream.matting.perspective import stand
+from cutstream.matting.presets import PRESETS
 from cutstream.matting.refine import ellipse, refine
+from cutstream.matting.shadow import shadow
 from cutstream.messages import Request
-from cutstream.options import RefineParameters
+from cutstream.options import Light, Perspective, RefineParameters, Shadow, ShadowType
 
 OPS = CpuOps()
 sides = st.integers(1, 24)
@@ -95,8 +99,8 @@ def test_crop_holds_the_subject_and_never_leaves_the_picture(matte: Any, margin:
     assert box.top <= subject.top < subject.bottom <= box.bottom <= height
     photo = Image(np.zeros((height, width, 3), np.uint8))
     request = Request(image="x", outputs=("mask",), crop=True, crop_margin=" ".join(margin))
-    (layer,) = compose(photo, matte, request, OPS).outputs
-    np.testing.assert_array_equal(layer.pixels, matte[box.slices])
+    (output,) = compose(photo, matte, request, OPS).outputs
+    np.testing.assert_array_equal(output.layers[0].pixels, matte[box.slices])
 
 
 @given(mattes)
@@ -116,4 +120,71 @@ def test_limited_sizes_fit_and_never_grow(width: int, height: int, most: int) ->
 @given(mattes, sides, sides)
 def test_soft_accepts_every_size(matte: Any, height: int, width: int) -> None:
     photo = Image(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
-    assert refine(matte, photo, "soft", OPS).shape == (height, width)
+    assert refine(matte, photo, PRESETS["soft"], OPS).shape == (height, width)
+
+
+kinds = st.sampled_from(["drop", "contact", "cast"])
+
+
+@given(
+    kinds,
+    st.floats(0, 360),
+    st.floats(0, 1.5),
+    st.floats(0, 20),
+    st.tuples(*[st.integers(1, 60)] * 2),
+    st.tuples(*[st.integers(0, 140)] * 2),
+)
+def test_shadows_stay_near_their_subject(
+    kind: ShadowType, angle: float, length: float, softness: float, size: Any, place: Any
+) -> None:
+    (height, width), (top, left) = size, place
+    alpha = np.zeros((200, 200), np.uint8)
+    alpha[top : top + height, left : left + width] = 255
+    strength = shadow(alpha, Shadow(type=kind, softness=softness), Light(angle=angle, length=length), OPS)
+    assert strength.shape == alpha.shape
+    # Twice the length: nearer parts of it appear larger.
+    reach = 2 * max(length, 0.2) * max(height, width / 4) + 4 * softness / 5 + 0.4 * max(height, width) + 8
+    rows, columns = np.ogrid[:200, :200]
+    outside = np.maximum(abs(rows - top - height / 2) - height / 2, abs(columns - left - width / 2) - width / 2) > reach
+    assert (strength[outside] == 0).all()
+
+
+@given(mattes, kinds, st.floats(0, 360), st.one_of(st.none(), st.floats(0, 5)), st.booleans())
+def test_every_matte_has_a_shadow_of_its_size(
+    matte: Any, kind: ShadowType, angle: float, length: float | None, deep: bool
+) -> None:
+    depth = matte if deep else None
+    strength = shadow(matte, Shadow(type=kind), Light(angle=angle, length=length), OPS, depth)
+    assert (strength.shape, strength.dtype) == (matte.shape, np.uint8)
+    if measure(matte, OPS).box is None:
+        assert (strength == 0).all()
+
+
+@given(mattes, st.floats(0, 360), st.floats(0, 1))
+def test_drop_shadows_of_the_mirror_image_are_mirrored(matte: Any, angle: float, length: float) -> None:
+    def dropped(alpha: Any, towards: float) -> Any:
+        light = Light(angle=towards, length=length)
+        return shadow(np.ascontiguousarray(alpha), Shadow(type="drop", softness=0), light, OPS).astype(int)
+
+    difference = np.abs(dropped(matte[:, ::-1], 360 - angle)[:, ::-1] - dropped(matte, angle))
+    assert difference.max() <= 1
+
+
+@given(mattes, sides, sides, st.integers(0, 23), st.integers(1, 24), st.sampled_from([None, "0"]))
+def test_a_standing_subject_has_straight_colours(
+    matte: Any, width: int, height: int, x: int, length: int, horizon: str | None
+) -> None:
+    """One colour stays one colour, and nothing else has any."""
+    pixels = np.full((*matte.shape, 3), (200, 100, 50), np.uint8)
+    box = Box(0, 0, matte.shape[1], matte.shape[0])
+    how = Perspective(baseline=f"{x % width} {height} {x % width + length} {height}", horizon=horizon)
+    try:
+        placed, alpha = stand(pixels, matte, box, how, width, height, OPS)
+    except InvalidOption:
+        tallest = 2 * length * matte.shape[0] / matte.shape[1]
+        assert max(length / width, tallest / height) > 4
+        return
+    assert (placed.shape, alpha.shape) == ((height, width, 3), (height, width))
+    assert (placed[alpha == 0] == 0).all()
+    seen = (placed.astype(int) - (200, 100, 50)) * alpha[..., None] / 255
+    assert np.abs(seen).max() <= 2

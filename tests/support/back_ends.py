@@ -56,7 +56,7 @@ class FromHost:
         primitive = getattr(self.ops, name)
 
         def call(*arguments: Any) -> Any:
-            here = 1 if name in ("erode", "dilate", "lookup") else None  # footprints and tables stay in host memory
+            here = 1 if name in ("erode", "dilate", "lookup", "warp") else None  # footprints, tables, matrices
             sent = [a if place == here else self._sent(a) for place, a in enumerate(arguments)]
             result = self.fetched(primitive(*sent))
             for given, device in zip(arguments, sent, strict=True):

@@ -52,17 +52,24 @@ class Array:
         return inputs[0] if out else _new(result)
 
     def __getitem__(self, key: Any) -> Array:
-        part = self._view[key]
+        part = self._view[_key(key)]
         return Array(part, self._memory) if np.may_share_memory(part, self._view) else _new(part)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self._view[key] = _host(value)
+        self._view[_key(key)] = _host(value)
 
     def view(self, dtype: Any) -> Array:
         return Array(self._view.view(dtype), self._memory)
 
     def astype(self, dtype: Any) -> Array:
         return _new(self._view.astype(dtype))
+
+    def sum(self, axis: int | tuple[int, ...] | None = None) -> Array:
+        return _new(self._view.sum(axis))
+
+    def reshape(self, *shape: int) -> Array:
+        part = self._view.reshape(*shape)
+        return Array(part, self._memory) if np.may_share_memory(part, self._view) else _new(part)
 
 
 def _operator(name: str) -> Callable[..., Any]:
@@ -97,8 +104,12 @@ for _name in ("add", "sub", "mul", "truediv", "floordiv"):
     setattr(Array, f"__{_name}__", _operator(_name))
     setattr(Array, f"__r{_name}__", _reflected(_name))
     setattr(Array, f"__i{_name}__", _in_place(f"i{_name}"))
-for _name in ("lt", "le", "gt", "ge", "eq", "ne"):
-    setattr(Array, f"__{_name}__", _operator(_name))
+for _name in ("lt", "le", "gt", "ge", "eq", "ne", "and_", "or_"):
+    setattr(Array, f"__{_name.rstrip('_')}__", _operator(_name))
+
+
+def _key(key: Any) -> Any:
+    return tuple(map(_host, key)) if isinstance(key, tuple) else _host(key)
 
 
 def _host(value: Any) -> Any:
@@ -210,7 +221,7 @@ class SimulatedCupy:
 
     ndarray = Array
     RawModule = RawModule
-    uint8, uint16, int32, float32 = np.uint8, np.uint16, np.int32, np.float32
+    uint8, uint16, int16, int32, float32 = np.uint8, np.uint16, np.int16, np.int32, np.float32
 
     def __init__(self) -> None:
         self.uploads: list[int] = []
@@ -248,8 +259,41 @@ class SimulatedCupy:
     def argmax(self, array: Array) -> Array:
         return _new(np.argmax(_host(array)))
 
+    def flatnonzero(self, array: Array) -> Array:
+        return _new(np.flatnonzero(_host(array)))
+
+    def arange(self, *limits: int, dtype: Any = None) -> Array:
+        return _new(np.arange(*limits, dtype=dtype))
+
+    def max(self, array: Array, axis: int | None = None) -> Array:
+        return _new(np.max(_host(array), axis))
+
+    def clip(self, array: Array, low: Any, high: Any) -> Array:
+        return _new(np.clip(_host(array), _host(low), _host(high)))
+
+    def exp(self, array: Array) -> Array:
+        return _new(np.exp(_host(array)))
+
+    def rint(self, array: Array) -> Array:
+        return _new(np.rint(_host(array)))
+
+    def sqrt(self, array: Array) -> Array:
+        return _new(np.sqrt(_host(array)))
+
+    def abs(self, array: Array) -> Array:
+        return _new(np.abs(_host(array)))
+
+    def maximum(self, first: Any, second: Any) -> Array:
+        return _new(np.maximum(_host(first), _host(second)))
+
+    def minimum(self, first: Any, second: Any) -> Array:
+        return _new(np.minimum(_host(first), _host(second)))
+
     def stack(self, arrays: Sequence[Array], axis: int = 0) -> Array:
         return _new(np.stack([_host(array) for array in arrays], axis))
+
+    def where(self, condition: Array, first: Any, second: Any) -> Array:
+        return _new(np.where(*map(_host, (condition, first, second))))
 
     def multiply(self, first: Any, second: Any, dtype: Any = None) -> Array:
         return _new(np.multiply(_host(first), _host(second), dtype=dtype))

@@ -8,6 +8,7 @@ from __future__ import annotations
 TOLERANCES: dict[str, float] = {
     "resize_area": 1.5,
     "resize_linear": 1.1,
+    "warp": 1,
     "box": 1e-5,
     "gaussian": 1.5,
     "erode": 0,
@@ -19,9 +20,15 @@ TOLERANCES: dict[str, float] = {
     "rgba": 0,
     "blend": 0,
     "over": 0,
+    "spread": 1e-2,  # of 255, in float32
+    "unmix": 0.51,
     "lookup": 0,
+    "to_lab": 2.7,  # linear light in 2040ths, which are coarse in the dark
+    "from_lab": 2.7,
+    "inpaint": 6,  # Telea's gradients look into the hole
     "distance": 1e-3,  # float32 of thousands
     "largest": 0,
+    "fill": 0,
 }
 
 # How far a device's result may be from the CPU's. Both follow OpenCV's fixed point, step by step; where floating point
@@ -29,6 +36,7 @@ TOLERANCES: dict[str, float] = {
 APART: dict[str, float] = {
     "resize_area": 1,
     "resize_linear": 0,
+    "warp": 1,  # positions are float32, and a sum half-way between two levels may go either way
     "box": 1e-5,
     "gaussian": 0,
     "erode": 0,
@@ -39,8 +47,17 @@ APART: dict[str, float] = {
     "rgba": 0,
     "blend": 0,
     "over": 0,
+    "spread": 1e-2,
+    "unmix": 1,
     "lookup": 0,
+    "to_lab": 0,
+    "from_lab": 0,
+    "inpaint": 0,
     "distance": 1e-3,
     "largest": 0,
+    "fill": 0,
+    "foreground": 1,
+    "shadow": 3,  # two warps of 1 each, and an edge of the footing that is rounded to one of 256 heights
     "refine": 2,  # the fit's sums are taken in another order, and the slopes magnify it before `local_linear` rounds
+    "fast_matting": 2,
 }

@@ -72,3 +72,44 @@ extern "C" __global__ void keep(
     const int at = y * width + x;
     out[at] = parents[at] == *chosen ? matte[at] : 0;
 }
+
+// Regions of background: what lies outside is the first of all, and each pixel's place is one later. Those at the frame
+// point outside from the beginning.
+extern "C" __global__ void plant_gaps(const unsigned char* matte, int* parents, int height, int width, int above)
+{
+    const int x = blockIdx.x * blockDim.x + threadIdx.x;
+    const int y = blockIdx.y * blockDim.y + threadIdx.y;
+    if (x >= width || y >= height)
+        return;
+    const int at = y * width + x;
+    const bool at_frame = x == 0 || y == 0 || x == width - 1 || y == height - 1;
+    if (at == 0)
+        parents[0] = 0;
+    parents[at + 1] = matte[at] > above ? NOWHERE : at_frame ? 0 : at + 1;
+}
+
+extern "C" __global__ void join_gaps(int* parents, int height, int width)
+{
+    const int x = blockIdx.x * blockDim.x + threadIdx.x;
+    const int y = blockIdx.y * blockDim.y + threadIdx.y;
+    if (x >= width || y >= height)
+        return;
+    const int at = y * width + x + 1;
+    if (parents[at] == NOWHERE)
+        return;
+    if (x > 0 && parents[at - 1] != NOWHERE)
+        unite(parents, at, at - 1);
+    if (y > 0 && parents[at - width] != NOWHERE)
+        unite(parents, at, at - width);
+}
+
+extern "C" __global__ void fill(
+    const unsigned char* matte, const int* parents, unsigned char* out, int height, int width)
+{
+    const int x = blockIdx.x * blockDim.x + threadIdx.x;
+    const int y = blockIdx.y * blockDim.y + threadIdx.y;
+    if (x >= width || y >= height)
+        return;
+    const int at = y * width + x;
+    out[at] = parents[at + 1] != NOWHERE && root(parents, at + 1) != 0 ? 255 : matte[at];
+}

@@ -9,6 +9,8 @@ import pytest
 from consumer.opening import open_job
 from cutstream.clients.kafka import Partition, Record
 from cutstream.errors import InvalidOption, InvalidProfile, InvalidRequest, Poison
+from cutstream.matting.presets import PRESETS
+from cutstream.options import RefineParameters
 from cutstream.settings import ModelSettings
 
 MODELS = ModelSettings(profiles=("general", "precise"), default_profile="general")
@@ -66,6 +68,26 @@ def test_an_opaque_output_may_be_a_jpeg() -> None:
     assert open_job(MODELS, record(format="jpeg", channels="alpha"))
     with pytest.raises(InvalidOption):
         open_job(MODELS, record(format="jpeg"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        ({}, PRESETS["soft"]),
+        ({"refine": "smooth"}, PRESETS["smooth"]),
+        ({"refine": "ours"}, RefineParameters(open=2)),
+        ({"refine": {"close": 3}}, RefineParameters(close=3)),
+    ],
+)
+def test_after_opening_there_are_parameters_only(asked: dict, meant: RefineParameters) -> None:
+    assert open_job(MODELS, record(**asked), {**PRESETS, "ours": RefineParameters(open=2)}).request.refine == meant
+
+
+def test_a_preset_that_there_is_not_is_refused_with_the_nearest() -> None:
+    with pytest.raises(InvalidOption, match="'agressive'; did you mean `aggressive`"):
+        open_job(MODELS, record(refine="agressive"))
+    with pytest.raises(InvalidOption, match=r"did you mean `ours`.*known are .*, ours"):
+        open_job(MODELS, record(refine="our"), {**PRESETS, "ours": RefineParameters()})
 
 
 def test_what_is_no_request_is_refused_with_its_field() -> None:

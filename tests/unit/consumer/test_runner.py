@@ -11,6 +11,8 @@ from consumer.runner import Abandoned, Runner, Stage, backoff_s
 from cutstream.clients.kafka import Partition, Record
 from cutstream.clock import ManualClock
 from cutstream.errors import (
+    BackgroundFailed,
+    BackgroundUnavailable,
     Expired,
     ModelMismatch,
     SourceFailed,
@@ -81,6 +83,13 @@ def test_the_source_gets_its_attempts_and_no_more() -> None:
     with pytest.raises(SourceFailed, match=r"timeout \(3 attempts\)"):
         runner(failing(*[SourceUnavailable("timeout")] * 3)).carry(carried)
     assert (carried.attempts, carried.stage) == (3, "step0")
+
+
+def test_a_background_gets_the_same_attempts_and_fails_under_its_own_name() -> None:
+    with pytest.raises(BackgroundFailed, match=r"background: timeout \(3 attempts\)") as raised:
+        runner(failing(*[BackgroundUnavailable("background: timeout")] * 3)).carry(job())
+    assert raised.value.retryable
+    assert raised.value.code == BackgroundUnavailable.code != SourceFailed.code
 
 
 def test_a_source_that_recovers_is_a_success() -> None:

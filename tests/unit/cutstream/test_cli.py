@@ -15,6 +15,7 @@ from cutstream import __version__, cli
 from cutstream.clients import kafka
 from cutstream.errors import BrokerUnavailable
 from cutstream.messages import Request, decode_request
+from cutstream.options import Background, Shadow
 from cutstream.settings import ModelSettings
 from export.catalogue import catalogue
 from producer.comparison import run as comparison
@@ -134,9 +135,17 @@ def test_submit_writes_valid_requests_and_prints_their_ids(run: Run, writer: typ
     assert [record.key for record in writer.written] == [request.id.encode() for request in asked]
 
 
+def test_submit_takes_every_other_field_as_json(run: Run, writer: type[Writer]) -> None:
+    done = run("submit", "s3://a/b.jpg", "--request", '{"shadow": {"type": "cast"}, "background": {"image": "oak"}}')
+    assert done.exit_code == 0, done.output
+    (asked,) = [decode_request(record.value) for record in writer.written]
+    assert (asked.shadow, asked.background) == (Shadow(type="cast"), Background(image="oak"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
+        (("s3://a/b.jpg", "--request", '{"shadwo": 1}'), "did you mean `shadow`"),
         (("s3://a/b.jpg", "--outputs", "cutuot"), "`outputs[0]`: expected one of"),
         (("s3://a/b.jpg", "--format", "gif"), "`format`: expected one of"),
         (("no-such-folder",), "names no pictures"),
@@ -153,6 +162,21 @@ def test_submit_says_when_no_broker_answers(run: Run, writer: type[Writer]) -> N
     writer.error = BrokerUnavailable("Kafka: nobody there")
     done = run("submit", "s3://a/b.jpg")
     assert (done.exit_code, done.stderr) == (1, "broker_unavailable: Kafka: nobody there\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("add", "a b", "README.md"), "invalid_option: 'a b' is no name for a background"),
+        (("add", "beach", "README.md"), "invalid_file_type: not an image of an accepted format"),
+        (("add", "beach", "no-such-file"), "failed_image_download: "),
+        (("add", "beach", "file:///etc/hostname"), "invalid_image_url: "),
+    ],
+)
+def test_what_cannot_be_a_background_is_named_before_anything_is_asked(run: Run, arguments, named: str) -> None:
+    done = run("backgrounds", *arguments)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert named in done.stderr
 
 
 def test_a_comparison_finds_missing_weights_and_profiles_before_it_begins(run: Run, tmp_path) -> None:

@@ -33,13 +33,28 @@ def test_least_request_is_valid() -> None:
         (b'{"image": null}', "`image`: expected text of 1 to 4,096 characters, not `null`"),
         (b'{"image": "a", "qualty": 1}', "unknown field `qualty`; did you mean `quality`?"),
         (b'{"image": "a", "refine": {"kernell": 3}}', "unknown field `refine.kernell`; did you mean `kernel`?"),
-        (b'{"image": "a", "background": {"xyz": 3}}', "unknown field `background.xyz`; known are `color`"),
+        (
+            b'{"image": "a", "background": {"xyz": 3}}',
+            "unknown field `background.xyz`; known are `color`, `gradient`, `image`, `fit`, `blur`",
+        ),
         (b'{"image": "a", "quality": 0}', "`quality`: expected a whole number from 1 to 100"),
         (b'{"image": "a", "quality": 9.0}', "`quality`: expected a whole number from 1 to 100, not `float`"),
         (b'{"image": "a", "quality": 1e999}', "`quality`: expected a whole number from 1 to 100"),
         (b'{"image": "a", "crop": "yes"}', "`crop`: expected `true` or `false`, not `str`"),
-        (b'{"image": "a", "format": "gif"}', "`format`: expected one of `auto`, `jpeg`, `png`, `webp`"),
-        (b'{"image": "a", "outputs": ["x"]}', "`outputs[0]`: expected one of `composite`, `cutout`, `mask`"),
+        (b'{"image": "a", "format": "gif"}', "`format`: expected one of `auto`, `jpeg`, `png`, `webp`, `zip`"),
+        (
+            b'{"image": "a", "outputs": ["x"]}',
+            "`outputs[0]`: expected one of `background`, `composite`, `cutout`, `layers`, `mask`, `overlay`",
+        ),
+        (
+            b'{"image": "a", "shadow": "hard"}',
+            "`shadow`: expected one of `cast`, `contact`, `drop` or an object with `type`, `light`, `softness`, "
+            "`opacity`, `color`, `depth` or null",
+        ),
+        (
+            b'{"image": "a", "shadow": {"type": "drop", "opacity": 2}}',
+            "`shadow.opacity`: expected a number from 0 to 1",
+        ),
         (b'{"image": "a", "outputs": ["mask", "mask"]}', "`outputs` names the same output twice"),
         (b'{"image": "a", "labels": {"a": 1}}', "`labels[...]`: expected text of at most 1,000 characters, not `int`"),
         (b'{"image": "a", "refine": {"kernel": 0}}', "`refine.kernel`: expected a whole number from 1 to 99"),

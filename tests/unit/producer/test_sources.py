@@ -7,7 +7,7 @@ import pytest
 
 from cutstream.errors import InvalidOption
 from cutstream.messages import Request, decode_request, encode
-from producer.sources import references, request_id
+from producer.sources import references, request_fields, request_id
 
 
 @pytest.fixture
@@ -82,3 +82,32 @@ def test_an_id_is_one_that_the_worker_accepts_and_never_the_same_twice(reference
 
 def test_an_id_is_readable() -> None:
     assert re.fullmatch(r"chair-[0-9a-f]{8}", request_id("https://example.org/photos/chair.jpg?size=full"))
+
+
+def test_fields_come_from_json_or_a_file_of_it(tmp_path: Path) -> None:
+    file = tmp_path / "studio.json"
+    file.write_text('{"shadow": "cast"}')
+    assert request_fields(None) == {}
+    assert request_fields(' {"canvas": "100x100"}') == {"canvas": "100x100"}
+    assert request_fields(str(file)) == {"shadow": "cast"}
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("{shadow: cast}", "not JSON"),
+        ("studio.json", "neither JSON nor a file"),
+        ('{"id": "a", "image": "b"}', "id and image differ"),
+    ],
+)
+def test_fields_that_cannot_be_used(argument: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidOption, match=said):
+        request_fields(argument)
+
+
+def test_fields_are_an_object(tmp_path: Path) -> None:
+    file = tmp_path / "list.json"
+    file.write_text("[1]")
+    with pytest.raises(InvalidOption, match="JSON object"):
+        request_fields(str(file))

@@ -122,3 +122,34 @@ def test_a_destination_below_a_file_is_refused_wherever_it_is(tmp_path: Path) ->
     objects.put(objects.resolve(None, "taken"), b"", "image/png")
     with pytest.raises(RefusedAddress):
         objects.put(objects.resolve(f"{tmp_path.as_uri()}/taken", "k.png"), b"", "image/png")
+
+
+def test_what_lies_below_the_default_destination_can_be_read_back_though_no_request_may(tmp_path: Path) -> None:
+    objects = made(destination=str(tmp_path / "out"))
+    uri = objects.resolve(None, "backgrounds/beach.png")
+    objects.put(uri, b"beach", "image/png")
+    assert objects.fetch_own(uri) == b"beach"
+    with pytest.raises(RefusedAddress, match="ROOTS"):
+        objects.fetch(uri)
+
+
+def test_reading_back_does_not_reach_beyond_the_default_destination(tmp_path: Path) -> None:
+    objects = made(destination=str(tmp_path / "out"), roots=(tmp_path / "root",))
+    objects.put(objects.resolve(None, "a.png"), b"", "image/png")
+    (tmp_path / "root").mkdir()
+    for secret in (tmp_path / "secret", tmp_path / "root" / "secret"):
+        secret.write_bytes(b"secret")
+    (tmp_path / "out" / "link").symlink_to(tmp_path / "root" / "secret")
+    out = (tmp_path / "out").as_uri()
+    for uri in (f"{out}/../secret", f"{out}/%2e%2e/secret", f"{out}/link", f"{out}side/secret"):
+        with pytest.raises(RefusedAddress):
+            objects.fetch_own(uri)
+
+
+def test_elsewhere_reading_back_is_as_for_a_source(tmp_path: Path) -> None:
+    objects = made(destination="s3://ours/out", allowed_buckets=("photos",), roots=(tmp_path,))
+    (tmp_path / "a.png").write_bytes(b"a")
+    assert objects.fetch_own((tmp_path / "a.png").as_uri()) == b"a"
+    for uri in ("s3://ours/outside/a.png", "s3://ours/out/../a.png", "s3://theirs/a.png", "ftp://host/a.png"):
+        with pytest.raises(RefusedAddress):
+            objects.fetch_own(uri)

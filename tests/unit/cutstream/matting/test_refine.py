@@ -8,10 +8,12 @@ from skimage import data
 from cutstream.arrays.cpu import CpuOps
 from cutstream.errors import InvalidOption
 from cutstream.images import Image
+from cutstream.matting.presets import PRESETS
 from cutstream.matting.refine import ellipse, odd, prepare, refine
 from cutstream.options import RefineParameters
 
 OPS = CpuOps()
+SOFT = PRESETS["soft"]
 
 
 def plain(height: int, width: int) -> Image:
@@ -36,12 +38,12 @@ def test_odd(size: float, expected: int) -> None:
     assert odd(size) == expected
 
 
-@pytest.mark.parametrize("how", ["soft", "base", "aggressive", "expanded"])
+@pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (37, 53), (400, 3), (1203, 801)])
-def test_any_size_comes_back_at_the_photos_size(how: str, size: tuple[int, int]) -> None:
+def test_any_size_comes_back_at_the_photos_size(name: str, size: tuple[int, int]) -> None:
     empty, full = np.zeros((32, 32), np.uint8), np.full((32, 32), 255, np.uint8)
     for matte, value in ((empty, 0), (full, 255)):
-        refined = refine(matte, plain(*size), how, OPS)
+        refined = refine(matte, plain(*size), PRESETS[name], OPS)
         assert refined.shape == size
         assert refined.dtype == np.uint8
         assert (refined == value).all()
@@ -61,7 +63,7 @@ def test_soft_snaps_the_edge_to_the_photo(colours: tuple[tuple[int, int, int], t
     matte[:, 32:] = 255
     truth = np.repeat(cv2.resize(matte[:1], (320, 1), interpolation=cv2.INTER_NEAREST), 320, axis=0).astype(int)
     bilinear = np.abs(cv2.resize(matte, (320, 320)) - truth).mean()
-    assert np.abs(refine(matte, photo, "soft", OPS) - truth).mean() < 0.25 * bilinear
+    assert np.abs(refine(matte, photo, SOFT, OPS) - truth).mean() < 0.25 * bilinear
 
 
 def test_soft_does_not_drift_on_grey_photos() -> None:
@@ -72,15 +74,15 @@ def test_soft_does_not_drift_on_grey_photos() -> None:
     noise = rng.integers(0, 2, (300, 300, 3))
     matte = np.zeros((100, 100), np.uint8)
     matte[30:70, 30:70] = 255
-    exact = refine(matte, Image(np.repeat(grey[..., None], 3, axis=2)), "soft", OPS)
-    nearly = refine(matte, Image(np.clip(grey[..., None] + noise, 0, 255).astype(np.uint8)), "soft", OPS)
+    exact = refine(matte, Image(np.repeat(grey[..., None], 3, axis=2)), SOFT, OPS)
+    nearly = refine(matte, Image(np.clip(grey[..., None] + noise, 0, 255).astype(np.uint8)), SOFT, OPS)
     assert np.abs(exact.astype(int) - nearly).mean() < 1
 
 
 def test_soft_cuts_off_what_is_faint() -> None:
     faint, sure = np.full((16, 16), 12, np.uint8), np.full((16, 16), 243, np.uint8)
-    assert (refine(faint, plain(50, 40), "soft", OPS) == 0).all()
-    assert (refine(sure, plain(50, 40), "soft", OPS) == 255).all()
+    assert (refine(faint, plain(50, 40), SOFT, OPS) == 0).all()
+    assert (refine(sure, plain(50, 40), SOFT, OPS) == 255).all()
 
 
 def test_soft_leaves_a_real_photos_edges_soft() -> None:
@@ -88,7 +90,7 @@ def test_soft_leaves_a_real_photos_edges_soft() -> None:
     matte = np.zeros((64, 64), np.uint8)
     cv2.circle(matte, (28, 30), 20, 255, -1)
     matte = cv2.GaussianBlur(matte, (5, 5), 0)
-    refined = refine(matte, photo, "soft", OPS)
+    refined = refine(matte, photo, SOFT, OPS)
     undecided = np.mean((refined > 0) & (refined < 255))
     assert 0.02 < undecided < 0.2
     assert refined[5, 5] == 0
@@ -148,3 +150,86 @@ def test_literal_kernels_are_refused_where_they_would_take_minutes() -> None:
     how = RefineParameters(kernel=51, close=8, scale="none")
     with pytest.raises(InvalidOption, match="long_side"):
         refine(np.zeros((8, 8), np.uint8), plain(2000, 2000), how, OPS)
+
+
+def test_without_steps_the_networks_matte_is_interpolated_and_left_alone() -> None:
+    matte = np.random.default_rng(5).integers(0, 256, (32, 40), np.uint8)
+    np.testing.assert_array_equal(
+        refine(matte, plain(1500, 1100), RefineParameters(), OPS), OPS.resize_linear(matte, 1100, 1500)
+    )
+
+
+def test_dilate_takes_the_kernel_where_it_has_none_of_its_own() -> None:
+    matte = np.zeros((60, 60), np.uint8)
+    matte[30, 30] = 255
+    own, same = (RefineParameters(kernel=9, dilate=1, dilate_kernel=k, scale="none") for k in (5, 0))
+    assert np.count_nonzero(refine(matte, plain(60, 60), own, OPS)) == np.count_nonzero(ellipse(5))
+    assert np.count_nonzero(refine(matte, plain(60, 60), same, OPS)) == np.count_nonzero(ellipse(9))
+
+
+def ring_and_island() -> np.ndarray:
+    """A soft-edged ring, and beside it a soft-edged disc."""
+    matte = np.zeros((200, 300), np.uint8)
+    cv2.circle(matte, (100, 100), 70, 255, -1)
+    cv2.circle(matte, (100, 100), 25, 0, -1)
+    cv2.circle(matte, (250, 100), 15, 255, -1)
+    return cv2.GaussianBlur(matte, (11, 11), 0)
+
+
+def test_only_the_largest_part_is_kept_with_its_soft_edge() -> None:
+    matte = ring_and_island()
+    kept = refine(matte, plain(200, 300), RefineParameters(keep_largest=True), OPS).astype(int)
+    assert (kept[:, 200:] == 0).all()
+    assert np.abs(kept[:, :200] - matte[:, :200]).max() <= 12  # below the black point nothing is seen
+
+
+@pytest.mark.parametrize("edges", ["linear", "soft"])
+def test_a_hole_is_filled_with_its_soft_rim_and_the_outer_edge_stays(edges: str) -> None:
+    matte, photo = ring_and_island(), plain(200, 300)
+    open_ = refine(matte, photo, RefineParameters(edges=edges), OPS)
+    filled = refine(matte, photo, RefineParameters(edges=edges, fill_holes=True), OPS)
+    inside = np.hypot(*np.ogrid[-100:100, -100:200]) < 50
+    assert open_[100, 100] == 0
+    assert filled[inside].min() >= 243
+    np.testing.assert_array_equal(filled[~inside], open_[~inside])
+
+
+def test_what_opens_to_the_frame_is_no_hole() -> None:
+    matte = np.full((40, 40), 255, np.uint8)
+    matte[10:, 15:25] = 0
+    np.testing.assert_array_equal(refine(matte, plain(40, 40), RefineParameters(fill_holes=True), OPS), matte)
+
+
+def test_parts_and_holes_are_those_of_the_mask_where_a_threshold_makes_one() -> None:
+    """A bridge below the threshold connects nothing, and a dent above it is no hole."""
+    matte = np.zeros((40, 60), np.uint8)
+    matte[5:35, 5:35], matte[5:15, 45:55], matte[10, 35:45] = 255, 255, 100
+    matte[20, 20], matte[25, 25] = 200, 90
+    how = RefineParameters(threshold=127, keep_largest=True, fill_holes=True, scale="none")
+    expected = np.zeros((40, 60), np.uint8)
+    expected[5:35, 5:35] = 255
+    np.testing.assert_array_equal(refine(matte, plain(40, 60), how, OPS), expected)
+
+
+@pytest.mark.parametrize("long_side", [500, 1000, 2000, 4000])
+def test_feather_comes_last_and_scales_with_the_long_side(long_side: int) -> None:
+    matte = np.zeros((8, 8), np.uint8)
+    matte[:, 4:] = 255
+    how = RefineParameters(threshold=127, feather=31)
+    row = refine(matte, plain(long_side // 8, long_side), how, OPS)[long_side // 16].astype(int)
+    assert (np.diff(row) >= 0).all()
+    assert row[long_side // 2 - 1 : long_side // 2 + 1].mean() == pytest.approx(127.5, abs=2)
+    sigma = 0.3 * (15 - 1) + 0.8  # OpenCV's, of a kernel of 31
+    ramp = np.interp([255 * 0.16, 255 * 0.84], row, np.arange(long_side)) / long_side * 1000
+    assert ramp[1] - ramp[0] == pytest.approx(2 * sigma, rel=0.1)
+
+
+def test_soft_edges_after_morphology_are_still_the_photos() -> None:
+    photo = two_colours(320, (0, 0, 0), (255, 255, 255))
+    matte = np.zeros((64, 64), np.uint8)
+    matte[:, 32:] = 255
+    matte[10, 50] = 0
+    how = RefineParameters(edges="soft", kernel=21, close=1, threshold=127)
+    refined = refine(matte, photo, how, OPS)
+    assert (refined[:, 160:] == 255).all()
+    assert (refined[:, :158] == 0).all()

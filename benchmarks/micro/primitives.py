@@ -1,0 +1,159 @@
+"""Milliseconds of every array primitive at three sizes: `python -m benchmarks.micro.primitives [--only NAME]`.
+
+`cpu` is OpenCV on one core. Where there is a CUDA device each line has `cuda_ms` as well, until the device is done, and
+how many times longer the CPU takes. What is measured is in the device's memory beforehand, except by `to_device`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from inspect import isfunction
+
+import numpy as np
+
+from benchmarks.micro.matting import back_ends, disc, noise, timed
+from cutstream.arrays.cpu import CpuOps
+from cutstream.arrays.ops import ArrayOps, Floats, Footprint
+from cutstream.images import Matte, Pixels
+from cutstream.matting.refine import ellipse
+
+SIZES = ((512, 512), (1500, 1000), (4096, 4096))
+SPREAD_SIDE = 400  # of the picture that decontamination ends with
+GRID = 320  # side of what a network returns, and of the coefficients made of it
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """`host` is in host memory, the others are where `ops` works; `hole` is 1 % of the picture."""
+
+    host: Pixels
+    pixels: Pixels
+    background: Pixels
+    alpha: Matte
+    hole: Matte
+    plane: Floats
+    coefficients: Floats
+    small: Pixels
+    small_alpha: Matte
+    colours: Floats
+
+    @property
+    def half(self) -> tuple[int, int]:
+        height, width = self.alpha.shape
+        return width // 2, height // 2
+
+    @property
+    def double(self) -> tuple[int, int]:
+        height, width = self.alpha.shape
+        return width * 2, height * 2
+
+
+Case = Callable[[Inputs, ArrayOps], object]
+LEVELS = np.arange(256, dtype=np.uint8)
+TILTED = np.array([[1.0, 0.1, -20.0], [0.05, 1.0, -10.0], [1e-5, 2e-5, 1.0]])
+MUCH = np.float32(0.03)  # of regularisation
+
+
+def morphology() -> dict[str, Case]:
+    """With rectangles a device's cost must not grow with the kernel; OpenCV's does, slowly."""
+    footprints: dict[str, Footprint] = {f"rectangle {side}": np.ones((side, side), np.uint8) for side in (3, 15, 51)}
+    footprints["ellipse 15"] = ellipse(15)
+    return {
+        **{f"erode/{name}": (lambda on, ops, f=f: ops.erode(on.alpha, f, 1)) for name, f in footprints.items()},
+        **{f"dilate/{name}": (lambda on, ops, f=f: ops.dilate(on.alpha, f, 1)) for name, f in footprints.items()},
+    }
+
+
+# By the primitive's name, and after a slash what it is given.
+CASES: dict[str, Case] = {
+    "to_device": lambda on, ops: ops.to_device(on.host),
+    "to_host": lambda on, ops: ops.to_host(on.pixels),
+    "resize_area": lambda on, ops: ops.resize_area(on.pixels, *on.half),
+    f"resize_area/to {GRID}": lambda on, ops: ops.resize_area(on.pixels, GRID, GRID),
+    "resize_linear": lambda on, ops: ops.resize_linear(on.pixels, *on.half),
+    "resize_linear/matte doubled": lambda on, ops: ops.resize_linear(on.alpha, *on.double),
+    "warp": lambda on, ops: ops.warp(on.pixels, TILTED, on.alpha.shape[1], on.alpha.shape[0]),
+    **{f"box/{side}": (lambda on, ops, side=side: ops.box(on.plane, side, side)) for side in (3, 15, 51)},
+    **{f"gaussian/{side}": (lambda on, ops, side=side: ops.gaussian(on.alpha, side)) for side in (3, 15, 51)},
+    **morphology(),
+    "local_linear": lambda on, ops: ops.local_linear(on.coefficients, on.pixels),
+    "histogram": lambda on, ops: ops.histogram(on.alpha),
+    "bounds": lambda on, ops: ops.bounds(on.alpha, 25),
+    "shrink": lambda on, ops: ops.shrink(on.pixels, on.alpha, *on.half),
+    "rgba": lambda on, ops: ops.rgba(on.pixels, on.alpha),
+    "blend": lambda on, ops: ops.blend(on.pixels, on.alpha, (10, 20, 30)),
+    "over": lambda on, ops: ops.over(on.pixels, on.alpha, on.background),
+    f"spread/{SPREAD_SIDE}": lambda on, ops: ops.spread(on.small, on.small_alpha, on.colours, on.colours, 8, MUCH),
+    "unmix": lambda on, ops: ops.unmix(on.pixels, on.alpha, on.colours, on.colours, MUCH),
+    "lookup/matte": lambda on, ops: ops.lookup(on.alpha, LEVELS),
+    "lookup/photo": lambda on, ops: ops.lookup(on.pixels, np.stack([LEVELS] * 3, axis=-1)),
+    "to_lab": lambda on, ops: ops.to_lab(on.pixels),
+    "from_lab": lambda on, ops: ops.from_lab(on.pixels),
+    "inpaint/telea": lambda on, ops: ops.inpaint(on.pixels, on.hole, 5.0, "telea"),
+    "inpaint/navier_stokes": lambda on, ops: ops.inpaint(on.pixels, on.hole, 5.0, "navier_stokes"),
+    "distance": lambda on, ops: ops.distance(on.alpha),
+    "largest": lambda on, ops: ops.largest(on.alpha, 127),
+    "fill": lambda on, ops: ops.fill(on.alpha, 254),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", help="the beginning of a primitive's name")
+    only = parser.parse_args().only
+    devices = list(back_ends())
+    for width, height in SIZES:
+        on = {ops.device: inputs(width, height, ops) for ops in devices}
+        for name, case in CASES.items():
+            if name.startswith(only):
+                ms = {ops.device: milliseconds(case, on[ops.device], ops) for ops in devices}
+                print(json.dumps(row(name, width, height, ms)))  # noqa: T201
+
+
+def milliseconds(case: Case, on: Inputs, ops: ArrayOps) -> float:
+    return timed(lambda: case(on, ops), ops)["median_ms"]
+
+
+def primitives() -> set[str]:
+    """The names of `ArrayOps` that do something to an array."""
+    return {name for name, value in vars(ArrayOps).items() if isfunction(value) and not name.startswith("_")} - {
+        "synchronize",
+        "errors",
+    }
+
+
+def missing() -> set[str]:
+    """The primitives that no case measures."""
+    return primitives() - {name.partition("/")[0] for name in CASES}
+
+
+def row(name: str, width: int, height: int, ms: dict[str, float]) -> dict[str, object]:
+    line: dict[str, object] = {"benchmark": f"primitive/{name}", "width": width, "height": height}
+    line |= {f"{device}_ms": taken for device, taken in ms.items()}
+    return line | ({"cpu_per_cuda": round(ms["cpu"] / ms["cuda"], 2)} if ms.get("cuda") else {})
+
+
+def inputs(width: int, height: int, ops: ArrayOps) -> Inputs:
+    photo = noise(width, height).pixels
+    hole = np.zeros((height, width), np.uint8)
+    hole[: height // 10, : width // 10] = 255
+    random = np.random.default_rng(1)
+    return Inputs(
+        host=photo,
+        pixels=ops.to_device(photo),
+        background=ops.to_device(np.ascontiguousarray(photo[::-1])),
+        alpha=ops.to_device(CpuOps().resize_linear(disc(), width, height)),
+        hole=ops.to_device(hole),
+        plane=ops.to_device(random.random((height, width), np.float32)),
+        coefficients=ops.to_device(random.random((GRID, GRID, 4), np.float32)),
+        small=ops.to_device(noise(SPREAD_SIDE, SPREAD_SIDE).pixels),
+        small_alpha=ops.to_device(CpuOps().resize_linear(disc(), SPREAD_SIDE, SPREAD_SIDE)),
+        colours=ops.to_device(255 * random.random((SPREAD_SIDE, SPREAD_SIDE, 3), np.float32)),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from cutstream.arrays.cpu import CpuOps
+from cutstream.images import Image
+from cutstream.matting.alpha_matting import matting
+from cutstream.matting.trimap import BACKGROUND, SUBJECT, UNKNOWN, trimap
+from cutstream.options import Matting
+from cutstream.quality.alpha import gradient_error, sum_of_absolute_differences
+from tests.support.back_ends import DEVICES, back_end
+from tests.support.fur import coarse, fur
+from tests.support.tolerances import APART
+
+OPS = CpuOps()
+SIZES = [(240, 320), (333, 251), (640, 900)]
+LEMUR = Path(__file__).parents[4].parent / "shared" / "assets" / "photos" / "alpha"
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_fast_finds_hair_that_the_matte_has_not(size: tuple[int, int]) -> None:
+    photo, truth = fur(*size)
+    matte = coarse(truth, max(size) // 60)
+    made = matting(matte, photo, Matting(erode=10, dilate=40), OPS)
+    assert made.shape == size
+    assert sum_of_absolute_differences(made, truth) < 0.75 * sum_of_absolute_differences(matte, truth)
+    assert gradient_error(made, truth) < 0.6 * gradient_error(matte, truth)
+
+
+def test_outside_the_band_alpha_is_what_the_trimap_says() -> None:
+    photo, truth = fur(300, 400)
+    matte = np.maximum(coarse(truth, 6), 5)
+    given = trimap(matte, 5, 20, OPS)
+    made = matting(matte, photo, Matting(erode=5, dilate=20), OPS)
+    assert (made[given == SUBJECT] == 255).all()
+    assert (made[given == BACKGROUND] == 0).all()
+    assert len(np.unique(made[given == UNKNOWN])) > 50
+
+
+def test_the_band_is_where_the_radii_put_it() -> None:
+    photo, truth = fur(300, 400)
+    matte = coarse(truth, 6)
+    narrow, wide = (matting(matte, photo, Matting(erode=2, dilate=dilate), OPS) for dilate in (2, 60))
+    assert sum_of_absolute_differences(wide, truth) < 0.7 * sum_of_absolute_differences(narrow, truth)
+
+
+@pytest.mark.parametrize("value", [0, 7, 128, 250, 255])
+def test_without_subject_or_background_the_matte_stays(value: int) -> None:
+    photo, _ = fur(60, 80)
+    matte = np.full((60, 80), value, np.uint8)
+    np.testing.assert_array_equal(matting(matte, photo, Matting(), OPS), matte)
+
+
+def test_a_subject_that_erodes_away_stays() -> None:
+    photo, _ = fur(200, 300)
+    matte = np.zeros((200, 300), np.uint8)
+    matte[100:103, 20:280] = 255
+    np.testing.assert_array_equal(matting(matte, photo, Matting(erode=50), OPS), matte)
+
+
+def test_without_a_band_nothing_is_left_to_find() -> None:
+    photo, _ = fur(60, 80)
+    matte = np.zeros((60, 80), np.uint8)
+    matte[20:40, 30:50] = 250
+    made = matting(matte, photo, Matting(erode=0, dilate=0), OPS)
+    np.testing.assert_array_equal(made, np.where(matte, 255, 0))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 60), (60, 1), (2, 3), (5, 400)])
+def test_any_size(size: tuple[int, int]) -> None:
+    matte = np.random.default_rng(0).choice([0, 128, 255], size).astype(np.uint8)
+    photo = Image(np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8))
+    made = matting(matte, photo, Matting(erode=0, dilate=0), OPS)
+    assert (made.shape, made.dtype) == (size, np.uint8)
+
+
+def test_where_nothing_sure_is_near_the_matte_has_its_say() -> None:
+    """A plain photo tells nothing: the middle of a soft region far from all that is sure keeps its alpha."""
+    photo = Image(np.full((200, 600, 3), 90, np.uint8))
+    alpha = np.full((200, 600), 128, np.uint8)
+    alpha[:, :60], alpha[:, 540:] = 0, 255
+    made = matting(alpha, photo, Matting(), OPS)
+    assert np.abs(made[:, 280:320].astype(int) - 128).max() <= 2
+
+
+def lemur(name: str) -> np.ndarray:
+    if not LEMUR.is_dir():
+        pytest.skip(f"no photo with a true alpha: {LEMUR} is missing")
+    return np.asarray(Pillow.open(LEMUR / f"{name}.png").convert("RGB" if name == "lemur" else "L"))
+
+
+def test_fast_on_real_fur() -> None:
+    photo, truth = Image(lemur("lemur")), lemur("lemur_alpha")
+    matte = coarse(truth, 8)
+    made = matting(matte, photo, Matting(dilate=30), OPS)
+    assert sum_of_absolute_differences(made, truth) < 0.9 * sum_of_absolute_differences(matte, truth)
+    assert gradient_error(made, truth) < 0.6 * gradient_error(matte, truth)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("size", SIZES)
+def test_devices_agree(device: str, size: tuple[int, int]) -> None:
+    ops: Any = back_end(device)
+    photo, truth = fur(*size)
+    matte = coarse(truth, 6)
+    how = Matting(erode=5, dilate=30)
+    made = ops.to_host(matting(ops.to_device(matte), Image(ops.to_device(photo.pixels)), how, ops))
+    expected = matting(matte, photo, how, OPS)
+    assert np.abs(made.astype(int) - expected).max() <= APART["fast_matting"]
