@@ -39,7 +39,8 @@ app.add_typer(backgrounds, name="backgrounds")
 out = Console()
 err = Console(stderr=True)
 
-COMPARED = ("depth", "semantic", "depth_fused", "general", "fast", "everything")
+# The heaviest to start is the first to fail, not the last, after minutes with the others.
+COMPARED = ("everything", "depth", "semantic", "depth_fused", "general", "fast")
 Profile = Annotated[str | None, typer.Option(help="Profile; the deployment's default if not given.")]
 
 

@@ -41,9 +41,10 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     `gives` names the outputs that `activate` takes, the first if empty; `constants` are inputs that never change;
     `takes`, by their shapes, are float inputs of the net behind the picture, which the step gets under these names;
-    `one_at_a_time`: the export cannot take more pictures. `family` is the module and variant of `export/families/` that
-    `cutstream export` makes the ONNX file with, where none is published. A net without glue is ours: its weights are a
-    whole graph, which is in git: in `model_repository/`, or a step of `export/graphs/`.
+    `one_at_a_time`: the export cannot take more pictures, or no machine has the memory for them. `family` is the module
+    and variant of `export/families/` that `cutstream export` makes the ONNX file with, where none is published. A net
+    without glue is ours: its weights are a whole graph, which is in git: in `model_repository/`, or a step of
+    `export/graphs/`.
     """
 
     name: str

@@ -37,7 +37,7 @@ class Everything(nn.Module):
 
     def forward(self, normalised: Tensor) -> tuple[Tensor, Tensor]:
         maps = self.net.get_image_embeddings(normalised)
-        asked = [self._ask(points, maps) for points in self.points.split(self._at_once)]
+        asked = [self._ask(points, maps) for points in torch.split(self.points, self._at_once)]
         masks, guesses = zip(*asked, strict=True)
         return torch.cat(masks, dim=1), torch.cat(guesses, dim=1)
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from cutstream.settings import ModelSettings
 from export.catalogue import Model, Weights
+from export.families import build
 from tests.support.models import as_toml, detector
 
 # What each family's net takes: channels, height, width.
@@ -71,6 +72,20 @@ def settle(net: nn.Module, shapes: dict[str, tuple[int, ...]]) -> nn.Module:
         for _ in range(2):
             net(*(torch.rand(2, *shape, generator=generator) * 2 - 1 for shape in shapes.values()))
     return net.eval()
+
+
+def checkpoint_of(family: str, folder: Path) -> Path | None:
+    """What the tiny net is served with: where random weights find nothing, those with which it is sure of its masks."""
+    if family != "sam2_everything":
+        return None
+    net = settle(build(f"{family}:tiny", None), shapes_of(family)).net
+    decoder = net.mask_decoder
+    decoder.iou_prediction_head.proj_out.bias.data += 2.0
+    for perceptron in decoder.output_hypernetworks_mlps:
+        for parameter in perceptron.proj_out.parameters():
+            parameter.data *= 30.0
+    torch.save(net.state_dict(), folder / f"{family}.pth")
+    return folder / f"{family}.pth"
 
 
 def tiny_models(folder: Path) -> ModelSettings:

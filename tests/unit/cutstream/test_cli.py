@@ -196,7 +196,7 @@ def test_a_comparison_of_the_default_profiles_leaves_out_what_has_no_weights(
     nothing = {"MODELS__STORE": str(tmp_path / "empty")}
     done = run("compare", str(folder), **nothing)
     assert done.exit_code == 0, done.output
-    assert "everything is left out: SAM 2.1, Hiera tiny, of everything has no exported graph" in done.stdout
+    assert "everything is left out: SAM 2.1, Hiera tiny, automatic mode has no exported graph" in done.stdout
     assert "`cutstream export sam2_everything_hiera_tiny --weights FILE` makes it" in done.stdout
     everything = {"MODELS__MIRROR": str(models.mirror), "MODELS__CATALOGUE": str(models.catalogue)}
     done = run("compare", str(folder), MODELS__STORE=str(tmp_path / "store"), **everything)

@@ -94,6 +94,15 @@ def test_of_two_that_are_nearly_the_same_the_one_guessed_better_counts() -> None
     assert np.array_equal(subject_of((large, 0.95), (small, 0.85)), large)
 
 
+def test_what_is_dropped_drops_nothing_itself() -> None:
+    """Three squares in a row, each of which overlaps with the next alone; the one in the middle goes."""
+    squares = [np.zeros((SIDE, SIDE), bool) for _ in range(3)]
+    for number, square in enumerate(squares):
+        square[22:42, 20 + 2 * number : 40 + 2 * number] = True
+    first, _, last = squares
+    assert np.array_equal(subject_of(*zip(squares, (0.95, 0.9, 0.85), strict=True)), first | last)
+
+
 def test_masks_that_are_unlikely_or_unstable_do_not_count() -> None:
     mask = disc(32, 32, 14)
     assert not subject_of((mask, 0.8)).any()

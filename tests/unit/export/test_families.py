@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import onnx
 import onnxruntime
@@ -21,7 +22,7 @@ pytest.importorskip("segmentation_models_pytorch", reason="the library is not in
 
 from cutstream.errors import ConfigurationError, ModelMismatch, WeightsMissing  # noqa: E402
 from cutstream.settings import ModelSettings  # noqa: E402
-from export import families  # noqa: E402
+from export import families, torch_export  # noqa: E402
 from export.catalogue import Model, catalogue, find_model, find_weights, require, verify  # noqa: E402
 from export.families import build  # noqa: E402
 from export.join import join  # noqa: E402
@@ -78,6 +79,15 @@ def test_another_graph_is_found_out(tmp_path: Path) -> None:
     net.outconv.weight.data *= -1
     with pytest.raises(ModelMismatch, match="differs from torch"):
         check(net, tmp_path / "net.onnx", shapes_of("u2net"))
+
+
+def test_a_net_for_one_picture_at_a_time_is_compared_on_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture takes SAM 2 of everything 5 GB: three at once are more than machines for tests have."""
+    compared = []
+    monkeypatch.setattr(torch_export, "check", lambda net, file, shapes, pictures: compared.append(pictures))
+    settings = tiny_models(tmp_path)
+    export(msgspec.structs.replace(find_model("tiny_segmentation", settings), one_at_a_time=True), None, settings)
+    assert compared == [1]
 
 
 def test_an_export_goes_into_the_store_and_serves(tmp_path: Path) -> None:
