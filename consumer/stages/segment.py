@@ -19,12 +19,11 @@ from cutstream.matting.shadow import wanted_shadow
 from cutstream.metrics import Metrics
 from cutstream.settings import TritonSettings
 
-Answer: TypeAlias = tuple[Matte, Matte | None]  # of one photo: its matte, and its depth where that is asked for
+Answer: TypeAlias = tuple[Matte, Matte | None]  # of one photo: its matte, and its depth where that is measured
 
 
 class Segmenter:
-    """One micro-batch per profile at a time is open, with depth another; Triton batches across workers on top.
-    Thread-safe."""
+    """One micro-batch per profile at a time is open; Triton batches across workers on top. Thread-safe."""
 
     def __init__(
         self, triton: Triton, auto: Auto, pace: Pace, ops: ArrayOps, metrics: Metrics, settings: TritonSettings
@@ -35,7 +34,7 @@ class Segmenter:
         self._ops = ops
         self._metrics = metrics
         self._settings = settings
-        self._gathers: dict[tuple[str, bool], Gather[Pixels, Answer]] = {}
+        self._gathers: dict[str, Gather[Pixels, Answer]] = {}
         self._lock = threading.Lock()
 
     def __call__(self, job: Job, image: Image) -> Segmented:
@@ -52,26 +51,25 @@ class Segmenter:
             small = prepare(image, ensemble.width, ensemble.height, ops)
             small = ops.to_host(small)  # sync: it travels to Triton in host memory
         with self._auto.segmenting(job):
-            answer, measured = self._gather(job.profile, deep)(small)
+            answer, measured = self._gather(job.profile)(small)
         with ops.errors():
             matte = ops.to_device(answer)
-            depth = None if measured is None else ops.to_device(measured)
+            depth = ops.to_device(measured) if deep and measured is not None else None
             return Segmented(image, matte, uncertainty(matte, ops), ensemble, depth)
 
-    def _gather(self, profile: str, deep: bool) -> Gather[Pixels, Answer]:
+    def _gather(self, profile: str) -> Gather[Pixels, Answer]:
         with self._lock:
-            key = profile, deep
-            if key not in self._gathers:
-                self._gathers[key] = self._new_gather(profile, deep)
-            return self._gathers[key]
+            if profile not in self._gathers:
+                self._gathers[profile] = self._new_gather(profile)
+            return self._gathers[profile]
 
-    def _new_gather(self, profile: str, deep: bool) -> Gather[Pixels, Answer]:
+    def _new_gather(self, profile: str) -> Gather[Pixels, Answer]:
         ensemble, s = self._triton.ensemble(profile), self._settings
 
         def run(images: Sequence[Pixels]) -> Sequence[Answer]:
             self._metrics.batch_items.observe(len(images))
             with self._pace.measured(profile, len(images)):
-                if deep:
+                if ensemble.measures_depth:
                     return list(zip(*self._triton.infer_with_depth(ensemble, np.stack(images)), strict=True))
                 return [(matte, None) for matte in self._triton.infer(ensemble, np.stack(images))]
 

@@ -7,7 +7,7 @@ out; one that measures depth gives that as well, `depth` u8 [N, H, W], 255 neare
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -96,26 +96,27 @@ class Triton:
 
     def infer(self, ensemble: Ensemble, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """u8 [N, height, width, 3] RGB to u8 [N, height, width]; raises TritonUnavailable or InferenceFailed."""
-        (mattes,) = self._ask(ensemble, images, ("matte",))
-        return mattes
+        return self._ask(ensemble, images)[0]
 
     def infer_with_depth(
         self, ensemble: Ensemble, images: NDArray[np.uint8]
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """As `infer`, and the depth behind it; for ensembles that measure it."""
-        mattes, depths = self._ask(ensemble, images, ("matte", "depth"))
+        mattes, depths = self._ask(ensemble, images)
         return mattes, depths
 
-    def _ask(self, ensemble: Ensemble, images: NDArray[np.uint8], tensors: Sequence[str]) -> list[NDArray[np.uint8]]:
+    def _ask(self, ensemble: Ensemble, images: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+        """All outputs: Triton 2.51 does not hand one that is not asked for on to the next step, which then waits."""
+        outputs = ("matte", "depth") if ensemble.measures_depth else ("matte",)
         tensor = grpc.InferInput("image", list(images.shape), "UINT8").set_data_from_numpy(images)
         with translated():
             reply = self._connected().infer(
                 ensemble.name,
                 [tensor],
-                outputs=[grpc.InferRequestedOutput(name) for name in tensors],
+                outputs=[grpc.InferRequestedOutput(name) for name in outputs],
                 client_timeout=self._settings.timeout_s,
             )
-        return [_planes(reply.as_numpy(name), name, ensemble, images) for name in tensors]
+        return [_planes(reply.as_numpy(name), name, ensemble, images) for name in outputs]
 
     def close(self) -> None:
         if self._client is not None:

@@ -57,9 +57,10 @@ def test_the_steps_of_an_ensemble_give_what_they_give_one_by_one(tmp_path: Path)
     pictures = np.stack([picture_with_blob((180 + 60 * n, 200), 90 + 20 * n, side) for n in range(3)])
     with triton_of(settings) as triton:
         ensemble = triton.ensemble("depth_fused")
-        mattes = triton.infer(ensemble, pictures)
+        mattes, depths = triton.infer_with_depth(ensemble, pictures)
     assert (ensemble.networks, ensemble.max_batch) == (("shallow", "semantic_one"), 4)
     assert np.array_equal(mattes, expected("depth_fused", settings, pictures))
+    assert np.array_equal(depths, net("depth", settings, image=pictures))
     for number, matte in enumerate(mattes):
         disc = disc_of((180 + 60 * number, 200), 90 + 20 * number, side)
         assert ((matte >= 128) & disc).sum() / ((matte >= 128) | disc).sum() > 0.85

@@ -42,7 +42,9 @@ def test_a_profile_takes_pixels_and_gives_a_matte(profile: str) -> None:
     config = parsed(REPOSITORY / ensemble_of(profile))
     (kind, (height, width, channels)), (matte_kind, matte) = tensors(config)["image"], tensors(config)["matte"]
     assert (kind, matte_kind, channels, matte) == (pb.TYPE_UINT8, pb.TYPE_UINT8, 3, [height, width])
-    assert (config.platform, len(config.input), len(config.output)) == ("ensemble", 1, 1)
+    depth = {"depth"} if profile.startswith("depth") else set()
+    assert (config.platform, set(tensors(config))) == ("ensemble", {"image", "matte", *depth})
+    assert all(tensors(config)[name] == (matte_kind, matte) for name in depth)
     assert ensemble_of(profile) == ensemble_name(profile)
 
 

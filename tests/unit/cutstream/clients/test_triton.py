@@ -75,7 +75,8 @@ class Server:
         return service_pb2.ModelMetadataResponse(name=name, versions=self.versions)
 
     def infer(self, name, inputs, outputs, client_timeout):
-        assert (inputs[0].name(), inputs[0].datatype(), outputs[0].name()) == ("image", "UINT8", "matte")
+        assert (inputs[0].name(), inputs[0].datatype()) == ("image", "UINT8")
+        assert [output.name() for output in outputs] == [output.name for output in self.config.output]
         return self.reply
 
     def is_server_ready(self, client_timeout):
@@ -88,11 +89,14 @@ def tensor(kind, name, data_type, dims):
     return kind(name=name, data_type=data_type, dims=dims)
 
 
-def answer(matte: np.ndarray, datatype: str = "UINT8") -> grpc.InferResult:
-    output = service_pb2.ModelInferResponse.InferOutputTensor(name="matte", datatype=datatype, shape=matte.shape)
-    return grpc.InferResult(
-        service_pb2.ModelInferResponse(outputs=[output], raw_output_contents=[np.ascontiguousarray(matte).tobytes()])
-    )
+def answer(matte: np.ndarray, datatype: str = "UINT8", **others: np.ndarray) -> grpc.InferResult:
+    tensors = {"matte": matte, **others}
+    outputs = [
+        service_pb2.ModelInferResponse.InferOutputTensor(name=name, datatype=datatype, shape=values.shape)
+        for name, values in tensors.items()
+    ]
+    raw = [np.ascontiguousarray(values).tobytes() for values in tensors.values()]
+    return grpc.InferResult(service_pb2.ModelInferResponse(outputs=outputs, raw_output_contents=raw))
 
 
 def client(server: Server) -> Triton:
@@ -163,3 +167,21 @@ def test_readiness_is_an_answer_and_never_an_error() -> None:
     assert client(server).ready() is True
     server.error = InferenceServerException("connection refused", "StatusCode.UNAVAILABLE")
     assert client(server).ready() is False
+
+
+def test_depth_comes_with_the_matte_where_an_ensemble_measures_it() -> None:
+    mattes, depths = (np.full((2, 4, 6), value, np.uint8) for value in (200, 30))
+    server = Server(outputs=[("matte", U8, [4, 6]), ("depth", U8, [4, 6])], reply=answer(mattes, depth=depths))
+    triton, images = client(server), np.zeros((2, 4, 6, 3), np.uint8)
+    ensemble = triton.ensemble("depth")
+    assert ensemble.measures_depth
+    found = triton.infer_with_depth(ensemble, images)
+    np.testing.assert_array_equal(found, (mattes, depths))
+    np.testing.assert_array_equal(triton.infer(ensemble, images), mattes)  # which asks for both as well
+
+
+def test_an_ensemble_that_keeps_its_depth_to_itself_is_not_the_products() -> None:
+    server = Server(outputs=[("matte", U8, [4, 6]), ("depth", U8, [4, 6])], reply=answer(np.zeros((1, 4, 6), np.uint8)))
+    triton = client(server)
+    with pytest.raises(ModelMismatch, match="without `depth`"):
+        triton.infer_with_depth(triton.ensemble("depth"), np.zeros((1, 4, 6, 3), np.uint8))
