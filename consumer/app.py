@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
-from types import FrameType
 
 from consumer.auto import Auto, Pace
 from consumer.backgrounds import Backgrounds
@@ -44,6 +42,7 @@ from cutstream.clock import Clock, SystemClock
 from cutstream.errors import BrokerUnavailable
 from cutstream.metrics import Metrics
 from cutstream.settings import Settings
+from cutstream.signals import on_termination
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +161,7 @@ class Worker:
         log.info("worker stopped")
 
     def stop(self) -> None:
-        """Drains; what cannot be finished in time is left to the next worker. Safe in a signal handler."""
+        """Drains; what cannot be finished in time is left to the next worker. From any thread."""
         self._stop.set()
         # A broker that is away can hold a transaction, and with it the exit, for as long as it is away.
         limit_s = self._settings.worker.drain_s + _EXIT_GRACE_S
@@ -204,10 +203,5 @@ def run_worker(settings: Settings) -> None:
     """Until SIGTERM or SIGINT; raises Fatal when the worker cannot go on."""
     keep_freed_memory()
     worker = Worker(settings)
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        worker.stop()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
+    on_termination(worker.stop)
     worker.run()

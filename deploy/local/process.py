@@ -184,6 +184,9 @@ def is_free(port: int) -> bool:
 
 
 def failure(server: Server, what: str) -> StackError:
-    with server.log.open(errors="replace") as log:
-        tail = "".join(f"    {line.rstrip()}\n" for line in deque(log, maxlen=LOG_LINES))
+    try:
+        with server.log.open(errors="replace") as log:
+            tail = "".join(f"    {line.rstrip()}\n" for line in deque(log, maxlen=LOG_LINES))
+    except OSError as exc:
+        tail = f"    it cannot be read: {exc.strerror}"
     return StackError(f"{server.name} {what}. The end of {server.log}:\n{tail}".rstrip())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from tempfile import TemporaryDirectory
 from cutstream.clients.kafka import ensure_topics
 from cutstream.clock import SystemClock
 from cutstream.settings import Settings, as_environment
+from cutstream.signals import on_termination
 from deploy.local.process import Server, Supervisor
 from deploy.local.stack import local_stack
 
@@ -62,8 +62,7 @@ def running_stack(settings: Settings) -> Iterator[RunningStack]:
 def wait_until_stopped(stack: RunningStack) -> None:
     """Returns on SIGTERM or Ctrl-C; raises StackError when something dies."""
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    on_termination(stop.set)
     while not stop.wait(_CHECK_S):
         stack.check()
 

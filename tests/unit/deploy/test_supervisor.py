@@ -186,6 +186,16 @@ def test_a_later_death_is_noticed(tmp_path: Path) -> None:
             supervisor.check()
 
 
+def test_a_death_whose_log_has_gone_keeps_its_name(tmp_path: Path) -> None:
+    with Supervisor(10) as supervisor:
+        supervisor.start(shell(tmp_path, "echo up; exec sleep 97"))
+        descendants(supervisor.pid("shell"))[0].kill()
+        assert wait_until(lambda: supervisor.dead() != ())
+        next(tmp_path.glob("*.log")).unlink()
+        with pytest.raises(StackError, match=r"shell ended with code 137.*\n.*cannot be read: No such file"):
+            supervisor.check()
+
+
 def test_servers_started_last_stop_first(tmp_path: Path) -> None:
     order = tmp_path / "order"
     script = f"trap 'sleep 0.1; echo {{}} >> {order}; exit' TERM; echo up; while :; do sleep 0.02; done"

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import threading
+from cutstream.signals import on_termination
+stop = threading.Event()
+on_termination(stop.set)
+print("ready", flush=True)
+while not stop.wait(0.01):
+    pass
+print("stopped", flush=True)
+"""
+
+
+@pytest.mark.parametrize("bursts", [1, 50])
+def test_a_process_stops_however_often_it_is_told_to(bursts: int) -> None:
+    for _ in range(3):
+        with subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            for _ in range(bursts):
+                process.send_signal(signal.SIGTERM)
+                process.send_signal(signal.SIGINT)
+            try:
+                output, _ = process.communicate(timeout=20)
+            finally:
+                process.kill()
+        assert (output, process.returncode) == ("stopped\n", 0)
