@@ -12,6 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
+from cutstream.arrays.cpu import CpuOps
 from cutstream.images import Matte, Pixels
 from cutstream.quality.overlap import iou
 from export.catalogue import Model
@@ -84,6 +85,6 @@ def photos(folder: Path, model: Model) -> Iterator[Pixels]:
 
 
 def photo(path: Path, height: int, width: int) -> Pixels:
-    """A picture at this size, by averaging areas: u8 H×W×3 RGB."""
+    """A picture at this size, as the worker resizes it: u8 H×W×3 RGB."""
     with Image.open(path) as picture:
-        return np.asarray(picture.convert("RGB").resize((width, height), Image.Resampling.BOX))
+        return CpuOps().resize_area(np.asarray(picture.convert("RGB")), width, height)
