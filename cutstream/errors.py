@@ -24,7 +24,7 @@ CutstreamError
 │   ├── RefusedBackground         background outside the allowed schemes, hosts, buckets or roots
 │   ├── UnusableBackground        background too large, of another format, or not readable
 │   ├── RegionOutOfBounds         `roi` lies outside the picture
-│   ├── UnknownForeground         nothing found to cut out, where that is an error
+│   ├── UnknownForeground         nothing found to cut out
 │   ├── InferenceFailed           Triton fails on this very photo, also when it is sent alone
 │   └── Unexpected                a bug met while working on this request
 ├── Expired                     the request's deadline has passed: one `expired` result
@@ -282,9 +282,9 @@ class RegionOutOfBounds(Poison):
 
 
 class UnknownForeground(Poison):
-    """Nothing was found to cut out, where that is an error.
+    """Nothing was found to cut out, or nothing within `roi`.
 
-    Try another profile, or set `roi`.
+    Try another profile, or correct `roi`.
     """
 
     code = "unknown_foreground"
