@@ -16,6 +16,7 @@ from cutstream.settings import KafkaSettings
 log = logging.getLogger(__name__)
 
 _POLL_S = 0.5
+_QUIET_S = 5.0  # between the broker's answers while nothing is added
 _AGAIN_S = 5.0
 _CLOSE_S = 5.0
 _SHOWN = 100  # characters of a name that is none
@@ -74,7 +75,7 @@ class Catalogue:
         """Until asked to stop, or in trouble; then it is begun anew, which also finds a topic that was made anew."""
         entries: dict[str, Entry] = {}
         complete = False
-        with closing(TopicReader(self._settings, self._settings.backgrounds_topic)) as reader:
+        with closing(TopicReader(self._settings, self._settings.backgrounds_topic, idle_wait_s=_QUIET_S)) as reader:
             reader.start()
             while not self._stop.is_set():
                 records = reader.poll(_POLL_S)

@@ -420,12 +420,18 @@ class RecordWriter:
 
 
 class TopicReader:
-    """Reads a whole topic without a group, committed records only: for results, dead letters, backgrounds and tests."""
+    """Reads a whole topic without a group, committed records only: for results, dead letters, backgrounds and tests.
 
-    def __init__(self, settings: KafkaSettings, topic: str, *, from_end: bool = False) -> None:
+    A broker without new records answers after `idle_wait_s`, which is what following a quiet topic costs.
+    """
+
+    def __init__(
+        self, settings: KafkaSettings, topic: str, *, from_end: bool = False, idle_wait_s: float = 0.5
+    ) -> None:
         self._settings = settings
         self._topic = topic
         self._from_end = from_end
+        self._idle_wait_s = idle_wait_s
         self._ends: dict[TopicPartition, int] = {}
         self._consumer: Any = None
 
@@ -436,6 +442,7 @@ class TopicReader:
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
                 isolation_level="read_committed",
+                fetch_max_wait_ms=int(self._idle_wait_s * 1000),
                 **_connection(self._settings),
             )
             numbers = self._consumer.partitions_for_topic(self._topic)

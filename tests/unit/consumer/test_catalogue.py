@@ -37,7 +37,7 @@ class Topic:
         self.go.set()
         self.opened = self.closed = 0
 
-    def reader(self, settings: KafkaSettings, topic: str) -> Reader:
+    def reader(self, settings: KafkaSettings, topic: str, **_: object) -> Reader:
         assert topic == settings.backgrounds_topic
         return Reader(self)
 
