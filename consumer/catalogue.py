@@ -15,7 +15,7 @@ from cutstream.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 
-_POLL_S = 0.5
+_POLL_S = 1.0
 _QUIET_S = 5.0  # between the broker's answers while nothing is added
 _AGAIN_S = 5.0
 _CLOSE_S = 5.0
