@@ -75,7 +75,9 @@ class Background(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     color: Annotated[
         Colour,
-        Meta(description="Also behind an image that leaves room or is itself transparent; or `transparent`."),
+        Meta(
+            description="Also behind an image that leaves room or is itself transparent. Alone it may be `transparent`."
+        ),
     ] = "white"
     gradient: Gradient | None = None
     image: Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cutstream.errors import InvalidOption
-from cutstream.matting.backdrop import colour_of
+from cutstream.matting.backdrop import TRANSPARENT, colour_of
 from cutstream.matting.colors import parse_colour
 from cutstream.matting.geometry import parse_canvas, parse_margin, parse_position, parse_region, parse_scale
 from cutstream.matting.harmonise import check_harmonise
@@ -49,6 +49,8 @@ def _check_background(request: Request) -> None:
     named = [name for name in ("gradient", "image", "blur") if getattr(background, name) is not None]
     if len(named) > 1:
         raise InvalidOption(f"background: {' and '.join(named)} exclude each other; give one of them")
+    if named and background.color == TRANSPARENT:
+        raise InvalidOption(f"background.color 'transparent' is for a composite on nothing, not on {named[0]}")
     if background.fit != "cover" and background.image is None:
         raise InvalidOption("background.fit does nothing without background.image")
 

@@ -96,24 +96,30 @@ class _Table:
         """The frame of the photo itself, wherever on the canvas its subject goes."""
         width, height = self.frame.width, self.frame.height
         size = Box(0, 0, *limited(width, height, MAX_PIXELS[self.request.size]))
-        return place(self.framed, Placement(size.width, size.height, Box(0, 0, width, height), size), self.ops)
+        where = Placement(size.width, size.height, Box(0, 0, width, height), size)
+        moved = where != self.placement or self.request.perspective is not None
+        return place(self.framed, where, self.ops) if moved else self.placed
+
+    @cached_property
+    def placed(self) -> Subject:
+        """On the canvas, in the photo's own colours."""
+        where, how = self.placement, self.request.perspective
+        if how is None:
+            return place(self.framed, where, self.ops)
+        return Subject(*stand(*self.whole, self.box, how, where.width, where.height, self.ops))
 
     @cached_property
     def subject(self) -> Subject:
-        """On the canvas."""
-        where, how = self.placement, self.request.perspective
-        if how is None:
-            placed = place(self.framed, where, self.ops)
-        else:
-            placed = Subject(*stand(*self.whole, self.box, how, where.width, where.height, self.ops))
+        """On the canvas, without the old background's colours where that is asked for."""
         if not self.request.decontaminate:
-            return placed
-        return Subject(foreground(*placed, self.ops), placed.alpha)
+            return self.placed
+        return Subject(foreground(*self.placed, self.ops), self.placed.alpha)
 
     @cached_property
     def scene(self) -> Scene:
         depth = None if self.depth is None else place_plane(self.depth[self.frame.slices], self.placement, self.ops)
-        return staged(self.subject, self.photo, self.request, self.ops, self.backdrop, depth)
+        photo = None if self.request.background.blur is None else self.photo
+        return staged(self.subject, photo, self.request, self.ops, self.backdrop, depth)
 
 
 def _cutout(table: _Table) -> tuple[Layer, ...]:

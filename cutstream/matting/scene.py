@@ -38,14 +38,14 @@ class Scene:
 
 def staged(
     subject: Subject,
-    photo: Subject,
+    photo: Subject | None,
     request: Request,
     ops: ArrayOps,
     backdrop: Backdrop | None = None,
     depth: Matte | None = None,
 ) -> Scene:
-    """`subject` and `depth` are on the canvas; `photo` is what the background is blurred from; `backdrop` is the
-    picture of `background.image`."""
+    """`subject` and `depth` are on the canvas; `photo` is what `background.blur` blurs, `backdrop` the picture of
+    `background.image`; either is None where it is not asked for."""
     base = _base(request.background, subject.alpha.shape, photo, backdrop, ops)
     shade = _shade(subject, request, base, depth, ops)
     harmony = wanted_harmony(request.harmonise)
@@ -77,13 +77,13 @@ def plain(colour: Colour, shape: tuple[int, ...], ops: ArrayOps) -> Pixels:
 
 
 def _base(
-    background: Background, shape: tuple[int, ...], photo: Subject, backdrop: Backdrop | None, ops: ArrayOps
+    background: Background, shape: tuple[int, ...], photo: Subject | None, backdrop: Backdrop | None, ops: ArrayOps
 ) -> Pixels | Colour | None:
     height, width = shape
     colour = colour_of(background)
     if background.gradient is not None:
         return drawn(background.gradient, width, height, ops)
-    if background.blur is not None:
+    if background.blur is not None and photo is not None:
         return surroundings(photo.pixels, photo.alpha, background.blur, width, height, ops)
     if backdrop is None:
         return colour

@@ -161,6 +161,7 @@ def test_a_photo_without_alpha_has_none_to_keep(photo: Image, matte: np.ndarray)
         ({"background": Background(color="blurple")}, InvalidOption, "blurple"),
         ({"background": Background(image="sky", blur=5)}, InvalidOption, "image and blur exclude"),
         ({"background": Background(gradient=Gradient(colors=("red", "rot")))}, InvalidOption, "'rot'"),
+        ({"background": Background(image="sky", color="transparent")}, InvalidOption, "on nothing, not on image"),
         ({"background": Background(fit="tile")}, InvalidOption, r"background\.image"),
         ({"canvas": "large"}, InvalidOption, "1200x1600"),
         ({"scale": "1%"}, InvalidOption, "scale"),
@@ -308,3 +309,14 @@ def test_perspective_stands_the_subject_on_its_line(photo: Image, matte: np.ndar
     assert mask.shape == (HEIGHT, WIDTH)
     rows, columns = np.nonzero(mask > 127)
     np.testing.assert_allclose((columns.min(), columns.max() + 1, rows.min(), rows.max() + 1), (20, 60, 30, 50), atol=1)
+
+
+def test_what_several_outputs_show_is_shrunk_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    shrunk = []
+    shrink = CpuOps.shrink
+    monkeypatch.setattr(CpuOps, "shrink", lambda *given: shrunk.append(given[3:]) or shrink(*given))
+    matte = np.zeros((1100, 1700), np.uint8)
+    matte[300:800, 300:900] = 255
+    outputs = ("cutout", "mask", "composite", "overlay")
+    made(Image(np.full((1100, 1700, 3), 90, np.uint8)), matte, size="preview", outputs=outputs)
+    assert len(shrunk) == 1
