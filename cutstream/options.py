@@ -76,7 +76,7 @@ class Background(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     color: Annotated[
         Colour,
         Meta(
-            description="Also behind an image that leaves room or is itself transparent. Alone it may be `transparent`."
+            description="Also behind an image that leaves room or is transparent itself. Alone it may be `transparent`."
         ),
     ] = "white"
     gradient: Gradient | None = None
