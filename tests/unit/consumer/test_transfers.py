@@ -203,7 +203,7 @@ def test_a_device_makes_the_same_files(
             apart = np.abs(first - second)[shown]
             # A colour of hardly visible alpha is a quotient of small numbers; a cast shadow passes through three blurs.
             assert apart.max(initial=0) <= (3 if options.get("shadow") or options.get("decontaminate") else 1), name
-            assert (apart > 0).mean() <= 0.02, name
+            assert (apart > 0).mean() <= 0.01, name
 
 
 def pictures(theirs: File, ours: File) -> Iterator[tuple[str, Any, Any]]:

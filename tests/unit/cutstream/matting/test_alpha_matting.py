@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image as Pillow
 
 from cutstream.arrays.cpu import CpuOps
 from cutstream.images import Image
@@ -15,11 +13,11 @@ from cutstream.options import Matting
 from cutstream.quality.alpha import gradient_error, sum_of_absolute_differences
 from tests.support.back_ends import DEVICES, back_end
 from tests.support.fur import coarse, fur
+from tests.support.lemur import lemur
 from tests.support.tolerances import APART
 
 OPS = CpuOps()
 SIZES = [(240, 320), (333, 251), (640, 900)]
-LEMUR = Path(__file__).parents[4].parent / "shared" / "assets" / "photos" / "alpha"
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -88,14 +86,9 @@ def test_where_nothing_sure_is_near_the_matte_has_its_say() -> None:
     assert np.abs(made[:, 280:320].astype(int) - 128).max() <= 2
 
 
-def lemur(name: str) -> np.ndarray:
-    if not LEMUR.is_dir():
-        pytest.skip(f"no photo with a true alpha: {LEMUR} is missing")
-    return np.asarray(Pillow.open(LEMUR / f"{name}.png").convert("RGB" if name == "lemur" else "L"))
-
-
 def test_fast_on_real_fur() -> None:
-    photo, truth = Image(lemur("lemur")), lemur("lemur_alpha")
+    picture = lemur()
+    photo, truth = Image(picture.pixels), picture.alpha
     matte = coarse(truth, 8)
     made = matting(matte, photo, Matting(dilate=30), OPS)
     assert sum_of_absolute_differences(made, truth) < 0.9 * sum_of_absolute_differences(matte, truth)
