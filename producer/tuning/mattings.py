@@ -142,8 +142,8 @@ def table(rows: Sequence[Row]) -> Table:
     """Means over the photos."""
     photos = len({row.photo for row in rows})
     shown = Table(box=SIMPLE_HEAD, title=f"{photos} photo{'s' * (photos > 1)} with true alpha, means")
-    for heading in ("band", "unknown", "method", "SAD ↓", "gradient ↓", "MSE ↓", "s ↓"):
-        shown.add_column(heading, justify="left" if heading in ("band", "method") else "right")
+    for heading in ("band", "unknown", "method", "SAD ↓", "grad. ↓", "MSE ↓", "s ↓"):
+        shown.add_column(heading, justify="left" if heading in ("band", "method") else "right", no_wrap=True)
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         groups.setdefault((row.band, row.method), []).append(row)
