@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
+# At once in the end: while Python takes itself down, a signal that comes late has its default action again.
 PROGRAM = """
-import threading
+import os, threading
 from cutstream.signals import on_termination
 stop = threading.Event()
 on_termination(stop.set)
@@ -15,6 +16,7 @@ print("ready", flush=True)
 while not stop.wait(0.01):
     pass
 print("stopped", flush=True)
+os._exit(0)
 """
 
 
