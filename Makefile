@@ -28,11 +28,11 @@ setup-export: setup ## Add torch and what export needs (5 GB)
 	$(UV) pip install --quiet --require-hashes -r requirements/export.txt
 
 demo: setup ## Cut out real photos end to end: make demo [PHOTOS=DIR] [OUT=DIR]
-	$(BIN)/cutstream demo --out $(or $(OUT),out) $(if $(PHOTOS),--photos $(PHOTOS))
+	$(BIN)/cutstream demo --out "$${OUT:-out}" $(if $(PHOTOS),--photos "$$PHOTOS")
 
 train: setup-export ## Train cutnet by its recipe: make train PHOTOS=DIR [OUT=DIR] [FROM=model.onnx]; goes on where it was
 	$(if $(PHOTOS),,$(error name the folder of photos: make train PHOTOS=DIR (docs/training.md)))
-	$(BIN)/python -m export.train $(PHOTOS) $(or $(OUT),.state/train) $(if $(FROM),--from $(FROM))
+	$(BIN)/python -m export.train "$$PHOTOS" "$${OUT:-.state/train}" $(if $(FROM),--from "$$FROM")
 
 up: setup ## Keep Kafka, Triton and a worker running until Ctrl-C
 	$(BIN)/cutstream up
@@ -45,7 +45,7 @@ check: setup ## Lint, types, import boundaries, staleness of what is generated
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m cutstream.docs --check
+	$(BIN)/python -m docs.generate --check
 
 format: setup ## Put the code into the house's form
 	$(BIN)/ruff check --fix
@@ -58,10 +58,10 @@ bench: setup ## Measure throughput against this machine's own bound
 
 compare: setup ## Profiles side by side on photos with masks: make compare PHOTOS=DIR [COCO=instances.json] [OUT=DIR]
 	$(if $(PHOTOS),,$(error name the folder of photos: make compare PHOTOS=DIR (docs/evaluation.md#comparing-profiles)))
-	$(BIN)/cutstream compare $(PHOTOS) $(if $(COCO),--coco $(COCO)) --out $(or $(OUT),out/compare)
+	$(BIN)/cutstream compare "$$PHOTOS" $(if $(COCO),--coco "$$COCO") --out "$${OUT:-out/compare}"
 
 docs: setup ## Write the generated documents: schemas, AsyncAPI, settings, metrics, errors
-	$(BIN)/python -m cutstream.docs
+	$(BIN)/python -m docs.generate
 
 lock: setup ## Pin versions and hashes anew
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \

@@ -21,11 +21,11 @@ from benchmarks.machine import record
 from cutstream.images import Matte
 from cutstream.quality.overlap import f_score, iou
 from cutstream.settings import GlueSettings, ModelSettings, load
-from export.catalogue import net_for, require
-from export.join import join
-from export.profiles import size_of
-from export.tune import tuned
-from producer.evaluation.folder import examples, read_example
+from evaluation.scoring.folder import examples, read_example
+from export.repository.glue_settings import tuned
+from export.repository.join import join
+from export.repository.profiles import size_of
+from export.weights.catalogue import net_for, require
 
 MOVES = {
     "depth_edge_threshold": (0.03, 0.06, 0.2, 0.4, 2.0),
@@ -52,7 +52,7 @@ def main() -> None:
         "depth_ablation",
         folder=folder.name,
         photos=len(maps),
-        nets=[net_for(step, models).name for step in ("depth", "semantics")],
+        network_overrides=[net_for(step, models).name for step in ("depth", "semantics")],
         settings=default.model_dump(),
         scores=rows,
     )

@@ -20,8 +20,8 @@ from rich.table import Table
 from benchmarks.machine import CORES, record
 from cutstream.settings import load
 from deploy.triton.backends.precision import compile_network
-from export.profiles import networks_of
-from export.repository import render
+from export.repository.profiles import networks_of
+from export.repository.render import render
 
 TURNS, SLICE_S = 6, 1.5
 
@@ -36,7 +36,7 @@ def main() -> None:
         stack = settings.stack.model_copy(update={"state": Path(folder)})
         served = render(settings.model_copy(update={"models": models, "stack": stack}))
         names = networks_of(profiles)
-        precisions = ["f32", *(["bf16"] if _has_bf16() else [])]
+        precisions = ["fp32", *(["bf16"] if _has_bf16() else [])]
         engines = {
             (name, precision): AsyncInferQueue(compile_network(served / name / "1" / "model.onnx", precision, CORES))
             for name in names

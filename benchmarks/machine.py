@@ -97,7 +97,7 @@ _ROLES = {
     "kafka.Kafka": "kafka",
     "tritonserver": "triton",
     "triton_python_backend_stub": "triton",
-    "cutstream.cli": "worker",
+    "-m consumer": "worker",
     "decoder_process": "decoders",
     "guard.py": "guards",
 }

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from rich.console import Console
 
+import consumer
 from benchmarks import photos
 from benchmarks.machine import record, rss_bytes
-from cutstream.messages import Request
+from cutstream.contract.messages import Request
 from cutstream.settings import ObjectSettings, Settings, load
 from deploy.local.running import running_stack, throwaway
-from export.repository import render
-from producer.batch import Batch, Submission
+from export.repository.render import render
+from producer.following import Batch, Submission
 
 FIRST, STEP = 200, 200
 REST_S = 35.0  # the worker gives back every 30 s
@@ -29,12 +30,12 @@ def main() -> None:
     count = arguments.parse_args().requests
     with tempfile.TemporaryDirectory(prefix="cutstream-bench-") as name:
         folder = Path(name)
-        objects = ObjectSettings(destination=(folder / "out").as_uri(), roots=(folder,))
+        objects = ObjectSettings(destination=(folder / "out").as_uri(), file_roots=(folder,))
         settings = load().model_copy(update={"objects": objects})
         addresses = [a for size in SIZES for a in photos.make(folder / f"{size[0]}x{size[1]}", 5, size)]
         with (
             throwaway(settings) as own,
-            running_stack(_rendered(own)) as stack,
+            running_stack(_rendered(own), consumer.COMMAND) as stack,
             Submission(stack.settings.kafka) as submission,
         ):
             peak_mb, rest_mb = {}, {}

@@ -6,10 +6,11 @@ import time
 
 from rich.console import Console
 
+import consumer
 from benchmarks.machine import Meter, record, rss_bytes
 from cutstream.settings import Settings, load
 from deploy.local.running import running_stack, throwaway
-from export.repository import render
+from export.repository.render import render
 
 SETTLE_S, IDLE_S = 10.0, 30.0
 
@@ -22,7 +23,7 @@ def main() -> None:
 def measure(settings: Settings) -> None:
     began = time.perf_counter()
     render(settings)
-    with running_stack(settings):
+    with running_stack(settings, consumer.COMMAND):
         ready_s = time.perf_counter() - began
         time.sleep(SETTLE_S)
         meter = Meter()

@@ -30,22 +30,23 @@ from openvino import AsyncInferQueue
 from rich.console import Console
 from rich.table import Table
 
+import consumer
 from benchmarks import photos
 from benchmarks.machine import CORES, Meter, Spent, record, rss_bytes
-from consumer.app import Workshop
+from consumer.app import PipelineRuntime
 from consumer.jobs import Job
-from consumer.memory import keep_freed_memory
+from consumer.resources.allocator import keep_freed_memory
 from consumer.runner import Stage
 from cutstream.clients.kafka import Partition, Record
 from cutstream.clock import SystemClock
-from cutstream.messages import Request
+from cutstream.contract.messages import Request
 from cutstream.metrics import Metrics
 from cutstream.settings import ObjectSettings, Settings, load
 from deploy.local.running import RunningStack, running_stack, throwaway
 from deploy.triton.backends.precision import compile_network
-from export.profiles import networks_of
-from export.repository import render
-from producer.batch import Batch, Submission
+from export.repository.profiles import networks_of
+from export.repository.render import render
+from producer.following import Batch, Submission
 
 WARM_UP, COUNTED = 100, 200
 TURNS, HELD, REPEATED = 5, 16, 2
@@ -85,7 +86,7 @@ def main() -> None:
     ):
         addresses = photos.make(Path(folder) / "photos", 40)
         render(settings)
-        with running_stack(settings) as stack:
+        with running_stack(settings, consumer.COMMAND) as stack:
             for profile in chosen.profiles.split(",") if chosen.profiles else settings.models.profiles:
                 measure(stack, addresses, profile, chosen.photos)
 
@@ -116,7 +117,7 @@ class Staged:
     """
 
     def __init__(self, settings: Settings, addresses: Sequence[str], profile: str) -> None:
-        self._workshop = Workshop(settings, Metrics(), SystemClock())
+        self._workshop = PipelineRuntime(settings, Metrics(), SystemClock())
         self._jobs = [
             Job(record=RECORD, request=Request(image=address), id=f"staged-{n}", profile=profile)
             for n, address in enumerate(addresses[:HELD])
@@ -149,7 +150,10 @@ def _through(stage: Stage, jobs: Sequence[Job], values: Sequence[Any], keep: boo
     done: list[Any] = [None] * len(jobs)
 
     def work(number: int) -> int:
-        with stage.places.taken(), ExitStack() as lease:  # of this run: the job's own would add up over the repetitions
+        with (
+            stage.slots.acquire(),
+            ExitStack() as lease,
+        ):  # of this run: the job's own would add up over the repetitions
             made = stage.run(replace(jobs[number], lease=lease), values[number])
         if keep:
             done[number] = made
@@ -326,7 +330,7 @@ def _print(line: dict[str, Any]) -> None:
 
 def _settings(folder: Path) -> Settings:
     settings = load()
-    objects = ObjectSettings(destination=(folder / "out").as_uri(), roots=(folder,))
+    objects = ObjectSettings(destination=(folder / "out").as_uri(), file_roots=(folder,))
     return settings.model_copy(update={"objects": objects})
 
 

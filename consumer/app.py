@@ -9,34 +9,34 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 
-from consumer.auto import Auto, Pace
-from consumer.backgrounds import Backgrounds
-from consumer.budget import Budget
-from consumer.cache import Cache
-from consumer.catalogue import Catalogue
-from consumer.decoders import DecoderPool
+from consumer.delivery.results import RecordBuilder
 from consumer.handler import Handled, Handler, Task
 from consumer.health import HealthServer
+from consumer.intake.admission import open_job
+from consumer.intake.preset_files import read_presets
 from consumer.loop import Loop
-from consumer.memory import give_back_freed_memory, keep_freed_memory
-from consumer.opening import open_job
 from consumer.pipeline import Parts, build_pipeline
-from consumer.places import Places
-from consumer.presets import read_presets
-from consumer.results import Reporter
+from consumer.resources.allocator import give_back_freed_memory, keep_freed_memory
+from consumer.resources.background_catalogue import Catalogue
+from consumer.resources.backgrounds import Backgrounds
+from consumer.resources.cache import Cache
+from consumer.resources.decoders import DecoderPool
+from consumer.resources.memory_budget import MemoryBudget
+from consumer.resources.priority_semaphore import PrioritySemaphore
+from consumer.resources.profile_selector import LatencyEstimator, ProfileSelector
 from consumer.runner import Runner, backoff_s
 from consumer.stages.segment import Segmenter
 from consumer.window import Window
 from cutstream import __version__
 from cutstream.arrays.device import open_device
 from cutstream.clients.kafka import (
+    AtLeastOnceCommitter,
     Committer,
-    PlainCommitter,
     RequestReader,
     TransactionalCommitter,
     check_topics,
 )
-from cutstream.clients.objects import Objects
+from cutstream.clients.objects.store import ObjectStore
 from cutstream.clients.triton import Triton
 from cutstream.clock import Clock, SystemClock
 from cutstream.errors import BrokerUnavailable
@@ -50,7 +50,7 @@ _IO_PLACES = 16
 _EXIT_GRACE_S = 10.0
 
 
-class Workshop:
+class PipelineRuntime:
     """The stages and what they work with, without the Kafka around them."""
 
     def __init__(self, settings: Settings, metrics: Metrics, clock: Clock) -> None:
@@ -60,8 +60,8 @@ class Workshop:
         ops = open_device(s.worker.device)
         self.device = ops.device
         self.triton = Triton(s.triton)
-        pace = Pace(self.triton, clock)
-        self.auto = Auto(s.models, pace, metrics, clock)
+        pace = LatencyEstimator(self.triton, clock)
+        self.auto = ProfileSelector(s.models, pace, metrics, clock)
         self._decoders = DecoderPool(
             decoders,
             s.limits.decode_timeout_s,
@@ -70,7 +70,7 @@ class Workshop:
             on_restart=metrics.decoder_restarts.inc,
         )
         self.catalogue = Catalogue(s.kafka, metrics.backgrounds.set)
-        objects = Objects(s.objects, s.limits)
+        objects = ObjectStore(s.objects, s.limits)
         backgrounds = Backgrounds(
             self.catalogue.entry,
             objects,
@@ -85,15 +85,15 @@ class Workshop:
             objects=objects,
             backgrounds=backgrounds,
             decoders=self._decoders,
-            budget=Budget(s.worker.memory_bytes, metrics.decoded_bytes.set),
+            budget=MemoryBudget(s.worker.memory_bytes, metrics.decoded_bytes.set),
             segmenter=Segmenter(self.triton, self.auto, pace, ops, metrics, s.triton),
             ops=ops,
             metrics=metrics,
             max_pixels=s.limits.max_source_pixels,
-            io=Places(_IO_PLACES),
-            decoding=Places(decoders),
-            gathering=Places(s.worker.window),
-            cpu=Places(cores),
+            io=PrioritySemaphore(_IO_PLACES),
+            decoding=PrioritySemaphore(decoders),
+            gathering=PrioritySemaphore(s.worker.window),
+            cpu=PrioritySemaphore(cores),
         )
         self.stages = build_pipeline(parts)
 
@@ -115,12 +115,12 @@ class Worker:
         self._stop = threading.Event()
         self._abandon = threading.Event()
         self._metrics = Metrics()
-        self._workshop = Workshop(s, self._metrics, self._clock)
+        self._workshop = PipelineRuntime(s, self._metrics, self._clock)
         self._reader = RequestReader(s.kafka)
         self._committer = self._make_committer()
         runner = Runner(self._workshop.stages, self._metrics, self._clock, s.limits.source_attempts, self._abandon)
         opening = partial(open_job, s.models, presets=read_presets(s.models.presets))
-        reporter, auto = Reporter(s.kafka, self._clock), self._workshop.auto
+        reporter, auto = RecordBuilder(s.kafka, self._clock), self._workshop.auto
         handler = Handler(opening, runner, reporter, self._clock, auto.stored)
         self._window: Window[Task, Handled] = Window(s.worker.window, handler)
         self._loop = Loop(
@@ -164,7 +164,7 @@ class Worker:
         """Drains; what cannot be finished in time is left to the next worker. From any thread."""
         self._stop.set()
         # A broker that is away can hold a transaction, and with it the exit, for as long as it is away.
-        limit_s = self._settings.worker.drain_s + _EXIT_GRACE_S
+        limit_s = self._settings.worker.drain_timeout_s + _EXIT_GRACE_S
         watchdog = threading.Timer(limit_s, os._exit, (1,))
         watchdog.daemon = True
         watchdog.start()
@@ -185,10 +185,10 @@ class Worker:
     def _make_committer(self) -> Committer:
         if self._settings.kafka.delivery == "exactly_once":
             return TransactionalCommitter(self._settings.kafka)
-        return PlainCommitter(self._settings.kafka, self._reader.commit)
+        return AtLeastOnceCommitter(self._settings.kafka, self._reader.commit)
 
     def _alive(self) -> Mapping[str, bool]:
-        return {"loop": self._loop.silent_s() < self._settings.worker.heartbeat_s}
+        return {"loop": self._loop.seconds_since_heartbeat() < self._settings.worker.heartbeat_s}
 
     def _ready(self) -> Mapping[str, bool]:
         return {

@@ -6,21 +6,21 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from consumer.delivery.offsets import TrackedOffset
+from consumer.delivery.results import RecordBuilder
 from consumer.jobs import Job, Stored
-from consumer.offsets import Ticket
-from consumer.results import Reporter
 from consumer.runner import Abandoned, Runner
 from cutstream.clients.kafka import OutgoingRecord, Record
 from cutstream.clock import Clock
+from cutstream.contract.messages import Status
 from cutstream.errors import Expired, Poison
-from cutstream.messages import Status
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    ticket: Ticket
+    ticket: TrackedOffset
     record: Record
 
 
@@ -28,7 +28,7 @@ class Task:
 class Handled:
     """What the loop commits. With `fatal` or `abandoned` there is nothing to publish."""
 
-    ticket: Ticket
+    ticket: TrackedOffset
     started: float
     timestamp_ms: int
     status: Status = "ok"
@@ -45,7 +45,7 @@ class Handler:
         self,
         open_job: Callable[[Record], Job],
         runner: Runner,
-        reporter: Reporter,
+        reporter: RecordBuilder,
         clock: Clock,
         stored: Callable[[Job], None] = lambda _: None,
     ) -> None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
-from consumer.backgrounds import Backdrop
+from consumer.resources.backgrounds import Backdrop
 from cutstream.clients.kafka import Record
 from cutstream.clients.triton import Ensemble
+from cutstream.compositing.compose import Output
+from cutstream.contract.messages import BoundingBox, Choice, OutputName, Request, StoredObject
 from cutstream.images import Image, Matte
-from cutstream.matting.composite import Output
-from cutstream.messages import BoundingBox, Choice, OutputName, Request, StoredObject
 
 Trace: TypeAlias = tuple[tuple[str, bytes], ...]
 

@@ -7,9 +7,9 @@ import logging
 import threading
 from collections.abc import Callable
 
-from consumer.commits import Commit
+from consumer.delivery.commits import Commit
+from consumer.delivery.offsets import OffsetTracker
 from consumer.handler import Handled, Task
-from consumer.offsets import Ledger
 from consumer.window import Window
 from cutstream.clients.kafka import CommitRefused, Committer, Partition, Polled, RequestReader
 from cutstream.clock import Clock
@@ -51,7 +51,7 @@ class Loop:
         self._not_begun: dict[Partition, int] = {}
         self._last_tidy = clock.monotonic()
         self._worked = False
-        self._ledger: Ledger[Handled] = Ledger()
+        self._ledger: OffsetTracker[Handled] = OffsetTracker()
         self._commit: Commit | None = None
         self._last_commit = clock.monotonic()
         self._poison_in_a_row = 0
@@ -71,7 +71,7 @@ class Loop:
         """Whether this worker is a settled member of the group, with or without partitions."""
         return self._reader.membership is not None
 
-    def silent_s(self) -> float:
+    def seconds_since_heartbeat(self) -> float:
         """Seconds since the loop last came round."""
         return self._clock.monotonic() - self._beat
 
@@ -165,10 +165,10 @@ class Loop:
 
     def _count_poison(self, handled: Handled) -> None:
         self._poison_in_a_row = self._poison_in_a_row + 1 if handled.status == "failed" else 0
-        if self._poison_in_a_row >= self._settings.poison_run:
+        if self._poison_in_a_row >= self._settings.max_consecutive_failures:
             raise PoisonLimit(
                 f"{self._poison_in_a_row} requests in a row failed, the last with {handled.code!r}: stopping before "
-                "the topic is emptied into the dead letters (docs/settings.md#worker-poison-run)"
+                "the topic is emptied into the dead letters (docs/settings.md#worker-max-consecutive-failures)"
             )
 
     # -- committing
@@ -232,7 +232,7 @@ class Loop:
             return False
         if self._commit is None and self._window.busy == 0 and not self._ledger.ready(1).outcomes:
             return True
-        if self._clock.monotonic() - self._stopping_since < self._settings.drain_s:
+        if self._clock.monotonic() - self._stopping_since < self._settings.drain_timeout_s:
             return False
         log.warning("drain time is over", extra={"left": self._window.busy})
         return True

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from consumer.backgrounds import Backgrounds
-from consumer.budget import Budget
-from consumer.decoders import DecoderPool
-from consumer.places import Places
+from consumer.resources.backgrounds import Backgrounds
+from consumer.resources.decoders import DecoderPool
+from consumer.resources.memory_budget import MemoryBudget
+from consumer.resources.priority_semaphore import PrioritySemaphore
 from consumer.runner import Stage
 from consumer.stages.compose import compose
 from consumer.stages.decode import decode
@@ -18,7 +18,7 @@ from consumer.stages.refine import refine
 from consumer.stages.segment import Segmenter
 from consumer.stages.store import store
 from cutstream.arrays.ops import ArrayOps
-from cutstream.clients.objects import Objects
+from cutstream.clients.objects.store import ObjectStore
 from cutstream.metrics import Metrics
 
 
@@ -26,18 +26,18 @@ from cutstream.metrics import Metrics
 class Parts:
     """What the stages work with. `io`, `decoding`, `cpu` and `gathering` bound the photos in each kind of work."""
 
-    objects: Objects
+    objects: ObjectStore
     backgrounds: Backgrounds
     decoders: DecoderPool
-    budget: Budget
+    budget: MemoryBudget
     segmenter: Segmenter
     ops: ArrayOps
     metrics: Metrics
     max_pixels: int
-    io: Places
-    decoding: Places
-    gathering: Places
-    cpu: Places
+    io: PrioritySemaphore
+    decoding: PrioritySemaphore
+    gathering: PrioritySemaphore
+    cpu: PrioritySemaphore
 
 
 def build_pipeline(p: Parts) -> tuple[Stage, ...]:

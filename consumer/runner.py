@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from consumer.jobs import Job
-from consumer.places import Places
+from consumer.resources.priority_semaphore import PrioritySemaphore
 from cutstream.clock import Clock
 from cutstream.errors import CutstreamError, Expired, Retryable, SourceUnavailable, Unexpected
 from cutstream.metrics import Metrics
@@ -25,11 +25,11 @@ _LONGEST_WAIT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One step: `run(job, value)` returns the next stage's value. Stages may share `places`, as the CPU's do."""
+    """One step: `run(job, value)` returns the next stage's value. Stages may share `slots`, as the CPU's do."""
 
     name: str
     run: Callable[[Job, Any], Any]
-    places: Places
+    slots: PrioritySemaphore
 
 
 class Abandoned(CutstreamError):
@@ -80,7 +80,7 @@ class Runner:
 
     def _once(self, stage: Stage, job: Job, value: Any) -> Any:
         asked = self._clock.monotonic()
-        with stage.places.taken(job.started_s):
+        with stage.slots.acquire(job.started_s):
             begun = self._clock.monotonic()
             self._metrics.stage_wait.labels(stage.name).inc(begun - asked)
             try:

@@ -381,7 +381,7 @@ class StackError(Fatal):
 
 
 class PoisonLimit(Fatal):
-    """`CUTSTREAM_WORKER__POISON_RUN` requests in a row failed: too many to be the requests' fault.
+    """`CUTSTREAM_WORKER__MAX_CONSECUTIVE_FAILURES` requests in a row failed: too many to be the requests' fault.
 
     Look at the last results' codes, correct what they have in common, restart.
     """

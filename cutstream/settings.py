@@ -24,14 +24,14 @@ from pydantic_settings import (
 )
 
 from cutstream.constraints import Node, in_words, is_secret, nearest
+from cutstream.contract.messages import AUTO
 from cutstream.errors import ConfigurationError
-from cutstream.messages import AUTO
 
 PREFIX = "CUTSTREAM_"
 CONFIG_FILE = "CUTSTREAM_CONFIG"
 
 # Peak of what a photo holds per source pixel between decode and store for a cutout alone: RGB and its matte (4), the
-# RGBA cutout (4), the encoder's output and scratch (8). More outputs need more: consumer/budget.py.
+# RGBA cutout (4), the encoder's output and scratch (8). More outputs need more: consumer/resources/memory_budget.py.
 BYTES_PER_PIXEL = 16
 
 
@@ -151,11 +151,11 @@ class ModelSettings(Section):
     """What profile `auto` chooses among, the most precise first; those not served are passed over."""
     auto_backlog_s: float = Field(default=30.0, ge=0, le=86_400)
     """`auto` takes a faster profile when working off the requests that wait would take longer than this."""
-    nets: Names = ()
+    network_overrides: Names = ()
     """Nets for the steps that they fill; for others the catalogue's first is taken (`cutstream models list`)."""
     engine: Literal["openvino", "onnxruntime", "tensorrt"] = "openvino"
     """What runs the networks: `openvino` or `onnxruntime` on a CPU, `tensorrt` on an NVIDIA GPU."""
-    precision: Literal["auto", "f32", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
     """OpenVINO's arithmetic; `auto` takes bf16 where the CPU has it and the parity check passes."""
     graph_precision: GraphPrecision = "fp32"
     """What the networks' own graphs compute in; all but `fp32` are made first, by `cutstream export --precision`."""
@@ -207,7 +207,7 @@ class GlueSettings(Section):
 class ObjectSettings(Section):
     destination: str = "out"
     """Default prefix for outputs: a folder or an `s3://`, `gs://`, `az://` or `file://` address."""
-    roots: Folders = ()
+    file_roots: Folders = ()
     """Folders that `file://` sources may lie in and outputs may be written to; none means `file://` is refused."""
     allowed_hosts: Names = ()
     """Hosts that http(s) sources may name (`*.example.org` for sub-domains); empty allows every public host."""
@@ -256,7 +256,7 @@ class WorkerSettings(Section):
     window: int = Field(default=32, ge=1, le=1024)
     """Photos under way at once; a full window pauses the partitions."""
     memory_bytes: int = Field(default=1_500_000_000, ge=50_000_000)
-    """Budget for decoded pixels under way; a photo waits before decoding until it fits."""
+    """MemoryBudget for decoded pixels under way; a photo waits before decoding until it fits."""
     background_bytes: int = Field(default=256_000_000, ge=0)
     """Background pictures and their fitted versions that are kept for the next requests; 0 keeps none."""
     background_age_s: float = Field(default=300.0, ge=0, le=86_400)
@@ -274,9 +274,9 @@ class WorkerSettings(Section):
     """Finished results that trigger a transaction at once."""
     max_uncommitted: int = Field(default=2000, ge=1)
     """Finished results that may wait for an earlier one of their partition before reading stops."""
-    drain_s: float = Field(default=20.0, gt=0, le=600)
+    drain_timeout_s: float = Field(default=20.0, gt=0, le=600)
     """After SIGTERM, photos under way get this long to finish; the rest is left to the next worker."""
-    poison_run: int = Field(default=200, ge=1)
+    max_consecutive_failures: int = Field(default=200, ge=1)
     """This many failed requests in a row stop the worker: then the fault is ours."""
     host: str = "127.0.0.1"
     """Address that /metrics, /healthz and /readyz listen on."""

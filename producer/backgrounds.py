@@ -7,12 +7,12 @@ from contextlib import closing
 from datetime import datetime, timezone
 from hashlib import sha256
 
-from cutstream.backgrounds import Entry, apply, check_name, encode, is_address
-from cutstream.clients import files
 from cutstream.clients.kafka import OutgoingRecord, RecordWriter, TopicReader
-from cutstream.clients.objects import Objects
+from cutstream.clients.objects import files
+from cutstream.clients.objects.store import ObjectStore
 from cutstream.clock import Clock
 from cutstream.constraints import nearest
+from cutstream.contract.backgrounds import Entry, apply, check_name, encode, is_address
 from cutstream.errors import UnknownBackground
 from cutstream.images.decode import decode
 from cutstream.images.header import read_header
@@ -29,7 +29,7 @@ def add(settings: Settings, name: str, source: str, clock: Clock) -> Entry:
     durable before the record that names it is written.
     """
     check_name(name)
-    objects = Objects(settings.objects, settings.limits)
+    objects = ObjectStore(settings.objects, settings.limits)
     limit = settings.limits.max_source_bytes
     data = objects.fetch(source) if is_address(source) else files.read(os.path.realpath(source), limit)
     header = read_header(data, settings.limits.max_source_pixels)

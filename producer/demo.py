@@ -13,12 +13,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from cutstream.contract.messages import Request
 from cutstream.errors import ConfigurationError
-from cutstream.messages import Request
 from cutstream.settings import Settings, load
-from producer.batch import Batch, Submission
-from producer.report import write_contact_sheet, write_summary
-from producer.sources import references, request_id
+from producer.collecting import write_contact_sheet, write_summary
+from producer.following import Batch, Submission
+from producer.submitting import references, request_id
 
 # Photos with a subject among the files of the scikit-image package, so that nothing is downloaded.
 OWN_PHOTOS = ("astronaut.png", "camera.png", "chelsea.png", "coffee.png", "rocket.jpg")
@@ -30,8 +30,8 @@ def demo_settings(photos: str | None, out_folder: Path) -> tuple[Settings, list[
     out_folder.mkdir(parents=True, exist_ok=True)
     local = {Path(unquote(urlsplit(r).path)).parent for r in found if r.startswith("file://")}
     settings = load()
-    roots = tuple(sorted({*settings.objects.roots, *local, out_folder.absolute()}))
-    objects = settings.objects.model_copy(update={"roots": roots, "destination": out_folder.absolute().as_uri()})
+    roots = tuple(sorted({*settings.objects.file_roots, *local, out_folder.absolute()}))
+    objects = settings.objects.model_copy(update={"file_roots": roots, "destination": out_folder.absolute().as_uri()})
     return settings.model_copy(update={"objects": objects}), found
 
 

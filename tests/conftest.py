@@ -127,7 +127,7 @@ def kafka_settings(kafka: str, fresh_name: Callable[[str], str]) -> KafkaSetting
 @pytest.fixture(scope="session")
 def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Settings of a real Triton that lives as long as the test run and serves the product's repository."""
-    from export.repository import render  # with onnx: slow to import, and few tests need it
+    from export.repository.render import render  # with onnx: slow to import, and few tests need it
     from tests.support.models import small_models
 
     folder = tmp_path_factory.mktemp("triton")

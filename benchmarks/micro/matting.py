@@ -18,19 +18,19 @@ import numpy as np
 from cutstream.arrays.cpu import CpuOps
 from cutstream.arrays.gpu import NoDevice, open_gpu
 from cutstream.arrays.ops import ArrayOps
+from cutstream.compositing.compose import compose
+from cutstream.compositing.perspective import stand
+from cutstream.compositing.shadows.light_estimation import light_of
+from cutstream.compositing.shadows.shadow import shadow
+from cutstream.contract.geometry import Box
+from cutstream.contract.messages import Request
+from cutstream.contract.options import Light, Matting, Perspective, Shadow, ShadowType
 from cutstream.images import Image, Matte
 from cutstream.matting.alpha_matting import matting
-from cutstream.matting.composite import compose
 from cutstream.matting.foreground import foreground
-from cutstream.matting.geometry import Box
-from cutstream.matting.light import light_of
 from cutstream.matting.measure import measure
-from cutstream.matting.perspective import stand
 from cutstream.matting.presets import PRESETS
 from cutstream.matting.refine import prepare, refine
-from cutstream.matting.shadow import shadow
-from cutstream.messages import Request
-from cutstream.options import Light, Matting, Perspective, Shadow, ShadowType
 
 WARM_UP, REPEATS = 3, 20
 NETWORK_SIDE = 320

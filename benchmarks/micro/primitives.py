@@ -81,13 +81,15 @@ CASES: dict[str, Case] = {
     **morphology(),
     "local_linear": lambda on, ops: ops.local_linear(on.coefficients, on.pixels),
     "histogram": lambda on, ops: ops.histogram(on.alpha),
-    "bounds": lambda on, ops: ops.bounds(on.alpha, 25),
+    "bounding_box": lambda on, ops: ops.bounding_box(on.alpha, 25),
     "shrink": lambda on, ops: ops.shrink(on.pixels, on.alpha, *on.half),
     "rgba": lambda on, ops: ops.rgba(on.pixels, on.alpha),
     "blend": lambda on, ops: ops.blend(on.pixels, on.alpha, (10, 20, 30)),
-    "over": lambda on, ops: ops.over(on.pixels, on.alpha, on.background),
-    f"spread/{SPREAD_SIDE}": lambda on, ops: ops.spread(on.small, on.small_alpha, on.colours, on.colours, 8, MUCH),
-    "unmix": lambda on, ops: ops.unmix(on.pixels, on.alpha, on.colours, on.colours, MUCH),
+    "composite_over": lambda on, ops: ops.composite_over(on.pixels, on.alpha, on.background),
+    f"foreground_sweep/{SPREAD_SIDE}": lambda on, ops: ops.foreground_sweep(
+        on.small, on.small_alpha, on.colours, on.colours, 8, MUCH
+    ),
+    "foreground_solve": lambda on, ops: ops.foreground_solve(on.pixels, on.alpha, on.colours, on.colours, MUCH),
     "lookup/matte": lambda on, ops: ops.lookup(on.alpha, LEVELS),
     "lookup/photo": lambda on, ops: ops.lookup(on.pixels, np.stack([LEVELS] * 3, axis=-1)),
     "to_lab": lambda on, ops: ops.to_lab(on.pixels),
@@ -95,8 +97,8 @@ CASES: dict[str, Case] = {
     "inpaint/telea": lambda on, ops: ops.inpaint(on.pixels, on.hole, 5.0, "telea"),
     "inpaint/navier_stokes": lambda on, ops: ops.inpaint(on.pixels, on.hole, 5.0, "navier_stokes"),
     "distance": lambda on, ops: ops.distance(on.alpha),
-    "largest": lambda on, ops: ops.largest(on.alpha, 127),
-    "fill": lambda on, ops: ops.fill(on.alpha, 254),
+    "largest_component": lambda on, ops: ops.largest_component(on.alpha, 127),
+    "fill_holes": lambda on, ops: ops.fill_holes(on.alpha, 254),
 }
 
 

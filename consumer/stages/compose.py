@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from consumer.jobs import Composed, Findings, Job, Segmented
 from cutstream.arrays.ops import ArrayOps
-from cutstream.matting.composite import compose as compose_outputs
+from cutstream.compositing.compose import compose as compose_outputs
 
 
 def compose(ops: ArrayOps, job: Job, value: Segmented) -> Composed:

@@ -3,9 +3,9 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import replace
 
-from consumer.budget import Budget, needed_bytes
-from consumer.decoders import DecoderPool
 from consumer.jobs import Job
+from consumer.resources.decoders import DecoderPool
+from consumer.resources.memory_budget import MemoryBudget, needed_bytes
 from cutstream.arrays.ops import ArrayOps
 from cutstream.images import Image
 from cutstream.images.header import read_header
@@ -13,7 +13,7 @@ from cutstream.metrics import Metrics
 
 
 def decode(
-    pool: DecoderPool, budget: Budget, metrics: Metrics, ops: ArrayOps, max_pixels: int, job: Job, data: bytes
+    pool: DecoderPool, budget: MemoryBudget, metrics: Metrics, ops: ArrayOps, max_pixels: int, job: Job, data: bytes
 ) -> Image:
     """Refuses from the header, waits for memory until the whole way of this photo fits, then decodes.
 

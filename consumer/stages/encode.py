@@ -5,13 +5,13 @@ from typing import Literal
 
 from consumer.jobs import Composed, Encoded, File, Job
 from cutstream.arrays.ops import ArrayOps
+from cutstream.compositing.background import TRANSPARENT
+from cutstream.compositing.compose import Output
+from cutstream.contract.messages import OutputName, Request
 from cutstream.errors import InvalidOption
 from cutstream.images import Image, Pixels, archive
 from cutstream.images.encode import EXTENSIONS, MEDIA_TYPES, Format
 from cutstream.images.encode import encode as encode_picture
-from cutstream.matting.backdrop import TRANSPARENT
-from cutstream.matting.composite import Output
-from cutstream.messages import OutputName, Request
 
 MANIFEST = "layers.json"
 

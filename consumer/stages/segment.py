@@ -6,16 +6,16 @@ from typing import TypeAlias
 
 import numpy as np
 
-from consumer.auto import Auto, Pace
-from consumer.gather import Gather
 from consumer.jobs import Job, Segmented
+from consumer.resources.micro_batcher import MicroBatcher
+from consumer.resources.profile_selector import LatencyEstimator, ProfileSelector
 from cutstream.arrays.ops import ArrayOps
 from cutstream.clients.triton import Triton
+from cutstream.compositing.shadows.shadow import wanted_shadow
 from cutstream.errors import InvalidOption
 from cutstream.images import Image, Matte, Pixels
 from cutstream.matting.measure import uncertainty
 from cutstream.matting.refine import prepare
-from cutstream.matting.shadow import wanted_shadow
 from cutstream.metrics import Metrics
 from cutstream.settings import TritonSettings
 
@@ -26,7 +26,13 @@ class Segmenter:
     """One micro-batch per profile at a time is open; Triton batches across workers on top. Thread-safe."""
 
     def __init__(
-        self, triton: Triton, auto: Auto, pace: Pace, ops: ArrayOps, metrics: Metrics, settings: TritonSettings
+        self,
+        triton: Triton,
+        auto: ProfileSelector,
+        pace: LatencyEstimator,
+        ops: ArrayOps,
+        metrics: Metrics,
+        settings: TritonSettings,
     ) -> None:
         self._triton = triton
         self._auto = auto
@@ -34,7 +40,7 @@ class Segmenter:
         self._ops = ops
         self._metrics = metrics
         self._settings = settings
-        self._gathers: dict[str, Gather[Pixels, Answer]] = {}
+        self._gathers: dict[str, MicroBatcher[Pixels, Answer]] = {}
         self._lock = threading.Lock()
 
     def __call__(self, job: Job, image: Image) -> Segmented:
@@ -57,13 +63,13 @@ class Segmenter:
             depth = ops.to_device(measured) if deep and measured is not None else None
             return Segmented(image, matte, uncertainty(matte, ops), ensemble, depth)
 
-    def _gather(self, profile: str) -> Gather[Pixels, Answer]:
+    def _gather(self, profile: str) -> MicroBatcher[Pixels, Answer]:
         with self._lock:
             if profile not in self._gathers:
                 self._gathers[profile] = self._new_gather(profile)
             return self._gathers[profile]
 
-    def _new_gather(self, profile: str) -> Gather[Pixels, Answer]:
+    def _new_gather(self, profile: str) -> MicroBatcher[Pixels, Answer]:
         ensemble, s = self._triton.ensemble(profile), self._settings
 
         def run(images: Sequence[Pixels]) -> Sequence[Answer]:
@@ -74,4 +80,4 @@ class Segmenter:
                 return [(matte, None) for matte in self._triton.infer(ensemble, np.stack(images))]
 
         max_items = min(s.batch_max_items, max(1, ensemble.max_batch))
-        return Gather(run, max_items, s.batch_max_wait_s, s.in_flight)
+        return MicroBatcher(run, max_items, s.batch_max_wait_s, s.in_flight)

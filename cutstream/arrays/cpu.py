@@ -107,7 +107,7 @@ class CpuOps:
     def histogram(self, matte: Matte) -> NDArray[np.int64]:
         return cv2.calcHist([matte], [0], None, [256], [0, 256]).ravel().astype(np.int64)
 
-    def bounds(self, matte: Matte, above: int) -> Bounds | None:
+    def bounding_box(self, matte: Matte, above: int) -> Bounds | None:
         _, found = cv2.threshold(matte, above, 255, cv2.THRESH_BINARY)
         left, top, width, height = cv2.boundingRect(found)
         return (left, top, left + width, top + height) if width else None
@@ -132,10 +132,10 @@ class CpuOps:
         base = np.array([*colour, 0], np.float64)
         return _mixed(pixels, alpha, lambda strip: base)
 
-    def over(self, pixels: Pixels, alpha: Matte, background: Pixels) -> Pixels:
+    def composite_over(self, pixels: Pixels, alpha: Matte, background: Pixels) -> Pixels:
         return _mixed(pixels, alpha, lambda strip: background[strip])
 
-    def spread(
+    def foreground_sweep(
         self,
         pixels: Pixels,
         alpha: Matte,
@@ -165,7 +165,7 @@ class CpuOps:
                 np.clip(end, 0, 255, out=end)
         return np.asarray(colours, np.float32), np.asarray(behind, np.float32)
 
-    def unmix(
+    def foreground_solve(
         self, pixels: Pixels, alpha: Matte, foreground: Floats, background: Floats, regularisation: np.float32
     ) -> Pixels:
         """The undecided pixels are few: they are gathered, and nothing else is interpolated."""
@@ -211,7 +211,7 @@ class CpuOps:
     def distance(self, matte: Matte) -> Floats:
         return np.asarray(cv2.distanceTransform(matte, cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)
 
-    def largest(self, matte: Matte, above: int) -> Matte:
+    def largest_component(self, matte: Matte, above: int) -> Matte:
         _, found = cv2.threshold(matte, above, 255, cv2.THRESH_BINARY)
         count, labels = cv2.connectedComponents(found, connectivity=8, ltype=cv2.CV_32S)
         if count == 1:
@@ -222,7 +222,7 @@ class CpuOps:
         chosen = equal[0] if len(equal) == 1 else labels.flat[np.isin(labels, equal).argmax()]
         return np.asarray(cv2.copyTo(matte, (labels == chosen).view(np.uint8)), np.uint8)
 
-    def fill(self, matte: Matte, above: int) -> Matte:
+    def fill_holes(self, matte: Matte, above: int) -> Matte:
         _, regions = cv2.threshold(matte, above, 255, cv2.THRESH_BINARY_INV)
         # A frame of background joins all regions that reach the border: one flood takes them away.
         framed = cv2.copyMakeBorder(regions, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=255)

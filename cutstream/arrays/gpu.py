@@ -160,7 +160,7 @@ class GpuOps:
         self._gather("histogram", matte.size, matte, counts, np.int64(matte.size))
         return self.to_host(counts).astype(np.int64)  # sync: the caller computes with the counts
 
-    def bounds(self, matte: Matte, above: int) -> Bounds | None:
+    def bounding_box(self, matte: Matte, above: int) -> Bounds | None:
         matte = self._own(matte)
         reach = self._cupy.zeros(4, np.int32)
         height, width = matte.shape
@@ -187,13 +187,13 @@ class GpuOps:
         self._each("blend", alpha.shape, pixels, alpha, out, *alpha.shape, *colour)
         return out
 
-    def over(self, pixels: Pixels, alpha: Matte, background: Pixels) -> Pixels:
+    def composite_over(self, pixels: Pixels, alpha: Matte, background: Pixels) -> Pixels:
         pixels, alpha, background = self._own(pixels), self._own(alpha), self._own(background)
         out = self._empty(pixels.shape, np.uint8)
         self._each("over", alpha.shape, pixels, alpha, background, out, *alpha.shape)
         return out
 
-    def spread(
+    def foreground_sweep(
         self,
         pixels: Pixels,
         alpha: Matte,
@@ -211,7 +211,7 @@ class GpuOps:
             colours = swept
         return colours[0], colours[1]
 
-    def unmix(
+    def foreground_solve(
         self, pixels: Pixels, alpha: Matte, foreground: Floats, background: Floats, regularisation: np.float32
     ) -> Pixels:
         pixels, alpha = self._own(pixels), self._own(alpha)
@@ -249,7 +249,7 @@ class GpuOps:
         self._each("distance_rows", matte.shape, columns, out, *matte.shape)
         return out
 
-    def largest(self, matte: Matte, above: int) -> Matte:
+    def largest_component(self, matte: Matte, above: int) -> Matte:
         matte = self._own(matte)
         size = matte.shape
         parents, out = self._empty(size, np.int32), self._empty(size, np.uint8)
@@ -261,7 +261,7 @@ class GpuOps:
         self._each("keep", size, matte, parents, chosen, out, *size)
         return out
 
-    def fill(self, matte: Matte, above: int) -> Matte:
+    def fill_holes(self, matte: Matte, above: int) -> Matte:
         matte = self._own(matte)
         size = matte.shape
         parents, out = self._empty((matte.size + 1,), np.int32), self._empty(size, np.uint8)

@@ -91,7 +91,7 @@ class ArrayOps(Protocol):
     def histogram(self, matte: Matte) -> NDArray[np.int64]:
         """256 counts of a u8 HW array, in host memory; above 2²⁴ they are rounded to 24 bits."""
 
-    def bounds(self, matte: Matte, above: int) -> Bounds | None:
+    def bounding_box(self, matte: Matte, above: int) -> Bounds | None:
         """Left, top, right, bottom (the last two exclusive) of the values > `above`; None where there are none."""
 
     def shrink(self, pixels: Pixels, alpha: Matte, width: int, height: int) -> tuple[Pixels, Matte]:
@@ -106,10 +106,10 @@ class ArrayOps(Protocol):
     def blend(self, pixels: Pixels, alpha: Matte, colour: Colour) -> Pixels:
         """u8 HWC: (pixel · alpha + colour · (255 - alpha)) / 255, rounded to nearest, exactly."""
 
-    def over(self, pixels: Pixels, alpha: Matte, background: Pixels) -> Pixels:
+    def composite_over(self, pixels: Pixels, alpha: Matte, background: Pixels) -> Pixels:
         """As `blend`, over a picture (u8 HWC) of the same size instead of a colour."""
 
-    def spread(
+    def foreground_sweep(
         self,
         pixels: Pixels,
         alpha: Matte,
@@ -126,7 +126,7 @@ class ArrayOps(Protocol):
         changes of both; then it saturates. It reads nothing that the same sweep wrote (Jacobi).
         """
 
-    def unmix(
+    def foreground_solve(
         self, pixels: Pixels, alpha: Matte, foreground: Floats, background: Floats, regularisation: np.float32
     ) -> Pixels:
         """u8 HWC: the foreground of a sweep as in `spread`, whose means are the interpolated colours themselves.
@@ -160,14 +160,14 @@ class ArrayOps(Protocol):
         1.8e19 everywhere where there is no 0; what lies outside is none.
         """
 
-    def largest(self, matte: Matte, above: int) -> Matte:
+    def largest_component(self, matte: Matte, above: int) -> Matte:
         """u8 HW: what is kept is the largest component of the values > `above`; all else becomes 0.
 
         Pixels that touch at a corner are connected. Of components of equal size the one whose first pixel comes
         first, row by row, is taken.
         """
 
-    def fill(self, matte: Matte, above: int) -> Matte:
+    def fill_holes(self, matte: Matte, above: int) -> Matte:
         """u8 HW: regions of the values ≤ `above` that do not reach the frame become 255; all else stays.
 
         Pixels that touch only at a corner are not connected: `above` near white takes a hole with its soft rim.

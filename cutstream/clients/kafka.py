@@ -142,7 +142,7 @@ class Committer(Protocol):
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def map_kafka_errors() -> Iterator[None]:
     try:
         yield
     except KafkaError as exc:
@@ -181,7 +181,7 @@ class RequestReader:
 
     def start(self) -> None:
         s = self._settings
-        with translated():
+        with map_kafka_errors():
             self._consumer = KafkaConsumer(
                 group_id=s.group,
                 group_instance_id=s.instance_id or None,
@@ -211,7 +211,7 @@ class RequestReader:
 
         While there is no membership, poll with time and without pauses: a join that ends between polls is begun anew.
         """
-        with translated():
+        with map_kafka_errors():
             self._keep_joining()
             batches = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
             self._look_at_membership()
@@ -234,7 +234,7 @@ class RequestReader:
         for partition in sorted(self._to_rewind):
             if partition in owned:
                 try:
-                    with translated():
+                    with map_kafka_errors():
                         self._seek_to_committed(_theirs(partition))
                 except BrokerUnavailable as exc:
                     log.warning("committed offset unknown: %s", exc, extra={"partition": partition.number})
@@ -266,7 +266,7 @@ class RequestReader:
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """For `at_least_once` only; transactions carry the offsets otherwise. May be called from any thread."""
-        with translated():
+        with map_kafka_errors():
             self._consumer.commit({_theirs(p): OffsetAndMetadata(o, "", -1) for p, o in offsets.items()})
 
     def close(self) -> None:
@@ -340,7 +340,7 @@ class TransactionalCommitter:
 
     def _renew(self) -> None:
         # init_transactions settles whatever an earlier producer of this id left open before the next one begins.
-        with translated():
+        with map_kafka_errors():
             self._producer = KafkaProducer(
                 transactional_id=self._id,
                 transaction_timeout_ms=int(self._settings.transaction_timeout_s * 1000),
@@ -369,7 +369,7 @@ class TransactionalCommitter:
             ) from exc
 
 
-class PlainCommitter:
+class AtLeastOnceCommitter:
     """For brokers without transactions: results first, then offsets, so a crash between them repeats results."""
 
     def __init__(self, settings: KafkaSettings, commit_offsets: Callable[[Mapping[Partition, int]], None]) -> None:
@@ -403,13 +403,13 @@ class RecordWriter:
         self._producer: Any = None
 
     def start(self) -> None:
-        with translated():
+        with map_kafka_errors():
             self._producer = KafkaProducer(
                 linger_ms=5, max_request_size=_LARGEST_RECORD_BYTES, **_connection(self._settings)
             )
 
     def write(self, records: Iterable[OutgoingRecord]) -> None:
-        with translated():
+        with map_kafka_errors():
             sent = [self._producer.send(r.topic, key=r.key, value=r.value, headers=r.headers) for r in records]
             for future in sent:
                 future.get(timeout=30)
@@ -437,7 +437,7 @@ class TopicReader:
 
     def start(self) -> None:
         """Positions are fixed when this returns: records written later are seen. Raises NoTopic."""
-        with translated():
+        with map_kafka_errors():
             self._consumer = KafkaConsumer(
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
@@ -465,7 +465,7 @@ class TopicReader:
         return all(self._consumer.position(partition) >= end for partition, end in self._ends.items())
 
     def poll(self, timeout_s: float, max_records: int = 500) -> list[Record]:
-        with translated():
+        with map_kafka_errors():
             batches = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
         return [_record(r) for batch in batches.values() for r in batch]
 
@@ -517,7 +517,7 @@ def _new_topics(settings: KafkaSettings) -> list[NewTopic]:
 
 @contextmanager
 def _admin(settings: KafkaSettings) -> Iterator[Any]:
-    with translated():
+    with map_kafka_errors():
         admin = KafkaAdminClient(**_connection(settings))
         try:
             yield admin

@@ -60,7 +60,7 @@ def ensemble_name(profile: str) -> str:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def map_triton_errors() -> Iterator[None]:
     try:
         yield
     except InferenceServerException as exc:
@@ -109,7 +109,7 @@ class Triton:
         """All outputs: Triton 2.51 does not hand one that is not asked for on to the next step, which then waits."""
         outputs = ("matte", "depth") if ensemble.measures_depth else ("matte",)
         tensor = grpc.InferInput("image", list(images.shape), "UINT8").set_data_from_numpy(images)
-        with translated():
+        with map_triton_errors():
             reply = self._connected().infer(
                 ensemble.name,
                 [tensor],
@@ -129,7 +129,7 @@ class Triton:
             return self._client
 
     def _describe(self, name: str) -> Ensemble:
-        with translated():
+        with map_triton_errors():
             client = self._connected()
             config = client.get_model_config(name, client_timeout=self._settings.timeout_s).config
             metadata = client.get_model_metadata(name, client_timeout=self._settings.timeout_s)

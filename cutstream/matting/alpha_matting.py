@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from cutstream.arrays.ops import ArrayOps
+from cutstream.contract.options import Matting, MattingMethod
 from cutstream.images import Image, Matte
 from cutstream.matting.exact_matting import exact
-from cutstream.matting.guided import fit, fit_weighted, levelled
+from cutstream.matting.guided_filter import fit, fit_weighted, levelled
 from cutstream.matting.refine import BLACK_POINT, WHITE_POINT
 from cutstream.matting.trimap import BACKGROUND, SUBJECT, UNKNOWN, split, trimap
-from cutstream.options import Matting, MattingMethod
 
 # Of the long side. A reach of 0.03 is a tenth better on fur and worse on photos without (docs/evaluation.md,
 # "Mattings"): where the colours vary, what lies that far off says little.

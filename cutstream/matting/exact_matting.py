@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cutstream.arrays.ops import ArrayOps
+from cutstream.contract.geometry import Box
+from cutstream.contract.options import MattingMethod
 from cutstream.errors import InvalidOption
 from cutstream.images import Image, Matte, Pixels
-from cutstream.matting.geometry import Box
-from cutstream.matting.guided import fit
+from cutstream.matting.guided_filter import fit
 from cutstream.matting.trimap import BACKGROUND, SUBJECT, UNKNOWN, split
-from cutstream.options import MattingMethod
 
 Vector: TypeAlias = NDArray[np.float64]
 
@@ -145,7 +145,7 @@ def _dot(one: Vector, other: Vector) -> float:
 def _around_band(given: Matte, ops: ArrayOps) -> Box:
     height, width = given.shape
     margin = max(2, round(CONTEXT * max(height, width)))
-    bounds = ops.bounds((given == UNKNOWN).view(ops.xp.uint8), 0)
+    bounds = ops.bounding_box((given == UNKNOWN).view(ops.xp.uint8), 0)
     left, top, right, bottom = bounds or (0, 0, width, height)
     return Box(max(0, left - margin), max(0, top - margin), min(width, right + margin), min(height, bottom + margin))
 

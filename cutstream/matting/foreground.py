@@ -33,8 +33,8 @@ def foreground(pixels: Pixels, alpha: Matte, ops: ArrayOps) -> Pixels:
     for size in levels:
         # Sampled, not averaged: thin hair keeps an alpha that tells its colour from the background's.
         picture, share = (ops.resize_linear(plane, *size) for plane in (small, small_alpha))
-        colours, behind = ops.spread(picture, share, colours, behind, SWEEPS, REGULARISATION)
-    return ops.unmix(pixels, alpha, colours, behind, REGULARISATION)
+        colours, behind = ops.foreground_sweep(picture, share, colours, behind, SWEEPS, REGULARISATION)
+    return ops.foreground_solve(pixels, alpha, colours, behind, REGULARISATION)
 
 
 def _levels(width: int, height: int) -> list[tuple[int, int]]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cutstream.arrays.ops import ArrayOps
+from cutstream.contract.geometry import Box
 from cutstream.images import Matte
-from cutstream.matting.geometry import Box
 
 VISIBLE = 25  # a tenth: fainter alpha does not make the subject's box wider
 
@@ -21,7 +21,7 @@ class Measurement:
 
 def measure(matte: Matte, ops: ArrayOps) -> Measurement:
     counts = ops.histogram(matte)
-    bounds = ops.bounds(matte, VISIBLE)
+    bounds = ops.bounding_box(matte, VISIBLE)
     coverage = float(counts @ np.arange(256) / (255 * counts.sum()))
     return Measurement(Box(*bounds) if bounds else None, coverage)
 

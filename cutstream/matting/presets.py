@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cutstream.constraints import nearest
+from cutstream.contract.options import RefineParameters
 from cutstream.errors import InvalidOption
-from cutstream.options import RefineParameters
 
 SOFT = RefineParameters(edges="soft")  # the default: alpha as it is, its edges the photo's
 

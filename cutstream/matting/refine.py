@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from cutstream.arrays.ops import ArrayOps, Footprint
+from cutstream.contract.options import RefineParameters
 from cutstream.images import Image, Matte, Pixels
-from cutstream.matting.guided import fit, levelled
+from cutstream.matting.guided_filter import fit, levelled
 from cutstream.matting.presets import check_work
-from cutstream.options import RefineParameters
 
 # Of the long side: the least that makes the gradient error of every net's matte smaller (docs/evaluation.md, "Edges").
 # Hard masks like less (0.005: MAE 0.0246 for cutnet in place of 0.0249), fur more (0.01: 4 % less gradient error).
@@ -98,9 +98,9 @@ def _finished(matte: Matte, how: RefineParameters, work: _Working, ops: ArrayOps
     if how.threshold is not None:
         matte = (matte > how.threshold).view(np.uint8) * np.uint8(255)
     if how.keep_largest:
-        matte = ops.largest(matte, BLACK_POINT)
+        matte = ops.largest_component(matte, BLACK_POINT)
     if how.fill_holes:
-        matte = ops.fill(matte, WHITE_POINT - 1)
+        matte = ops.fill_holes(matte, WHITE_POINT - 1)
     if how.feather:
         # A blurred edge needs no more pixels than its kernel is stated for: at 50 megapixels 99 px would take 25 s.
         small = ops.resize_area(matte, work.width, work.height)

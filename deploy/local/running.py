@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import http.client
-import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +45,7 @@ def throwaway(settings: Settings) -> Iterator[Settings]:
 
 
 @contextmanager
-def running_stack(settings: Settings) -> Iterator[RunningStack]:
+def running_stack(settings: Settings, worker: Sequence[str]) -> Iterator[RunningStack]:
     """Kafka and Triton where they are ours to start, the topics, and one worker; stopped in the opposite order.
 
     What Triton is to serve has been rendered before.
@@ -55,7 +54,7 @@ def running_stack(settings: Settings) -> Iterator[RunningStack]:
     began = clock.monotonic()
     with local_stack(settings) as stack:
         ensure_topics(stack.settings.kafka)
-        stack.supervisor.start(worker_server(stack.settings))
+        stack.supervisor.start(worker_server(stack.settings, worker))
         yield RunningStack(stack.settings, stack.supervisor, clock.monotonic() - began)
 
 
@@ -67,7 +66,7 @@ def wait_until_stopped(stack: RunningStack) -> None:
         stack.check()
 
 
-def worker_server(settings: Settings, name: str = "worker") -> Server:
+def worker_server(settings: Settings, command: Sequence[str], name: str = "worker") -> Server:
     """A worker process on effective settings; ready when it has joined the group and Triton answers it."""
     worker = settings.worker
 
@@ -83,10 +82,10 @@ def worker_server(settings: Settings, name: str = "worker") -> Server:
 
     return Server(
         name=name,
-        command=[sys.executable, "-m", "cutstream.cli", "worker"],
+        command=list(command),
         environment=as_environment(settings),
         log=settings.stack.state / "logs" / f"{name}.log",
         ready=ready,
         ports={"CUTSTREAM_WORKER__PORT": worker.port},
-        stop_timeout_s=worker.drain_s + 15,
+        stop_timeout_s=worker.drain_timeout_s + 15,
     )

@@ -29,7 +29,7 @@ TENSOR_MEMORY_BYTES = 16 << 20  # of each network: a few batches of eight in and
 
 
 def triton_server(settings: Settings) -> Server:
-    """For the repository that `export.repository.render` has written before."""
+    """For the repository that `export.repository.render.render` has written before."""
     stack = settings.stack
     ensembles = [f"cutout_{profile}" for profile in settings.models.profiles]
     for ensemble in ensembles:

@@ -1,7 +1,8 @@
 """The steps between nets: u8 maps N×H×W in and out, 0 background or far, 255 subject or near.
 
-Thresholds are constants of the graphs by their names here, radii belong to the named sweeps: `export/tune.py` sets both
-from the settings when the served repository is rendered. Footprints are squares.
+Thresholds are constants of the graphs by their names here, radii belong to the named sweeps:
+`export/repository/glue_settings.py` sets both from the settings when the served repository is rendered. Footprints are
+squares.
 """
 
 from __future__ import annotations

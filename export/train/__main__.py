@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from cutstream.errors import CutstreamError
-from export.cutnet import Cutnet
-from export.cutnet_graph import graph, load
 from export.train import recipe as recipes
+from export.train.cutnet import Cutnet
+from export.train.cutnet_graph import graph, load
 from export.train.encoder import imagenet
 from export.train.photos import collect
 from export.train.training import begin, train

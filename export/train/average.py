@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cutstream.errors import ConfigurationError, CutstreamError
-from export.cutnet import Cutnet
-from export.cutnet_graph import graph, load
+from export.train.cutnet import Cutnet
+from export.train.cutnet_graph import graph, load
 
 
 def average(files: Sequence[Path], weights: Sequence[float]) -> Cutnet:

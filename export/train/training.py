@@ -20,10 +20,10 @@ from torch.optim.swa_utils import AveragedModel
 
 from cutstream.errors import ConfigurationError
 from cutstream.quality.overlap import iou
-from export.cutnet import Cutnet, normalise
 from export.train.augment import whole
 from export.train.batches import batches
 from export.train.curves import draw
+from export.train.cutnet import Cutnet, normalise
 from export.train.losses import loss
 from export.train.photos import Collection
 from export.train.recipe import Recipe

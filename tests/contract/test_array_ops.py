@@ -191,9 +191,9 @@ def test_histogram(ops: FromHost, random: np.random.Generator, size: Any) -> Non
 
 def test_bounds_hold_what_is_above_and_nothing_else(ops: FromHost) -> None:
     matte = np.zeros((6, 9), np.uint8)
-    assert ops.bounds(matte, 25) is None
+    assert ops.bounding_box(matte, 25) is None
     matte[2, 3], matte[4, 8], matte[0, 0] = 26, 255, 25
-    assert ops.bounds(matte, 25) == (3, 2, 9, 5)
+    assert ops.bounding_box(matte, 25) == (3, 2, 9, 5)
 
 
 @pytest.mark.parametrize(("size", "target"), [((7, 9), (7, 4)), ((64, 33), (20, 10)), ((5, 5), (1, 1))])
@@ -249,7 +249,7 @@ def test_over_is_exact_for_every_pixel_and_alpha(ops: FromHost, random: np.rando
     background = bytes_of(random, 256, 256, 3)
     weight = alphas[..., None].astype(int)
     expected = (pixels * weight + background.astype(int) * (255 - weight) + 127) // 255
-    near("over", ops.over(pixels, alphas, background), expected)
+    near("composite_over", ops.composite_over(pixels, alphas, background), expected)
 
 
 def swept(pixels: Any, share: Any, colours: tuple[Any, Any], regularisation: float) -> tuple[Any, Any]:
@@ -281,9 +281,11 @@ def test_spread_solves_each_pixel_with_the_means_around_it(
     expected = tuple(resized(plane, *size, linear_weights) for plane in colours)
     for _ in range(times):
         expected = swept(pixels, alpha, tuple(map(means, expected)), 0.05)
-    for made, wanted in zip(ops.spread(pixels, alpha, *colours, times, np.float32(0.05)), expected, strict=True):
+    for made, wanted in zip(
+        ops.foreground_sweep(pixels, alpha, *colours, times, np.float32(0.05)), expected, strict=True
+    ):
         assert made.dtype == np.float32
-        near("spread", made, wanted)
+        near("foreground_sweep", made, wanted)
 
 
 @pytest.mark.parametrize("size", [*SIZES, (300, 700)])
@@ -292,7 +294,11 @@ def test_unmix_touches_undecided_pixels_alone(ops: FromHost, random: np.random.G
     pixels, alpha, colours = bytes_of(random, *size, 3), bytes_of(random, *size), colours_of(random, grid)
     expected = swept(pixels, alpha, tuple(resized(plane, *size, linear_weights) for plane in colours), 0.02)[0]
     undecided = ((alpha > 0) & (alpha < 255))[..., None]
-    near("unmix", ops.unmix(pixels, alpha, *colours, np.float32(0.02)), np.where(undecided, expected, pixels))
+    near(
+        "foreground_solve",
+        ops.foreground_solve(pixels, alpha, *colours, np.float32(0.02)),
+        np.where(undecided, expected, pixels),
+    )
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -400,14 +406,14 @@ def test_the_largest_component_is_kept_with_its_values(
     labels, count = ndimage.label(matte > 100, np.ones((3, 3)))
     sizes = [0, *(np.sum(labels == label) for label in range(1, count + 1))]  # labels count up row by row
     expected = np.where((labels == np.argmax(sizes)) & (labels > 0), matte, 0)
-    near("largest", ops.largest(matte.astype(np.uint8), 100), expected)
+    near("largest_component", ops.largest_component(matte.astype(np.uint8), 100), expected)
 
 
 def test_corners_connect_and_the_first_of_two_equal_components_wins(ops: FromHost) -> None:
     matte = np.array([[0, 0, 0, 9, 0], [7, 0, 0, 0, 9], [0, 7, 0, 0, 0], [5, 0, 0, 5, 5]], np.uint8)
-    assert ops.largest(matte, 0).tolist() == [[0] * 5, [7, 0, 0, 0, 0], [0, 7, 0, 0, 0], [5, 0, 0, 0, 0]]
-    assert ops.largest(matte, 6).tolist() == [[0, 0, 0, 9, 0], [0, 0, 0, 0, 9], [0] * 5, [0] * 5]
-    assert (ops.largest(matte, 9) == 0).all()
+    assert ops.largest_component(matte, 0).tolist() == [[0] * 5, [7, 0, 0, 0, 0], [0, 7, 0, 0, 0], [5, 0, 0, 0, 0]]
+    assert ops.largest_component(matte, 6).tolist() == [[0, 0, 0, 9, 0], [0, 0, 0, 0, 9], [0] * 5, [0] * 5]
+    assert (ops.largest_component(matte, 9) == 0).all()
 
 
 @pytest.mark.parametrize("size", [*SIZES, (70, 50)])
@@ -418,16 +424,16 @@ def test_regions_that_do_not_reach_the_frame_are_filled(
     matte = np.where(random.random(size) < share, random.integers(101, 256, size), random.integers(0, 101, size))
     regions, _ = ndimage.label(np.pad(matte <= 100, 1, constant_values=True))  # four neighbours; the pad is outside
     holes = (regions > 0) & (regions != regions[0, 0])
-    near("fill", ops.fill(matte.astype(np.uint8), 100), np.where(holes[1:-1, 1:-1], 255, matte))
+    near("fill_holes", ops.fill_holes(matte.astype(np.uint8), 100), np.where(holes[1:-1, 1:-1], 255, matte))
 
 
 def test_a_hole_leaks_through_no_corner_and_is_filled_with_its_rim(ops: FromHost) -> None:
     corners = np.array([[0, 9, 9, 0], [9, 0, 9, 0], [9, 9, 0, 9], [0, 0, 9, 9]], np.uint8)
-    assert ops.fill(corners, 8).tolist() == [[0, 9, 9, 0], [9, 255, 9, 0], [9, 9, 255, 9], [0, 0, 9, 9]]
+    assert ops.fill_holes(corners, 8).tolist() == [[0, 9, 9, 0], [9, 255, 9, 0], [9, 9, 255, 9], [0, 0, 9, 9]]
     pierced, wall = [0, 60, 250, 243, 128, 0, 128, 242, 255, 60], [0, 60, *[243] * 7, 60]
     matte = np.array([pierced, wall, pierced, wall], np.uint8)
     filled = [0, 60, 250, 243, *[255] * 5, 60]  # the first row's reaches the frame, as the rim outside does
-    assert ops.fill(matte, 242).tolist() == [pierced, wall, filled, wall]
+    assert ops.fill_holes(matte, 242).tolist() == [pierced, wall, filled, wall]
 
 
 def test_inputs_are_read_only_to_every_primitive(ops: FromHost, random: np.random.Generator) -> None:
@@ -459,21 +465,25 @@ def calls(coefficients: Any, pixels: Any, matte: Any) -> list[Callable[[Any], An
         lambda ops: ops.dilate(matte, ASYMMETRIC, 1),
         lambda ops: ops.dilate(matte, np.ones((3, 3), np.uint8), 1),
         lambda ops: ops.histogram(matte),
-        lambda ops: ops.bounds(matte, 1),
+        lambda ops: ops.bounding_box(matte, 1),
         lambda ops: ops.shrink(pixels, matte, 3, 3)[0],
         lambda ops: ops.shrink(pixels, matte, 3, 3)[1],
         lambda ops: ops.rgba(pixels, matte),
         lambda ops: ops.blend(pixels, matte, (1, 2, 3)),
         lambda ops: ops.local_linear(coefficients, pixels),
-        lambda ops: ops.over(pixels, matte, pixels),
-        lambda ops: ops.spread(pixels, matte, coefficients[..., :3], coefficients[..., 1:], 2, np.float32(0.1))[0],
-        lambda ops: ops.spread(pixels, matte, coefficients[..., :3], coefficients[..., 1:], 2, np.float32(0.1))[1],
-        lambda ops: ops.unmix(pixels, matte, coefficients[..., :3], coefficients[..., 1:], np.float32(0.1)),
+        lambda ops: ops.composite_over(pixels, matte, pixels),
+        lambda ops: ops.foreground_sweep(
+            pixels, matte, coefficients[..., :3], coefficients[..., 1:], 2, np.float32(0.1)
+        )[0],
+        lambda ops: ops.foreground_sweep(
+            pixels, matte, coefficients[..., :3], coefficients[..., 1:], 2, np.float32(0.1)
+        )[1],
+        lambda ops: ops.foreground_solve(pixels, matte, coefficients[..., :3], coefficients[..., 1:], np.float32(0.1)),
         lambda ops: ops.lookup(pixels, np.arange(256 * 3, dtype=np.uint8).reshape(256, 3)),
         lambda ops: ops.to_lab(pixels),
         lambda ops: ops.from_lab(pixels),
         lambda ops: ops.inpaint(pixels, matte, 3.0, "telea"),
         lambda ops: ops.distance(matte),
-        lambda ops: ops.largest(matte, 100),
-        lambda ops: ops.fill(matte, 100),
+        lambda ops: ops.largest_component(matte, 100),
+        lambda ops: ops.fill_holes(matte, 100),
     ]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cutstream.clients.objects import Objects
+from cutstream.clients.objects.store import ObjectStore
 from cutstream.errors import FileTooLarge, RefusedAddress, SourceFailed
 from cutstream.settings import LimitSettings, ObjectSettings
 from tests.support.http_server import HttpServer, serving
@@ -23,7 +23,7 @@ PHOTO = bytes(range(256)) * 10
 class Place:
     """`lay` puts an object there behind the client's back and tells its address."""
 
-    objects: Objects
+    objects: ObjectStore
     base: str
     elsewhere: str
     lay: Callable[[str, bytes], str]
@@ -38,7 +38,7 @@ def file_place(tmp_path: Path) -> Place:
         (root / name).write_bytes(data)
         return (root / name).as_uri()
 
-    objects = Objects(ObjectSettings(destination=str(root / "out"), roots=(root,)), LIMITS)
+    objects = ObjectStore(ObjectSettings(destination=str(root / "out"), file_roots=(root,)), LIMITS)
     return Place(objects, root.as_uri(), (tmp_path / "secret.jpg").as_uri(), lay)
 
 
@@ -52,7 +52,7 @@ def s3_place(request: pytest.FixtureRequest, fresh_name: Callable[[str], str]) -
         return f"s3://{name}/{name_}"
 
     settings = server.settings(destination=f"s3://{name}/out", allowed_buckets=(name,))
-    return Place(Objects(settings, LIMITS), f"s3://{name}", "s3://someone-elses/photo.jpg", lay)
+    return Place(ObjectStore(settings, LIMITS), f"s3://{name}", "s3://someone-elses/photo.jpg", lay)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def http_place() -> Iterator[Place]:
             return server.url(f"files/{name}")
 
         settings = ObjectSettings(allowed_hosts=("127.0.0.1",), allow_private_addresses=True)
-        yield Place(Objects(settings, LIMITS), server.url("files"), server.url("files/x", "localhost"), lay)
+        yield Place(ObjectStore(settings, LIMITS), server.url("files"), server.url("files/x", "localhost"), lay)
 
 
 WRITABLE = [pytest.param("file_place", id="file"), pytest.param("s3_place", id="s3", marks=pytest.mark.s3)]

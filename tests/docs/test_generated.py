@@ -13,15 +13,16 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
-from cutstream import docs, errors, settings
-from cutstream.asyncapi import DEAD_LETTER_HEADERS, RESULT_HEADERS
-from cutstream.envelope import dead_letter_headers, open_envelope, result_headers
+from cutstream import errors, settings
+from cutstream.contract.envelope import dead_letter_headers, open_envelope, result_headers
+from cutstream.contract.messages import ErrorDetail, decode_request, decode_result
+from cutstream.contract.schemas import RESULTS
 from cutstream.errors import CutstreamError
-from cutstream.messages import ErrorDetail, decode_request, decode_result
 from cutstream.metrics import DEFINITIONS
 from cutstream.quality.contour import BANDS
 from cutstream.quality.scores import Scores
-from cutstream.schema import RESULTS
+from docs.generate import documents as docs
+from docs.generate.asyncapi import DEAD_LETTER_HEADERS, RESULT_HEADERS
 
 ROOT = docs.FOLDER.parent
 ERRORS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, CutstreamError)]

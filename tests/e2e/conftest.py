@@ -23,15 +23,15 @@ def settings(kafka_settings: KafkaSettings, triton: Settings, tmp_path: Path) ->
     return triton.model_copy(
         update={
             "kafka": kafka_settings.model_copy(update={"session_timeout_s": 6.0}),
-            "objects": ObjectSettings(destination=(folder / "out").as_uri(), roots=(folder, DATA)),
-            "worker": WorkerSettings(memory_bytes=1_000_000_000, drain_s=15, port=0),
+            "objects": ObjectSettings(destination=(folder / "out").as_uri(), file_roots=(folder, DATA)),
+            "worker": WorkerSettings(memory_bytes=1_000_000_000, drain_timeout_s=15, port=0),
         }
     )
 
 
 @pytest.fixture
 def folder(settings: Settings) -> Path:
-    return settings.objects.roots[0]
+    return settings.objects.file_roots[0]
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ SIDE = 440
 
 def evaluate(settings, *arguments, command: str = "evaluate") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "cutstream.cli", command, *map(str, arguments)],
+        [sys.executable, "-m", "commands", command, *map(str, arguments)],
         env={**os.environ, **as_environment(settings), "COLUMNS": "100"},
         capture_output=True,
         text=True,

@@ -85,8 +85,8 @@ def test_sigterm_drains(settings, small_photos, tmp_path) -> None:
     with Results(settings.kafka) as results, workers(settings, tmp_path) as (worker,):
         wait_until(results, 50)
         began = time.monotonic()
-        assert worker.terminate(settings.worker.drain_s + 5) == 0
-        assert time.monotonic() - began < settings.worker.drain_s
+        assert worker.terminate(settings.worker.drain_timeout_s + 5) == 0
+        assert time.monotonic() - began < settings.worker.drain_timeout_s
         drained = results.wait_for(50, 5)
         assert len(drained) < len(asked)
         assert '"event": "worker stopped"' in worker.tail()

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from cutstream.arrays.cpu import CpuOps
+from cutstream.compositing.harmonise import harmonise
+from cutstream.compositing.overlay import overlay
+from cutstream.compositing.shadows.shadow import shadow
+from cutstream.contract.options import Harmonise, Light, Matting, RefineParameters, Shadow
 from cutstream.images import Image
 from cutstream.matting.alpha_matting import matting
 from cutstream.matting.foreground import foreground
-from cutstream.matting.harmonise import harmonise
-from cutstream.matting.overlay import overlay
 from cutstream.matting.presets import PRESETS
 from cutstream.matting.refine import ellipse, refine
-from cutstream.matting.shadow import shadow
-from cutstream.options import Harmonise, Light, Matting, RefineParameters, Shadow
 from tests.support.back_ends import DEVICES, FromHost, back_end
 from tests.support.tolerances import APART
 
@@ -118,7 +118,7 @@ def test_local_linear(ops: FromHost, size: Any, grid: Any, seed: int) -> None:
 @given(size=sizes, above=st.integers(0, 255), seed=seeds)
 def test_measuring(ops: FromHost, size: Any, above: int, seed: int) -> None:
     matte = picture(size, seed)
-    assert ops.bounds(matte, above) == CPU.bounds(matte, above)
+    assert ops.bounding_box(matte, above) == CPU.bounding_box(matte, above)
     agree("histogram", ops, matte)
 
 
@@ -135,7 +135,7 @@ def test_compositing(ops: FromHost, size: Any, colour: Any, seed: int) -> None:
     pixels, alpha = picture(size, seed, 3), picture(size, seed + 1)
     agree("rgba", ops, pixels, alpha)
     agree("blend", ops, pixels, alpha, colour)
-    agree("over", ops, pixels, alpha, picture(size, seed + 2, 3))
+    agree("composite_over", ops, pixels, alpha, picture(size, seed + 2, 3))
 
 
 @examples
@@ -143,8 +143,8 @@ def test_compositing(ops: FromHost, size: Any, colour: Any, seed: int) -> None:
 def test_unmixing(ops: FromHost, size: Any, grid: Any, times: int, regularisation: float, seed: int) -> None:
     pixels, alpha = picture(size, seed, 3), picture(size, seed + 1)
     colours = np.random.default_rng(seed).uniform(0, 255, (2, *grid, 3)).astype(np.float32)
-    agree("spread", ops, pixels, alpha, *colours, times, np.float32(regularisation))
-    agree("unmix", ops, pixels, alpha, *colours, np.float32(regularisation))
+    agree("foreground_sweep", ops, pixels, alpha, *colours, times, np.float32(regularisation))
+    agree("foreground_solve", ops, pixels, alpha, *colours, np.float32(regularisation))
 
 
 @examples
@@ -182,8 +182,8 @@ def test_inpainting(ops: FromHost, size: Any, radius: float, method: str, seed: 
 @given(size=sizes, threshold=st.integers(0, 255), seed=seeds)
 def test_shapes_in_a_matte(ops: FromHost, size: Any, threshold: int, seed: int) -> None:
     matte = picture(size, seed)
-    agree("largest", ops, matte, threshold)
-    agree("fill", ops, matte, threshold)
+    agree("largest_component", ops, matte, threshold)
+    agree("fill_holes", ops, matte, threshold)
     agree("distance", ops, np.where(matte > threshold, matte, 0).astype(np.uint8))
 
 

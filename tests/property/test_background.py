@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from cutstream.arrays.cpu import CpuOps
+from cutstream.compositing.background_picture import Fit, fitted
 from cutstream.images import Image
-from cutstream.matting.background import Fit, fitted
 
 OPS = CpuOps()
 BLUE = (0, 0, 255)

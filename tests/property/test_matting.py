@@ -8,17 +8,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from cutstream.arrays.cpu import CpuOps
+from cutstream.compositing.compose import compose
+from cutstream.compositing.perspective import stand
+from cutstream.compositing.shadows.shadow import shadow
+from cutstream.contract.geometry import Box, limited, parse_margin
+from cutstream.contract.messages import Request
+from cutstream.contract.options import Light, Perspective, RefineParameters, Shadow, ShadowType
 from cutstream.errors import InvalidOption
 from cutstream.images import Image
-from cutstream.matting.composite import compose
-from cutstream.matting.geometry import Box, limited, parse_margin
 from cutstream.matting.measure import measure, uncertainty
-from cutstream.matting.perspective import stand
 from cutstream.matting.presets import PRESETS
 from cutstream.matting.refine import ellipse, refine
-from cutstream.matting.shadow import shadow
-from cutstream.messages import Request
-from cutstream.options import Light, Perspective, RefineParameters, Shadow, ShadowType
 
 OPS = CpuOps()
 sides = st.integers(1, 24)

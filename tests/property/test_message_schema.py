@@ -12,9 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 
-from cutstream.envelope import open_envelope, salvage
-from cutstream.errors import InvalidRequest
-from cutstream.messages import (
+from cutstream.contract.envelope import open_envelope, salvage
+from cutstream.contract.messages import (
     Background,
     BoundingBox,
     ErrorDetail,
@@ -26,7 +25,8 @@ from cutstream.messages import (
     decode_result,
     encode,
 )
-from cutstream.schema import json_schema
+from cutstream.contract.schemas import json_schema
+from cutstream.errors import InvalidRequest
 
 formats = FormatChecker(formats=())
 RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d{1,6})?(Z|[+-]\d\d:\d\d)")

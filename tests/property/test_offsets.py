@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.offsets import Ledger
+from consumer.delivery.offsets import OffsetTracker
 from cutstream.clients.kafka import Partition
 
 P, Q = Partition("t", 0), Partition("t", 1)
@@ -17,7 +17,7 @@ P, Q = Partition("t", 0), Partition("t", 1)
     limit=st.integers(1, 10),
 )
 def test_commits_are_contiguous_and_complete(gaps, order, limit) -> None:
-    ledger: Ledger[int] = Ledger()
+    ledger: OffsetTracker[int] = OffsetTracker()
     offsets = [sum(gaps[: i + 1]) for i in range(len(gaps))]
     tickets = [ledger.begin(P, offset) for offset in offsets]
     finishing = tickets[:]
@@ -43,7 +43,7 @@ def test_commits_are_contiguous_and_complete(gaps, order, limit) -> None:
 
 @given(st.lists(st.sampled_from(["begin", "finish", "drop", "commit"]), max_size=60), st.randoms(use_true_random=False))
 def test_no_outcome_of_an_earlier_ownership_is_published(actions, order) -> None:
-    ledger: Ledger[tuple[int, int]] = Ledger()
+    ledger: OffsetTracker[tuple[int, int]] = OffsetTracker()
     under_way, next_offset = [], 0
     generation = 0
     for action in actions:
@@ -64,7 +64,7 @@ def test_no_outcome_of_an_earlier_ownership_is_published(actions, order) -> None
 
 
 def test_a_drop_during_a_commit_keeps_the_new_ownership_untouched() -> None:
-    ledger: Ledger[str] = Ledger()
+    ledger: OffsetTracker[str] = OffsetTracker()
     ledger.finish(ledger.begin(P, 0), "old")
     under_way = ledger.ready(10)
     assert ledger.drop([P]) == 1
@@ -74,7 +74,7 @@ def test_a_drop_during_a_commit_keeps_the_new_ownership_untouched() -> None:
 
 
 def test_one_slow_request_holds_only_its_partition() -> None:
-    ledger: Ledger[str] = Ledger()
+    ledger: OffsetTracker[str] = OffsetTracker()
     ledger.begin(P, 0)
     ledger.finish(ledger.begin(P, 1), "held")
     ledger.finish(ledger.begin(Q, 7), "free")

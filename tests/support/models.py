@@ -12,7 +12,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnx.helper import make_node as node
 
 from cutstream.settings import ModelSettings, Settings, StackSettings
-from export.catalogue import Model, Weights, catalogue
+from export.weights.catalogue import Model, Weights, catalogue
 
 SIDE = 320
 BORDER = 16
@@ -146,7 +146,7 @@ def fused_settings(folder: Path, nets: tuple[str, ...] = ()) -> Settings:
             catalogue=folder / "catalogue.toml",
             profiles=("depth_fused",),
             default_profile="depth_fused",
-            nets=nets,
+            network_overrides=nets,
         ),
         stack=StackSettings(state=folder / "state"),
     )

@@ -14,9 +14,9 @@ from cutstream.matting.presets import SOFT
 from cutstream.matting.refine import prepare, refine
 from cutstream.quality.alpha import gradient_error, sum_of_absolute_differences
 from cutstream.settings import ModelSettings
-from export.catalogue import find_model, find_weights, require
-from export.profiles import size_of
-from export.served_graph import graph_of
+from export.repository.profiles import size_of
+from export.repository.served_graph import graph_of
+from export.weights.catalogue import find_model, find_weights, require
 from tests.support.hair import HairPicture, astronaut, fur_ball
 from tests.support.lemur import lemur
 

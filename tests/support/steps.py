@@ -13,10 +13,10 @@ from cutstream.clients.triton import Triton
 from cutstream.settings import Settings
 from deploy.local.process import Supervisor
 from deploy.local.triton import triton_server
-from export.catalogue import net_for, require
-from export.profiles import size_of
-from export.repository import render
-from export.served_graph import graph_of
+from export.repository.profiles import size_of
+from export.repository.render import render
+from export.repository.served_graph import graph_of
+from export.weights.catalogue import net_for, require
 from tests.support.ports import free_ports
 
 

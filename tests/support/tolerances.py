@@ -15,20 +15,20 @@ TOLERANCES: dict[str, float] = {
     "dilate": 0,
     "local_linear": 1,
     "histogram": 0,
-    "bounds": 0,
+    "bounding_box": 0,
     "shrink": 1,
     "rgba": 0,
     "blend": 0,
-    "over": 0,
-    "spread": 1e-2,  # of 255, in float32
-    "unmix": 0.51,
+    "composite_over": 0,
+    "foreground_sweep": 1e-2,  # of 255, in float32
+    "foreground_solve": 0.51,
     "lookup": 0,
     "to_lab": 2.7,  # linear light in 2040ths, which are coarse in the dark
     "from_lab": 2.7,
     "inpaint": 6,  # Telea's gradients look into the hole
     "distance": 1e-3,  # float32 of thousands
-    "largest": 0,
-    "fill": 0,
+    "largest_component": 0,
+    "fill_holes": 0,
 }
 
 # How far a device's result may be from the CPU's. Both follow OpenCV's fixed point, step by step; where floating point
@@ -46,16 +46,16 @@ APART: dict[str, float] = {
     "shrink": 1,
     "rgba": 0,
     "blend": 0,
-    "over": 0,
-    "spread": 1e-2,
-    "unmix": 1,
+    "composite_over": 0,
+    "foreground_sweep": 1e-2,
+    "foreground_solve": 1,
     "lookup": 0,
     "to_lab": 0,
     "from_lab": 0,
     "inpaint": 0,
     "distance": 1e-3,
-    "largest": 0,
-    "fill": 0,
+    "largest_component": 0,
+    "fill_holes": 0,
     "foreground": 1,
     "shadow": 3,  # two warps of 1 each, and an edge of the footing that is rounded to one of 256 heights
     "refine": 2,  # the fit's sums are taken in another order, and the slopes magnify it before `local_linear` rounds

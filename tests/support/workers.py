@@ -7,15 +7,15 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import consumer
 from cutstream.clients.kafka import OutgoingRecord, Record, RecordWriter, TopicReader
-from cutstream.messages import Result, decode_result
+from cutstream.contract.messages import Result, decode_result
 from cutstream.settings import KafkaSettings, Settings, as_environment
 from tests.support.ports import free_ports
 
@@ -30,7 +30,7 @@ class WorkerProcess:
         environment = as_environment(settings.model_copy(update={"worker": worker}))
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "cutstream.cli", "worker"],
+                list(consumer.COMMAND),
                 env={**os.environ, **environment},
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -1,4 +1,4 @@
-"""OpenVINO's arithmetic for a network: bf16 where the CPU has it and the mattes stay the same, else f32."""
+"""OpenVINO's arithmetic for a network: bf16 where the CPU has it and the mattes stay the same, else fp32."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def choose(file: Path, asked: str, report: Path) -> Verdict:
-    """`asked` is f32, bf16 or auto. The verdict is kept in `report`, for the next start and for people."""
+    """`asked` is fp32, bf16 or auto. The verdict is kept in `report`, for the next start and for people."""
     question = (
         asked,
         hashlib.sha256(file.read_bytes()).hexdigest(),
@@ -59,7 +59,7 @@ def compile_network(file: Path, precision: str, threads: int) -> openvino.Compil
     if precision == "bf16":
         round_weights(model)
     options = {
-        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": threads,
         "ENABLE_CPU_PINNING": False,  # the cores are shared with decoding and encoding
@@ -95,15 +95,15 @@ def diffuse(weights: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _decide(file: Path, asked: str) -> tuple[str, str]:
     if [value.any_name for value in openvino.Core().read_model(file).inputs] != ["image"]:
-        return "f32", "it is a step between networks, whose levels shall stay exact"
+        return "fp32", "it is a step between networks, whose levels shall stay exact"
     if asked != "auto":
         return asked, "CUTSTREAM_MODELS__PRECISION says so"
     if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        return "f32", "this CPU has no bf16"
+        return "fp32", "this CPU has no bf16"
     agreement = _agreement(file)
     return (
-        "bf16" if agreement >= MIN_AGREEMENT else "f32",
-        f"bf16 and f32 agree to an IoU of {agreement:.3f}, at least {MIN_AGREEMENT} is required",
+        "bf16" if agreement >= MIN_AGREEMENT else "fp32",
+        f"bf16 and fp32 agree to an IoU of {agreement:.3f}, at least {MIN_AGREEMENT} is required",
     )
 
 
@@ -116,13 +116,13 @@ def _keep(verdict: Verdict, report: Path) -> None:
 
 
 def _agreement(file: Path) -> float:
-    """IoU of the subjects that bf16 and f32 find, over all pixels of a few real photos together."""
-    exact, fast = (compile_network(file, precision, threads=1) for precision in ("f32", "bf16"))
-    both = either = 0
+    """IoU of the subjects that bf16 and fp32 find, over all pixels of a few real photos together."""
+    exact, fast = (compile_network(file, precision, threads=1) for precision in ("fp32", "bf16"))
+    both, either = 0, 0
     for picture in _photos(*exact.input(0).shape[1:3]):
         subject, other = (engine([picture[None]])[0] >= 128 for engine in (exact, fast))
-        both += np.count_nonzero(subject & other)
-        either += np.count_nonzero(subject | other)
+        both += int(np.count_nonzero(subject & other))
+        either += int(np.count_nonzero(subject | other))
     return both / either if either else 1.0
 
 

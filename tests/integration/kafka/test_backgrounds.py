@@ -12,12 +12,13 @@ import skimage
 from kafka.admin import ConfigResource, KafkaAdminClient
 from typer.testing import CliRunner
 
-from consumer import catalogue as module
-from consumer.catalogue import Catalogue
-from cutstream import cli
-from cutstream.backgrounds import Entry, encode
+from commands import console
+from commands.app import app
+from consumer.resources import background_catalogue as module
+from consumer.resources.background_catalogue import Catalogue
 from cutstream.clients.kafka import OutgoingRecord, RecordWriter, TopicReader, check_topics, ensure_topics
 from cutstream.clock import SystemClock
+from cutstream.contract.backgrounds import Entry, encode
 from cutstream.errors import UnknownBackground
 from cutstream.settings import KafkaSettings, ObjectSettings, Settings, as_environment
 from producer.backgrounds import add, known, remove
@@ -166,19 +167,19 @@ def test_all_that_was_there_has_been_read_when_a_reader_says_so(kafka_settings: 
 def test_the_commands(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in as_environment(settings).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(cli.out, "width", 200)
+    monkeypatch.setattr(console.out, "width", 200)
     run = CliRunner().invoke
-    added = run(cli.app, ["backgrounds", "add", "beach", COFFEE])
+    added = run(app, ["backgrounds", "add", "beach", COFFEE])
     assert added.exit_code == 0, added.output
     assert added.stdout.startswith("beach: 600×400, file://")
     entry = known(settings.kafka)["beach"]
-    listed = run(cli.app, ["backgrounds", "list"]).stdout
+    listed = run(app, ["backgrounds", "list"]).stdout
     assert all(text in listed for text in ("beach", "600×400", f"{entry.bytes:,}", entry.sha256[:12]))
-    misspelt = run(cli.app, ["backgrounds", "remove", "beech"])
+    misspelt = run(app, ["backgrounds", "remove", "beech"])
     assert misspelt.exit_code == 1
     assert "invalid_bg_image: " in misspelt.stderr
     assert "did you mean `beach`" in misspelt.stderr
-    removed = run(cli.app, ["backgrounds", "remove", "beach"])
+    removed = run(app, ["backgrounds", "remove", "beach"])
     assert removed.exit_code == 0
     assert entry.uri in removed.stdout
     assert known(settings.kafka) == {}

@@ -11,10 +11,10 @@ from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaError
 
 from cutstream.clients.kafka import (
+    AtLeastOnceCommitter,
     CommitRefused,
     OutgoingRecord,
     Partition,
-    PlainCommitter,
     RequestReader,
     TopicReader,
     TransactionalCommitter,
@@ -213,7 +213,7 @@ def test_a_worker_whose_instance_id_another_took_ends(one_partition, opened, fre
     first = join(opened(RequestReader(settings)))
     before = first.membership
     join(opened(RequestReader(settings)))
-    for committer in (TransactionalCommitter(settings), PlainCommitter(settings, first.commit)):
+    for committer in (TransactionalCommitter(settings), AtLeastOnceCommitter(settings, first.commit)):
         with pytest.raises(Fenced, match="CUTSTREAM_KAFKA__INSTANCE_ID"):
             opened(committer).commit([], {partition(settings): 1}, before)
     assert committed(settings) == {}
@@ -228,7 +228,7 @@ def test_at_least_once_writes_results_before_it_commits_their_offsets(kafka_sett
         readable.extend(values(results))
         reader.commit(offsets)
 
-    committer = opened(PlainCommitter(kafka_settings, commit_offsets))
+    committer = opened(AtLeastOnceCommitter(kafka_settings, commit_offsets))
     committer.commit([result(kafka_settings, b"first")], {partition(kafka_settings): 1}, reader.membership)
     assert readable == [b"first"]
     assert committed(kafka_settings) == {0: 1}
@@ -239,7 +239,7 @@ def test_at_least_once_repeats_results_whose_offsets_were_refused(one_partition,
     reader = opened(RequestReader(one_partition))
     read(reader, 1)
     throw_out(one_partition, reader.membership.member_id)
-    committer = opened(PlainCommitter(one_partition, reader.commit))
+    committer = opened(AtLeastOnceCommitter(one_partition, reader.commit))
     with pytest.raises(CommitRefused):
         committer.commit([result(one_partition, b"repeated")], {partition(one_partition): 1}, reader.membership)
     assert committed(one_partition) == {}

@@ -11,7 +11,7 @@ import obstore
 import pytest
 from pydantic import SecretStr
 
-from cutstream.clients.objects import Objects
+from cutstream.clients.objects.store import ObjectStore
 from cutstream.errors import RefusedAddress, SourceFailed, SourceUnavailable, StoreUnavailable
 from cutstream.settings import LimitSettings
 from tests.support.s3_server import S3Server, s3_server
@@ -31,7 +31,7 @@ def bucket(s3: S3Server, fresh_name: Callable[[str], str]) -> str:
     "key", ["my photo.jpg", "a%20b.jpg", "ü/é.jpg", "x?y=1&z=2#top.jpg", "a+b=c@d.jpg", "~(1).jpg"]
 )
 def test_keys_are_taken_literally(s3: S3Server, bucket: str, key: str) -> None:
-    objects = Objects(s3.settings(destination=f"s3://{bucket}"), LIMITS)
+    objects = ObjectStore(s3.settings(destination=f"s3://{bucket}"), LIMITS)
     uri = objects.resolve(None, key)
     objects.put(uri, key.encode(), "image/jpeg")
     assert objects.fetch(uri) == key.encode()
@@ -39,7 +39,7 @@ def test_keys_are_taken_literally(s3: S3Server, bucket: str, key: str) -> None:
 
 
 def test_the_media_type_is_stored(s3: S3Server, bucket: str) -> None:
-    objects = Objects(s3.settings(destination=f"s3://{bucket}"), LIMITS)
+    objects = ObjectStore(s3.settings(destination=f"s3://{bucket}"), LIMITS)
     objects.put(f"s3://{bucket}/k.png", b"", "image/png")
     store = objects._destinations._opened("s3", bucket)
     assert obstore.head(store, "k.png")["size"] == 0
@@ -50,7 +50,7 @@ def test_a_wrong_secret(s3: S3Server, bucket: str) -> None:
     settings = s3.settings(
         destination=f"s3://{bucket}/out", allowed_buckets=(bucket,), s3_secret_access_key=SecretStr("wrong-secret")
     )
-    objects = Objects(settings, LIMITS)
+    objects = ObjectStore(settings, LIMITS)
     with pytest.raises(SourceFailed, match="403"):
         objects.fetch(f"s3://{bucket}/photo.jpg")
     with pytest.raises(StoreUnavailable, match="CUTSTREAM_OBJECTS__DESTINATION"):
@@ -60,7 +60,7 @@ def test_a_wrong_secret(s3: S3Server, bucket: str) -> None:
 
 
 def test_a_missing_bucket(s3: S3Server) -> None:
-    objects = Objects(s3.settings(destination="s3://no-such-bucket", allowed_buckets=("nor-this-one",)), LIMITS)
+    objects = ObjectStore(s3.settings(destination="s3://no-such-bucket", allowed_buckets=("nor-this-one",)), LIMITS)
     with pytest.raises(SourceFailed, match="NoSuchBucket"):
         objects.fetch("s3://nor-this-one/photo.jpg")
     with pytest.raises(StoreUnavailable, match="NoSuchBucket"):
@@ -72,7 +72,7 @@ def test_a_missing_bucket(s3: S3Server) -> None:
 def test_a_server_that_goes_away_and_comes_back(s3: S3Server, tmp_path: Path) -> None:
     with s3_server(s3.binary, tmp_path) as server:
         server.bucket("photos")
-        objects = Objects(server.settings(destination="s3://photos"), LIMITS)
+        objects = ObjectStore(server.settings(destination="s3://photos"), LIMITS)
         objects.put("s3://photos/k.png", b"photo", "image/png")
     with pytest.raises(SourceUnavailable, match="error sending request"):
         objects.fetch("s3://photos/k.png")
@@ -91,7 +91,7 @@ def silent() -> Iterator[str]:
 
 
 def test_a_silent_server_costs_no_more_than_the_time_given(s3: S3Server, silent: str) -> None:
-    objects = Objects(s3.settings(s3_endpoint=silent), LIMITS)
+    objects = ObjectStore(s3.settings(s3_endpoint=silent), LIMITS)
     started = time.monotonic()
     with pytest.raises(SourceUnavailable):
         objects.fetch("s3://photos/photo.jpg")

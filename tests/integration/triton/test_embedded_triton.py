@@ -18,9 +18,9 @@ from cutstream.errors import StackError
 from cutstream.settings import Settings
 from deploy.local.process import Supervisor
 from deploy.local.triton import triton_server
-from export.catalogue import find_model, require
-from export.parity import served
-from export.repository import render
+from export.repository.parity import served
+from export.repository.render import render
+from export.weights.catalogue import find_model, require
 from tests.support.models import disc_of, picture_with_blob
 from tests.support.ports import free_ports
 
@@ -141,7 +141,10 @@ def test_both_engines_give_the_same_mattes(triton: Settings, expected: np.ndarra
     ):
         assert np.abs(infer(PICTURES).astype(int) - expected).max() <= 1
     with (
-        another_server(triton, tmp_path / "openvino", engine="openvino", precision="f32", instances=2) as (settings, _),
+        another_server(triton, tmp_path / "openvino", engine="openvino", precision="fp32", instances=2) as (
+            settings,
+            _,
+        ),
         connected(settings) as infer,
     ):
         assert np.abs(infer(PICTURES).astype(int) - expected).max() <= 2

@@ -15,8 +15,8 @@ from cutstream.clients.triton import Ensemble, Triton
 from cutstream.settings import ModelSettings, Settings, StackSettings, TritonSettings
 from deploy.local.process import Supervisor
 from deploy.local.triton import triton_server
-from export.profiles import network_file
-from export.repository import render
+from export.repository.profiles import network_file
+from export.repository.render import render
 from tests.support.ports import free_ports
 
 pytestmark = [pytest.mark.triton, pytest.mark.timeout(180)]

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from cutstream.settings import ModelSettings, Settings
-from export.catalogue import Model, catalogue, find_weights, net_for
-from export.profiles import networks_of, size_of
-from export.tune import tuned
+from export.repository.glue_settings import tuned
+from export.repository.profiles import networks_of, size_of
+from export.weights.catalogue import Model, catalogue, find_weights, net_for
 from tests.support.models import disc_of, fused_settings, picture_with_blob
 from tests.support.steps import net, run, triton_of
 
@@ -74,7 +74,7 @@ def test_real_weights_cut_out_real_photos(tmp_path: Path, profile: str, name: st
         store=tmp_path / "store",
         profiles=(profile,),
         default_profile=profile,
-        nets=(name, "tcmonodepth", "deeplabv3_mobilenetv2"),
+        network_overrides=(name, "tcmonodepth", "deeplabv3_mobilenetv2"),
         engine="onnxruntime",
     )
     if any(not find_weights(model, models) for model in needed(profile, models)):

@@ -6,16 +6,16 @@ from datetime import datetime, timezone
 
 import pytest
 
+from consumer.delivery.offsets import TrackedOffset
+from consumer.delivery.results import RecordBuilder
 from consumer.handler import Handled, Handler, Task
 from consumer.jobs import Findings, Job, Stored
-from consumer.offsets import Ticket
-from consumer.results import Reporter
 from consumer.runner import Abandoned
 from cutstream.clients.kafka import Partition, Record
 from cutstream.clients.triton import Ensemble
 from cutstream.clock import ManualClock
+from cutstream.contract.messages import BoundingBox, Request, StoredObject, decode_result
 from cutstream.errors import Expired, InvalidRequest, ModelMismatch, SourceFailed, UnreadableImage
-from cutstream.messages import BoundingBox, Request, StoredObject, decode_result
 from cutstream.settings import KafkaSettings
 
 TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -23,7 +23,7 @@ HEADERS = [("tenant", b"acme"), ("traceparent", TRACE), ("tenant", b"\xff\x00")]
 RECORD = Record(
     Partition("requests", 3), 7, 1_700_000_000_000, b"key", b'{"image": "s3://a/b.jpg", "id": "a"}', HEADERS
 )
-TASK = Task(Ticket(RECORD.partition, RECORD.offset, 1), RECORD)
+TASK = Task(TrackedOffset(RECORD.partition, RECORD.offset, 1), RECORD)
 STORED = Stored(
     objects=(
         StoredObject(
@@ -63,7 +63,7 @@ def handle(outcome, opening=open_job) -> tuple[Handled, Carrier]:
     carrier = Carrier(outcome)
     clock = ManualClock()
     settings = KafkaSettings(results_topic="results", dead_letters_topic="letters")
-    return Handler(opening, carrier, Reporter(settings, clock), clock)(TASK), carrier
+    return Handler(opening, carrier, RecordBuilder(settings, clock), clock)(TASK), carrier
 
 
 def test_a_success_is_one_result_with_the_requests_key() -> None:

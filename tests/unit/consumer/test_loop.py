@@ -75,7 +75,7 @@ def handled(task: Task, **changes) -> Handled:
 
 def run(reader, committer, work=handled, until=None, **settings):
     metrics = Metrics()
-    options = {"commit_interval_s": 0.001, "drain_s": 5.0} | settings
+    options = {"commit_interval_s": 0.001, "drain_timeout_s": 5.0} | settings
     window = Window(options.pop("size", 4), work)
     window.start()
     loop = Loop(reader, committer, window, metrics, SystemClock(), WorkerSettings(**options))
@@ -142,7 +142,7 @@ def test_an_outcome_of_a_lost_partition_is_not_published() -> None:
 def test_nothing_is_committed_while_the_group_is_not_stable() -> None:
     reader, committer = ScriptedReader(Polled(records(0))), RecordingCommitter()
     reader.membership = None
-    run(reader, committer, drain_s=0.2)
+    run(reader, committer, drain_timeout_s=0.2)
     assert committer.commits == []
     assert min(reader.timeouts) > 0, "joining makes no progress in polls without time, and the loop spins"
 
@@ -166,7 +166,7 @@ def test_while_the_group_is_joined_only_polls_wait(monkeypatch) -> None:
     monkeypatch.setattr(Window, "collect", record)
     reader = ScriptedReader(Polled(records(0)))
     reader.membership = None
-    run(reader, RecordingCommitter(), work, until, drain_s=0.2, size=1)
+    run(reader, RecordingCommitter(), work, until, drain_timeout_s=0.2, size=1)
     assert set(waits) == {0.0}, "a join that ends while the loop waits elsewhere is thrown away"
 
 
@@ -208,7 +208,7 @@ def test_a_drain_ends_in_time_and_leaves_the_rest_to_the_next_worker() -> None:
             threading.Event().wait(60)
         return handled(task)
 
-    run(reader, committer, work, drain_s=0.3)
+    run(reader, committer, work, drain_timeout_s=0.3)
     assert committer.commits == [{P: 1}]
 
 
@@ -219,7 +219,7 @@ def test_poison_in_a_row_stops_the_worker() -> None:
         return handled(task, status="failed", code="invalid_request")
 
     with pytest.raises(PoisonLimit, match="invalid_request"):
-        run(reader, RecordingCommitter(), work, poison_run=3)
+        run(reader, RecordingCommitter(), work, max_consecutive_failures=3)
 
 
 def test_a_success_between_ends_the_run_of_poison() -> None:
@@ -228,7 +228,7 @@ def test_a_success_between_ends_the_run_of_poison() -> None:
     def work(task):
         return handled(task, status="ok" if task.record.offset == 1 else "failed")
 
-    run(reader, committer, work, size=1, poison_run=2)
+    run(reader, committer, work, size=1, max_consecutive_failures=2)
     assert committer.commits[-1] == {P: 3}
 
 
@@ -258,7 +258,7 @@ def test_tidies_up_after_work_and_not_while_there_is_none(monkeypatch) -> None:
         window,
         Metrics(),
         SystemClock(),
-        WorkerSettings(commit_interval_s=0.001, drain_s=5.0),
+        WorkerSettings(commit_interval_s=0.001, drain_timeout_s=5.0),
         lambda: tidied.append(time.monotonic()),
     )
     stop = threading.Event()

@@ -5,15 +5,15 @@ import re
 from types import SimpleNamespace
 
 from consumer.pipeline import Parts, build_pipeline
-from consumer.places import Places
-from cutstream import docs
+from consumer.resources.priority_semaphore import PrioritySemaphore
+from docs.generate import documents as docs
 
 ORDER = ["fetch", "decode", "segment", "refine", "compose", "encode", "store"]
 
 
 def parts() -> Parts:
     stand_ins = {name: SimpleNamespace() for name in inspect.signature(Parts).parameters}
-    places = {name: Places(1) for name in ("io", "decoding", "gathering", "cpu")}
+    places = {name: PrioritySemaphore(1) for name in ("io", "decoding", "gathering", "cpu")}
     return Parts(**{**stand_ins, **places})
 
 
@@ -23,7 +23,7 @@ def test_a_photo_passes_the_stages_in_this_order() -> None:
 
 def test_stages_of_one_kind_of_work_share_its_places() -> None:
     p = parts()
-    places = {stage.name: stage.places for stage in build_pipeline(p)}
+    places = {stage.name: stage.slots for stage in build_pipeline(p)}
     assert {name for name, shared in places.items() if shared is p.io} == {"fetch", "store"}
     assert {name for name, shared in places.items() if shared is p.cpu} == {"refine", "compose", "encode"}
     assert (places["decode"], places["segment"]) == (p.decoding, p.gathering)

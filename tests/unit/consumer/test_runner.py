@@ -6,10 +6,11 @@ from datetime import datetime, timezone
 import pytest
 
 from consumer.jobs import Job
-from consumer.places import Places
+from consumer.resources.priority_semaphore import PrioritySemaphore
 from consumer.runner import Abandoned, Runner, Stage, backoff_s
 from cutstream.clients.kafka import Partition, Record
 from cutstream.clock import ManualClock
+from cutstream.contract.messages import Request
 from cutstream.errors import (
     BackgroundFailed,
     BackgroundUnavailable,
@@ -21,7 +22,6 @@ from cutstream.errors import (
     Unexpected,
     UnreadableImage,
 )
-from cutstream.messages import Request
 from cutstream.metrics import Metrics
 
 RECORD = Record(Partition("requests", 0), 7, 0, None, b"", [])
@@ -47,7 +47,7 @@ def job(**request) -> Job:
 
 
 def runner(*steps, abandon=None, clock=None, attempts=3) -> Runner:
-    places = Places(1)
+    places = PrioritySemaphore(1)
     stages = [Stage(f"step{i}", step, places) for i, step in enumerate(steps)]
     return Runner(stages, Metrics(), clock or ManualClock(), attempts, abandon or Patient())
 

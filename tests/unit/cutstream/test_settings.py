@@ -30,17 +30,17 @@ def test_overrides_win_over_environment_over_file(monkeypatch: pytest.MonkeyPatc
     file.write_text('[worker]\nwindow = 1\ndrain_s = 1\nport = 1\n[models]\nprofiles = ["general", "fast"]\n')
     monkeypatch.setenv(CONFIG_FILE, str(file))
     monkeypatch.setenv("CUTSTREAM_WORKER__WINDOW", "2")
-    monkeypatch.setenv("CUTSTREAM_WORKER__DRAIN_S", "2")
+    monkeypatch.setenv("CUTSTREAM_WORKER__DRAIN_TIMEOUT_S", "2")
     settings = load(worker={"window": 3})
-    assert (settings.worker.window, settings.worker.drain_s, settings.worker.port) == (3, 2.0, 1)
+    assert (settings.worker.window, settings.worker.drain_timeout_s, settings.worker.port) == (3, 2.0, 1)
     assert settings.models.profiles == ("general", "fast")
 
 
 def test_lists_are_comma_separated_and_empty_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUTSTREAM_OBJECTS__ROOTS", "/photos, /out,")
+    monkeypatch.setenv("CUTSTREAM_OBJECTS__FILE_ROOTS", "/photos, /out,")
     monkeypatch.setenv("CUTSTREAM_STACK__JAVA", "")
     settings = load()
-    assert settings.objects.roots == (Path("/photos"), Path("/out"))
+    assert settings.objects.file_roots == (Path("/photos"), Path("/out"))
     assert settings.stack.java is None
 
 

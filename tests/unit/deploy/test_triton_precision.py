@@ -18,11 +18,11 @@ import openvino
 from cutstream.settings import GlueSettings, ModelSettings
 from deploy.triton.backends import precision
 from deploy.triton.backends.precision import choose, compile_network, diffuse
-from export.casts import Half, in_half
-from export.catalogue import find_model
-from export.join import join
-from export.simplify import simplify
-from export.tune import tuned
+from export.formats.casts import Half, in_half
+from export.formats.simplify import simplify
+from export.repository.glue_settings import tuned
+from export.repository.join import join
+from export.weights.catalogue import find_model
 from tests.support.models import picture_with_blob, small_net
 
 filters = arrays.arrays(
@@ -61,11 +61,11 @@ def test_a_filters_sum_survives_its_rounding(weights: np.ndarray) -> None:
 
 def test_the_verdict_is_kept_while_the_question_stays(network: Path, tmp_path: Path, monkeypatch) -> None:
     report = tmp_path / "precision" / "u2netp.json"
-    verdict = choose(network, "f32", report)
-    assert (verdict.precision, verdict.question[0]) == ("f32", "f32")
+    verdict = choose(network, "fp32", report)
+    assert (verdict.precision, verdict.question[0]) == ("fp32", "fp32")
     assert msgspec.json.decode(report.read_bytes(), type=precision.Verdict) == verdict
     monkeypatch.setattr(precision, "_decide", lambda file, asked: ("bf16", f"asked for {asked}"))
-    assert choose(network, "f32", report) == verdict
+    assert choose(network, "fp32", report) == verdict
     assert choose(network, "bf16", report).because == "asked for bf16"
     assert [path.name for path in report.parent.iterdir()] == ["u2netp.json"]
 
@@ -73,7 +73,7 @@ def test_the_verdict_is_kept_while_the_question_stays(network: Path, tmp_path: P
 def test_a_step_between_networks_stays_exact(tmp_path: Path) -> None:
     onnx.save(tuned("trimap", 64, 64, GlueSettings()), tmp_path / "model.onnx")
     verdict = choose(tmp_path / "model.onnx", "auto", tmp_path / "one.json")
-    assert (verdict.precision, verdict.because[:28]) == ("f32", "it is a step between network")
+    assert (verdict.precision, verdict.because[:28]) == ("fp32", "it is a step between network")
 
 
 def test_auto_takes_bf16_only_where_the_mattes_agree(
@@ -85,20 +85,20 @@ def test_auto_takes_bf16_only_where_the_mattes_agree(
     assert choose(network, "auto", tmp_path / "one.json").precision == "bf16"
     monkeypatch.setattr(precision, "MIN_AGREEMENT", 1.01)
     refused = choose(network, "auto", tmp_path / "two.json")
-    assert refused.precision == "f32"
+    assert refused.precision == "fp32"
     assert "at least 1.01 is required" in refused.because
 
 
 def test_both_precisions_find_the_blob(network: Path) -> None:
     picture = picture_with_blob((150, 150), 60)[None]
-    exact, fast = (compile_network(network, name, threads=1)([picture])[0] for name in ("f32", "bf16"))
+    exact, fast = (compile_network(network, name, threads=1)([picture])[0] for name in ("fp32", "bf16"))
     assert np.abs(exact.astype(int) - fast).mean() < 2
 
 
 @pytest.mark.parametrize("half", ["fp16", "bf16"])
-@pytest.mark.parametrize("arithmetic", ["f32", "bf16"])
+@pytest.mark.parametrize("arithmetic", ["fp32", "bf16"])
 def test_a_graph_exported_in_half_precision_runs(network: Path, tmp_path: Path, half: Half, arithmetic: str) -> None:
     onnx.save(in_half(simplify(onnx.load(network)), half), tmp_path / "model.onnx")
     picture = picture_with_blob((150, 150), 60)[None]
-    exact = compile_network(network, "f32", threads=1)([picture])[0].astype(int)
+    exact = compile_network(network, "fp32", threads=1)([picture])[0].astype(int)
     assert np.abs(exact - compile_network(tmp_path / "model.onnx", arithmetic, threads=1)([picture])[0]).mean() < 2

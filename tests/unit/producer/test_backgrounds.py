@@ -12,9 +12,9 @@ import pytest
 import skimage
 from PIL import Image as Pillow
 
-from cutstream.backgrounds import Entry, apply
 from cutstream.clients.kafka import NoTopic
 from cutstream.clock import ManualClock
+from cutstream.contract.backgrounds import Entry, apply
 from cutstream.errors import (
     CutstreamError,
     FileTooLarge,

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from cutstream.contract.messages import ErrorDetail, Request, Result, SourceRecord
 from cutstream.errors import InvalidOption
-from cutstream.messages import ErrorDetail, Request, Result, SourceRecord
-from producer.batch import Batch
 from producer.demo import closing_table, demo_settings
+from producer.following import Batch
 
 
 def test_the_demos_own_photos_and_its_output_folder_are_allowed(tmp_path: Path) -> None:
@@ -17,8 +17,8 @@ def test_the_demos_own_photos_and_its_output_folder_are_allowed(tmp_path: Path) 
     assert len(sources) >= 4
     assert out.is_dir()
     assert settings.objects.destination == out.as_uri()
-    assert out in settings.objects.roots
-    assert any(sources[0].startswith(root.as_uri()) for root in settings.objects.roots)
+    assert out in settings.objects.file_roots
+    assert any(sources[0].startswith(root.as_uri()) for root in settings.objects.file_roots)
 
 
 def test_photos_of_ones_own_are_allowed_with_their_folders_only(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_photos_of_ones_own_are_allowed_with_their_folders_only(tmp_path: Path) 
         (tmp_path / folder / "a.jpg").write_bytes(b"")
     settings, sources = demo_settings(str(tmp_path / "*" / "*.jpg"), tmp_path / "out")
     assert len(sources) == 2
-    assert set(settings.objects.roots) == {tmp_path / "one", tmp_path / "my two", tmp_path / "out"}
+    assert set(settings.objects.file_roots) == {tmp_path / "one", tmp_path / "my two", tmp_path / "out"}
 
 
 def test_no_photos_is_an_error(tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ import site
 for folder in os.environ["TRITON_BACKEND_PATH"].split(os.pathsep):
     site.addsitedir(folder)
 
+from collections.abc import Sequence  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
 
 import triton_python_backend_utils as pb  # noqa: E402
 from openvino import AsyncInferQueue  # noqa: E402
@@ -17,7 +19,7 @@ from deploy.triton.backends.precision import choose, compile_network  # noqa: E4
 
 
 class TritonPythonModel:
-    def initialize(self, args):
+    def initialize(self, args: dict[str, str]) -> None:
         self.network = Network.of(args)
         report = Path(os.environ["TRITON_BACKEND_STATE"]) / "precision" / f"{self.network.name}.json"
         verdict = choose(self.network.file, os.environ["TRITON_BACKEND_PRECISION"], report)
@@ -25,17 +27,17 @@ class TritonPythonModel:
         self.queue = AsyncInferQueue(compile_network(self.network.file, verdict.precision, self.network.threads))
         self.queue.set_callback(self.keep)
 
-    def execute(self, requests):
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
         return answer(self.network, requests, self.infer)
 
-    def infer(self, pictures):
+    def infer(self, pictures: Sequence[Any]) -> list[Any]:
         """As many at once as the engine has threads."""
-        answers = [None] * len(pictures)
+        answers: list[Any] = [None] * len(pictures)
         for index, picture in enumerate(pictures):
             self.queue.start_async(picture, (answers, index))
         self.queue.wait_all()
         return answers
 
-    def keep(self, request, place):
+    def keep(self, request: Any, place: tuple[list[Any], int]) -> None:
         answers, index = place
         answers[index] = {name: request.get_tensor(name).data.copy() for name in self.network.outputs}

@@ -139,7 +139,7 @@ def test_a_device_is_opened_with_its_kernels(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "cupy", SimulatedCupy())
     ops = open_gpu()
     assert ops.device == "cuda"
-    assert ops.bounds(ops.to_device(MATTE + np.uint8(9)), 8) == (0, 0, 4, 4)
+    assert ops.bounding_box(ops.to_device(MATTE + np.uint8(9)), 8) == (0, 0, 4, 4)
 
 
 def test_a_broken_kernel_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import tritonclient.grpc as grpc
 from tritonclient.grpc import model_config_pb2, service_pb2
 from tritonclient.utils import InferenceServerException
 
-from cutstream.clients.triton import Ensemble, Triton, translated
+from cutstream.clients.triton import Ensemble, Triton, map_triton_errors
 from cutstream.errors import ConfigurationError, InferenceFailed, ModelMismatch, TritonUnavailable
 from cutstream.settings import TritonSettings
 
@@ -25,7 +25,7 @@ MEANINGS = {TritonUnavailable: AWAY, ConfigurationError: MISCONFIGURED, Inferenc
 
 
 def meaning(status: str | None, message: str = "what Triton says") -> type[Exception]:
-    with pytest.raises(tuple(MEANINGS), match=r"^Triton: |CUTSTREAM_TRITON__URL: ") as raised, translated():
+    with pytest.raises(tuple(MEANINGS), match=r"^Triton: |CUTSTREAM_TRITON__URL: ") as raised, map_triton_errors():
         raise InferenceServerException(message, status)
     assert message in str(raised.value)
     return type(raised.value)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from cutstream.arrays.cpu import CpuOps
+from cutstream.contract.options import Matting
 from cutstream.images import Image
 from cutstream.matting.alpha_matting import matting
 from cutstream.matting.trimap import BACKGROUND, SUBJECT, UNKNOWN, trimap
-from cutstream.options import Matting
 from cutstream.quality.alpha import gradient_error, sum_of_absolute_differences
 from tests.support.back_ends import DEVICES, back_end
 from tests.support.fur import coarse, fur

@@ -8,13 +8,13 @@ import pytest
 from PIL import Image as Pillow
 
 from cutstream.arrays.cpu import CpuOps
+from cutstream.contract.options import RefineParameters
 from cutstream.errors import InvalidOption
 from cutstream.images import Image, Matte
 from cutstream.matting.presets import BINARY, PRESETS, check_work, parameters
 from cutstream.matting.refine import prepare, refine
-from cutstream.options import RefineParameters
 from cutstream.quality.overlap import box_share, coverage
-from export.profiles import network_file
+from export.repository.profiles import network_file
 from producer.demo import OWN_PHOTOS
 
 OPS = CpuOps()

@@ -6,11 +6,11 @@ import pytest
 from skimage import data
 
 from cutstream.arrays.cpu import CpuOps
+from cutstream.contract.options import RefineParameters
 from cutstream.errors import InvalidOption
 from cutstream.images import Image
 from cutstream.matting.presets import PRESETS
 from cutstream.matting.refine import ellipse, odd, prepare, refine
-from cutstream.options import RefineParameters
 
 OPS = CpuOps()
 SOFT = PRESETS["soft"]

@@ -9,9 +9,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed (extra `export`)")
 
 from cutstream.errors import ModelMismatch  # noqa: E402
-from export.cutnet import Cutnet  # noqa: E402
-from export.cutnet_graph import graph, load  # noqa: E402
 from export.train.average import average  # noqa: E402
+from export.train.cutnet import Cutnet  # noqa: E402
+from export.train.cutnet_graph import graph, load  # noqa: E402
 
 pytestmark = [
     pytest.mark.timeout(300),

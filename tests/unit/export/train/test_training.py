@@ -11,8 +11,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed (extra `export`)")
 
 from cutstream.errors import ConfigurationError  # noqa: E402
-from export.cutnet import Cutnet  # noqa: E402
 from export.train import training  # noqa: E402
+from export.train.cutnet import Cutnet  # noqa: E402
 from export.train.photos import Collection, collect  # noqa: E402
 from export.train.recipe import SHIPPED, Phase, Recipe, Source, read  # noqa: E402
 from export.train.training import State, begin, held_out_iou, train  # noqa: E402

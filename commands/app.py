@@ -1,0 +1,57 @@
+"""All commands at a glance."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from commands import backgrounds, evaluation, export, models, requests, stack, topics, worker
+from commands.console import out
+from cutstream import __version__
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Turn image references on a Kafka topic into finished cutouts.",
+)
+
+
+def _group(name: str, help: str) -> typer.Typer:
+    group = typer.Typer(no_args_is_help=True, help=help)
+    app.add_typer(group, name=name)
+    return group
+
+
+app.command()(worker.worker)
+app.command()(stack.up)
+app.command()(requests.submit)
+app.command()(requests.results)
+app.command()(stack.demo)
+app.command()(evaluation.gallery)
+app.command()(evaluation.evaluate)
+app.command()(evaluation.compare)
+app.command()(evaluation.tune)
+app.command("export")(export.export_model)
+
+_models = _group("models", "List, pull and verify model weights; render the model repository.")
+_models.command("list")(models.list_models)
+_models.command("pull")(models.pull_weights)
+_models.command("verify")(models.verify_weights)
+_models.command("render")(models.render_repository)
+
+_topics = _group("topics", "Manage the topics on the brokers.")
+_topics.command("create")(topics.create)
+
+_backgrounds = _group("backgrounds", "Add, list and remove pictures in the background catalogue.")
+_backgrounds.command("add")(backgrounds.add_background)
+_backgrounds.command("list")(backgrounds.list_backgrounds)
+_backgrounds.command("remove")(backgrounds.remove_background)
+
+
+@app.callback(invoke_without_command=True)
+def main(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    if version:
+        out.print(__version__)
+        raise typer.Exit

@@ -1,0 +1,50 @@
+"""What all commands share: the two consoles, how errors are shown, and which packages a command needs."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from cutstream.errors import ConfigurationError, CutstreamError
+
+out = Console()
+err = Console(stderr=True)
+
+Profile = Annotated[str | None, typer.Option(help="Profile to use. Defaults to the deployment's default profile.")]
+
+
+@contextmanager
+def named_errors() -> Iterator[None]:
+    """Show a named error as its code and message, without a stack trace, and exit with status 1."""
+    try:
+        yield
+    except CutstreamError as exc:
+        # Text, not markup: a message may quote anything, square brackets included.
+        err.print(Text.assemble((exc.code, "bold red"), f": {exc}"), soft_wrap=True)
+        raise typer.Exit(1) from exc
+
+
+def require_packages(command: str, *modules: str, target: str = "setup") -> None:
+    """Raise ConfigurationError if a package is missing; the message names the `make` target that installs it."""
+    if missing := [name for name in modules if find_spec(name) is None]:
+        raise ConfigurationError(
+            f"`cutstream {command}` needs {', '.join(missing)}: run `make {target}` in the checkout"
+        )
+
+
+def program() -> str:
+    """Return this program's name as it can be pasted into a shell in the current folder."""
+    path = Path(sys.argv[0])
+    if path.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m {path.parent.name}"
+    return shlex.quote(os.path.relpath(path) if path.is_absolute() and path.is_relative_to(Path.cwd()) else str(path))

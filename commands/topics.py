@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+from commands.console import named_errors
+
+
+def create() -> None:
+    """Create the topics of requests, results, dead letters and backgrounds where they are missing."""
+    from cutstream.clients.kafka import ensure_topics
+    from cutstream.settings import addressed, load
+
+    with named_errors():
+        ensure_topics(addressed(load()).kafka)

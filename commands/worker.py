@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from commands.console import named_errors, out
+
+
+def worker(
+    check: Annotated[bool, typer.Option("--check", help="Validate and print the settings, then exit.")] = False,
+) -> None:
+    """Run one worker until SIGTERM or Ctrl-C. It finishes the requests it has started before it exits."""
+    from consumer import log
+    from consumer.app import run_worker
+    from cutstream.settings import addressed, load, redacted
+
+    with named_errors():
+        settings = load()
+        if check:
+            out.print_json(json.dumps(redacted(settings)))
+            return
+        log.configure()
+        run_worker(addressed(settings))

@@ -1,0 +1,24 @@
+"""One worker process: `python -m consumer`."""
+
+from __future__ import annotations
+
+import sys
+
+from consumer import log
+from consumer.app import run_worker
+from cutstream.errors import CutstreamError
+from cutstream.settings import addressed, load
+
+
+def main() -> int:
+    log.configure()
+    try:
+        run_worker(addressed(load()))
+    except CutstreamError as exc:
+        sys.stderr.write(f"{exc.code}: {exc}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

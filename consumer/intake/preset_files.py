@@ -1,0 +1,60 @@
+"""The deployment's own presets: a folder of `<name>.toml`, each the parameters that requests then name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from cutstream.contract.options import RefineParameters
+from cutstream.contract.validation import explain
+from cutstream.errors import ConfigurationError, InvalidOption
+from cutstream.matting.presets import PRESETS, check_work, parameters
+
+LONGEST_NAME = 100  # of what `refine` can name
+
+
+def read_presets(folder: Path | None) -> Mapping[str, RefineParameters]:
+    """The built-in presets and those of the folder, by name. Raises ConfigurationError with a line for each problem."""
+    if folder is None:
+        return PRESETS
+    own, problems = {}, []
+    for path in _files(folder):
+        try:
+            own[path.stem] = _read(path)
+        except ValueError as exc:
+            problems.append(f"CUTSTREAM_MODELS__PRESETS: {path}: {exc} (docs/tuning.md#presets-of-your-own)")
+    if problems:
+        raise ConfigurationError("\n".join(problems))
+    return {**PRESETS, **own}
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == ".toml")
+    except OSError as exc:
+        raise ConfigurationError(
+            f"CUTSTREAM_MODELS__PRESETS={folder} cannot be read: {exc.strerror}; it names a folder of <name>.toml "
+            "(docs/settings.md#models-presets)"
+        ) from exc
+
+
+def _read(path: Path) -> RefineParameters:
+    """Raises ValueError, which says what is expected."""
+    if path.stem in PRESETS:
+        raise ValueError(f"`{path.stem}` is a built-in preset, which cannot be redefined: name the file otherwise")
+    if len(path.stem) > LONGEST_NAME:
+        raise ValueError(f"a preset's name has at most {LONGEST_NAME} characters, this one {len(path.stem)}")
+    try:
+        how = parameters(msgspec.toml.decode(path.read_bytes(), type=RefineParameters))
+        check_work(how, megapixels=1.0)
+    except msgspec.ValidationError as exc:
+        raise ValueError(explain(exc, RefineParameters)) from exc
+    except msgspec.DecodeError as exc:
+        raise ValueError(f"not TOML: {exc}") from exc
+    except InvalidOption as exc:
+        raise ValueError(str(exc)) from exc
+    except OSError as exc:
+        raise ValueError(f"cannot be read: {exc.strerror}") from exc
+    return how

@@ -1,0 +1,148 @@
+"""The only module that talks to urllib3: bytes of an http(s) address, through the guard, within size and time."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from io import BytesIO
+from time import monotonic
+from typing import Any
+from urllib.parse import urljoin
+
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, PoolManager, Retry, Timeout
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import DecodeError, HTTPError, InvalidHeader, LocationValueError
+from urllib3.util import parse_url
+
+import cutstream
+from cutstream.clients.objects.guard import DeadlineSocket, Guard
+from cutstream.errors import FileTooLarge, RefusedAddress, SourceFailed, SourceUnavailable
+from cutstream.settings import LimitSettings
+
+_CHUNK_BYTES = 64 * 1024
+_HEADERS = {"User-Agent": f"cutstream/{cutstream.__version__}", "Accept": "image/*,*/*;q=0.5"}
+_TRY_AGAIN = {408, 425, 429}
+
+
+class _TLSSocket(DeadlineSocket, ssl.SSLSocket):
+    """TLS keeps the budget of the connection below it."""
+
+
+class _Guarded(HTTPConnection):
+    def __init__(self, *args: Any, guard: Guard, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._guard = guard
+
+    def _new_conn(self) -> DeadlineSocket:
+        # `download` gives every request a total, so that there always is a number here.
+        return self._guard.connect(self._dns_host, self.port, float(self.timeout))  # type: ignore[arg-type]
+
+
+class _GuardedTLS(_Guarded, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Guarded
+
+
+class _TLSPool(HTTPSConnectionPool):
+    ConnectionCls = _GuardedTLS
+
+
+class Downloads:
+    """Thread-safe; connections are kept alive and shared. The environment's proxies are not used: they would resolve
+    and connect behind the guard's back."""
+
+    def __init__(self, guard: Guard, limits: LimitSettings) -> None:
+        context = ssl.create_default_context()
+        context.sslsocket_class = _TLSSocket
+        self._limits = limits
+        self._pools = PoolManager(num_pools=32, headers=_HEADERS, maxsize=32, retries=False, ssl_context=context)
+        pools: Any = {"http": partial(_Pool, guard=guard), "https": partial(_TLSPool, guard=guard)}
+        self._pools.pool_classes_by_scheme = pools
+
+    def fetch(self, url: str) -> bytes:
+        """Raises RefusedAddress, SourceFailed, SourceUnavailable or FileTooLarge; no message holds a query."""
+        expires = monotonic() + self._limits.download_timeout_s
+        first = url
+        for _ in range(self._limits.max_redirects + 1):
+            with _translated(url), self._get(url, expires) as response:
+                location = response.get_redirect_location()
+                if not location:
+                    return self._body(url, response)
+            url = _joined(url, location)
+        raise SourceFailed(f"{shown(first)} redirects more than {self._limits.max_redirects} times")
+
+    def _get(self, url: str, expires: float) -> BaseHTTPResponse:
+        if parse_url(url).auth is not None:
+            raise RefusedAddress(f"{shown(url)}: an address must not carry a user name or password")
+        left_s = expires - monotonic()
+        if left_s <= 0:
+            raise SourceUnavailable(f"{shown(url)}: timed out")
+        return self._pools.urlopen("GET", url, redirect=False, preload_content=False, timeout=Timeout(total=left_s))
+
+    def _body(self, url: str, response: BaseHTTPResponse) -> bytes:
+        _check_status(url, response)
+        limit = self._limits.max_source_bytes
+        if (response.length_remaining or 0) > limit:
+            raise FileTooLarge(f"{shown(url)} has {response.length_remaining} bytes; at most {limit} are accepted")
+        body = BytesIO()
+        for chunk in response.stream(_CHUNK_BYTES, decode_content=True):
+            if body.tell() + len(chunk) > limit:
+                raise FileTooLarge(f"{shown(url)} has more than {limit} bytes, which is the most accepted")
+            body.write(chunk)
+        return body.getvalue()
+
+
+def shown(url: str) -> str:
+    """The address as an error may show it: without user, password, query and fragment, where secrets travel."""
+    parsed = parse_url(url)
+    return parsed._replace(auth=None, query=None, fragment=None).url
+
+
+@contextmanager
+def _translated(url: str) -> Iterator[None]:
+    try:
+        yield
+    except LocationValueError:
+        # urllib3's text holds the whole address, secrets and all.
+        raise RefusedAddress("the address is not of the form http(s)://host[:port]/path, in ASCII") from None
+    except (DecodeError, InvalidHeader) as exc:
+        raise SourceFailed(f"{shown(url)} sent an answer that cannot be read: {_reason(exc)}") from exc
+    except HTTPError as exc:
+        raise SourceUnavailable(f"{shown(url)}: {_reason(exc)}") from exc
+
+
+def _reason(exc: HTTPError) -> str:
+    """The innermost cause; the outer texts name objects of urllib3."""
+    cause: BaseException = exc
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    return str(cause) or type(cause).__name__
+
+
+def _check_status(url: str, response: BaseHTTPResponse) -> None:
+    status = response.status
+    if status < 300:
+        return
+    message = f"{shown(url)} answered {status}"
+    if status >= 500 or status in _TRY_AGAIN:
+        raise SourceUnavailable(message, _retry_after_s(response))
+    raise SourceFailed(message)
+
+
+def _retry_after_s(response: BaseHTTPResponse) -> float | None:
+    try:
+        return Retry().get_retry_after(response)
+    except InvalidHeader:
+        return None
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError as exc:
+        raise SourceFailed(f"{shown(url)} redirects to something that is no address") from exc

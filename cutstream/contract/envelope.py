@@ -1,0 +1,198 @@
+"""What surrounds a request or a result in its Kafka record: CloudEvents 1.0, trace context, dead-letter headers.
+
+A request may be plain JSON, a CloudEvent in binary mode (`ce_*` headers) or one in structured mode
+(`application/cloudevents+json`). A result is always a CloudEvent in binary mode. Of headers with the same name the
+last one counts.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+
+from cutstream.contract.messages import BROKEN, ErrorDetail, Labels, Replay, RequestId, Result, SourceRecord
+from cutstream.contract.validation import explain
+from cutstream.errors import InvalidRequest
+
+Headers = list[tuple[str, bytes]]
+Trace = tuple[tuple[str, bytes], ...]
+T = TypeVar("T")
+
+REQUEST_TYPE = "io.cutstream.request.v1"
+RESULT_TYPE = "io.cutstream.result.v1"
+RESULT_SOURCE = "urn:cutstream:worker"
+STRUCTURED = "application/cloudevents+json"
+DEAD_LETTER_PREFIX = "__cutstream.errors."
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+
+Required = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class CloudEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """The attributes the worker looks at; any others are allowed, as are types other than ours."""
+
+    specversion: Literal["1.0"]
+    id: Required
+    source: Required
+    type: Required
+    traceparent: str | None = None
+    tracestate: str | None = None
+    data_base64: bytes | None = None
+
+
+class _StructuredEvent(CloudEvent, frozen=True, kw_only=True):
+    data: msgspec.Raw = msgspec.Raw()
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """`payload` is the request's JSON, `id` the event's id where it is a valid request id."""
+
+    payload: bytes
+    id: str | None = None
+    trace: Trace = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a failed result can still say about a request that could not be read."""
+
+    id: str | None
+    labels: dict[str, str]
+    replay: int
+    trace: Trace = ()
+
+
+class _Fields(msgspec.Struct):
+    id: msgspec.Raw = msgspec.Raw()
+    labels: msgspec.Raw = msgspec.Raw()
+    replay: msgspec.Raw = msgspec.Raw()
+
+
+_event_decoder = msgspec.json.Decoder(_StructuredEvent)
+_fields_decoder = msgspec.json.Decoder(_Fields)
+_id_decoder = msgspec.json.Decoder(RequestId)
+_labels_decoder = msgspec.json.Decoder(Labels)
+_replay_decoder = msgspec.json.Decoder(Replay)
+
+
+def open_envelope(value: bytes, headers: Headers) -> Envelope:
+    """Raises InvalidRequest when the record claims to be a CloudEvent and is none."""
+    found = dict(headers)
+    content_type = found.get("content-type", b"").decode(errors="replace").split(";")[0].strip().lower()
+    trace = _header_trace(found)
+    if content_type == STRUCTURED:
+        return _opened(_structured(value), trace)
+    if content_type.startswith("application/cloudevents"):
+        raise InvalidRequest(f"content-type: `{content_type}` is not read; send `{STRUCTURED}`, one event a record")
+    if "ce_specversion" in found:
+        event = _binary(found)
+        return Envelope(value, _valid_id(event.id), trace or _trace_of(event))
+    return Envelope(value, None, trace)
+
+
+def salvage(value: bytes, headers: Headers) -> Identity:
+    """What can be read of a broken request, so that its failed result can be told apart; never raises."""
+    try:
+        envelope = open_envelope(value, headers)
+    except InvalidRequest:
+        envelope = Envelope(b"", None, _header_trace(dict(headers)))
+    try:
+        fields = _fields_decoder.decode(envelope.payload)
+    except BROKEN:
+        fields = _Fields()
+    return Identity(
+        id=_field(_id_decoder, fields.id) or envelope.id,
+        labels=_field(_labels_decoder, fields.labels) or {},
+        replay=_field(_replay_decoder, fields.replay) or 0,
+        trace=envelope.trace,
+    )
+
+
+def result_headers(result: Result, time_s: float, trace: Trace = ()) -> Headers:
+    """`time_s` is since the Unix epoch. An event's id is the request's, with `/1` for its first replay, and so on."""
+    attributes = {
+        "ce_specversion": "1.0",
+        "ce_id": f"{result.id}/{result.replay}" if result.replay else result.id,
+        "ce_source": RESULT_SOURCE,
+        "ce_type": RESULT_TYPE,
+        "ce_time": datetime.fromtimestamp(time_s, timezone.utc).isoformat(timespec="milliseconds"),
+        "ce_subject": result.id,
+        "content-type": "application/json",
+    }
+    return [(name, text.encode()) for name, text in attributes.items()] + list(trace)
+
+
+def dead_letter_headers(
+    original: Headers, request_id: str, source: SourceRecord, error: ErrorDetail, exception: BaseException
+) -> Headers:
+    """The original headers, untouched and first; then, named after Kafka Connect's, where it came from and why."""
+    kind = type(exception)
+    reasons = {
+        "request-id": request_id,
+        "topic": source.topic,
+        "partition": source.partition,
+        "offset": source.offset,
+        "timestamp": source.timestamp_ms,
+        "code": error.code,
+        "stage": error.stage,
+        "exception.class.name": f"{kind.__module__}.{kind.__qualname__}",
+        "exception.message": error.message,
+    }
+    return original + [(DEAD_LETTER_PREFIX + name, str(value).encode()) for name, value in reasons.items()]
+
+
+def _structured(value: bytes) -> _StructuredEvent:
+    try:
+        return _event_decoder.decode(value)
+    except msgspec.ValidationError as exc:
+        raise InvalidRequest(f"CloudEvent: {explain(exc, CloudEvent)}") from exc
+    except BROKEN as exc:
+        raise InvalidRequest(f"CloudEvent: not JSON: {exc}") from exc
+
+
+def _binary(headers: dict[str, bytes]) -> CloudEvent:
+    try:
+        names = ("specversion", "id", "source", "type", "traceparent", "tracestate")
+        attributes = {name: headers[f"ce_{name}"].decode() for name in names if f"ce_{name}" in headers}
+        return msgspec.convert(attributes, CloudEvent)
+    except msgspec.ValidationError as exc:
+        raise InvalidRequest(f"CloudEvent headers (ce_*): {explain(exc, CloudEvent)}") from exc
+    except UnicodeDecodeError as exc:
+        raise InvalidRequest(f"CloudEvent headers (ce_*): not UTF-8: {exc}") from exc
+
+
+def _opened(event: _StructuredEvent, trace: Trace) -> Envelope:
+    payload = bytes(event.data) if event.data_base64 is None else event.data_base64
+    return Envelope(payload, _valid_id(event.id), trace or _trace_of(event))
+
+
+def _header_trace(headers: dict[str, bytes]) -> Trace:
+    return _trace(headers.get("traceparent"), headers.get("tracestate"))
+
+
+def _trace_of(event: CloudEvent) -> Trace:
+    return _trace(*(text.encode() if text else None for text in (event.traceparent, event.tracestate)))
+
+
+def _trace(parent: bytes | None, state: bytes | None) -> Trace:
+    """A malformed parent is dropped with its state, as W3C Trace Context asks."""
+    if parent is None or not _TRACEPARENT.fullmatch(parent.decode(errors="replace")):
+        return ()
+    return (("traceparent", parent), ("tracestate", state)) if state else (("traceparent", parent),)
+
+
+def _valid_id(text: str) -> str | None:
+    return _field(_id_decoder, msgspec.Raw(msgspec.json.encode(text)))
+
+
+def _field(decoder: msgspec.json.Decoder[T], raw: msgspec.Raw) -> T | None:
+    try:
+        return decoder.decode(raw)
+    except BROKEN:
+        return None

@@ -1,0 +1,20 @@
+"""Write every generated document: `python -m docs.generate`. With `--check`, only report which are out of date."""
+
+from __future__ import annotations
+
+import sys
+
+from docs.generate.documents import FOLDER, stale, write
+
+
+def main(arguments: list[str]) -> int:
+    if arguments != ["--check"]:
+        write(FOLDER)
+        return 0
+    if names := stale(FOLDER):
+        sys.stderr.write(f"stale, run `make docs`: {', '.join(f'docs/{name}' for name in names)}\n")
+    return bool(names)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,194 @@
+"""The AsyncAPI document: which topic carries what, in which direction, with which keys and headers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from cutstream import __version__
+from cutstream.contract.envelope import DEAD_LETTER_PREFIX, REQUEST_TYPE, RESULT_SOURCE, RESULT_TYPE, STRUCTURED
+from cutstream.contract.messages import Request, Result
+from cutstream.contract.schemas import REQUESTS, RESULTS, tidy
+from cutstream.settings import Settings
+
+BINDING = "0.5.0"
+
+READ_COMMITTED = (
+    "Read with `isolation_level=read_committed`: other readers also see what aborted transactions left behind, "
+    "and several clients read uncommitted records by default."
+)
+_INTRODUCTION = (
+    "References to photos in, cutouts out as objects with one result record per request, exactly once.\n\n"
+    "The record key is free: it decides the partition and nothing else, and a result carries its request's key. "
+    "Without keys requests spread evenly.\n\n" + READ_COMMITTED
+)
+_TRACE = {"traceparent": "W3C Trace Context; carried through.", "tracestate": "Goes with `traceparent`."}
+REQUEST_HEADERS = {
+    "ce_specversion": "`1.0`",
+    "ce_id": "Becomes the request's id where the request has none.",
+    "ce_source": "Who asks.",
+    "ce_type": f"For instance `{REQUEST_TYPE}`; any is read.",
+    **_TRACE,
+}
+RESULT_HEADERS = {
+    "ce_specversion": "`1.0`",
+    "ce_id": "The request's id; with `/1` for its first replay, and so on.",
+    "ce_source": f"`{RESULT_SOURCE}`",
+    "ce_type": f"`{RESULT_TYPE}`",
+    "ce_time": "When the result was made, RFC 3339.",
+    "ce_subject": "The request's id.",
+    "content-type": "`application/json`",
+    **_TRACE,
+}
+DEAD_LETTER_HEADERS = {
+    DEAD_LETTER_PREFIX + name: text
+    for name, text in {
+        "request-id": "The id of the failed result.",
+        "topic": "Where the request lay.",
+        "partition": "Decimal.",
+        "offset": "Decimal.",
+        "timestamp": "The request record's, in milliseconds since the Unix epoch.",
+        "code": "The result's error code.",
+        "stage": "The stage that failed.",
+        "exception.class.name": "The error's class.",
+        "exception.message": "The result's error message.",
+    }.items()
+}
+_EVENT_EXAMPLE = {
+    "specversion": "1.0",
+    "id": "a1b2",
+    "source": "/shop",
+    "type": REQUEST_TYPE,
+    "data": {"image": "s3://photos/chair.jpg"},
+}
+_KEY = {"kafka": {"key": {"type": "string", "description": "The request's key."}, "bindingVersion": BINDING}}
+
+
+def asyncapi(settings: Settings) -> dict[str, Any]:
+    """The document of the deployment that `settings` describe."""
+    kafka = settings.kafka
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "cutstream",
+            "version": __version__,
+            "description": _INTRODUCTION,
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "servers": {
+            "local": {
+                "host": f"127.0.0.1:{settings.stack.kafka_port}",
+                "protocol": "kafka",
+                "description": "The local stack's broker.",
+            }
+        },
+        "channels": {
+            "requests": _channel(kafka.requests_topic, "What is to be cut out.", "request", "requestEvent"),
+            "results": _channel(kafka.results_topic, "One result per request. " + READ_COMMITTED, "result"),
+            "deadLetters": _channel(
+                kafka.dead_letters_topic,
+                "The untouched original of every failed request. " + READ_COMMITTED,
+                "deadLetter",
+            ),
+        },
+        "operations": {
+            "receiveRequests": _operation(
+                "receive", "requests", "Workers share the requests as one group.", kafka.group
+            ),
+            "sendResults": _operation("send", "results", "In the transaction that commits the request's offset."),
+            "sendDeadLetters": _operation("send", "deadLetters", "In the same transaction as the failed result."),
+        },
+        "components": {"messages": _messages(), "schemas": _component_schemas()},
+    }
+
+
+def _channel(topic: str, description: str, *messages: str) -> dict[str, Any]:
+    return {
+        "address": topic,
+        "description": description,
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
+        "bindings": {"kafka": {"topic": topic, "bindingVersion": BINDING}},
+    }
+
+
+def _operation(action: str, channel: str, summary: str, group: str | None = None) -> dict[str, Any]:
+    binding = {"groupId": {"type": "string", "enum": [group]}} if group else {}
+    return {
+        "action": action,
+        "channel": {"$ref": f"#/channels/{channel}"},
+        "summary": summary,
+        "bindings": {"kafka": {**binding, "bindingVersion": BINDING}},
+    }
+
+
+def _messages() -> dict[str, Any]:
+    return {
+        "request": _message(
+            "A request, plain or as a CloudEvent in binary mode.", "Request", REQUEST_HEADERS, _examples(REQUESTS)
+        ),
+        "requestEvent": _message(
+            f"A request as a CloudEvent in structured mode, with the header `content-type: {STRUCTURED}`.",
+            "RequestEvent",
+            {"content-type": f"`{STRUCTURED}`", **_TRACE},
+            [{"name": "event", "payload": _EVENT_EXAMPLE}],
+            STRUCTURED,
+        ),
+        "result": _message("A result, as a CloudEvent in binary mode.", "Result", RESULT_HEADERS, _examples(RESULTS)),
+        "deadLetter": {
+            "summary": "The original key, value and headers, and after them headers that say where and why.",
+            "contentType": "application/octet-stream",
+            "headers": _headers(DEAD_LETTER_HEADERS),
+            "payload": {"description": "The request's bytes, which need not be JSON."},
+            "bindings": _KEY,
+        },
+    }
+
+
+def _message(
+    summary: str,
+    schema: str,
+    headers: dict[str, str],
+    examples: list[dict[str, Any]],
+    content_type: str = "application/json",
+) -> dict[str, Any]:
+    return {
+        "summary": summary,
+        "contentType": content_type,
+        "headers": _headers(headers),
+        "payload": {"$ref": f"#/components/schemas/{schema}"},
+        "examples": examples,
+        "bindings": _KEY,
+    }
+
+
+def _headers(descriptions: dict[str, str]) -> dict[str, Any]:
+    properties = {name: {"type": "string", "description": text} for name, text in descriptions.items()}
+    return {"type": "object", "properties": properties}
+
+
+def _examples(messages: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"name": name, "payload": msgspec.to_builtins(message)} for name, message in messages.items()]
+
+
+def _component_schemas() -> dict[str, Any]:
+    _, schemas = msgspec.json.schema_components((Request, Result), ref_template="#/components/schemas/{name}")
+    data = {"$ref": "#/components/schemas/Request"}
+    event = {
+        "description": "CloudEvents 1.0, structured mode; `data` or `data_base64` holds the request.",
+        "type": "object",
+        "properties": {
+            "specversion": {"const": "1.0"},
+            "id": {"type": "string", "minLength": 1},
+            "source": {"type": "string", "minLength": 1},
+            "type": {"type": "string", "minLength": 1},
+            "traceparent": {"type": "string"},
+            "tracestate": {"type": "string"},
+            "data": data,
+            "data_base64": {"type": "string", "contentEncoding": "base64"},
+        },
+        "required": ["specversion", "id", "source", "type"],
+        "anyOf": [{"required": ["data"]}, {"required": ["data_base64"]}],
+    }
+    return {"RequestEvent": event, **{name: tidy(schema) for name, schema in schemas.items()}}

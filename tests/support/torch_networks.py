@@ -1,0 +1,141 @@
+"""Torch families at a size that tests can afford."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from cutstream.settings import ModelSettings
+from export.networks import build
+from export.weights.catalogue import Model, Weights
+from tests.support.models import as_toml, detector
+
+# What each family's net takes: channels, height, width.
+TINY = {
+    "u2net": (3, 320, 320),
+    "isnet": (3, 256, 256),
+    "depth_anything": (3, 518, 518),
+    "deeplab": (3, 513, 513),
+    "vitmatte": (4, 512, 512),
+    "segmentation": (3, 64, 64),
+    "deeplab_atrous": (3, 65, 65),
+    "deep_matting": (4, 512, 512),
+    "modnet": (3, 64, 64),
+    "rvm": (3, 128, 128),
+    "mask_rcnn": (3, 128, 128),
+    "sam2": (3, 128, 128),
+    "sam2_everything": (3, 128, 128),
+}
+# And what it takes besides.
+TAKES: dict[str, dict[str, tuple[int, ...]]] = {"sam2": {"boxes": (8, 4)}}
+# The step that it fills in tests, and its glue.
+GLUE = {
+    "u2net": ("u2netp", "u2net_normalise", "u2net_matte"),
+    "isnet": ("isnet", "isnet_normalise", "alpha_matte"),
+    "depth_anything": ("depth", "imagenet_normalise", "nearness"),
+    "deeplab": ("semantics", "signed_normalise", "class_foreground"),
+    "vitmatte": ("matting", "trimap_normalise", "alpha_matte"),
+    "segmentation": ("semantics", "imagenet_normalise", "class_foreground"),
+    "deeplab_atrous": ("semantics", "imagenet_normalise", "class_foreground"),
+    "deep_matting": ("matting", "trimap_normalise", "alpha_matte"),
+    "modnet": ("portrait", "signed_normalise", "alpha_matte"),
+    "rvm": ("portrait", "unit_normalise", "alpha_matte"),
+    "mask_rcnn": ("people", "imagenet_normalise", "alpha_matte"),
+    "sam2": ("prompted_masks", "imagenet_normalise", "alpha_matte"),
+    "sam2_everything": ("everything", "imagenet_normalise", "subject_of_everything"),
+}
+# What of its graph goes into the glue, where that is not its one output.
+GIVES: dict[str, tuple[str, ...]] = {"sam2_everything": ("logits", "guesses")}
+# Parts of a detector, which keep their own random weights: larger ones would move every box off the picture.
+DETECTING = ("fpn", "rpn", "roi_heads")
+
+
+def shapes_of(family: str) -> dict[str, tuple[int, ...]]:
+    return {"normalised": TINY[family], **TAKES.get(family, {})}
+
+
+def settle(net: nn.Module, shapes: dict[str, tuple[int, ...]]) -> nn.Module:
+    """Random weights as large as they need to be for an answer that depends on the picture."""
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in net.named_parameters():
+        if parameter.dim() > 1 and not any(part in name for part in DETECTING):
+            fan_in = parameter[0].numel()
+            parameter.data = torch.randn(parameter.shape, generator=generator) * (2 / fan_in) ** 0.5
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # what it saw on the whole, from the start
+    net.train()
+    with torch.no_grad():
+        for _ in range(2):
+            net(*(torch.rand(2, *shape, generator=generator) * 2 - 1 for shape in shapes.values()))
+    return net.eval()
+
+
+def checkpoint_of(family: str, folder: Path) -> Path | None:
+    """What the tiny net is served with: where random weights find nothing, those with which it is sure of its masks."""
+    if family != "sam2_everything":
+        return None
+    net = settle(build(f"{family}:tiny", None), shapes_of(family)).net
+    decoder = net.mask_decoder
+    decoder.iou_prediction_head.proj_out.bias.data += 2.0
+    for perceptron in decoder.output_hypernetworks_mlps:
+        for parameter in perceptron.proj_out.parameters():
+            parameter.data *= 30.0
+    torch.save(net.state_dict(), folder / f"{family}.pth")
+    return folder / f"{family}.pth"
+
+
+def tiny_models(folder: Path) -> ModelSettings:
+    """A catalogue of the families, `tiny_<family>` each, and of `tiny_detector`; a store that is empty."""
+    models = [
+        Model(
+            name=f"tiny_{family}",
+            title=f"tiny {family}",
+            source="this test",
+            licence="none",
+            width=TINY[family][2],
+            height=TINY[family][1],
+            normalisation="",
+            outputs="",
+            step=step,
+            normalise=normalise,
+            activate=activate,
+            takes=TAKES.get(family, {}),
+            gives=GIVES.get(family, ()),
+            family=f"{family}:tiny",
+        )
+        for family, (step, normalise, activate) in GLUE.items()
+    ]
+    models.append(_detector(folder / "mirror"))
+    (folder / "catalogue.toml").write_text("\n".join(as_toml(model) for model in models))
+    return ModelSettings(
+        catalogue=folder / "catalogue.toml",
+        mirror=folder / "mirror",
+        store=folder / "store",
+        profiles=("hair",),
+        default_profile="hair",
+    )
+
+
+def _detector(mirror: Path) -> Model:
+    """A person on the left, always."""
+    data = detector((200, 320), (240, 480)).SerializeToString(deterministic=True)
+    mirror.mkdir(parents=True, exist_ok=True)
+    (mirror / "detector.onnx").write_bytes(data)
+    return Model(
+        name="tiny_detector",
+        title="tiny detector",
+        source="this test",
+        licence="none",
+        width=640,
+        height=640,
+        normalisation="",
+        outputs="",
+        step="boxes",
+        normalise="unit_normalise",
+        activate="people_boxes",
+        weights=(Weights(file="detector.onnx", bytes=len(data), sha256=hashlib.sha256(data).hexdigest()),),
+    )

@@ -1,0 +1,246 @@
+"""The command line as a person meets it, up to where it would start something."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from commands import console
+from commands.app import app
+from commands.serving import COMPARED
+from cutstream import __version__
+from cutstream.clients import kafka
+from cutstream.contract.messages import Request, decode_request
+from cutstream.contract.options import Background, Shadow
+from cutstream.errors import BrokerUnavailable
+from cutstream.settings import ModelSettings
+from evaluation.comparison import run as comparison
+from export.weights.catalogue import catalogue
+from producer import submitting
+from tests.support.evaluation import evaluation_folder
+from tests.support.models import small_models
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """With no settings but those given."""
+    for name in [name for name in os.environ if name.startswith("CUTSTREAM_")]:
+        monkeypatch.delenv(name)
+    for stream in (console.out, console.err):
+        monkeypatch.setattr(stream, "width", 200)
+
+    def invoke(*arguments: str, input: str | None = None, **environment: str) -> Result:
+        variables = {f"CUTSTREAM_{name}": value for name, value in environment.items()}
+        return CliRunner().invoke(app, arguments, input=input, env=variables)
+
+    return invoke
+
+
+def test_the_version(run: Run) -> None:
+    done = run("--version")
+    assert (done.exit_code, done.stdout) == (0, f"{__version__}\n")
+
+
+def test_help_lists_every_command(run: Run) -> None:
+    shown = run("--help").stdout
+    assert all(name in shown for name in ("worker", "up", "submit", "results", "demo", "evaluate", "models"))
+
+
+def test_check_prints_the_settings_and_no_secret(run: Run) -> None:
+    done = run(
+        "worker",
+        "--check",
+        KAFKA__SECURITY_PROTOCOL="SASL_SSL",
+        KAFKA__SASL_MECHANISM="PLAIN",
+        KAFKA__SASL_USERNAME="worker",
+        KAFKA__SASL_PASSWORD="hunter2",
+        WORKER__WINDOW="7",
+    )
+    shown = json.loads(done.stdout)
+    assert done.exit_code == 0
+    assert "hunter2" not in done.output
+    assert shown["worker"]["window"] == 7
+    assert (shown["kafka"]["sasl_username"], shown["kafka"]["sasl_password"]) == ("worker", "**********")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [
+        ("WORKER__WINDOW", "many", "CUTSTREAM_WORKER__WINDOW=many: expected a whole number"),
+        ("WORKER__WINDWO", "7", "did you mean `CUTSTREAM_WORKER__WINDOW`"),
+        ("MODELS__DEFAULT_PROFILE", "[/]", "CUTSTREAM_MODELS__DEFAULT_PROFILE=[/]"),
+    ],
+)
+def test_a_wrong_setting_is_named_and_ends_with_1(run: Run, name: str, value: str, named: str) -> None:
+    done = run("worker", "--check", **{name: value})
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("configuration: ")
+    assert named in done.stderr
+    assert "Traceback" not in done.output
+
+
+def test_an_option_that_does_not_exist_ends_with_2(run: Run) -> None:
+    assert run("worker", "--chekc").exit_code == 2
+
+
+def test_the_catalogue_is_listed_with_what_is_here(run: Run, tmp_path) -> None:
+    done = run("models", "list", MODELS__STORE=str(tmp_path))
+    assert done.exit_code == 0
+    assert all(model.name in done.stdout for model in catalogue(ModelSettings()))
+    assert "no" in done.stdout
+
+
+class Writer:
+    """A RecordWriter that remembers, and fails where it is told to."""
+
+    written: list[kafka.OutgoingRecord]
+    error: Exception | None = None
+
+    def __init__(self, settings) -> None:
+        Writer.written = []
+
+    def start(self) -> None:
+        if Writer.error:
+            raise Writer.error
+
+    def write(self, records) -> None:
+        Writer.written.extend(records)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.fixture
+def writer(monkeypatch: pytest.MonkeyPatch) -> type[Writer]:
+    monkeypatch.setattr(submitting, "RecordWriter", Writer)
+    monkeypatch.setattr(Writer, "error", None)
+    return Writer
+
+
+def test_submit_writes_valid_requests_and_prints_their_ids(run: Run, writer: type[Writer]) -> None:
+    lines = "s3://photos/a.jpg\n\nhttps://example.org/b[/].jpg?x=1\n"
+    done = run("submit", "-", "--crop", "--crop-margin", "5%", "--outputs", "cutout,mask", input=lines)
+    assert done.exit_code == 0, done.output
+    asked = [decode_request(record.value) for record in writer.written]
+    assert [request.image for request in asked] == ["s3://photos/a.jpg", "https://example.org/b[/].jpg?x=1"]
+    assert asked[0] == Request(
+        image="s3://photos/a.jpg", id=asked[0].id, crop=True, crop_margin="5%", outputs=("cutout", "mask")
+    )
+    assert done.stdout.splitlines() == [f"{request.id}\t{request.image}" for request in asked]
+    assert [record.key for record in writer.written] == [request.id.encode() for request in asked]
+
+
+def test_submit_takes_every_other_field_as_json(run: Run, writer: type[Writer]) -> None:
+    done = run("submit", "s3://a/b.jpg", "--request", '{"shadow": {"type": "cast"}, "background": {"image": "oak"}}')
+    assert done.exit_code == 0, done.output
+    (asked,) = [decode_request(record.value) for record in writer.written]
+    assert (asked.shadow, asked.background) == (Shadow(type="cast"), Background(image="oak"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("s3://a/b.jpg", "--request", '{"shadwo": 1}'), "did you mean `shadow`"),
+        (("s3://a/b.jpg", "--outputs", "cutuot"), "`outputs[0]`: expected one of"),
+        (("s3://a/b.jpg", "--format", "gif"), "`format`: expected one of"),
+        (("no-such-folder",), "names no pictures"),
+    ],
+)
+def test_submit_refuses_what_the_worker_would(run: Run, writer: type[Writer], arguments, named: str) -> None:
+    done = run("submit", *arguments)
+    assert done.exit_code == 1
+    assert named in done.stderr
+    assert writer.written == []
+
+
+def test_submit_says_when_no_broker_answers(run: Run, writer: type[Writer]) -> None:
+    writer.error = BrokerUnavailable("Kafka: nobody there")
+    done = run("submit", "s3://a/b.jpg")
+    assert (done.exit_code, done.stderr) == (1, "broker_unavailable: Kafka: nobody there\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("add", "a b", "README.md"), "invalid_option: 'a b' is no name for a background"),
+        (("add", "beach", "README.md"), "invalid_file_type: not an image of an accepted format"),
+        (("add", "beach", "no-such-file"), "failed_image_download: "),
+        (("add", "beach", "file:///etc/hostname"), "invalid_image_url: "),
+    ],
+)
+def test_what_cannot_be_a_background_is_named_before_anything_is_asked(run: Run, arguments, named: str) -> None:
+    done = run("backgrounds", *arguments)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert named in done.stderr
+
+
+def test_a_comparison_finds_missing_weights_and_profiles_before_it_begins(run: Run, tmp_path) -> None:
+    store = {"MODELS__STORE": str(tmp_path)}
+    for profiles, words in (("fast,general", "cutstream models pull u2netp"), ("fast,nothing", "called 'nothing'")):
+        done = run("compare", str(tmp_path / "absent"), "--profiles", profiles, **store)
+        assert done.exit_code == 1
+        assert words in done.stderr
+
+
+def test_a_comparison_of_the_default_profiles_leaves_out_what_has_no_weights(
+    run: Run, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = []
+    monkeypatch.setattr(comparison, "compare", lambda plan, *rest: planned.append(plan))
+    folder, models = evaluation_folder(tmp_path / "set"), small_models(tmp_path)
+    nothing = {"MODELS__STORE": str(tmp_path / "empty")}
+    done = run("compare", str(folder), **nothing)
+    assert done.exit_code == 0, done.output
+    assert "everything is left out: SAM 2.1, Hiera tiny, automatic mode has no exported graph" in done.stdout
+    assert "`cutstream export sam2_everything_hiera_tiny --weights FILE` makes it" in done.stdout
+    everything = {"MODELS__MIRROR": str(models.mirror), "MODELS__CATALOGUE": str(models.catalogue)}
+    done = run("compare", str(folder), MODELS__STORE=str(tmp_path / "store"), **everything)
+    assert done.exit_code == 0, done.output
+    few, many = planned
+    assert (few.profiles, set(few.left_out)) == (("fast",), set(COMPARED) - {"fast"})
+    assert (many.profiles, many.left_out) == (COMPARED, {})
+    done = run("compare", str(folder), "--profiles", "everything,fast", **nothing)
+    assert (done.exit_code, done.stderr.split(":")[0], len(planned)) == (1, "weights_missing", 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("cutnte",), "no model is called 'cutnte'"),
+        (("cutnet", "--precision", "int8"), "int8 is calibrated on photos"),
+        (("cutnet", "--weights", "README.md"), "cutnet is published as ONNX"),
+        (("cutnet", "--to", "tensorrt"), "TensorRT"),
+    ],
+)
+def test_an_export_that_cannot_be_is_named(run: Run, tmp_path: Path, arguments: tuple[str, ...], named: str) -> None:
+    done = run("export", *arguments, MODELS__STORE=str(tmp_path))
+    assert done.exit_code == 1
+    assert named in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_export_goes_where_it_is_told_and_says_how_near_it_is(run: Run, tmp_path: Path) -> None:
+    place = tmp_path / "half.onnx"
+    done = run("export", "cutnet", "--precision", "fp16", "--out", str(place), MODELS__STORE=str(tmp_path / "store"))
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[0] == str(place)
+    assert "against f32 on 5 photos: IoU 0.99" in done.stdout
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["half.onnx", "half.onnx.json"]
+
+
+def test_a_model_repository_is_written_for_another_triton(run: Run, tmp_path: Path) -> None:
+    done = run("models", "render", TRITON__URL="triton:8001", STACK__STATE=str(tmp_path))
+    assert done.exit_code == 0, done.output
+    assert (Path(done.stdout.strip()) / "cutnet" / "1" / "model.onnx").is_file()
+    done = run("models", "render", MODELS__ENGINE="tensorrt", STACK__STATE=str(tmp_path))
+    assert done.exit_code == 1
+    assert "CUTSTREAM_MODELS__ENGINE=tensorrt needs NVIDIA's Triton image" in done.stderr

@@ -1,0 +1,90 @@
+"""Which stack an evaluation goes to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from commands import serving as commands_serving
+from cutstream.clients import kafka
+from cutstream.errors import BrokerUnavailable
+from cutstream.settings import KafkaSettings, Settings, StackSettings
+from deploy.local import kafka as local
+from deploy.local import running
+from evaluation.scoring.folder import Example
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    """The settings of each stack that was started."""
+    stacks: list[Settings] = []
+
+    @contextmanager
+    def starting(settings: Settings, worker: Sequence[str]) -> Iterator[SimpleNamespace]:
+        stacks.append(settings)
+        yield SimpleNamespace(settings=settings, check=lambda: None)
+
+    monkeypatch.setattr(running, "running_stack", starting)
+    monkeypatch.setattr(commands_serving, "render_models", lambda settings: settings)
+    return stacks
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Example:
+    return Example("a", tmp_path / "a.jpg", tmp_path / "a.png")
+
+
+@pytest.fixture
+def checked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The brokers whose topics were looked at."""
+    brokers: list[str] = []
+    monkeypatch.setattr(kafka, "check_topics", lambda settings: brokers.append(settings.bootstrap_servers))
+    return brokers
+
+
+@pytest.fixture
+def local_kafka(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    return lambda runs: monkeypatch.setattr(local, "answers", lambda port: runs and port == 19092)
+
+
+def test_the_running_stack_is_used(local_kafka, checked, started, example, tmp_path: Path) -> None:
+    local_kafka(True)
+    with commands_serving.serving(Settings(), [example], "general", tmp_path) as (settings, _):
+        assert checked == [settings.kafka.bootstrap_servers] == ["127.0.0.1:19092"]
+    assert started == []
+
+
+def test_without_one_it_starts_its_own_in_a_state_of_its_own(
+    local_kafka, checked, started, example, tmp_path: Path
+) -> None:
+    local_kafka(False)
+    state = tmp_path / "state"
+    with commands_serving.serving(Settings(stack=StackSettings(state=state)), [example], "general", tmp_path) as (
+        settings,
+        _,
+    ):
+        assert started == [settings]
+        assert settings.stack.state.parent == state
+        assert settings.objects.destination == tmp_path.as_uri()
+    assert list(state.iterdir()) == []
+    assert checked == []
+
+
+def test_a_broker_that_was_named_is_not_replaced(local_kafka, monkeypatch, started, example, tmp_path: Path) -> None:
+    local_kafka(False)
+
+    def away(settings: KafkaSettings) -> None:
+        raise BrokerUnavailable(settings.bootstrap_servers)
+
+    monkeypatch.setattr(kafka, "check_topics", away)
+    named = Settings(kafka=KafkaSettings(bootstrap_servers="broker:9092"))
+    with (
+        pytest.raises(BrokerUnavailable, match="broker:9092"),
+        commands_serving.serving(named, [example], None, tmp_path),
+    ):
+        pass
+    assert started == []

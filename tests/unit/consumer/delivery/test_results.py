@@ -1,0 +1,50 @@
+"""What a broken request still gets back."""
+
+from __future__ import annotations
+
+import pytest
+
+from consumer.delivery.results import RecordBuilder
+from cutstream.clients.kafka import Partition, Record
+from cutstream.clock import ManualClock
+from cutstream.contract.messages import decode_result
+from cutstream.errors import InvalidRequest
+from cutstream.settings import KafkaSettings
+
+ERROR = InvalidRequest("broken")
+REPORTER = RecordBuilder(KafkaSettings(), ManualClock())
+
+
+def answer(value: bytes, headers=()):
+    record = Record(Partition("requests", 1), 9, 5, b"k", value, list(headers))
+    return decode_result(REPORTER.not_ok(record, None, ERROR).value), REPORTER.dead_letter(record, None, ERROR)
+
+
+@pytest.mark.parametrize(
+    ("value", "id", "labels", "replay"),
+    [
+        (b'{"id": "a", "labels": {"shop": "1"}, "replay": 3, "nope": 1}', "a", {"shop": "1"}, 3),
+        (b'{"id": "no/folder", "labels": 7, "replay": -1}', "requests-1-9", {}, 0),
+        (b'{"id": "a"', "requests-1-9", {}, 0),
+        (b"\xff\xfe", "requests-1-9", {}, 0),
+        (b"", "requests-1-9", {}, 0),
+    ],
+)
+def test_what_can_be_read_of_a_broken_request_is_in_its_result(value, id, labels, replay) -> None:
+    result, letter = answer(value)
+    assert (result.id, result.labels, result.replay, result.status) == (id, labels, replay, "failed")
+    assert (letter.value, letter.key) == (value, b"k")
+    assert dict(letter.headers)["__cutstream.errors.request-id"] == id.encode()
+
+
+def test_a_broken_request_in_an_event_has_the_events_id() -> None:
+    headers = [("ce_specversion", b"1.0"), ("ce_id", b"event-1"), ("ce_source", b"/"), ("ce_type", b"t")]
+    result, letter = answer(b"{", headers)
+    assert result.id == "event-1"
+    assert letter.headers[:4] == headers
+
+
+def test_a_result_without_a_job_says_that_it_was_the_request() -> None:
+    result, _ = answer(b"{")
+    assert (result.error.stage, result.error.code, result.attempts) == ("request", "invalid_request", 1)
+    assert (result.profile, result.model, result.timings_ms) == (None, None, {})

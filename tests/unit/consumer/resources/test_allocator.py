@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="this C library has no malloc_trim"
+)
+
+# In a process of its own: the allocator's options stay for good.
+PROGRAM = """
+import numpy as np, psutil
+from consumer.resources.allocator import give_back_freed_memory, keep_freed_memory
+rss = lambda: psutil.Process().memory_info().rss
+keep_freed_memory()
+before = rss()
+arrays = [np.ones(2_000_000, np.uint8) for _ in range(50)]
+last = np.ones(2_000_000, np.uint8)  # above them on the heap
+del arrays
+kept = rss() - before
+give_back_freed_memory()
+print(kept, rss() - before)
+"""
+
+
+def test_freed_pages_are_kept_until_they_are_given_back() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    kept, left = map(int, done.stdout.split())
+    assert kept > 90_000_000
+    assert left < 20_000_000

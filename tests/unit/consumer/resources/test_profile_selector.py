@@ -1,0 +1,193 @@
+"""Profile `auto`: what it takes, why, and what it has measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+
+import numpy as np
+import pytest
+
+from consumer.jobs import Job
+from consumer.resources.profile_selector import (
+    FRESH_S,
+    MARGIN,
+    Average,
+    Estimate,
+    LatencyEstimator,
+    ProfileSelector,
+    decide,
+)
+from cutstream.clients.kafka import Partition, Record
+from cutstream.clients.triton import Ensemble
+from cutstream.clock import ManualClock
+from cutstream.contract.messages import Request
+from cutstream.errors import TritonUnavailable
+from cutstream.metrics import Metrics
+from cutstream.settings import ModelSettings
+
+PRECISE, FAST = Estimate("precise", needed_s=2.0, backlog_s=40.0), Estimate("fast", needed_s=0.2, backlog_s=4.0)
+RECORD = Record(Partition("requests", 0), 0, 0, None, b"", [])
+
+
+@pytest.mark.parametrize(
+    ("hint", "left_s", "most_backlog_s", "profile", "reason"),
+    [
+        (None, None, 60, "precise", "time"),
+        (None, 2 * MARGIN + 0.1, 60, "precise", "time"),
+        (None, 2 * MARGIN - 0.1, 60, "fast", "deadline"),
+        (None, None, 30, "fast", "backlog"),
+        (None, 10, 1, "fast", "backlog"),
+        (None, 0.1, 60, "fast", "deadline"),
+        ("quality", None, 30, "precise", "hint"),
+        ("quality", 2, 30, "fast", "deadline"),
+        ("speed", None, 60, "fast", "hint"),
+        ("speed", 100, 60, "fast", "hint"),
+    ],
+)
+def test_the_most_precise_that_there_is_time_for(hint, left_s, most_backlog_s, profile, reason) -> None:
+    chosen, choice = decide([PRECISE, FAST], hint, left_s, most_backlog_s)
+    assert (chosen, choice.reason) == (profile, reason)
+
+
+def test_the_reason_names_the_profile_that_there_was_no_time_for() -> None:
+    middle = Estimate("general", needed_s=0.5, backlog_s=10.0)
+    assert decide([PRECISE, middle, FAST], None, None, 20)[0] == "general"
+    _, choice = decide([PRECISE, middle, FAST], None, 1.0, 60)
+    assert choice.detail == "precise needs 2.00 s, 1.00 s are left"
+    assert decide([PRECISE], None, 1.0, 60)[0] == "precise"
+
+
+def test_what_was_slow_long_ago_gets_another_chance() -> None:
+    average = Average()
+    average.add(1.0, now=0.0)
+    for now in range(1, 30):
+        average.add(5.0, now)
+    assert 4.9 < average.at(30.0) < 5.0
+    assert average.at(30.0 + FRESH_S) == 1.0
+
+
+@dataclass
+class Server:
+    """Takes as long as it is told to, the first time thrice that."""
+
+    clock: ManualClock
+    seconds: dict[str, float]
+    calls: list[tuple[str, int]] = field(default_factory=list)
+    away: bool = False
+
+    def ensemble(self, profile: str) -> Ensemble:
+        return Ensemble(f"cutout_{profile}", "1", 32, 16, 8)
+
+    def infer(self, ensemble: Ensemble, images: np.ndarray) -> np.ndarray:
+        if self.away:
+            raise TritonUnavailable("away")
+        profile = ensemble.name.removeprefix("cutout_")
+        known = any(name == profile for name, _ in self.calls)
+        self.clock.sleep(self.seconds[profile] * (1 if known else 3))
+        self.calls.append((profile, len(images)))
+        return np.zeros(images.shape[:3], np.uint8)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def server(clock: ManualClock) -> Server:
+    return Server(clock, {"precise": 2.0, "fast": 0.25})
+
+
+@pytest.fixture
+def pace(server: Server, clock: ManualClock) -> LatencyEstimator:
+    return LatencyEstimator(server, clock)
+
+
+@pytest.fixture
+def auto(pace: LatencyEstimator, clock: ManualClock) -> ProfileSelector:
+    settings = ModelSettings(profiles=("fast", "precise"), default_profile="auto", auto_backlog_s=30)
+    return ProfileSelector(settings, pace, Metrics(), clock)
+
+
+def job(clock: ManualClock, left_s: float | None = None, **fields) -> Job:
+    deadline = datetime.fromtimestamp(clock.wall() + left_s, timezone.utc) if left_s is not None else None
+    request = Request(image="s3://a/b.jpg", deadline=deadline, **fields)
+    return Job(RECORD, request, "a", "auto", auto=True)
+
+
+def test_a_profile_is_measured_once_before_it_is_ever_asked(
+    pace: LatencyEstimator, server: Server, clock: ManualClock
+) -> None:
+    assert pace.of("precise") == (2.0, 2.0)
+    assert pace.of("precise") == (2.0, 2.0)
+    assert server.calls == [("precise", 1)] * 2
+    with pace.measured("fast", photos=4):
+        clock.sleep(1.0)
+    assert pace.of("fast") == (1.0, 0.25)
+    assert len(server.calls) == 2
+
+
+def test_photos_of_requests_side_by_side_cost_less(pace: LatencyEstimator, clock: ManualClock) -> None:
+    with pace.measured("fast", photos=2), pace.measured("fast", photos=2):
+        clock.sleep(1.0)
+    assert pace.of("fast")[0] == 1.0
+    assert pace.of("fast")[1] == pytest.approx(0.25 + 0.2 * (0.5 - 0.25))  # two under way, then the last one alone
+
+
+def test_a_request_that_fails_says_nothing_about_time(
+    pace: LatencyEstimator, server: Server, clock: ManualClock
+) -> None:
+    server.away = True
+    with pytest.raises(TritonUnavailable), pace.measured("fast", photos=1):
+        server.infer(server.ensemble("fast"), np.zeros((1, 16, 32, 3), np.uint8))
+    with pytest.raises(TritonUnavailable):
+        pace.of("fast")
+    server.away = False
+    assert pace.of("fast") == (0.25, 0.25)
+
+
+def test_the_deadline_counts_what_is_ahead_and_what_comes_after(auto: ProfileSelector, clock: ManualClock) -> None:
+    auto.choose(done := job(clock))
+    assert (done.profile, done.choice.reason) == ("precise", "time")
+    with auto.segmenting(done):
+        auto.choose(behind := job(clock, left_s=4.0))
+        assert (behind.profile, behind.choice.detail) == ("fast", "precise needs 4.00 s, 4.00 s are left")
+    clock.sleep(1.5)
+    auto.stored(done)
+    auto.choose(later := job(clock, left_s=5.0))
+    assert (later.profile, later.choice.detail) == ("fast", "precise needs 3.50 s, 5.00 s are left")
+    auto.choose(patient := job(clock, left_s=3.5 * MARGIN + 0.01))
+    assert patient.profile == "precise"
+
+
+def test_a_backlog_is_worked_off_with_the_fast_profile(auto: ProfileSelector, clock: ManualClock) -> None:
+    auto.wait(15)
+    auto.choose(within := job(clock))
+    auto.wait(16)
+    auto.choose(beyond := job(clock))
+    auto.choose(wanted := job(clock, hint="quality"))
+    assert [one.profile for one in (within, beyond, wanted)] == ["precise", "fast", "precise"]
+    assert beyond.choice.detail == "with precise the backlog takes 32 s"
+    counted = auto._metrics.registry.get_sample_value
+    assert counted("cutstream_auto_choices_total", {"profile": "fast", "reason": "backlog"}) == 1
+
+
+def test_another_attempt_chooses_anew_and_other_jobs_are_left_alone(auto: ProfileSelector, clock: ManualClock) -> None:
+    auto.choose(again := job(clock, left_s=10))
+    assert again.profile == "precise"
+    clock.sleep(7)
+    auto.choose(again)
+    assert (again.profile, again.choice.reason) == ("fast", "deadline")
+    named = Job(RECORD, Request(image="s3://a/b.jpg"), "a", "precise")
+    auto.choose(named)
+    assert (named.profile, named.choice) == ("precise", None)
+
+
+def test_without_a_photo_segmented_nothing_is_learnt(auto: ProfileSelector, clock: ManualClock) -> None:
+    with pytest.raises(TritonUnavailable), auto.segmenting(failed := job(clock)):
+        raise TritonUnavailable("away")
+    clock.sleep(100)
+    auto.stored(failed)
+    auto.choose(first := job(clock, left_s=2 * MARGIN + 0.1))
+    assert first.profile == "precise"

@@ -1,0 +1,113 @@
+"""What kind of file each output becomes, and what is in it."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from consumer.jobs import Composed, File, Findings, Job
+from consumer.stages.encode import encode, format_of
+from cutstream.arrays.cpu import CpuOps
+from cutstream.clients.kafka import Partition, Record
+from cutstream.clients.triton import Ensemble
+from cutstream.compositing.compose import Layer, Output
+from cutstream.contract.messages import BoundingBox, Request
+from cutstream.contract.options import Background
+from cutstream.errors import InvalidOption
+from cutstream.images import Image
+
+RECORD = Record(Partition("requests", 0), 7, 0, None, b"", [])
+BOX = BoundingBox(foreground_left=0, foreground_top=0, foreground_width=8, foreground_height=6)
+FINDINGS = Findings(BOX, 0.5, 0.1, Ensemble("cutout_fast", "1", width=8, height=8, max_batch=1))
+RGB = np.random.default_rng(1).integers(0, 256, (6, 8, 3), np.uint8)
+ALPHA = np.linspace(0, 255, 48).astype(np.uint8).reshape(6, 8)
+RGBA = np.dstack([RGB, ALPHA])
+GLASS = Background(color="transparent")
+
+
+def encoded(output: Output, **options: Any) -> File:
+    job = Job(record=RECORD, request=Request(image="file:///a.png", **options), id="a", profile="fast")
+    made = encode(CpuOps(), job, Composed((output,), Image(RGB, icc=None, dpi=(300, 300)), FINDINGS))
+    (file,) = made.files
+    return file
+
+
+@pytest.mark.parametrize(
+    ("output", "options", "expected"),
+    [
+        ("cutout", {}, "png"),
+        ("mask", {}, "png"),
+        ("composite", {}, "jpeg"),
+        ("composite", {"background": GLASS}, "png"),
+        ("composite", {"background": Background(color="transparent", blur=3)}, "jpeg"),
+        ("overlay", {}, "jpeg"),
+        ("background", {}, "jpeg"),
+        ("layers", {}, "zip"),
+        ("layers", {"format": "webp"}, "zip"),
+        ("cutout", {"format": "webp"}, "webp"),
+        ("cutout", {"format": "jpeg", "channels": "alpha"}, "jpeg"),
+        ("cutout", {"format": "zip"}, "zip"),
+        ("cutout", {"format": "zip", "channels": "alpha"}, "png"),
+        ("mask", {"format": "zip"}, "png"),
+        ("composite", {"format": "zip"}, "jpeg"),
+    ],
+)
+def test_the_format_of_each_output(output: Any, options: dict[str, Any], expected: str) -> None:
+    assert format_of(Request(image="a", **options), output) == expected
+
+
+@pytest.mark.parametrize(
+    ("output", "options"), [("cutout", {"format": "jpeg"}), ("composite", {"format": "jpeg", "background": GLASS})]
+)
+def test_jpeg_has_no_transparency(output: Any, options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidOption, match="png or webp"):
+        format_of(Request(image="a", **options), output)
+
+
+def test_a_picture_is_one_file() -> None:
+    file = encoded(Output("cutout", (Layer("cutout", RGBA),)))
+    assert (file.output, file.media_type, file.extension) == ("cutout", "image/png", "png")
+    assert (file.width, file.height) == (8, 6)
+    np.testing.assert_array_equal(np.asarray(Pillow.open(BytesIO(file.data))), RGBA)
+
+
+def test_a_zipped_cutout_is_colours_and_alpha() -> None:
+    file = encoded(Output("cutout", (Layer("color", RGB), Layer("alpha", ALPHA))), format="zip", quality=100)
+    assert (file.media_type, file.extension) == ("application/zip", "zip")
+    with zipfile.ZipFile(BytesIO(file.data)) as archive:
+        assert archive.namelist() == ["color.jpg", "alpha.png"]
+        colours = np.asarray(Pillow.open(archive.open("color.jpg")), int)
+        alpha = np.asarray(Pillow.open(archive.open("alpha.png")))
+    assert np.abs(colours - RGB).max() < 12
+    np.testing.assert_array_equal(alpha, ALPHA)
+
+
+def test_layers_come_with_their_order() -> None:
+    layers = (Layer("background", RGB), Layer("shadow", RGBA), Layer("cutout", RGBA))
+    file = encoded(Output("layers", layers), keep_metadata=True)
+    with zipfile.ZipFile(BytesIO(file.data)) as archive:
+        assert json.loads(archive.read("layers.json")) == {
+            "width": 8,
+            "height": 6,
+            "layers": [
+                {"name": "background", "file": "background.jpg"},
+                {"name": "shadow", "file": "shadow.png"},
+                {"name": "cutout", "file": "cutout.png"},
+            ],
+        }
+        picture = Pillow.open(archive.open("cutout.png"))
+        assert picture.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+        np.testing.assert_array_equal(np.asarray(picture), RGBA)
+
+
+def test_layers_in_webp() -> None:
+    file = encoded(Output("layers", (Layer("background", RGB), Layer("cutout", RGBA))), format="webp")
+    with zipfile.ZipFile(BytesIO(file.data)) as archive:
+        assert archive.namelist() == ["layers.json", "background.webp", "cutout.webp"]
+        assert Pillow.open(archive.open("cutout.webp")).mode == "RGBA"

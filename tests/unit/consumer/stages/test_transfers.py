@@ -1,0 +1,228 @@
+"""What crosses between host and device on a photo's way through the stages, counted on the simulated device."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from contextlib import nullcontext
+from functools import partial
+from io import BytesIO
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from consumer.jobs import Encoded, File, Job
+from consumer.resources.memory_budget import MemoryBudget
+from consumer.resources.profile_selector import LatencyEstimator, ProfileSelector
+from consumer.stages.compose import compose
+from consumer.stages.decode import decode
+from consumer.stages.encode import encode
+from consumer.stages.refine import refine
+from consumer.stages.segment import Segmenter
+from cutstream.arrays.cpu import CpuOps
+from cutstream.arrays.ops import ArrayOps
+from cutstream.clients.kafka import Partition, Record
+from cutstream.clients.triton import Ensemble
+from cutstream.clock import SystemClock
+from cutstream.compositing.harmonise import harmonise
+from cutstream.compositing.inpaint import MARGIN, without_subject
+from cutstream.compositing.inpaint import SIDE as SMALL_SIDE
+from cutstream.compositing.placement import MAX_PIXELS
+from cutstream.contract.messages import Request
+from cutstream.contract.options import (
+    Background,
+    Gradient,
+    Harmonise,
+    HarmoniseMethod,
+    Perspective,
+    RefineParameters,
+    Shadow,
+)
+from cutstream.errors import DeviceOutOfMemory
+from cutstream.images import Image
+from cutstream.metrics import Metrics
+from cutstream.settings import BYTES_PER_PIXEL, ModelSettings, TritonSettings
+from tests.support.back_ends import DEVICES, back_end, simulated
+
+RECORD = Record(Partition("requests", 0), 7, 0, None, b"", [])
+HEIGHT, WIDTH, SIDE = 60, 90, 32
+COUNTS, BOX = 256 * 4, 4 * 4  # a histogram and a bounding box, in bytes
+PICTURE = Background(image="yard")
+PHOTO, NETWORK, MATTE = 3 * HEIGHT * WIDTH, 3 * SIDE * SIDE, SIDE * SIDE
+
+
+@pytest.fixture
+def photo() -> Image:
+    pixels = np.random.default_rng(3).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    return Image(pixels, alpha=np.full((HEIGHT, WIDTH), 200, np.uint8))
+
+
+class Backdrop:
+    """A ground with a hard shadow on it."""
+
+    def __init__(self, ops: ArrayOps) -> None:
+        self._ops = ops
+
+    def fitted(self, width: int, height: int, fit: str, colour: Any) -> Any:
+        pixels = np.full((height, width, 3), (150, 140, 120), np.uint8)
+        pixels[height // 2 :, : width // 3] = (75, 70, 60)
+        return self._ops.to_device(pixels)
+
+
+def carried(photo: Image, ops: ArrayOps, before: Any = lambda stage: None, **options: Any) -> Encoded:
+    """From the source's bytes to the outputs', with a decoder and a Triton that know their answers."""
+    small = np.zeros((SIDE, SIDE), np.uint8)
+    small[8:24, 6:30] = 255
+    triton: Any = SimpleNamespace(
+        ensemble=lambda profile: Ensemble("cutout_fast", "1", width=SIDE, height=SIDE, max_batch=1),
+        infer=lambda ensemble, images: [small for _ in images],
+    )
+    metrics = Metrics()
+    request = Request(image="file:///a.png", **{"format": "png", **options})
+    job = Job(record=RECORD, request=request, id="a", profile="fast")
+    if request.background.image is not None:
+        job.backdrop = Backdrop(ops)  # type: ignore[assignment]
+    file = BytesIO()
+    Pillow.fromarray(photo.pixels).save(file, "PNG")
+    value: Any = file.getvalue()
+    pool = SimpleNamespace(decode=lambda data, header: photo)
+    pace = LatencyEstimator(triton, SystemClock())
+    auto = ProfileSelector(ModelSettings(), pace, metrics, SystemClock())
+    stages = {
+        "decode": lambda *rest: decode(pool, MemoryBudget(10**9), metrics, ops, 10**6, *rest),  # type: ignore[arg-type]
+        "segment": Segmenter(triton, auto, pace, ops, metrics, TritonSettings(batch_max_wait_s=0)),
+        "refine": lambda *rest: refine(ops, *rest),
+        "compose": lambda *rest: compose(ops, *rest),
+        "encode": lambda *rest: encode(ops, *rest),
+    }
+    for name, stage in stages.items():
+        before(name)
+        value = stage(job, value)
+    job.lease.close()
+    return value
+
+
+def test_a_photo_goes_up_once_after_decode_and_its_cutout_comes_down_once_before_encode(photo: Image) -> None:
+    ops, device = simulated()
+    seen: dict[str, tuple[int, int]] = {}
+    carried(Image(photo.pixels), ops, lambda stage: seen.update({stage: (len(device.uploads), len(device.downloads))}))
+    assert device.uploads == [PHOTO, MATTE]
+    assert device.downloads == [NETWORK, COUNTS, COUNTS, BOX, 4 * HEIGHT * WIDTH]
+    # Between them refine and compose fetch what the result says of the subject, and no picture.
+    assert seen["compose"] == seen["refine"] == (2, 2)
+    assert seen["encode"] == (2, 4)
+
+
+def test_a_photo_that_finds_the_devices_memory_full_gives_its_reservation_back(photo: Image) -> None:
+    held: list[int] = []
+    budget, pool = MemoryBudget(10**6, held.append), SimpleNamespace(decode=lambda data, header: photo)
+    file = BytesIO()
+    Pillow.fromarray(photo.pixels).save(file, "PNG")
+    job = Job(record=RECORD, request=Request(image="file:///a.png"), id="a", profile="fast")
+    full = SimpleNamespace(errors=nullcontext, to_device=Mock(side_effect=DeviceOutOfMemory("full")))
+    attempt: Any = partial(decode, pool, budget, Metrics(), full, 10**6, job, file.getvalue())
+    with pytest.raises(DeviceOutOfMemory):
+        attempt()
+    assert held[-1] == 0
+    full.to_device = lambda array: array
+    attempt()
+    assert held[-1] == HEIGHT * WIDTH * BYTES_PER_PIXEL
+    job.lease.close()
+    assert held[-1] == 0
+
+
+def test_each_output_comes_down_once(photo: Image) -> None:
+    ops, device = simulated()
+    carried(photo, ops, outputs=("mask", "composite", "cutout"), existing_alpha="multiply", roi="10% 10% 90% 90%")
+    assert device.uploads == [HEIGHT * WIDTH, PHOTO, MATTE]
+    assert device.downloads[-3:] == [channels * HEIGHT * WIDTH for channels in (1, 3, 4)]
+
+
+def test_morphology_sends_its_footprints_and_weights_besides(photo: Image) -> None:
+    ops, device = simulated()
+    carried(Image(photo.pixels), ops, refine="aggressive")
+    assert device.uploads[:2] == [PHOTO, MATTE]
+    assert max(device.uploads[2:], default=0) < 1000
+
+
+@pytest.mark.parametrize("method", ["reinhard", "histogram"])
+def test_harmonising_fetches_histograms_and_sends_tables(photo: Image, method: HarmoniseMethod) -> None:
+    ops, device = simulated()
+    pixels, alpha, background = map(ops.to_device, (photo.pixels, photo.alpha, photo.pixels[::-1]))
+    device.uploads.clear()
+    harmonise(pixels, alpha, background, Harmonise(method=method), ops)
+    assert device.downloads == [COUNTS] * 7  # three channels of subject and background, and how much is subject
+    assert max(device.uploads) <= 2 * 4096
+
+
+def test_inpainting_alone_goes_through_the_host_and_at_its_small_size() -> None:
+    ops, device = simulated()
+    large = np.random.default_rng(3).integers(0, 256, (300, 500, 3), np.uint8)
+    alpha = np.zeros((300, 500), np.uint8)
+    alpha[90:200, 120:300] = 255
+    pixels, matte = ops.to_device(large), ops.to_device(alpha)
+    device.uploads.clear()
+    filled = without_subject(pixels, matte, "telea", ops)
+    small = SMALL_SIDE * SMALL_SIDE * 300 // 500
+    assert device.downloads == [3 * small, small]
+    assert device.uploads == [MARGIN.nbytes, 3 * small]
+    np.testing.assert_array_equal(ops.to_host(filled), without_subject(large, alpha, "telea", CpuOps()))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"outputs": ("cutout", "mask", "composite")},
+        {"crop": True, "crop_margin": "10%", "outputs": ("composite",), "background": Background(color="teal")},
+        {"size": "preview", "outputs": ("cutout", "composite")},
+        {"existing_alpha": "keep", "channels": "alpha"},
+        {"existing_alpha": "multiply", "refine": "base"},
+        {"refine": RefineParameters(kernel=5, open=2, blur=7, scale="none"), "roi": "0 0 50% 100%"},
+        {"outputs": ("overlay", "background", "layers"), "shadow": "drop"},
+        {"outputs": ("composite",), "background": PICTURE, "shadow": "contact", "harmonise": "reinhard"},
+        {"outputs": ("composite",), "background": PICTURE, "shadow": Shadow(type="cast", light="auto")},
+        {"outputs": ("composite",), "background": PICTURE, "harmonise": Harmonise(method="histogram", strength=1)},
+        {"outputs": ("composite",), "background": Background(gradient=Gradient(colors=("red", "#00f"), angle=30))},
+        {"outputs": ("composite",), "background": Background(blur=15), "decontaminate": True},
+        {"outputs": ("composite",), "background": Background(color="transparent"), "shadow": "cast"},
+        {"canvas": "120x50", "scale": "80%", "position": "100% 0%", "outputs": ("cutout", "composite")},
+        {"canvas": "80x80", "perspective": Perspective(baseline="10 70 60 60", horizon="10%"), "decontaminate": True},
+        {"decontaminate": True, "format": "zip"},
+    ],
+    ids=str,
+)
+def test_a_device_makes_the_same_files(
+    photo: Image, device: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`soft` alone may differ, by the level that `local_linear` is allowed; a composite then by as much."""
+    monkeypatch.setitem(MAX_PIXELS, "preview", 1000)
+    expected, made = (carried(photo, ops, **options) for ops in (CpuOps(), back_end(device)))
+    assert made.findings.bbox == expected.findings.bbox
+    assert made.findings.coverage == pytest.approx(expected.findings.coverage, abs=1 / 255)
+    for theirs, ours in zip(expected.files, made.files, strict=True):
+        for name, first, second in pictures(theirs, ours):
+            transparent = first.ndim == 3 and first.shape[2] == 4
+            shown = np.broadcast_to(((first > 0) & (second > 0))[..., -1:] if transparent else True, first.shape)
+            apart = np.abs(first - second)[shown]
+            # A colour of hardly visible alpha is a quotient of small numbers; a cast shadow passes through three blurs.
+            assert apart.max(initial=0) <= (3 if options.get("shadow") or options.get("decontaminate") else 1), name
+            assert (apart > 0).mean() <= 0.01, name
+
+
+def pictures(theirs: File, ours: File) -> Iterator[tuple[str, Any, Any]]:
+    """Of a picture itself, of an archive each of its files."""
+    if theirs.extension != "zip":
+        first, second = (np.asarray(Pillow.open(BytesIO(file.data)), int) for file in (theirs, ours))
+        yield theirs.output, first, second
+        return
+    archives = [zipfile.ZipFile(BytesIO(file.data)) for file in (theirs, ours)]
+    assert archives[0].namelist() == archives[1].namelist()
+    for name in archives[0].namelist():
+        if name.endswith(".png"):
+            first, second = (np.asarray(Pillow.open(archive.open(name)), int) for archive in archives)
+            yield name, first, second

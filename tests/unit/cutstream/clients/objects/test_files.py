@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cutstream.clients.objects import files
+from cutstream.errors import RefusedAddress, SourceFailed, SourceUnavailable, StoreUnavailable
+
+
+@given(st.binary(min_size=1, max_size=40).map(lambda name: b"/" + name.replace(b"\0", b"")))
+def test_an_address_names_the_path_it_was_made_of(raw: bytes) -> None:
+    path = os.path.normpath(os.fsdecode(raw)).replace("//", "/")
+    assert files.path_of(files.uri_of(path)) == path
+
+
+def test_the_local_host_may_be_named() -> None:
+    assert files.path_of("file://localhost/a%20b") == files.path_of("FILE:///a%20b") == "/a b"
+
+
+@pytest.mark.parametrize(
+    "uri", ["file://host/photo.jpg", "file://photo.jpg", "file://", "file:///a%00b", "file://../x"]
+)
+def test_malformed_addresses_are_refused(uri: str) -> None:
+    with pytest.raises(RefusedAddress, match="file:///absolute/path"):
+        files.path_of(uri)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "rooted").mkdir()
+    (tmp_path / "secret").write_bytes(b"secret")
+    return tmp_path / "root"
+
+
+@pytest.mark.parametrize(
+    "path", ["../secret", "sub/../../secret", "../rooted/x", "..", "../missing", "link", "dir/secret"]
+)
+def test_nothing_outside_the_folder_is_reached(root: Path, path: str) -> None:
+    (root / "link").symlink_to(root.parent / "secret")
+    (root / "dir").symlink_to(root.parent)
+    with pytest.raises(RefusedAddress, match="CUTSTREAM_OBJECTS__FILE_ROOTS"):
+        files.Folders([root]).inside(f"{root}/{path}")
+
+
+def test_a_link_within_the_folder_is_followed(root: Path) -> None:
+    (root / "photo").write_bytes(b"photo")
+    (root / "link").symlink_to("photo")
+    assert files.read(files.Folders([root]).inside(f"{root}/link"), 100) == b"photo"
+
+
+def test_the_folder_itself_may_be_a_link(root: Path) -> None:
+    (root.parent / "alias").symlink_to(root)
+    assert files.Folders([root.parent / "alias"]).inside(f"{root}/photo") == f"{root}/photo"
+
+
+def test_the_file_systems_root_holds_everything() -> None:
+    assert files.Folders(["/"]).inside("/etc") == os.path.realpath("/etc")
+
+
+def test_without_folders_everything_is_refused(root: Path) -> None:
+    with pytest.raises(RefusedAddress):
+        files.Folders([]).inside(str(root))
+
+
+def test_a_fifo_does_not_hang(root: Path) -> None:
+    os.mkfifo(root / "fifo")
+    with pytest.raises(SourceFailed, match="not a regular file"):
+        files.read(f"{root}/fifo", 100)
+
+
+@pytest.mark.parametrize("path", ["missing", "", "photo/below", "x" * 300])
+def test_what_is_not_a_readable_file_fails_and_leaks_nothing(root: Path, path: str) -> None:
+    (root / "photo").write_bytes(b"")
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(SourceFailed):
+        files.read(f"{root}/{path}", 100)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.ETIMEDOUT])
+def test_what_may_pass_is_tried_again(root: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def failing(*_: object, **__: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(files.os, "open", failing)
+    with pytest.raises(SourceUnavailable, match=os.strerror(number)):
+        files.read(f"{root}/photo", 100)
+
+
+def test_an_object_is_whole_or_not_there(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files.write(f"{root}/job/k.png", b"before")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(StoreUnavailable, match="No space left"):
+        files.write(f"{root}/job/k.png", b"after")
+    assert (root / "job" / "k.png").read_bytes() == b"before"
+    assert [path.name for path in (root / "job").iterdir()] == ["k.png"]
+
+
+def test_others_may_read_an_object_as_the_umask_says(root: Path) -> None:
+    files.write(f"{root}/k.png", b"")
+    (root / "plain").touch()
+    assert (root / "k.png").stat().st_mode == (root / "plain").stat().st_mode
+
+
+def test_an_object_cannot_take_a_folders_place(root: Path) -> None:
+    (root / "folder").mkdir()
+    with pytest.raises(RefusedAddress):
+        files.write(f"{root}/folder", b"")
+    assert list(root.iterdir()) == [root / "folder"]

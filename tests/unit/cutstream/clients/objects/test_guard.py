@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cutstream.clients.objects.guard import Address, Guard, is_public
+from cutstream.errors import RefusedAddress, SourceFailed, SourceUnavailable
+
+PUBLIC_V4 = "93.184.216.34"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [PUBLIC_V4, "8.8.8.8", "100.63.255.255", "100.128.0.0", "172.15.0.1", "172.32.0.1", "2606:4700::1", "2a00::1"],
+)
+def test_addresses_of_the_internet_are_public(address: str) -> None:
+    assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "0.0.0.0",
+        "10.1.2.3",
+        "100.64.0.1",
+        "100.127.255.255",
+        "127.0.0.1",
+        "127.255.255.254",
+        "169.254.169.254",
+        "172.16.0.1",
+        "172.31.255.255",
+        "192.168.1.1",
+        "192.0.0.192",
+        "198.18.0.1",
+        "224.0.0.1",
+        "240.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "fe80::1",
+        "fe80::1%eth0",
+        "fec0::1",
+        "fc00::1",
+        "fd00:ec2::254",
+        "ff02::1",
+        "100::1",
+        "2001:db8::1",
+        "5f00::1",
+    ],
+)
+def test_addresses_of_inner_networks_are_not(address: str) -> None:
+    assert not is_public(address)
+
+
+EMBEDDINGS: list[Callable[[int], int]] = [
+    lambda v4: (0xFFFF << 32) | v4,  # ::ffff:0:0/96, mapped
+    lambda v4: v4,  # ::/96, compatible
+    lambda v4: (0x2002 << 112) | (v4 << 80),  # 6to4
+    lambda v4: (0x20010000 << 96) | (v4 << 64),  # Teredo: its server
+    lambda v4: (0x20010000 << 96) | (v4 ^ 0xFFFFFFFF),  # Teredo: its client, inverted
+    lambda v4: (0x0064FF9B << 96) | v4,  # NAT64
+    lambda v4: (0x0064FF9B0001 << 80) | v4,  # local-use NAT64
+]
+
+
+@pytest.mark.parametrize("embed", EMBEDDINGS)
+@given(v4=st.ip_addresses(v=4))
+def test_an_inner_address_inside_an_ipv6_address_is_seen(embed: Callable[[int], int], v4: IPv4Address) -> None:
+    assert is_public(str(v4)) or not is_public(str(IPv6Address(embed(int(v4)))))
+
+
+@given(st.ip_addresses().filter(lambda address: int(address) >> 32 != 0x0064FF9B << 64))  # NAT64 has its own test
+def test_nothing_that_python_calls_private_is_public(address: IPv4Address | IPv6Address) -> None:
+    special = address.is_private or address.is_multicast or address.is_reserved or address.is_link_local
+    assert not (special and is_public(str(address)))
+
+
+def test_a_host_behind_nat64_is_reachable() -> None:
+    assert is_public(f"64:ff9b::{PUBLIC_V4}")
+
+
+def answering(*addresses: str) -> Callable[[str, int], list[Address]]:
+    return lambda _, port: [(socket.AF_INET, (address, port)) for address in addresses]
+
+
+def test_one_inner_address_among_public_ones_refuses_the_name() -> None:
+    guard = Guard((), False, answering(PUBLIC_V4, "10.0.0.1"))
+    with pytest.raises(RefusedAddress, match=r"photos\.example has an address outside the public internet"):
+        guard.connect("photos.example", 80, 1)
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "127.0.0.1", "127.1", "2130706433", "0x7f.1", "017700000001", "[::1]", "[::ffff:127.0.0.1]"]
+)
+def test_every_spelling_of_loopback_is_refused(host: str) -> None:
+    with pytest.raises(RefusedAddress):
+        Guard((), False).connect(host, 80, 5)
+
+
+@pytest.mark.parametrize(
+    "host", ["photos.example", "PHOTOS.example", "photos.example.", "a.cdn.example", "a.b.cdn.example"]
+)
+def test_listed_hosts_pass(host: str) -> None:
+    guard = Guard(("Photos.example", "*.cdn.example"), False, answering("10.0.0.1"))
+    with pytest.raises(RefusedAddress, match="public internet"):  # which is checked after the name
+        guard.connect(host, 80, 1)
+
+
+@pytest.mark.parametrize(
+    "host", ["example", "cdn.example", "evilcdn.example", "photos.example.org", "x.photos.example"]
+)
+def test_other_hosts_are_refused_without_looking_them_up(host: str) -> None:
+    def never(*_: object) -> list[Address]:
+        raise AssertionError("looked up")
+
+    with pytest.raises(RefusedAddress, match="ALLOWED_HOSTS"):
+        Guard(("photos.example", "*.cdn.example"), False, never).connect(host, 80, 1)
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [
+        (socket.EAI_NONAME, SourceFailed),
+        (socket.EAI_NODATA, SourceFailed),
+        (socket.EAI_AGAIN, SourceUnavailable),
+        (socket.EAI_FAIL, SourceUnavailable),
+    ],
+)
+def test_a_name_that_does_not_exist_is_not_asked_for_again(number: int, error: type[Exception]) -> None:
+    def failing(*_: object) -> list[Address]:
+        raise socket.gaierror(number, "no answer")
+
+    with pytest.raises(error, match="no answer"):
+        Guard((), False, failing).connect("photos.example", 80, 1)
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 70 + ".example"])
+def test_what_is_no_host_name_is_refused(host: str) -> None:
+    with pytest.raises(RefusedAddress, match="not a host name"):
+        Guard((), False).connect(host, 80, 1)
+
+
+def test_a_hanging_look_up_costs_no_more_than_the_time_given() -> None:
+    done = threading.Event()
+
+    def hanging(*_: object) -> list[Address]:
+        done.wait(10)
+        return []
+
+    try:
+        with pytest.raises(SourceUnavailable, match="not resolved in time"):
+            Guard((), False, hanging).connect("photos.example", 80, 0.05)
+    finally:
+        done.set()
+
+
+def test_the_next_address_is_tried_when_one_refuses() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        guard = Guard((), True, answering("127.0.0.2", "127.0.0.1"))
+        with guard.connect("photos.example", port, 5) as sock:
+            assert sock.getpeername() == ("127.0.0.1", port)
+
+
+def test_nobody_listening_is_tried_again_later() -> None:
+    with pytest.raises(SourceUnavailable, match="Connection refused"):
+        Guard((), True, answering("127.0.0.1")).connect("photos.example", 9, 5)

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from skimage import data
+
+from cutstream.arrays.cpu import CpuOps
+from cutstream.compositing.shadows.light_estimation import EstimatedLight, light_of, lit
+from cutstream.contract.options import Light, Shadow
+from tests.support.back_ends import DEVICES, back_end
+from tests.support.sunlight import scene, shaded
+
+OPS = CpuOps()
+ANGLES = range(0, 360, 30)
+
+
+@cache
+def estimated(length: float, softness: float, noise: float = 4.0) -> dict[int, EstimatedLight]:
+    return {angle: light_of(scene(angle, length, softness, noise, seed=angle), OPS) for angle in ANGLES}
+
+
+def apart(angle: float, truth: float) -> float:
+    return abs((angle - truth + 180) % 360 - 180)
+
+
+@pytest.mark.parametrize(
+    ("length", "softness", "noise"), [(1.2, 1, 4), (1.2, 3, 4), (1.2, 6, 4), (1.6, 3, 4), (1.6, 6, 8)]
+)
+def test_angle_of_cast_shadows(length: float, softness: float, noise: float) -> None:
+    found = estimated(length, softness, noise)
+    # Of a shadow that falls straight backwards most is hidden by what throws it.
+    assert {light.cue for angle, light in found.items() if angle != 180 or length > 1.5} == {"shadows"}
+    errors = [apart(light.angle, angle) for angle, light in found.items() if light.cue == "shadows"]
+    assert np.median(errors) <= 5
+    assert max(errors) <= 25
+
+
+@pytest.mark.parametrize("angle", [angle for angle in ANGLES if not 150 <= angle <= 210])
+def test_angle_of_short_shadows(angle: int) -> None:
+    """Those that fall backwards are hidden behind what throws them."""
+    light = light_of(scene(angle, length=0.7, seed=angle), OPS)
+    assert light.cue == "shadows"
+    assert apart(light.angle, angle) <= 20
+
+
+@pytest.mark.parametrize("length", [0.7, 1.2, 1.6])
+def test_length_of_cast_shadows(length: float) -> None:
+    found = [light.length for light in estimated(length, 3).values() if light.length]
+    assert len(found) >= 10
+    assert np.median(found) == pytest.approx(length, rel=0.15)
+
+
+@pytest.mark.parametrize("softness", [3, 6])
+def test_softness_of_cast_shadows(softness: float) -> None:
+    """In pixels of a picture whose long side is 1000; the scenes' is 480."""
+    found = [light.softness for light in estimated(1.2, softness).values() if light.softness is not None]
+    assert len(found) >= 10
+    assert np.median(found) * 0.48 == pytest.approx(softness, rel=0.25)
+
+
+def test_sharp_shadows_are_found_to_be_sharper_than_soft_ones() -> None:
+    sharp, soft = (np.median([light.softness or 0 for light in estimated(1.2, blur).values()]) for blur in (0.1, 6))
+    assert sharp * 0.48 < 0.5
+    assert sharp < soft / 10
+
+
+@pytest.mark.parametrize("angle", ANGLES)
+@pytest.mark.parametrize("noise", [0, 8])
+def test_angle_of_shading(angle: int, noise: float) -> None:
+    light = light_of(shaded(angle, noise, seed=angle), OPS)
+    assert light.cue == "shading"
+    assert (light.length, light.softness) == (None, None)
+    assert apart(light.angle, angle) < 2
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (20, 30), (600, 400)])
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_a_picture_that_says_nothing_gives_the_default(size: Any, level: int) -> None:
+    assert light_of(np.full((*size, 3), level, np.uint8), OPS) == EstimatedLight(Light().angle, None, None, "none")
+
+
+def test_noise_says_nothing() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+    assert light_of(noise, OPS).cue == "none"
+
+
+@pytest.mark.parametrize("name", ["coins", "coffee", "rocket", "chelsea", "astronaut", "gravel"])
+def test_any_photo_gives_a_light_that_a_request_could_name(name: str) -> None:
+    photo = getattr(data, name)()
+    found = light_of(photo if photo.ndim == 3 else np.dstack([photo] * 3), OPS)
+    assert 0 <= found.angle <= 360
+    assert found.length is None or 0 <= found.length <= 5
+    assert found.softness is None or 0 <= found.softness <= 100
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_devices_agree(name: str) -> None:
+    ops = back_end(name)
+    for picture in (scene(60, 1.2), shaded(200, size=(40, 60))):
+        expected, made = light_of(picture, OPS), light_of(ops.to_device(picture), ops)
+        assert made.cue == expected.cue
+        assert apart(made.angle, expected.angle) < 1
+
+
+def test_a_light_that_is_given_is_taken() -> None:
+    how = Shadow(type="cast", light=Light(angle=12))
+    assert lit(how, scene(200, 1.2), OPS) == (how, Light(angle=12))
+
+
+def test_auto_takes_light_and_softness_of_the_background() -> None:
+    background = scene(60, 1.2, softness=3)
+    found = light_of(background, OPS)
+    shadow, light = lit(Shadow(type="cast", light="auto", opacity=0.3), background, OPS)
+    assert light == Light(angle=found.angle, length=found.length)
+    assert shadow == Shadow(type="cast", light=light, opacity=0.3, softness=found.softness)
+    dropped, above = lit(Shadow(type="drop", light="auto"), background, OPS)
+    assert (above, dropped.softness) == (Light(angle=found.angle), found.softness)
+    assert lit(Shadow(type="contact", light="auto"), background, OPS)[0].softness is None
+    kept, _ = lit(Shadow(type="cast", light="auto", softness=7), background, OPS)
+    assert kept.softness == 7

@@ -1,0 +1,322 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cutstream.arrays.cpu import CpuOps
+from cutstream.compositing.compose import Composition, compose
+from cutstream.contract.checks import check_options
+from cutstream.contract.messages import BoundingBox, Request
+from cutstream.contract.options import Background, Gradient, Harmonise, Light, Perspective, RefineParameters, Shadow
+from cutstream.errors import InvalidOption, RegionOutOfBounds, UnknownForeground
+from cutstream.images import Image
+
+OPS = CpuOps()
+HEIGHT, WIDTH = 60, 100
+
+
+@pytest.fixture
+def photo() -> Image:
+    return Image(np.random.default_rng(5).integers(1, 256, (HEIGHT, WIDTH, 3), np.uint8))
+
+
+@pytest.fixture
+def matte() -> np.ndarray:
+    """A subject of 40 × 20 pixels at (30, 20), its first column half transparent."""
+    matte = np.zeros((HEIGHT, WIDTH), np.uint8)
+    matte[20:40, 30:70] = 255
+    matte[20:40, 30] = 128
+    return matte
+
+
+def made(photo: Image, matte: np.ndarray, **options: object) -> Composition:
+    request = Request(image="s3://bucket/photo.jpg", **options)  # type: ignore[arg-type]
+    check_options(request)
+    return compose(photo, matte, request, OPS)
+
+
+def only(composition: Composition) -> np.ndarray:
+    (output,) = composition.outputs
+    (layer,) = output.layers
+    assert layer.pixels.flags.c_contiguous
+    return layer.pixels
+
+
+def test_cutout_is_straight_alpha_with_nothing_hidden(photo: Image, matte: np.ndarray) -> None:
+    cutout = only(made(photo, matte))
+    np.testing.assert_array_equal(cutout[..., 3], matte)
+    np.testing.assert_array_equal(cutout[matte > 0][:, :3], photo.pixels[matte > 0])
+    assert (cutout[matte == 0] == 0).all()
+
+
+def test_what_is_known_of_the_subject(photo: Image, matte: np.ndarray) -> None:
+    composition = made(photo, matte)
+    assert composition.bbox == BoundingBox(
+        foreground_left=30, foreground_top=20, foreground_width=40, foreground_height=20
+    )
+    assert composition.coverage == pytest.approx(matte.mean() / 255)
+
+
+def test_outputs_come_in_the_order_asked_for(photo: Image, matte: np.ndarray) -> None:
+    outputs = made(photo, matte, outputs=("mask", "composite", "cutout", "overlay", "background")).outputs
+    assert [(output.name, output.layers[0].pixels.shape[2:]) for output in outputs] == [
+        ("mask", ()),
+        ("composite", (3,)),
+        ("cutout", (4,)),
+        ("overlay", (3,)),
+        ("background", (3,)),
+    ]
+
+
+def test_alpha_channel_instead_of_the_cutout(photo: Image, matte: np.ndarray) -> None:
+    np.testing.assert_array_equal(only(made(photo, matte, channels="alpha")), matte)
+
+
+def test_composite_on_a_colour(photo: Image, matte: np.ndarray) -> None:
+    picture = only(made(photo, matte, outputs=("composite",), background=Background(color="#0000ff")))
+    assert (picture[matte == 0] == (0, 0, 255)).all()
+    np.testing.assert_array_equal(picture[matte == 255], photo.pixels[matte == 255])
+    half = photo.pixels[20, 30] * (128 / 255) + np.array((0, 0, 255)) * (127 / 255)
+    np.testing.assert_array_equal(picture[20, 30], np.rint(half))
+
+
+def test_crop_with_margin(photo: Image, matte: np.ndarray) -> None:
+    composition = made(photo, matte, crop=True, crop_margin="5 10% 30 50px", outputs=("mask",))
+    np.testing.assert_array_equal(only(composition), matte[15:60, 0:74])
+    assert composition.bbox.foreground_left == 30
+
+
+@pytest.mark.parametrize("output", ["cutout", "mask", "composite", "layers"])
+def test_nothing_found_is_never_a_blank_picture(photo: Image, output: str) -> None:
+    with pytest.raises(UnknownForeground, match="no subject"):
+        made(photo, np.zeros((HEIGHT, WIDTH), np.uint8), outputs=(output,))
+
+
+def test_nothing_found_within_the_region(photo: Image, matte: np.ndarray) -> None:
+    with pytest.raises(UnknownForeground, match="roi"):
+        made(photo, matte, roi="0 0 20 20")
+
+
+def test_roi_is_where_the_subject_may_be(photo: Image, matte: np.ndarray) -> None:
+    composition = made(photo, matte, roi="50 0 100% 30", outputs=("mask",))
+    expected = np.zeros_like(matte)
+    expected[20:30, 50:70] = 255
+    np.testing.assert_array_equal(only(composition), expected)
+    assert composition.bbox == BoundingBox(
+        foreground_left=50, foreground_top=20, foreground_width=20, foreground_height=10
+    )
+    assert matte[25, 35] == 255
+
+
+def test_roi_beyond_the_picture(photo: Image, matte: np.ndarray) -> None:
+    with pytest.raises(RegionOutOfBounds):
+        made(photo, matte, roi="0 0 101 60")
+
+
+@pytest.mark.parametrize(("size", "most"), [("preview", 250_000), ("medium", 1_500_000)])
+@pytest.mark.parametrize("outputs", [("cutout",), ("composite",), ("mask",)])
+def test_size_limits_the_output(size: str, most: int, outputs: tuple[str, ...]) -> None:
+    photo = Image(np.full((1100, 1700, 3), (200, 100, 50), np.uint8))
+    matte = np.zeros((1100, 1700), np.uint8)
+    matte[300:800, 300:900] = 255
+    composition = made(photo, matte, size=size, outputs=outputs)
+    height, width = only(composition).shape[:2]
+    assert 0.99 * most < height * width <= most
+    assert width / height == pytest.approx(1700 / 1100, rel=0.01)
+    assert composition.bbox.foreground_width == 600
+
+
+def test_a_smaller_cutout_keeps_the_subjects_colour_up_to_its_edge() -> None:
+    pixels = np.full((1000, 1000, 3), (0, 255, 0), np.uint8)
+    matte = np.zeros((1000, 1000), np.uint8)
+    pixels[:, 333:], matte[:, 333:] = (255, 0, 0), 255
+    cutout = only(made(Image(pixels), matte, size="preview"))
+    visible = cutout[cutout[..., 3] > 0]
+    assert (visible[:, :3] == (255, 0, 0)).all()
+    assert ((visible[:, 3] > 0) & (visible[:, 3] < 255)).any()
+
+
+@pytest.mark.parametrize(("rule", "expected"), [("ignore", 200), ("keep", 100), ("multiply", 78)])
+def test_existing_alpha(rule: str, expected: int) -> None:
+    photo = Image(np.zeros((3, 4, 3), np.uint8), alpha=np.full((3, 4), 100, np.uint8))
+    matte = np.full((3, 4), 200, np.uint8)
+    assert (only(made(photo, matte, existing_alpha=rule, outputs=("mask",))) == expected).all()
+
+
+def test_a_photo_without_alpha_has_none_to_keep(photo: Image, matte: np.ndarray) -> None:
+    np.testing.assert_array_equal(only(made(photo, matte, existing_alpha="keep", outputs=("mask",))), matte)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"refine": "sharp"}, InvalidOption, "soft, base"),
+        ({"refine": RefineParameters(kernel=99, close=20)}, InvalidOption, "footprint"),
+        ({"roi": "1 2 3"}, InvalidOption, "roi"),
+        ({"roi": "10 10 5 20"}, InvalidOption, "left top corner first"),
+        ({"roi": "10% 40% 50% 40%"}, InvalidOption, "left top corner first"),
+        ({"roi": "0% 0% 120% 50%"}, RegionOutOfBounds, "100 %"),
+        ({"crop": True, "crop_margin": "60%"}, InvalidOption, "50 %"),
+        ({"crop_margin": "10%"}, InvalidOption, "without `crop`"),
+        ({"background": Background(color="blurple")}, InvalidOption, "blurple"),
+        ({"background": Background(image="sky", blur=5)}, InvalidOption, "image and blur exclude"),
+        ({"background": Background(gradient=Gradient(colors=("red", "rot")))}, InvalidOption, "'rot'"),
+        ({"background": Background(image="sky", color="transparent")}, InvalidOption, "on nothing, not on image"),
+        ({"background": Background(fit="tile")}, InvalidOption, r"background\.image"),
+        ({"canvas": "large"}, InvalidOption, "1200x1600"),
+        ({"scale": "1%"}, InvalidOption, "scale"),
+        ({"position": "10px"}, InvalidOption, "position"),
+        ({"perspective": Perspective(baseline="1 2 3")}, InvalidOption, "baseline"),
+        ({"perspective": Perspective(baseline="0 50 50 50"), "scale": "50%"}, InvalidOption, "leave `scale`"),
+        ({"shadow": Shadow(type="drop", color="dark")}, InvalidOption, r"shadow\.color"),
+        ({"shadow": Shadow(type="cast", light="auto")}, InvalidOption, r"background\.image"),
+        ({"shadow": Shadow(type="drop", depth=True)}, InvalidOption, "'cast'"),
+        ({"harmonise": "reinhard"}, InvalidOption, r"background\.image"),
+    ],
+)
+def test_options_are_checked_before_any_work(options: dict[str, object], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        check_options(Request(image="s3://bucket/photo.jpg", **options))  # type: ignore[arg-type]
+
+
+def test_the_default_request_passes() -> None:
+    check_options(Request(image="s3://bucket/photo.jpg"))
+
+
+class Backdrops:
+    """A picture of one colour that notes what it was asked for."""
+
+    def __init__(self, colour: tuple[int, int, int]) -> None:
+        self._colour = colour
+        self.asked: list[object] = []
+
+    def fitted(self, width: int, height: int, fit: str, colour: tuple[int, int, int]) -> np.ndarray:
+        self.asked.append((width, height, fit, colour))
+        return np.full((height, width, 3), self._colour, np.uint8)
+
+
+def composed(photo: Image, matte: np.ndarray, backdrop: Backdrops, **options: object) -> Composition:
+    request = Request(image="s3://bucket/photo.jpg", **options)  # type: ignore[arg-type]
+    check_options(request)
+    return compose(photo, matte, request, OPS, backdrop)  # type: ignore[arg-type]
+
+
+def test_composite_on_a_picture_of_the_canvas_size(photo: Image, matte: np.ndarray) -> None:
+    backdrop = Backdrops((1, 2, 3))
+    background = Background(image="sky", fit="contain", color="red")
+    picture = only(composed(photo, matte, backdrop, outputs=("composite",), background=background, canvas="80x90"))
+    assert backdrop.asked == [(80, 90, "contain", (255, 0, 0))]
+    assert picture.shape == (90, 80, 3)
+    assert (picture[0, 0] == (1, 2, 3)).all()
+
+
+def test_composite_on_a_gradient_and_on_the_blurred_photo(photo: Image, matte: np.ndarray) -> None:
+    gradient = Background(gradient=Gradient(colors=("black", "white"), angle=90))
+    picture = only(made(photo, matte, outputs=("composite",), background=gradient))
+    assert (picture[0, 0] == 0).all()
+    assert (picture[0, -1] == 255).all()
+    np.testing.assert_array_equal(picture[matte == 255], photo.pixels[matte == 255])
+    picture = only(made(photo, matte, outputs=("composite",), background=Background(blur=30)))
+    assert picture[matte == 0].std() < photo.pixels[matte == 0].std() / 4
+    np.testing.assert_array_equal(picture[matte == 255], photo.pixels[matte == 255])
+
+
+def test_composite_on_nothing_is_the_cutout(photo: Image, matte: np.ndarray) -> None:
+    transparent = Background(color="transparent")
+    picture = only(made(photo, matte, outputs=("composite",), background=transparent))
+    np.testing.assert_array_equal(picture, only(made(photo, matte)))
+
+
+def test_a_shadow_darkens_the_background_and_never_the_subject(photo: Image, matte: np.ndarray) -> None:
+    shadow = Shadow(type="drop", light=Light(angle=270, length=0.5), softness=0, opacity=0.5)
+    picture = only(made(photo, matte, outputs=("composite",), shadow=shadow))
+    np.testing.assert_array_equal(picture[matte == 255], photo.pixels[matte == 255])
+    # Light from the left, half the subject's height of 20 pixels: the shadow sticks out by ten on the right.
+    np.testing.assert_allclose(picture[30, 74], 128, atol=3)
+    assert (picture[30, 90] == 255).all()
+    assert (picture[30, 10] == 255).all()
+
+
+def test_a_shadow_on_nothing_is_part_of_the_transparency(photo: Image, matte: np.ndarray) -> None:
+    shadow = Shadow(type="drop", light=Light(angle=270, length=0.5), softness=0, opacity=0.5, color="#800000")
+    options = {"outputs": ("composite",), "shadow": shadow}
+    over_nothing = only(made(photo, matte, background=Background(color="transparent"), **options)).astype(float)
+    share = over_nothing[..., 3:] / 255
+    over_white = over_nothing[..., :3] * share + 255 * (1 - share)
+    np.testing.assert_allclose(over_white, only(made(photo, matte, **options)), atol=2)
+    np.testing.assert_allclose(over_nothing[30, 74], (128, 0, 0, 128), atol=3)
+
+
+def test_layers_add_up_to_the_composite(photo: Image, matte: np.ndarray) -> None:
+    backdrop = Backdrops((10, 200, 30))
+    options = {"background": Background(image="lawn"), "shadow": "contact", "harmonise": Harmonise(strength=1)}
+    composition = composed(photo, matte, backdrop, outputs=("layers", "composite"), **options)
+    layers, composite = composition.outputs
+    assert [layer.name for layer in layers.layers] == ["background", "shadow", "cutout"]
+    stacked = layers.layers[0].pixels.astype(float)
+    for layer in layers.layers[1:]:
+        share = layer.pixels[..., 3:] / 255
+        stacked = layer.pixels[..., :3] * share + stacked * (1 - share)
+    np.testing.assert_allclose(stacked, composite.layers[0].pixels, atol=1.5)
+
+
+def test_layers_on_nothing(photo: Image, matte: np.ndarray) -> None:
+    composition = made(photo, matte, outputs=("layers",), background=Background(color="transparent"))
+    assert [layer.name for layer in composition.outputs[0].layers] == ["cutout"]
+
+
+def test_a_zipped_cutout_has_whole_colours_and_their_alpha(photo: Image, matte: np.ndarray) -> None:
+    (output,) = made(photo, matte, format="zip").outputs
+    assert [layer.name for layer in output.layers] == ["color", "alpha"]
+    np.testing.assert_array_equal(output.layers[0].pixels, photo.pixels)
+    np.testing.assert_array_equal(output.layers[1].pixels, matte)
+
+
+def test_harmonising_changes_composites_and_leaves_the_cutout(photo: Image, matte: np.ndarray) -> None:
+    backdrop, background = Backdrops((10, 200, 30)), Background(image="lawn")
+    composition = composed(
+        photo, matte, backdrop, outputs=("cutout", "composite"), background=background, harmonise="reinhard"
+    )
+    cutout, composite = (output.layers[0].pixels for output in composition.outputs)
+    np.testing.assert_array_equal(cutout[matte == 255][:, :3], photo.pixels[matte == 255])
+    assert composite[matte == 255].mean(0)[1] > photo.pixels[matte == 255].mean(0)[1]
+
+
+def test_overlay_and_background_show_the_photo_wherever_the_subject_goes(photo: Image, matte: np.ndarray) -> None:
+    composition = made(photo, matte, outputs=("overlay", "background", "mask"), canvas="50x20", position="0%")
+    shapes = [output.layers[0].pixels.shape for output in composition.outputs]
+    assert shapes == [(HEIGHT, WIDTH, 3), (HEIGHT, WIDTH, 3), (20, 50)]
+    overlay, background = (output.layers[0].pixels for output in composition.outputs[:2])
+    np.testing.assert_array_equal(overlay[matte == 0], photo.pixels[matte == 0])
+    assert overlay[matte == 255][:, 1].mean() > photo.pixels[matte == 255][:, 1].mean() + 30
+    assert (background[25:35, 40:60] != photo.pixels[25:35, 40:60]).any(-1).mean() > 0.9
+    assert (background[:10] == photo.pixels[:10]).all()
+
+
+def test_decontamination_takes_the_old_background_out_of_soft_edges(matte: np.ndarray) -> None:
+    """Red on green, with an edge that is half of either."""
+    share = (matte / 255)[..., None]
+    pixels = np.rint(share * (255, 0, 0) + (1 - share) * (0, 255, 0)).astype(np.uint8)
+    plain, clean = (only(made(Image(pixels), matte, decontaminate=wanted)) for wanted in (False, True))
+    assert plain[30, 30, 1] > 100
+    assert clean[30, 30, 1] < 30
+    np.testing.assert_array_equal(clean[matte == 255], plain[matte == 255])
+
+
+def test_perspective_stands_the_subject_on_its_line(photo: Image, matte: np.ndarray) -> None:
+    perspective = Perspective(baseline="20 50 60 50")
+    mask = only(made(photo, matte, outputs=("mask",), perspective=perspective))
+    assert mask.shape == (HEIGHT, WIDTH)
+    rows, columns = np.nonzero(mask > 127)
+    np.testing.assert_allclose((columns.min(), columns.max() + 1, rows.min(), rows.max() + 1), (20, 60, 30, 50), atol=1)
+
+
+def test_what_several_outputs_show_is_shrunk_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    shrunk = []
+    shrink = CpuOps.shrink
+    monkeypatch.setattr(CpuOps, "shrink", lambda *given: shrunk.append(given[3:]) or shrink(*given))
+    matte = np.zeros((1100, 1700), np.uint8)
+    matte[300:800, 300:900] = 255
+    outputs = ("cutout", "mask", "composite", "overlay")
+    made(Image(np.full((1100, 1700, 3), 90, np.uint8)), matte, size="preview", outputs=outputs)
+    assert len(shrunk) == 1

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+
+from cutstream.contract.envelope import (
+    STRUCTURED,
+    Envelope,
+    Headers,
+    dead_letter_headers,
+    open_envelope,
+    result_headers,
+    salvage,
+)
+from cutstream.contract.messages import ErrorDetail, Result, SourceRecord
+from cutstream.errors import InvalidRequest, SourceFailed
+
+REQUEST = b'{"image": "s3://photos/chair.jpg"}'
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+TRACE = (("traceparent", TRACEPARENT.encode()), ("tracestate", b"vendor=1"))
+EVENT = {"specversion": "1.0", "id": "a1", "source": "/shop", "type": "io.cutstream.request.v1"}
+SOURCE = SourceRecord(topic="cutout.requests", partition=3, offset=1045, timestamp_ms=1_900_000_000_000)
+
+
+def binary(**attributes: str) -> Headers:
+    return [(f"ce_{name}", text.encode()) for name, text in {**EVENT, **attributes}.items()]
+
+
+def structured(**members: object) -> tuple[bytes, Headers]:
+    return json.dumps({**EVENT, **members}).encode(), [("content-type", f"{STRUCTURED}; charset=UTF-8".encode())]
+
+
+def test_plain_record_is_its_own_payload() -> None:
+    assert open_envelope(REQUEST, []) == Envelope(REQUEST)
+
+
+def test_binary_mode_keeps_the_value_and_takes_the_id() -> None:
+    headers = [*binary(subject="x"), ("content-type", b"application/json"), *TRACE]
+    assert open_envelope(REQUEST, headers) == Envelope(REQUEST, "a1", TRACE)
+
+
+def test_structured_mode_opens_data_and_base64() -> None:
+    assert open_envelope(*structured(data={"image": "a"}, any_extension=1)) == Envelope(b'{"image": "a"}', "a1")
+    encoded = base64.b64encode(REQUEST).decode()
+    assert open_envelope(*structured(data_base64=encoded)) == Envelope(REQUEST, "a1")
+
+
+def test_trace_comes_from_the_events_attributes_where_headers_have_none() -> None:
+    value, headers = structured(data={}, traceparent=TRACEPARENT, tracestate="vendor=1")
+    assert open_envelope(value, headers).trace == TRACE
+    assert open_envelope(REQUEST, binary(traceparent=TRACEPARENT)).trace == TRACE[:1]
+    other = ("traceparent", TRACEPARENT.replace("b7", "c8").encode())
+    assert open_envelope(value, [*headers, other]).trace == (other,)
+
+
+def test_malformed_traceparent_is_dropped_with_its_state() -> None:
+    for broken in (b"", b"00-xyz", b"\xff"):
+        assert open_envelope(REQUEST, [("traceparent", broken), ("tracestate", b"a=b")]).trace == ()
+
+
+def test_last_header_of_a_name_counts() -> None:
+    assert open_envelope(REQUEST, [*binary(), ("ce_id", b"later")]).id == "later"
+
+
+def test_event_id_that_is_no_request_id_is_not_used() -> None:
+    assert open_envelope(REQUEST, binary(id="orders/4711 of today")).id is None
+
+
+@pytest.mark.parametrize(
+    ("value", "headers", "message"),
+    [
+        (REQUEST, binary(specversion="0.3"), r"\(ce_\*\): `specversion`: expected one of `1.0`"),
+        (REQUEST, binary(source=""), r"\(ce_\*\): `source`: expected text of at least 1 characters"),
+        (REQUEST, [("ce_specversion", b"1.0")], r"\(ce_\*\): missing field `id`"),
+        (REQUEST, [*binary(), ("ce_type", b"\xff")], "not UTF-8"),
+        (b"{", [("content-type", STRUCTURED.encode())], "CloudEvent: not JSON"),
+        (REQUEST, [("content-type", STRUCTURED.encode())], "CloudEvent: missing field `specversion`"),
+        (*structured(data_base64="!"), "CloudEvent: `data_base64`: expected"),
+        (b"[]", [("content-type", b"application/cloudevents-batch+json")], "send `application/cloudevents.json`, one"),
+    ],
+)
+def test_broken_event_is_an_invalid_request(value: bytes, headers: Headers, message: str) -> None:
+    with pytest.raises(InvalidRequest, match=message):
+        open_envelope(value, headers)
+
+
+def test_salvage_reads_what_it_can_of_a_refused_request() -> None:
+    found = salvage(b'{"id": "a", "labels": {"k": "v"}, "replay": 2, "imag": 3}', list(TRACE))
+    assert (found.id, found.labels, found.replay, found.trace) == ("a", {"k": "v"}, 2, TRACE)
+
+
+def test_salvage_leaves_out_what_is_invalid() -> None:
+    found = salvage(b'{"id": "../x", "labels": {"k": 1}, "replay": -1}', [])
+    assert (found.id, found.labels, found.replay) == (None, {}, 0)
+
+
+@pytest.mark.parametrize("value", [b"", b"{", b"[]", b"\xff", b"null", b"[" * 100_000, b'{"x":' + b"[" * 100_000])
+def test_salvage_never_raises(value: bytes) -> None:
+    assert salvage(value, []).id is None
+    assert salvage(value, binary()).id == "a1"
+    assert salvage(value, [("content-type", STRUCTURED.encode()), *TRACE]).trace == TRACE
+
+
+def test_result_is_a_binary_mode_event_that_carries_the_trace() -> None:
+    result = Result(id="a", status="ok", source=SOURCE)
+    headers = dict(result_headers(result, 1_900_000_000.25, TRACE))
+    assert headers == {
+        "ce_specversion": b"1.0",
+        "ce_id": b"a",
+        "ce_source": b"urn:cutstream:worker",
+        "ce_type": b"io.cutstream.result.v1",
+        "ce_time": b"2030-03-17T17:46:40.250+00:00",
+        "ce_subject": b"a",
+        "content-type": b"application/json",
+        **dict(TRACE),
+    }
+
+
+def test_replayed_result_is_another_event_about_the_same_request() -> None:
+    headers = dict(result_headers(Result(id="a", status="ok", source=SOURCE, replay=2), 0.0))
+    assert (headers["ce_id"], headers["ce_subject"]) == (b"a/2", b"a")
+
+
+def test_dead_letter_keeps_the_original_headers_first_and_untouched() -> None:
+    original: Headers = [("x", b"\xff"), ("x", b""), ("__cutstream.errors.code", b"older")]
+    error = SourceFailed("404: ä")
+    headers = dead_letter_headers(original, "a", SOURCE, ErrorDetail.of(error, "fetch"), error)
+    assert headers[:3] == original
+    assert dict(headers[3:]) == {
+        "__cutstream.errors.request-id": b"a",
+        "__cutstream.errors.topic": b"cutout.requests",
+        "__cutstream.errors.partition": b"3",
+        "__cutstream.errors.offset": b"1045",
+        "__cutstream.errors.timestamp": b"1900000000000",
+        "__cutstream.errors.code": b"failed_image_download",
+        "__cutstream.errors.stage": b"fetch",
+        "__cutstream.errors.exception.class.name": b"cutstream.errors.SourceFailed",
+        "__cutstream.errors.exception.message": "404: ä".encode(),
+    }

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import pytest
+
+from cutstream.contract.messages import (
+    MAX_MESSAGE_CHARACTERS,
+    ErrorDetail,
+    Request,
+    Result,
+    SourceRecord,
+    decode_request,
+    decode_result,
+    encode,
+)
+from cutstream.errors import InvalidRequest, SourceFailed, SourceUnavailable
+
+SOURCE = SourceRecord(topic="cutout.requests", partition=0, offset=7, timestamp_ms=1)
+
+
+def test_least_request_is_valid() -> None:
+    assert decode_request(b'{"image": "s3://photos/chair.jpg"}') == Request(image="s3://photos/chair.jpg")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (b"", "the request is not JSON: Input data was truncated"),
+        (b"{", "the request is not JSON: Input data was truncated"),
+        (b'{"image": "a"} x', "the request is not JSON: JSON is malformed: trailing characters (byte 16)"),
+        (b"[]", "expected a JSON object, not `array`"),
+        (b"null", "expected a JSON object, not `null`"),
+        (b"{}", "missing field `image`"),
+        (b'{"image": null}', "`image`: expected text of 1 to 4,096 characters, not `null`"),
+        (b'{"image": "a", "qualty": 1}', "unknown field `qualty`; did you mean `quality`?"),
+        (b'{"image": "a", "refine": {"kernell": 3}}', "unknown field `refine.kernell`; did you mean `kernel`?"),
+        (
+            b'{"image": "a", "background": {"xyz": 3}}',
+            "unknown field `background.xyz`; known are `color`, `gradient`, `image`, `fit`, `blur`",
+        ),
+        (b'{"image": "a", "quality": 0}', "`quality`: expected a whole number from 1 to 100"),
+        (b'{"image": "a", "quality": 9.0}', "`quality`: expected a whole number from 1 to 100, not `float`"),
+        (b'{"image": "a", "quality": 1e999}', "`quality`: expected a whole number from 1 to 100"),
+        (b'{"image": "a", "crop": "yes"}', "`crop`: expected `true` or `false`, not `str`"),
+        (b'{"image": "a", "format": "gif"}', "`format`: expected one of `auto`, `jpeg`, `png`, `webp`, `zip`"),
+        (
+            b'{"image": "a", "outputs": ["x"]}',
+            "`outputs[0]`: expected one of `background`, `composite`, `cutout`, `layers`, `mask`, `overlay`",
+        ),
+        (
+            b'{"image": "a", "shadow": "hard"}',
+            "`shadow`: expected one of `cast`, `contact`, `drop` or an object with `type`, `light`, `softness`, "
+            "`opacity`, `color`, `depth` or null",
+        ),
+        (
+            b'{"image": "a", "shadow": {"type": "drop", "opacity": 2}}',
+            "`shadow.opacity`: expected a number from 0 to 1",
+        ),
+        (b'{"image": "a", "outputs": ["mask", "mask"]}', "`outputs` names the same output twice"),
+        (b'{"image": "a", "labels": {"a": 1}}', "`labels[...]`: expected text of at most 1,000 characters, not `int`"),
+        (b'{"image": "a", "refine": {"kernel": 0}}', "`refine.kernel`: expected a whole number from 1 to 99"),
+    ],
+)
+def test_refusal_names_the_field_and_what_is_expected(value: bytes, message: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        decode_request(value)
+    assert str(refused.value) == message
+
+
+@pytest.mark.parametrize("deadline", ["soon", "2030-01-31T12:00:00", "2030-02-30T12:00:00Z"])
+def test_deadline_needs_a_real_time_with_an_offset(deadline: str) -> None:
+    with pytest.raises(InvalidRequest, match="`deadline`: expected an RFC 3339 time with its offset"):
+        decode_request(b'{"image": "a", "deadline": "%s"}' % deadline.encode())
+
+
+@pytest.mark.parametrize("identifier", ["", ".", "..", "a/b", "a b", "a\\n", "ä", "x" * 201])
+def test_id_that_is_no_folder_name_is_refused(identifier: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"`id`: expected .* letters, digits and any of|`id`: expected text"):
+        decode_request(b'{"image": "a", "id": "%s"}' % identifier.encode())
+
+
+def test_hostile_json_is_an_invalid_request() -> None:
+    deep = b"[" * 100_000 + b"]" * 100_000
+    for value in (b'{"image": ' + deep + b"}", b'{"image": "\xff"}', b"\x00", b'{"' + b"x" * 1_000_000 + b'": 1}'):
+        with pytest.raises(InvalidRequest) as refused:
+            decode_request(value)
+        assert len(str(refused.value)) < 1000
+
+
+def test_result_always_shows_every_field() -> None:
+    value = encode(Result(id="a", status="ok", source=SOURCE))
+    for field in Result.__struct_fields__:
+        assert f'"{field}":'.encode() in value
+
+
+def test_result_has_an_error_exactly_when_it_is_not_ok() -> None:
+    error = ErrorDetail(code="x", message="", stage="fetch", retryable=False)
+    with pytest.raises(ValueError, match="must not have an error"):
+        Result(id="a", status="ok", source=SOURCE, error=error)
+    with pytest.raises(ValueError, match="must have an error"):
+        Result(id="a", status="failed", source=SOURCE)
+
+
+def test_reader_of_results_ignores_fields_it_does_not_know() -> None:
+    value = encode(Result(id="a", status="ok", source=SOURCE))
+    assert decode_result(value[:-1] + b',"new_in_2031":1}').id == "a"
+
+
+def test_error_detail_is_clipped_and_says_whether_to_try_again() -> None:
+    away = ErrorDetail.of(SourceUnavailable("x" * 5000), "fetch")
+    assert (len(away.message), away.retryable, away.stage) == (MAX_MESSAGE_CHARACTERS, True, "fetch")
+    assert not ErrorDetail.of(SourceFailed("404"), "fetch").retryable
+    assert ErrorDetail.of(SourceFailed("3 attempts", retryable=True), "fetch").retryable

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cutstream.arrays.cpu import CpuOps
+from cutstream.clients.triton import Ensemble
+from cutstream.errors import InvalidOption
+from cutstream.settings import ModelSettings
+from evaluation.tuning.mattes import ask, chosen_profile
+from evaluation.tuning.photos import photos
+from tests.support.evaluation import evaluation_folder
+
+
+class Net:
+    """Answers with the red channel of what it is shown."""
+
+    def ensemble(self, profile: str) -> Ensemble:
+        return Ensemble(f"cutout_{profile}", "1", 40, 24, 8)
+
+    def infer(self, ensemble: Ensemble, images: Any) -> Any:
+        assert images.shape == (1, ensemble.height, ensemble.width, 3)
+        return images[..., 0]
+
+
+def test_each_photo_is_shown_once_at_the_networks_size(tmp_path: Path) -> None:
+    found = photos(evaluation_folder(tmp_path / "set"))
+    checks: list[None] = []
+    samples = list(ask(found, "fast", Net(), CpuOps(), lambda: checks.append(None)))  # type: ignore[arg-type]
+    assert [sample.photo for sample in samples] == found
+    assert {sample.matte.shape for sample in samples} == {(24, 40)}
+    assert len(checks) == len(found)
+    assert np.ptp(samples[0].matte) > 50
+
+
+def test_the_stacks_watchdog_stops_it(tmp_path: Path) -> None:
+    def stop() -> None:
+        raise RuntimeError("the worker died")
+
+    with pytest.raises(RuntimeError, match="died"):
+        next(ask(photos(evaluation_folder(tmp_path / "set")), "fast", Net(), CpuOps(), stop))  # type: ignore[arg-type]
+
+
+def test_a_choice_among_networks_cannot_be_tuned() -> None:
+    models = ModelSettings(profiles=("fast", "general"), default_profile="general")
+    assert chosen_profile(None, models) == "general"
+    assert chosen_profile("fast", models) == "fast"
+    with pytest.raises(InvalidOption, match="name the --profile"):
+        chosen_profile("auto", models)

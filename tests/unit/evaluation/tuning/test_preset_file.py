@@ -1,0 +1,46 @@
+"""What tuning writes is what the worker reads, and what a request then names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from consumer.intake.admission import open_job
+from consumer.intake.preset_files import read_presets
+from cutstream.clients.kafka import Partition, Record
+from cutstream.contract.options import RefineParameters
+from cutstream.errors import InvalidOption
+from cutstream.settings import ModelSettings
+from evaluation.tuning.preset_file import as_toml, check_name
+
+EVERYTHING = RefineParameters(
+    kernel=5,
+    close=1,
+    open=2,
+    blur=7,
+    threshold=0,
+    dilate_kernel=9,
+    dilate=1,
+    edges="soft",
+    keep_largest=True,
+    fill_holes=True,
+    feather=3,
+    scale="none",
+)
+
+
+@pytest.mark.parametrize("how", [EVERYTHING, RefineParameters(), RefineParameters(edges="soft", threshold=140)])
+def test_a_file_comes_back_as_the_preset_of_a_request(tmp_path: Path, how: RefineParameters) -> None:
+    (tmp_path / "shoes.toml").write_bytes(as_toml(how, 'of "photos"\nand more'))
+    value = json.dumps({"image": "s3://photos/shoe.jpg", "refine": "shoes"}).encode()
+    record = Record(Partition("cutout.requests", 0), 0, 0, None, value, [])
+    assert open_job(ModelSettings(), record, read_presets(tmp_path)).request.refine == how
+
+
+@pytest.mark.parametrize(("name", "said"), [("shoes.json", r"<name>\.toml"), ("smooth.toml", "`smooth` is a built-in")])
+def test_a_name_that_no_worker_would_take_is_refused(name: str, said: str) -> None:
+    check_name(Path("presets/shoes.toml"))
+    with pytest.raises(InvalidOption, match=said):
+        check_name(Path("presets") / name)

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cutstream.contract.messages import ErrorDetail, Request, Result, SourceRecord, StoredObject
+from producer.collecting import CELL_PX, summary, write_contact_sheet, write_summary
+from producer.following import Batch
+
+SOURCE = SourceRecord(topic="requests", partition=0, offset=0, timestamp_ms=0)
+ERROR = ErrorDetail(code="file_too_large", message="31 MB", stage="fetch", retryable=False)
+
+
+def ok(id: str) -> Result:
+    cutout = StoredObject(
+        output="cutout",
+        uri=f"file:///out/{id}.png",
+        bytes=1,
+        sha256="0" * 64,
+        width=2,
+        height=2,
+        media_type="image/png",
+    )
+    return Result(id=id, status="ok", source=SOURCE, objects=(cutout,))
+
+
+def batch(count: int) -> Batch:
+    """`count` that succeeded, and one each that failed and expired."""
+    results = {f"photo-{n}": ok(f"photo-{n}") for n in range(count)}
+    results["bad"] = Result(id="bad", status="failed", source=SOURCE, error=ERROR)
+    results["late"] = Result(id="late", status="expired", source=SOURCE, error=ERROR)
+    requests = {id: Request(image=f"file:///in/{id}.jpg", id=id) for id in results}
+    latencies = {id: 0.1 * (n + 1) for n, id in enumerate(results)}
+    return Batch(requests, results, latencies_s=latencies, duplicates=1, seconds=2.0)
+
+
+def fetch(uri: str) -> bytes:
+    """Red photos, twice as wide as high; cutouts that are transparent all over."""
+    picture = (
+        Image.new("RGB", (400, 200), "red")
+        if uri.startswith("file:///in/")
+        else Image.new("RGBA", (400, 200), (0,) * 4)
+    )
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_the_summary_counts_and_lists(tmp_path: Path) -> None:
+    written = json.loads(write_summary(batch(2), tmp_path).read_text())
+    assert written == summary(batch(2))
+    photos = written.pop("photos")
+    assert written == {
+        "requests": 4,
+        "ok": 2,
+        "failed": 2,
+        "duplicates": 1,
+        "seconds": 2.0,
+        "images_per_second": 2.0,
+        "p50_ms": pytest.approx(200, abs=1),
+        "p95_ms": pytest.approx(400, abs=1),
+    }
+    assert photos[0] == {
+        "id": "photo-0",
+        "source": "file:///in/photo-0.jpg",
+        "status": "ok",
+        "objects": ["file:///out/photo-0.png"],
+    }
+    assert [photo["status"] for photo in photos] == ["ok", "ok", "failed", "expired"]
+    assert photos[2]["error"] == {"code": "file_too_large", "message": "31 MB"}
+
+
+@pytest.mark.parametrize(("count", "columns", "rows"), [(1, 1, 1), (3, 3, 1), (4, 4, 1), (5, 3, 2), (30, 4, 6)])
+def test_the_contact_sheet_is_as_large_as_its_pairs(tmp_path: Path, count: int, columns: int, rows: int) -> None:
+    path = write_contact_sheet(batch(count), tmp_path, fetch)
+    with Image.open(path) as sheet:
+        assert (sheet.format, sheet.size) == ("JPEG", (columns * 2 * CELL_PX, rows * CELL_PX))
+
+
+def test_the_source_is_left_of_its_cutout_which_shows_its_transparency(tmp_path: Path) -> None:
+    path = write_contact_sheet(batch(1), tmp_path, fetch)
+    with Image.open(path) as sheet:
+        pixels = np.asarray(sheet.convert("RGB")).astype(int)
+    middle = slice(CELL_PX // 2 - 40, CELL_PX // 2 + 40)
+    source, cutout = pixels[middle, middle], pixels[middle, CELL_PX + middle.start : CELL_PX + middle.stop]
+    assert np.abs(source - (254, 0, 0)).max() < 12
+    assert np.ptp(cutout) > 40  # the chequerboard
+    assert np.abs(cutout - cutout[..., :1]).max() < 12  # and nothing else
+
+
+def test_there_is_no_contact_sheet_of_nothing(tmp_path: Path) -> None:
+    assert write_contact_sheet(batch(0), tmp_path, fetch) is None
+    assert list(tmp_path.iterdir()) == []
