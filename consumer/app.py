@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 
+from consumer.delivery.outcomes import Outcome
 from consumer.delivery.results import RecordBuilder
-from consumer.handler import Handled, Handler, Task
+from consumer.handler import Handler, Task
 from consumer.health import HealthServer
 from consumer.intake.admission import open_job
 from consumer.intake.preset_files import read_presets
@@ -122,7 +123,7 @@ class Worker:
         opening = partial(open_job, s.models, presets=read_presets(s.models.presets))
         reporter, auto = RecordBuilder(s.kafka, self._clock), self._workshop.auto
         handler = Handler(opening, runner, reporter, self._clock, auto.stored)
-        self._window: Window[Task, Handled] = Window(s.worker.window, handler)
+        self._window: Window[Task, Outcome] = Window(s.worker.window, handler)
         self._loop = Loop(
             self._reader,
             self._committer,

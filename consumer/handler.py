@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from consumer.delivery.offsets import TrackedOffset
+from consumer.delivery.outcomes import Abandoned, Answered, Crashed, Outcome
 from consumer.delivery.results import RecordBuilder
 from consumer.jobs import Job, Stored
-from consumer.runner import Abandoned, Runner
+from consumer.runner import Runner, WorkerStopping
 from cutstream.clients.kafka import OutgoingRecord, Record
 from cutstream.clock import Clock
 from cutstream.contract.messages import Status
@@ -20,22 +21,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    ticket: TrackedOffset
+    tracked: TrackedOffset
     record: Record
-
-
-@dataclass(frozen=True, slots=True)
-class Handled:
-    """What the loop commits. With `fatal` or `abandoned` there is nothing to publish."""
-
-    ticket: TrackedOffset
-    started: float
-    timestamp_ms: int
-    status: Status = "ok"
-    code: str = ""
-    records: tuple[OutgoingRecord, ...] = ()
-    fatal: BaseException | None = None
-    abandoned: bool = False
 
 
 class Handler:
@@ -55,16 +42,16 @@ class Handler:
         self._clock = clock
         self._stored = stored
 
-    def __call__(self, task: Task) -> Handled:
+    def __call__(self, task: Task) -> Outcome:
         started = self._clock.monotonic()
         try:
             return self._handle(task, started)
-        except Abandoned:
-            return Handled(task.ticket, started, task.record.timestamp_ms, abandoned=True)
+        except WorkerStopping:
+            return Abandoned(task.tracked)
         except BaseException as exc:
-            return Handled(task.ticket, started, task.record.timestamp_ms, fatal=exc)
+            return Crashed(task.tracked, exc)
 
-    def _handle(self, task: Task, started: float) -> Handled:
+    def _handle(self, task: Task, started: float) -> Answered:
         record = task.record
         job: Job | None = None
         try:
@@ -83,5 +70,5 @@ class Handler:
 
     def _handled(
         self, task: Task, started: float, status: Status, code: str, records: tuple[OutgoingRecord, ...]
-    ) -> Handled:
-        return Handled(task.ticket, started, task.record.timestamp_ms, status, code, records)
+    ) -> Answered:
+        return Answered(task.tracked, started, task.record.timestamp_ms, status, code, records)

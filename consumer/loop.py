@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from consumer.delivery.commits import Commit
 from consumer.delivery.offsets import OffsetTracker
-from consumer.handler import Handled, Task
+from consumer.delivery.outcomes import Abandoned, Answered, Crashed, Outcome
+from consumer.handler import Task
 from consumer.window import Window
 from cutstream.clients.kafka import CommitRefused, Committer, Partition, Polled, RequestReader
 from cutstream.clock import Clock
@@ -33,7 +34,7 @@ class Loop:
         self,
         reader: RequestReader,
         committer: Committer,
-        window: Window[Task, Handled],
+        window: Window[Task, Outcome],
         metrics: Metrics,
         clock: Clock,
         settings: WorkerSettings,
@@ -51,7 +52,7 @@ class Loop:
         self._not_begun: dict[Partition, int] = {}
         self._last_tidy = clock.monotonic()
         self._worked = False
-        self._ledger: OffsetTracker[Handled] = OffsetTracker()
+        self._ledger: OffsetTracker[Answered] = OffsetTracker()
         self._commit: Commit | None = None
         self._last_commit = clock.monotonic()
         self._poison_in_a_row = 0
@@ -142,15 +143,17 @@ class Loop:
     # -- collecting
 
     def _collect(self) -> None:
-        for handled in self._window.collect(self._patience_s()):
+        for outcome in self._window.collect(self._patience_s()):
             self._worked = True
-            if handled.fatal is not None:
-                raise handled.fatal
-            if handled.abandoned:
-                continue
-            self._count_poison(handled)
-            if not self._ledger.finish(handled.ticket, handled):
-                self._metrics.discarded.inc()
+            match outcome:
+                case Crashed(error=error):
+                    raise error
+                case Abandoned():
+                    continue
+                case Answered():
+                    self._count_poison(outcome)
+                    if not self._ledger.finish(outcome.tracked, outcome):
+                        self._metrics.discarded.inc()
         self._metrics.in_flight.set(self._window.busy)
         self._metrics.uncommitted.set(self._ledger.finished)
 
@@ -163,11 +166,11 @@ class Loop:
             return 0.0
         return _BUSY_WAIT_S if self._window.free else _FULL_WAIT_S
 
-    def _count_poison(self, handled: Handled) -> None:
-        self._poison_in_a_row = self._poison_in_a_row + 1 if handled.status == "failed" else 0
+    def _count_poison(self, answered: Answered) -> None:
+        self._poison_in_a_row = self._poison_in_a_row + 1 if answered.status == "failed" else 0
         if self._poison_in_a_row >= self._settings.max_consecutive_failures:
             raise PoisonLimit(
-                f"{self._poison_in_a_row} requests in a row failed, the last with {handled.code!r}: stopping before "
+                f"{self._poison_in_a_row} requests in a row failed, the last with {answered.code!r}: stopping before "
                 "the topic is emptied into the dead letters (docs/settings.md#worker-max-consecutive-failures)"
             )
 
@@ -216,10 +219,10 @@ class Loop:
         self._metrics.commits.labels("ok").inc()
         self._metrics.commit_seconds.observe(commit.seconds)
         self._metrics.commit_results.observe(len(commit.ready.outcomes))
-        for handled in commit.ready.outcomes:
-            self._metrics.requests.labels(handled.status, handled.code).inc()
-            self._metrics.request_seconds.observe(now - handled.started)
-            self._metrics.request_age.observe(max(0.0, wall - handled.timestamp_ms / 1000))
+        for answered in commit.ready.outcomes:
+            self._metrics.requests.labels(answered.status, answered.code).inc()
+            self._metrics.request_seconds.observe(now - answered.started_s)
+            self._metrics.request_age.observe(max(0.0, wall - answered.timestamp_ms / 1000))
         for partition, offset in commit.ready.offsets.items():
             end = self._reader.end_offset(partition)
             if end is not None:

@@ -32,7 +32,7 @@ class Stage:
     slots: PrioritySemaphore
 
 
-class Abandoned(CutstreamError):
+class WorkerStopping(CutstreamError):
     """The worker stops before this job is done; the next worker starts it again."""
 
     code = "abandoned"
@@ -56,7 +56,7 @@ class Runner:
         self._abandon = abandon
 
     def carry(self, job: Job) -> Any:
-        """The last stage's value; raises Poison, Expired, Fatal or Abandoned, with `job.stage` where it happened."""
+        """Return the last stage's value. Raises Poison, Expired, Fatal or WorkerStopping; `job.stage` says where."""
         value: Any = job.request
         for stage in self._stages:
             job.stage = stage.name
@@ -92,7 +92,7 @@ class Runner:
 
     def _check(self, job: Job) -> None:
         if self._abandon.is_set():
-            raise Abandoned("the worker is stopping")
+            raise WorkerStopping("the worker is stopping")
         if job.expired(datetime.fromtimestamp(self._clock.wall(), timezone.utc)):
             raise Expired(f"the deadline {job.request.deadline} passed before {job.stage}")
 

@@ -22,10 +22,10 @@ from cutstream.compositing.compose import compose
 from cutstream.compositing.perspective import stand
 from cutstream.compositing.shadows.light_estimation import light_of
 from cutstream.compositing.shadows.shadow import shadow
-from cutstream.contract.geometry import Box
 from cutstream.contract.messages import Request
 from cutstream.contract.options import Light, Matting, Perspective, Shadow, ShadowType
 from cutstream.images import Image, Matte
+from cutstream.images.geometry import Box
 from cutstream.matting.alpha_matting import matting
 from cutstream.matting.foreground import foreground
 from cutstream.matting.measure import measure

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from consumer.delivery.offsets import Ready
-from consumer.handler import Handled
+from consumer.delivery.outcomes import Answered
 from cutstream.clients.kafka import CommitRefused, Committer, Membership
 from cutstream.clock import Clock
 from cutstream.errors import BrokerUnavailable
@@ -14,7 +14,7 @@ from cutstream.errors import BrokerUnavailable
 class Commit:
     """Starts at once; `result` is to be asked when `done`."""
 
-    def __init__(self, committer: Committer, ready: Ready[Handled], membership: Membership, clock: Clock) -> None:
+    def __init__(self, committer: Committer, ready: Ready[Answered], membership: Membership, clock: Clock) -> None:
         self.ready = ready
         self.seconds = 0.0
         self._error: Exception | None = None
@@ -36,7 +36,7 @@ class Commit:
     def _run(self, committer: Committer, membership: Membership) -> None:
         begun = self._clock.monotonic()
         try:
-            records = [record for handled in self.ready.outcomes for record in handled.records]
+            records = [record for answered in self.ready.outcomes for record in answered.records]
             committer.commit(records, self.ready.offsets, membership)
         except Exception as exc:
             self._error = exc

@@ -13,10 +13,11 @@ from cutstream.compositing.overlay import overlay
 from cutstream.compositing.perspective import stand
 from cutstream.compositing.placement import MAX_PIXELS, Placement, Subject, place, place_plane, placement
 from cutstream.compositing.scene import Scene, flattened, plain, staged
-from cutstream.contract.geometry import Box, limited, parse_margin, parse_region
+from cutstream.contract.geometry import parse_margin, parse_region
 from cutstream.contract.messages import BoundingBox, OutputName, Request
 from cutstream.errors import UnknownForeground
 from cutstream.images import Cutout, Image, Matte, Pixels
+from cutstream.images.geometry import Box, limited_size
 from cutstream.matting.foreground import foreground
 from cutstream.matting.measure import measure
 
@@ -95,7 +96,7 @@ class _Table:
     def photo(self) -> Subject:
         """The frame of the photo itself, wherever on the canvas its subject goes."""
         width, height = self.frame.width, self.frame.height
-        size = Box(0, 0, *limited(width, height, MAX_PIXELS[self.request.size]))
+        size = Box(0, 0, *limited_size(width, height, MAX_PIXELS[self.request.size]))
         where = Placement(size.width, size.height, Box(0, 0, width, height), size)
         moved = where != self.placement or self.request.perspective is not None
         return place(self.framed, where, self.ops) if moved else self.placed

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from cutstream.arrays.ops import ArrayOps, Homography
-from cutstream.contract.geometry import Box, Length, lengths
+from cutstream.contract.geometry import lengths
 from cutstream.contract.options import Perspective
 from cutstream.errors import InvalidOption
 from cutstream.images import Matte, Pixels
+from cutstream.images.geometry import Box, Length
 
 LARGEST = 4  # times the canvas, in either direction: a subject beyond that is a mistake, and shows next to nothing
 ENOUGH = 0.75  # of the size: `warp` alone does not show what it leaves out, and costs a quarter

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cutstream.arrays.ops import ArrayOps
-from cutstream.contract.geometry import Box, limited, parse_canvas, parse_position, parse_scale
+from cutstream.contract.geometry import parse_canvas, parse_position, parse_scale
 from cutstream.contract.messages import Request
 from cutstream.images import Matte, Pixels
+from cutstream.images.geometry import Box, limited_size
 
 MAX_PIXELS = {"preview": 250_000, "medium": 1_500_000, "hd": 4_000_000, "full": None, "auto": None}
 
@@ -42,7 +43,7 @@ def placement(frame: Box, subject: Box, request: Request) -> Placement:
     is given. With a canvas alone the frame fits into it. Raises `InvalidOption`.
     """
     wanted = parse_canvas(request.canvas) if request.canvas else (frame.width, frame.height)
-    width, height = limited(*wanted, MAX_PIXELS[request.size])
+    width, height = limited_size(*wanted, MAX_PIXELS[request.size])
     whole = Box(0, 0, frame.width, frame.height)
     if (request.canvas, request.scale, request.position) == (None, None, None):
         return Placement(width, height, whole, Box(0, 0, width, height))

@@ -1,13 +1,11 @@
-"""Rectangles of a picture, and the request's texts that describe them. Pixels count from the top left corner."""
+"""Parse the texts of a request that describe lengths, regions, sizes and places."""
 
 from __future__ import annotations
 
-import math
 import re
-from dataclasses import dataclass
-from typing import NamedTuple
 
 from cutstream.errors import InvalidOption, RegionOutOfBounds
+from cutstream.images.geometry import Length, Margin, Region
 
 LENGTH = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)(px|%)?")
 SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
@@ -17,72 +15,6 @@ MAX_CANVAS_PIXELS = 50_000_000
 
 # CSS order: which of the given values is the top, right, bottom and left one.
 SIDES = {1: (0, 0, 0, 0), 2: (0, 1, 0, 1), 4: (0, 1, 2, 3)}
-
-
-class Box(NamedTuple):
-    """Left and top inclusive, right and bottom exclusive."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-
-    @property
-    def width(self) -> int:
-        return self.right - self.left
-
-    @property
-    def height(self) -> int:
-        return self.bottom - self.top
-
-    @property
-    def slices(self) -> tuple[slice, slice]:
-        return slice(self.top, self.bottom), slice(self.left, self.right)
-
-
-@dataclass(frozen=True, slots=True)
-class Length:
-    value: float
-    percent: bool
-
-    def of(self, whole: int) -> int:
-        """In pixels, rounded half up; a percentage is of `whole`."""
-        return math.floor((self.value * whole / 100 if self.percent else self.value) + 0.5)
-
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """`x1 y1 x2 y2`, before the picture's size is known."""
-
-    corners: tuple[Length, Length, Length, Length]
-
-    def on(self, width: int, height: int) -> Box:
-        """Raises `RegionOutOfBounds`, or `InvalidOption` where nothing is left inside."""
-        box = Box(*(corner.of(whole) for corner, whole in zip(self.corners, (width, height) * 2, strict=True)))
-        if box.right > width or box.bottom > height:
-            raise RegionOutOfBounds(f"roi ends at ({box.right}, {box.bottom}), but the picture is {width}×{height}")
-        if box.width <= 0 or box.height <= 0:
-            raise InvalidOption(f"roi is empty: from ({box.left}, {box.top}) to ({box.right}, {box.bottom})")
-        return box
-
-
-@dataclass(frozen=True, slots=True)
-class Margin:
-    """In CSS order; percentages are of the subject's own width and height."""
-
-    top: Length
-    right: Length
-    bottom: Length
-    left: Length
-
-    def around(self, subject: Box, width: int, height: int) -> Box:
-        """Cut off where it would leave the picture."""
-        return Box(
-            max(0, subject.left - self.left.of(subject.width)),
-            max(0, subject.top - self.top.of(subject.height)),
-            min(width, subject.right + self.right.of(subject.width)),
-            min(height, subject.bottom + self.bottom.of(subject.height)),
-        )
 
 
 def parse_region(text: str) -> Region:
@@ -138,16 +70,6 @@ def parse_position(text: str) -> tuple[float, float] | None:
     if len(shares) not in (1, 2) or any(not share.percent or share.value > 100 for share in shares):
         raise InvalidOption(f"position: {text!r} is neither `original` nor `center` nor 1 or 2 values of 0 % to 100 %")
     return shares[0].value / 100, shares[-1].value / 100
-
-
-def limited(width: int, height: int, max_pixels: int | None) -> tuple[int, int]:
-    """The largest size of the same aspect with at most `max_pixels` pixels, never larger than given."""
-    if max_pixels is None or width * height <= max_pixels:
-        return width, height
-    factor = math.sqrt(max_pixels / (width * height))
-    short = max(1, math.floor(min(width, height) * factor))
-    long = min(max(1, math.floor(max(width, height) * factor)), max_pixels // short)
-    return (long, short) if width >= height else (short, long)
 
 
 def lengths(option: str, text: str) -> list[Length]:

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cutstream.arrays.ops import ArrayOps
-from cutstream.contract.geometry import Box
 from cutstream.contract.options import MattingMethod
 from cutstream.errors import InvalidOption
 from cutstream.images import Image, Matte, Pixels
+from cutstream.images.geometry import Box
 from cutstream.matting.guided_filter import fit
 from cutstream.matting.trimap import BACKGROUND, SUBJECT, UNKNOWN, split
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cutstream.arrays.ops import ArrayOps
-from cutstream.contract.geometry import Box
 from cutstream.images import Matte
+from cutstream.images.geometry import Box
 
 VISIBLE = 25  # a tenth: fainter alpha does not make the subject's box wider
 

@@ -11,11 +11,12 @@ from cutstream.arrays.cpu import CpuOps
 from cutstream.compositing.compose import compose
 from cutstream.compositing.perspective import stand
 from cutstream.compositing.shadows.shadow import shadow
-from cutstream.contract.geometry import Box, limited, parse_margin
+from cutstream.contract.geometry import parse_margin
 from cutstream.contract.messages import Request
 from cutstream.contract.options import Light, Perspective, RefineParameters, Shadow, ShadowType
 from cutstream.errors import InvalidOption
 from cutstream.images import Image
+from cutstream.images.geometry import Box, limited_size
 from cutstream.matting.measure import measure, uncertainty
 from cutstream.matting.presets import PRESETS
 from cutstream.matting.refine import ellipse, refine
@@ -111,7 +112,7 @@ def test_measurements_are_shares(matte: Any) -> None:
 
 @given(st.integers(1, 100_000), st.integers(1, 100_000), st.integers(1, 4_000_000))
 def test_limited_sizes_fit_and_never_grow(width: int, height: int, most: int) -> None:
-    new_width, new_height = limited(width, height, most)
+    new_width, new_height = limited_size(width, height, most)
     assert 1 <= new_width <= width
     assert 1 <= new_height <= height
     assert new_width * new_height <= most

@@ -17,9 +17,9 @@ from cutstream.arrays.ops import ArrayOps, Floats, Homography
 from cutstream.compositing.shadows.blur import blurred
 from cutstream.compositing.shadows.contact import Base, contact
 from cutstream.compositing.shadows.depth_layers import Part, parts
-from cutstream.contract.geometry import Box
 from cutstream.contract.options import Light
 from cutstream.images import Matte
+from cutstream.images.geometry import Box
 
 # A shadow straight to the side would be a line: a body has some depth.
 FLATTEST = 0.2

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from cutstream.arrays.ops import ArrayOps, Floats
-from cutstream.contract.geometry import Box
 from cutstream.images import Matte
+from cutstream.images.geometry import Box
 
 SOLID = 127
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from cutstream.arrays.ops import ArrayOps, Floats
 from cutstream.compositing.shadows.contact import Base, footing
-from cutstream.contract.geometry import Box
 from cutstream.images import Matte
+from cutstream.images.geometry import Box
 
 MOST_PARTS = 6
 STANDS = 0.2  # of `footing`

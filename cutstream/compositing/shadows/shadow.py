@@ -10,10 +10,10 @@ from cutstream.compositing.shadows.blur import blurred
 from cutstream.compositing.shadows.cast import cast, direction
 from cutstream.compositing.shadows.contact import Base, contact
 from cutstream.contract.colours import parse_colour
-from cutstream.contract.geometry import Box
 from cutstream.contract.options import Background, Light, Shadow, ShadowType
 from cutstream.errors import InvalidOption
 from cutstream.images import Matte
+from cutstream.images.geometry import Box
 from cutstream.matting.measure import VISIBLE
 
 WORKING_SIDE = 500

@@ -7,10 +7,11 @@ from datetime import datetime, timezone
 import pytest
 
 from consumer.delivery.offsets import TrackedOffset
+from consumer.delivery.outcomes import Abandoned, Crashed, Outcome
 from consumer.delivery.results import RecordBuilder
-from consumer.handler import Handled, Handler, Task
+from consumer.handler import Handler, Task
 from consumer.jobs import Findings, Job, Stored
-from consumer.runner import Abandoned
+from consumer.runner import WorkerStopping
 from cutstream.clients.kafka import Partition, Record
 from cutstream.clients.triton import Ensemble
 from cutstream.clock import ManualClock
@@ -59,7 +60,7 @@ def open_job(record: Record) -> Job:
     return Job(record=record, request=request, id="a", profile="general", trace=(("traceparent", TRACE),))
 
 
-def handle(outcome, opening=open_job) -> tuple[Handled, Carrier]:
+def handle(outcome, opening=open_job) -> tuple[Outcome, Carrier]:
     carrier = Carrier(outcome)
     clock = ManualClock()
     settings = KafkaSettings(results_topic="results", dead_letters_topic="letters")
@@ -70,7 +71,7 @@ def test_a_success_is_one_result_with_the_requests_key() -> None:
     handled, carrier = handle(STORED)
     (record,) = handled.records
     result = decode_result(record.value)
-    assert (handled.status, handled.code, handled.ticket) == ("ok", "", TASK.ticket)
+    assert (handled.status, handled.code, handled.tracked) == ("ok", "", TASK.tracked)
     assert (record.topic, record.key) == ("results", b"key")
     assert (result.status, result.objects, result.error) == ("ok", STORED.objects, None)
     assert (result.model.digest, result.labels, result.replay) == ("ab12", {"shop": "1"}, 2)
@@ -130,20 +131,20 @@ def test_an_expired_request_has_a_result_and_no_dead_letter() -> None:
 @pytest.mark.parametrize("error", [ModelMismatch("tensors"), MemoryError(), KeyboardInterrupt()])
 def test_what_is_not_the_requests_fault_is_published_nowhere(error: BaseException) -> None:
     handled, carrier = handle(error)
-    assert handled.fatal is error
-    assert handled.records == ()
+    assert isinstance(handled, Crashed)
+    assert handled.error is error
     assert carrier.released
 
 
 def test_an_abandoned_request_is_left_to_the_next_worker() -> None:
-    handled, carrier = handle(Abandoned("the worker is stopping"))
-    assert (handled.abandoned, handled.records, handled.fatal) == (True, (), None)
+    handled, carrier = handle(WorkerStopping("the worker is stopping"))
+    assert handled == Abandoned(TASK.tracked)
     assert carrier.released
 
 
 def test_times_are_those_of_the_record_and_of_the_start() -> None:
     handled, _ = handle(STORED)
-    assert (handled.started, handled.timestamp_ms) == (ManualClock().monotonic(), RECORD.timestamp_ms)
+    assert (handled.started_s, handled.timestamp_ms) == (ManualClock().monotonic(), RECORD.timestamp_ms)
     headers = dict(handled.records[0].headers)
     written = datetime.fromisoformat(headers["ce_time"].decode())
     assert written == datetime.fromtimestamp(ManualClock().wall(), timezone.utc)

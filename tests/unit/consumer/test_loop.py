@@ -8,7 +8,8 @@ from collections import deque
 
 import pytest
 
-from consumer.handler import Handled, Task
+from consumer.delivery.outcomes import Answered, Crashed, Outcome
+from consumer.handler import Task
 from consumer.loop import Loop
 from consumer.window import Window
 from cutstream.clients.kafka import CommitRefused, Partition, Polled, Record
@@ -69,11 +70,11 @@ class RecordingCommitter:
         self.commits.append(dict(offsets))
 
 
-def handled(task: Task, **changes) -> Handled:
-    return Handled(**{"ticket": task.ticket, "started": 0.0, "timestamp_ms": 0} | changes)
+def answered(task: Task, **changes) -> Answered:
+    return Answered(**{"tracked": task.tracked, "started_s": 0.0, "timestamp_ms": 0} | changes)
 
 
-def run(reader, committer, work=handled, until=None, **settings):
+def run(reader, committer, work=answered, until=None, **settings):
     metrics = Metrics()
     options = {"commit_interval_s": 0.001, "drain_timeout_s": 5.0} | settings
     window = Window(options.pop("size", 4), work)
@@ -127,7 +128,7 @@ def test_an_outcome_of_a_lost_partition_is_not_published() -> None:
 
     def work(task):
         gate.wait(5)
-        return handled(task)
+        return answered(task)
 
     def until():
         if reader.exhausted.is_set():
@@ -156,7 +157,7 @@ def test_while_the_group_is_joined_only_polls_wait(monkeypatch) -> None:
 
     def work(task):
         gate.wait(5)
-        return handled(task)
+        return answered(task)
 
     def until():
         if len(waits) > 10:
@@ -176,7 +177,7 @@ def test_a_full_window_pauses_and_a_free_one_resumes() -> None:
 
     def work(task):
         gate.wait(5)
-        return handled(task)
+        return answered(task)
 
     def until():
         if reader.paused[-3:] == [True, True, True]:
@@ -194,7 +195,7 @@ def test_a_drain_finishes_and_commits_what_is_under_way() -> None:
     def work(task):
         started.set()
         threading.Event().wait(0.2)
-        return handled(task)
+        return answered(task)
 
     run(reader, committer, work, until=started.is_set, commit_interval_s=30)
     assert committer.commits == [{P: 1}]
@@ -206,7 +207,7 @@ def test_a_drain_ends_in_time_and_leaves_the_rest_to_the_next_worker() -> None:
     def work(task):
         if task.record.offset == 1:
             threading.Event().wait(60)
-        return handled(task)
+        return answered(task)
 
     run(reader, committer, work, drain_timeout_s=0.3)
     assert committer.commits == [{P: 1}]
@@ -216,7 +217,7 @@ def test_poison_in_a_row_stops_the_worker() -> None:
     reader = ScriptedReader(Polled(records(0, 1, 2)))
 
     def work(task):
-        return handled(task, status="failed", code="invalid_request")
+        return answered(task, status="failed", code="invalid_request")
 
     with pytest.raises(PoisonLimit, match="invalid_request"):
         run(reader, RecordingCommitter(), work, max_consecutive_failures=3)
@@ -226,7 +227,7 @@ def test_a_success_between_ends_the_run_of_poison() -> None:
     reader, committer = ScriptedReader(Polled(records(0, 1, 2))), RecordingCommitter()
 
     def work(task):
-        return handled(task, status="ok" if task.record.offset == 1 else "failed")
+        return answered(task, status="ok" if task.record.offset == 1 else "failed")
 
     run(reader, committer, work, size=1, max_consecutive_failures=2)
     assert committer.commits[-1] == {P: 3}
@@ -235,7 +236,7 @@ def test_a_success_between_ends_the_run_of_poison() -> None:
 def test_a_fatal_error_ends_the_loop_with_nothing_more_committed() -> None:
     reader, committer = ScriptedReader(Polled(records(0))), RecordingCommitter()
     with pytest.raises(ModelMismatch):
-        run(reader, committer, lambda task: handled(task, fatal=ModelMismatch("tensors")))
+        run(reader, committer, lambda task: Crashed(task.tracked, ModelMismatch("tensors")))
     assert committer.commits == []
 
 
@@ -249,7 +250,7 @@ def test_a_broker_away_is_waited_for() -> None:
 def test_tidies_up_after_work_and_not_while_there_is_none(monkeypatch) -> None:
     monkeypatch.setattr("consumer.loop._TIDY_S", 0.2)
     tidied: list[float] = []
-    window: Window[Task, Handled] = Window(4, handled)
+    window: Window[Task, Outcome] = Window(4, answered)
     window.start()
     reader = ScriptedReader(Polled(records(0, 1), gained=frozenset({P})))
     loop = Loop(

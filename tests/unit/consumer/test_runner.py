@@ -7,7 +7,7 @@ import pytest
 
 from consumer.jobs import Job
 from consumer.resources.priority_semaphore import PrioritySemaphore
-from consumer.runner import Abandoned, Runner, Stage, backoff_s
+from consumer.runner import Runner, Stage, WorkerStopping, backoff_s
 from cutstream.clients.kafka import Partition, Record
 from cutstream.clock import ManualClock
 from cutstream.contract.messages import Request
@@ -132,7 +132,7 @@ def test_a_deadline_is_kept_between_stages() -> None:
 
 
 def test_a_stopping_worker_abandons_what_waits() -> None:
-    with pytest.raises(Abandoned):
+    with pytest.raises(WorkerStopping):
         runner(failing(*[TritonUnavailable("away")] * 50), abandon=Patient(set_after=2)).carry(job())
 
 

@@ -9,9 +9,9 @@ from skimage import data
 from cutstream.arrays.cpu import CpuOps
 from cutstream.arrays.ops import ArrayOps
 from cutstream.compositing.perspective import parse_perspective, stand
-from cutstream.contract.geometry import Box
 from cutstream.contract.options import Perspective
 from cutstream.errors import InvalidOption
+from cutstream.images.geometry import Box
 from tests.support.back_ends import SUBJECTS, back_end
 
 OPS = CpuOps()

@@ -5,9 +5,9 @@ import pytest
 
 from cutstream.arrays.cpu import CpuOps
 from cutstream.compositing.placement import Subject, place, place_plane, placement
-from cutstream.contract.geometry import Box
 from cutstream.contract.messages import Request
 from cutstream.errors import InvalidOption
+from cutstream.images.geometry import Box
 from cutstream.matting.measure import measure
 
 OPS = CpuOps()

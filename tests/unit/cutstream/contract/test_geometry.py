@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from cutstream.contract.geometry import Box, limited, parse_margin, parse_region
+from cutstream.contract.geometry import parse_margin, parse_region
 from cutstream.errors import InvalidOption, RegionOutOfBounds
+from cutstream.images.geometry import Box, limited_size
 
 
 @pytest.mark.parametrize(
@@ -75,4 +76,4 @@ def test_margin_that_is_none(text: str, message: str) -> None:
     ],
 )
 def test_limited(size: tuple[int, int], most: int | None, expected: tuple[int, int]) -> None:
-    assert limited(*size, most) == expected
+    assert limited_size(*size, most) == expected

@@ -11,9 +11,9 @@ from cutstream.arrays.cpu import CpuOps
 from cutstream.arrays.ops import ArrayOps
 from cutstream.compositing.perspective import parse_perspective, stand
 from cutstream.compositing.shadows.shadow import check_shadow, shadow, wanted_shadow
-from cutstream.contract.geometry import Box
 from cutstream.contract.options import Background, Light, Perspective, Shadow
 from cutstream.errors import InvalidOption
+from cutstream.images.geometry import Box
 from tests.support.back_ends import DEVICES, back_end
 
 OPS = CpuOps()

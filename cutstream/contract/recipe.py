@@ -1,0 +1,292 @@
+"""A request, parsed once: the texts of the wire become typed values, and what does not fit together is refused.
+
+Everything after admission takes these values. A new request option is a field in `messages.py` or `options.py`, its
+value in a spec (`matting/specs.py`, `compositing/specs.py`), and its line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from cutstream.compositing.specs import (
+    SCENE_OUTPUTS,
+    BackgroundSpec,
+    CompositionSpec,
+    CutoutForm,
+    Gradient,
+    HarmoniseSpec,
+    Light,
+    OutputName,
+    PerspectiveSpec,
+    PlacementSpec,
+    ShadowSpec,
+)
+from cutstream.contract import options
+from cutstream.contract.colours import parse_colour
+from cutstream.contract.geometry import (
+    parse_baseline,
+    parse_canvas,
+    parse_horizon,
+    parse_margin,
+    parse_position,
+    parse_region,
+    parse_scale,
+)
+from cutstream.contract.messages import Request
+from cutstream.errors import InvalidOption
+from cutstream.images.encode import Format
+from cutstream.images.geometry import Margin
+from cutstream.matting.presets import PRESETS, check_refinement, find_preset
+from cutstream.matting.specs import MattingSpec, Refinement
+
+FileFormat: TypeAlias = Literal[Format, "zip"]
+
+TRANSPARENT = "transparent"
+MAX_PIXELS = {"preview": 250_000, "medium": 1_500_000, "hd": 4_000_000, "full": None, "auto": None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodingSpec:
+    """The file format of each output, and what goes into the files."""
+
+    formats: Mapping[OutputName, FileFormat]
+    layers: Literal["webp", "jpeg_or_png"] = "jpeg_or_png"  # inside a zip; JPEG where a layer is opaque colour
+    quality: int = 90  # 1..100, of JPEG and lossy WebP
+    keep_metadata: bool = False  # the source's ICC profile and resolution
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What a request asks for, as the stages need it."""
+
+    image: str  # the photo's address
+    refinement: Refinement
+    matting: MattingSpec | None
+    composition: CompositionSpec
+    encoding: EncodingSpec
+    destination: str | None = None  # prefix of the outputs; None is the deployment's
+    deadline: datetime | None = None
+    hint: Literal["speed", "quality"] | None = None  # for profile `auto`
+
+
+def parse_recipe(request: Request, presets: Mapping[str, Refinement] = PRESETS) -> Recipe:
+    """Parse a request; `presets` are the refinements that it may name.
+
+    Raises `InvalidOption` or `RegionOutOfBounds`, with a message that names the field. What depends on the photo's
+    size is checked when that is known.
+    """
+    composition = _composition(request)
+    _check_all_used(request)
+    return Recipe(
+        image=request.image,
+        refinement=_refinement(request, presets),
+        matting=_matting(request),
+        composition=composition,
+        encoding=_encoding(request),
+        destination=request.destination,
+        deadline=request.deadline,
+        hint=request.hint,
+    )
+
+
+def _refinement(request: Request, presets: Mapping[str, Refinement]) -> Refinement:
+    if isinstance(request.refine, str):
+        return find_preset(request.refine, presets)
+    return refinement_of(request.refine)
+
+
+def refinement_of(given: options.RefineParameters) -> Refinement:
+    """Convert explicit parameters. Raises `InvalidOption` for a kernel of even size, or too much work."""
+    refinement = Refinement(
+        kernel=given.kernel,
+        close=given.close,
+        open=given.open,
+        blur=given.blur,
+        threshold=given.threshold,
+        dilate_kernel=given.dilate_kernel,
+        dilate=given.dilate,
+        edges=given.edges,
+        keep_largest=given.keep_largest,
+        fill_holes=given.fill_holes,
+        feather=given.feather,
+        scale=given.scale,
+    )
+    check_refinement(refinement)
+    return refinement
+
+
+def _matting(request: Request) -> MattingSpec | None:
+    match request.matting:
+        case None:
+            return None
+        case str(method):
+            return MattingSpec(method=method)
+        case given:
+            return MattingSpec(method=given.method, erode=given.erode, dilate=given.dilate)
+
+
+def _composition(request: Request) -> CompositionSpec:
+    background = _background(request.background)
+    return CompositionSpec(
+        outputs=request.outputs,
+        cutout_form=_cutout_form(request),
+        existing_alpha=request.existing_alpha,
+        region=None if request.roi is None else parse_region(request.roi),
+        crop=_crop(request),
+        placement=_placement(request),
+        decontaminate=request.decontaminate,
+        background=background,
+        shadow=_shadow(request, background),
+        harmonise=_harmonise(request, background),
+        inpaint=request.inpaint,
+    )
+
+
+def _cutout_form(request: Request) -> CutoutForm:
+    if request.channels == "alpha":
+        return "alpha"
+    return "separate" if request.format == "zip" else "rgba"
+
+
+def _crop(request: Request) -> Margin | None:
+    if not request.crop:
+        if request.crop_margin is not None:
+            raise InvalidOption("crop_margin does nothing without `crop`: set it to true")
+        return None
+    return parse_margin(request.crop_margin or "0")
+
+
+def _placement(request: Request) -> PlacementSpec:
+    if request.perspective is not None and not (request.scale is None and request.position is None):
+        raise InvalidOption("perspective places the subject by its baseline: leave `scale` and `position` out")
+    return PlacementSpec(
+        canvas=None if request.canvas is None else parse_canvas(request.canvas),
+        max_pixels=MAX_PIXELS[request.size],
+        scale=None if request.scale is None else parse_scale(request.scale),
+        position=None if request.position is None else parse_position(request.position),
+        perspective=None if request.perspective is None else _perspective(request.perspective),
+    )
+
+
+def _perspective(given: options.Perspective) -> PerspectiveSpec:
+    return PerspectiveSpec(
+        baseline=parse_baseline(given.baseline),
+        horizon=None if given.horizon is None else parse_horizon(given.horizon),
+    )
+
+
+def _background(given: options.Background) -> BackgroundSpec:
+    named = [name for name in ("gradient", "image", "blur") if getattr(given, name) is not None]
+    if len(named) > 1:
+        raise InvalidOption(f"background: {' and '.join(named)} exclude each other; give one of them")
+    if named and given.color == TRANSPARENT:
+        raise InvalidOption(f"background.color 'transparent' is for a composite on nothing, not on {named[0]}")
+    if given.fit != "cover" and given.image is None:
+        raise InvalidOption("background.fit does nothing without background.image")
+    return BackgroundSpec(
+        colour=None if given.color == TRANSPARENT else parse_colour("background.color", given.color),
+        gradient=None if given.gradient is None else _gradient(given.gradient),
+        picture=given.image,
+        fit=given.fit,
+        blur=given.blur,
+    )
+
+
+def _gradient(given: options.Gradient) -> Gradient:
+    colours = tuple(parse_colour("background.gradient", text) for text in given.colors)
+    return Gradient(colours=colours, type=given.type, angle=given.angle)
+
+
+def _shadow(request: Request, background: BackgroundSpec) -> ShadowSpec | None:
+    given = request.shadow
+    if given is None:
+        return None
+    if isinstance(given, str):
+        return ShadowSpec(type=given)
+    if given.light == "auto" and background.picture is None:
+        raise InvalidOption("shadow.light: 'auto' looks at `background.image`: give one, or the light's angle")
+    if given.depth and given.type != "cast":
+        raise InvalidOption(f"shadow.depth does nothing for type {given.type!r}: use 'cast', or leave it out")
+    if given.depth and request.perspective is not None:
+        raise InvalidOption("shadow.depth does not go with `perspective`, which stands the subject on one line")
+    return ShadowSpec(
+        type=given.type,
+        light="auto" if given.light == "auto" else Light(angle=given.light.angle, length=given.light.length),
+        softness=given.softness,
+        opacity=given.opacity,
+        colour=parse_colour("shadow.color", given.color),
+        by_depth=given.depth,
+    )
+
+
+def _harmonise(request: Request, background: BackgroundSpec) -> HarmoniseSpec | None:
+    given = request.harmonise
+    if given is None:
+        return None
+    if background.picture is None and background.blur is None:
+        raise InvalidOption("harmonise adapts the subject to a picture: set background.image or background.blur")
+    if isinstance(given, str):
+        return HarmoniseSpec(method=given)
+    return HarmoniseSpec(method=given.method, strength=given.strength)
+
+
+def _encoding(request: Request) -> EncodingSpec:
+    return EncodingSpec(
+        formats={output: _format(request, output) for output in request.outputs},
+        layers="webp" if request.format == "webp" else "jpeg_or_png",
+        quality=request.quality,
+        keep_metadata=request.keep_metadata,
+    )
+
+
+def _format(request: Request, output: OutputName) -> FileFormat:
+    """Choose the file format of one output. Raises `InvalidOption` for JPEG where there is transparency."""
+    if output == "layers":
+        return "zip"
+    transparent = _is_transparent(request, output)
+    if request.format == "jpeg" and transparent:
+        raise InvalidOption(
+            f"format 'jpeg' cannot carry the transparency of output {output!r}: ask for png or webp, or for a "
+            "'composite' on a background"
+        )
+    if request.format == "zip" and output == "cutout" and transparent:
+        return "zip"
+    if request.format == "auto" or request.format == "zip":
+        return "png" if transparent or _is_grey(request, output) else "jpeg"
+    return request.format
+
+
+def _is_transparent(request: Request, output: OutputName) -> bool:
+    if output == "composite":
+        background = request.background
+        plain = background.gradient is None and background.image is None and background.blur is None
+        return plain and background.color == TRANSPARENT
+    return output == "cutout" and request.channels == "rgba"
+
+
+def _is_grey(request: Request, output: OutputName) -> bool:
+    return output == "mask" or (output == "cutout" and request.channels == "alpha")
+
+
+# Which outputs an option changes. An option that is given for none of them would be ignored in silence.
+_USED_BY: tuple[tuple[str, frozenset[OutputName]], ...] = (
+    ("background", SCENE_OUTPUTS),
+    ("shadow", SCENE_OUTPUTS),
+    ("harmonise", SCENE_OUTPUTS),
+    ("inpaint", frozenset({"background"})),
+)
+
+
+def _check_all_used(request: Request) -> None:
+    """Raises `InvalidOption` for an option that none of the request's outputs shows."""
+    defaults = Request(image=request.image)
+    for option, outputs in _USED_BY:
+        if getattr(request, option) != getattr(defaults, option) and outputs.isdisjoint(request.outputs):
+            wanted = " or ".join(f"'{output}'" for output in sorted(outputs))
+            raise InvalidOption(f"{option} changes only output {wanted}, which is not among `outputs`: add it")
+    zipped = "layers" in request.outputs or ("cutout" in request.outputs and request.channels == "rgba")
+    if request.format == "zip" and not zipped:
+        raise InvalidOption("format 'zip' is for a 'cutout' with colour: add it to `outputs`, or choose another format")
