@@ -20,8 +20,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +39,7 @@ from consumer.runner import Stage
 from cutstream.clients.kafka import Partition, Record
 from cutstream.clock import SystemClock
 from cutstream.contract.messages import Request
+from cutstream.contract.recipe import parse_recipe
 from cutstream.metrics import Metrics
 from cutstream.settings import ObjectSettings, Settings, load
 from deploy.local.running import RunningStack, running_stack, throwaway
@@ -117,44 +117,42 @@ class Staged:
     """
 
     def __init__(self, settings: Settings, addresses: Sequence[str], profile: str) -> None:
-        self._workshop = PipelineRuntime(settings, Metrics(), SystemClock())
+        self._runtime = PipelineRuntime(settings, Metrics(), SystemClock())
+        self._stages = self._runtime.pipeline.stages
         self._jobs = [
-            Job(record=RECORD, request=Request(image=address), id=f"staged-{n}", profile=profile)
+            Job(record=RECORD, id=f"staged-{n}", profile=profile, recipe=parse_recipe(Request(image=address)))
             for n, address in enumerate(addresses[:HELD])
         ]
         self._inputs: dict[str, list[Any]] = {}
 
     def __enter__(self) -> Staged:
-        self._workshop.start()
-        values: list[Any] = [job.request for job in self._jobs]
-        for stage in self._workshop.stages:
+        self._runtime.start()
+        values: list[Any] = [job.recipe for job in self._jobs]
+        for stage in self._stages:
             self._inputs[stage.name] = values
             values = _through(stage, self._jobs, values)  # also warms buffers and caches
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._workshop.close()
+        self._runtime.close()
 
     def slice(self) -> dict[str, float]:
         """Core-seconds per photo of each stage."""
-        return {stage.name: self._alone(stage) for stage in self._workshop.stages}
+        return {stage.name: self._alone(stage) for stage in self._stages}
 
-    def _alone(self, stage: Stage) -> float:
+    def _alone(self, stage: Stage[Any, Any]) -> float:
         meter = Meter()
         _through(stage, self._jobs * REPEATED, self._inputs[stage.name] * REPEATED, keep=False)
         spent = meter.read()
         return sum(spent.by_process.get(role, 0.0) for role in WORKING) / (HELD * REPEATED)
 
 
-def _through(stage: Stage, jobs: Sequence[Job], values: Sequence[Any], keep: bool = True) -> list[Any]:
+def _through(stage: Stage[Any, Any], jobs: Sequence[Job], values: Sequence[Any], keep: bool = True) -> list[Any]:
     done: list[Any] = [None] * len(jobs)
 
     def work(number: int) -> int:
-        with (
-            stage.slots.acquire(),
-            ExitStack() as lease,
-        ):  # of this run: the job's own would add up over the repetitions
-            made = stage.run(replace(jobs[number], lease=lease), values[number])
+        with stage.slots.acquire():
+            made = stage.run(jobs[number], values[number])
         if keep:
             done[number] = made
         return number

@@ -9,24 +9,26 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 
-from consumer.delivery.outcomes import Outcome
+from consumer.delivery.outcomes import Outcome, TrackedRecord
 from consumer.delivery.results import RecordBuilder
-from consumer.handler import Handler, Task
+from consumer.handler import RequestHandler
 from consumer.health import HealthServer
-from consumer.intake.admission import open_job
+from consumer.intake.admission import admit
 from consumer.intake.preset_files import read_presets
+from consumer.jobs import Progress
 from consumer.loop import Loop
-from consumer.pipeline import Parts, build_pipeline
-from consumer.resources.allocator import give_back_freed_memory, keep_freed_memory
-from consumer.resources.background_catalogue import Catalogue
-from consumer.resources.backgrounds import Backgrounds
+from consumer.pipeline import Dependencies, build_pipeline
+from consumer.resources.allocator import keep_freed_memory, trim_memory
+from consumer.resources.background_catalogue import BackgroundCatalogue
+from consumer.resources.backgrounds import BackgroundStore
 from consumer.resources.cache import Cache
 from consumer.resources.decoders import DecoderPool
+from consumer.resources.latency import LatencyEstimator
 from consumer.resources.memory_budget import MemoryBudget
 from consumer.resources.priority_semaphore import PrioritySemaphore
-from consumer.resources.profile_selector import LatencyEstimator, ProfileSelector
+from consumer.resources.profile_selector import ProfileSelector
 from consumer.runner import Runner, backoff_s
-from consumer.stages.segment import Segmenter
+from consumer.stages.segment import Segment
 from consumer.window import Window
 from cutstream import __version__
 from cutstream.arrays.device import open_device
@@ -47,12 +49,12 @@ from cutstream.signals import on_termination
 
 log = logging.getLogger(__name__)
 
-_IO_PLACES = 16
+_IO_SLOTS = 16
 _EXIT_GRACE_S = 10.0
 
 
 class PipelineRuntime:
-    """The stages and what they work with, without the Kafka around them."""
+    """The pipeline and everything its stages work with, without the Kafka around it."""
 
     def __init__(self, settings: Settings, metrics: Metrics, clock: Clock) -> None:
         s = settings
@@ -61,8 +63,9 @@ class PipelineRuntime:
         ops = open_device(s.worker.device)
         self.device = ops.device
         self.triton = Triton(s.triton)
-        pace = LatencyEstimator(self.triton, clock)
-        self.auto = ProfileSelector(s.models, pace, metrics, clock)
+        latency = LatencyEstimator(self.triton, clock)
+        self.selector = ProfileSelector(s.models, latency, metrics, clock)
+        self.memory = MemoryBudget(s.worker.memory_bytes, metrics.decoded_bytes.set)
         self._decoders = DecoderPool(
             decoders,
             s.limits.decode_timeout_s,
@@ -70,33 +73,33 @@ class PipelineRuntime:
             max_pixels=s.limits.max_source_pixels,
             on_restart=metrics.decoder_restarts.inc,
         )
-        self.catalogue = Catalogue(s.kafka, metrics.backgrounds.set)
+        self.catalogue = BackgroundCatalogue(s.kafka, metrics.backgrounds.set)
         objects = ObjectStore(s.objects, s.limits)
-        backgrounds = Backgrounds(
+        backgrounds = BackgroundStore(
             self.catalogue.entry,
             objects,
             self._decoders,
             Cache(s.worker.background_bytes, metrics),
             ops,
             clock,
-            age_s=s.worker.background_age_s,
+            max_age_s=s.worker.background_age_s,
             max_pixels=s.limits.max_source_pixels,
         )
-        parts = Parts(
-            objects=objects,
-            backgrounds=backgrounds,
-            decoders=self._decoders,
-            budget=MemoryBudget(s.worker.memory_bytes, metrics.decoded_bytes.set),
-            segmenter=Segmenter(self.triton, self.auto, pace, ops, metrics, s.triton),
-            ops=ops,
-            metrics=metrics,
-            max_pixels=s.limits.max_source_pixels,
-            io=PrioritySemaphore(_IO_PLACES),
-            decoding=PrioritySemaphore(decoders),
-            gathering=PrioritySemaphore(s.worker.window),
-            cpu=PrioritySemaphore(cores),
+        self.pipeline = build_pipeline(
+            Dependencies(
+                objects=objects,
+                backgrounds=backgrounds,
+                decoders=self._decoders,
+                segment=Segment(self.triton, self.selector, latency, ops, metrics, s.triton),
+                ops=ops,
+                metrics=metrics,
+                max_pixels=s.limits.max_source_pixels,
+                io_slots=PrioritySemaphore(_IO_SLOTS),
+                decoder_slots=PrioritySemaphore(decoders),
+                segment_slots=PrioritySemaphore(s.worker.window),
+                cpu_slots=PrioritySemaphore(cores),
+            )
         )
-        self.stages = build_pipeline(parts)
 
     def start(self) -> None:
         self._decoders.start()
@@ -107,23 +110,19 @@ class PipelineRuntime:
 
 
 class Worker:
-    """One worker process: `run` returns after a drain, or raises Fatal."""
+    """One worker process. `run` returns after a drain, or raises Fatal."""
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         s = settings
         self._settings = s
         self._clock = clock or SystemClock()
         self._stop = threading.Event()
-        self._abandon = threading.Event()
+        self._stopping = threading.Event()
         self._metrics = Metrics()
-        self._workshop = PipelineRuntime(s, self._metrics, self._clock)
+        self._runtime = PipelineRuntime(s, self._metrics, self._clock)
         self._reader = RequestReader(s.kafka)
         self._committer = self._make_committer()
-        runner = Runner(self._workshop.stages, self._metrics, self._clock, s.limits.source_attempts, self._abandon)
-        opening = partial(open_job, s.models, presets=read_presets(s.models.presets))
-        reporter, auto = RecordBuilder(s.kafka, self._clock), self._workshop.auto
-        handler = Handler(opening, runner, reporter, self._clock, auto.stored)
-        self._window: Window[Task, Outcome] = Window(s.worker.window, handler)
+        self._window: Window[TrackedRecord, Outcome] = Window(s.worker.window, self._make_handler())
         self._loop = Loop(
             self._reader,
             self._committer,
@@ -131,38 +130,38 @@ class Worker:
             self._metrics,
             self._clock,
             s.worker,
-            give_back_freed_memory,
-            auto.wait,
+            trim_memory,
+            self._runtime.selector.set_backlog,
         )
         self._health = HealthServer(s.worker.host, s.worker.port, self._metrics, self._alive, self._ready)
 
     def run(self) -> None:
-        self._metrics.info.labels(__version__, self._settings.models.engine, self._workshop.device).set(1)
+        self._metrics.info.labels(__version__, self._settings.models.engine, self._runtime.device).set(1)
         with ExitStack() as started:
             address = self._health.start()
             started.callback(self._health.close)
-            self._workshop.start()
-            started.callback(self._workshop.close)
-            self._workshop.catalogue.start()
-            started.callback(self._workshop.catalogue.close)
+            self._runtime.start()
+            started.callback(self._runtime.close)
+            self._runtime.catalogue.start()
+            started.callback(self._runtime.catalogue.close)
             # Closed in the opposite order: the group is left at once, so that others take over without a time-out.
-            if not self._patiently(partial(check_topics, self._settings.kafka)):
+            if not self._start_with_broker(partial(check_topics, self._settings.kafka)):
                 return
             for client in (self._committer, self._reader):
-                if not self._patiently(client.start):
+                if not self._start_with_broker(client.start):
                     return
                 started.callback(client.close)
             self._window.start()
-            profiles, device = self._settings.models.profiles, self._workshop.device
+            profiles, device = self._settings.models.profiles, self._runtime.device
             log.info("worker started", extra={"address": address, "profiles": profiles, "device": device})
             try:
                 self._loop.run(self._stop)
             finally:
-                self._abandon.set()
+                self._stopping.set()
         log.info("worker stopped")
 
     def stop(self) -> None:
-        """Drains; what cannot be finished in time is left to the next worker. From any thread."""
+        """Drain: finish what can be finished in time, and leave the rest to the next worker. From any thread."""
         self._stop.set()
         # A broker that is away can hold a transaction, and with it the exit, for as long as it is away.
         limit_s = self._settings.worker.drain_timeout_s + _EXIT_GRACE_S
@@ -170,8 +169,8 @@ class Worker:
         watchdog.daemon = True
         watchdog.start()
 
-    def _patiently(self, start: Callable[[], None]) -> bool:
-        """Brokers that are not there yet are waited for; False when asked to stop meanwhile."""
+    def _start_with_broker(self, start: Callable[[], None]) -> bool:
+        """Wait for brokers that are not there yet. Returns False if the worker is asked to stop meanwhile."""
         attempt = 0
         while not self._stop.is_set():
             attempt += 1
@@ -183,10 +182,21 @@ class Worker:
                 self._stop.wait(backoff_s(attempt))
         return False
 
+    def _make_handler(self) -> RequestHandler:
+        s, runtime = self._settings, self._runtime
+        runner = Runner(
+            runtime.pipeline, runtime.memory, self._metrics, self._clock, s.limits.source_attempts, self._stopping
+        )
+        admission = partial(admit, models=s.models, presets=read_presets(s.models.presets))
+        return RequestHandler(admission, runner, RecordBuilder(s.kafka, self._clock), self._clock, self._record_tail)
+
     def _make_committer(self) -> Committer:
         if self._settings.kafka.delivery == "exactly_once":
             return TransactionalCommitter(self._settings.kafka)
         return AtLeastOnceCommitter(self._settings.kafka, self._reader.commit)
+
+    def _record_tail(self, progress: Progress) -> None:
+        self._runtime.selector.record_tail(progress.finished_s["store"] - progress.finished_s["segment"])
 
     def _alive(self) -> Mapping[str, bool]:
         return {"loop": self._loop.seconds_since_heartbeat() < self._settings.worker.heartbeat_s}
@@ -195,13 +205,13 @@ class Worker:
         return {
             "running": not self._stop.is_set(),
             "group": self._loop.joined,
-            "backgrounds": self._workshop.catalogue.ready,
-            "triton": self._workshop.triton.ready(),
+            "backgrounds": self._runtime.catalogue.ready,
+            "triton": self._runtime.triton.ready(),
         }
 
 
 def run_worker(settings: Settings) -> None:
-    """Until SIGTERM or SIGINT; raises Fatal when the worker cannot go on."""
+    """Run one worker until SIGTERM or SIGINT. Raises Fatal if it cannot go on."""
     keep_freed_memory()
     worker = Worker(settings)
     on_termination(worker.stop)

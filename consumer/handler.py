@@ -1,15 +1,13 @@
-"""One record in, its one outcome out: the result record, and for a failure the dead letter."""
+"""Handle one record: admit it, carry it through the pipeline, and build the records that answer it."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from consumer.delivery.offsets import TrackedOffset
-from consumer.delivery.outcomes import Abandoned, Answered, Crashed, Outcome
+from consumer.delivery.outcomes import Abandoned, Answered, Crashed, Outcome, TrackedRecord
 from consumer.delivery.results import RecordBuilder
-from consumer.jobs import Job, Stored
+from consumer.jobs import Job, Progress, Stored
 from consumer.runner import Runner, WorkerStopping
 from cutstream.clients.kafka import OutgoingRecord, Record
 from cutstream.clock import Clock
@@ -19,56 +17,48 @@ from cutstream.errors import Expired, Poison
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    tracked: TrackedOffset
-    record: Record
-
-
-class Handler:
-    """Thread-safe; never raises."""
+class RequestHandler:
+    """Turns a record into its outcome. Thread-safe; never raises."""
 
     def __init__(
         self,
-        open_job: Callable[[Record], Job],
-        runner: Runner,
-        reporter: RecordBuilder,
+        admit: Callable[[Record], Job],
+        runner: Runner[Stored],
+        records: RecordBuilder,
         clock: Clock,
-        stored: Callable[[Job], None] = lambda _: None,
+        on_stored: Callable[[Progress], None] = lambda progress: None,
     ) -> None:
-        self._open = open_job
+        self._admit = admit
         self._runner = runner
-        self._reporter = reporter
+        self._records = records
         self._clock = clock
-        self._stored = stored
+        self._on_stored = on_stored
 
-    def __call__(self, task: Task) -> Outcome:
-        started = self._clock.monotonic()
+    def __call__(self, task: TrackedRecord) -> Outcome:
+        progress = Progress(self._clock.monotonic())
         try:
-            return self._handle(task, started)
+            return self._answer(task, progress)
         except WorkerStopping:
             return Abandoned(task.tracked)
         except BaseException as exc:
             return Crashed(task.tracked, exc)
 
-    def _handle(self, task: Task, started: float) -> Answered:
-        record = task.record
-        job: Job | None = None
+    def _answer(self, task: TrackedRecord, progress: Progress) -> Answered:
+        record, job = task.record, None
         try:
-            job = self._open(record)
-            job.started_s = started
-            with job.lease:
-                stored: Stored = self._runner.carry(job)
-            self._stored(job)
-            return self._handled(task, started, "ok", "", (self._reporter.ok(job, stored),))
+            job = self._admit(record)
+            stored = self._runner.carry(job, progress)
+            self._on_stored(progress)
+            return _answered(task, progress, "ok", "", self._records.success(job, progress, stored))
         except Expired as exc:
-            return self._handled(task, started, "expired", exc.code, (self._reporter.not_ok(record, job, exc),))
+            result = self._records.failure(record, job, progress, exc)
+            return _answered(task, progress, "expired", exc.code, result)
         except Poison as exc:
             log.info("failed: %s", exc, extra={"request": job.id if job else None, "code": exc.code})
-            letters = (self._reporter.not_ok(record, job, exc), self._reporter.dead_letter(record, job, exc))
-            return self._handled(task, started, "failed", exc.code, letters)
+            result = self._records.failure(record, job, progress, exc)
+            dead_letter = self._records.dead_letter(record, job, progress, exc)
+            return _answered(task, progress, "failed", exc.code, result, dead_letter)
 
-    def _handled(
-        self, task: Task, started: float, status: Status, code: str, records: tuple[OutgoingRecord, ...]
-    ) -> Answered:
-        return Answered(task.tracked, started, task.record.timestamp_ms, status, code, records)
+
+def _answered(task: TrackedRecord, progress: Progress, status: Status, code: str, *records: OutgoingRecord) -> Answered:
+    return Answered(task.tracked, progress.started_s, task.record.timestamp_ms, status, code, records)

@@ -1,4 +1,4 @@
-"""/metrics, /healthz and /readyz of one worker."""
+"""The HTTP endpoints of one worker: /metrics, /healthz and /readyz."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Checks = Callable[[], Mapping[str, bool]]
 
 
 class HealthServer:
-    """Answers on a thread of its own. `alive` and `ready` return named checks; one False makes it a 503."""
+    """Answers on a thread of its own. `alive` and `ready` return named checks; any False makes the answer a 503."""
 
     def __init__(self, host: str, port: int, metrics: Metrics, alive: Checks, ready: Checks) -> None:
         self._address = (host, port)
@@ -29,7 +29,7 @@ class HealthServer:
         self._server: ThreadingHTTPServer | None = None
 
     def start(self) -> str:
-        """Returns the base address, with the port that was taken when 0 was asked for."""
+        """Start listening and return the base address, with the actual port if 0 was asked for."""
         host, port = self._address
         try:
             self._server = _Server(self._address, self._handler())
@@ -68,7 +68,7 @@ class HealthServer:
                 self.wfile.write(body)
 
             def log_message(self, format: str, *args: Any) -> None:
-                """Probes every few seconds are not events."""
+                """Log nothing: probes every few seconds are not events."""
 
         return Handler
 
@@ -77,6 +77,6 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Into the log, where it is one line; a probe that hangs up is none of our errors."""
+        """Log the error as one event. A probe that hangs up is not an error of ours."""
         hung_up = isinstance(sys.exc_info()[1], ConnectionError)
         log.log(logging.DEBUG if hung_up else logging.ERROR, "health request failed", exc_info=not hung_up)

@@ -1,4 +1,4 @@
-"""One JSON line per event on standard error, with the request's id where there is one."""
+"""Structured logs: one JSON line per event on standard error, with the request's id if there is one."""
 
 from __future__ import annotations
 
@@ -28,4 +28,4 @@ def configure(level: str = "INFO") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.getLogger("kafka").setLevel(logging.WARNING)  # it narrates every fetch and join at INFO
+    logging.getLogger("kafka").setLevel(logging.WARNING)  # at INFO it reports every fetch and join

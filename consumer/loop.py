@@ -9,8 +9,7 @@ from collections.abc import Callable
 
 from consumer.delivery.commits import Commit
 from consumer.delivery.offsets import OffsetTracker
-from consumer.delivery.outcomes import Abandoned, Answered, Crashed, Outcome
-from consumer.handler import Task
+from consumer.delivery.outcomes import Abandoned, Answered, Crashed, Outcome, TrackedRecord
 from consumer.window import Window
 from cutstream.clients.kafka import CommitRefused, Committer, Partition, Polled, RequestReader
 from cutstream.clock import Clock
@@ -34,7 +33,7 @@ class Loop:
         self,
         reader: RequestReader,
         committer: Committer,
-        window: Window[Task, Outcome],
+        window: Window[TrackedRecord, Outcome],
         metrics: Metrics,
         clock: Clock,
         settings: WorkerSettings,
@@ -105,7 +104,7 @@ class Loop:
         self._follow(polled)
         for record in polled.records:
             ticket = self._ledger.begin(record.partition, record.offset)
-            self._window.submit(Task(ticket, record))
+            self._window.submit(TrackedRecord(ticket, record))
             end = self._reader.end_offset(record.partition) or 0
             self._not_begun[record.partition] = max(0, end - record.offset - 1)
         self._backlog(sum(self._not_begun.values()))

@@ -3,50 +3,50 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
-from consumer.resources.backgrounds import Backgrounds
+from consumer.jobs import Composed, Decoded, Encoded, Fetched, Refined, Segmented, Stored
+from consumer.resources.backgrounds import BackgroundStore
 from consumer.resources.decoders import DecoderPool
-from consumer.resources.memory_budget import MemoryBudget
 from consumer.resources.priority_semaphore import PrioritySemaphore
-from consumer.runner import Stage
-from consumer.stages.compose import compose
-from consumer.stages.decode import decode
-from consumer.stages.encode import encode
-from consumer.stages.fetch import fetch
-from consumer.stages.refine import refine
-from consumer.stages.segment import Segmenter
-from consumer.stages.store import store
+from consumer.runner import Pipeline, Stage
+from consumer.stages.compose import Compose
+from consumer.stages.decode import Decode
+from consumer.stages.encode import Encode
+from consumer.stages.fetch import Fetch
+from consumer.stages.refine import Refine
+from consumer.stages.segment import Segment
+from consumer.stages.store import Store
 from cutstream.arrays.ops import ArrayOps
 from cutstream.clients.objects.store import ObjectStore
+from cutstream.contract.recipe import Recipe
 from cutstream.metrics import Metrics
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What the stages work with. `io`, `decoding`, `cpu` and `gathering` bound the photos in each kind of work."""
+class Dependencies:
+    """What the stages work with. The slots bound how many photos are in each kind of work at once."""
 
     objects: ObjectStore
-    backgrounds: Backgrounds
+    backgrounds: BackgroundStore
     decoders: DecoderPool
-    budget: MemoryBudget
-    segmenter: Segmenter
+    segment: Segment
     ops: ArrayOps
     metrics: Metrics
     max_pixels: int
-    io: PrioritySemaphore
-    decoding: PrioritySemaphore
-    gathering: PrioritySemaphore
-    cpu: PrioritySemaphore
+    io_slots: PrioritySemaphore
+    decoder_slots: PrioritySemaphore
+    segment_slots: PrioritySemaphore
+    cpu_slots: PrioritySemaphore
 
 
-def build_pipeline(p: Parts) -> tuple[Stage, ...]:
-    return (  #                                                                               in        -> out
-        Stage("fetch", partial(fetch, p.objects, p.backgrounds, p.metrics), p.io),  #         Request   -> bytes
-        Stage("decode", partial(decode, p.decoders, p.budget, p.metrics, p.ops, p.max_pixels), p.decoding),  # -> Image
-        Stage("segment", p.segmenter, p.gathering),  #                                        Image     -> Segmented
-        Stage("refine", partial(refine, p.ops), p.cpu),  #                                    Segmented -> Segmented
-        Stage("compose", partial(compose, p.ops), p.cpu),  #                                  Segmented -> Composed
-        Stage("encode", partial(encode, p.ops), p.cpu),  #                                    Composed  -> Encoded
-        Stage("store", partial(store, p.objects, p.metrics), p.io),  #                        Encoded   -> Stored
-    )  #                                                       the loop commits the result and its offset together
+def build_pipeline(d: Dependencies) -> Pipeline[Recipe, Stored]:
+    decode = Decode(d.decoders, d.ops, d.metrics, d.max_pixels)
+    return (
+        Stage[Recipe, Fetched]("fetch", Fetch(d.objects, d.backgrounds, d.metrics), d.io_slots)
+        | Stage[Fetched, Decoded]("decode", decode, d.decoder_slots, memory=decode.needed_bytes)
+        | Stage[Decoded, Segmented]("segment", d.segment, d.segment_slots)
+        | Stage[Segmented, Refined]("refine", Refine(d.ops), d.cpu_slots)
+        | Stage[Refined, Composed]("compose", Compose(d.ops), d.cpu_slots)
+        | Stage[Composed, Encoded]("encode", Encode(d.ops), d.cpu_slots)
+        | Stage[Encoded, Stored]("store", Store(d.objects, d.metrics), d.io_slots)
+    )  # then the main loop commits the result and its offset together: consumer/loop.py, consumer/delivery/

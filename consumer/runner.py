@@ -1,35 +1,60 @@
-"""Carries one job through the stages and gives each its place, timing, outcome and error policy."""
+"""Carry one job through the stages; give each stage its memory, slot, timing, outcome counter and error policy."""
 
 from __future__ import annotations
 
 import logging
 import random
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from consumer.jobs import Job
+from consumer.jobs import Job, Progress
+from consumer.resources.memory_budget import MemoryBudget
 from consumer.resources.priority_semaphore import PrioritySemaphore
 from cutstream.clock import Clock
+from cutstream.contract.recipe import Recipe
 from cutstream.errors import CutstreamError, Expired, Retryable, SourceUnavailable, Unexpected
 from cutstream.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
+In = TypeVar("In")
+Out = TypeVar("Out")
+Next = TypeVar("Next")
+
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 5.0
+_LONGEST_HINT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """One step: `run(job, value)` returns the next stage's value. Stages may share `slots`, as the CPU's do."""
+class Stage(Generic[In, Out]):
+    """One step of the pipeline: `run(job, value)` returns the value for the next stage.
+
+    Stages of one kind of work share `slots`. A stage with `memory` runs once that many bytes are reserved, which the
+    job keeps until it ends.
+    """
 
     name: str
-    run: Callable[[Job, Any], Any]
+    run: Callable[[Job, In], Out]
     slots: PrioritySemaphore
+    memory: Callable[[Job, In], int] | None = None
+
+    def __or__(self, following: Stage[Out, Next]) -> Pipeline[In, Next]:
+        return Pipeline((self, following))
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline(Generic[In, Out]):
+    """Stages in order. Each takes what the one before returns: the type checker refuses two that do not fit."""
+
+    stages: tuple[Stage[Any, Any], ...]
+
+    def __or__(self, following: Stage[Out, Next]) -> Pipeline[In, Next]:
+        return Pipeline((*self.stages, following))
 
 
 class WorkerStopping(CutstreamError):
@@ -38,78 +63,93 @@ class WorkerStopping(CutstreamError):
     code = "abandoned"
 
 
-class Runner:
-    """Thread-safe: many jobs are carried at once."""
+class Runner(Generic[Out]):
+    """Carries many jobs at once. Thread-safe."""
 
     def __init__(
         self,
-        stages: Sequence[Stage],
+        pipeline: Pipeline[Recipe, Out],
+        memory: MemoryBudget,
         metrics: Metrics,
         clock: Clock,
         source_attempts: int,
-        abandon: threading.Event,
+        stopping: threading.Event,
     ) -> None:
-        self._stages = stages
+        self._stages = pipeline.stages
+        self._memory = memory
         self._metrics = metrics
         self._clock = clock
         self._source_attempts = source_attempts
-        self._abandon = abandon
+        self._stopping = stopping
 
-    def carry(self, job: Job) -> Any:
-        """Return the last stage's value. Raises Poison, Expired, Fatal or WorkerStopping; `job.stage` says where."""
-        value: Any = job.request
-        for stage in self._stages:
-            job.stage = stage.name
-            value = self._through(stage, job, value)
-        return value
+    def carry(self, job: Job, progress: Progress) -> Out:
+        """Return the last stage's value. Raises Poison, Expired, Fatal or WorkerStopping; `progress` says where."""
+        value: Any = job.recipe
+        with ExitStack() as reserved:
+            for stage in self._stages:
+                progress.stage = stage.name
+                value = self._run(stage, job, value, progress, reserved)
+                progress.finish(stage.name, value, self._clock.monotonic())
+        return value  # type: ignore[no-any-return]
 
-    def _through(self, stage: Stage, job: Job, value: Any) -> Any:
+    def _run(self, stage: Stage[Any, Any], job: Job, value: Any, progress: Progress, reserved: ExitStack) -> Any:
+        """Run one stage until it succeeds, or fails for good."""
         attempt = 0
         while True:
             attempt += 1
-            self._check(job)
+            self._check(job, progress)
             try:
-                return self._once(stage, job, value)
+                return self._attempt(stage, job, value, progress, reserved)
             except Retryable as exc:
-                self._wait(stage, job, exc, attempt)
+                self._back_off(stage, job, progress, exc, attempt)
             except CutstreamError:
                 raise
             except Exception as exc:
                 log.exception("unexpected error", extra={"request": job.id, "stage": stage.name})
                 raise Unexpected(f"{type(exc).__name__} in {stage.name}: {exc}") from exc
 
-    def _once(self, stage: Stage, job: Job, value: Any) -> Any:
+    def _attempt(self, stage: Stage[Any, Any], job: Job, value: Any, progress: Progress, reserved: ExitStack) -> Any:
         asked = self._clock.monotonic()
-        with stage.slots.acquire(job.started_s):
-            begun = self._clock.monotonic()
-            self._metrics.stage_wait.labels(stage.name).inc(begun - asked)
-            try:
-                return stage.run(job, value)
-            finally:
-                seconds = self._clock.monotonic() - begun
-                self._metrics.stage_seconds.labels(stage.name).observe(seconds)
-                job.timings_ms[stage.name] = round(seconds * 1000, 3)
+        with ExitStack() as memory:  # released if this attempt fails: the next one reserves anew
+            if stage.memory is not None:
+                memory.enter_context(self._memory.reserve(stage.memory(job, value)))
+            with stage.slots.acquire(progress.started_s), self._timed(stage, progress, asked):
+                result = stage.run(job, value)
+            reserved.push(memory.pop_all())
+            return result
 
-    def _check(self, job: Job) -> None:
-        if self._abandon.is_set():
+    @contextmanager
+    def _timed(self, stage: Stage[Any, Any], progress: Progress, asked: float) -> Iterator[None]:
+        begun = self._clock.monotonic()
+        self._metrics.stage_wait.labels(stage.name).inc(begun - asked)
+        try:
+            yield
+        finally:
+            seconds = self._clock.monotonic() - begun
+            self._metrics.stage_seconds.labels(stage.name).observe(seconds)
+            progress.timings_ms[stage.name] = round(seconds * 1000, 3)
+
+    def _check(self, job: Job, progress: Progress) -> None:
+        if self._stopping.is_set():
             raise WorkerStopping("the worker is stopping")
-        if job.expired(datetime.fromtimestamp(self._clock.wall(), timezone.utc)):
-            raise Expired(f"the deadline {job.request.deadline} passed before {job.stage}")
+        deadline = job.recipe.deadline
+        if deadline is not None and datetime.fromtimestamp(self._clock.wall(), timezone.utc) >= deadline:
+            raise Expired(f"the deadline {deadline} passed before {progress.stage}")
 
-    def _wait(self, stage: Stage, job: Job, exc: Retryable, attempt: int) -> None:
-        """Ours is waited for without end, the request's own source a bounded number of times."""
+    def _back_off(self, stage: Stage[Any, Any], job: Job, progress: Progress, exc: Retryable, attempt: int) -> None:
+        """Wait before the next attempt: without end for our own servers, a bounded number of times for the source."""
         self._metrics.retries.labels(stage.name, exc.code).inc()
         if isinstance(exc, SourceUnavailable):
             if attempt >= self._source_attempts:
                 raise exc.given_up(attempt) from exc
-            job.attempts += 1
+            progress.attempts += 1
         elif attempt == 1:
             log.warning("waiting: %s", exc, extra={"request": job.id, "stage": stage.name})
-        with self._counted(exc):
-            self._abandon.wait(backoff_s(attempt, exc.retry_after_s))
+        with self._counted_as_waiting(exc):
+            self._stopping.wait(backoff_s(attempt, exc.retry_after_s))
 
     @contextmanager
-    def _counted(self, exc: Retryable) -> Iterator[None]:
+    def _counted_as_waiting(self, exc: Retryable) -> Iterator[None]:
         gauge = self._metrics.waiting.labels(exc.code)
         gauge.inc()
         try:
@@ -119,8 +159,11 @@ class Runner:
 
 
 def backoff_s(attempt: int, hint_s: float | None = None) -> float:
-    """Doubling from 0.1 s to 5 s with full jitter in its upper half; a server's own hint is taken up to 30 s."""
+    """Return the wait before the next attempt: a server's own hint, up to 30 s.
+
+    Without a hint it doubles from 0.1 s to 5 s, with jitter in its upper half.
+    """
     if hint_s is not None:
-        return min(hint_s, 30.0)
+        return min(hint_s, _LONGEST_HINT_S)
     ceiling = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0 ** min(attempt - 1, 16))
     return ceiling * random.uniform(0.5, 1.0)

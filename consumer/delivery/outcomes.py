@@ -6,8 +6,16 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from consumer.delivery.offsets import TrackedOffset
-from cutstream.clients.kafka import OutgoingRecord
+from cutstream.clients.kafka import OutgoingRecord, Record
 from cutstream.contract.messages import Status
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedRecord:
+    """A record that was read, with its place among the offsets to commit."""
+
+    tracked: TrackedOffset
+    record: Record
 
 
 @dataclass(frozen=True, slots=True)

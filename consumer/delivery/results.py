@@ -2,70 +2,72 @@
 
 from __future__ import annotations
 
-from consumer.intake.admission import origin_id
-from consumer.jobs import Job, Stored, Trace
+from consumer.jobs import Job, Progress, Stored, Trace, origin_id
 from cutstream.clients.kafka import OutgoingRecord, Record
 from cutstream.clock import Clock
 from cutstream.contract.envelope import Identity, dead_letter_headers, result_headers, salvage
-from cutstream.contract.messages import ErrorDetail, Result, ServedModel, SourceRecord, encode
+from cutstream.contract.messages import BoundingBox, ErrorDetail, Result, ServedModel, SourceRecord, encode
 from cutstream.errors import CutstreamError, Expired
+from cutstream.images.geometry import Box
 from cutstream.settings import KafkaSettings
 
 
 class RecordBuilder:
-    """Thread-safe."""
+    """Builds result and dead-letter records. Thread-safe."""
 
     def __init__(self, settings: KafkaSettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
 
-    def ok(self, job: Job, stored: Stored) -> OutgoingRecord:
+    def success(self, job: Job, progress: Progress, stored: Stored) -> OutgoingRecord:
         findings = stored.findings
-        ensemble = findings.ensemble
+        selection, model = findings.segmentation.selection, findings.segmentation.model
         result = Result(
             id=job.id,
             status="ok",
             source=_source(job.record),
             objects=stored.objects,
-            bbox=findings.bbox,
+            bbox=_bounding_box(findings.box),
             coverage=findings.coverage,
-            uncertainty=findings.uncertainty,
-            profile=job.profile,
-            choice=job.choice,
-            model=ServedModel(
-                name=ensemble.name, version=ensemble.version, digest=ensemble.digest, networks=ensemble.networks
-            ),
-            timings_ms=job.timings_ms,
-            attempts=job.attempts,
-            labels=job.request.labels,
-            replay=job.request.replay,
+            uncertainty=findings.segmentation.uncertainty,
+            profile=selection.profile,
+            choice=selection.choice,
+            model=ServedModel(name=model.name, version=model.version, digest=model.digest, networks=model.networks),
+            timings_ms=progress.timings_ms,
+            attempts=progress.attempts,
+            labels=dict(job.labels),
+            replay=job.replay,
         )
         return self._result(job.record, result, job.trace)
 
-    def not_ok(self, record: Record, job: Job | None, error: CutstreamError) -> OutgoingRecord:
-        """`job` is None when the request could not even be read: then what can be salvaged of it is reported."""
+    def failure(self, record: Record, job: Job | None, progress: Progress, error: CutstreamError) -> OutgoingRecord:
+        """Build the result of a failed or expired request.
+
+        `job` is None if the request was refused at admission; then the result says what can be salvaged of it.
+        """
         identity = _identity(record, job)
+        selection = progress.selection
         result = Result(
             id=identity.id or origin_id(record),
             status="expired" if isinstance(error, Expired) else "failed",
             source=_source(record),
-            profile=job.profile if job else None,
-            choice=job.choice if job else None,
-            timings_ms=job.timings_ms if job else {},
-            attempts=job.attempts if job else 1,
-            error=ErrorDetail.of(error, _stage(job)),
+            profile=selection.profile if selection else job.profile if job else None,
+            choice=selection.choice if selection else None,
+            timings_ms=progress.timings_ms,
+            attempts=progress.attempts,
+            error=ErrorDetail.of(error, progress.stage),
             labels=identity.labels,
             replay=identity.replay,
         )
         return self._result(record, result, identity.trace)
 
-    def dead_letter(self, record: Record, job: Job | None, error: CutstreamError) -> OutgoingRecord:
-        """The untouched original, with its origin and the reason in headers."""
+    def dead_letter(self, record: Record, job: Job | None, progress: Progress, error: CutstreamError) -> OutgoingRecord:
+        """Build the untouched original, with its origin and the reason in headers."""
         headers = dead_letter_headers(
             record.headers,
             _identity(record, job).id or origin_id(record),
             _source(record),
-            ErrorDetail.of(error, _stage(job)),
+            ErrorDetail.of(error, progress.stage),
             error,
         )
         return OutgoingRecord(self._settings.dead_letters_topic, record.key, record.value, headers)
@@ -78,11 +80,16 @@ class RecordBuilder:
 def _identity(record: Record, job: Job | None) -> Identity:
     if job is None:
         return salvage(record.value, record.headers)
-    return Identity(job.id, job.request.labels, job.request.replay, job.trace)
+    return Identity(job.id, dict(job.labels), job.replay, job.trace)
 
 
-def _stage(job: Job | None) -> str:
-    return job.stage if job else "request"
+def _bounding_box(box: Box) -> BoundingBox:
+    return BoundingBox(
+        foreground_left=box.left,
+        foreground_top=box.top,
+        foreground_width=box.width,
+        foreground_height=box.height,
+    )
 
 
 def _source(record: Record) -> SourceRecord:

@@ -1,43 +1,36 @@
-"""A record becomes a job: parsed, checked, and refused before any work when it cannot succeed."""
+"""Admission: a record becomes a job, or is refused before any work if it cannot succeed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-import msgspec
-
-from consumer.jobs import Job
-from consumer.stages.encode import format_of
+from consumer.jobs import Job, origin_id
 from cutstream.clients.kafka import Record
-from cutstream.contract.checks import check_options
 from cutstream.contract.envelope import open_envelope
 from cutstream.contract.messages import AUTO, Request, decode_request
-from cutstream.contract.options import RefineParameters
+from cutstream.contract.recipe import parse_recipe
 from cutstream.errors import InvalidOption, InvalidProfile
-from cutstream.matting.presets import PRESETS, parameters
+from cutstream.matting.presets import PRESETS
+from cutstream.matting.specs import Refinement
 from cutstream.settings import ModelSettings
 
 
-def open_job(models: ModelSettings, record: Record, presets: Mapping[str, RefineParameters] = PRESETS) -> Job:
-    """Raises Poison, with a message that names the field. The job's `refine` are parameters, whatever named them."""
+def admit(record: Record, models: ModelSettings, presets: Mapping[str, Refinement] = PRESETS) -> Job:
+    """Parse a record into a job. Raises Poison, with a message that names the field."""
     envelope = open_envelope(record.value, record.headers)
     request = decode_request(envelope.payload)
-    request = msgspec.structs.replace(request, refine=parameters(request.refine, presets))
-    profile = _profile(request, models)
-    for output in request.outputs:
-        format_of(request, output)
-    check_options(request)
     return Job(
         record=record,
-        request=request,
         id=request.id or envelope.id or origin_id(record),
-        profile=profile,
-        auto=profile == AUTO,
+        profile=_served_profile(request, models),
+        recipe=parse_recipe(request, presets),
+        labels=request.labels,
+        replay=request.replay,
         trace=envelope.trace,
     )
 
 
-def _profile(request: Request, models: ModelSettings) -> str:
+def _served_profile(request: Request, models: ModelSettings) -> str:
     profile = request.profile or models.default_profile
     served = (*models.profiles, AUTO) if models.auto_profiles else models.profiles
     if profile not in served:
@@ -45,8 +38,3 @@ def _profile(request: Request, models: ModelSettings) -> str:
     if request.hint and profile != AUTO:
         raise InvalidOption(f"`hint` is for profile `auto`, not {profile!r}")
     return profile
-
-
-def origin_id(record: Record) -> str:
-    """The id of a request that brings none: where it lies, which is unique and stays the same on every attempt."""
-    return f"{record.partition.topic}-{record.partition.number}-{record.offset}"

@@ -1,4 +1,4 @@
-"""The deployment's own presets: a folder of `<name>.toml`, each the parameters that requests then name."""
+"""Presets of the deployment's own: a folder of `<name>.toml` files, each with the parameters of one refinement."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from pathlib import Path
 import msgspec
 
 from cutstream.contract.options import RefineParameters
+from cutstream.contract.recipe import refinement_of
 from cutstream.contract.validation import explain
 from cutstream.errors import ConfigurationError, InvalidOption
-from cutstream.matting.presets import PRESETS, check_work, parameters
+from cutstream.matting.presets import PRESETS
+from cutstream.matting.specs import Refinement
 
-LONGEST_NAME = 100  # of what `refine` can name
+MAX_NAME_LENGTH = 100  # of what `refine` can name
 
 
-def read_presets(folder: Path | None) -> Mapping[str, RefineParameters]:
-    """The built-in presets and those of the folder, by name. Raises ConfigurationError with a line for each problem."""
+def read_presets(folder: Path | None) -> Mapping[str, Refinement]:
+    """Return the built-in presets and those of the folder, by name.
+
+    Raises ConfigurationError with a line for each problem.
+    """
     if folder is None:
         return PRESETS
     own, problems = {}, []
@@ -36,19 +41,18 @@ def _files(folder: Path) -> list[Path]:
     except OSError as exc:
         raise ConfigurationError(
             f"CUTSTREAM_MODELS__PRESETS={folder} cannot be read: {exc.strerror}; it names a folder of <name>.toml "
-            "(docs/settings.md#models-presets)"
+            "files (docs/settings.md#models-presets)"
         ) from exc
 
 
-def _read(path: Path) -> RefineParameters:
-    """Raises ValueError, which says what is expected."""
+def _read(path: Path) -> Refinement:
+    """Read one preset. Raises ValueError with what is expected."""
     if path.stem in PRESETS:
-        raise ValueError(f"`{path.stem}` is a built-in preset, which cannot be redefined: name the file otherwise")
-    if len(path.stem) > LONGEST_NAME:
-        raise ValueError(f"a preset's name has at most {LONGEST_NAME} characters, this one {len(path.stem)}")
+        raise ValueError(f"`{path.stem}` is a built-in preset and cannot be redefined: give the file another name")
+    if len(path.stem) > MAX_NAME_LENGTH:
+        raise ValueError(f"a preset's name has at most {MAX_NAME_LENGTH} characters, this one has {len(path.stem)}")
     try:
-        how = parameters(msgspec.toml.decode(path.read_bytes(), type=RefineParameters))
-        check_work(how, megapixels=1.0)
+        return refinement_of(msgspec.toml.decode(path.read_bytes(), type=RefineParameters))
     except msgspec.ValidationError as exc:
         raise ValueError(explain(exc, RefineParameters)) from exc
     except msgspec.DecodeError as exc:
@@ -57,4 +61,3 @@ def _read(path: Path) -> RefineParameters:
         raise ValueError(str(exc)) from exc
     except OSError as exc:
         raise ValueError(f"cannot be read: {exc.strerror}") from exc
-    return how

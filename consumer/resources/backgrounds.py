@@ -1,4 +1,4 @@
-"""Background pictures for requests: by address or by name of the catalogue, fetched, decoded, fitted, and kept."""
+"""Background pictures: fetched by address or by catalogue name, decoded, fitted to a canvas, and cached."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from consumer.resources.decoders import DecoderPool
 from cutstream.arrays.ops import ArrayOps, Colour
 from cutstream.clients.objects.store import ObjectStore
 from cutstream.clock import Clock
-from cutstream.compositing.background_picture import Fit, fitted
+from cutstream.compositing.background_picture import fit_picture
+from cutstream.compositing.specs import Fit
 from cutstream.contract.backgrounds import Entry, is_address
-from cutstream.contract.options import Background
 from cutstream.errors import (
     BackgroundFailed,
     BackgroundsFull,
@@ -38,8 +38,8 @@ from cutstream.images.header import read_header
 _BYTES_PER_PIXEL = 4  # RGB and alpha
 
 
-class Picture:
-    """A decoded background in host memory; `digest` is the SHA-256 of its file, `since_s` (monotonic) its age."""
+class DecodedPicture:
+    """A decoded background in host memory: `digest` is the SHA-256 of its file, `since_s` (monotonic) its birth."""
 
     def __init__(self, image: Image, digest: str, since_s: float) -> None:
         self.image = image
@@ -52,16 +52,16 @@ class Picture:
         return self.image.pixels.nbytes + (0 if alpha is None else alpha.nbytes)
 
 
-class Backdrop:
-    """The picture that a request wants behind its subject. Thread-safe."""
+class CachedBackground:
+    """The picture that a request puts behind its subject. Thread-safe."""
 
-    def __init__(self, picture: Picture, cache: Cache, ops: ArrayOps) -> None:
+    def __init__(self, picture: DecodedPicture, cache: Cache, ops: ArrayOps) -> None:
         self._picture = picture
         self._cache = cache
         self._ops = ops
 
-    def fitted(self, width: int, height: int, fit: Fit, colour: Colour) -> Pixels:
-        """u8 HWC RGB of that size, in the memory of `ops`; shared, so not to be modified. See `matting.background`."""
+    def fit(self, width: int, height: int, fit: Fit, colour: Colour) -> Pixels:
+        """Return the picture at this size: u8 HWC RGB in the memory of `ops`. It is shared: do not modify it."""
         shows_colour = fit == "contain" or self._picture.image.alpha is not None
         name = (self._picture.digest, width, height, fit, colour if shows_colour else None)
         return self._cache.get("fitted", name, lambda: self._fit(width, height, fit, colour))
@@ -69,104 +69,103 @@ class Backdrop:
     def _fit(self, width: int, height: int, fit: Fit, colour: Colour) -> Pixels:
         image = self._picture.image
         alpha = None if image.alpha is None else self._ops.to_device(image.alpha)
-        return fitted(Image(self._ops.to_device(image.pixels), alpha), width, height, fit, colour, self._ops)
+        return fit_picture(Image(self._ops.to_device(image.pixels), alpha), width, height, fit, colour, self._ops)
 
 
-class Backgrounds:
-    """Thread-safe. `entry` finds a name in the catalogue, as `Catalogue.entry` does."""
+class BackgroundStore:
+    """Opens background pictures. Thread-safe. `find_entry` finds a name as `BackgroundCatalogue.entry` does."""
 
     def __init__(
         self,
-        entry: Callable[[str], Entry],
+        find_entry: Callable[[str], Entry],
         objects: ObjectStore,
         decoders: DecoderPool,
         cache: Cache,
         ops: ArrayOps,
         clock: Clock,
         *,
-        age_s: float,
+        max_age_s: float,
         max_pixels: int,
     ) -> None:
-        self._entry = entry
+        self._find_entry = find_entry
         self._objects = objects
         self._decoders = decoders
         self._cache = cache
         self._ops = ops
         self._clock = clock
-        self._age_s = age_s
+        self._max_age_s = max_age_s
         self._max_pixels = max_pixels
-        # The largest accepted picture has room, however little is kept.
-        self._room = Room(max(cache.limit_bytes, _BYTES_PER_PIXEL * max_pixels), cache.drop_oldest)
+        # The largest accepted picture always has room, however small the cache is.
+        self._memory = PictureMemory(max(cache.limit_bytes, _BYTES_PER_PIXEL * max_pixels), cache.drop_oldest)
 
-    def open(self, background: Background) -> Backdrop | None:
-        """None where no picture is asked for.
+    def open(self, picture: str) -> CachedBackground:
+        """Return the picture with this address or catalogue name.
 
-        Raises UnknownBackground, RefusedBackground, BackgroundFailed or UnusableBackground; BackgroundUnavailable while
-        an address does not answer; StoreUnavailable, BrokerUnavailable or BackgroundsFull while it is we who cannot.
+        Raises UnknownBackground, RefusedBackground, BackgroundFailed or UnusableBackground for what the request got
+        wrong; BackgroundUnavailable while an address does not answer; StoreUnavailable, BrokerUnavailable or
+        BackgroundsFull while our own servers or memory are not available.
         """
-        image = background.image
-        if image is None:
-            return None
-        if is_address(image):
-            picture = self._cache.get("decoded", image, partial(self._from_address, image), self._is_fresh)
+        if is_address(picture):
+            decoded = self._cache.get("decoded", picture, partial(self._from_address, picture), self._is_fresh)
         else:
-            entry = self._entry(image)
-            picture = self._cache.get("decoded", entry.sha256, partial(self._from_catalogue, image, entry))
-        return Backdrop(picture, self._cache, self._ops)
+            entry = self._find_entry(picture)
+            decoded = self._cache.get("decoded", entry.sha256, partial(self._from_catalogue, picture, entry))
+        return CachedBackground(decoded, self._cache, self._ops)
 
-    def _is_fresh(self, picture: Picture) -> bool:
-        return self._clock.monotonic() - picture.since_s < self._age_s
+    def _is_fresh(self, picture: DecodedPicture) -> bool:
+        return self._clock.monotonic() - picture.since_s < self._max_age_s
 
-    def _from_address(self, address: str) -> Picture:
+    def _from_address(self, address: str) -> DecodedPicture:
         since_s = self._clock.monotonic()
-        with _told_of("background"):
+        with _as_background_errors("background"):
             data = self._objects.fetch(address)
-            return self._decoded(data, sha256(data).hexdigest(), since_s)
+            return self._decode(data, sha256(data).hexdigest(), since_s)
 
-    def _from_catalogue(self, name: str, entry: Entry) -> Picture:
+    def _from_catalogue(self, name: str, entry: Entry) -> DecodedPicture:
         since_s = self._clock.monotonic()
-        with _told_of(f"background {name!r}"):
+        with _as_background_errors(f"background {name!r}"):
             try:
                 data = self._objects.fetch_own(entry.uri)
-            except SourceUnavailable as exc:  # not the request's own source, but our store: waited for without end
+            except SourceUnavailable as exc:  # our own store, not the request's source: wait for it without end
                 raise StoreUnavailable(f"background {name!r}: {exc}", exc.retry_after_s) from exc
             if sha256(data).hexdigest() != entry.sha256:
                 raise SourceFailed(f"{entry.uri} is no longer the picture that was added: add it again")
-            return self._decoded(data, entry.sha256, since_s)
+            return self._decode(data, entry.sha256, since_s)
 
-    def _decoded(self, data: bytes, digest: str, since_s: float) -> Picture:
+    def _decode(self, data: bytes, digest: str, since_s: float) -> DecodedPicture:
         header = read_header(data, self._max_pixels)
 
-        def make() -> Picture:
+        def decode() -> DecodedPicture:
             image = self._decoders.decode(data, header)
-            return Picture(Image(image.pixels, image.alpha), digest, since_s)
+            return DecodedPicture(Image(image.pixels, image.alpha), digest, since_s)
 
-        return self._room.filled(_BYTES_PER_PIXEL * header.pixels, make)
+        return self._memory.allocate(_BYTES_PER_PIXEL * header.pixels, decode)
 
 
-class Room:
-    """Memory for decoded pictures, kept or in use.
+class PictureMemory:
+    """Bounds the memory of decoded pictures, cached or in use. Thread-safe.
 
-    Who finds none fails instead of waiting: those who could give some back may need the waiting one's place to end.
+    A caller that finds no room fails instead of waiting: the photos that could free some may need the slot that the
+    waiting caller holds.
     """
 
     def __init__(self, total_bytes: int, drop_oldest: Callable[[], bool]) -> None:
         self._total = total_bytes
         self._drop_oldest = drop_oldest
         self._used = 0
-        self._lock = threading.RLock()  # a picture may be collected, and its room given back, wherever this is held
+        self._lock = threading.RLock()  # the collector may free a picture, and so re-enter, while this is held
 
-    def filled(self, amount: int, make: Callable[[], Picture]) -> Picture:
-        """What `make` returns; `amount` bytes are taken for as long as it lives. Raises BackgroundsFull."""
+    def allocate(self, amount: int, make: Callable[[], DecodedPicture]) -> DecodedPicture:
+        """Return what `make` returns; it takes up `amount` bytes for as long as it lives. Raises BackgroundsFull."""
         while not self._take(amount):
             if not self._drop_oldest():
                 raise BackgroundsFull("the backgrounds of photos under way fill CUTSTREAM_WORKER__BACKGROUND_BYTES")
         try:
             picture = make()
         except BaseException:
-            self._give(amount)
+            self._give_back(amount)
             raise
-        weakref.finalize(picture, self._give, amount)
+        weakref.finalize(picture, self._give_back, amount)
         return picture
 
     def _take(self, amount: int) -> bool:
@@ -175,14 +174,14 @@ class Room:
             self._used += amount if fits else 0
             return fits
 
-    def _give(self, amount: int) -> None:
+    def _give_back(self, amount: int) -> None:
         with self._lock:
             self._used -= amount
 
 
 @contextmanager
-def _told_of(what: str) -> Iterator[None]:
-    """The errors of sources as those of `what`, so that nobody looks for the fault in the photo."""
+def _as_background_errors(what: str) -> Iterator[None]:
+    """Turn the errors of sources into those of backgrounds, so that nobody looks for the fault in the photo."""
     try:
         yield
     except SourceUnavailable as exc:

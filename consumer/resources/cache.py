@@ -1,4 +1,4 @@
-"""What is costly to make and asked for again: kept within a number of bytes, the one not used longest goes first."""
+"""A least-recently-used cache with a limit in bytes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = TypeVar("T", bound=Sized)
 
 
 class Cache:
-    """Thread-safe. Values are shared and not to be modified; one that is dropped stays whole for whoever has it."""
+    """Thread-safe. Values are shared: do not modify them. A dropped value stays valid for whoever still holds it."""
 
     def __init__(self, limit_bytes: int, metrics: Metrics) -> None:
         self.limit_bytes = limit_bytes
@@ -36,9 +36,9 @@ class Cache:
     def get(
         self, kind: Kind, name: Hashable, make: Callable[[], T], usable: Callable[[T], bool] = lambda value: True
     ) -> T:
-        """What is kept under this name and `usable`, or else what `make` returns.
+        """Return the cached value if there is one and it is `usable`; otherwise make, cache and return it.
 
-        Those who ask while it is being made wait, and get the same value or the same error; an error is not kept.
+        Callers that ask while it is being made wait, and get the same value or the same error. Errors are not cached.
         """
         key: Key = (kind, name)
         with self._lock:
@@ -57,10 +57,10 @@ class Cache:
             shared: T = making.result()
             return shared
         finally:
-            del making  # an error's traceback leads here: without this it would hold itself, and what it saw, alive
+            del making  # breaks a cycle: an error's traceback refers to this frame, which would keep both alive
 
     def drop_oldest(self) -> bool:
-        """False where nothing is kept."""
+        """Drop the least recently used value. Returns False if the cache is empty."""
         with self._lock:
             if not self._kept:
                 return False

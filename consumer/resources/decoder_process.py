@@ -1,6 +1,6 @@
-"""What runs inside a decoder process: read a job, decode it into the shared slot, say what lies there.
+"""The main program of a decoder process: receive a request, decode into the shared slot, describe what lies there.
 
-Imports the decoders and nothing else of the worker, so that it starts quickly and stays small.
+It imports the decoders and nothing else of the worker, so that it starts quickly and stays small.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from cutstream.images.decode import decode
 from cutstream.images.header import Header
 
 READY = "ready"
-MEMORY_PER_SLOT_BYTE = 8  # the slot has 4 bytes a pixel, so 32 a pixel: source, turned, converted, codec state
+MEMORY_PER_SLOT_BYTE = 8  # the slot has 4 bytes a pixel, so 32 a pixel: source, rotated, converted, codec state
 MEMORY_FIXED_BYTES = 256_000_000
-ORPHAN_TIMEOUTS = 2  # the parent kills after one; the process ends itself after two, should the parent be gone
+ORPHAN_TIMEOUTS = 2  # the parent kills after one time-out; without a parent the process ends itself after two
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class DecodeRequest:
     """The file lies in the first `size` bytes of the slot."""
 
     header: Header
@@ -37,7 +37,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
+class DecodeReply:
     """The slot holds height × width × 3 bytes of pixels, then height × width of alpha, if any."""
 
     height: int
@@ -52,8 +52,8 @@ def main() -> None:
     timeout_s = float(sys.argv[4])
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the parent decides, by closing the connection
-    warnings.simplefilter("ignore")  # what matters in a damaged file is raised;
-    logging.disable()  # Pillow's advice about the rest is not for the log
+    warnings.simplefilter("ignore")  # damage that matters raises an error
+    logging.disable()  # Pillow's remarks on lesser damage do not belong in the log
     keep_freed_memory()
     connection = Connection(connection_fd)
     with mmap.mmap(slot_fd, slot_bytes) as slot:
@@ -61,29 +61,29 @@ def main() -> None:
         try:
             connection.send(READY)
             while True:
-                job: Job = connection.recv()
+                request: DecodeRequest = connection.recv()
                 signal.setitimer(signal.ITIMER_REAL, ORPHAN_TIMEOUTS * timeout_s)
-                connection.send(_serve(slot, job))
+                connection.send(_serve(slot, request))
                 signal.setitimer(signal.ITIMER_REAL, 0)
         except (EOFError, ConnectionError):  # the parent closed the pool, or is gone
             return
 
 
 def _limit_memory(slot_bytes: int) -> None:
-    """A bomb that slips past the header check fails here, and not by taking the host's memory."""
+    """Make a decompression bomb that slips past the header check fail here instead of taking the host's memory."""
     with open("/proc/self/statm") as statm:
         used = int(statm.read().split()[0]) * mmap.PAGESIZE
     limit = used + MEMORY_FIXED_BYTES + MEMORY_PER_SLOT_BYTE * slot_bytes
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def _serve(slot: mmap.mmap, job: Job) -> Decoded | Poison:
+def _serve(slot: mmap.mmap, request: DecodeRequest) -> DecodeReply | Poison:
     try:
-        image = decode(slot[: job.size], job.header)
+        image = decode(slot[: request.size], request.header)
     except Poison as error:
         return error
     _fill(slot, image)
-    return Decoded(image.height, image.width, image.alpha is not None, image.icc, image.dpi)
+    return DecodeReply(image.height, image.width, image.alpha is not None, image.icc, image.dpi)
 
 
 def _fill(slot: mmap.mmap, image: Image) -> None:

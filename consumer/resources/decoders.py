@@ -1,9 +1,9 @@
-"""Decoding in processes of its own: a decoder's crash, hang or memory bomb costs one photo, never the worker.
+"""Decode in separate processes: a decoder's crash, hang or memory bomb costs one photo, never the worker.
 
-File and pixels pass through one shared slot per process, mapped once and used for every photo; the socket carries only
-a few hundred bytes each way, so that a stopped process cannot block the sender. The slot is an anonymous file (memfd):
-no name could be left behind, and the kernel frees it with its last process. A process ends when its socket closes,
-which is also what the death of the parent does.
+File and pixels pass through one shared slot per process, which is mapped once and used for every photo. The socket
+carries only a few hundred bytes each way, so a stopped process cannot block the sender. The slot is an anonymous file
+(memfd): it leaves no name behind, and the kernel frees it with its last process. A process ends when its socket closes,
+and so also when its parent dies.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from queue import LifoQueue
 
 import numpy as np
 
-from consumer.resources.decoder_process import Decoded, Job
+from consumer.resources import decoder_process
+from consumer.resources.decoder_process import DecodeReply, DecodeRequest
 from cutstream.errors import Fatal, Poison, UnreadableImage
 from cutstream.images import Image
 from cutstream.images.header import Header
 
-CHILD = "from consumer.resources.decoder_process import main; main()"
+CHILD = f"from {decoder_process.__name__} import main; main()"
 START_TIMEOUT_S = 30.0
-KEPT_SLOT_BYTES = 64_000_000  # a larger photo's pages go back to the system after it
+KEPT_SLOT_BYTES = 64_000_000  # the pages of larger photos go back to the system afterwards
 
 
 class DecoderPool:
-    """`decode` may be called from any number of threads; it waits for a free process."""
+    """A fixed number of decoder processes. `decode` is thread-safe and waits for a free one."""
 
     def __init__(
         self,
@@ -42,7 +43,7 @@ class DecoderPool:
     ) -> None:
         slot_bytes = max(max_bytes, 4 * max_pixels)
         self._processes = [_Process(slot_bytes, timeout_s, on_restart) for _ in range(processes)]
-        self._idle: LifoQueue[_Process] = LifoQueue()  # the one used last has the warmest caches
+        self._idle: LifoQueue[_Process] = LifoQueue()  # the process used last has the warmest caches
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -56,7 +57,7 @@ class DecoderPool:
             self._idle.put(process)
 
     def decode(self, data: bytes, header: Header) -> Image:
-        """The arrays are the caller's. Raises `UnreadableImage` also when the decoder died of this photo."""
+        """Decode one file into arrays of the caller's own. Raises `UnreadableImage`, also if the decoder dies of it."""
         process = self._idle.get()
         try:
             return process.decode(data, header)
@@ -64,7 +65,7 @@ class DecoderPool:
             self._idle.put(process)
 
     def close(self) -> None:
-        """To be called when no `decode` is under way."""
+        """End all processes. Call this when no `decode` is under way."""
         for process in self._processes:
             process.end()
 
@@ -80,9 +81,9 @@ class _Process:
         return self._popen.pid
 
     def start(self) -> None:
-        """Returns at once; `await_ready` tells whether it worked."""
+        """Start the process and return at once; `await_ready` says whether it worked."""
         self._slot_fd = os.memfd_create("cutstream-decoder")
-        os.ftruncate(self._slot_fd, self._slot_bytes)  # sparse: memory is taken as it is touched
+        os.ftruncate(self._slot_fd, self._slot_bytes)  # sparse: it takes memory only where it is touched
         self._slot = mmap.mmap(self._slot_fd, self._slot_bytes)
         self._spawn()
 
@@ -94,11 +95,11 @@ class _Process:
             raise Fatal("a decoder process does not start; its own output says why") from error
 
     def decode(self, data: bytes, header: Header) -> Image:
-        if self._popen.poll() is not None:  # died while idle, which is no fault of this photo
+        if self._popen.poll() is not None:  # it died while idle, which is not this photo's fault
             self._replace()
         self._slot[: len(data)] = data
         try:
-            self._connection.send(Job(header, len(data)))
+            self._connection.send(DecodeRequest(header, len(data)))
             reply = self._receive(self._timeout_s)
         except (EOFError, ConnectionError) as error:
             self._replace()
@@ -111,7 +112,7 @@ class _Process:
         return self._take(reply, header.format)
 
     def end(self) -> None:
-        """Kills at once: a decoder holds nothing worth finishing."""
+        """Kill the process at once: a decoder holds nothing worth finishing."""
         self._kill()
         self._slot.close()
         os.close(self._slot_fd)
@@ -128,10 +129,10 @@ class _Process:
                 stdin=subprocess.DEVNULL,
             )
 
-    def _receive(self, timeout_s: float) -> Decoded | Poison:
+    def _receive(self, timeout_s: float) -> DecodeReply | Poison:
         if not self._connection.poll(timeout_s):
             raise TimeoutError
-        reply: Decoded | Poison = self._connection.recv()
+        reply: DecodeReply | Poison = self._connection.recv()
         return reply
 
     def _replace(self) -> None:
@@ -145,7 +146,7 @@ class _Process:
         self._popen.wait()
         self._connection.close()
 
-    def _take(self, decoded: Decoded, format: str) -> Image:
+    def _take(self, decoded: DecodeReply, format: str) -> Image:
         shape = (decoded.height, decoded.width)
         area = decoded.height * decoded.width
         pixels = np.frombuffer(self._slot, np.uint8, 3 * area).reshape(*shape, 3).copy()

@@ -1,4 +1,4 @@
-"""Micro-batching without a thread of its own: the first photo of a batch leads it, the others wait for it."""
+"""Micro-batching without a thread of its own: the first item of a batch leads it, the others wait for the result."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Out = TypeVar("Out")
 
 
 class MicroBatcher(Generic[In, Out]):
-    """Calls `run` with up to `max_items` items that arrived within `max_wait_s`, at most `in_flight` calls at once.
+    """Calls `run` with up to `max_items` items that arrived within `max_wait_s`. Thread-safe.
 
-    While all calls are busy the open batch goes on filling, so batches grow with the load. When `run` raises Poison
-    for several items, each is run again alone, so that only the culprit fails. Thread-safe.
+    At most `in_flight` calls run at once. While all are busy the open batch goes on filling, so batches grow with the
+    load. If `run` raises Poison for several items, each is run again alone, so that only the culprit fails.
     """
 
     def __init__(
@@ -31,6 +31,7 @@ class MicroBatcher(Generic[In, Out]):
         self._open: _Batch[In, Out] | None = None
 
     def __call__(self, item: In) -> Out:
+        """Return the result for one item, or raise the error of its batch."""
         batch, index = self._join(item)
         if index == 0:
             self._lead(batch)

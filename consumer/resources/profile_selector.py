@@ -1,97 +1,34 @@
-"""Profile `auto`: the most precise profile that there is time for, by what each takes on this machine."""
+"""Profile `auto`: choose the most precise profile that there is time for on this machine."""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
 
-import numpy as np
-
-from consumer.jobs import Job
-from cutstream.clients.triton import Triton
+from consumer.resources.latency import LatencyEstimator, MovingAverage
 from cutstream.clock import Clock
-from cutstream.contract.messages import Choice
+from cutstream.contract.messages import AUTO, Choice
 from cutstream.metrics import Metrics
 from cutstream.settings import ModelSettings
 
-WEIGHT = 0.2  # of the newest measurement in an average
-MARGIN = 1.5  # a deadline must hold this many times the expected time
-FRESH_S = 60.0
+SAFETY_FACTOR = 1.5  # the time left before a deadline must be at least this many times the expected time
 
 
-class Average:
-    """Of what was seen lately; the least ever seen once that is long ago.
+class Selection(NamedTuple):
+    """The profile that finds the subject, and for profile `auto` why it was chosen."""
 
-    Without the latter a profile that was slow when the machine was busy would never be chosen, and so never be
-    measured, again.
-    """
-
-    def __init__(self) -> None:
-        self._mean = self._least = self._seen = 0.0
-
-    def add(self, value: float, now: float) -> None:
-        self._mean = value + (1 - WEIGHT) * (self._mean - value) if self._mean else value
-        self._least = min(self._least, value) if self._least else value
-        self._seen = now
-
-    def at(self, now: float) -> float:
-        return self._mean if now - self._seen <= FRESH_S else self._least
-
-
-class LatencyEstimator:
-    """Seconds that Triton takes on this machine, by profile. Thread-safe.
-
-    `call` is one request's whole time; `photo` is what one more photo adds when requests run side by side.
-    """
-
-    def __init__(self, triton: Triton, clock: Clock) -> None:
-        self._triton = triton
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._probing = threading.Lock()
-        self._under_way = 0
-        self._call: dict[str, Average] = {}
-        self._photo: dict[str, Average] = {}
-
-    @contextmanager
-    def measured(self, profile: str, photos: int) -> Iterator[None]:
-        """Around one request of so many photos; one that fails says nothing about time."""
-        with self._lock:
-            self._under_way += 1
-        begun = self._clock.monotonic()
-        try:
-            yield
-            now = self._clock.monotonic()
-            with self._lock:
-                self._call.setdefault(profile, Average()).add(now - begun, now)
-                self._photo.setdefault(profile, Average()).add((now - begun) / photos / self._under_way, now)
-        finally:
-            with self._lock:
-                self._under_way -= 1
-
-    def of(self, profile: str) -> tuple[float, float]:
-        """(call, photo); the first time, Triton is asked with a grey picture. Raises as Triton's client does."""
-        with self._probing:
-            if profile not in self._call:
-                self._probe(profile)
-        with self._lock:
-            now = self._clock.monotonic()
-            return self._call[profile].at(now), self._photo[profile].at(now)
-
-    def _probe(self, profile: str) -> None:
-        ensemble = self._triton.ensemble(profile)
-        grey = np.full((1, ensemble.height, ensemble.width, 3), 128, np.uint8)
-        self._triton.infer(ensemble, grey)  # the first after loading is slow
-        with self.measured(profile, 1):
-            self._triton.infer(ensemble, grey)
+    profile: str
+    choice: Choice | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """`needed_s` for this photo from now until it is stored; `backlog_s` until all that wait would be done so."""
+    """`needed_s` is the time from now until this image is stored, `backlog_s` until the whole backlog is worked off."""
 
     profile: str
     needed_s: float
@@ -99,81 +36,83 @@ class Estimate:
 
 
 class ProfileSelector:
-    """Decides for each job of profile `auto`, when its photo is about to be segmented. Thread-safe."""
+    """Selects a profile when an image is about to be segmented. Thread-safe."""
 
-    def __init__(self, settings: ModelSettings, pace: LatencyEstimator, metrics: Metrics, clock: Clock) -> None:
-        self._waiting = 0
+    def __init__(self, settings: ModelSettings, latency: LatencyEstimator, metrics: Metrics, clock: Clock) -> None:
         self._settings = settings
-        self._pace = pace
+        self._latency = latency
         self._metrics = metrics
         self._clock = clock
         self._lock = threading.Lock()
-        self._segmenting: Counter[str] = Counter()
-        self._rest = Average()
+        self._backlog = 0
+        self._in_segmentation: Counter[str] = Counter()
+        self._after_segmentation = MovingAverage()
 
-    def choose(self, job: Job) -> None:
-        """Sets `profile` and `choice` of a job of profile `auto`, anew when it is tried again."""
-        if not job.auto:
-            return
-        left_s = job.request.deadline.timestamp() - self._clock.wall() if job.request.deadline else None
-        estimates = [self._estimate(profile) for profile in self._settings.auto_profiles]
-        job.profile, job.choice = decide(estimates, job.request.hint, left_s, self._settings.auto_backlog_s)
-        self._metrics.auto.labels(job.profile, job.choice.reason).inc()
+    def select(self, profile: str, hint: str | None, deadline: datetime | None) -> Selection:
+        """Return the requested profile, or for `auto` the one that there is time for now.
+
+        Raises the errors of Triton's client if a profile must be measured first.
+        """
+        if profile != AUTO:
+            return Selection(profile)
+        left_s = deadline.timestamp() - self._clock.wall() if deadline else None
+        estimates = [self._estimate(candidate) for candidate in self._settings.auto_profiles]
+        selection = decide(estimates, hint, left_s, self._settings.auto_backlog_s)
+        self._metrics.auto.labels(selection.profile, selection.choice.reason if selection.choice else "").inc()
+        return selection
 
     @contextmanager
-    def segmenting(self, job: Job) -> Iterator[None]:
-        """Around the wait for the matte: the photos in it are ahead of the next one."""
+    def segmenting(self, profile: str) -> Iterator[None]:
+        """Count an image as waiting for its matte: the next image is behind it."""
         with self._lock:
-            self._segmenting[job.profile] += 1
+            self._in_segmentation[profile] += 1
         try:
             yield
-            job.segmented_s = self._clock.monotonic()
         finally:
             with self._lock:
-                self._segmenting[job.profile] -= 1
+                self._in_segmentation[profile] -= 1
 
-    def wait(self, requests: int) -> None:
-        """How many requests in this worker's partitions are not begun yet."""
-        self._waiting = requests
+    def set_backlog(self, requests: int) -> None:
+        """Set how many requests in this worker's partitions have not been begun."""
+        self._backlog = requests
 
-    def stored(self, job: Job) -> None:
-        """What comes after segment takes as long for every profile."""
-        if job.segmented_s is not None:
-            now = self._clock.monotonic()
-            with self._lock:
-                self._rest.add(now - job.segmented_s, now)
+    def record_tail(self, seconds: float) -> None:
+        """Record how long an image took after segmentation, which is the same for every profile."""
+        with self._lock:
+            self._after_segmentation.add(seconds, self._clock.monotonic())
 
     def _estimate(self, profile: str) -> Estimate:
-        call_s, photo_s = self._pace.of(profile)
+        latency = self._latency.estimate(profile)
         with self._lock:
-            ahead = {other: count for other, count in self._segmenting.items() if count}
-            rest_s = self._rest.at(self._clock.monotonic())
-        ahead_s = sum(count * self._pace.of(other)[1] for other, count in ahead.items())
-        return Estimate(profile, ahead_s + call_s + rest_s, ahead_s + self._waiting * photo_s)
+            ahead = {other: count for other, count in self._in_segmentation.items() if count}
+            tail_s = self._after_segmentation.at(self._clock.monotonic())
+        ahead_s = sum(count * self._latency.estimate(other).image_s for other, count in ahead.items())
+        return Estimate(profile, ahead_s + latency.call_s + tail_s, ahead_s + self._backlog * latency.image_s)
 
 
-def decide(
-    estimates: list[Estimate], hint: str | None, left_s: float | None, most_backlog_s: float
-) -> tuple[str, Choice]:
-    """The first of `estimates`, most precise first, that meets the deadline and, unless `quality` is asked for, lets
-    the backlog be worked off in time; failing all, the last, which is the fastest.
+def decide(estimates: Sequence[Estimate], hint: str | None, left_s: float | None, max_backlog_s: float) -> Selection:
+    """Select the first of `estimates`, most precise first, that meets the deadline and lets the backlog be worked off.
+
+    With the hint `quality` the backlog does not count; with `speed` the last, fastest profile is selected at once. If
+    no profile is in time, the fastest is selected too.
     """
     *_, fastest = estimates
     if hint == "speed":
-        return fastest.profile, Choice(reason="hint", detail="`speed` asks for the fastest profile")
+        return Selection(fastest.profile, Choice(reason="hint", detail="`speed` asks for the fastest profile"))
     refusal: Choice | None = None
-    for one in estimates:
-        if left_s is not None and one.needed_s * MARGIN > left_s:
-            detail = f"{one.profile} needs {one.needed_s:.2f} s, {left_s:.2f} s are left"
+    for estimate in estimates:
+        profile = estimate.profile
+        if left_s is not None and estimate.needed_s * SAFETY_FACTOR > left_s:
+            detail = f"{profile} needs {estimate.needed_s:.2f} s, {left_s:.2f} s are left"
             refusal = Choice(reason="deadline", detail=detail)
-        elif hint is None and one.backlog_s > most_backlog_s:
-            detail = f"with {one.profile} the backlog takes {one.backlog_s:.0f} s"
+        elif hint is None and estimate.backlog_s > max_backlog_s:
+            detail = f"with {profile} the backlog takes {estimate.backlog_s:.0f} s"
             refusal = Choice(reason="backlog", detail=detail)
         elif refusal is not None:
-            return one.profile, refusal
+            return Selection(profile, refusal)
         elif hint == "quality":
-            return one.profile, Choice(reason="hint", detail=f"`quality`, and {one.profile} is in time")
+            return Selection(profile, Choice(reason="hint", detail=f"`quality`, and {profile} is in time"))
         else:
-            return one.profile, Choice(reason="time", detail=f"{one.profile} needs {one.needed_s:.2f} s")
-    assert refusal is not None
-    return fastest.profile, refusal
+            return Selection(profile, Choice(reason="time", detail=f"{profile} needs {estimate.needed_s:.2f} s"))
+    assert refusal is not None  # an estimate that returns nothing sets it
+    return Selection(fastest.profile, refusal)

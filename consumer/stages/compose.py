@@ -1,13 +1,20 @@
 from __future__ import annotations
 
-from consumer.jobs import Composed, Findings, Job, Segmented
+from dataclasses import dataclass
+
+from consumer.jobs import Composed, Findings, Job, Refined
 from cutstream.arrays.ops import ArrayOps
-from cutstream.compositing.compose import compose as compose_outputs
+from cutstream.compositing.compose import compose
 
 
-def compose(ops: ArrayOps, job: Job, value: Segmented) -> Composed:
-    """The pictures that the request asked for, and what is known of the subject."""
-    with ops.errors():
-        composition = compose_outputs(value.image, value.matte, job.request, ops, job.backdrop, value.depth)
-    findings = Findings(composition.bbox, composition.coverage, value.uncertainty, value.ensemble)
-    return Composed(composition.outputs, value.image, findings)
+@dataclass(frozen=True)
+class Compose:
+    """Draw the images that the request asks for, and measure the subject."""
+
+    ops: ArrayOps
+
+    def __call__(self, job: Job, value: Refined) -> Composed:
+        spec = job.recipe.composition
+        with self.ops.errors():
+            made = compose(value.image, value.alpha, spec, self.ops, value.background, value.depth)
+        return Composed(made.outputs, value.image, Findings(made.box, made.coverage, value.segmentation))

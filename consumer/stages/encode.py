@@ -1,84 +1,63 @@
 from __future__ import annotations
 
 import json
-from typing import Literal
+from dataclasses import dataclass
 
 from consumer.jobs import Composed, Encoded, File, Job
 from cutstream.arrays.ops import ArrayOps
-from cutstream.compositing.background import TRANSPARENT
 from cutstream.compositing.compose import Output
-from cutstream.contract.messages import OutputName, Request
-from cutstream.errors import InvalidOption
+from cutstream.contract.recipe import EncodingSpec
 from cutstream.images import Image, Pixels, archive
-from cutstream.images.encode import EXTENSIONS, MEDIA_TYPES, Format
-from cutstream.images.encode import encode as encode_picture
+from cutstream.images.encode import EXTENSIONS, MEDIA_TYPES, Format, encode
 
 MANIFEST = "layers.json"
 
 
-def encode(ops: ArrayOps, job: Job, value: Composed) -> Encoded:
-    return Encoded(tuple(_file(ops, job.request, output, value.image) for output in value.outputs), value.findings)
+@dataclass(frozen=True)
+class Encode:
+    """Turn each output into the bytes of a file; pixels come back from the device here."""
+
+    ops: ArrayOps
+
+    def __call__(self, job: Job, value: Composed) -> Encoded:
+        spec = job.recipe.encoding
+        return Encoded(tuple(self._file(output, spec, value.source) for output in value.outputs), value.findings)
+
+    def _file(self, output: Output, spec: EncodingSpec, source: Image) -> File:
+        with self.ops.errors():
+            layers = {layer.name: self.ops.to_host(layer.pixels) for layer in output.layers}  # sync: encoders need it
+        height, width = output.layers[0].pixels.shape[:2]
+        format = spec.formats[output.name]
+        if format == "zip":
+            data = _archive(layers, spec, source, with_manifest=output.name == "layers")
+            return File(output.name, data, archive.MEDIA_TYPE, archive.EXTENSION, width, height)
+        (pixels,) = layers.values()
+        data = _encode(pixels, format, spec, source)
+        return File(output.name, data, MEDIA_TYPES[format], EXTENSIONS[format], width, height)
 
 
-def format_of(request: Request, output: OutputName) -> Format | Literal["zip"]:
-    """Raises `InvalidOption` for JPEG where there is transparency."""
-    if output == "layers":
-        return "zip"
-    transparent = _transparent(request, output)
-    if request.format == "jpeg" and transparent:
-        raise InvalidOption(
-            f"format 'jpeg' cannot carry the transparency of output {output!r}: ask for png or webp, or for a "
-            "'composite' on a background"
-        )
-    if request.format == "zip" and output == "cutout" and transparent:
-        return "zip"
-    if request.format == "auto" or request.format == "zip":
-        return "png" if transparent or _grey(request, output) else "jpeg"
-    return request.format
-
-
-def _transparent(request: Request, output: OutputName) -> bool:
-    if output == "composite":
-        background = request.background
-        return background.color == TRANSPARENT and not (background.gradient or background.image or background.blur)
-    return output == "cutout" and request.channels == "rgba"
-
-
-def _grey(request: Request, output: OutputName) -> bool:
-    return output == "mask" or (output == "cutout" and request.channels == "alpha")
-
-
-def _file(ops: ArrayOps, request: Request, output: Output, source: Image) -> File:
-    with ops.errors():
-        layers = {layer.name: ops.to_host(layer.pixels) for layer in output.layers}  # sync: encoders read host memory
-    height, width = output.layers[0].pixels.shape[:2]
-    chosen = format_of(request, output.name)
-    if chosen == "zip":
-        data = _archive(layers, request, source, manifest=output.name == "layers")
-        return File(output.name, data, archive.MEDIA_TYPE, archive.EXTENSION, width, height)
-    (pixels,) = layers.values()
-    data = _picture(pixels, chosen, request, source)
-    return File(output.name, data, MEDIA_TYPES[chosen], EXTENSIONS[chosen], width, height)
-
-
-def _archive(layers: dict[str, Pixels], request: Request, source: Image, manifest: bool) -> bytes:
+def _archive(layers: dict[str, Pixels], spec: EncodingSpec, source: Image, with_manifest: bool) -> bytes:
     files = {}
     for name, pixels in layers.items():
-        opaque = pixels.ndim == 3 and pixels.shape[2] == 3
-        chosen: Format = "webp" if request.format == "webp" else "jpeg" if opaque else "png"
-        files[f"{name}.{EXTENSIONS[chosen]}"] = _picture(pixels, chosen, request, source)
-    return archive.pack({**(_manifest(files, layers) if manifest else {}), **files})
+        format = _layer_format(pixels, spec)
+        files[f"{name}.{EXTENSIONS[format]}"] = _encode(pixels, format, spec, source)
+    return archive.pack({**(_manifest(files, layers) if with_manifest else {}), **files})
+
+
+def _layer_format(pixels: Pixels, spec: EncodingSpec) -> Format:
+    if spec.layers == "webp":
+        return "webp"
+    is_opaque = pixels.ndim == 3 and pixels.shape[2] == 3
+    return "jpeg" if is_opaque else "png"
 
 
 def _manifest(files: dict[str, bytes], layers: dict[str, Pixels]) -> dict[str, bytes]:
-    """What an editor needs to lay them over each other: all of one size, straight alpha, lowest first."""
+    """Describe the layers to an editor: all of one size, straight alpha, lowest first."""
     height, width = next(iter(layers.values())).shape[:2]
     named = [{"name": name, "file": file} for name, file in zip(layers, files, strict=True)]
     return {MANIFEST: json.dumps({"width": width, "height": height, "layers": named}, indent=1).encode()}
 
 
-def _picture(pixels: Pixels, format: Format, request: Request, source: Image) -> bytes:
-    kept = request.keep_metadata
-    return encode_picture(
-        pixels, format, request.quality, icc=source.icc if kept else None, dpi=source.dpi if kept else None
-    )
+def _encode(pixels: Pixels, format: Format, spec: EncodingSpec, source: Image) -> bytes:
+    icc, dpi = (source.icc, source.dpi) if spec.keep_metadata else (None, None)
+    return encode(pixels, format, spec.quality, icc=icc, dpi=dpi)

@@ -1,20 +1,24 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 
-from consumer.jobs import Job, Segmented
+from consumer.jobs import Job, Refined, Segmented
 from cutstream.arrays.ops import ArrayOps
-from cutstream.matting.alpha_matting import matting, wanted_matting
-from cutstream.matting.presets import parameters
-from cutstream.matting.refine import refine as refine_matte
+from cutstream.matting.alpha_matting import estimate_alpha
+from cutstream.matting.refine import refine
 
 
-def refine(ops: ArrayOps, job: Job, value: Segmented) -> Segmented:
-    """The matte at the picture's size, as `request.refine` and `request.matting` say; so is the depth."""
-    with ops.errors():
-        matte = refine_matte(value.matte, value.image, parameters(job.request.refine), ops)
-        wanted = wanted_matting(job.request.matting)
-        if wanted is not None:
-            matte = matting(matte, value.image, wanted, ops)
-        depth = None if value.depth is None else ops.resize_linear(value.depth, value.image.width, value.image.height)
-        return replace(value, matte=matte, depth=depth)
+@dataclass(frozen=True)
+class Refine:
+    """Bring the matte, and the depth, to the image's size as the recipe's refinement and matting say."""
+
+    ops: ArrayOps
+
+    def __call__(self, job: Job, value: Segmented) -> Refined:
+        image, ops, recipe = value.image, self.ops, job.recipe
+        with ops.errors():
+            alpha = refine(value.matte, image, recipe.refinement, ops)
+            if recipe.matting is not None:
+                alpha = estimate_alpha(alpha, image, recipe.matting, ops)
+            depth = None if value.depth is None else ops.resize_linear(value.depth, image.width, image.height)
+            return Refined(image, alpha, value.segmentation, depth, value.background)

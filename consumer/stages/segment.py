@@ -6,78 +6,79 @@ from typing import TypeAlias
 
 import numpy as np
 
-from consumer.jobs import Job, Segmented
+from consumer.jobs import Decoded, Job, Segmentation, Segmented
+from consumer.resources.latency import LatencyEstimator
 from consumer.resources.micro_batcher import MicroBatcher
-from consumer.resources.profile_selector import LatencyEstimator, ProfileSelector
+from consumer.resources.profile_selector import ProfileSelector
 from cutstream.arrays.ops import ArrayOps
-from cutstream.clients.triton import Triton
-from cutstream.compositing.shadows.shadow import wanted_shadow
+from cutstream.clients.triton import Ensemble, Triton
 from cutstream.errors import InvalidOption
-from cutstream.images import Image, Matte, Pixels
+from cutstream.images import Matte, Pixels
 from cutstream.matting.measure import uncertainty
-from cutstream.matting.refine import prepare
+from cutstream.matting.refine import resize_for_network
 from cutstream.metrics import Metrics
 from cutstream.settings import TritonSettings
 
-Answer: TypeAlias = tuple[Matte, Matte | None]  # of one photo: its matte, and its depth where that is measured
+Answer: TypeAlias = tuple[Matte, Matte | None]  # for one image: its matte, and its depth if the ensemble measures it
 
 
-class Segmenter:
-    """One micro-batch per profile at a time is open; Triton batches across workers on top. Thread-safe."""
+class Segment:
+    """Have Triton find the subject. One micro-batch per profile is open at a time. Thread-safe."""
 
     def __init__(
         self,
         triton: Triton,
-        auto: ProfileSelector,
-        pace: LatencyEstimator,
+        selector: ProfileSelector,
+        latency: LatencyEstimator,
         ops: ArrayOps,
         metrics: Metrics,
         settings: TritonSettings,
     ) -> None:
         self._triton = triton
-        self._auto = auto
-        self._pace = pace
+        self._selector = selector
+        self._latency = latency
         self._ops = ops
         self._metrics = metrics
         self._settings = settings
-        self._gathers: dict[str, MicroBatcher[Pixels, Answer]] = {}
+        self._batchers: dict[str, MicroBatcher[Pixels, Answer]] = {}
         self._lock = threading.Lock()
 
-    def __call__(self, job: Job, image: Image) -> Segmented:
-        """The matte is the ensemble's size. Raises InvalidOption where depth is wanted and not measured."""
-        self._auto.choose(job)
-        ensemble, ops = self._triton.ensemble(job.profile), self._ops
-        shadow = wanted_shadow(job.request.shadow)
-        deep = shadow is not None and shadow.depth
-        if deep and not ensemble.measures_depth:
+    def __call__(self, job: Job, value: Decoded) -> Segmented:
+        """Return the matte at the ensemble's size. Raises InvalidOption if a shadow needs depth and there is none."""
+        recipe, ops = job.recipe, self._ops
+        selection = self._selector.select(job.profile, recipe.hint, recipe.deadline)
+        ensemble = self._triton.ensemble(selection.profile)
+        needs_depth = recipe.composition.shadow is not None and recipe.composition.shadow.by_depth
+        if needs_depth and not ensemble.measures_depth:
             raise InvalidOption(
-                f"shadow.depth: profile {job.profile!r} measures no depth; take one that does, such as 'depth'"
+                f"shadow.depth: profile {selection.profile!r} measures no depth; take one that does, such as 'depth'"
             )
         with ops.errors():
-            small = prepare(image, ensemble.width, ensemble.height, ops)
+            small = resize_for_network(value.image, ensemble.width, ensemble.height, ops)
             small = ops.to_host(small)  # sync: it travels to Triton in host memory
-        with self._auto.segmenting(job):
-            answer, measured = self._gather(job.profile)(small)
+        with self._selector.segmenting(selection.profile):
+            answer, measured = self._batcher(selection.profile, ensemble)(small)
         with ops.errors():
             matte = ops.to_device(answer)
-            depth = ops.to_device(measured) if deep and measured is not None else None
-            return Segmented(image, matte, uncertainty(matte, ops), ensemble, depth)
+            depth = ops.to_device(measured) if needs_depth and measured is not None else None
+            segmentation = Segmentation(selection, ensemble, uncertainty(matte, ops))
+            return Segmented(value.image, matte, segmentation, depth, value.background)
 
-    def _gather(self, profile: str) -> MicroBatcher[Pixels, Answer]:
+    def _batcher(self, profile: str, ensemble: Ensemble) -> MicroBatcher[Pixels, Answer]:
         with self._lock:
-            if profile not in self._gathers:
-                self._gathers[profile] = self._new_gather(profile)
-            return self._gathers[profile]
+            if profile not in self._batchers:
+                self._batchers[profile] = self._new_batcher(profile, ensemble)
+            return self._batchers[profile]
 
-    def _new_gather(self, profile: str) -> MicroBatcher[Pixels, Answer]:
-        ensemble, s = self._triton.ensemble(profile), self._settings
+    def _new_batcher(self, profile: str, ensemble: Ensemble) -> MicroBatcher[Pixels, Answer]:
+        settings = self._settings
 
-        def run(images: Sequence[Pixels]) -> Sequence[Answer]:
+        def infer(images: Sequence[Pixels]) -> Sequence[Answer]:
             self._metrics.batch_items.observe(len(images))
-            with self._pace.measured(profile, len(images)):
+            with self._latency.measure(profile, len(images)):
                 if ensemble.measures_depth:
                     return list(zip(*self._triton.infer_with_depth(ensemble, np.stack(images)), strict=True))
                 return [(matte, None) for matte in self._triton.infer(ensemble, np.stack(images))]
 
-        max_items = min(s.batch_max_items, max(1, ensemble.max_batch))
-        return MicroBatcher(run, max_items, s.batch_max_wait_s, s.in_flight)
+        max_items = min(settings.batch_max_items, max(1, ensemble.max_batch))
+        return MicroBatcher(infer, max_items, settings.batch_max_wait_s, settings.in_flight)

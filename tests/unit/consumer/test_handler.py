@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
 
 from consumer.delivery.offsets import TrackedOffset
-from consumer.delivery.outcomes import Abandoned, Crashed, Outcome
+from consumer.delivery.outcomes import Abandoned, Crashed, Outcome, TrackedRecord
 from consumer.delivery.results import RecordBuilder
-from consumer.handler import Handler, Task
-from consumer.jobs import Findings, Job, Stored
+from consumer.handler import RequestHandler
+from consumer.jobs import Findings, Job, Progress, Segmentation, Stored
+from consumer.resources.profile_selector import Selection
 from consumer.runner import WorkerStopping
 from cutstream.clients.kafka import Partition, Record
 from cutstream.clients.triton import Ensemble
 from cutstream.clock import ManualClock
-from cutstream.contract.messages import BoundingBox, Request, StoredObject, decode_result
+from cutstream.contract.messages import StoredObject, decode_result
 from cutstream.errors import Expired, InvalidRequest, ModelMismatch, SourceFailed, UnreadableImage
+from cutstream.images.geometry import Box
 from cutstream.settings import KafkaSettings
+from tests.support.jobs import job_of
 
 TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 HEADERS = [("tenant", b"acme"), ("traceparent", TRACE), ("tenant", b"\xff\x00")]
 RECORD = Record(
     Partition("requests", 3), 7, 1_700_000_000_000, b"key", b'{"image": "s3://a/b.jpg", "id": "a"}', HEADERS
 )
-TASK = Task(TrackedOffset(RECORD.partition, RECORD.offset, 1), RECORD)
+TASK = TrackedRecord(TrackedOffset(RECORD.partition, RECORD.offset, 1), RECORD)
 STORED = Stored(
     objects=(
         StoredObject(
@@ -32,10 +36,9 @@ STORED = Stored(
         ),
     ),
     findings=Findings(
-        BoundingBox(foreground_left=0, foreground_top=0, foreground_width=1, foreground_height=1),
+        Box(0, 0, 1, 1),
         0.5,
-        0.1,
-        Ensemble("cutout_general", "1", 320, 320, 8, "ab12"),
+        Segmentation(Selection("general"), Ensemble("cutout_general", "1", 320, 320, 8, "ab12"), 0.1),
     ),
 )
 
@@ -47,28 +50,26 @@ class Carrier:
         self.outcome = outcome
         self.stage = stage
 
-    def carry(self, job: Job):
-        job.stage = self.stage
-        job.lease.callback(lambda: setattr(self, "released", True))
+    def carry(self, job: Job, progress: Progress):
+        progress.stage = self.stage
         if isinstance(self.outcome, BaseException):
             raise self.outcome
         return self.outcome
 
 
-def open_job(record: Record) -> Job:
-    request = Request(image="s3://a/b.jpg", id="a", labels={"shop": "1"}, replay=2)
-    return Job(record=record, request=request, id="a", profile="general", trace=(("traceparent", TRACE),))
+def admit(record: Record) -> Job:
+    job = job_of(profile="general", image="s3://a/b.jpg", id="a", labels={"shop": "1"}, replay=2)
+    return replace(job, record=record, trace=(("traceparent", TRACE),))
 
 
-def handle(outcome, opening=open_job) -> tuple[Outcome, Carrier]:
-    carrier = Carrier(outcome)
+def handle(outcome, admission=admit) -> Outcome:
     clock = ManualClock()
     settings = KafkaSettings(results_topic="results", dead_letters_topic="letters")
-    return Handler(opening, carrier, RecordBuilder(settings, clock), clock)(TASK), carrier
+    return RequestHandler(admission, Carrier(outcome), RecordBuilder(settings, clock), clock)(TASK)
 
 
 def test_a_success_is_one_result_with_the_requests_key() -> None:
-    handled, carrier = handle(STORED)
+    handled = handle(STORED)
     (record,) = handled.records
     result = decode_result(record.value)
     assert (handled.status, handled.code, handled.tracked) == ("ok", "", TASK.tracked)
@@ -76,21 +77,19 @@ def test_a_success_is_one_result_with_the_requests_key() -> None:
     assert (result.status, result.objects, result.error) == ("ok", STORED.objects, None)
     assert (result.model.digest, result.labels, result.replay) == ("ab12", {"shop": "1"}, 2)
     assert (result.source.topic, result.source.partition, result.source.offset) == ("requests", 3, 7)
-    assert carrier.released
 
 
 def test_a_failure_is_a_result_and_a_dead_letter() -> None:
-    handled, carrier = handle(UnreadableImage("truncated"))
+    handled = handle(UnreadableImage("truncated"))
     result_record, letter = handled.records
     result = decode_result(result_record.value)
     assert (handled.status, handled.code) == ("failed", "failed_to_read_image")
     assert (result.status, result.error.stage, result.error.message) == ("failed", "decode", "truncated")
     assert (result_record.topic, letter.topic) == ("results", "letters")
-    assert carrier.released
 
 
 def test_a_dead_letter_is_the_untouched_original_with_its_headers_first() -> None:
-    handled, _ = handle(UnreadableImage("truncated"))
+    handled = handle(UnreadableImage("truncated"))
     letter = handled.records[1]
     assert (letter.key, letter.value) == (RECORD.key, RECORD.value)
     assert letter.headers[: len(HEADERS)] == HEADERS
@@ -108,7 +107,7 @@ def test_a_request_that_cannot_be_opened_is_answered_with_what_can_be_salvaged()
     def refuse(record: Record) -> Job:
         raise InvalidRequest("unknown field `imgae`")
 
-    handled, _ = handle(STORED, refuse)
+    handled = handle(STORED, refuse)
     result = decode_result(handled.records[0].value)
     assert (result.id, result.status, result.profile) == ("a", "failed", None)
     assert (result.error.code, result.error.stage) == ("invalid_request", "request")
@@ -117,33 +116,30 @@ def test_a_request_that_cannot_be_opened_is_answered_with_what_can_be_salvaged()
 
 
 def test_a_source_that_was_away_may_be_asked_for_again() -> None:
-    handled, _ = handle(SourceFailed("503 (3 attempts)", retryable=True))
+    handled = handle(SourceFailed("503 (3 attempts)", retryable=True))
     assert decode_result(handled.records[0].value).error.retryable is True
 
 
 def test_an_expired_request_has_a_result_and_no_dead_letter() -> None:
-    handled, carrier = handle(Expired("the deadline passed"))
+    handled = handle(Expired("the deadline passed"))
     (record,) = handled.records
     assert decode_result(record.value).status == handled.status == "expired"
-    assert carrier.released
 
 
 @pytest.mark.parametrize("error", [ModelMismatch("tensors"), MemoryError(), KeyboardInterrupt()])
 def test_what_is_not_the_requests_fault_is_published_nowhere(error: BaseException) -> None:
-    handled, carrier = handle(error)
+    handled = handle(error)
     assert isinstance(handled, Crashed)
     assert handled.error is error
-    assert carrier.released
 
 
 def test_an_abandoned_request_is_left_to_the_next_worker() -> None:
-    handled, carrier = handle(WorkerStopping("the worker is stopping"))
+    handled = handle(WorkerStopping("the worker is stopping"))
     assert handled == Abandoned(TASK.tracked)
-    assert carrier.released
 
 
 def test_times_are_those_of_the_record_and_of_the_start() -> None:
-    handled, _ = handle(STORED)
+    handled = handle(STORED)
     assert (handled.started_s, handled.timestamp_ms) == (ManualClock().monotonic(), RECORD.timestamp_ms)
     headers = dict(handled.records[0].headers)
     written = datetime.fromisoformat(headers["ce_time"].decode())

@@ -4,29 +4,29 @@ import inspect
 import re
 from types import SimpleNamespace
 
-from consumer.pipeline import Parts, build_pipeline
+from consumer.pipeline import Dependencies, build_pipeline
 from consumer.resources.priority_semaphore import PrioritySemaphore
 from docs.generate import documents as docs
 
 ORDER = ["fetch", "decode", "segment", "refine", "compose", "encode", "store"]
 
 
-def parts() -> Parts:
-    stand_ins = {name: SimpleNamespace() for name in inspect.signature(Parts).parameters}
-    places = {name: PrioritySemaphore(1) for name in ("io", "decoding", "gathering", "cpu")}
-    return Parts(**{**stand_ins, **places})
+def dependencies() -> Dependencies:
+    stand_ins = {name: SimpleNamespace() for name in inspect.signature(Dependencies).parameters}
+    slots = {f"{name}_slots": PrioritySemaphore(1) for name in ("io", "decoder", "segment", "cpu")}
+    return Dependencies(**{**stand_ins, **slots})
 
 
 def test_a_photo_passes_the_stages_in_this_order() -> None:
-    assert [stage.name for stage in build_pipeline(parts())] == ORDER
+    assert [stage.name for stage in build_pipeline(dependencies()).stages] == ORDER
 
 
-def test_stages_of_one_kind_of_work_share_its_places() -> None:
-    p = parts()
-    places = {stage.name: stage.slots for stage in build_pipeline(p)}
-    assert {name for name, shared in places.items() if shared is p.io} == {"fetch", "store"}
-    assert {name for name, shared in places.items() if shared is p.cpu} == {"refine", "compose", "encode"}
-    assert (places["decode"], places["segment"]) == (p.decoding, p.gathering)
+def test_stages_of_one_kind_of_work_share_its_slots() -> None:
+    d = dependencies()
+    slots = {stage.name: stage.slots for stage in build_pipeline(d).stages}
+    assert {name for name, shared in slots.items() if shared is d.io_slots} == {"fetch", "store"}
+    assert {name for name, shared in slots.items() if shared is d.cpu_slots} == {"refine", "compose", "encode"}
+    assert (slots["decode"], slots["segment"]) == (d.decoder_slots, d.segment_slots)
 
 
 def test_the_documented_flow_has_the_same_order() -> None:

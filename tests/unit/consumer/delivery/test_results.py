@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from consumer.delivery.results import RecordBuilder
+from consumer.jobs import Progress
 from cutstream.clients.kafka import Partition, Record
 from cutstream.clock import ManualClock
 from cutstream.contract.messages import decode_result
@@ -12,12 +13,14 @@ from cutstream.errors import InvalidRequest
 from cutstream.settings import KafkaSettings
 
 ERROR = InvalidRequest("broken")
-REPORTER = RecordBuilder(KafkaSettings(), ManualClock())
+RECORDS = RecordBuilder(KafkaSettings(), ManualClock())
 
 
 def answer(value: bytes, headers=()):
     record = Record(Partition("requests", 1), 9, 5, b"k", value, list(headers))
-    return decode_result(REPORTER.not_ok(record, None, ERROR).value), REPORTER.dead_letter(record, None, ERROR)
+    progress = Progress(started_s=0.0)
+    result, letter = (build(record, None, progress, ERROR) for build in (RECORDS.failure, RECORDS.dead_letter))
+    return decode_result(result.value), letter
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,12 @@ import json
 
 import pytest
 
-from consumer.intake.admission import open_job
+from consumer.intake.admission import admit
 from cutstream.clients.kafka import Partition, Record
-from cutstream.contract.options import RefineParameters
+from cutstream.contract.messages import AUTO
 from cutstream.errors import InvalidOption, InvalidProfile, InvalidRequest, Poison
 from cutstream.matting.presets import PRESETS
+from cutstream.matting.specs import Refinement
 from cutstream.settings import ModelSettings
 
 MODELS = ModelSettings(profiles=("general", "precise"), default_profile="general")
@@ -23,13 +24,13 @@ def record(headers=(), **fields) -> Record:
 
 
 def test_the_deployments_profile_stands_in_for_none() -> None:
-    assert open_job(MODELS, record()).profile == "general"
-    assert open_job(MODELS, record(profile="precise")).profile == "precise"
+    assert admit(record(), MODELS).profile == "general"
+    assert admit(record(profile="precise"), MODELS).profile == "precise"
 
 
 def test_an_unknown_profile_is_refused_with_those_there_are() -> None:
     with pytest.raises(InvalidProfile, match=r"'depth' is not served here; .* general, precise"):
-        open_job(MODELS, record(profile="depth"))
+        admit(record(profile="depth"), MODELS)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def test_an_unknown_profile_is_refused_with_those_there_are() -> None:
     ],
 )
 def test_the_id_is_the_requests_then_the_events_then_where_it_lies(headers, fields, id: str) -> None:
-    assert open_job(MODELS, record(headers, **fields)).id == id
+    assert admit(record(headers, **fields), MODELS).id == id
 
 
 @pytest.mark.parametrize(
@@ -60,14 +61,14 @@ def test_the_id_is_the_requests_then_the_events_then_where_it_lies(headers, fiel
 )
 def test_options_that_make_no_sense_are_refused_before_any_work(fields: dict, named: str) -> None:
     with pytest.raises(Poison, match=named):
-        open_job(MODELS, record(**fields))
+        admit(record(**fields), MODELS)
 
 
 def test_an_opaque_output_may_be_a_jpeg() -> None:
-    assert open_job(MODELS, record(outputs=["composite", "mask"], format="jpeg"))
-    assert open_job(MODELS, record(format="jpeg", channels="alpha"))
+    assert admit(record(outputs=["composite", "mask"], format="jpeg"), MODELS)
+    assert admit(record(format="jpeg", channels="alpha"), MODELS)
     with pytest.raises(InvalidOption):
-        open_job(MODELS, record(format="jpeg"))
+        admit(record(format="jpeg"), MODELS)
 
 
 @pytest.mark.parametrize(
@@ -75,31 +76,31 @@ def test_an_opaque_output_may_be_a_jpeg() -> None:
     [
         ({}, PRESETS["soft"]),
         ({"refine": "smooth"}, PRESETS["smooth"]),
-        ({"refine": "ours"}, RefineParameters(open=2)),
-        ({"refine": {"close": 3}}, RefineParameters(close=3)),
+        ({"refine": "ours"}, Refinement(open=2)),
+        ({"refine": {"close": 3}}, Refinement(close=3)),
     ],
 )
-def test_after_opening_there_are_parameters_only(asked: dict, meant: RefineParameters) -> None:
-    assert open_job(MODELS, record(**asked), {**PRESETS, "ours": RefineParameters(open=2)}).request.refine == meant
+def test_after_admission_there_are_parameters_only(asked: dict, meant: Refinement) -> None:
+    assert admit(record(**asked), MODELS, {**PRESETS, "ours": Refinement(open=2)}).recipe.refinement == meant
 
 
 def test_a_preset_that_there_is_not_is_refused_with_the_nearest() -> None:
     with pytest.raises(InvalidOption, match="'agressive'; did you mean `aggressive`"):
-        open_job(MODELS, record(refine="agressive"))
+        admit(record(refine="agressive"), MODELS)
     with pytest.raises(InvalidOption, match=r"did you mean `ours`.*known are .*, ours"):
-        open_job(MODELS, record(refine="our"), {**PRESETS, "ours": RefineParameters()})
+        admit(record(refine="our"), MODELS, {**PRESETS, "ours": Refinement()})
 
 
 def test_what_is_no_request_is_refused_with_its_field() -> None:
     with pytest.raises(InvalidRequest, match="did you mean `image`"):
-        open_job(MODELS, record(imgae="s3://photos/table.jpg"))
+        admit(record(imgae="s3://photos/table.jpg"), MODELS)
 
 
 def test_auto_is_a_profile_where_one_of_its_choices_is_served() -> None:
     models = ModelSettings(profiles=("general", "precise"), default_profile="auto")
-    assert (open_job(models, record()).auto, open_job(models, record(profile="general")).auto) == (True, False)
-    assert open_job(MODELS, record(profile="auto", hint="speed")).request.hint == "speed"
+    assert (admit(record(), models).profile, admit(record(profile="general"), models).profile) == (AUTO, "general")
+    assert admit(record(profile="auto", hint="speed"), MODELS).recipe.hint == "speed"
     with pytest.raises(InvalidOption, match="`hint` is for profile `auto`, not 'general'"):
-        open_job(MODELS, record(hint="speed"))
+        admit(record(hint="speed"), MODELS)
     with pytest.raises(InvalidProfile, match=r"'auto' is not served here; the profiles are: general$"):
-        open_job(ModelSettings(profiles=("general",), default_profile="general"), record(profile="auto"))
+        admit(record(profile="auto"), ModelSettings(profiles=("general",), default_profile="general"))

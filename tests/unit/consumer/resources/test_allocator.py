@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(
 # In a process of its own: the allocator's options stay for good.
 PROGRAM = """
 import numpy as np, psutil
-from consumer.resources.allocator import give_back_freed_memory, keep_freed_memory
+from consumer.resources.allocator import trim_memory, keep_freed_memory
 rss = lambda: psutil.Process().memory_info().rss
 keep_freed_memory()
 before = rss()
@@ -21,7 +21,7 @@ arrays = [np.ones(2_000_000, np.uint8) for _ in range(50)]
 last = np.ones(2_000_000, np.uint8)  # above them on the heap
 del arrays
 kept = rss() - before
-give_back_freed_memory()
+trim_memory()
 print(kept, rss() - before)
 """
 

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 import pytest
 
 from consumer.resources import background_catalogue as module
-from consumer.resources.background_catalogue import Catalogue
+from consumer.resources.background_catalogue import BackgroundCatalogue
 from cutstream.clients.kafka import NoTopic, Partition, Record
 from cutstream.contract.backgrounds import Entry, encode
 from cutstream.errors import BrokerUnavailable, ConfigurationError, UnknownBackground
@@ -76,7 +76,7 @@ class Reader:
 def topic(monkeypatch: pytest.MonkeyPatch) -> Topic:
     topic = Topic()
     monkeypatch.setattr(module, "TopicReader", topic.reader)
-    monkeypatch.setattr(module, "_AGAIN_S", 0.002)
+    monkeypatch.setattr(module, "_RETRY_S", 0.002)
     return topic
 
 
@@ -86,8 +86,8 @@ def known() -> list[float]:
 
 
 @pytest.fixture
-def catalogue(topic: Topic, known: list[float]) -> Iterator[Catalogue]:
-    catalogue = Catalogue(KafkaSettings(), known.append)
+def catalogue(topic: Topic, known: list[float]) -> Iterator[BackgroundCatalogue]:
+    catalogue = BackgroundCatalogue(KafkaSettings(), known.append)
     yield catalogue
     topic.go.set()
     catalogue.close()
@@ -101,14 +101,16 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.001)
 
 
-def knows(catalogue: Catalogue, name: str, number: int) -> bool:
+def knows(catalogue: BackgroundCatalogue, name: str, number: int) -> bool:
     try:
         return catalogue.entry(name) == entry(number)
     except UnknownBackground:
         return False
 
 
-def test_it_is_ready_when_all_is_read_and_not_sooner(topic: Topic, catalogue: Catalogue, known: list[float]) -> None:
+def test_it_is_ready_when_all_is_read_and_not_sooner(
+    topic: Topic, catalogue: BackgroundCatalogue, known: list[float]
+) -> None:
     topic.records = [("beach", entry(1)), ("wood", entry(2)), ("beach", entry(3))]
     topic.go.clear()
     catalogue.start()
@@ -122,7 +124,7 @@ def test_it_is_ready_when_all_is_read_and_not_sooner(topic: Topic, catalogue: Ca
     assert known == [2]  # never less, and never an older picture
 
 
-def test_what_is_written_later_is_followed(topic: Topic, catalogue: Catalogue, known: list[float]) -> None:
+def test_what_is_written_later_is_followed(topic: Topic, catalogue: BackgroundCatalogue, known: list[float]) -> None:
     catalogue.start()
     until(lambda: catalogue.ready)
     topic.records.append(("beach", entry(1)))
@@ -135,7 +137,7 @@ def test_what_is_written_later_is_followed(topic: Topic, catalogue: Catalogue, k
         catalogue.entry("beach")
 
 
-def test_an_unknown_name_is_told_what_is_near(topic: Topic, catalogue: Catalogue) -> None:
+def test_an_unknown_name_is_told_what_is_near(topic: Topic, catalogue: BackgroundCatalogue) -> None:
     topic.records = [("beach", entry(1)), ("wood", entry(2))]
     catalogue.start()
     until(lambda: catalogue.ready)
@@ -148,7 +150,7 @@ def test_an_unknown_name_is_told_what_is_near(topic: Topic, catalogue: Catalogue
 
 @pytest.mark.parametrize("trouble", [NoTopic("no such topic"), ConfigurationError("Kafka refuses this client")])
 def test_without_a_topic_it_is_empty_says_so_once_and_finds_it_later(
-    topic: Topic, catalogue: Catalogue, trouble: Exception, caplog: pytest.LogCaptureFixture
+    topic: Topic, catalogue: BackgroundCatalogue, trouble: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     topic.trouble = trouble
     with caplog.at_level(logging.WARNING):
@@ -162,7 +164,7 @@ def test_without_a_topic_it_is_empty_says_so_once_and_finds_it_later(
     until(lambda: knows(catalogue, "beach", 1))
 
 
-def test_while_no_broker_answers_it_is_not_ready(topic: Topic, catalogue: Catalogue) -> None:
+def test_while_no_broker_answers_it_is_not_ready(topic: Topic, catalogue: BackgroundCatalogue) -> None:
     topic.trouble = BrokerUnavailable("nobody there")
     catalogue.start()
     until(lambda: topic.opened > 3)
@@ -172,7 +174,7 @@ def test_while_no_broker_answers_it_is_not_ready(topic: Topic, catalogue: Catalo
 
 
 def test_in_trouble_it_keeps_what_it_knows_and_never_goes_back(
-    topic: Topic, catalogue: Catalogue, known: list[float]
+    topic: Topic, catalogue: BackgroundCatalogue, known: list[float]
 ) -> None:
     topic.records = [("beach", entry(1)), ("wood", entry(2)), ("wood", None), ("beach", entry(3))]
     catalogue.start()
@@ -190,7 +192,7 @@ def test_in_trouble_it_keeps_what_it_knows_and_never_goes_back(
     assert known == [1, 2] or known == [1, 1, 2]
 
 
-def test_a_topic_that_is_taken_away_leaves_what_was_known(topic: Topic, catalogue: Catalogue) -> None:
+def test_a_topic_that_is_taken_away_leaves_what_was_known(topic: Topic, catalogue: BackgroundCatalogue) -> None:
     topic.records = [("beach", entry(1))]
     catalogue.start()
     until(lambda: catalogue.ready)
@@ -199,7 +201,7 @@ def test_a_topic_that_is_taken_away_leaves_what_was_known(topic: Topic, catalogu
     assert catalogue.entry("beach") == entry(1)
 
 
-def test_a_topic_made_anew_is_read_anew(topic: Topic, catalogue: Catalogue, known: list[float]) -> None:
+def test_a_topic_made_anew_is_read_anew(topic: Topic, catalogue: BackgroundCatalogue, known: list[float]) -> None:
     topic.records = [("beach", entry(1)), ("wood", entry(2))]
     catalogue.start()
     until(lambda: catalogue.ready)
@@ -212,7 +214,7 @@ def test_a_topic_made_anew_is_read_anew(topic: Topic, catalogue: Catalogue, know
 
 @pytest.mark.logs_errors
 def test_a_bug_while_reading_is_logged_and_reading_begins_anew(
-    topic: Topic, catalogue: Catalogue, caplog: pytest.LogCaptureFixture
+    topic: Topic, catalogue: BackgroundCatalogue, caplog: pytest.LogCaptureFixture
 ) -> None:
     topic.records, topic.broken = [("beach", entry(1))], ZeroDivisionError("bug")
     catalogue.start()

@@ -17,17 +17,14 @@ import pytest
 import skimage
 from PIL import Image as Pillow
 
-from consumer.jobs import Job
-from consumer.resources.backgrounds import Backdrop, Backgrounds
+from consumer.resources.backgrounds import BackgroundStore, CachedBackground
 from consumer.resources.cache import Cache
-from consumer.stages.fetch import fetch
+from consumer.stages.fetch import Fetch
 from cutstream.arrays.cpu import CpuOps
 from cutstream.arrays.ops import ArrayOps
-from cutstream.clients.kafka import Partition, Record
 from cutstream.clients.objects.store import ObjectStore
 from cutstream.clock import ManualClock
 from cutstream.contract.backgrounds import Entry
-from cutstream.contract.messages import Request
 from cutstream.contract.options import Background
 from cutstream.errors import (
     BackgroundFailed,
@@ -49,9 +46,9 @@ from cutstream.metrics import Metrics
 from cutstream.settings import LimitSettings, ObjectSettings
 from tests.support.back_ends import simulated
 from tests.support.http_server import HttpServer, serving
+from tests.support.jobs import job_of
 
 COFFEE = Path(skimage.__file__).parent / "data" / "coffee.png"  # 600 × 400
-RECORD = Record(Partition("requests", 0), 7, 0, None, b"", [])
 AGE_S = 300.0
 WHITE = (255, 255, 255)
 
@@ -81,14 +78,14 @@ class Site:
             destination=str(self.destination), file_roots=(folder / "root",), allow_private_addresses=True
         )
         self.objects = ObjectStore(settings, LimitSettings(max_source_bytes=1_000_000))
-        self.backgrounds = Backgrounds(
+        self.backgrounds = BackgroundStore(
             self._entry,
             self.objects,
             self.decoders,
             Cache(kept_bytes, self.metrics),
             ops,
             self.clock,
-            age_s=AGE_S,
+            max_age_s=AGE_S,
             max_pixels=max_pixels,
         )
 
@@ -105,10 +102,8 @@ class Site:
         self.entries[name] = Entry(uri=uri, sha256=digest, bytes=len(data), width=1, height=1, added=added)
         return self.entries[name]
 
-    def open(self, image: str) -> Backdrop:
-        backdrop = self.backgrounds.open(Background(image=image))
-        assert backdrop is not None
-        return backdrop
+    def open(self, picture: str) -> CachedBackground:
+        return self.backgrounds.open(picture)
 
     def error(self, image: str, kind: type[CutstreamError]) -> str:
         with pytest.raises(kind) as raised:
@@ -140,27 +135,23 @@ def png(width: int, height: int, colour: tuple[int, ...] = (10, 20, 30)) -> byte
     return buffer.getvalue()
 
 
-def shown(backdrop: Backdrop, width: int = 4, height: int = 4) -> np.ndarray:
-    return backdrop.fitted(width, height, "cover", WHITE)
-
-
-def test_no_picture_asked_for_is_none(site: Site) -> None:
-    assert site.backgrounds.open(Background(color="teal")) is None
+def shown(background: CachedBackground, width: int = 4, height: int = 4) -> np.ndarray:
+    return background.fit(width, height, "cover", WHITE)
 
 
 def test_a_picture_by_address_and_by_name_are_the_same_pixels(site: Site) -> None:
     data = COFFEE.read_bytes()
     site.added("coffee", data)
     by_address, by_name = site.open(site.served("coffee.png", data)), site.open("coffee")
-    pixels = by_address.fitted(600, 400, "cover", WHITE)
+    pixels = by_address.fit(600, 400, "cover", WHITE)
     np.testing.assert_array_equal(pixels, np.asarray(Pillow.open(COFFEE)))
-    np.testing.assert_array_equal(by_name.fitted(600, 400, "cover", WHITE), pixels)
+    np.testing.assert_array_equal(by_name.fit(600, 400, "cover", WHITE), pixels)
 
 
 def test_what_is_transparent_lies_over_the_colour(site: Site) -> None:
-    backdrop = site.open(site.served("a.png", png(2, 2, (0, 0, 0, 0))))
+    background = site.open(site.served("a.png", png(2, 2, (0, 0, 0, 0))))
     for colour in (WHITE, (1, 2, 3)):
-        assert (backdrop.fitted(4, 4, "tile", colour) == colour).all()
+        assert (background.fit(4, 4, "tile", colour) == colour).all()
 
 
 def test_an_address_is_fetched_once_while_it_is_fresh(site: Site) -> None:
@@ -193,17 +184,17 @@ def test_a_name_is_never_fetched_anew_until_it_stands_for_another_picture(site: 
 
 
 def test_each_size_fit_and_colour_is_fitted_once(site: Site) -> None:
-    backdrop = site.open(site.served("a.png", png(4, 2)))
-    first = backdrop.fitted(8, 8, "contain", WHITE)
-    assert backdrop.fitted(8, 8, "contain", WHITE) is first
+    background = site.open(site.served("a.png", png(4, 2)))
+    first = background.fit(8, 8, "contain", WHITE)
+    assert background.fit(8, 8, "contain", WHITE) is first
     others = [
-        backdrop.fitted(8, 9, "contain", WHITE),
-        backdrop.fitted(8, 8, "cover", WHITE),
-        backdrop.fitted(8, 8, "contain", (0, 0, 0)),
+        background.fit(8, 9, "contain", WHITE),
+        background.fit(8, 8, "cover", WHITE),
+        background.fit(8, 8, "contain", (0, 0, 0)),
     ]
     assert all(other is not first for other in others)
     # Where no colour shows, all colours are one.
-    assert backdrop.fitted(8, 8, "cover", (0, 0, 0)) is others[1]
+    assert background.fit(8, 8, "cover", (0, 0, 0)) is others[1]
 
 
 def test_many_at_once_fetch_it_once(site: Site) -> None:
@@ -217,7 +208,7 @@ def test_on_a_device_a_fitted_picture_goes_up_once_and_stays(server: HttpServer,
     ops, device = simulated()
     site = Site(server, tmp_path, ops, kept_bytes=10_000_000, max_pixels=300_000)
     address = site.served("a.png", png(6, 5, (1, 2, 3, 128)))
-    results = [site.open(address).fitted(7, 7, "cover", WHITE) for _ in range(3)]
+    results = [site.open(address).fit(7, 7, "cover", WHITE) for _ in range(3)]
     assert isinstance(results[0], ops.xp.ndarray)
     assert all(result is results[0] for result in results)
     assert sorted(device.uploads) == [30, 90]
@@ -338,17 +329,21 @@ def test_a_picture_that_fails_gives_its_room_back(server: HttpServer, tmp_path: 
     site.open(site.served("b.png", png(100, 100)))
 
 
-def test_fetch_gives_the_job_its_backdrop_and_keeps_it_when_the_source_is_tried_again(site: Site) -> None:
-    request = Request(image=site.served("photo", b"photo"), background=Background(image=site.served("a", png(2, 2))))
-    job = Job(record=RECORD, request=request, id="a", profile="fast")
+def test_fetch_hands_the_background_on_and_keeps_it_when_the_source_is_tried_again(site: Site) -> None:
+    source = site.served("photo", b"photo")
+    job = job_of(
+        image=source, outputs=("composite",), background=Background(image=site.served("a", png(2, 2, (9, 9, 9))))
+    )
     photo = site.server.files.pop("photo")
+    fetch = Fetch(site.objects, site.backgrounds, site.metrics)
     with pytest.raises(SourceFailed):
-        fetch(site.objects, site.backgrounds, site.metrics, job, request)
-    backdrop = job.backdrop
-    assert backdrop is not None
+        fetch(job, job.recipe)
+    assert site.decoders.calls == 1
     site.served("photo", photo)
-    assert fetch(site.objects, site.backgrounds, site.metrics, job, request) == b"photo"
-    assert job.backdrop is backdrop
-    plain = Job(record=RECORD, request=Request(image=request.image), id="b", profile="fast")
-    fetch(site.objects, site.backgrounds, site.metrics, plain, plain.request)
-    assert plain.backdrop is None
+    fetched = fetch(job, job.recipe)
+    assert fetched.data == b"photo"
+    assert fetched.background is not None
+    assert (shown(fetched.background) == 9).all()
+    assert site.decoders.calls == 1, "the background was fetched again"
+    plain = job_of(image=source)
+    assert fetch(plain, plain.recipe).background is None

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 
 from consumer.resources.memory_budget import MemoryBudget, needed_bytes
+from cutstream.compositing.specs import CompositionSpec
 from cutstream.contract.messages import Request
 from cutstream.contract.options import Background
+from cutstream.contract.recipe import parse_recipe
 from cutstream.errors import ResolutionTooHigh
 from cutstream.settings import BYTES_PER_PIXEL
+
+
+def composition_of(**options: Any) -> CompositionSpec:
+    return parse_recipe(Request(image="a", **options)).composition
 
 
 def started(target):
@@ -36,13 +43,13 @@ MEASURED = [
 
 @pytest.mark.parametrize(("options", "peak"), MEASURED, ids=str)
 def test_what_a_photo_was_seen_to_hold_is_reserved_and_little_more(options: dict[str, object], peak: float) -> None:
-    needed = needed_bytes(Request(image="a", **options), 1000) / 1000  # type: ignore[arg-type]
+    needed = needed_bytes(composition_of(**options), 1000) / 1000
     assert peak <= needed <= 1.5 * peak
 
 
 def test_a_canvas_counts_by_its_own_size() -> None:
-    small = Request(image="a", canvas="10x10", outputs=("composite",), shadow="drop")
-    large = Request(image="a", canvas="1000x1000", outputs=("composite",), shadow="drop")
+    small = composition_of(canvas="10x10", outputs=("composite",), shadow="drop")
+    large = composition_of(canvas="1000x1000", outputs=("composite",), shadow="drop")
     assert needed_bytes(small, 1000) == 1000 * BYTES_PER_PIXEL + 100 * 20
     assert needed_bytes(large, 1000) == 1000 * BYTES_PER_PIXEL + 1_000_000 * 20
 

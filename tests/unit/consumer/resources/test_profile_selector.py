@@ -8,34 +8,24 @@ from datetime import datetime, timezone
 import numpy as np
 import pytest
 
-from consumer.jobs import Job
-from consumer.resources.profile_selector import (
-    FRESH_S,
-    MARGIN,
-    Average,
-    Estimate,
-    LatencyEstimator,
-    ProfileSelector,
-    decide,
-)
-from cutstream.clients.kafka import Partition, Record
+from consumer.resources.latency import FRESH_S, LatencyEstimator, MovingAverage
+from consumer.resources.profile_selector import SAFETY_FACTOR, Estimate, ProfileSelector, Selection, decide
 from cutstream.clients.triton import Ensemble
 from cutstream.clock import ManualClock
-from cutstream.contract.messages import Request
+from cutstream.contract.messages import AUTO
 from cutstream.errors import TritonUnavailable
 from cutstream.metrics import Metrics
 from cutstream.settings import ModelSettings
 
 PRECISE, FAST = Estimate("precise", needed_s=2.0, backlog_s=40.0), Estimate("fast", needed_s=0.2, backlog_s=4.0)
-RECORD = Record(Partition("requests", 0), 0, 0, None, b"", [])
 
 
 @pytest.mark.parametrize(
     ("hint", "left_s", "most_backlog_s", "profile", "reason"),
     [
         (None, None, 60, "precise", "time"),
-        (None, 2 * MARGIN + 0.1, 60, "precise", "time"),
-        (None, 2 * MARGIN - 0.1, 60, "fast", "deadline"),
+        (None, 2 * SAFETY_FACTOR + 0.1, 60, "precise", "time"),
+        (None, 2 * SAFETY_FACTOR - 0.1, 60, "fast", "deadline"),
         (None, None, 30, "fast", "backlog"),
         (None, 10, 1, "fast", "backlog"),
         (None, 0.1, 60, "fast", "deadline"),
@@ -59,8 +49,8 @@ def test_the_reason_names_the_profile_that_there_was_no_time_for() -> None:
 
 
 def test_what_was_slow_long_ago_gets_another_chance() -> None:
-    average = Average()
-    average.add(1.0, now=0.0)
+    average = MovingAverage()
+    average.add(1.0, now_s=0.0)
     for now in range(1, 30):
         average.add(5.0, now)
     assert 4.9 < average.at(30.0) < 5.0
@@ -100,73 +90,73 @@ def server(clock: ManualClock) -> Server:
 
 
 @pytest.fixture
-def pace(server: Server, clock: ManualClock) -> LatencyEstimator:
+def latency(server: Server, clock: ManualClock) -> LatencyEstimator:
     return LatencyEstimator(server, clock)
 
 
 @pytest.fixture
-def auto(pace: LatencyEstimator, clock: ManualClock) -> ProfileSelector:
+def auto(latency: LatencyEstimator, clock: ManualClock) -> ProfileSelector:
     settings = ModelSettings(profiles=("fast", "precise"), default_profile="auto", auto_backlog_s=30)
-    return ProfileSelector(settings, pace, Metrics(), clock)
+    return ProfileSelector(settings, latency, Metrics(), clock)
 
 
-def job(clock: ManualClock, left_s: float | None = None, **fields) -> Job:
+def selected(auto: ProfileSelector, clock: ManualClock, left_s: float | None = None, hint: str | None = None):
     deadline = datetime.fromtimestamp(clock.wall() + left_s, timezone.utc) if left_s is not None else None
-    request = Request(image="s3://a/b.jpg", deadline=deadline, **fields)
-    return Job(RECORD, request, "a", "auto", auto=True)
+    return auto.select(AUTO, hint, deadline)
 
 
 def test_a_profile_is_measured_once_before_it_is_ever_asked(
-    pace: LatencyEstimator, server: Server, clock: ManualClock
+    latency: LatencyEstimator, server: Server, clock: ManualClock
 ) -> None:
-    assert pace.of("precise") == (2.0, 2.0)
-    assert pace.of("precise") == (2.0, 2.0)
+    assert latency.estimate("precise") == (2.0, 2.0)
+    assert latency.estimate("precise") == (2.0, 2.0)
     assert server.calls == [("precise", 1)] * 2
-    with pace.measured("fast", photos=4):
+    with latency.measure("fast", images=4):
         clock.sleep(1.0)
-    assert pace.of("fast") == (1.0, 0.25)
+    assert latency.estimate("fast") == (1.0, 0.25)
     assert len(server.calls) == 2
 
 
-def test_photos_of_requests_side_by_side_cost_less(pace: LatencyEstimator, clock: ManualClock) -> None:
-    with pace.measured("fast", photos=2), pace.measured("fast", photos=2):
+def test_photos_of_requests_side_by_side_cost_less(latency: LatencyEstimator, clock: ManualClock) -> None:
+    with latency.measure("fast", images=2), latency.measure("fast", images=2):
         clock.sleep(1.0)
-    assert pace.of("fast")[0] == 1.0
-    assert pace.of("fast")[1] == pytest.approx(0.25 + 0.2 * (0.5 - 0.25))  # two under way, then the last one alone
+    assert latency.estimate("fast")[0] == 1.0
+    assert latency.estimate("fast")[1] == pytest.approx(
+        0.25 + 0.2 * (0.5 - 0.25)
+    )  # two under way, then the last one alone
 
 
 def test_a_request_that_fails_says_nothing_about_time(
-    pace: LatencyEstimator, server: Server, clock: ManualClock
+    latency: LatencyEstimator, server: Server, clock: ManualClock
 ) -> None:
     server.away = True
-    with pytest.raises(TritonUnavailable), pace.measured("fast", photos=1):
+    with pytest.raises(TritonUnavailable), latency.measure("fast", images=1):
         server.infer(server.ensemble("fast"), np.zeros((1, 16, 32, 3), np.uint8))
     with pytest.raises(TritonUnavailable):
-        pace.of("fast")
+        latency.estimate("fast")
     server.away = False
-    assert pace.of("fast") == (0.25, 0.25)
+    assert latency.estimate("fast") == (0.25, 0.25)
 
 
 def test_the_deadline_counts_what_is_ahead_and_what_comes_after(auto: ProfileSelector, clock: ManualClock) -> None:
-    auto.choose(done := job(clock))
+    done = selected(auto, clock)
     assert (done.profile, done.choice.reason) == ("precise", "time")
-    with auto.segmenting(done):
-        auto.choose(behind := job(clock, left_s=4.0))
+    with auto.segmenting(done.profile):
+        behind = selected(auto, clock, left_s=4.0)
         assert (behind.profile, behind.choice.detail) == ("fast", "precise needs 4.00 s, 4.00 s are left")
-    clock.sleep(1.5)
-    auto.stored(done)
-    auto.choose(later := job(clock, left_s=5.0))
+    auto.record_tail(1.5)
+    later = selected(auto, clock, left_s=5.0)
     assert (later.profile, later.choice.detail) == ("fast", "precise needs 3.50 s, 5.00 s are left")
-    auto.choose(patient := job(clock, left_s=3.5 * MARGIN + 0.01))
+    patient = selected(auto, clock, left_s=3.5 * SAFETY_FACTOR + 0.01)
     assert patient.profile == "precise"
 
 
 def test_a_backlog_is_worked_off_with_the_fast_profile(auto: ProfileSelector, clock: ManualClock) -> None:
-    auto.wait(15)
-    auto.choose(within := job(clock))
-    auto.wait(16)
-    auto.choose(beyond := job(clock))
-    auto.choose(wanted := job(clock, hint="quality"))
+    auto.set_backlog(15)
+    within = selected(auto, clock)
+    auto.set_backlog(16)
+    beyond = selected(auto, clock)
+    wanted = selected(auto, clock, hint="quality")
     assert [one.profile for one in (within, beyond, wanted)] == ["precise", "fast", "precise"]
     assert beyond.choice.detail == "with precise the backlog takes 32 s"
     counted = auto._metrics.registry.get_sample_value
@@ -174,20 +164,17 @@ def test_a_backlog_is_worked_off_with_the_fast_profile(auto: ProfileSelector, cl
 
 
 def test_another_attempt_chooses_anew_and_other_jobs_are_left_alone(auto: ProfileSelector, clock: ManualClock) -> None:
-    auto.choose(again := job(clock, left_s=10))
-    assert again.profile == "precise"
+    deadline = datetime.fromtimestamp(clock.wall() + 10, timezone.utc)
+    assert auto.select(AUTO, None, deadline).profile == "precise"
     clock.sleep(7)
-    auto.choose(again)
+    again = auto.select(AUTO, None, deadline)
     assert (again.profile, again.choice.reason) == ("fast", "deadline")
-    named = Job(RECORD, Request(image="s3://a/b.jpg"), "a", "precise")
-    auto.choose(named)
-    assert (named.profile, named.choice) == ("precise", None)
+    assert auto.select("precise", None, None) == Selection("precise", None)
 
 
 def test_without_a_photo_segmented_nothing_is_learnt(auto: ProfileSelector, clock: ManualClock) -> None:
-    with pytest.raises(TritonUnavailable), auto.segmenting(failed := job(clock)):
+    with pytest.raises(TritonUnavailable), auto.segmenting("precise"):
         raise TritonUnavailable("away")
     clock.sleep(100)
-    auto.stored(failed)
-    auto.choose(first := job(clock, left_s=2 * MARGIN + 0.1))
+    first = selected(auto, clock, left_s=2 * SAFETY_FACTOR + 0.1)
     assert first.profile == "precise"

@@ -11,20 +11,22 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from consumer.jobs import Composed, File, Findings, Job
-from consumer.stages.encode import encode, format_of
+from consumer.jobs import Composed, File, Findings, Segmentation
+from consumer.resources.profile_selector import Selection
+from consumer.stages.encode import Encode
 from cutstream.arrays.cpu import CpuOps
-from cutstream.clients.kafka import Partition, Record
 from cutstream.clients.triton import Ensemble
 from cutstream.compositing.compose import Layer, Output
-from cutstream.contract.messages import BoundingBox, Request
+from cutstream.contract.messages import Request
 from cutstream.contract.options import Background
+from cutstream.contract.recipe import file_format
 from cutstream.errors import InvalidOption
 from cutstream.images import Image
+from cutstream.images.geometry import Box
+from tests.support.jobs import job_of
 
-RECORD = Record(Partition("requests", 0), 7, 0, None, b"", [])
-BOX = BoundingBox(foreground_left=0, foreground_top=0, foreground_width=8, foreground_height=6)
-FINDINGS = Findings(BOX, 0.5, 0.1, Ensemble("cutout_fast", "1", width=8, height=8, max_batch=1))
+MODEL = Ensemble("cutout_fast", "1", width=8, height=8, max_batch=1)
+FINDINGS = Findings(Box(0, 0, 8, 6), 0.5, Segmentation(Selection("fast"), MODEL, 0.1))
 RGB = np.random.default_rng(1).integers(0, 256, (6, 8, 3), np.uint8)
 ALPHA = np.linspace(0, 255, 48).astype(np.uint8).reshape(6, 8)
 RGBA = np.dstack([RGB, ALPHA])
@@ -32,8 +34,8 @@ GLASS = Background(color="transparent")
 
 
 def encoded(output: Output, **options: Any) -> File:
-    job = Job(record=RECORD, request=Request(image="file:///a.png", **options), id="a", profile="fast")
-    made = encode(CpuOps(), job, Composed((output,), Image(RGB, icc=None, dpi=(300, 300)), FINDINGS))
+    job = job_of(outputs=(output.name,), **options)
+    made = Encode(CpuOps())(job, Composed((output,), Image(RGB, icc=None, dpi=(300, 300)), FINDINGS))
     (file,) = made.files
     return file
 
@@ -59,7 +61,7 @@ def encoded(output: Output, **options: Any) -> File:
     ],
 )
 def test_the_format_of_each_output(output: Any, options: dict[str, Any], expected: str) -> None:
-    assert format_of(Request(image="a", **options), output) == expected
+    assert file_format(Request(image="a", **options), output) == expected
 
 
 @pytest.mark.parametrize(
@@ -67,7 +69,7 @@ def test_the_format_of_each_output(output: Any, options: dict[str, Any], expecte
 )
 def test_jpeg_has_no_transparency(output: Any, options: dict[str, Any]) -> None:
     with pytest.raises(InvalidOption, match="png or webp"):
-        format_of(Request(image="a", **options), output)
+        file_format(Request(image="a", **options), output)
 
 
 def test_a_picture_is_one_file() -> None:

@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from consumer.jobs import Job, Segmented
-from consumer.resources.profile_selector import LatencyEstimator, ProfileSelector
-from consumer.stages.segment import Segmenter
+from consumer.jobs import Decoded, Segmented
+from consumer.resources.latency import LatencyEstimator
+from consumer.resources.profile_selector import ProfileSelector
+from consumer.stages.segment import Segment
 from cutstream.arrays.cpu import CpuOps
-from cutstream.clients.kafka import Partition, Record
 from cutstream.clients.triton import Ensemble
 from cutstream.clock import SystemClock
-from cutstream.contract.messages import Request
 from cutstream.contract.options import Shadow
 from cutstream.errors import InvalidOption
 from cutstream.images import Image
 from cutstream.metrics import Metrics
 from cutstream.settings import ModelSettings, TritonSettings
+from tests.support.jobs import job_of
 
 SIDE = 16
 MATTE, DEPTH = np.full((SIDE, SIDE), 200, np.uint8), np.full((SIDE, SIDE), 90, np.uint8)
@@ -35,18 +35,17 @@ def segmented(measures_depth: bool, **options: Any) -> Segmented:
         infer_with_depth=lambda ensemble, images: tuple(np.stack([plane for _ in images]) for plane in (MATTE, DEPTH)),
     )
     metrics, clock = Metrics(), SystemClock()
-    pace = LatencyEstimator(triton, clock)
-    segmenter = Segmenter(
+    latency = LatencyEstimator(triton, clock)
+    segment = Segment(
         triton,
-        ProfileSelector(ModelSettings(), pace, metrics, clock),
-        pace,
+        ProfileSelector(ModelSettings(), latency, metrics, clock),
+        latency,
         CpuOps(),
         metrics,
         TritonSettings(batch_max_wait_s=0),
     )
-    request = Request(image="file:///a.png", **options)
-    job = Job(record=Record(Partition("requests", 0), 7, 0, None, b"", []), request=request, id="a", profile="depth")
-    return segmenter(job, Image(np.zeros((20, 30, 3), np.uint8)))
+    job = job_of(profile="depth", outputs=("composite",), **options)
+    return segment(job, Decoded(Image(np.zeros((20, 30, 3), np.uint8))))
 
 
 @pytest.mark.parametrize("measures_depth", [False, True])

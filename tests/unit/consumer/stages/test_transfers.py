@@ -5,7 +5,6 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 from contextlib import nullcontext
-from functools import partial
 from io import BytesIO
 from types import SimpleNamespace
 from typing import Any
@@ -15,40 +14,41 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from consumer.jobs import Encoded, File, Job
+from consumer.jobs import Encoded, Fetched, File, Progress
+from consumer.resources.latency import LatencyEstimator
 from consumer.resources.memory_budget import MemoryBudget
-from consumer.resources.profile_selector import LatencyEstimator, ProfileSelector
-from consumer.stages.compose import compose
-from consumer.stages.decode import decode
-from consumer.stages.encode import encode
-from consumer.stages.refine import refine
-from consumer.stages.segment import Segmenter
+from consumer.resources.priority_semaphore import PrioritySemaphore
+from consumer.resources.profile_selector import ProfileSelector
+from consumer.runner import Pipeline, Runner, Stage
+from consumer.stages.compose import Compose
+from consumer.stages.decode import Decode
+from consumer.stages.encode import Encode
+from consumer.stages.refine import Refine
+from consumer.stages.segment import Segment
 from cutstream.arrays.cpu import CpuOps
 from cutstream.arrays.ops import ArrayOps
-from cutstream.clients.kafka import Partition, Record
 from cutstream.clients.triton import Ensemble
 from cutstream.clock import SystemClock
 from cutstream.compositing.harmonise import harmonise
-from cutstream.compositing.inpaint import MARGIN, without_subject
+from cutstream.compositing.inpaint import MARGIN, remove_subject
 from cutstream.compositing.inpaint import SIDE as SMALL_SIDE
-from cutstream.compositing.placement import MAX_PIXELS
-from cutstream.contract.messages import Request
+from cutstream.compositing.specs import HarmoniseMethod, HarmoniseSpec
 from cutstream.contract.options import (
     Background,
     Gradient,
     Harmonise,
-    HarmoniseMethod,
     Perspective,
     RefineParameters,
     Shadow,
 )
+from cutstream.contract.recipe import MAX_PIXELS
 from cutstream.errors import DeviceOutOfMemory
 from cutstream.images import Image
 from cutstream.metrics import Metrics
 from cutstream.settings import BYTES_PER_PIXEL, ModelSettings, TritonSettings
 from tests.support.back_ends import DEVICES, back_end, simulated
+from tests.support.jobs import job_of
 
-RECORD = Record(Partition("requests", 0), 7, 0, None, b"", [])
 HEIGHT, WIDTH, SIDE = 60, 90, 32
 COUNTS, BOX = 256 * 4, 4 * 4  # a histogram and a bounding box, in bytes
 PICTURE = Background(image="yard")
@@ -61,13 +61,13 @@ def photo() -> Image:
     return Image(pixels, alpha=np.full((HEIGHT, WIDTH), 200, np.uint8))
 
 
-class Backdrop:
-    """A ground with a hard shadow on it."""
+class Yard:
+    """A background picture: ground with a hard shadow on it."""
 
     def __init__(self, ops: ArrayOps) -> None:
         self._ops = ops
 
-    def fitted(self, width: int, height: int, fit: str, colour: Any) -> Any:
+    def fit(self, width: int, height: int, fit: str, colour: Any) -> Any:
         pixels = np.full((height, width, 3), (150, 140, 120), np.uint8)
         pixels[height // 2 :, : width // 3] = (75, 70, 60)
         return self._ops.to_device(pixels)
@@ -82,27 +82,23 @@ def carried(photo: Image, ops: ArrayOps, before: Any = lambda stage: None, **opt
         infer=lambda ensemble, images: [small for _ in images],
     )
     metrics = Metrics()
-    request = Request(image="file:///a.png", **{"format": "png", **options})
-    job = Job(record=RECORD, request=request, id="a", profile="fast")
-    if request.background.image is not None:
-        job.backdrop = Backdrop(ops)  # type: ignore[assignment]
+    job = job_of(**{"format": "png", **options})
     file = BytesIO()
     Pillow.fromarray(photo.pixels).save(file, "PNG")
-    value: Any = file.getvalue()
-    pool = SimpleNamespace(decode=lambda data, header: photo)
-    pace = LatencyEstimator(triton, SystemClock())
-    auto = ProfileSelector(ModelSettings(), pace, metrics, SystemClock())
-    stages = {
-        "decode": lambda *rest: decode(pool, MemoryBudget(10**9), metrics, ops, 10**6, *rest),  # type: ignore[arg-type]
-        "segment": Segmenter(triton, auto, pace, ops, metrics, TritonSettings(batch_max_wait_s=0)),
-        "refine": lambda *rest: refine(ops, *rest),
-        "compose": lambda *rest: compose(ops, *rest),
-        "encode": lambda *rest: encode(ops, *rest),
+    value: Any = Fetched(file.getvalue(), Yard(ops) if job.recipe.composition.background.picture else None)
+    pool: Any = SimpleNamespace(decode=lambda data, header: photo)
+    latency = LatencyEstimator(triton, SystemClock())
+    selector = ProfileSelector(ModelSettings(), latency, metrics, SystemClock())
+    stages: dict[str, Any] = {
+        "decode": Decode(pool, ops, metrics, 10**6),
+        "segment": Segment(triton, selector, latency, ops, metrics, TritonSettings(batch_max_wait_s=0)),
+        "refine": Refine(ops),
+        "compose": Compose(ops),
+        "encode": Encode(ops),
     }
     for name, stage in stages.items():
         before(name)
         value = stage(job, value)
-    job.lease.close()
     return value
 
 
@@ -119,19 +115,26 @@ def test_a_photo_goes_up_once_after_decode_and_its_cutout_comes_down_once_before
 
 def test_a_photo_that_finds_the_devices_memory_full_gives_its_reservation_back(photo: Image) -> None:
     held: list[int] = []
-    budget, pool = MemoryBudget(10**6, held.append), SimpleNamespace(decode=lambda data, header: photo)
+    pool: Any = SimpleNamespace(decode=lambda data, header: photo)
     file = BytesIO()
     Pillow.fromarray(photo.pixels).save(file, "PNG")
-    job = Job(record=RECORD, request=Request(image="file:///a.png"), id="a", profile="fast")
-    full = SimpleNamespace(errors=nullcontext, to_device=Mock(side_effect=DeviceOutOfMemory("full")))
-    attempt: Any = partial(decode, pool, budget, Metrics(), full, 10**6, job, file.getvalue())
-    with pytest.raises(DeviceOutOfMemory):
-        attempt()
-    assert held[-1] == 0
-    full.to_device = lambda array: array
-    attempt()
-    assert held[-1] == HEIGHT * WIDTH * BYTES_PER_PIXEL
-    job.lease.close()
+    full: Any = SimpleNamespace(errors=nullcontext, to_device=Mock(side_effect=[DeviceOutOfMemory("full"), 1, 2]))
+    decode = Decode(pool, full, Metrics(), 10**6)
+    seen: list[list[int]] = []
+    slots = PrioritySemaphore(1)
+    stages = (
+        Stage("fetch", lambda job, recipe: Fetched(file.getvalue()), slots),
+        Stage("decode", decode, slots, memory=decode.needed_bytes),
+        Stage("last", lambda job, value: seen.append(list(held)), slots),
+    )
+    stopping: Any = SimpleNamespace(is_set=lambda: False, wait=lambda seconds: seen.append(list(held)))
+    runner: Runner[Any] = Runner(
+        Pipeline(stages), MemoryBudget(10**6, held.append), Metrics(), SystemClock(), 3, stopping
+    )
+    runner.carry(job_of(), Progress(0.0))
+    waiting, decoded = seen
+    assert waiting[-1] == 0
+    assert decoded[-1] == HEIGHT * WIDTH * BYTES_PER_PIXEL
     assert held[-1] == 0
 
 
@@ -154,7 +157,7 @@ def test_harmonising_fetches_histograms_and_sends_tables(photo: Image, method: H
     ops, device = simulated()
     pixels, alpha, background = map(ops.to_device, (photo.pixels, photo.alpha, photo.pixels[::-1]))
     device.uploads.clear()
-    harmonise(pixels, alpha, background, Harmonise(method=method), ops)
+    harmonise(pixels, alpha, background, HarmoniseSpec(method=method), ops)
     assert device.downloads == [COUNTS] * 7  # three channels of subject and background, and how much is subject
     assert max(device.uploads) <= 2 * 4096
 
@@ -166,11 +169,11 @@ def test_inpainting_alone_goes_through_the_host_and_at_its_small_size() -> None:
     alpha[90:200, 120:300] = 255
     pixels, matte = ops.to_device(large), ops.to_device(alpha)
     device.uploads.clear()
-    filled = without_subject(pixels, matte, "telea", ops)
+    filled = remove_subject(pixels, matte, "telea", ops)
     small = SMALL_SIDE * SMALL_SIDE * 300 // 500
     assert device.downloads == [3 * small, small]
     assert device.uploads == [MARGIN.nbytes, 3 * small]
-    np.testing.assert_array_equal(ops.to_host(filled), without_subject(large, alpha, "telea", CpuOps()))
+    np.testing.assert_array_equal(ops.to_host(filled), remove_subject(large, alpha, "telea", CpuOps()))
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -202,7 +205,7 @@ def test_a_device_makes_the_same_files(
     """`soft` alone may differ, by the level that `local_linear` is allowed; a composite then by as much."""
     monkeypatch.setitem(MAX_PIXELS, "preview", 1000)
     expected, made = (carried(photo, ops, **options) for ops in (CpuOps(), back_end(device)))
-    assert made.findings.bbox == expected.findings.bbox
+    assert made.findings.box == expected.findings.box
     assert made.findings.coverage == pytest.approx(expected.findings.coverage, abs=1 / 255)
     for theirs, ours in zip(expected.files, made.files, strict=True):
         for name, first, second in pictures(theirs, ours):
