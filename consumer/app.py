@@ -128,11 +128,11 @@ class Worker:
             self._reader,
             self._committer,
             self._window,
+            s.worker,
             self._metrics,
             self._clock,
-            s.worker,
-            give_back_freed_memory,
-            auto.wait,
+            trim_memory=give_back_freed_memory,
+            on_backlog=auto.wait,
         )
         self._health = HealthServer(s.worker.host, s.worker.port, self._metrics, self._alive, self._ready)
 
