@@ -92,7 +92,7 @@ def test_a_worker_follows_additions_replacements_and_removals(
 def test_a_worker_that_starts_later_knows_the_latest_entry_of_each_name(
     settings: Settings, view: Callable[[], Catalogue]
 ) -> None:
-    """The topic holds what compaction leaves: several records of a name, tombstones with and without earlier records."""
+    """The topic holds what compaction leaves: repeated names, and tombstones with and without earlier records."""
     topic = settings.kafka.backgrounds_topic
     entry = add(settings, "beach", COFFEE, SystemClock())
     with closing(RecordWriter(settings.kafka)) as writer:
