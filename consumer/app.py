@@ -127,11 +127,11 @@ class Worker:
             self._reader,
             self._committer,
             self._window,
+            s.worker,
             self._metrics,
             self._clock,
-            s.worker,
-            trim_memory,
-            self._runtime.selector.set_backlog,
+            trim_memory=trim_memory,
+            on_backlog=self._runtime.selector.set_backlog,
         )
         self._health = HealthServer(s.worker.host, s.worker.port, self._metrics, self._alive, self._ready)
 

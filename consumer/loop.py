@@ -1,5 +1,8 @@
-"""The main loop: poll, submit, collect, commit. It waits for no photo, Triton or transaction, and for committed
-offsets a few seconds at most."""
+"""The worker's main loop: poll, submit, collect, commit.
+
+It never waits for a single request, for Triton or for a transaction. After a rebalance it may wait a few seconds for
+the committed offsets.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from consumer.delivery.commits import Commit
 from consumer.delivery.offsets import OffsetTracker
 from consumer.delivery.outcomes import Abandoned, Answered, Crashed, Outcome, TrackedRecord
 from consumer.window import Window
-from cutstream.clients.kafka import CommitRefused, Committer, Partition, Polled, RequestReader
+from cutstream.clients.kafka import CommitRefused, Committer, Partition, Polled, RequestSource
 from cutstream.clock import Clock
 from cutstream.errors import BrokerUnavailable, PoisonLimit
 from cutstream.metrics import Metrics
@@ -23,207 +26,222 @@ _IDLE_POLL_S = 0.25
 _BUSY_WAIT_S = 0.02
 _FULL_WAIT_S = 0.1
 _BROKER_WAIT_S = 0.5
-_TIDY_S = 30.0
+_TRIM_INTERVAL_S = 30.0
 
 
 class Loop:
-    """Reads requests, keeps the window full, and commits the contiguous prefix of what is finished."""
+    """Reads requests, keeps the window full, and commits the contiguous prefix of finished requests.
+
+    `trim_memory` is called between requests to return freed memory to the system. `on_backlog` receives the number of
+    requests in the worker's partitions that it has not read yet.
+    """
 
     def __init__(
         self,
-        reader: RequestReader,
+        source: RequestSource,
         committer: Committer,
         window: Window[TrackedRecord, Outcome],
+        settings: WorkerSettings,
         metrics: Metrics,
         clock: Clock,
-        settings: WorkerSettings,
-        tidy: Callable[[], None] = lambda: None,
-        backlog: Callable[[int], None] = lambda _: None,
+        *,
+        trim_memory: Callable[[], None] = lambda: None,
+        on_backlog: Callable[[int], None] = lambda _: None,
     ) -> None:
-        self._reader = reader
+        self._source = source
         self._committer = committer
         self._window = window
+        self._settings = settings
         self._metrics = metrics
         self._clock = clock
-        self._settings = settings
-        self._tidy = tidy
-        self._backlog = backlog
-        self._not_begun: dict[Partition, int] = {}
-        self._last_tidy = clock.monotonic()
-        self._worked = False
-        self._ledger: OffsetTracker[Answered] = OffsetTracker()
+        self._trim_memory = trim_memory
+        self._on_backlog = on_backlog
+        self._offsets: OffsetTracker[Answered] = OffsetTracker()
+        self._unread: dict[Partition, int] = {}
         self._commit: Commit | None = None
         self._last_commit = clock.monotonic()
-        self._poison_in_a_row = 0
+        self._consecutive_failures = 0
+        self._worked_since_trim = False
+        self._last_trim = clock.monotonic()
         self._stopping_since: float | None = None
-        self._beat = clock.monotonic()
+        self._last_heartbeat = clock.monotonic()
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop` is set and what is under way is finished and committed, or the drain time is over."""
+        """Work until `stop` is set, then drain: finish and commit the requests in flight.
+
+        Returns when they are committed or when `drain_timeout_s` is over. Raises Fatal.
+        """
         while not self._drained():
             if stop.is_set() and self._stopping_since is None:
-                log.info("draining", extra={"in_flight": self._window.busy})
+                log.info("draining", extra={"in_flight": self._window.in_flight})
                 self._stopping_since = self._clock.monotonic()
-            self._turn()
+            self._run_once()
 
     @property
     def joined(self) -> bool:
-        """Whether this worker is a settled member of the group, with or without partitions."""
-        return self._reader.membership is not None
+        """True while this worker is a member of a stable group, with or without partitions."""
+        return self._source.membership is not None
 
     def seconds_since_heartbeat(self) -> float:
-        """Seconds since the loop last came round."""
-        return self._clock.monotonic() - self._beat
+        """Return the time since the last turn of the loop began. Any thread may call it."""
+        return self._clock.monotonic() - self._last_heartbeat
 
-    def _turn(self) -> None:
-        self._beat = self._clock.monotonic()
+    def _run_once(self) -> None:
+        self._last_heartbeat = self._clock.monotonic()
         self._metrics.heartbeat.set(self._clock.wall())
-        self._read()
-        self._collect()
-        self._publish()
-        self._tidy_up()
+        self._read_requests()
+        self._collect_outcomes()
+        self._advance_commit()
+        self._trim_if_due()
 
-    def _tidy_up(self) -> None:
-        """Every half minute, if photos were worked on since."""
-        if self._worked and self._clock.monotonic() - self._last_tidy >= _TIDY_S:
-            self._tidy()
-            self._worked, self._last_tidy = False, self._clock.monotonic()
+    def _trim_if_due(self) -> None:
+        """Trim memory every half minute, but only after requests were worked on."""
+        if self._worked_since_trim and self._clock.monotonic() - self._last_trim >= _TRIM_INTERVAL_S:
+            self._trim_memory()
+            self._worked_since_trim, self._last_trim = False, self._clock.monotonic()
 
     # -- reading
 
-    def _read(self) -> None:
-        full = self._full()
+    def _read_requests(self) -> None:
         try:
-            self._reader.pause(full)
-            polled = self._reader.poll(self._poll_s(), max(1, self._window.free))
+            self._source.set_paused(self._must_pause())
+            polled = self._source.poll(self._poll_timeout_s(), max(1, self._window.free))
         except BrokerUnavailable as exc:
             log.warning("broker away: %s", exc)
             self._metrics.retries.labels("poll", exc.code).inc()
             self._clock.sleep(_BROKER_WAIT_S)
             return
-        self._follow(polled)
+        self._handle_rebalance(polled)
         for record in polled.records:
-            ticket = self._ledger.begin(record.partition, record.offset)
-            self._window.submit(TrackedRecord(ticket, record))
-            end = self._reader.end_offset(record.partition) or 0
-            self._not_begun[record.partition] = max(0, end - record.offset - 1)
-        self._backlog(sum(self._not_begun.values()))
+            tracked = self._offsets.track(record.partition, record.offset)
+            self._window.submit(TrackedRecord(tracked, record))
+            end = self._source.end_offset(record.partition) or 0
+            self._unread[record.partition] = max(0, end - record.offset - 1)
+        self._on_backlog(sum(self._unread.values()))
 
-    def _poll_s(self) -> float:
-        """No time while photos are under way, whose outcomes are waited for instead.
+    def _poll_timeout_s(self) -> float:
+        """Return zero while requests are in flight, because `_collect_outcomes` waits for them instead.
 
-        Otherwise, and while the group is being joined, polling is the wait: a join makes no progress without time.
+        The poll waits when nothing is in flight. It also waits while the group is being joined, because a join makes
+        progress only in polls with time.
         """
-        if self._window.busy == 0 and self._commit is None and not self._ledger.finished:
+        if self._window.in_flight == 0 and self._commit is None and not self._offsets.finished_count:
             return _IDLE_POLL_S
-        return 0.0 if self._window.busy and self.joined else _BUSY_WAIT_S
+        return 0.0 if self._window.in_flight and self.joined else _BUSY_WAIT_S
 
-    def _full(self) -> bool:
+    def _must_pause(self) -> bool:
         return (
             self._stopping_since is not None
             or self._window.free == 0
-            or self._ledger.finished >= self._settings.max_uncommitted
+            or self._offsets.finished_count >= self._settings.max_uncommitted
         )
 
-    def _follow(self, polled: Polled) -> None:
+    def _handle_rebalance(self, polled: Polled) -> None:
         for change, partitions in (("lost", polled.lost), ("gained", polled.gained)):
             if partitions:
                 log.info("partitions %s", change, extra={"partitions": sorted(p.number for p in partitions)})
                 self._metrics.rebalances.labels(change).inc()
-                self._forget(partitions)
+                self._drop_partitions(partitions)
         if polled.lost or polled.gained:
-            self._metrics.partitions.set(len(self._reader.partitions))
+            self._metrics.partitions.set(len(self._source.partitions))
 
-    def _forget(self, partitions: frozenset[Partition]) -> None:
-        self._metrics.discarded.inc(self._ledger.drop(partitions))
+    def _drop_partitions(self, partitions: frozenset[Partition]) -> None:
+        """Discard the work on these partitions, finished or not."""
+        self._metrics.discarded.inc(self._offsets.drop(partitions))
         for partition in partitions:
-            self._not_begun.pop(partition, None)
+            self._unread.pop(partition, None)
 
     # -- collecting
 
-    def _collect(self) -> None:
-        for outcome in self._window.collect(self._patience_s()):
-            self._worked = True
+    def _collect_outcomes(self) -> None:
+        for outcome in self._window.collect(self._collect_timeout_s()):
+            self._worked_since_trim = True
             match outcome:
                 case Crashed(error=error):
                     raise error
                 case Abandoned():
                     continue
                 case Answered():
-                    self._count_poison(outcome)
-                    if not self._ledger.finish(outcome.tracked, outcome):
+                    self._count_failures(outcome)
+                    if not self._offsets.finish(outcome.tracked, outcome):
                         self._metrics.discarded.inc()
-        self._metrics.in_flight.set(self._window.busy)
-        self._metrics.uncommitted.set(self._ledger.finished)
+        self._metrics.in_flight.set(self._window.in_flight)
+        self._metrics.uncommitted.set(self._offsets.finished_count)
 
-    def _patience_s(self) -> float:
-        """A full window has room for nothing until a photo is finished, and that ends the wait.
+    def _collect_timeout_s(self) -> float:
+        """Return how long to wait for an outcome. The wait may be longer when the window is full.
 
-        While the group is being joined there is none: the client throws a join away that ends between two polls.
+        A full window takes no new request until an outcome ends the wait. While the group is being joined the loop does
+        not wait here, because the client discards a join that ends between two polls.
         """
-        if self._window.busy == 0 or not self.joined:
+        if self._window.in_flight == 0 or not self.joined:
             return 0.0
         return _BUSY_WAIT_S if self._window.free else _FULL_WAIT_S
 
-    def _count_poison(self, answered: Answered) -> None:
-        self._poison_in_a_row = self._poison_in_a_row + 1 if answered.status == "failed" else 0
-        if self._poison_in_a_row >= self._settings.max_consecutive_failures:
+    def _count_failures(self, answered: Answered) -> None:
+        """Count consecutive failures. Raise PoisonLimit when they are too many to be the requests' fault."""
+        self._consecutive_failures = self._consecutive_failures + 1 if answered.status == "failed" else 0
+        if self._consecutive_failures >= self._settings.max_consecutive_failures:
             raise PoisonLimit(
-                f"{self._poison_in_a_row} requests in a row failed, the last with {answered.code!r}: stopping before "
-                "the topic is emptied into the dead letters (docs/settings.md#worker-max-consecutive-failures)"
+                f"{self._consecutive_failures} requests in a row failed, the last one with {answered.code!r}; the "
+                "worker stops, so that it does not move the whole topic to the dead letters "
+                "(docs/settings.md#worker-max-consecutive-failures)"
             )
 
     # -- committing
 
-    def _publish(self) -> None:
+    def _advance_commit(self) -> None:
         if self._commit is not None and self._commit.done:
-            self._settle(self._commit)
-        if self._commit is None and self._due():
-            self._begin_commit()
+            self._finish_commit(self._commit)
+        if self._commit is None and self._commit_due():
+            self._start_commit()
 
-    def _due(self) -> bool:
-        """Soon enough to be quick, seldom enough to be cheap; at once when nothing is left to share a transaction."""
-        finished = self._ledger.finished
+    def _commit_due(self) -> bool:
+        """Decide whether to commit now: soon for latency, rarely for cost.
+
+        When nothing is in flight, no further result could share the transaction, so it is due at once.
+        """
+        finished = self._offsets.finished_count
         if finished == 0:
             return False
         waited = self._clock.monotonic() - self._last_commit
         return (
-            self._window.busy == 0
+            self._window.in_flight == 0
             or finished >= self._settings.commit_max_results
             or waited >= self._settings.commit_interval_s
         )
 
-    def _begin_commit(self) -> None:
+    def _start_commit(self) -> None:
         self._last_commit = self._clock.monotonic()
-        membership = self._reader.membership
-        ready = self._ledger.ready(self._settings.commit_max_results)
-        if membership is not None and ready.outcomes:
-            self._commit = Commit(self._committer, ready, membership, self._clock)
+        membership = self._source.membership
+        batch = self._offsets.next_batch(self._settings.commit_max_results)
+        if membership is not None and batch.outcomes:
+            self._commit = Commit(self._committer, batch, membership, self._clock)
 
-    def _settle(self, commit: Commit) -> None:
+    def _finish_commit(self, commit: Commit) -> None:
         self._commit = None
         try:
             commit.result()
         except CommitRefused as exc:
             log.warning("transaction refused: %s", exc)
             self._metrics.commits.labels("refused").inc()
-            self._forget(self._reader.partitions)
-            self._reader.rewind(self._reader.partitions)
+            self._drop_partitions(self._source.partitions)
+            self._source.rewind(self._source.partitions)
             return
-        self._ledger.settle(commit.ready)
-        self._account(commit)
+        self._offsets.mark_committed(commit.batch)
+        self._record_metrics(commit)
 
-    def _account(self, commit: Commit) -> None:
+    def _record_metrics(self, commit: Commit) -> None:
         now, wall = self._clock.monotonic(), self._clock.wall()
         self._metrics.commits.labels("ok").inc()
         self._metrics.commit_seconds.observe(commit.seconds)
-        self._metrics.commit_results.observe(len(commit.ready.outcomes))
-        for answered in commit.ready.outcomes:
+        self._metrics.commit_results.observe(len(commit.batch.outcomes))
+        for answered in commit.batch.outcomes:
             self._metrics.requests.labels(answered.status, answered.code).inc()
             self._metrics.request_seconds.observe(now - answered.started_s)
             self._metrics.request_age.observe(max(0.0, wall - answered.timestamp_ms / 1000))
-        for partition, offset in commit.ready.offsets.items():
-            end = self._reader.end_offset(partition)
+        for partition, offset in commit.batch.offsets.items():
+            end = self._source.end_offset(partition)
             if end is not None:
                 self._metrics.lag.labels(str(partition.number)).set(max(0, end - offset))
 
@@ -232,9 +250,9 @@ class Loop:
     def _drained(self) -> bool:
         if self._stopping_since is None:
             return False
-        if self._commit is None and self._window.busy == 0 and not self._ledger.ready(1).outcomes:
+        if self._commit is None and self._window.in_flight == 0 and not self._offsets.next_batch(1).outcomes:
             return True
         if self._clock.monotonic() - self._stopping_since < self._settings.drain_timeout_s:
             return False
-        log.warning("drain time is over", extra={"left": self._window.busy})
+        log.warning("drain time is over", extra={"left": self._window.in_flight})
         return True

@@ -1,6 +1,6 @@
-"""The sliding window: a fixed number of photos under way, each carried by one thread from end to end.
+"""The sliding window: a fixed number of threads, each of which works on one item from start to end.
 
-No barrier anywhere: a slow photo holds its own place and nobody else's.
+There is no barrier between items: a slow item occupies one thread and delays no other item.
 """
 
 from __future__ import annotations
@@ -15,46 +15,49 @@ Out = TypeVar("Out")
 
 
 class Window(Generic[In, Out]):
-    """`work` must not raise; what it returns comes out of `collect`, in order of finishing.
+    """Runs `work` on up to `size` items at a time, and returns the results in the order in which they finish.
 
-    One thread submits and collects. The carriers are daemons: an exit never waits for a photo that was given up.
+    `work` must not raise. One thread calls `submit` and `collect`. The working threads are daemons, so that the process
+    can exit while an item is unfinished.
     """
 
     def __init__(self, size: int, work: Callable[[In], Out]) -> None:
         self._size = size
         self._work = work
-        self._todo: queue.SimpleQueue[In] = queue.SimpleQueue()
-        self._done: queue.SimpleQueue[Out] = queue.SimpleQueue()
-        self._busy = 0
+        self._submitted: queue.SimpleQueue[In] = queue.SimpleQueue()
+        self._finished: queue.SimpleQueue[Out] = queue.SimpleQueue()
+        self._in_flight = 0
 
     def start(self) -> None:
         for number in range(self._size):
-            threading.Thread(target=self._carry, name=f"photo-{number}", daemon=True).start()
+            threading.Thread(target=self._work_on_items, name=f"photo-{number}", daemon=True).start()
 
     @property
-    def busy(self) -> int:
-        return self._busy
+    def in_flight(self) -> int:
+        """The number of items submitted and not collected."""
+        return self._in_flight
 
     @property
     def free(self) -> int:
-        return self._size - self._busy
+        """The number of items that may be submitted now."""
+        return self._size - self._in_flight
 
     def submit(self, item: In) -> None:
-        """Only while `free` is above zero."""
-        self._busy += 1
-        self._todo.put(item)
+        """Start work on an item. Call it only while `free` is above zero."""
+        self._in_flight += 1
+        self._submitted.put(item)
 
     def collect(self, timeout_s: float) -> list[Out]:
-        """Everything finished; waits up to `timeout_s` for the first."""
-        finished: list[Out] = []
+        """Return all finished results. Wait up to `timeout_s` for the first of them."""
+        results: list[Out] = []
         try:
-            finished.append(self._done.get(timeout=timeout_s) if timeout_s > 0 else self._done.get_nowait())
+            results.append(self._finished.get(timeout=timeout_s) if timeout_s > 0 else self._finished.get_nowait())
             while True:
-                finished.append(self._done.get_nowait())
+                results.append(self._finished.get_nowait())
         except queue.Empty:
-            self._busy -= len(finished)
-            return finished
+            self._in_flight -= len(results)
+            return results
 
-    def _carry(self) -> None:
+    def _work_on_items(self) -> None:
         while True:
-            self._done.put(self._work(self._todo.get()))
+            self._finished.put(self._work(self._submitted.get()))

@@ -1,10 +1,10 @@
-"""One transaction under way, on a thread of its own, so that the loop goes on polling while brokers are slow."""
+"""Commits on a thread of their own, so that the loop keeps polling while the brokers are slow."""
 
 from __future__ import annotations
 
 import threading
 
-from consumer.delivery.offsets import Ready
+from consumer.delivery.offsets import CommitBatch
 from consumer.delivery.outcomes import Answered
 from cutstream.clients.kafka import CommitRefused, Committer, Membership
 from cutstream.clock import Clock
@@ -12,10 +12,12 @@ from cutstream.errors import BrokerUnavailable
 
 
 class Commit:
-    """Starts at once; `result` is to be asked when `done`."""
+    """A commit in progress. It starts at once; call `result` when `done` is true."""
 
-    def __init__(self, committer: Committer, ready: Ready[Answered], membership: Membership, clock: Clock) -> None:
-        self.ready = ready
+    def __init__(
+        self, committer: Committer, batch: CommitBatch[Answered], membership: Membership, clock: Clock
+    ) -> None:
+        self.batch = batch
         self.seconds = 0.0
         self._error: Exception | None = None
         self._clock = clock
@@ -27,17 +29,21 @@ class Commit:
         return not self._thread.is_alive()
 
     def result(self) -> None:
-        """Raises CommitRefused when nothing was committed, Fatal when another worker took this identity."""
+        """Return if the commit succeeded.
+
+        Raises CommitRefused when nothing was committed, and Fatal when the worker cannot go on, for instance because
+        another worker uses its transactional id.
+        """
         if isinstance(self._error, BrokerUnavailable):
             raise CommitRefused(str(self._error)) from self._error
         if self._error is not None:
             raise self._error
 
     def _run(self, committer: Committer, membership: Membership) -> None:
-        begun = self._clock.monotonic()
+        started = self._clock.monotonic()
         try:
-            records = [record for answered in self.ready.outcomes for record in answered.records]
-            committer.commit(records, self.ready.offsets, membership)
+            records = [record for answered in self.batch.outcomes for record in answered.records]
+            committer.commit(records, self.batch.offsets, membership)
         except Exception as exc:
             self._error = exc
-        self.seconds = self._clock.monotonic() - begun
+        self.seconds = self._clock.monotonic() - started

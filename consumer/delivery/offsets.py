@@ -1,4 +1,4 @@
-"""Which offsets may be committed: the contiguous prefix of finished requests of each partition."""
+"""Tracks which offsets may be committed: in each partition, the contiguous prefix of finished requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ T = TypeVar("T")
 
 
 class TrackedOffset(NamedTuple):
-    """A request's place. `epoch` tells a place in an earlier ownership of the partition from today's."""
+    """The offset of a request that was read.
+
+    `epoch` changes when the partition is lost or rewound, so that an outcome from before that can be told apart.
+    """
 
     partition: Partition
     offset: int
@@ -21,8 +24,8 @@ class TrackedOffset(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Ready(Generic[T]):
-    """What one transaction may carry: outcomes, and for each partition the next offset to read after them."""
+class CommitBatch(Generic[T]):
+    """The content of one transaction: outcomes, and for each partition the next offset to read after them."""
 
     outcomes: list[T] = field(default_factory=list)
     offsets: dict[Partition, int] = field(default_factory=dict)
@@ -30,65 +33,71 @@ class Ready(Generic[T]):
 
 
 class OffsetTracker(Generic[T]):
-    """Every request between being read and being committed, in reading order by partition. One thread only.
+    """Holds every request from reading to commit, by partition and in reading order. One thread uses it.
 
-    Offsets need not be consecutive (compaction and transaction markers leave gaps): the order of reading counts.
+    Offsets need not be consecutive, because compaction and transaction markers leave gaps. The reading order decides
+    what is contiguous.
     """
 
     def __init__(self) -> None:
         self._epoch = 0
         self._epochs: dict[Partition, int] = {}
-        self._places: dict[Partition, deque[TrackedOffset]] = {}
+        self._tracked: dict[Partition, deque[TrackedOffset]] = {}
         self._finished: dict[TrackedOffset, T] = {}
 
-    def begin(self, partition: Partition, offset: int) -> TrackedOffset:
+    def track(self, partition: Partition, offset: int) -> TrackedOffset:
+        """Add a request that was just read. Call it in reading order."""
         epoch = self._epochs.setdefault(partition, self._epoch)
-        ticket = TrackedOffset(partition, offset, epoch)
-        self._places.setdefault(partition, deque()).append(ticket)
-        return ticket
+        tracked = TrackedOffset(partition, offset, epoch)
+        self._tracked.setdefault(partition, deque()).append(tracked)
+        return tracked
 
-    def finish(self, ticket: TrackedOffset, outcome: T) -> bool:
-        """False when the partition was dropped meanwhile: the outcome must not be published."""
-        if self._epochs.get(ticket.partition) != ticket.epoch:
+    def finish(self, tracked: TrackedOffset, outcome: T) -> bool:
+        """Store a request's outcome.
+
+        Returns False when its partition was dropped since it was read: then the outcome must not be published.
+        """
+        if self._epochs.get(tracked.partition) != tracked.epoch:
             return False
-        self._finished[ticket] = outcome
+        self._finished[tracked] = outcome
         return True
 
-    def ready(self, limit: int) -> Ready[T]:
-        """At most `limit` outcomes; leaves the ledger as it is until `settle`."""
-        ready: Ready[T] = Ready()
-        for partition, places in self._places.items():
-            for ticket in places:
-                if ticket not in self._finished or len(ready.outcomes) == limit:
+    def next_batch(self, limit: int) -> CommitBatch[T]:
+        """Return up to `limit` outcomes that may be committed. They stay tracked until `mark_committed`."""
+        batch: CommitBatch[T] = CommitBatch()
+        for partition, in_order in self._tracked.items():
+            for tracked in in_order:
+                if tracked not in self._finished or len(batch.outcomes) == limit:
                     break
-                ready.outcomes.append(self._finished[ticket])
-                ready.offsets[partition] = ticket.offset + 1
-                ready.last[partition] = ticket
-        return ready
+                batch.outcomes.append(self._finished[tracked])
+                batch.offsets[partition] = tracked.offset + 1
+                batch.last[partition] = tracked
+        return batch
 
-    def settle(self, ready: Ready[T]) -> None:
-        """Forgets what was committed; partitions dropped since are already forgotten."""
-        for partition, last in ready.last.items():
+    def mark_committed(self, batch: CommitBatch[T]) -> None:
+        """Remove what was committed. Partitions that were dropped since then have nothing left to remove."""
+        for partition, last in batch.last.items():
             if self._epochs.get(partition) != last.epoch:
                 continue
-            places = self._places[partition]
-            while places and places[0].offset <= last.offset:
-                del self._finished[places.popleft()]
+            in_order = self._tracked[partition]
+            while in_order and in_order[0].offset <= last.offset:
+                del self._finished[in_order.popleft()]
 
     def drop(self, partitions: Iterable[Partition]) -> int:
-        """Forgets these partitions; returns how many finished outcomes were thrown away."""
+        """Remove everything of these partitions. Return the number of finished outcomes among it."""
         self._epoch += 1
         discarded = 0
         for partition in partitions:
             self._epochs.pop(partition, None)
-            for ticket in self._places.pop(partition, ()):
-                discarded += self._finished.pop(ticket, None) is not None
+            for tracked in self._tracked.pop(partition, ()):
+                discarded += self._finished.pop(tracked, None) is not None
         return discarded
 
     @property
-    def finished(self) -> int:
+    def finished_count(self) -> int:
+        """The number of requests that are finished and not committed."""
         return len(self._finished)
 
     @property
-    def unfinished(self) -> int:
-        return sum(map(len, self._places.values())) - len(self._finished)
+    def unfinished_count(self) -> int:
+        return sum(map(len, self._tracked.values())) - len(self._finished)

@@ -1,4 +1,4 @@
-"""What can become of a record that was read: an answer to commit, a job left undone, or a fatal error."""
+"""The three outcomes of a request: an answer to commit, an unfinished job, or an error that stops the worker."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ class TrackedRecord:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The request has its result: `records` hold it, and for a failure the dead letter."""
+    """The request is finished. `records` holds its result and, after a failure, its dead letter."""
 
     tracked: TrackedOffset
-    started_s: float  # monotonic
+    started_s: float  # on the monotonic clock
     timestamp_ms: int  # of the request's record
     status: Status = "ok"
-    code: str = ""  # of the error
+    code: str = ""  # the error's code; empty without an error
     records: tuple[OutgoingRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Abandoned:
-    """The worker stopped before the request was finished; the next worker starts it again."""
+    """The worker stopped before the request was finished. The next worker starts it again."""
 
     tracked: TrackedOffset
 
 
 @dataclass(frozen=True, slots=True)
 class Crashed:
-    """An error that is not the request's fault: nothing is published, and the worker stops."""
+    """An error that the request did not cause. Nothing is published, and the worker stops."""
 
     tracked: TrackedOffset
     error: BaseException

@@ -1,30 +1,32 @@
-"""What tests of the Kafka client do to a group and its topics."""
+"""Helpers for tests of the Kafka client: they read, write, and change the group and its topics."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from contextlib import closing
-from typing import Any
+from typing import Any, TypeVar
 
 from kafka.admin import KafkaAdminClient, MemberToRemove, NewPartitions
 
-from cutstream.clients.kafka import OutgoingRecord, Partition, RecordWriter, RequestReader, TopicReader
+from cutstream.clients.kafka import OutgoingRecord, Partition, RecordWriter, RequestReader, RequestSource, TopicReader
 from cutstream.settings import KafkaSettings
+
+Source = TypeVar("Source", bound=RequestSource)
 
 TIMEOUT_S = 20.0
 
 
 def write(settings: KafkaSettings, count: int) -> None:
-    """`count` requests that do not mean anything."""
+    """Write `count` requests whose content does not matter."""
     writer = RecordWriter(settings)
     writer.start()
     with closing(writer):
         writer.write(OutgoingRecord(settings.requests_topic, None, b"%d" % n) for n in range(count))
 
 
-def read(reader: RequestReader, count: int) -> list[int]:
-    """Offsets, at least `count` of them."""
+def read(reader: RequestSource, count: int) -> list[int]:
+    """Poll until at least `count` records have come. Return their offsets."""
     offsets: list[int] = []
     deadline = time.monotonic() + TIMEOUT_S
     while len(offsets) < count:
@@ -33,7 +35,8 @@ def read(reader: RequestReader, count: int) -> list[int]:
     return offsets
 
 
-def join(reader: RequestReader) -> RequestReader:
+def join(reader: Source) -> Source:
+    """Poll until the reader is a member with partitions."""
     deadline = time.monotonic() + TIMEOUT_S
     while not (reader.membership and reader.partitions):
         assert time.monotonic() < deadline, "not a member with partitions"
@@ -42,6 +45,7 @@ def join(reader: RequestReader) -> RequestReader:
 
 
 def wait_until(condition: Callable[[], object], otherwise: str) -> None:
+    """Wait until `condition` holds. Fail with the message `otherwise` after `TIMEOUT_S`."""
     deadline = time.monotonic() + TIMEOUT_S
     while not condition():
         assert time.monotonic() < deadline, otherwise
@@ -49,14 +53,15 @@ def wait_until(condition: Callable[[], object], otherwise: str) -> None:
 
 
 def values(reader: TopicReader, quiet_s: float = 0.5) -> list[bytes]:
-    """Everything until nothing comes for `quiet_s`."""
-    found: list[bytes] = []
+    """Read values until none comes for `quiet_s`."""
+    read_values: list[bytes] = []
     while batch := reader.poll(quiet_s):
-        found += [record.value for record in batch]
-    return found
+        read_values += [record.value for record in batch]
+    return read_values
 
 
 def throw_out(settings: KafkaSettings, member_id: str) -> None:
+    """Remove a member from the group. The member does not notice before its next heartbeat or commit."""
     with closing(KafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)) as admin:
         admin.remove_group_members(settings.group, [MemberToRemove(member_id=member_id)])
 
@@ -74,12 +79,12 @@ def commit_as_another_member(settings: KafkaSettings, offset: int) -> None:
 
 
 def committed(settings: KafkaSettings) -> dict[int, int]:
-    """The group's committed offset of each partition that has one."""
+    """Return the group's committed offset of each partition that has one."""
     with closing(KafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)) as admin:
         offsets = admin.list_group_offsets(settings.group)[settings.group]
-    return {tp.partition: found.offset for tp, found in offsets.items()}
+    return {tp.partition: committed.offset for tp, committed in offsets.items()}
 
 
 def rebalance_soon(consumer: Any) -> None:
-    """What a heartbeat does that hears of a rebalance, or a refresh of metadata that finds new partitions."""
+    """Make a member rejoin, as it does when a heartbeat reports a rebalance or new metadata brings new partitions."""
     consumer._coordinator.request_rejoin()

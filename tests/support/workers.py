@@ -1,4 +1,4 @@
-"""Worker processes that tests kill, freeze and stop, and the results they leave."""
+"""Worker processes for tests to kill, freeze and stop, and a reader of their results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.ports import free_ports
 
 
 class WorkerProcess:
-    """`cutstream worker` as an operator would start it, on a health port of its own."""
+    """A worker process, started as an operator would start it, with a health port of its own."""
 
     def __init__(self, settings: Settings, log: Path) -> None:
         (self.port,) = free_ports(1)
@@ -54,12 +54,12 @@ class WorkerProcess:
                 if self.get("/readyz")[0] == 200:
                     return self
             except OSError:
-                pass  # it is not listening yet
+                pass  # it does not listen yet
             time.sleep(0.1)
         raise AssertionError(f"the worker is not ready after {timeout_s} s:\n{self.tail()}")
 
     def metric(self, name: str, label: str = "") -> float:
-        """The sum over all samples of that name whose labels contain `label`, such as `outcome="refused"`."""
+        """Return the sum of all samples of that name whose labels contain `label`, such as `outcome="refused"`."""
         _, text = self.get("/metrics")
         lines = [line for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{")) and label in line]
         return sum(float(line.rpartition(" ")[2]) for line in lines)
@@ -102,7 +102,7 @@ def submit(
 
 
 class Results:
-    """Everything committed to the results topic so far, by id."""
+    """All records committed to the results topic so far."""
 
     def __init__(self, settings: KafkaSettings, topic: str | None = None) -> None:
         self._reader = TopicReader(settings, topic or settings.results_topic)
@@ -120,7 +120,7 @@ class Results:
         return len(self.records)
 
     def wait_for(self, count: int, timeout_s: float) -> list[Result]:
-        """At least `count` records, and whatever else comes within a second after them."""
+        """Wait for `count` results and one second more. Return all results, which may be more than `count`."""
         deadline = time.monotonic() + timeout_s
         while self.read() < count:
             assert time.monotonic() < deadline, f"{len(self.records)} of {count} results after {timeout_s} s"

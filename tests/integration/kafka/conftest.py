@@ -11,7 +11,7 @@ from cutstream.settings import KafkaSettings
 
 @pytest.fixture
 def one_partition(kafka_settings: KafkaSettings, fresh_name: Callable[[str], str]) -> KafkaSettings:
-    """One request partition, so that it has one owner; heartbeats so rare that no test depends on their moment."""
+    """One request partition, so that it has one owner. Heartbeats are so rare that no test depends on their timing."""
     settings = kafka_settings.model_copy(
         update={"partitions": 1, "requests_topic": fresh_name("requests"), "session_timeout_s": 40.0}
     )
@@ -21,7 +21,7 @@ def one_partition(kafka_settings: KafkaSettings, fresh_name: Callable[[str], str
 
 @pytest.fixture
 def opened() -> Iterator[Callable]:
-    """Starts a client of ours, takes a raw one as it is; closes it after the test."""
+    """Starts a client of the product and takes one of kafka-python as it is. Closes it after the test."""
     with ExitStack() as stack:
 
         def open_client(client):

@@ -1,4 +1,4 @@
-"""The catalogue on a real broker: what is added, replaced and removed by command is what workers know."""
+"""The catalogue on a real broker: workers follow what commands add, replace and remove."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def ready(catalogue: Catalogue) -> Catalogue:
     return catalogue
 
 
-def test_its_topic_is_compacted_and_of_one_partition(kafka_settings: KafkaSettings) -> None:
+def test_its_topic_is_compacted_and_has_one_partition(kafka_settings: KafkaSettings) -> None:
     topic = kafka_settings.backgrounds_topic
     with closing(KafkaAdminClient(bootstrap_servers=kafka_settings.bootstrap_servers)) as admin:
         (described,) = admin.describe_topics([topic])
@@ -72,35 +72,35 @@ def test_its_topic_is_compacted_and_of_one_partition(kafka_settings: KafkaSettin
     assert "'compact'" in str(configs)
 
 
-def test_what_is_added_replaced_and_removed_is_what_a_worker_knows(
+def test_a_worker_follows_additions_replacements_and_removals(
     settings: Settings, view: Callable[[], Catalogue]
 ) -> None:
     catalogue = ready(view())
     assert found(catalogue, "beach") is None
     first = add(settings, "beach", COFFEE, SystemClock())
-    wait_until(lambda: found(catalogue, "beach") == first, "what was added is not known")
+    wait_until(lambda: found(catalogue, "beach") == first, "the worker does not know the background that was added")
     second = add(settings, "beach", ROCKET, SystemClock())
-    wait_until(lambda: found(catalogue, "beach") == second, "what was replaced is not known")
+    wait_until(lambda: found(catalogue, "beach") == second, "the worker does not know the replacement")
     wood = add(settings, "wood", COFFEE, SystemClock())
     assert known(settings.kafka) == {"beach": second, "wood": wood}
     assert remove(settings.kafka, "beach") == second
-    wait_until(lambda: found(catalogue, "beach") is None, "what was removed is still known")
+    wait_until(lambda: found(catalogue, "beach") is None, "the worker still knows the background that was removed")
     assert known(settings.kafka) == {"wood": wood}
     assert found(catalogue, "wood") == wood
 
 
-def test_a_worker_that_starts_later_knows_the_last_of_each_name_at_once(
+def test_a_worker_that_starts_later_knows_the_latest_entry_of_each_name(
     settings: Settings, view: Callable[[], Catalogue]
 ) -> None:
-    """A history as compaction leaves it: several records of one name, and tombstones with and without one before."""
+    """The topic holds what compaction leaves: repeated names, and tombstones with and without earlier records."""
     topic = settings.kafka.backgrounds_topic
     entry = add(settings, "beach", COFFEE, SystemClock())
     with closing(RecordWriter(settings.kafka)) as writer:
         writer.start()
         many = [OutgoingRecord(topic, b"wood", encode(entry) if n % 2 else None) for n in range(1200)]
         gone = [OutgoingRecord(topic, name, None) for name in (b"beach", b"never")]
-        last = [OutgoingRecord(topic, b"stone", encode(entry)), OutgoingRecord(topic, b"wood", b"not ours")]
-        writer.write([*many, *gone, *last])  # more than a poll brings
+        last = [OutgoingRecord(topic, b"stone", encode(entry)), OutgoingRecord(topic, b"wood", b"not an entry")]
+        writer.write([*many, *gone, *last])  # more than one poll returns
     catalogue = ready(view())
     assert {name: found(catalogue, name) for name in ("beach", "wood", "never", "stone")} == {
         "beach": None,
@@ -111,7 +111,7 @@ def test_a_worker_that_starts_later_knows_the_last_of_each_name_at_once(
     assert known(settings.kafka) == {"stone": entry, "wood": entry}
 
 
-def test_a_deployment_without_the_topic_goes_on_and_finds_it_when_it_is_made(
+def test_a_worker_runs_without_the_topic_and_finds_it_once_it_is_created(
     settings: Settings,
     view: Callable[[], Catalogue],
     fresh_name: Callable[[str], str],
@@ -130,7 +130,9 @@ def test_a_deployment_without_the_topic_goes_on_and_finds_it_when_it_is_made(
         wait_until(lambda: found(catalogue, "beach") == entry, "the topic is never found")
 
 
-def test_a_worker_process_counts_them_and_says_when_it_knows_them(settings: Settings, tmp_path: Path) -> None:
+def test_a_worker_process_counts_the_backgrounds_and_is_ready_once_it_has_read_them(
+    settings: Settings, tmp_path: Path
+) -> None:
     add(settings, "beach", COFFEE, SystemClock())
     nowhere = settings.triton.model_copy(update={"url": f"127.0.0.1:{free_ports(1)[0]}"})
     worker = WorkerProcess(settings.model_copy(update={"triton": nowhere}), tmp_path / "worker.log")
@@ -139,7 +141,7 @@ def test_a_worker_process_counts_them_and_says_when_it_knows_them(settings: Sett
         try:
             return dict(json.loads(worker.get("/readyz")[1]))
         except OSError:
-            return {}  # it is not listening yet
+            return {}  # it does not listen yet
 
     try:
         wait_until(lambda: checks().get("backgrounds"), "the worker does not know the catalogue")
@@ -148,7 +150,9 @@ def test_a_worker_process_counts_them_and_says_when_it_knows_them(settings: Sett
         worker.kill()
 
 
-def test_all_that_was_there_has_been_read_when_a_reader_says_so(kafka_settings: KafkaSettings) -> None:
+def test_a_reader_has_caught_up_when_it_has_read_all_records_from_before_its_start(
+    kafka_settings: KafkaSettings,
+) -> None:
     topic = kafka_settings.results_topic  # four partitions
     with closing(RecordWriter(kafka_settings)) as writer, closing(TopicReader(kafka_settings, topic)) as reader:
         writer.start()

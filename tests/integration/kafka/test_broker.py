@@ -1,4 +1,4 @@
-"""The embedded broker itself: what survives it, and what it refuses."""
+"""The embedded broker: records survive stops and crashes, and only loopback can connect."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def kill_broker(supervisor: Supervisor) -> None:
     supervisor.stop("kafka")
 
 
-def test_records_survive_a_stop_a_crash_and_other_ports(settings: StackSettings, supervisor: Supervisor) -> None:
+def test_records_survive_a_stop_a_crash_and_a_change_of_ports(settings: StackSettings, supervisor: Supervisor) -> None:
     values = [b"%d" % n for n in range(100)]
     supervisor.start(kafka_server(settings))
     make_topic(kafka_address(settings), "kept")
@@ -84,12 +84,12 @@ def test_records_survive_a_stop_a_crash_and_other_ports(settings: StackSettings,
     assert read_committed(kafka_address(moved), "kept", 200) == values + values
 
 
-def test_a_broker_that_is_ready_makes_topics_at_once(settings: StackSettings, supervisor: Supervisor) -> None:
+def test_a_broker_that_is_ready_creates_topics_at_once(settings: StackSettings, supervisor: Supervisor) -> None:
     supervisor.start(kafka_server(settings))
     make_topic(kafka_address(settings), "first")
 
 
-def test_only_loopback_listens(settings: StackSettings, supervisor: Supervisor) -> None:
+def test_it_listens_on_loopback_only(settings: StackSettings, supervisor: Supervisor) -> None:
     supervisor.start(kafka_server(settings))
     (broker,) = psutil.Process(supervisor.pid("kafka")).children()
     listening = [c.laddr for c in broker.net_connections() if c.status == psutil.CONN_LISTEN]

@@ -1,4 +1,4 @@
-"""Committing on a real broker: results and offsets as one, refusals, fencing, and what a reader sees meanwhile."""
+"""Committing on a real broker: results with offsets, refusals, fencing, and the view of a reader meanwhile."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def result(settings, value: bytes) -> OutgoingRecord:
 
 
 def stale(membership):
-    """What a member presents that was thrown out: a generation that is over."""
+    """Return the membership of the generation before, as a member that was thrown out would present it."""
     return membership._replace(generation_id=membership.generation_id - 1)
 
 
@@ -44,13 +44,13 @@ def raw_producer(settings, transactional_id: str) -> KafkaProducer:
 
 @contextmanager
 def open_transaction(settings, transactional_id: str, membership, offset: int):
-    """An offset that is written and not yet decided."""
+    """Hold a transaction open that has written an offset."""
     producer = raw_producer(settings, transactional_id)
     try:
         producer.init_transactions()
         producer.begin_transaction()
-        where = TopicPartition(settings.requests_topic, 0)
-        producer.send_offsets_to_transaction({where: OffsetAndMetadata(offset, "", -1)}, membership)
+        partition = TopicPartition(settings.requests_topic, 0)
+        producer.send_offsets_to_transaction({partition: OffsetAndMetadata(offset, "", -1)}, membership)
         yield producer
     finally:
         producer.close(timeout=5)
@@ -68,7 +68,7 @@ def test_results_and_offsets_are_committed_together(kafka_settings, opened) -> N
     assert sorted(seen) == [b"0", b"1", b"2"]
 
 
-def test_a_stale_membership_is_refused_and_nothing_of_it_is_ever_visible(kafka_settings, opened) -> None:
+def test_a_stale_membership_is_refused_and_nothing_it_wrote_is_ever_visible(kafka_settings, opened) -> None:
     reader = join(opened(RequestReader(kafka_settings)))
     committer = opened(TransactionalCommitter(kafka_settings))
     results = opened(TopicReader(kafka_settings, kafka_settings.results_topic, from_end=True))
@@ -80,7 +80,7 @@ def test_a_stale_membership_is_refused_and_nothing_of_it_is_ever_visible(kafka_s
     assert values(results) == [b"good"]
 
 
-def test_offsets_of_a_refused_transaction_do_not_go_out_with_the_next_one(kafka_settings, opened) -> None:
+def test_the_offsets_of_a_refused_transaction_are_not_committed_with_the_next_one(kafka_settings, opened) -> None:
     reader = join(opened(RequestReader(kafka_settings)))
     committer = opened(TransactionalCommitter(kafka_settings))
     with pytest.raises(CommitRefused):
@@ -89,18 +89,18 @@ def test_offsets_of_a_refused_transaction_do_not_go_out_with_the_next_one(kafka_
     assert committed(kafka_settings) == {0: 1}
 
 
-def test_the_client_itself_sends_a_refused_transactions_offsets_with_the_next_one(
+def test_the_client_itself_commits_a_refused_transactions_offsets_with_the_next_one(
     kafka_settings, opened, fresh_name
 ) -> None:
-    """The reason for a fresh producer after every refusal."""
+    """This is the reason for a new producer after every refusal."""
     reader = join(opened(RequestReader(kafka_settings)))
     producer = opened(raw_producer(kafka_settings, fresh_name("raw")))
     producer.init_transactions()
 
     def transact(number: int, offset: int, membership) -> None:
         producer.begin_transaction()
-        where = TopicPartition(kafka_settings.requests_topic, number)
-        producer.send_offsets_to_transaction({where: OffsetAndMetadata(offset, "", -1)}, membership)
+        partition = TopicPartition(kafka_settings.requests_topic, number)
+        producer.send_offsets_to_transaction({partition: OffsetAndMetadata(offset, "", -1)}, membership)
         producer.commit_transaction()
 
     with pytest.raises(KafkaError):
@@ -108,8 +108,8 @@ def test_the_client_itself_sends_a_refused_transactions_offsets_with_the_next_on
     producer.abort_transaction()
     transact(0, 1, reader.membership)
     assert committed(kafka_settings) == {0: 1, 1: 99}, (
-        "this version of kafka-python forgets the offsets of an aborted transaction: trap 1 of "
-        "cutstream/clients/kafka.py may go"
+        "this version of kafka-python forgets the offsets of an aborted transaction: the guard against trap 1 of "
+        "cutstream/clients/kafka/ may go"
     )
 
 
@@ -129,7 +129,9 @@ def test_a_member_that_was_thrown_out_commits_nothing(one_partition, opened) -> 
     assert values(opened(TopicReader(one_partition, one_partition.results_topic))) == [b"again"]
 
 
-def test_a_reader_that_takes_over_waits_for_an_undecided_offset(one_partition, opened, fresh_name) -> None:
+def test_a_reader_that_takes_over_waits_for_the_offset_of_an_open_transaction(
+    one_partition, opened, fresh_name
+) -> None:
     write(one_partition, 10)
     first = opened(RequestReader(one_partition))
     read(first, 10)
@@ -147,7 +149,7 @@ def test_a_reader_that_takes_over_waits_for_an_undecided_offset(one_partition, o
     assert polled == [7, 8, 9]
 
 
-def test_aborted_records_are_invisible_and_hold_nobody_up(kafka_settings, opened, fresh_name) -> None:
+def test_aborted_records_are_invisible_and_do_not_block_the_reader(kafka_settings, opened, fresh_name) -> None:
     producer = opened(raw_producer(kafka_settings, fresh_name("raw")))
     results = opened(TopicReader(kafka_settings, kafka_settings.results_topic, from_end=True))
     producer.init_transactions()
@@ -171,7 +173,7 @@ def test_a_dead_letter_may_be_larger_than_its_request(kafka_settings, opened) ->
 
 
 @pytest.mark.parametrize("size", [2 * 1024 * 1024, 9 * 1024 * 1024], ids=["for-the-topic", "for-the-client"])
-def test_a_record_that_is_too_large_stops_the_worker_and_says_what_to_raise(kafka_settings, opened, size) -> None:
+def test_a_record_that_is_too_large_stops_the_worker_and_names_the_limit_to_raise(kafka_settings, opened, size) -> None:
     reader = join(opened(RequestReader(kafka_settings)))
     committer = opened(TransactionalCommitter(kafka_settings))
     with pytest.raises(ConfigurationError, match=r"max\.message\.bytes"):
@@ -179,7 +181,7 @@ def test_a_record_that_is_too_large_stops_the_worker_and_says_what_to_raise(kafk
     assert committed(kafka_settings) == {}
 
 
-def test_two_workers_with_one_transactional_id_end_rather_than_fence_each_other_for_ever(
+def test_two_workers_with_one_transactional_id_stop_instead_of_fencing_each_other_for_ever(
     kafka_settings, opened, fresh_name
 ) -> None:
     settings = kafka_settings.model_copy(update={"transactional_id": fresh_name("shared")})
@@ -191,13 +193,13 @@ def test_two_workers_with_one_transactional_id_end_rather_than_fence_each_other_
             try:
                 pair[turn % 2].commit([], {partition(settings): turn}, reader.membership)
             except CommitRefused:
-                pass  # refused once or twice: it may have been a predecessor that was slow to die
+                pass  # one or two refusals may come from a predecessor that was slow to end
 
     with pytest.raises(Fenced, match="CUTSTREAM_KAFKA__TRANSACTIONAL_ID"):
         ping_pong()
 
 
-def test_a_worker_that_replaces_another_of_its_id_goes_on(kafka_settings, opened, fresh_name) -> None:
+def test_a_worker_that_replaces_another_with_its_id_continues(kafka_settings, opened, fresh_name) -> None:
     settings = kafka_settings.model_copy(update={"transactional_id": fresh_name("replaced")})
     reader = join(opened(RequestReader(settings)))
     old, new = opened(TransactionalCommitter(settings)), opened(TransactionalCommitter(settings))
@@ -208,7 +210,7 @@ def test_a_worker_that_replaces_another_of_its_id_goes_on(kafka_settings, opened
     assert committed(settings) == {0: 1}
 
 
-def test_a_worker_whose_instance_id_another_took_ends(one_partition, opened, fresh_name) -> None:
+def test_a_worker_whose_instance_id_another_took_stops(one_partition, opened, fresh_name) -> None:
     settings = one_partition.model_copy(update={"instance_id": fresh_name("instance")})
     first = join(opened(RequestReader(settings)))
     before = first.membership

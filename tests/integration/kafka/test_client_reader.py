@@ -1,4 +1,4 @@
-"""Reading requests and topics on a real broker: what is read after a change of members, and what is visible when."""
+"""Reading requests and topics from a real broker: after a change of members, and during a join."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.structs import MemberState
 
-from cutstream.clients import kafka as client
-from cutstream.clients.kafka import OutgoingRecord, Partition, RecordWriter, RequestReader, TopicReader
+from cutstream.clients.kafka import OutgoingRecord, Partition, RecordWriter, RequestReader, TopicReader, request_reader
 from cutstream.errors import ConfigurationError
 from tests.support.group import (
     add_partitions,
@@ -44,7 +43,7 @@ def raw_joined(settings, **options) -> KafkaConsumer:
     while not (consumer.assignment() and state(consumer) is MemberState.STABLE):
         consumer.poll(100)
         if state(consumer) is MemberState.REBALANCING:
-            rebalance_soon(consumer)  # without it a first join before the topic's metadata may stall, as tested below
+            rebalance_soon(consumer)  # otherwise a first join before the topic's metadata may stall, as tested below
     return consumer
 
 
@@ -57,7 +56,7 @@ def generation(consumer: KafkaConsumer) -> int:
 
 
 def join_between_polls(consumer: KafkaConsumer, poll) -> None:
-    """A join begun by a poll without time, and answered while nobody polls."""
+    """Begin a join in a poll without time, and let the broker answer it while nobody polls."""
     before = consumer._coordinator._join_task
 
     def begun() -> bool:
@@ -86,7 +85,7 @@ def test_a_member_thrown_out_and_back_reads_again_from_the_committed_offset(one_
 
 
 def test_the_end_of_a_partition_that_went_to_another_member_is_unknown(one_partition, opened) -> None:
-    """A transaction may be settled after the rebalance that took its partition."""
+    """A transaction may finish after the rebalance that moved its partition."""
     write(one_partition, 3)
     reader = opened(RequestReader(one_partition))
     read(reader, 3)
@@ -97,7 +96,9 @@ def test_the_end_of_a_partition_that_went_to_another_member_is_unknown(one_parti
     assert reader.end_offset(mine) is None
 
 
-def test_it_is_told_as_gained_so_that_what_was_under_way_is_dropped(one_partition, opened) -> None:
+def test_a_member_thrown_out_and_back_gains_its_partitions_so_that_unfinished_work_is_dropped(
+    one_partition, opened
+) -> None:
     reader = join(opened(RequestReader(one_partition)))
     before = reader.membership.member_id
     throw_out(one_partition, before)
@@ -108,37 +109,37 @@ def test_it_is_told_as_gained_so_that_what_was_under_way_is_dropped(one_partitio
     assert gained == {Partition(one_partition.requests_topic, 0)}
 
 
-def test_the_client_itself_keeps_its_position_and_tells_the_listener_nothing(one_partition, opened) -> None:
-    """The reason for the guard of the two tests above."""
+def test_the_client_itself_keeps_its_position_and_does_not_call_the_listener(one_partition, opened) -> None:
+    """This is the reason for the guard that two tests above check."""
     write(one_partition, 10)
     partition = TopicPartition(one_partition.requests_topic, 0)
-    told: list[str] = []
+    calls: list[str] = []
 
     class Listener(ConsumerRebalanceListener):
         def on_partitions_assigned(self, assigned):
-            told.append("assigned")
+            calls.append("assigned")
 
         def on_partitions_revoked(self, revoked):
-            told.append("revoked")
+            calls.append("revoked")
 
     consumer = opened(raw_member(one_partition))
     consumer.subscribe([one_partition.requests_topic], listener=Listener())
     while partition not in consumer.assignment() or consumer.position(partition) < 10:
         consumer.poll(100)
-    told.clear()
+    calls.clear()
     before = consumer.group_metadata().member_id
     throw_out(one_partition, before)
     commit_as_another_member(one_partition, 7)
     rebalance_soon(consumer)
     while partition not in consumer.assignment() or consumer.group_metadata().member_id == before:
         consumer.poll(100)
-    assert (consumer.position(partition), told) == (10, []), (
-        "this version of kafka-python notices by itself: trap 2 of cutstream/clients/kafka.py may go"
+    assert (consumer.position(partition), calls) == (10, []), (
+        "this version of kafka-python notices by itself: the guard against trap 2 of cutstream/clients/kafka/ may go"
     )
 
 
 def test_the_client_refuses_blocking_calls_in_its_listener(one_partition, opened) -> None:
-    """The reason why ours only notes the change."""
+    """This is the reason why the product's listener only notes the change."""
     consumer = opened(raw_member(one_partition))
 
     class Listener(ConsumerRebalanceListener):
@@ -147,18 +148,17 @@ def test_the_client_refuses_blocking_calls_in_its_listener(one_partition, opened
                 consumer.committed(partition)
 
         def on_partitions_revoked(self, revoked):
-            """Nothing to tell."""
+            """Do nothing."""
 
     consumer.subscribe([one_partition.requests_topic], listener=Listener())
-    with pytest.raises(KafkaError) as refused:  # where it is allowed, trap 3 of cutstream/clients/kafka.py may go
+    # If a new version allows it, the guard against trap 3 of cutstream/clients/kafka/ may go.
+    with pytest.raises(KafkaError) as refused:
         poll_until_assigned(consumer)
     assert "IO thread" in str(refused.value.__cause__)
 
 
-def test_a_join_that_new_partitions_began_is_finished_although_polls_had_no_time(
-    one_partition, opened, monkeypatch
-) -> None:
-    monkeypatch.setattr(client, "_METADATA_AGE_MS", 100)
+def test_a_join_for_new_partitions_is_finished_although_polls_had_no_time(one_partition, opened, monkeypatch) -> None:
+    monkeypatch.setattr(request_reader, "_METADATA_AGE_MS", 100)
     reader = join(opened(RequestReader(one_partition)))
     add_partitions(one_partition, 2)
     join_between_polls(reader._consumer, lambda: reader.poll(0.0, 1))
@@ -166,26 +166,26 @@ def test_a_join_that_new_partitions_began_is_finished_although_polls_had_no_time
 
 
 def test_the_client_itself_never_finishes_such_a_join(one_partition, opened) -> None:
-    """The reason why a poll during a join asks for it again."""
+    """This is the reason why a poll during a join requests the join again."""
     consumer = opened(raw_joined(one_partition, metadata_max_age_ms=100))
     add_partitions(one_partition, 2)
     join_between_polls(consumer, lambda: consumer.poll(0))
     for _ in range(30):
         consumer.poll(100)
     assert (state(consumer), len(consumer.assignment())) == (MemberState.REBALANCING, 1), (
-        "this version of kafka-python finishes the join: trap 4 of cutstream/clients/kafka.py may go"
+        "this version of kafka-python finishes the join: the guard against trap 4 of cutstream/clients/kafka/ may go"
     )
 
 
-def test_the_client_itself_throws_a_join_away_that_ends_between_polls(one_partition, opened) -> None:
-    """The reason why the worker's loop waits nowhere else while the group is being joined."""
+def test_the_client_itself_discards_a_join_that_ends_between_polls(one_partition, opened) -> None:
+    """This is the reason why the worker's loop waits only in polls while the group is being joined."""
     consumer = opened(raw_joined(one_partition))
     before = generation(consumer)
     rebalance_soon(consumer)
     for _ in range(3):
         join_between_polls(consumer, lambda: consumer.poll(0))
     assert (state(consumer), generation(consumer)) == (MemberState.REBALANCING, before + 3), (
-        "this version of kafka-python keeps it: Loop._patience_s may wait for photos during a join"
+        "this version of kafka-python keeps it: Loop._collect_timeout_s may wait for requests during a join"
     )
     consumer.poll(5_000)
     assert state(consumer) is MemberState.STABLE
@@ -198,7 +198,7 @@ def test_there_is_no_membership_before_the_group_is_stable_nor_after_being_throw
     assert before.group_id == one_partition.group
     throw_out(one_partition, before.member_id)
     rebalance_soon(reader._consumer)
-    # Polls without time: the first of them ends while the answer to its request to join is under way.
+    # Without time, the first poll ends before the broker has answered its request to join.
     seen = {reader.membership if reader.poll(0.0, 1) else None for _ in range(50)}
     assert None in seen
 
@@ -207,20 +207,20 @@ def test_a_paused_reader_stays_a_member_and_reads_on_afterwards(one_partition, o
     write(one_partition, 5)
     reader = join(opened(RequestReader(one_partition)))
     reader.rewind(reader.partitions)
-    reader.pause(True)
+    reader.set_paused(True)
     assert not any(reader.poll(0.1, 500).records for _ in range(3))
-    reader.pause(False)
+    reader.set_paused(False)
     assert read(reader, 5) == [*range(5)]
 
 
 def test_partitions_gained_while_paused_are_not_read(kafka_settings, opened) -> None:
     write(kafka_settings, 200)
     first, second = join(opened(RequestReader(kafka_settings))), opened(RequestReader(kafka_settings))
-    second.pause(True)
+    second.set_paused(True)
     while len(second.partitions) < 2 or second.membership is None:
         first.poll(0.05, 500)
         assert second.poll(0.05, 500).records == []
-    second.pause(False)
+    second.set_paused(False)
     assert read(second, 1)
 
 
@@ -244,20 +244,20 @@ def test_nothing_is_read_while_the_committed_offset_is_unknown(one_partition, op
     write(one_partition, 10)
     commit_as_another_member(one_partition, 7)
     reader = join(opened(RequestReader(one_partition)))
-    reader._consumer.seek_to_beginning(*reader._consumer.assignment())  # a position that is not to be trusted
+    reader._consumer.seek_to_beginning(*reader._consumer.assignment())  # a wrong position, to notice when it is used
     monkeypatch.setattr(reader._consumer, "committed", refuse := Refusing())
     reader.rewind(reader.partitions)
     assert not any(reader.poll(0.1, 500).records for _ in range(5))
-    assert refuse.asked >= 5
+    assert refuse.calls >= 5
     monkeypatch.undo()
     assert read(reader, 3) == [7, 8, 9]
 
 
 class Refusing:
-    """A broker that does not answer in time."""
+    """Stands in for `committed` of a broker that does not answer in time. `calls` counts the calls."""
 
-    asked = 0
+    calls = 0
 
     def __call__(self, partition, timeout_ms) -> int:
-        self.asked += 1
+        self.calls += 1
         raise KafkaTimeoutError("no answer")

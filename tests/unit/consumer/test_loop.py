@@ -1,4 +1,4 @@
-"""The loop against a scripted reader and committer; the same promises are kept against real servers in tests/e2e."""
+"""The loop with a broker in memory. tests/e2e keeps the same promises with real servers."""
 
 from __future__ import annotations
 
@@ -8,78 +8,106 @@ from collections import deque
 
 import pytest
 
-from consumer.delivery.outcomes import Answered, Crashed, Outcome
-from consumer.handler import Task
+from consumer.delivery.outcomes import Answered, Crashed, Outcome, TrackedRecord
 from consumer.loop import Loop
 from consumer.window import Window
-from cutstream.clients.kafka import CommitRefused, Partition, Polled, Record
+from cutstream.clients.kafka import CommitRefused, OutgoingRecord, Partition
 from cutstream.clock import SystemClock
 from cutstream.errors import BrokerUnavailable, ModelMismatch, PoisonLimit
 from cutstream.metrics import Metrics
 from cutstream.settings import WorkerSettings
+from tests.support.group import wait_until
+from tests.support.memory_broker import MemoryBroker, MemoryCommitter, MemoryReader
 
 P = Partition("requests", 0)
-STABLE = object()
+KEY_OF_PARTITION_1 = b"a"
 
 
-def records(*offsets, partition=P):
-    return [Record(partition, offset, 0, None, b"", []) for offset in offsets]
+class ObservedReader(MemoryReader):
+    """Notes the loop's calls. `errors` are raised by the first polls."""
 
-
-class ScriptedReader:
-    """Plays one step per poll: a Polled, or an exception to raise; then nothing."""
-
-    def __init__(self, *steps) -> None:
-        self.steps = deque(steps)
+    def __init__(self, broker, errors=()) -> None:
+        super().__init__(broker)
+        self.errors = deque(errors)
         self.rewound: list[set[Partition]] = []
         self.paused: list[bool] = []
         self.timeouts: list[float] = []
-        self.membership = STABLE
-        self.partitions = frozenset({P})
         self.exhausted = threading.Event()
 
     def poll(self, timeout_s, max_records):
-        self.timeouts.append(timeout_s)
-        if not self.steps:
+        if self.caught_up:
             self.exhausted.set()
-            return Polled([])
-        step = self.steps.popleft()
-        if isinstance(step, Exception):
-            raise step
-        return step
+        self.timeouts.append(timeout_s)
+        if self.errors:
+            raise self.errors.popleft()
+        return super().poll(timeout_s, max_records)
 
     def rewind(self, partitions):
         self.rewound.append(set(partitions))
+        super().rewind(partitions)
 
-    def pause(self, full):
-        self.paused.append(full)
-
-    def end_offset(self, partition):
-        return None
+    def set_paused(self, paused):
+        self.paused.append(paused)
+        super().set_paused(paused)
 
 
-class RecordingCommitter:
-    def __init__(self, *errors) -> None:
+class UnstableReader(ObservedReader):
+    """Delivers records while the group never becomes stable."""
+
+    membership = None
+
+
+class RefusingCommitter(MemoryCommitter):
+    """Raises `errors` for the first commits."""
+
+    def __init__(self, broker, *errors) -> None:
+        super().__init__(broker)
         self.errors = deque(errors)
-        self.commits: list[dict[Partition, int]] = []
 
     def commit(self, records, offsets, membership):
-        assert membership is STABLE
-        if self.errors and (error := self.errors.popleft()):
-            raise error
-        self.commits.append(dict(offsets))
+        if self.errors:
+            raise self.errors.popleft()
+        super().commit(records, offsets, membership)
 
 
-def answered(task: Task, **changes) -> Answered:
-    return Answered(**{"tracked": task.tracked, "started_s": 0.0, "timestamp_ms": 0} | changes)
+class SlowCommitter(MemoryCommitter):
+    """Leaves time to throw its member out before the transaction."""
+
+    def commit(self, records, offsets, membership):
+        time.sleep(0.005)
+        super().commit(records, offsets, membership)
+
+
+def requests(count, partitions=1):
+    """A broker that holds `count` requests."""
+    broker = MemoryBroker(partitions)
+    for number in range(count):
+        broker.append(OutgoingRecord("requests", None, b"%d" % number))
+    return broker
+
+
+def clients(count):
+    broker = requests(count)
+    return ObservedReader(broker), MemoryCommitter(broker)
+
+
+def answered(task: TrackedRecord, **changes) -> Answered:
+    result = OutgoingRecord("results", None, task.record.value)
+    default = {"tracked": task.tracked, "started_s": 0.0, "timestamp_ms": 0, "records": (result,)}
+    return Answered(**default | changes)
+
+
+def make_loop(reader, committer, work=answered, metrics=None, callbacks=(), **settings):
+    options = {"commit_interval_s": 0.001, "drain_timeout_s": 5.0} | settings
+    window: Window[TrackedRecord, Outcome] = Window(options.pop("size", 4), work)
+    window.start()
+    settings = WorkerSettings(**options)
+    return Loop(reader, committer, window, settings, metrics or Metrics(), SystemClock(), **dict(callbacks))
 
 
 def run(reader, committer, work=answered, until=None, **settings):
     metrics = Metrics()
-    options = {"commit_interval_s": 0.001, "drain_timeout_s": 5.0} | settings
-    window = Window(options.pop("size", 4), work)
-    window.start()
-    loop = Loop(reader, committer, window, metrics, SystemClock(), WorkerSettings(**options))
+    loop = make_loop(reader, committer, work, metrics, **settings)
     stop = threading.Event()
     finished = until or (lambda: reader.exhausted.is_set())
 
@@ -98,20 +126,19 @@ def sample(metrics, name, **labels):
 
 
 def test_results_and_offsets_are_committed_and_counted() -> None:
-    reader = ScriptedReader(Polled([], gained=frozenset({P})), Polled(records(0, 1, 2)))
-    committer = RecordingCommitter()
+    broker = requests(3)
+    reader, committer = ObservedReader(broker), MemoryCommitter(broker)
     metrics = run(reader, committer)
     assert committer.commits[-1] == {P: 3}
     assert sample(metrics, "cutstream_requests_total", status="ok", code="") == 3
+    assert sorted(record.value for record in broker.read_all("results")) == [b"0", b"1", b"2"]
 
 
 def test_a_refused_transaction_starts_again_at_the_committed_offsets() -> None:
-    reader = ScriptedReader(Polled(records(0, 1)))
-    committer = RecordingCommitter(CommitRefused("fenced"))
+    broker = requests(2)
+    reader, committer = ObservedReader(broker), RefusingCommitter(broker, CommitRefused("fenced"))
 
     def until():
-        if len(reader.rewound) == 1 and not committer.commits and not reader.steps:
-            reader.steps.append(Polled(records(0, 1)))
         return bool(committer.commits) and committer.commits[-1] == {P: 2}
 
     metrics = run(reader, committer, until=until)
@@ -121,17 +148,20 @@ def test_a_refused_transaction_starts_again_at_the_committed_offsets() -> None:
 
 
 def test_an_outcome_of_a_lost_partition_is_not_published() -> None:
-    gate = threading.Event()
-    reader = ScriptedReader(Polled(records(0)), Polled([], lost=frozenset({P})))
-    reader.partitions = frozenset()
-    committer = RecordingCommitter()
+    started, gate = threading.Event(), threading.Event()
+    broker = MemoryBroker(partitions=2)
+    reader, committer, other = ObservedReader(broker), MemoryCommitter(broker), MemoryReader(broker)
+    broker.append(OutgoingRecord("requests", KEY_OF_PARTITION_1, b""))
 
     def work(task):
+        started.set()
         gate.wait(5)
         return answered(task)
 
     def until():
-        if reader.exhausted.is_set():
+        if started.is_set():
+            other.poll(0.0, 1)  # as a second member it takes partition 1 over
+        if other.partitions:
             gate.set()
         return gate.is_set()
 
@@ -141,11 +171,11 @@ def test_an_outcome_of_a_lost_partition_is_not_published() -> None:
 
 
 def test_nothing_is_committed_while_the_group_is_not_stable() -> None:
-    reader, committer = ScriptedReader(Polled(records(0))), RecordingCommitter()
-    reader.membership = None
+    broker = requests(1)
+    reader, committer = UnstableReader(broker), MemoryCommitter(broker)
     run(reader, committer, drain_timeout_s=0.2)
     assert committer.commits == []
-    assert min(reader.timeouts) > 0, "joining makes no progress in polls without time, and the loop spins"
+    assert min(reader.timeouts) > 0, "a join makes no progress in polls without time, and the loop spins"
 
 
 def test_while_the_group_is_joined_only_polls_wait(monkeypatch) -> None:
@@ -165,15 +195,14 @@ def test_while_the_group_is_joined_only_polls_wait(monkeypatch) -> None:
         return gate.is_set()
 
     monkeypatch.setattr(Window, "collect", record)
-    reader = ScriptedReader(Polled(records(0)))
-    reader.membership = None
-    run(reader, RecordingCommitter(), work, until, drain_timeout_s=0.2, size=1)
-    assert set(waits) == {0.0}, "a join that ends while the loop waits elsewhere is thrown away"
+    broker = requests(1)
+    run(UnstableReader(broker), MemoryCommitter(broker), work, until, drain_timeout_s=0.2, size=1)
+    assert set(waits) == {0.0}, "the client discards a join that ends while the loop waits elsewhere"
 
 
 def test_a_full_window_pauses_and_a_free_one_resumes() -> None:
     gate = threading.Event()
-    reader = ScriptedReader(Polled(records(0, 1)))
+    reader, committer = clients(2)
 
     def work(task):
         gate.wait(5)
@@ -184,13 +213,13 @@ def test_a_full_window_pauses_and_a_free_one_resumes() -> None:
             gate.set()
         return gate.is_set() and reader.paused[-1] is False
 
-    run(reader, RecordingCommitter(), work, until, size=2)
+    run(reader, committer, work, until, size=2)
     assert True in reader.paused
 
 
-def test_a_drain_finishes_and_commits_what_is_under_way() -> None:
+def test_a_drain_finishes_and_commits_the_requests_in_flight() -> None:
     started = threading.Event()
-    reader, committer = ScriptedReader(Polled(records(0))), RecordingCommitter()
+    reader, committer = clients(1)
 
     def work(task):
         started.set()
@@ -202,7 +231,7 @@ def test_a_drain_finishes_and_commits_what_is_under_way() -> None:
 
 
 def test_a_drain_ends_in_time_and_leaves_the_rest_to_the_next_worker() -> None:
-    reader, committer = ScriptedReader(Polled(records(0, 1))), RecordingCommitter()
+    reader, committer = clients(2)
 
     def work(task):
         if task.record.offset == 1:
@@ -213,18 +242,18 @@ def test_a_drain_ends_in_time_and_leaves_the_rest_to_the_next_worker() -> None:
     assert committer.commits == [{P: 1}]
 
 
-def test_poison_in_a_row_stops_the_worker() -> None:
-    reader = ScriptedReader(Polled(records(0, 1, 2)))
+def test_consecutive_failures_stop_the_worker() -> None:
+    reader, committer = clients(3)
 
     def work(task):
         return answered(task, status="failed", code="invalid_request")
 
     with pytest.raises(PoisonLimit, match="invalid_request"):
-        run(reader, RecordingCommitter(), work, max_consecutive_failures=3)
+        run(reader, committer, work, max_consecutive_failures=3)
 
 
-def test_a_success_between_ends_the_run_of_poison() -> None:
-    reader, committer = ScriptedReader(Polled(records(0, 1, 2))), RecordingCommitter()
+def test_a_success_between_failures_resets_their_count() -> None:
+    reader, committer = clients(3)
 
     def work(task):
         return answered(task, status="ok" if task.record.offset == 1 else "failed")
@@ -234,35 +263,64 @@ def test_a_success_between_ends_the_run_of_poison() -> None:
 
 
 def test_a_fatal_error_ends_the_loop_with_nothing_more_committed() -> None:
-    reader, committer = ScriptedReader(Polled(records(0))), RecordingCommitter()
+    reader, committer = clients(1)
     with pytest.raises(ModelMismatch):
         run(reader, committer, lambda task: Crashed(task.tracked, ModelMismatch("tensors")))
     assert committer.commits == []
 
 
-def test_a_broker_away_is_waited_for() -> None:
-    reader, committer = ScriptedReader(BrokerUnavailable("away"), Polled(records(0))), RecordingCommitter()
+def test_the_loop_waits_for_a_broker_that_is_away() -> None:
+    broker = requests(1)
+    reader, committer = ObservedReader(broker, [BrokerUnavailable("away")]), MemoryCommitter(broker)
     metrics = run(reader, committer)
     assert committer.commits == [{P: 1}]
     assert sample(metrics, "cutstream_retries_total", stage="poll", reason="broker_unavailable") == 1
 
 
-def test_tidies_up_after_work_and_not_while_there_is_none(monkeypatch) -> None:
-    monkeypatch.setattr("consumer.loop._TIDY_S", 0.2)
-    tidied: list[float] = []
-    window: Window[Task, Outcome] = Window(4, answered)
-    window.start()
-    reader = ScriptedReader(Polled(records(0, 1), gained=frozenset({P})))
-    loop = Loop(
-        reader,
-        RecordingCommitter(),
-        window,
-        Metrics(),
-        SystemClock(),
-        WorkerSettings(commit_interval_s=0.001, drain_timeout_s=5.0),
-        lambda: tidied.append(time.monotonic()),
-    )
+def test_memory_is_trimmed_after_work_and_not_while_there_is_none(monkeypatch) -> None:
+    monkeypatch.setattr("consumer.loop._TRIM_INTERVAL_S", 0.2)
+    trimmed: list[float] = []
+    loop = make_loop(*clients(2), callbacks={"trim_memory": lambda: trimmed.append(time.monotonic())})
     stop = threading.Event()
     threading.Timer(1.0, stop.set).start()
     loop.run(stop)
-    assert len(tidied) == 1
+    assert len(trimmed) == 1
+
+
+def test_the_backlog_is_the_number_of_requests_not_read_yet() -> None:
+    gate, backlogs = threading.Event(), []
+    reader, committer = clients(5)
+
+    def work(task):
+        gate.wait(5)
+        return answered(task)
+
+    loop = make_loop(reader, committer, work, callbacks={"on_backlog": backlogs.append}, size=2)
+    stop = threading.Event()
+    running = threading.Thread(target=loop.run, args=(stop,))
+    running.start()
+    wait_until(lambda: backlogs[-1:] == [3], "the backlog is never 3")
+    gate.set()
+    wait_until(lambda: backlogs[-1:] == [0], "the backlog is never 0")
+    stop.set()
+    running.join(5)
+
+
+def test_two_workers_answer_every_request_once_while_members_are_thrown_out() -> None:
+    broker, stop = requests(300, partitions=4), threading.Event()
+    loops = [make_loop(MemoryReader(broker), SlowCommitter(broker)) for _ in range(2)]
+    running = [threading.Thread(target=loop.run, args=(stop,)) for loop in loops]
+    for thread in running:
+        thread.start()
+    committed, deadline = 0, time.monotonic() + 20
+    while committed < 300:
+        assert time.monotonic() < deadline, f"only {committed} of 300 requests are committed"
+        before, committed = committed, sum(broker.committed.values())
+        if committed > before and broker.group.stable:
+            broker.throw_out(broker.group.members[0])
+        time.sleep(0.002)
+    stop.set()
+    for thread in running:
+        thread.join(10)
+    results = [int(record.value) for record in broker.read_all("results")]
+    assert sorted(results) == [*range(300)]

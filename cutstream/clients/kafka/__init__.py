@@ -1,0 +1,57 @@
+"""The only package that talks to kafka-python. docs/adr/0002-use-kafka-python.md explains the choice and the guards.
+
+records         the values that go in and come out
+protocols       RequestSource and Committer: what the worker's loop needs from a broker
+request_reader  reads requests as a member of the workers' group
+committers      commit results and offsets, in a transaction or at least once
+record_writer   writes records outside a transaction
+topic_reader    reads a whole topic without a group
+topics          creates and checks the topics
+connection      connection settings and type conversions
+errors          kafka-python's errors, in the product's terms
+
+kafka-python 3.0 has four traps. Each guard has a regression test in tests/integration/kafka/, which also shows whether
+a new version of the client still needs it.
+
+1. After an aborted transaction, a producer keeps that transaction's offsets and commits them with its next one.
+   Guard: `TransactionalCommitter` (committers.py) discards its producer after every refusal and opens a new one.
+2. A member that was thrown out and comes back keeps its old positions. If it was about to rejoin anyway, the client
+   does not call the listener. Guard: `RequestReader` (request_reader.py) seeks to the committed offsets after every
+   assignment and for every new member id, and drops the records it polled before.
+3. The rebalance listener runs on the client's event loop, where blocking calls are refused, and a new generation number
+   can be visible before its assignment. Guard: the listener in request_reader.py only notes the change, and the
+   membership is a snapshot taken right after a poll that ended in a stable group.
+4. When a leader joins again because its topic changed, and a poll ends during that join, the client forgets the join
+   and stays outside the stable group for ever. Guard: every `RequestReader.poll` that begins during a join requests
+   the join again.
+"""
+
+from cutstream.clients.kafka.committers import AtLeastOnceCommitter, TransactionalCommitter
+from cutstream.clients.kafka.errors import CommitRefused, NoTopic, map_kafka_errors
+from cutstream.clients.kafka.protocols import Committer, RequestSource
+from cutstream.clients.kafka.record_writer import RecordWriter
+from cutstream.clients.kafka.records import Headers, Membership, OutgoingRecord, Partition, Polled, Record
+from cutstream.clients.kafka.request_reader import RequestReader
+from cutstream.clients.kafka.topic_reader import TopicReader
+from cutstream.clients.kafka.topics import check_topics, ensure_topics
+
+__all__ = [
+    "AtLeastOnceCommitter",
+    "CommitRefused",
+    "Committer",
+    "Headers",
+    "Membership",
+    "NoTopic",
+    "OutgoingRecord",
+    "Partition",
+    "Polled",
+    "Record",
+    "RecordWriter",
+    "RequestReader",
+    "RequestSource",
+    "TopicReader",
+    "TransactionalCommitter",
+    "check_topics",
+    "ensure_topics",
+    "map_kafka_errors",
+]

@@ -1,0 +1,60 @@
+"""The values that the Kafka client takes and returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, TypeAlias
+
+Headers: TypeAlias = list[tuple[str, bytes]]
+
+# A dead letter holds the original record and the reasons, so it needs more room than Kafka's default of 1 MiB.
+MAX_RECORD_BYTES = 8 * 1024 * 1024
+
+
+class Partition(NamedTuple):
+    topic: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record that was read. `timestamp_ms` counts from the Unix epoch. The value of a tombstone is empty."""
+
+    partition: Partition
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingRecord:
+    """A record to write. Without a value it is a tombstone, which removes its key from a compacted topic."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """The records of one poll, and the partitions gained and lost during it. Losses come before gains."""
+
+    records: list[Record]
+    gained: frozenset[Partition] = frozenset()
+    lost: frozenset[Partition] = frozenset()
+
+
+class Membership(Protocol):
+    """A member's identity in one generation of the consumer group.
+
+    A commit presents it, and the broker refuses the commit when the member or the generation is no longer valid.
+    """
+
+    @property
+    def member_id(self) -> str: ...
+
+    @property
+    def generation_id(self) -> int: ...

@@ -1,0 +1,70 @@
+"""Reading a whole topic outside a consumer group."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+
+from cutstream.clients.kafka.connection import connection_options, to_record
+from cutstream.clients.kafka.errors import NoTopic, map_kafka_errors
+from cutstream.clients.kafka.records import Record
+from cutstream.settings import KafkaSettings
+
+
+class TopicReader:
+    """Reads all committed records of a topic without a group: results, dead letters, backgrounds.
+
+    A broker without new records answers after `idle_wait_s`. That is the cost of following a quiet topic.
+    """
+
+    def __init__(
+        self, settings: KafkaSettings, topic: str, *, from_end: bool = False, idle_wait_s: float = 0.5
+    ) -> None:
+        self._settings = settings
+        self._topic = topic
+        self._from_end = from_end
+        self._idle_wait_s = idle_wait_s
+        self._ends: dict[TopicPartition, int] = {}
+        self._consumer: Any = None
+
+    def start(self) -> None:
+        """Fix the start positions, so that `poll` delivers every record written after this returns.
+
+        Raises NoTopic when the topic does not exist.
+        """
+        with map_kafka_errors():
+            self._consumer = KafkaConsumer(
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                isolation_level="read_committed",
+                fetch_max_wait_ms=int(self._idle_wait_s * 1000),
+                **connection_options(self._settings),
+            )
+            numbers = self._consumer.partitions_for_topic(self._topic)
+            if not numbers:
+                raise NoTopic(f"topic {self._topic!r} does not exist; `cutstream topics create` makes it")
+            partitions = [TopicPartition(self._topic, n) for n in sorted(numbers)]
+            self._consumer.assign(partitions)
+            if self._from_end:
+                self._consumer.seek_to_end(*partitions)
+            else:
+                self._consumer.seek_to_beginning(*partitions)
+            for partition in partitions:
+                self._consumer.position(partition)
+            self._ends = self._consumer.end_offsets(partitions)
+
+    @property
+    def caught_up(self) -> bool:
+        """True once `poll` has delivered every record that the topic held when `start` returned."""
+        # It compares positions, not records: `poll` never delivers what compaction removed or a transaction aborted.
+        return all(self._consumer.position(partition) >= end for partition, end in self._ends.items())
+
+    def poll(self, timeout_s: float, max_records: int = 500) -> list[Record]:
+        with map_kafka_errors():
+            batches = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
+        return [to_record(r) for batch in batches.values() for r in batch]
+
+    def close(self) -> None:
+        if self._consumer is not None:
+            self._consumer.close(autocommit=False, timeout_ms=5_000)

@@ -1,0 +1,70 @@
+"""Creating and checking the product's topics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.errors import TopicAlreadyExistsError
+
+from cutstream.clients.kafka.connection import connection_options
+from cutstream.clients.kafka.errors import map_kafka_errors
+from cutstream.clients.kafka.records import MAX_RECORD_BYTES
+from cutstream.errors import BrokerUnavailable, ConfigurationError
+from cutstream.settings import KafkaSettings
+
+_TOPIC_TIMEOUT_S = 5.0
+
+
+def ensure_topics(settings: KafkaSettings) -> None:
+    """Create the product's topics that are missing. Existing topics stay as they are."""
+    with _admin_client(settings) as admin:
+        for topic in _new_topics(settings):
+            try:
+                admin.create_topics([topic])
+            except TopicAlreadyExistsError:
+                pass  # an earlier start or the site's own tools created it
+        # A worker that joins before all brokers know the topics gets no partitions until its metadata is refreshed.
+        deadline = time.monotonic() + _TOPIC_TIMEOUT_S
+        while missing := {topic.name for topic in _new_topics(settings)} - set(admin.list_topics()):
+            if time.monotonic() > deadline:
+                raise BrokerUnavailable(f"Kafka has created {', '.join(sorted(missing))} but does not list them yet")
+            time.sleep(0.05)
+
+
+def check_topics(settings: KafkaSettings) -> None:
+    """Raise ConfigurationError when a topic is missing, because the client would wait for it without a message.
+
+    The topic of the backgrounds may be missing: then only requests that name a background fail, and they say why.
+    """
+    required = {settings.requests_topic, settings.results_topic, settings.dead_letters_topic}
+    with _admin_client(settings) as admin:
+        missing = sorted(required - set(admin.list_topics()))
+    if missing:
+        raise ConfigurationError(
+            f"missing topics: {', '.join(missing)}. Create them with `cutstream topics create`, or name others in "
+            "CUTSTREAM_KAFKA__*_TOPIC (docs/settings.md#kafka)"
+        )
+
+
+def _new_topics(settings: KafkaSettings) -> list[NewTopic]:
+    s = settings
+    return [
+        NewTopic(s.requests_topic, s.partitions, s.replication),
+        NewTopic(s.results_topic, s.partitions, s.replication),
+        NewTopic(s.dead_letters_topic, s.partitions, s.replication, None, {"max.message.bytes": MAX_RECORD_BYTES}),
+        NewTopic(s.backgrounds_topic, 1, s.replication, None, {"cleanup.policy": "compact"}),
+    ]
+
+
+@contextmanager
+def _admin_client(settings: KafkaSettings) -> Iterator[Any]:
+    with map_kafka_errors():
+        admin = KafkaAdminClient(**connection_options(settings))
+        try:
+            yield admin
+        finally:
+            admin.close()

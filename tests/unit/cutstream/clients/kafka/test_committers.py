@@ -1,0 +1,92 @@
+"""The committers with a producer that fails on purpose."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from kafka import errors
+from kafka.producer.future import FutureProduceResult, FutureRecordMetadata
+from kafka.structs import TopicPartition
+
+from cutstream.clients.kafka import (
+    AtLeastOnceCommitter,
+    CommitRefused,
+    OutgoingRecord,
+    Partition,
+    TransactionalCommitter,
+)
+from cutstream.errors import BrokerUnavailable, ConfigurationError, Fenced
+from cutstream.settings import KafkaSettings
+
+
+class Producer:
+    """A producer whose records fail with `send_error` and whose commit fails with `commit_error`, if given."""
+
+    def __init__(self, send_error: Exception | None = None, commit_error: Exception | None = None) -> None:
+        self.send_error = send_error
+        self.commit_error = commit_error
+        self.calls: list[str] = []
+
+    def begin_transaction(self) -> None:
+        self.calls.append("begin")
+
+    def send(self, topic: str, **record: object) -> FutureRecordMetadata:
+        future = FutureRecordMetadata(FutureProduceResult(TopicPartition(topic, 0)), 0, 0, None, 0, 0, 0)
+        return future.failure(self.send_error) if self.send_error else future
+
+    def send_offsets_to_transaction(self, offsets: object, membership: object) -> None:
+        self.calls.append("offsets")
+
+    def commit_transaction(self) -> None:
+        if self.commit_error:
+            raise self.commit_error
+        self.calls.append("commit")
+
+    def close(self, timeout: float) -> None:
+        self.calls.append("close")
+
+
+def commit(producer: Producer) -> None:
+    committer = TransactionalCommitter(KafkaSettings())
+    committer._producer = producer
+    committer.commit([OutgoingRecord("results", None, b"{}")], {Partition("requests", 0): 1}, SimpleNamespace())
+
+
+def test_offsets_are_not_sent_when_the_client_left_a_record_out() -> None:
+    producer = Producer(send_error=errors.UnknownTopicOrPartitionError("results"))
+    with pytest.raises(CommitRefused, match="results"):
+        commit(producer)
+    assert producer.calls == ["begin", "close"]
+
+
+def test_a_record_that_may_not_be_written_is_fatal() -> None:
+    with pytest.raises(ConfigurationError, match="results"):
+        commit(Producer(send_error=errors.TopicAuthorizationFailedError("results")))
+
+
+@pytest.mark.parametrize(
+    ("error", "meaning"),
+    [
+        (errors.CommitFailedError("stale"), CommitRefused),
+        (errors.KafkaTimeoutError("slow"), CommitRefused),
+        (errors.ProducerFencedError("once"), CommitRefused),
+        (errors.GroupAuthorizationFailedError("group"), ConfigurationError),
+        (errors.FencedInstanceIdError("group"), Fenced),
+    ],
+)
+def test_a_failed_transaction_leaves_no_producer_behind(error: Exception, meaning: type[Exception]) -> None:
+    producer = Producer(commit_error=error)
+    with pytest.raises(meaning):
+        commit(producer)
+    assert producer.calls == ["begin", "offsets", "close"]
+
+
+def test_at_least_once_never_commits_offsets_of_results_that_were_not_written() -> None:
+    def refuse(records: object) -> None:
+        raise BrokerUnavailable("away")
+
+    committer = AtLeastOnceCommitter(KafkaSettings(), lambda offsets: pytest.fail("offsets were committed first"))
+    committer._writer = SimpleNamespace(write=refuse)
+    with pytest.raises(CommitRefused, match="away"):
+        committer.commit([], {Partition("requests", 0): 1}, SimpleNamespace())
