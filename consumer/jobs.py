@@ -11,7 +11,8 @@ from consumer.resources.backgrounds import Backdrop
 from cutstream.clients.kafka import Record
 from cutstream.clients.triton import Ensemble
 from cutstream.compositing.compose import Output
-from cutstream.contract.messages import BoundingBox, Choice, OutputName, Request, StoredObject
+from cutstream.compositing.specs import OutputName
+from cutstream.contract.messages import BoundingBox, Choice, Request, StoredObject
 from cutstream.images import Image, Matte
 
 Trace: TypeAlias = tuple[tuple[str, bytes], ...]

@@ -7,26 +7,23 @@ from collections.abc import Mapping
 import msgspec
 
 from consumer.jobs import Job
-from consumer.stages.encode import format_of
 from cutstream.clients.kafka import Record
-from cutstream.contract.checks import check_options
 from cutstream.contract.envelope import open_envelope
 from cutstream.contract.messages import AUTO, Request, decode_request
-from cutstream.contract.options import RefineParameters
+from cutstream.contract.recipe import parameters_of, parse_recipe
 from cutstream.errors import InvalidOption, InvalidProfile
-from cutstream.matting.presets import PRESETS, parameters
+from cutstream.matting.presets import PRESETS
+from cutstream.matting.specs import Refinement
 from cutstream.settings import ModelSettings
 
 
-def open_job(models: ModelSettings, record: Record, presets: Mapping[str, RefineParameters] = PRESETS) -> Job:
+def open_job(models: ModelSettings, record: Record, presets: Mapping[str, Refinement] = PRESETS) -> Job:
     """Raises Poison, with a message that names the field. The job's `refine` are parameters, whatever named them."""
     envelope = open_envelope(record.value, record.headers)
     request = decode_request(envelope.payload)
-    request = msgspec.structs.replace(request, refine=parameters(request.refine, presets))
     profile = _profile(request, models)
-    for output in request.outputs:
-        format_of(request, output)
-    check_options(request)
+    recipe = parse_recipe(request, presets)
+    request = msgspec.structs.replace(request, refine=parameters_of(recipe.refinement))
     return Job(
         record=record,
         request=request,

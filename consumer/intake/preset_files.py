@@ -8,14 +8,16 @@ from pathlib import Path
 import msgspec
 
 from cutstream.contract.options import RefineParameters
+from cutstream.contract.recipe import refinement_of
 from cutstream.contract.validation import explain
 from cutstream.errors import ConfigurationError, InvalidOption
-from cutstream.matting.presets import PRESETS, check_work, parameters
+from cutstream.matting.presets import PRESETS
+from cutstream.matting.specs import Refinement
 
 LONGEST_NAME = 100  # of what `refine` can name
 
 
-def read_presets(folder: Path | None) -> Mapping[str, RefineParameters]:
+def read_presets(folder: Path | None) -> Mapping[str, Refinement]:
     """The built-in presets and those of the folder, by name. Raises ConfigurationError with a line for each problem."""
     if folder is None:
         return PRESETS
@@ -40,15 +42,14 @@ def _files(folder: Path) -> list[Path]:
         ) from exc
 
 
-def _read(path: Path) -> RefineParameters:
+def _read(path: Path) -> Refinement:
     """Raises ValueError, which says what is expected."""
     if path.stem in PRESETS:
         raise ValueError(f"`{path.stem}` is a built-in preset, which cannot be redefined: name the file otherwise")
     if len(path.stem) > LONGEST_NAME:
         raise ValueError(f"a preset's name has at most {LONGEST_NAME} characters, this one {len(path.stem)}")
     try:
-        how = parameters(msgspec.toml.decode(path.read_bytes(), type=RefineParameters))
-        check_work(how, megapixels=1.0)
+        return refinement_of(msgspec.toml.decode(path.read_bytes(), type=RefineParameters))
     except msgspec.ValidationError as exc:
         raise ValueError(explain(exc, RefineParameters)) from exc
     except msgspec.DecodeError as exc:
@@ -57,4 +58,3 @@ def _read(path: Path) -> RefineParameters:
         raise ValueError(str(exc)) from exc
     except OSError as exc:
         raise ValueError(f"cannot be read: {exc.strerror}") from exc
-    return how

@@ -14,7 +14,8 @@ from consumer.resources.decoders import DecoderPool
 from cutstream.arrays.ops import ArrayOps, Colour
 from cutstream.clients.objects.store import ObjectStore
 from cutstream.clock import Clock
-from cutstream.compositing.background_picture import Fit, fitted
+from cutstream.compositing.background_picture import fit_picture
+from cutstream.compositing.specs import Fit
 from cutstream.contract.backgrounds import Entry, is_address
 from cutstream.contract.options import Background
 from cutstream.errors import (
@@ -60,8 +61,8 @@ class Backdrop:
         self._cache = cache
         self._ops = ops
 
-    def fitted(self, width: int, height: int, fit: Fit, colour: Colour) -> Pixels:
-        """u8 HWC RGB of that size, in the memory of `ops`; shared, so not to be modified. See `matting.background`."""
+    def fit(self, width: int, height: int, fit: Fit, colour: Colour) -> Pixels:
+        """u8 HWC RGB of that size, in the memory of `ops`; shared, so not to be modified. See `fit_picture`."""
         shows_colour = fit == "contain" or self._picture.image.alpha is not None
         name = (self._picture.digest, width, height, fit, colour if shows_colour else None)
         return self._cache.get("fitted", name, lambda: self._fit(width, height, fit, colour))
@@ -69,7 +70,7 @@ class Backdrop:
     def _fit(self, width: int, height: int, fit: Fit, colour: Colour) -> Pixels:
         image = self._picture.image
         alpha = None if image.alpha is None else self._ops.to_device(image.alpha)
-        return fitted(Image(self._ops.to_device(image.pixels), alpha), width, height, fit, colour, self._ops)
+        return fit_picture(Image(self._ops.to_device(image.pixels), alpha), width, height, fit, colour, self._ops)
 
 
 class Backgrounds:

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import json
-from typing import Literal
 
 from consumer.jobs import Composed, Encoded, File, Job
 from cutstream.arrays.ops import ArrayOps
-from cutstream.compositing.background import TRANSPARENT
 from cutstream.compositing.compose import Output
-from cutstream.contract.messages import OutputName, Request
-from cutstream.errors import InvalidOption
+from cutstream.contract.messages import Request
+from cutstream.contract.recipe import file_format
 from cutstream.images import Image, Pixels, archive
 from cutstream.images.encode import EXTENSIONS, MEDIA_TYPES, Format
 from cutstream.images.encode import encode as encode_picture
@@ -20,39 +18,11 @@ def encode(ops: ArrayOps, job: Job, value: Composed) -> Encoded:
     return Encoded(tuple(_file(ops, job.request, output, value.image) for output in value.outputs), value.findings)
 
 
-def format_of(request: Request, output: OutputName) -> Format | Literal["zip"]:
-    """Raises `InvalidOption` for JPEG where there is transparency."""
-    if output == "layers":
-        return "zip"
-    transparent = _transparent(request, output)
-    if request.format == "jpeg" and transparent:
-        raise InvalidOption(
-            f"format 'jpeg' cannot carry the transparency of output {output!r}: ask for png or webp, or for a "
-            "'composite' on a background"
-        )
-    if request.format == "zip" and output == "cutout" and transparent:
-        return "zip"
-    if request.format == "auto" or request.format == "zip":
-        return "png" if transparent or _grey(request, output) else "jpeg"
-    return request.format
-
-
-def _transparent(request: Request, output: OutputName) -> bool:
-    if output == "composite":
-        background = request.background
-        return background.color == TRANSPARENT and not (background.gradient or background.image or background.blur)
-    return output == "cutout" and request.channels == "rgba"
-
-
-def _grey(request: Request, output: OutputName) -> bool:
-    return output == "mask" or (output == "cutout" and request.channels == "alpha")
-
-
 def _file(ops: ArrayOps, request: Request, output: Output, source: Image) -> File:
     with ops.errors():
         layers = {layer.name: ops.to_host(layer.pixels) for layer in output.layers}  # sync: encoders read host memory
     height, width = output.layers[0].pixels.shape[:2]
-    chosen = format_of(request, output.name)
+    chosen = file_format(request, output.name)
     if chosen == "zip":
         data = _archive(layers, request, source, manifest=output.name == "layers")
         return File(output.name, data, archive.MEDIA_TYPE, archive.EXTENSION, width, height)

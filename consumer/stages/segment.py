@@ -11,7 +11,7 @@ from consumer.resources.micro_batcher import MicroBatcher
 from consumer.resources.profile_selector import LatencyEstimator, ProfileSelector
 from cutstream.arrays.ops import ArrayOps
 from cutstream.clients.triton import Triton
-from cutstream.compositing.shadows.shadow import wanted_shadow
+from cutstream.contract.recipe import parse_recipe
 from cutstream.errors import InvalidOption
 from cutstream.images import Image, Matte, Pixels
 from cutstream.matting.measure import uncertainty
@@ -47,8 +47,8 @@ class Segmenter:
         """The matte is the ensemble's size. Raises InvalidOption where depth is wanted and not measured."""
         self._auto.choose(job)
         ensemble, ops = self._triton.ensemble(job.profile), self._ops
-        shadow = wanted_shadow(job.request.shadow)
-        deep = shadow is not None and shadow.depth
+        shadow = parse_recipe(job.request).composition.shadow
+        deep = shadow is not None and shadow.by_depth
         if deep and not ensemble.measures_depth:
             raise InvalidOption(
                 f"shadow.depth: profile {job.profile!r} measures no depth; take one that does, such as 'depth'"
