@@ -8,9 +8,10 @@ import pytest
 
 from consumer.intake.admission import open_job
 from cutstream.clients.kafka import Partition, Record
-from cutstream.contract.options import RefineParameters
+from cutstream.contract.recipe import refinement_of
 from cutstream.errors import InvalidOption, InvalidProfile, InvalidRequest, Poison
 from cutstream.matting.presets import PRESETS
+from cutstream.matting.specs import Refinement
 from cutstream.settings import ModelSettings
 
 MODELS = ModelSettings(profiles=("general", "precise"), default_profile="general")
@@ -75,19 +76,20 @@ def test_an_opaque_output_may_be_a_jpeg() -> None:
     [
         ({}, PRESETS["soft"]),
         ({"refine": "smooth"}, PRESETS["smooth"]),
-        ({"refine": "ours"}, RefineParameters(open=2)),
-        ({"refine": {"close": 3}}, RefineParameters(close=3)),
+        ({"refine": "ours"}, Refinement(open=2)),
+        ({"refine": {"close": 3}}, Refinement(close=3)),
     ],
 )
-def test_after_opening_there_are_parameters_only(asked: dict, meant: RefineParameters) -> None:
-    assert open_job(MODELS, record(**asked), {**PRESETS, "ours": RefineParameters(open=2)}).request.refine == meant
+def test_after_opening_there_are_parameters_only(asked: dict, meant: Refinement) -> None:
+    job = open_job(MODELS, record(**asked), {**PRESETS, "ours": Refinement(open=2)})
+    assert refinement_of(job.request.refine) == meant
 
 
 def test_a_preset_that_there_is_not_is_refused_with_the_nearest() -> None:
     with pytest.raises(InvalidOption, match="'agressive'; did you mean `aggressive`"):
         open_job(MODELS, record(refine="agressive"))
     with pytest.raises(InvalidOption, match=r"did you mean `ours`.*known are .*, ours"):
-        open_job(MODELS, record(refine="our"), {**PRESETS, "ours": RefineParameters()})
+        open_job(MODELS, record(refine="our"), {**PRESETS, "ours": Refinement()})
 
 
 def test_what_is_no_request_is_refused_with_its_field() -> None:

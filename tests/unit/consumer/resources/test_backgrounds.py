@@ -141,7 +141,7 @@ def png(width: int, height: int, colour: tuple[int, ...] = (10, 20, 30)) -> byte
 
 
 def shown(backdrop: Backdrop, width: int = 4, height: int = 4) -> np.ndarray:
-    return backdrop.fitted(width, height, "cover", WHITE)
+    return backdrop.fit(width, height, "cover", WHITE)
 
 
 def test_no_picture_asked_for_is_none(site: Site) -> None:
@@ -152,15 +152,15 @@ def test_a_picture_by_address_and_by_name_are_the_same_pixels(site: Site) -> Non
     data = COFFEE.read_bytes()
     site.added("coffee", data)
     by_address, by_name = site.open(site.served("coffee.png", data)), site.open("coffee")
-    pixels = by_address.fitted(600, 400, "cover", WHITE)
+    pixels = by_address.fit(600, 400, "cover", WHITE)
     np.testing.assert_array_equal(pixels, np.asarray(Pillow.open(COFFEE)))
-    np.testing.assert_array_equal(by_name.fitted(600, 400, "cover", WHITE), pixels)
+    np.testing.assert_array_equal(by_name.fit(600, 400, "cover", WHITE), pixels)
 
 
 def test_what_is_transparent_lies_over_the_colour(site: Site) -> None:
     backdrop = site.open(site.served("a.png", png(2, 2, (0, 0, 0, 0))))
     for colour in (WHITE, (1, 2, 3)):
-        assert (backdrop.fitted(4, 4, "tile", colour) == colour).all()
+        assert (backdrop.fit(4, 4, "tile", colour) == colour).all()
 
 
 def test_an_address_is_fetched_once_while_it_is_fresh(site: Site) -> None:
@@ -194,16 +194,16 @@ def test_a_name_is_never_fetched_anew_until_it_stands_for_another_picture(site: 
 
 def test_each_size_fit_and_colour_is_fitted_once(site: Site) -> None:
     backdrop = site.open(site.served("a.png", png(4, 2)))
-    first = backdrop.fitted(8, 8, "contain", WHITE)
-    assert backdrop.fitted(8, 8, "contain", WHITE) is first
+    first = backdrop.fit(8, 8, "contain", WHITE)
+    assert backdrop.fit(8, 8, "contain", WHITE) is first
     others = [
-        backdrop.fitted(8, 9, "contain", WHITE),
-        backdrop.fitted(8, 8, "cover", WHITE),
-        backdrop.fitted(8, 8, "contain", (0, 0, 0)),
+        backdrop.fit(8, 9, "contain", WHITE),
+        backdrop.fit(8, 8, "cover", WHITE),
+        backdrop.fit(8, 8, "contain", (0, 0, 0)),
     ]
     assert all(other is not first for other in others)
     # Where no colour shows, all colours are one.
-    assert backdrop.fitted(8, 8, "cover", (0, 0, 0)) is others[1]
+    assert backdrop.fit(8, 8, "cover", (0, 0, 0)) is others[1]
 
 
 def test_many_at_once_fetch_it_once(site: Site) -> None:
@@ -217,7 +217,7 @@ def test_on_a_device_a_fitted_picture_goes_up_once_and_stays(server: HttpServer,
     ops, device = simulated()
     site = Site(server, tmp_path, ops, kept_bytes=10_000_000, max_pixels=300_000)
     address = site.served("a.png", png(6, 5, (1, 2, 3, 128)))
-    results = [site.open(address).fitted(7, 7, "cover", WHITE) for _ in range(3)]
+    results = [site.open(address).fit(7, 7, "cover", WHITE) for _ in range(3)]
     assert isinstance(results[0], ops.xp.ndarray)
     assert all(result is results[0] for result in results)
     assert sorted(device.uploads) == [30, 90]

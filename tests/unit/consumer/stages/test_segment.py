@@ -44,7 +44,7 @@ def segmented(measures_depth: bool, **options: Any) -> Segmented:
         metrics,
         TritonSettings(batch_max_wait_s=0),
     )
-    request = Request(image="file:///a.png", **options)
+    request = Request(image="file:///a.png", outputs=("composite",), **options)
     job = Job(record=Record(Partition("requests", 0), 7, 0, None, b"", []), request=request, id="a", profile="depth")
     return segmenter(job, Image(np.zeros((20, 30, 3), np.uint8)))
 

@@ -29,19 +29,19 @@ from cutstream.clients.kafka import Partition, Record
 from cutstream.clients.triton import Ensemble
 from cutstream.clock import SystemClock
 from cutstream.compositing.harmonise import harmonise
-from cutstream.compositing.inpaint import MARGIN, without_subject
-from cutstream.compositing.inpaint import SIDE as SMALL_SIDE
-from cutstream.compositing.placement import MAX_PIXELS
+from cutstream.compositing.inpaint import MARGIN, remove_subject
+from cutstream.compositing.inpaint import WORKING_SIDE as SMALL_SIDE
+from cutstream.compositing.specs import HarmoniseMethod, HarmoniseSpec
 from cutstream.contract.messages import Request
 from cutstream.contract.options import (
     Background,
     Gradient,
     Harmonise,
-    HarmoniseMethod,
     Perspective,
     RefineParameters,
     Shadow,
 )
+from cutstream.contract.recipe import MAX_PIXELS
 from cutstream.errors import DeviceOutOfMemory
 from cutstream.images import Image
 from cutstream.metrics import Metrics
@@ -67,7 +67,7 @@ class Backdrop:
     def __init__(self, ops: ArrayOps) -> None:
         self._ops = ops
 
-    def fitted(self, width: int, height: int, fit: str, colour: Any) -> Any:
+    def fit(self, width: int, height: int, fit: str, colour: Any) -> Any:
         pixels = np.full((height, width, 3), (150, 140, 120), np.uint8)
         pixels[height // 2 :, : width // 3] = (75, 70, 60)
         return self._ops.to_device(pixels)
@@ -154,7 +154,7 @@ def test_harmonising_fetches_histograms_and_sends_tables(photo: Image, method: H
     ops, device = simulated()
     pixels, alpha, background = map(ops.to_device, (photo.pixels, photo.alpha, photo.pixels[::-1]))
     device.uploads.clear()
-    harmonise(pixels, alpha, background, Harmonise(method=method), ops)
+    harmonise(pixels, alpha, background, HarmoniseSpec(method=method), ops)
     assert device.downloads == [COUNTS] * 7  # three channels of subject and background, and how much is subject
     assert max(device.uploads) <= 2 * 4096
 
@@ -166,11 +166,11 @@ def test_inpainting_alone_goes_through_the_host_and_at_its_small_size() -> None:
     alpha[90:200, 120:300] = 255
     pixels, matte = ops.to_device(large), ops.to_device(alpha)
     device.uploads.clear()
-    filled = without_subject(pixels, matte, "telea", ops)
+    filled = remove_subject(pixels, matte, "telea", ops)
     small = SMALL_SIDE * SMALL_SIDE * 300 // 500
     assert device.downloads == [3 * small, small]
     assert device.uploads == [MARGIN.nbytes, 3 * small]
-    np.testing.assert_array_equal(ops.to_host(filled), without_subject(large, alpha, "telea", CpuOps()))
+    np.testing.assert_array_equal(ops.to_host(filled), remove_subject(large, alpha, "telea", CpuOps()))
 
 
 @pytest.mark.parametrize("device", DEVICES)
