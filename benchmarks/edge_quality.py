@@ -19,7 +19,7 @@ from rich.table import Table
 
 from benchmarks.machine import record
 from cutstream.images import Image, Matte, Pixels
-from cutstream.matting.foreground import foreground
+from cutstream.matting.foreground import estimate_foreground
 from cutstream.matting.presets import SOFT
 from cutstream.matting.refine import refine
 from cutstream.settings import load
@@ -85,7 +85,7 @@ def _pymatting(pixels: Pixels, alpha: Matte) -> Pixels:
 
 WAYS: dict[str, Callable[[Pixels, Matte], Pixels]] = {
     "plain": lambda pixels, alpha: pixels,
-    "foreground": lambda pixels, alpha: foreground(pixels, alpha, OPS),
+    "foreground": lambda pixels, alpha: estimate_foreground(pixels, alpha, OPS),
     "pymatting": _pymatting,
 }
 

@@ -26,7 +26,7 @@ from benchmarks.photos import make
 from cutstream.arrays.cpu import CpuOps
 from cutstream.images import Image, Matte
 from cutstream.images.png import encode_png
-from cutstream.matting.foreground import foreground
+from cutstream.matting.foreground import estimate_foreground
 from cutstream.matting.presets import SOFT
 from cutstream.matting.refine import prepare, refine
 from export.repository.profiles import network_file, size_of
@@ -76,7 +76,7 @@ def _cutout(photo: Image, matte: Matte) -> bytes:
 
 def _decontaminated(photo: Image, matte: Matte) -> bytes:
     alpha = refine(matte, photo, SOFT, OPS)
-    return encode_png(OPS.rgba(foreground(photo.pixels, alpha, OPS), alpha))
+    return encode_png(OPS.rgba(estimate_foreground(photo.pixels, alpha, OPS), alpha))
 
 
 def _with_pillow(photo: Image, matte: Matte) -> bytes:

@@ -30,7 +30,7 @@ _LONGEST_WAIT_S = 5.0
 _LONGEST_HINT_S = 30.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stage(Generic[In, Out]):
     """One step of the pipeline: `run(job, value)` returns the value for the next stage.
 
@@ -47,7 +47,7 @@ class Stage(Generic[In, Out]):
         return Pipeline((self, following))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pipeline(Generic[In, Out]):
     """Stages in order. Each takes what the one before returns: the type checker refuses two that do not fit."""
 

@@ -19,24 +19,35 @@ from cutstream.arrays.cpu import CpuOps
 from cutstream.arrays.gpu import NoDevice, open_gpu
 from cutstream.arrays.ops import ArrayOps
 from cutstream.compositing.compose import compose
+from cutstream.compositing.foreground_layer import ForegroundLayer
 from cutstream.compositing.perspective import stand
-from cutstream.compositing.shadows.light_estimation import light_of
-from cutstream.compositing.shadows.shadow import shadow
-from cutstream.contract.messages import Request
-from cutstream.contract.options import Light, Matting, Perspective, Shadow, ShadowType
+from cutstream.compositing.shadows.light_estimation import estimate_light
+from cutstream.compositing.shadows.shadow import render_shadow
+from cutstream.compositing.specs import (
+    CompositionSpec,
+    Light,
+    OutputName,
+    PerspectiveSpec,
+    PlacementSpec,
+    ShadowSpec,
+    ShadowType,
+)
+from cutstream.contract.geometry import parse_baseline, parse_horizon
+from cutstream.contract.recipe import MAX_PIXELS
 from cutstream.images import Image, Matte
 from cutstream.images.geometry import Box
-from cutstream.matting.alpha_matting import matting
-from cutstream.matting.foreground import foreground
+from cutstream.matting.alpha_matting import estimate_alpha
+from cutstream.matting.foreground import estimate_foreground
 from cutstream.matting.measure import measure
 from cutstream.matting.presets import PRESETS
 from cutstream.matting.refine import prepare, refine
+from cutstream.matting.specs import MattingSpec
 
 WARM_UP, REPEATS = 3, 20
 NETWORK_SIDE = 320
-OUTPUTS = ("cutout", "mask", "composite")
+OUTPUTS: tuple[OutputName, ...] = ("cutout", "mask", "composite")
 SHADOWS: tuple[ShadowType, ...] = ("drop", "contact", "cast")
-STANDING = Perspective(baseline="20% 90% 70% 80%", horizon="30%")
+STANDING = PerspectiveSpec(baseline=parse_baseline("20% 90% 70% 80%"), horizon=parse_horizon("30%"))
 
 
 def main() -> None:
@@ -62,14 +73,12 @@ def back_ends() -> Iterator[ArrayOps]:
 def cases(source: Image, small: Matte, ops: ArrayOps) -> dict[str, Callable[[], object]]:
     photo, matte = Image(ops.to_device(source.pixels)), ops.to_device(small)
     full = refine(matte, photo, PRESETS["soft"], ops)
-    cutout = Request(image="photo.jpg")
 
-    def composing(**wanted: object) -> Callable[[], object]:
-        request = Request(image="photo.jpg", **wanted)  # type: ignore[arg-type]
-        return lambda: compose(photo, full, request, ops)
+    def composing(spec: CompositionSpec) -> Callable[[], object]:
+        return lambda: compose(photo, full, spec, ops)
 
     def shading(kind: ShadowType, depth: Matte | None = None) -> Callable[[], object]:
-        return lambda: shadow(full, Shadow(type=kind), Light(), ops, depth)
+        return lambda: render_shadow(full, ShadowSpec(type=kind), Light(), ops, depth)
 
     everything = Box(0, 0, source.width, source.height)
     return {
@@ -78,15 +87,17 @@ def cases(source: Image, small: Matte, ops: ArrayOps) -> dict[str, Callable[[], 
         "prepare": lambda: prepare(photo, NETWORK_SIDE, NETWORK_SIDE, ops),
         "measure": lambda: measure(full, ops),
         **{f"refine_{name}": (lambda how=how: refine(matte, photo, how, ops)) for name, how in PRESETS.items()},
-        "foreground": lambda: foreground(photo.pixels, full, ops),
-        "matting_fast": lambda: matting(full, photo, Matting(), ops),
-        **{f"compose_{output}": composing(outputs=(output,)) for output in OUTPUTS},
-        "compose_preview": composing(size="preview"),
-        "soft_and_cutout": lambda: compose(photo, refine(matte, photo, PRESETS["soft"], ops), cutout, ops),
+        "foreground": lambda: estimate_foreground(photo.pixels, full, ops),
+        "matting_fast": lambda: estimate_alpha(full, photo, MattingSpec(), ops),
+        **{f"compose_{output}": composing(CompositionSpec(outputs=(output,))) for output in OUTPUTS},
+        "compose_preview": composing(CompositionSpec(placement=PlacementSpec(max_pixels=MAX_PIXELS["preview"]))),
+        "soft_and_cutout": lambda: compose(photo, refine(matte, photo, PRESETS["soft"], ops), CompositionSpec(), ops),
         **{f"shadow_{kind}": shading(kind) for kind in SHADOWS},
         "shadow_cast_with_depth": shading("cast", full),
-        "light_of": lambda: light_of(photo.pixels, ops),
-        "perspective": lambda: stand(photo.pixels, full, everything, STANDING, source.width, source.height, ops),
+        "estimate_light": lambda: estimate_light(photo.pixels, ops),
+        "perspective": lambda: stand(
+            ForegroundLayer(photo.pixels, full), everything, STANDING, source.width, source.height, ops
+        ),
     }
 
 

@@ -15,7 +15,7 @@ from cutstream.clients.triton import Ensemble, Triton
 from cutstream.errors import InvalidOption
 from cutstream.images import Matte, Pixels
 from cutstream.matting.measure import uncertainty
-from cutstream.matting.refine import resize_for_network
+from cutstream.matting.refine import prepare
 from cutstream.metrics import Metrics
 from cutstream.settings import TritonSettings
 
@@ -54,7 +54,7 @@ class Segment:
                 f"shadow.depth: profile {selection.profile!r} measures no depth; take one that does, such as 'depth'"
             )
         with ops.errors():
-            small = resize_for_network(value.image, ensemble.width, ensemble.height, ops)
+            small = prepare(value.image, ensemble.width, ensemble.height, ops)
             small = ops.to_host(small)  # sync: it travels to Triton in host memory
         with self._selector.segmenting(selection.profile):
             answer, measured = self._batcher(selection.profile, ensemble)(small)

@@ -1,4 +1,7 @@
-"""What a composite stands on: a colour, a gradient, the blurred photo, or a picture (`background.py` fits it)."""
+"""Draw what a composite has behind its subject: a gradient, or the photo's own blurred surroundings.
+
+`background_picture.py` fits pictures; a plain colour is never drawn before it is blended.
+"""
 
 from __future__ import annotations
 
@@ -8,71 +11,67 @@ from typing import Protocol
 import numpy as np
 
 from cutstream.arrays.ops import ArrayOps, Colour, Floats
-from cutstream.compositing.background_picture import Fit
-from cutstream.contract.colours import parse_colour
-from cutstream.contract.options import Background, Gradient
+from cutstream.compositing.specs import Fit, Gradient
 from cutstream.images import Matte, Pixels
+from cutstream.images.geometry import NOMINAL_LONG_SIDE, scaled_size
 
-TRANSPARENT = "transparent"
-RAMP = 4096  # colours of a gradient: more than a canvas has rows, and far more than eight bits have levels
-TRACE = np.float32(1e-3)
-BOXES = 3  # box filters in a row that make a Gaussian (Wells 1986)
-MIN_BLUR_PX = math.sqrt(20)  # deviation at the size that a blur is worked on: what three boxes of nine have
-
-
-class Backdrop(Protocol):
-    """The picture that `background.image` names."""
-
-    def fitted(self, width: int, height: int, fit: Fit, colour: Colour) -> Pixels:
-        """u8 height × width × 3, in the memory that the stages work on; shared, so not to be modified."""
+GRADIENT_STEPS = 4096  # colours of a gradient: more than a canvas has rows, and far more than eight bits have levels
+TRACE = np.float32(1e-3)  # weight of the mean colour at every pixel
+BOX_PASSES = 3  # box filters in a row that make a Gaussian (Wells 1986)
+MIN_BLUR_PX = math.sqrt(20)  # deviation at the size that a blur is worked on: that of three boxes of nine pixels
 
 
-def colour_of(background: Background) -> Colour | None:
-    """None for `transparent`. Raises `InvalidOption`."""
-    return None if background.color == TRANSPARENT else parse_colour("background.color", background.color)
+class BackgroundPicture(Protocol):
+    """The picture that a request puts behind its subject."""
+
+    def fit(self, width: int, height: int, fit: Fit, colour: Colour) -> Pixels:
+        """Return the picture as u8 height × width × 3, in the memory that the stages work on.
+
+        The array is shared: callers must not modify it.
+        """
 
 
-def drawn(gradient: Gradient, width: int, height: int, ops: ArrayOps) -> Pixels:
-    """u8 height × width × 3. Raises `InvalidOption` for a colour that is none."""
+def render_gradient(gradient: Gradient, width: int, height: int, ops: ArrayOps) -> Pixels:
+    """Draw a gradient as u8 height × width × 3."""
     xp = ops.xp
     x = xp.arange(width, dtype=xp.float32) + (1 - width) / 2
     y = xp.arange(height, dtype=xp.float32)[:, None] + (1 - height) / 2
     if gradient.type == "radial":
         along = xp.sqrt(x * x + y * y) / max(1.0, math.hypot(width - 1, height - 1) / 2)
     else:
-        # The line of CSS: as long as makes its ends perpendicular to the farthest corners.
+        # CSS's gradient line: so long that lines at right angles to its ends pass through the farthest corners.
         right, down = math.sin(math.radians(gradient.angle)), -math.cos(math.radians(gradient.angle))
         length = max(1.0, abs(right) * (width - 1) + abs(down) * (height - 1))
         along = x * np.float32(right / length) + y * np.float32(down / length) + np.float32(0.5)
-    index = xp.clip(xp.rint(along * (RAMP - 1)), 0, RAMP - 1).astype(xp.int16)
-    return ops.to_device(_ramp(gradient))[index]  # type: ignore[no-any-return]
+    index = xp.clip(xp.rint(along * (GRADIENT_STEPS - 1)), 0, GRADIENT_STEPS - 1).astype(xp.int16)
+    return ops.to_device(_colour_steps(gradient))[index]  # type: ignore[no-any-return]
 
 
-def surroundings(pixels: Pixels, alpha: Matte, sigma: float, width: int, height: int, ops: ArrayOps) -> Pixels:
-    """The photo without its subject, blurred, at another size: u8 height × width × 3.
+def blur_surroundings(pixels: Pixels, alpha: Matte, sigma: float, width: int, height: int, ops: ArrayOps) -> Pixels:
+    """Blur the photo (u8 HWC) without its subject (alpha, u8 HW), and return it as u8 height × width × 3.
 
-    `sigma` counts in pixels of a picture whose long side is 1000. The subject's own colours are left out of every
-    mean, so that it has no glow around it.
+    `sigma` is in pixels of an image whose long side is 1000. The subject's own colours are left out of every mean, so
+    that it has no glow around it.
     """
     rows, columns = alpha.shape
-    small = min(1.0, 1000 / max(rows, columns) * MIN_BLUR_PX / sigma)
-    size = max(1, round(columns * small)), max(1, round(rows * small))
+    small = min(1.0, NOMINAL_LONG_SIDE / max(rows, columns) * MIN_BLUR_PX / sigma)
+    size = scaled_size(columns, rows, small)
     colours, weight = ops.shrink(pixels, 255 - alpha, *size)
-    blurred = _blurred(colours, weight, sigma * max(size) / 1000, ops)
+    blurred = _weighted_blur(colours, weight, sigma * max(size) / NOMINAL_LONG_SIDE, ops)
     return ops.resize_linear(blurred, width, height)
 
 
-def _blurred(colours: Pixels, weight: Matte, sigma: float, ops: ArrayOps) -> Pixels:
+def _weighted_blur(colours: Pixels, weight: Matte, sigma: float, ops: ArrayOps) -> Pixels:
     xp = ops.xp
     side = _box_side(sigma)
 
     def gaussian(plane: Floats) -> Floats:
-        for _ in range(BOXES):
-            plane = ops.box(plane, min(side, _odd(plane.shape[1])), min(side, _odd(plane.shape[0])))
+        for _ in range(BOX_PASSES):
+            plane = ops.box(plane, min(side, _odd_at_most(plane.shape[1])), min(side, _odd_at_most(plane.shape[0])))
         return plane
 
     shares = xp.multiply(weight, 1 / 255, dtype=xp.float32)
-    # A trace of the mean everywhere, so that the middle of a large subject has a colour too.
+    # The trace gives the middle of a large subject a colour too.
     total = gaussian(shares + TRACE)
     mean = (colours * shares[..., None]).sum((0, 1)) / xp.maximum(shares.sum(), TRACE)
     planes = [gaussian(colours[..., channel] * shares + TRACE * mean[channel]) / total for channel in range(3)]
@@ -80,16 +79,16 @@ def _blurred(colours: Pixels, weight: Matte, sigma: float, ops: ArrayOps) -> Pix
 
 
 def _box_side(sigma: float) -> int:
-    """Of `BOXES` boxes that together have this standard deviation, odd."""
-    return max(1, 2 * round((math.sqrt(12 * sigma**2 / BOXES + 1) - 1) / 2) + 1)
+    """Return the odd side of boxes that together have this standard deviation."""
+    return max(1, 2 * round((math.sqrt(12 * sigma**2 / BOX_PASSES + 1) - 1) / 2) + 1)
 
 
-def _odd(side: int) -> int:
+def _odd_at_most(side: int) -> int:
     return side if side % 2 else side - 1
 
 
-def _ramp(gradient: Gradient) -> Pixels:
-    stops = np.array([parse_colour("background.gradient", text) for text in gradient.colors], np.float64)
-    at = np.linspace(0, len(stops) - 1, RAMP)
+def _colour_steps(gradient: Gradient) -> Pixels:
+    stops = np.array(gradient.colours, np.float64)
+    at = np.linspace(0, len(stops) - 1, GRADIENT_STEPS)
     channels = [np.interp(at, np.arange(len(stops)), stops[:, channel]) for channel in range(3)]
     return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)

@@ -1,25 +1,23 @@
-"""What stands behind the subject."""
+"""Fit a picture behind the subject."""
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
-
 from cutstream.arrays.ops import ArrayOps, Colour
+from cutstream.compositing.specs import Fit
 from cutstream.images import Image, Pixels
 
-Fit: TypeAlias = Literal["cover", "contain", "tile"]
 
+def fit_picture(picture: Image, width: int, height: int, fit: Fit, colour: Colour, ops: ArrayOps) -> Pixels:
+    """Return a picture (u8 HWC RGB, with or without alpha u8 HW, in the memory of `ops`) as u8 height × width × 3.
 
-def fitted(picture: Image, width: int, height: int, fit: Fit, colour: Colour, ops: ArrayOps) -> Pixels:
-    """The picture (u8 HWC RGB, with or without alpha u8 HW, in the memory of `ops`) as height × width × 3.
-
-    As CSS has it in `background-size` and `background-repeat`. `cover`: its middle, scaled until it fills both sides;
-    `contain`: the whole, scaled until it fills one, with `colour` around; `tile`: repeated at its own size from the top
-    left. `colour` also lies behind what is transparent. Not to be modified: it may be the picture itself.
+    `fit` follows CSS's `background-size` and `background-repeat`. `cover` scales the picture until it fills both sides
+    and shows its middle; `contain` scales it until it fills one side and shows `colour` around it; `tile` repeats it at
+    its own size from the upper left corner. `colour` also lies behind transparent parts. Callers must not modify the
+    result: it may be the picture itself.
     """
     pixels = picture.pixels
     if picture.alpha is not None:
-        # Before scaling: once opaque, an average of colours needs no weights.
+        # Before scaling: averages of opaque colours need no weights.
         pixels = ops.blend(pixels, picture.alpha, colour)
     match fit:
         case "cover":
@@ -31,7 +29,7 @@ def fitted(picture: Image, width: int, height: int, fit: Fit, colour: Colour, op
 
 
 def _cover(pixels: Pixels, width: int, height: int, ops: ArrayOps) -> Pixels:
-    # Cut to whole pixels, then scaled: the other way round a picture 1 pixel high would be scaled to gigabytes.
+    # Cut to whole pixels before scaling: scaled first, a picture one pixel high would grow to gigabytes.
     rows, columns = pixels.shape[:2]
     kept_columns = min(columns, max(1, round(rows * width / height)))
     kept_rows = min(rows, max(1, round(columns * height / width)))
@@ -56,7 +54,7 @@ def _contain(pixels: Pixels, width: int, height: int, colour: Colour, ops: Array
 
 
 def _tile(pixels: Pixels, width: int, height: int, ops: ArrayOps) -> Pixels:
-    """Each strip of copies is doubled until it is long enough, and never longer than that."""
+    """Double each strip of copies until it is long enough, and never write beyond that."""
     rows, columns = pixels.shape[:2]
     canvas: Pixels = ops.xp.empty((height, width, 3), ops.xp.uint8)
     canvas[:rows, :columns] = pixels[:height, :width]

@@ -1,5 +1,3 @@
-"""Look-up tables for `ArrayOps.lookup`, made of histograms in host memory."""
-
 from __future__ import annotations
 
 import numpy as np
@@ -8,11 +6,11 @@ from numpy.typing import NDArray
 from cutstream.arrays.ops import Table
 
 
-def matching(counts: NDArray[np.int64], reference: NDArray[np.int64]) -> Table:
-    """Gives pixels of one channel with `counts` (256 of them) the distribution of `reference`, as nearly as 256 do.
+def matching_table(counts: NDArray[np.int64], reference: NDArray[np.int64]) -> Table:
+    """Return the table for `ArrayOps.lookup` that gives one channel the distribution of a reference.
 
-    Order is kept, and a channel that has the reference's distribution stays as it is. Nothing changes where either
-    has no pixels.
+    Both are 256 counts in host memory; 256 values match the reference as nearly as they can. Order is kept, and a
+    channel that has the reference's distribution stays as it is. Nothing changes if either has no pixels.
     """
     own, wanted = np.cumsum(counts), np.cumsum(reference)
     if not own[-1] or not wanted[-1]:

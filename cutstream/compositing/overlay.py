@@ -6,9 +6,9 @@ from cutstream.arrays.ops import ArrayOps
 from cutstream.images import Matte, Pixels
 
 GREEN = (0, 255, 0)
-KEPT = 255 - np.arange(256, dtype=np.uint8) // 2  # of the photo, under each alpha
+PHOTO_SHARE = 255 - np.arange(256, dtype=np.uint8) // 2  # by the alpha, 0..255
 
 
 def overlay(pixels: Pixels, alpha: Matte, ops: ArrayOps) -> Pixels:
-    """The photo (u8 HWC) with its subject mixed half with pure green, by its alpha (u8 HW): to look at a matte."""
-    return ops.blend(pixels, ops.lookup(alpha, KEPT), GREEN)
+    """Mix the subject (alpha, u8 HW) of a photo (u8 HWC) half with pure green, to make its matte visible."""
+    return ops.blend(pixels, ops.lookup(alpha, PHOTO_SHARE), GREEN)

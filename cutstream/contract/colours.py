@@ -12,11 +12,14 @@ FORMS = re.compile(r"#[0-9a-f]{3}|#[0-9a-f]{6}|[a-z]+", re.IGNORECASE)
 
 
 def parse_colour(option: str, text: str) -> Colour:
-    """`#rgb`, `#rrggbb` or a CSS colour name, in either case, as RGB 0..255. Raises `InvalidOption`."""
+    """Parse `#rgb`, `#rrggbb` or a CSS colour name, in either case, into RGB of 0..255.
+
+    Raises `InvalidOption`, whose message names `option`.
+    """
     try:
         if FORMS.fullmatch(text):
             red, green, blue = ImageColor.getrgb(text)[:3]
             return red, green, blue
     except ValueError:
-        pass  # a word, but no colour: said below
+        pass  # a word that names no colour: refused below
     raise InvalidOption(f"{option}: {text!r} is no colour; use #rgb, #rrggbb or a CSS name such as 'white'")

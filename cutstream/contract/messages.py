@@ -15,23 +15,22 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from cutstream.arrays.ops import Inpainting
+from cutstream.compositing.specs import ExistingAlpha, HarmoniseMethod, OutputName, ShadowType
 from cutstream.contract.options import (
     Address,
     Background,
     Harmonise,
-    HarmoniseMethod,
     Matting,
-    MattingMethod,
     Name,
     Perspective,
     RefineParameters,
     Shadow,
-    ShadowType,
 )
 from cutstream.contract.validation import explain
 from cutstream.errors import CutstreamError, InvalidRequest
+from cutstream.matting.specs import MattingMethod
 
-OutputName = Literal["cutout", "mask", "composite", "overlay", "background", "layers"]
 Status = Literal["ok", "failed", "expired"]
 
 AUTO = "auto"
@@ -134,11 +133,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     harmonise: Annotated[
         HarmoniseMethod | Harmonise | None, Meta(description="Adapt the subject to the background image.")
     ] = None
-    inpaint: Annotated[
-        Literal["telea", "navier_stokes"], Meta(description="How output `background` fills where the subject was.")
-    ] = "telea"
+    inpaint: Annotated[Inpainting, Meta(description="How output `background` fills where the subject was.")] = "telea"
     existing_alpha: Annotated[
-        Literal["keep", "multiply", "ignore"],
+        ExistingAlpha,
         Meta(description="The source's own alpha: used instead of the model's, multiplied with it, or dropped."),
     ] = "ignore"
     keep_metadata: Annotated[bool, Meta(description="Keep the source's ICC profile and DPI.")] = False

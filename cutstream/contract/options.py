@@ -10,13 +10,12 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from cutstream.compositing.specs import Fit, GradientType, HarmoniseMethod, ShadowType
+from cutstream.matting.specs import EdgeMode, KernelScale, MattingMethod
+
 Address = Annotated[str, Meta(min_length=1, max_length=4096)]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 Colour = Annotated[str, Meta(min_length=1, max_length=64, description="`#rgb`, `#rrggbb` or a CSS colour name.")]
-
-MattingMethod = Literal["fast", "closed_form", "knn", "learning_based", "large_kernel", "random_walk"]
-ShadowType = Literal["drop", "contact", "cast"]
-HarmoniseMethod = Literal["reinhard", "histogram"]
 
 
 class RefineParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -36,14 +35,14 @@ class RefineParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     dilate_kernel: Annotated[int, Meta(ge=0, le=99, description="Ellipse of dilate; 0 takes `kernel`.")] = 0
     dilate: Annotated[int, Meta(ge=0, le=20, description="How often to dilate.")] = 0
     edges: Annotated[
-        Literal["linear", "soft"],
+        EdgeMode,
         Meta(description="To the picture's size: interpolated, or with `soft` edges that follow the picture's own."),
     ] = "linear"
     keep_largest: Annotated[bool, Meta(description="Drop all but the largest connected part.")] = False
     fill_holes: Annotated[bool, Meta(description="Make what the subject encloses part of it.")] = False
     feather: Annotated[int, Meta(ge=0, le=99, description="Gaussian kernel that softens the finished edge.")] = 0
     scale: Annotated[
-        Literal["long_side", "none"],
+        KernelScale,
         Meta(description="`long_side`: sizes are for a long side of 1000 px and scale with it; `none`: literal."),
     ] = "long_side"
 
@@ -62,9 +61,7 @@ class Gradient(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Evenly spaced colours, linearly mixed."""
 
     colors: Annotated[tuple[Colour, ...], Meta(min_length=2, max_length=8, description="From first to last.")]
-    type: Annotated[
-        Literal["linear", "radial"], Meta(description="`radial`: from the middle out to the farthest corner.")
-    ] = "linear"
+    type: Annotated[GradientType, Meta(description="`radial`: from the middle out to the farthest corner.")] = "linear"
     angle: Annotated[
         float, Meta(ge=0, le=360, description="Of `linear`, as in CSS: 0 goes upwards, 90 to the right, 180 downwards.")
     ] = 180.0
@@ -84,7 +81,7 @@ class Background(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         Address | None, Meta(description="A picture: a name of the background catalogue, or an address.")
     ] = None
     fit: Annotated[
-        Literal["cover", "contain", "tile"],
+        Fit,
         Meta(description="Of the image: fill and cut, fit inside, or repeat at its own size."),
     ] = "cover"
     blur: Annotated[

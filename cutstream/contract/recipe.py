@@ -1,15 +1,18 @@
-"""A request, parsed once: the texts of the wire become typed values, and what does not fit together is refused.
+"""Parse a request once: the wire's texts become typed values, and options that do not fit together are refused.
 
-Everything after admission takes these values. A new request option is a field in `messages.py` or `options.py`, its
+Everything behind admission takes these values. A new request option is a field in `messages.py` or `options.py`, its
 value in a spec (`matting/specs.py`, `compositing/specs.py`), and its line here.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
+
+import msgspec
 
 from cutstream.compositing.specs import (
     SCENE_OUTPUTS,
@@ -50,17 +53,17 @@ MAX_PIXELS = {"preview": 250_000, "medium": 1_500_000, "hd": 4_000_000, "full": 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodingSpec:
-    """The file format of each output, and what goes into the files."""
+    """The file format of each output, and what is written into the files."""
 
     formats: Mapping[OutputName, FileFormat]
-    layers: Literal["webp", "jpeg_or_png"] = "jpeg_or_png"  # inside a zip; JPEG where a layer is opaque colour
+    layers: Literal["webp", "jpeg_or_png"] = "jpeg_or_png"  # inside a zip; JPEG for layers of opaque colour
     quality: int = 90  # 1..100, of JPEG and lossy WebP
     keep_metadata: bool = False  # the source's ICC profile and resolution
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """What a request asks for, as the stages need it."""
+    """A request's options as the stages need them."""
 
     image: str  # the photo's address
     refinement: Refinement
@@ -75,47 +78,56 @@ class Recipe:
 def parse_recipe(request: Request, presets: Mapping[str, Refinement] = PRESETS) -> Recipe:
     """Parse a request; `presets` are the refinements that it may name.
 
-    Raises `InvalidOption` or `RegionOutOfBounds`, with a message that names the field. What depends on the photo's
-    size is checked when that is known.
+    Raises `InvalidOption` or `RegionOutOfBounds`, with a message that names the field. Checks that depend on the
+    photo's size follow when that is known.
     """
-    composition = _composition(request)
-    _check_all_used(request)
-    return Recipe(
+    recipe = Recipe(
         image=request.image,
         refinement=_refinement(request, presets),
         matting=_matting(request),
-        composition=composition,
+        composition=_composition(request),
         encoding=_encoding(request),
         destination=request.destination,
         deadline=request.deadline,
         hint=request.hint,
     )
+    _check_all_used(request)
+    return recipe
+
+
+def refinement_of(parameters: options.RefineParameters) -> Refinement:
+    """Convert explicit parameters. Raises `InvalidOption` for a kernel of even size, or too much work."""
+    refinement = Refinement(**msgspec.structs.asdict(parameters))
+    check_refinement(refinement)
+    return refinement
+
+
+def parameters_of(refinement: Refinement) -> options.RefineParameters:
+    """Return the parameters with which a request or a preset file asks for this refinement."""
+    return options.RefineParameters(**dataclasses.asdict(refinement))
+
+
+def file_format(request: Request, output: OutputName) -> FileFormat:
+    """Choose the file format of one output. Raises `InvalidOption` for JPEG with transparency."""
+    if output == "layers":
+        return "zip"
+    transparent = _is_transparent(request, output)
+    if request.format == "jpeg" and transparent:
+        raise InvalidOption(
+            f"format 'jpeg' cannot carry the transparency of output {output!r}: ask for png or webp, or for a "
+            "'composite' on a background"
+        )
+    if request.format == "zip" and output == "cutout" and transparent:
+        return "zip"
+    if request.format == "auto" or request.format == "zip":
+        return "png" if transparent or _is_grey(request, output) else "jpeg"
+    return request.format
 
 
 def _refinement(request: Request, presets: Mapping[str, Refinement]) -> Refinement:
     if isinstance(request.refine, str):
         return find_preset(request.refine, presets)
     return refinement_of(request.refine)
-
-
-def refinement_of(given: options.RefineParameters) -> Refinement:
-    """Convert explicit parameters. Raises `InvalidOption` for a kernel of even size, or too much work."""
-    refinement = Refinement(
-        kernel=given.kernel,
-        close=given.close,
-        open=given.open,
-        blur=given.blur,
-        threshold=given.threshold,
-        dilate_kernel=given.dilate_kernel,
-        dilate=given.dilate,
-        edges=given.edges,
-        keep_largest=given.keep_largest,
-        fill_holes=given.fill_holes,
-        feather=given.feather,
-        scale=given.scale,
-    )
-    check_refinement(refinement)
-    return refinement
 
 
 def _matting(request: Request) -> MattingSpec | None:
@@ -235,28 +247,11 @@ def _harmonise(request: Request, background: BackgroundSpec) -> HarmoniseSpec | 
 
 def _encoding(request: Request) -> EncodingSpec:
     return EncodingSpec(
-        formats={output: _format(request, output) for output in request.outputs},
+        formats={output: file_format(request, output) for output in request.outputs},
         layers="webp" if request.format == "webp" else "jpeg_or_png",
         quality=request.quality,
         keep_metadata=request.keep_metadata,
     )
-
-
-def _format(request: Request, output: OutputName) -> FileFormat:
-    """Choose the file format of one output. Raises `InvalidOption` for JPEG where there is transparency."""
-    if output == "layers":
-        return "zip"
-    transparent = _is_transparent(request, output)
-    if request.format == "jpeg" and transparent:
-        raise InvalidOption(
-            f"format 'jpeg' cannot carry the transparency of output {output!r}: ask for png or webp, or for a "
-            "'composite' on a background"
-        )
-    if request.format == "zip" and output == "cutout" and transparent:
-        return "zip"
-    if request.format == "auto" or request.format == "zip":
-        return "png" if transparent or _is_grey(request, output) else "jpeg"
-    return request.format
 
 
 def _is_transparent(request: Request, output: OutputName) -> bool:
@@ -271,22 +266,29 @@ def _is_grey(request: Request, output: OutputName) -> bool:
     return output == "mask" or (output == "cutout" and request.channels == "alpha")
 
 
-# Which outputs an option changes. An option that is given for none of them would be ignored in silence.
-_USED_BY: tuple[tuple[str, frozenset[OutputName]], ...] = (
-    ("background", SCENE_OUTPUTS),
-    ("shadow", SCENE_OUTPUTS),
-    ("harmonise", SCENE_OUTPUTS),
-    ("inpaint", frozenset({"background"})),
-)
+_PLACED: frozenset[OutputName] = frozenset({"cutout", "mask", "composite", "layers"})
+
+# The outputs that each option changes. A request without any of them would ignore the option in silence.
+_CHANGED_BY: Mapping[str, frozenset[OutputName]] = {
+    "channels": frozenset({"cutout"}),
+    "scale": _PLACED,
+    "position": _PLACED,
+    "canvas": _PLACED,
+    "perspective": _PLACED,
+    "decontaminate": _PLACED - {"mask"},
+    "background": SCENE_OUTPUTS,
+    "shadow": SCENE_OUTPUTS,
+    "harmonise": SCENE_OUTPUTS,
+    "inpaint": frozenset({"background"}),
+}
 
 
 def _check_all_used(request: Request) -> None:
-    """Raises `InvalidOption` for an option that none of the request's outputs shows."""
+    """Raise `InvalidOption` for an option that changes none of the request's outputs."""
     defaults = Request(image=request.image)
-    for option, outputs in _USED_BY:
+    for option, outputs in _CHANGED_BY.items():
         if getattr(request, option) != getattr(defaults, option) and outputs.isdisjoint(request.outputs):
-            wanted = " or ".join(f"'{output}'" for output in sorted(outputs))
-            raise InvalidOption(f"{option} changes only output {wanted}, which is not among `outputs`: add it")
-    zipped = "layers" in request.outputs or ("cutout" in request.outputs and request.channels == "rgba")
-    if request.format == "zip" and not zipped:
-        raise InvalidOption("format 'zip' is for a 'cutout' with colour: add it to `outputs`, or choose another format")
+            names = " or ".join(f"'{output}'" for output in sorted(outputs))
+            raise InvalidOption(f"{option} changes only output {names}: add it to `outputs`, or leave {option} out")
+    if request.format == "zip" and "zip" not in {file_format(request, output) for output in request.outputs}:
+        raise InvalidOption("format 'zip' is for output 'cutout' with colour: add it to `outputs`, or leave format out")

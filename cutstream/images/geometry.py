@@ -33,6 +33,10 @@ class Box(NamedTuple):
         """Return the rows and columns of this box, for indexing an array."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
+    def relative_to(self, frame: Box) -> Box:
+        """Return this rectangle in the pixels of `frame`, which contains it."""
+        return Box(self.left - frame.left, self.top - frame.top, self.right - frame.left, self.bottom - frame.top)
+
 
 @dataclass(frozen=True, slots=True)
 class Length:
@@ -99,6 +103,11 @@ def shrink_factor(width: int, height: int, long_side: float) -> float:
 def scaled_size(width: int, height: int, factor: float) -> tuple[int, int]:
     """Return width and height times `factor`, each rounded and at least 1."""
     return max(1, round(width * factor)), max(1, round(height * factor))
+
+
+def reduced_size(width: int, height: int, long_side: float) -> tuple[int, int]:
+    """Return the size with the longer side brought down to `long_side`; a smaller image keeps its size."""
+    return scaled_size(width, height, shrink_factor(width, height, long_side))
 
 
 def odd(size: float) -> int:

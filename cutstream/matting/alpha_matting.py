@@ -1,71 +1,70 @@
-"""Alpha anew in a band around the matte's edge, for hair and fur."""
+"""Estimate alpha anew in a band around the matte's edge, for hair and fur."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from cutstream.arrays.ops import ArrayOps
-from cutstream.contract.options import Matting, MattingMethod
 from cutstream.images import Image, Matte
-from cutstream.matting.exact_matting import exact
-from cutstream.matting.guided_filter import fit, fit_weighted, levelled
+from cutstream.images.geometry import reduced_size, window_side
+from cutstream.matting.exact_matting import solve_exact
+from cutstream.matting.guided_filter import fit_guided, fit_weighted, stretch_levels
 from cutstream.matting.refine import BLACK_POINT, WHITE_POINT
-from cutstream.matting.trimap import BACKGROUND, SUBJECT, UNKNOWN, split, trimap
+from cutstream.matting.specs import MattingMethod, MattingSpec
+from cutstream.matting.trimap import BACKGROUND, SUBJECT, UNKNOWN, build_trimap, mark_mixed_unknown
 
-# Of the long side. A reach of 0.03 is a tenth better on fur and worse on photos without (docs/evaluation.md,
-# "Mattings"): where the colours vary, what lies that far off says little.
-REACH = 0.02  # how far what is sure speaks for what is not
-SMOOTH = 0.008
+# In long sides. A reach of 0.03 is a tenth better on fur and worse on photos without (docs/evaluation.md, "Mattings"):
+# if colours vary, distant pixels say little.
+REACH = 0.02  # distance over which known pixels decide about unknown ones
+SMOOTHING = 0.008  # radius of the second fit
 
-SIDE = 320  # of the grid that the colours' lines are found on: 500 px are no better and take twice the time
-DOUBT = np.float32(0.05)  # weight of an unknown pixel's own alpha
-EPSILON = np.float32(1e-4)  # of colours in 0..1
-
-
-def wanted_matting(asked: MattingMethod | Matting | None) -> Matting | None:
-    return Matting(method=asked) if isinstance(asked, str) else asked
+GUIDE_SIDE = 320  # long side of the grid of the colour fits: 500 px are no better and take twice the time
+UNKNOWN_WEIGHT = np.float32(0.05)  # of an unknown pixel's own alpha
+EPSILON = np.float32(1e-4)  # variance of colours in 0..1
 
 
-def matting(alpha: Matte, image: Image, how: Matting, ops: ArrayOps) -> Matte:
-    """Alpha (u8 HW, the photo's size) anew where its trimap is unknown; elsewhere 0 and 255 as the trimap says.
+def estimate_alpha(alpha: Matte, image: Image, spec: MattingSpec, ops: ArrayOps) -> Matte:
+    """Estimate alpha (u8 HW, the photo's size) where its trimap is unknown; elsewhere set the trimap's 0 or 255.
 
-    A matte without any sure subject or any sure background comes back as it is: there is nothing to tell the two
-    apart by. Raises `InvalidOption` for a method whose package is missing.
+    A matte without any sure subject or any sure background comes back unchanged: nothing tells the two apart. Raises
+    `InvalidOption` for a method whose package is missing.
     """
-    return solve(trimap(alpha, how.erode, how.dilate, ops), alpha, image, how.method, ops)
+    return solve_trimap(build_trimap(alpha, spec.erode, spec.dilate, ops), alpha, image, spec.method, ops)
 
 
-def solve(given: Matte, alpha: Matte, image: Image, method: MattingMethod, ops: ArrayOps) -> Matte:
-    """As `matting`, in a trimap that is `given`: u8 HW, 0, 128 and 255."""
-    counts = ops.histogram(given)  # sync: whether there is anything to find, and to find it by
+def solve_trimap(trimap: Matte, alpha: Matte, image: Image, method: MattingMethod, ops: ArrayOps) -> Matte:
+    """Do as `estimate_alpha` does, in a given trimap: u8 HW of 0, 128 and 255."""
+    counts = ops.histogram(trimap)  # sync: whether there is anything to solve, and anything to solve it by
     if not counts[SUBJECT] or not counts[BACKGROUND]:
         return alpha
     if not counts[UNKNOWN]:
-        return given
-    found = fast(given, alpha, image, ops) if method == "fast" else exact(given, alpha, image, method, ops)
-    return ops.xp.where(given == UNKNOWN, found, given)  # type: ignore[no-any-return]
+        return trimap
+    if method == "fast":
+        solved = solve_fast(trimap, alpha, image, ops)
+    else:
+        solved = solve_exact(trimap, alpha, image, method, ops)
+    return ops.xp.where(trimap == UNKNOWN, solved, trimap)  # type: ignore[no-any-return]
 
 
-def fast(given: Matte, alpha: Matte, image: Image, ops: ArrayOps) -> Matte:
-    """u8 HW: alpha as a locally linear function of colour, which the sure pixels around decide.
+def solve_fast(trimap: Matte, alpha: Matte, image: Image, ops: ArrayOps) -> Matte:
+    """Return alpha (u8 HW) as a locally linear function of colour, decided by the known pixels around.
 
-    The guided filter's fit (He and Sun 2013) by weighted pixels; `alpha` has its say where nothing sure is near. A
-    second fit, to what came of the first, evens out what the windows disagree about.
+    This is the guided filter's fit (He and Sun 2013) with weighted pixels; `alpha` counts where no known pixel is near.
+    A second fit, to the result of the first, evens out where the windows disagree.
     """
-    shrink = min(1.0, SIDE / max(image.width, image.height))
-    size = max(1, round(image.width * shrink)), max(1, round(image.height * shrink))
+    size = reduced_size(image.width, image.height, GUIDE_SIDE)
     guide = ops.resize_linear(image.pixels, *size)
-    known = split(ops.resize_linear(given, *size), ops)
+    known = mark_mixed_unknown(ops.resize_linear(trimap, *size), ops)
     unknown = known == UNKNOWN
-    weight = ops.xp.where(unknown, DOUBT, np.float32(1)).astype(ops.xp.float32)
+    weight = ops.xp.where(unknown, UNKNOWN_WEIGHT, np.float32(1)).astype(ops.xp.float32)
     start = ops.xp.where(unknown, ops.resize_linear(alpha, *size), known)
     coefficients = fit_weighted(guide, start, weight, _window(REACH, size), EPSILON, ops)
-    better = ops.xp.where(unknown, ops.local_linear(coefficients, guide), known)
-    coefficients = levelled(fit(guide, better, _window(SMOOTH, size), EPSILON, ops), BLACK_POINT, WHITE_POINT)
-    return ops.local_linear(coefficients, image.pixels)
+    first = ops.xp.where(unknown, ops.local_linear(coefficients, guide), known)
+    coefficients = fit_guided(guide, first, _window(SMOOTHING, size), EPSILON, ops)
+    return ops.local_linear(stretch_levels(coefficients, BLACK_POINT, WHITE_POINT), image.pixels)
 
 
 def _window(radius: float, size: tuple[int, int]) -> tuple[int, int]:
-    """Never wider than the picture, where `box` could not mirror it."""
-    width, height = (2 * min(max(1, round(radius * max(size))), side // 2) + 1 for side in size)
+    """Return width and height of a window; `radius` is in long sides."""
+    width, height = (window_side(radius * max(size), side) for side in size)
     return width, height

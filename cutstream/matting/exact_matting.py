@@ -1,7 +1,7 @@
-"""The field's mattings: alpha as the solution of a linear system over the unknown pixels, with PyMatting's Laplacians.
+"""Solve alpha as a linear system over the unknown pixels, with PyMatting's Laplacians: the field's exact mattings.
 
-They run in host memory, on one core, seconds for each photo. The first one of a process takes about two seconds more,
-and a minute where PyMatting's machine code is not yet in numba's cache.
+They run in host memory, on one core, and take seconds for each photo. The first one of a process takes about two
+seconds more, and a minute if PyMatting's machine code is not yet in numba's cache.
 """
 
 from __future__ import annotations
@@ -15,30 +15,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cutstream.arrays.ops import ArrayOps
-from cutstream.contract.options import MattingMethod
 from cutstream.errors import InvalidOption
 from cutstream.images import Image, Matte, Pixels
-from cutstream.images.geometry import Box
-from cutstream.matting.guided_filter import fit
-from cutstream.matting.trimap import BACKGROUND, SUBJECT, UNKNOWN, split
+from cutstream.images.geometry import Box, scaled_size
+from cutstream.matting.guided_filter import fit_guided
+from cutstream.matting.specs import MattingMethod
+from cutstream.matting.trimap import BACKGROUND, SUBJECT, UNKNOWN, mark_mixed_unknown
 
 Vector: TypeAlias = NDArray[np.float64]
 
-CONTEXT = 0.03  # of the long side: what is sure around the band is looked at so far
-LEAST_SIDE = 41  # two of the large kernel's windows; smaller pictures are extended by their borders
+CONTEXT = 0.03  # in long sides: how far around the band known pixels are used
+MIN_SIDE = 41  # two of the large kernel's windows; smaller images are extended by their borders
 EPSILON, KERNEL = np.float32(1e-5), (5, 5)  # of the fit that brings alpha to the photo's size
 
-MOST_STEPS, TOLERANCE = 2000, 1e-5
+MAX_STEPS, TOLERANCE = 2000, 1e-5
 
-# One at a time: they take up to half a gigabyte, and not every threading layer of numba bears two callers.
+# Photos are solved one at a time: each takes up to half a gigabyte, and not every threading layer of numba works with
+# two callers.
 _one_at_a_time = Lock()
 
 
 class Method(NamedTuple):
-    """`most_pixels` bounds memory and time: the Laplacian takes 0.4 kB a pixel, for `learning_based` 2.5, `knn` 3.6."""
+    """PyMatting's function, and the most pixels it is given.
+
+    They bound memory and time: the Laplacian takes 0.4 kB a pixel, for `learning_based` 2.5, for `knn` 3.6.
+    """
 
     laplacian: str
-    most_pixels: int
+    max_pixels: int
 
 
 METHODS: dict[MattingMethod, Method] = {
@@ -51,53 +55,53 @@ METHODS: dict[MattingMethod, Method] = {
 
 
 class System(NamedTuple):
-    """matrix · x = right, over the unknown pixels; `diagonal` is the matrix's."""
+    """The system matrix · x = right over the unknown pixels: the matrix as its product with x, and its diagonal."""
 
     product: Callable[[Vector], Vector]
     diagonal: Vector
     right: Vector
 
 
-def exact(given: Matte, alpha: Matte, image: Image, method: MattingMethod, ops: ArrayOps) -> Matte:
-    """u8 HW of the photo's size: alpha where the trimap `given` is unknown. The solver starts from `alpha`.
+def solve_exact(trimap: Matte, alpha: Matte, image: Image, method: MattingMethod, ops: ArrayOps) -> Matte:
+    """Return alpha (u8 HW, the photo's size) where the trimap is unknown. The solver starts from `alpha`.
 
-    Worked on are the band's surroundings, at no more pixels than the method's bound; the way back to the photo's size
-    is the guided filter's. Raises `InvalidOption` where PyMatting is missing or cannot be used.
+    Only the band's surroundings are worked on, at no more than the method's most pixels; the guided filter brings the
+    result to the photo's size. Raises `InvalidOption` if PyMatting is missing or cannot be used.
     """
-    pymatting = _pymatting()
-    frame = _around_band(given, ops)
-    pixels, known, before = image.pixels[frame.slices], given[frame.slices], alpha[frame.slices]
-    size = _bounded(frame.width, frame.height, METHODS[method].most_pixels)
+    pymatting = _import_pymatting()
+    frame = _frame_around_band(trimap, ops)
+    pixels, known, before = image.pixels[frame.slices], trimap[frame.slices], alpha[frame.slices]
+    size = _limited_size(frame.width, frame.height, METHODS[method].max_pixels)
     guide = ops.resize_area(pixels, *size)
-    small = (guide, split(ops.resize_area(known, *size), ops), ops.resize_area(before, *size))
+    small = (guide, mark_mixed_unknown(ops.resize_area(known, *size), ops), ops.resize_area(before, *size))
     host = [ops.to_host(plane) for plane in small]  # sync: PyMatting works in host memory
     with _one_at_a_time:
-        solved = ops.to_device(_solved(pymatting, method, *host))
+        solved = ops.to_device(_solve(pymatting, method, *host))
     if size != (frame.width, frame.height):
-        solved = ops.local_linear(fit(guide, solved, KERNEL, EPSILON, ops), pixels)
-    found = ops.xp.zeros_like(alpha)
-    found[frame.slices] = solved
-    return found  # type: ignore[no-any-return]
+        solved = ops.local_linear(fit_guided(guide, solved, KERNEL, EPSILON, ops), pixels)
+    whole = ops.xp.zeros_like(alpha)
+    whole[frame.slices] = solved
+    return whole  # type: ignore[no-any-return]
 
 
-def _solved(pymatting: Any, method: MattingMethod, pixels: Pixels, known: Matte, alpha: Matte) -> Matte:
-    """`alpha` where, at this size, nothing is unknown or nothing of one side is sure."""
+def _solve(pymatting: Any, method: MattingMethod, pixels: Pixels, known: Matte, alpha: Matte) -> Matte:
+    """Solve in host memory; return `alpha` if at this size nothing is unknown, or one side has no known pixel."""
     height, width = known.shape
-    beyond = [(0, max(0, LEAST_SIDE - side)) for side in known.shape]
+    beyond = [(0, max(0, MIN_SIDE - side)) for side in known.shape]
     known, start = (np.pad(plane, beyond, mode="edge") for plane in (known, alpha))
     colours = np.pad(pixels, [*beyond, (0, 0)], mode="edge") / 255
     unknown, subject = (known == UNKNOWN).ravel(), (known == SUBJECT).ravel()
     if not unknown.any() or not subject.any() or not (known == BACKGROUND).any():
         return alpha
-    system = _system(pymatting, METHODS[method].laplacian, colours, unknown, subject)
+    system = _build_system(pymatting, METHODS[method].laplacian, colours, unknown, subject)
     solution = _conjugate_gradients(system, start.ravel()[unknown] / 255)
-    found = known.copy()
-    found.ravel()[unknown] = np.rint(255 * solution.clip(0, 1))
-    return found[:height, :width]
+    solved = known.copy()
+    solved.ravel()[unknown] = np.rint(255 * solution.clip(0, 1))
+    return solved[:height, :width]
 
 
-def _system(pymatting: Any, name: str, colours: Any, unknown: Any, subject: Any) -> System:
-    """alphaᵀ · Laplacian · alpha least, where alpha is given outside the unknown (L. Grady et al., VIIP 2005)."""
+def _build_system(pymatting: Any, name: str, colours: Any, unknown: Any, subject: Any) -> System:
+    """Minimise alphaᵀ · Laplacian · alpha with alpha fixed at known pixels (L. Grady et al., VIIP 2005)."""
     laplacian = getattr(pymatting, name)
     if name == "lkm_laplacian":  # too many entries for a matrix: PyMatting gives its product with a vector
         product, diagonal = laplacian(colours)
@@ -115,54 +119,53 @@ def _system(pymatting: Any, name: str, colours: Any, unknown: Any, subject: Any)
 
 
 def _conjugate_gradients(system: System, start: Vector) -> Vector:
-    """With Jacobi's preconditioner (Hestenes and Stiefel 1952); what MOST_STEPS have come to is good enough.
+    """Solve with Jacobi's preconditioner (Hestenes and Stiefel 1952); after `MAX_STEPS` the result is good enough.
 
-    PyMatting's own solver gives up the solution with an error after its last step, its preconditioner prints, and
-    the products of both wait for BLAS's other threads: einsum has none.
+    PyMatting's own solver raises an error after its last step and loses the solution, its preconditioner prints, and
+    the products of both wait for BLAS's other threads, which einsum does not have.
     """
     x, inverse = start, 1 / system.diagonal
-    left = system.right - system.product(x)
-    direction = inverse * left
-    energy = _dot(left, direction)
+    residual = system.right - system.product(x)
+    direction = inverse * residual
+    energy = _dot(residual, direction)
     enough = TOLERANCE**2 * max(_dot(system.right, inverse * system.right), energy)
-    for _ in range(MOST_STEPS):
+    for _ in range(MAX_STEPS):
         product = system.product(direction)
         curvature = _dot(direction, product)
-        if energy <= enough or curvature <= 0:  # which is rounding, or `knn`, whose matrix is not quite symmetric
+        if energy <= enough or curvature <= 0:  # by rounding, or for `knn`, whose matrix is not quite symmetric
             break
         length = energy / curvature
-        x, left = x + length * direction, left - length * product
-        conditioned = inverse * left
-        energy, before = _dot(left, conditioned), energy
+        x, residual = x + length * direction, residual - length * product
+        conditioned = inverse * residual
+        energy, before = _dot(residual, conditioned), energy
         direction = conditioned + energy / before * direction
     return x
 
 
-def _dot(one: Vector, other: Vector) -> float:
-    return float(np.einsum("i,i->", one, other))
+def _dot(a: Vector, b: Vector) -> float:
+    return float(np.einsum("i,i->", a, b))
 
 
-def _around_band(given: Matte, ops: ArrayOps) -> Box:
-    height, width = given.shape
+def _frame_around_band(trimap: Matte, ops: ArrayOps) -> Box:
+    height, width = trimap.shape
     margin = max(2, round(CONTEXT * max(height, width)))
-    bounds = ops.bounding_box((given == UNKNOWN).view(ops.xp.uint8), 0)
+    bounds = ops.bounding_box((trimap == UNKNOWN).view(ops.xp.uint8), 0)
     left, top, right, bottom = bounds or (0, 0, width, height)
     return Box(max(0, left - margin), max(0, top - margin), min(width, right + margin), min(height, bottom + margin))
 
 
-def _bounded(width: int, height: int, most_pixels: int) -> tuple[int, int]:
-    shrink = min(1.0, sqrt(most_pixels / (width * height)))
-    return max(1, round(width * shrink)), max(1, round(height * shrink))
+def _limited_size(width: int, height: int, max_pixels: int) -> tuple[int, int]:
+    return scaled_size(width, height, min(1.0, sqrt(max_pixels / (width * height))))
 
 
-def _pymatting() -> Any:
+def _import_pymatting() -> Any:
     with _one_at_a_time:
         try:
             import pymatting
             from numba import set_num_threads
         except ImportError as exc:
             raise InvalidOption(
-                "matting: all methods but 'fast' need PyMatting: pip install 'cutstream[matting]'"
+                "matting: all methods but 'fast' need PyMatting: install it with `make setup EXTRAS=matting`"
             ) from exc
         except RuntimeError as exc:  # numba finds no place for the machine code that it keeps
             raise InvalidOption(f"matting: PyMatting cannot be used, set NUMBA_CACHE_DIR to a folder: {exc}") from exc

@@ -1,3 +1,5 @@
+"""Measure a matte: the subject's box, its share of the image, and how certain the network was."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -8,12 +10,12 @@ from cutstream.arrays.ops import ArrayOps
 from cutstream.images import Matte
 from cutstream.images.geometry import Box
 
-VISIBLE = 25  # a tenth: fainter alpha does not make the subject's box wider
+VISIBLE = 25  # a tenth: fainter alpha does not widen the subject's box
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """`coverage`: mean alpha, 0..1. `box`: of the visible subject, None when there is none."""
+    """The visible subject's box, None if there is no subject; and `coverage`, the mean alpha in 0..1."""
 
     box: Box | None
     coverage: float
@@ -27,11 +29,12 @@ def measure(matte: Matte, ops: ArrayOps) -> Measurement:
 
 
 def uncertainty(matte: Matte, ops: ArrayOps) -> float:
-    """0 (sure) to 1 (guessing), of the network's own matte: refinement may make it binary, which says nothing.
+    """Return how undecided a matte is, from 0 (sure) to 1 (guessing).
 
-    One minus the Soft Dice Confidence (Borges et al. 2024, arXiv:2402.10665): the Dice overlap of the matte with its
-    own threshold, which is what the matte itself promises its mask to reach. It does not depend on the subject's
-    size. A matte without any alpha is certain; one that stays below the threshold everywhere is guessing.
+    The matte must be the network's own: refinement may make it binary, which says nothing. The value is one minus the
+    Soft Dice Confidence (Borges et al. 2024, arXiv:2402.10665): the Dice overlap of the matte with its own threshold,
+    which is the overlap that the matte itself expects its mask to reach. It does not depend on the subject's size. A
+    matte without any alpha is certain; one that stays below the threshold everywhere is guessing.
     """
     counts = ops.histogram(matte)
     alpha = np.arange(256) / 255

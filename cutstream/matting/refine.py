@@ -1,4 +1,4 @@
-"""From the photo to the network's input, and from the network's small matte to a full-size one."""
+"""Prepare the photo for the network, and refine the network's small matte into one of the photo's size."""
 
 from __future__ import annotations
 
@@ -7,62 +7,45 @@ from typing import NamedTuple
 import numpy as np
 
 from cutstream.arrays.ops import ArrayOps, Footprint
-from cutstream.contract.options import RefineParameters
 from cutstream.images import Image, Matte, Pixels
-from cutstream.matting.guided_filter import fit, levelled
+from cutstream.images.geometry import NOMINAL_LONG_SIDE, odd, reduced_size, window_side
+from cutstream.matting.guided_filter import fit_guided, stretch_levels
 from cutstream.matting.presets import check_work
+from cutstream.matting.specs import Refinement
 
-# Of the long side: the least that makes the gradient error of every net's matte smaller (docs/evaluation.md, "Edges").
-# Hard masks like less (0.005: MAE 0.0246 for cutnet in place of 0.0249), fur more (0.01: 4 % less gradient error).
+# In long sides: the least that reduces the gradient error of every network's matte (docs/evaluation.md, "Edges"). Hard
+# masks prefer less (0.005: MAE 0.0246 for cutnet instead of 0.0249), fur more (0.01: 4 % less gradient error).
 RADIUS = 0.007
-EPSILON = np.float32(1e-4)  # of colours in 0..1
+EPSILON = np.float32(1e-4)  # variance of colours in 0..1
 BLACK_POINT, WHITE_POINT = 12, 243
-
-NOMINAL_SIDE = 1000
 
 
 def prepare(image: Image, width: int, height: int, ops: ArrayOps) -> Pixels:
-    """The photo at the network's input size, without regard to its aspect: u8, height × width × 3, RGB."""
+    """Scale the photo to the network's input size, regardless of its aspect ratio: u8, height × width × 3, RGB."""
     return ops.resize_area(image.pixels, width, height)
 
 
-def refine(matte: Matte, image: Image, how: RefineParameters, ops: ArrayOps) -> Matte:
-    """A matte of any size (u8 HW, 0..255, covering the whole photo) at the photo's size.
+def refine(matte: Matte, image: Image, refinement: Refinement, ops: ArrayOps) -> Matte:
+    """Refine a matte of any size (u8 HW, covering the whole photo), and return it at the photo's size.
 
-    Raises `InvalidOption` where `how` would take too long on this photo (`check_work`).
+    Raises `InvalidOption` if the refinement would take too long on this photo (`check_work`).
     """
     rows, columns = matte.shape
-    work = _Working.of(image, how)
-    check_work(how, work.width * work.height / 1e6)
-    matte = _cleaned(matte, how, work, ops)
-    if how.edges == "soft":
-        # Never finer than the photo, which has no edges for what a finer matte would say.
-        matte = _soft(ops.resize_area(matte, min(columns, image.width), min(rows, image.height)), image, ops)
+    work = WorkingSize.of(image, refinement)
+    check_work(refinement, work.width * work.height / 1e6)
+    matte = _clean(matte, refinement, work, ops)
+    if refinement.edges == "soft":
+        # Never finer than the photo, which has no edges for such detail.
+        matte = _follow_edges(ops.resize_area(matte, min(columns, image.width), min(rows, image.height)), image, ops)
     else:
         matte = ops.resize_linear(matte, image.width, image.height)
-    return _finished(matte, how, work, ops)
+    return _finish(matte, refinement, work, ops)
 
 
-def _soft(matte: Matte, image: Image, ops: ArrayOps) -> Matte:
-    """Alpha stays soft; its edges follow the photo's, and the faint rest of either side is cut off."""
-    rows, columns = matte.shape
-    # Sampled, not averaged: the statistics must be those of the full-size pixels that the coefficients will meet.
-    guide = ops.resize_linear(image.pixels, columns, rows)
-    radius = RADIUS * max(image.width, image.height)
-    kernel = _window(radius * columns / image.width, columns), _window(radius * rows / image.height, rows)
-    coefficients = levelled(fit(guide, matte, kernel, EPSILON, ops), BLACK_POINT, WHITE_POINT)
-    return ops.local_linear(coefficients, image.pixels)
+class WorkingSize(NamedTuple):
+    """The size that kernels are applied at, and the factor from the kernels' stated sizes to their sizes there.
 
-
-def _window(radius: float, side: int) -> int:
-    """At least 3, so that there is something to fit, and never wider than the matte."""
-    return 2 * min(max(1, round(radius)), side // 2) + 1
-
-
-class _Working(NamedTuple):
-    """Width and height that lengths are laid out on, and the factor that they are to be multiplied by there.
-
-    A matte holds no more detail than a picture of the nominal size: larger ones are worked on at that size.
+    A matte holds no more detail than an image whose long side is 1000, so larger photos are worked on at that size.
     """
 
     width: int
@@ -70,51 +53,66 @@ class _Working(NamedTuple):
     factor: float
 
     @classmethod
-    def of(cls, image: Image, how: RefineParameters) -> _Working:
-        if how.scale == "none":
+    def of(cls, image: Image, refinement: Refinement) -> WorkingSize:
+        if refinement.scale == "none":
             return cls(image.width, image.height, 1.0)
-        long_side = max(image.width, image.height)
-        shrink = min(1.0, NOMINAL_SIDE / long_side)
-        width, height = (max(1, round(side * shrink)) for side in (image.width, image.height))
-        return cls(width, height, min(1.0, long_side / NOMINAL_SIDE))
+        factor = min(1.0, max(image.width, image.height) / NOMINAL_LONG_SIDE)
+        return cls(*reduced_size(image.width, image.height, NOMINAL_LONG_SIDE), factor)
 
 
-def _cleaned(matte: Matte, how: RefineParameters, work: _Working, ops: ArrayOps) -> Matte:
-    """Dilation comes before the threshold, with which it commutes, so that the contour is cut at the full size."""
-    if not (how.close or how.open or how.blur or how.dilate):
+def _follow_edges(matte: Matte, image: Image, ops: ArrayOps) -> Matte:
+    """Enlarge a matte so that its edges follow the photo's; alpha stays soft, and its faint remains are cut off."""
+    rows, columns = matte.shape
+    # Sampled, not averaged: the statistics must be those of the full-size pixels that the coefficients will meet.
+    guide = ops.resize_linear(image.pixels, columns, rows)
+    radius = RADIUS * max(image.width, image.height)
+    kernel = (
+        window_side(radius * columns / image.width, columns),
+        window_side(radius * rows / image.height, rows),
+    )
+    coefficients = stretch_levels(fit_guided(guide, matte, kernel, EPSILON, ops), BLACK_POINT, WHITE_POINT)
+    return ops.local_linear(coefficients, image.pixels)
+
+
+def _clean(matte: Matte, refinement: Refinement, work: WorkingSize, ops: ArrayOps) -> Matte:
+    """Close, open, blur and dilate.
+
+    Dilation comes before the threshold, with which it commutes, so that the contour is cut at the full size.
+    """
+    if not (refinement.close or refinement.open or refinement.blur or refinement.dilate):
         return matte
     matte = ops.resize_linear(matte, work.width, work.height)
-    footprint = ellipse(odd(how.kernel * work.factor))
-    matte = ops.erode(ops.dilate(matte, footprint, how.close), footprint, how.close)
-    matte = ops.dilate(ops.erode(matte, footprint, how.open), footprint, how.open)
-    if how.blur:
-        matte = ops.gaussian(matte, odd(how.blur * work.factor))
-    return ops.dilate(matte, ellipse(odd((how.dilate_kernel or how.kernel) * work.factor)), how.dilate)
+    footprint = ellipse(odd(refinement.kernel * work.factor))
+    matte = ops.erode(ops.dilate(matte, footprint, refinement.close), footprint, refinement.close)
+    matte = ops.dilate(ops.erode(matte, footprint, refinement.open), footprint, refinement.open)
+    if refinement.blur:
+        matte = ops.gaussian(matte, odd(refinement.blur * work.factor))
+    dilate_kernel = refinement.dilate_kernel or refinement.kernel
+    return ops.dilate(matte, ellipse(odd(dilate_kernel * work.factor)), refinement.dilate)
 
 
-def _finished(matte: Matte, how: RefineParameters, work: _Working, ops: ArrayOps) -> Matte:
-    """What is left of a part or of a hole below the black or above the white point is not seen."""
+def _finish(matte: Matte, refinement: Refinement, work: WorkingSize, ops: ArrayOps) -> Matte:
+    """Apply the steps at the photo's size.
+
+    Parts below the black point and holes above the white point do not count: they are not visible.
+    """
     height, width = matte.shape
-    if how.threshold is not None:
-        matte = (matte > how.threshold).view(np.uint8) * np.uint8(255)
-    if how.keep_largest:
+    if refinement.threshold is not None:
+        matte = (matte > refinement.threshold).view(np.uint8) * np.uint8(255)
+    if refinement.keep_largest:
         matte = ops.largest_component(matte, BLACK_POINT)
-    if how.fill_holes:
+    if refinement.fill_holes:
         matte = ops.fill_holes(matte, WHITE_POINT - 1)
-    if how.feather:
+    if refinement.feather:
         # A blurred edge needs no more pixels than its kernel is stated for: at 50 megapixels 99 px would take 25 s.
         small = ops.resize_area(matte, work.width, work.height)
-        matte = ops.resize_linear(ops.gaussian(small, odd(how.feather * work.factor)), width, height)
+        blurred = ops.gaussian(small, odd(refinement.feather * work.factor))
+        matte = ops.resize_linear(blurred, width, height)
     return matte
 
 
-def odd(size: float) -> int:
-    """The nearest odd number; of two equally near, the larger."""
-    return 2 * int(size / 2) + 1
-
-
 def ellipse(size: int) -> Footprint:
-    """OpenCV's `MORPH_ELLIPSE`, size × size: in each row as many pixels as the disc is wide there."""
+    """Return OpenCV's `MORPH_ELLIPSE`, size × size: each row has as many pixels as the disc is wide there."""
     radius = size // 2
     offsets = np.arange(-radius, radius + 1)
     half_widths = np.rint(np.sqrt(radius**2 - offsets**2))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+EdgeMode: TypeAlias = Literal["linear", "soft"]
+KernelScale: TypeAlias = Literal["long_side", "none"]
 MattingMethod: TypeAlias = Literal["fast", "closed_form", "knn", "learning_based", "large_kernel", "random_walk"]
 
 
@@ -24,11 +26,11 @@ class Refinement:
     threshold: int | None = None  # 0..255; values above it become 255, all others 0
     dilate_kernel: int = 0
     dilate: int = 0
-    edges: Literal["linear", "soft"] = "linear"
+    edges: EdgeMode = "linear"
     keep_largest: bool = False
     fill_holes: bool = False
     feather: int = 0
-    scale: Literal["long_side", "none"] = "long_side"
+    scale: KernelScale = "long_side"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

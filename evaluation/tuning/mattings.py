@@ -18,13 +18,13 @@ from rich.table import Table
 
 from cutstream.arrays.cpu import CpuOps
 from cutstream.arrays.ops import ArrayOps
-from cutstream.contract.options import Matting, MattingMethod
 from cutstream.errors import InvalidOption
 from cutstream.images import Image, Matte
-from cutstream.matting.alpha_matting import solve
+from cutstream.matting.alpha_matting import solve_trimap
 from cutstream.matting.presets import SOFT
 from cutstream.matting.refine import refine
-from cutstream.matting.trimap import BACKGROUND, SUBJECT, UNKNOWN, trimap
+from cutstream.matting.specs import MattingMethod, MattingSpec
+from cutstream.matting.trimap import BACKGROUND, SUBJECT, UNKNOWN, build_trimap
 from cutstream.quality import THRESHOLD
 from cutstream.quality.alpha import gradient_error, sum_of_absolute_differences
 from evaluation.scoring.folder import read_matte, read_photo
@@ -102,11 +102,11 @@ def examples(folder: Path) -> list[Example]:
 
 def bands(truth: Matte, drawn: Matte | None, ops: ArrayOps) -> dict[str, Matte]:
     """`small` and `large` know all that is soft; `automatic` is what a network's sharp mask would give."""
-    default = Matting()
+    default = MattingSpec()
     made = {
-        f"small, {SMALL_PX} px": trimap(truth, SMALL_PX, SMALL_PX, ops),
-        f"large, {LARGE_PX} px": trimap(truth, LARGE_PX, LARGE_PX, ops),
-        f"automatic, {default.erode} px": trimap(_sharp(truth), default.erode, default.dilate, ops),
+        f"small, {SMALL_PX} px": build_trimap(truth, SMALL_PX, SMALL_PX, ops),
+        f"large, {LARGE_PX} px": build_trimap(truth, LARGE_PX, LARGE_PX, ops),
+        f"automatic, {default.erode} px": build_trimap(_sharp(truth), default.erode, default.dilate, ops),
     }
     if drawn is not None:
         sure = (drawn == BACKGROUND) | (drawn == SUBJECT)
@@ -171,7 +171,7 @@ def _made(method: str, given: Matte, sharp: Matte, photo: Image, ops: ArrayOps) 
         return given
     if method == "soft":
         return refine(ops.resize_area(sharp, NETWORK_SIDE, NETWORK_SIDE), photo, SOFT, ops)
-    return solve(given, sharp, photo, method, ops)  # type: ignore[arg-type]
+    return solve_trimap(given, sharp, photo, method, ops)  # type: ignore[arg-type]
 
 
 def _sharp(truth: Matte) -> Matte:
@@ -184,4 +184,4 @@ def _warm_up(ops: ArrayOps) -> None:
     alpha = np.zeros((64, 64), np.uint8)
     alpha[:, 32:] = 255
     for method in METHODS:
-        solve(trimap(alpha, 50, 50, ops), alpha, Image(np.zeros((64, 64, 3), np.uint8)), method, ops)
+        solve_trimap(build_trimap(alpha, 50, 50, ops), alpha, Image(np.zeros((64, 64, 3), np.uint8)), method, ops)

@@ -16,6 +16,7 @@ import msgspec
 
 from cutstream.arrays.cpu import CpuOps
 from cutstream.contract.options import RefineParameters
+from cutstream.contract.recipe import refinement_of
 from cutstream.images import Image, Matte
 from cutstream.matting.refine import refine
 from cutstream.quality.alpha import mean_absolute_error
@@ -76,8 +77,9 @@ def _of_photo(sample: Sample, candidates: Sequence[RefineParameters]) -> list[Fi
     ranks = edge_ranks(pixels, ops.resize_linear(sample.matte, pixels.shape[1], pixels.shape[0]), ops)
     found = []
     for how in candidates:
+        refinement = refinement_of(how)
         start = time.perf_counter()
-        matte = refine(sample.matte, Image(pixels), how, ops)
+        matte = refine(sample.matte, Image(pixels), refinement, ops)
         ms = (time.perf_counter() - start) * 1e3
         found.append(
             Figures(

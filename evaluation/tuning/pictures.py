@@ -10,6 +10,7 @@ from PIL import ImageDraw, ImageFont
 from cutstream.arrays.cpu import CpuOps
 from cutstream.compositing.overlay import overlay
 from cutstream.contract.options import RefineParameters
+from cutstream.contract.recipe import refinement_of
 from cutstream.images import Image, Matte, Pixels
 from cutstream.matting.refine import refine
 from evaluation.tuning.photos import Sample, read
@@ -26,7 +27,7 @@ def sheet(sample: Sample, shown: Mapping[str, RefineParameters]) -> Pillow.Image
     above = [_cell(pixels), *([] if truth is None else [_cell(truth)])]
     rows = {sample.photo.stem: above}
     for name, how in shown.items():
-        matte = refine(sample.matte, Image(pixels), how, ops)
+        matte = refine(sample.matte, Image(pixels), refinement_of(how), ops)
         rows[name] = [_cell(matte), _cutout(pixels, matte), _cell(overlay(pixels, matte, ops))]
     return _laid_out(rows)
 

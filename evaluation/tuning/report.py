@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cutstream.contract.options import RefineParameters
+from cutstream.contract.recipe import parameters_of
 from cutstream.matting.presets import PRESETS
 from evaluation.tuning.measure import Figures
 from evaluation.tuning.search import Goodness
@@ -56,7 +57,7 @@ def ranked(found: Mapping[RefineParameters, Figures]) -> tuple[Candidate, ...]:
 
 def in_short(how: RefineParameters) -> str:
     """`base`, or what differs from doing nothing, such as `threshold=140 edges=soft keep_largest`."""
-    names = {preset: name for name, preset in PRESETS.items()}
+    names = {parameters_of(preset): name for name, preset in PRESETS.items()}
     given = msgspec.to_builtins(how)
     words = (name if value is True else f"{name}={value}" for name, value in given.items())
     return names.get(how) or " ".join(words) or "as it is"

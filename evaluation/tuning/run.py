@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from cutstream.arrays.cpu import CpuOps
 from cutstream.clients.triton import Triton
 from cutstream.contract.options import RefineParameters
+from cutstream.contract.recipe import parameters_of
 from cutstream.errors import InvalidOption
 from cutstream.matting.presets import PRESETS
 from cutstream.settings import Settings
@@ -79,7 +80,7 @@ def tune(tuning: Tuning, samples: Sequence[Sample], profile: str, console: Conso
             progress.update(task, completed=len(found))
             return [goodness(mean(found[how])) for how in candidates]
 
-        search(PRESETS.values(), judge, tuning.budget, tuning.seed)
+        search(map(parameters_of, PRESETS.values()), judge, tuning.budget, tuning.seed)
     has_masks = masked(tuning.photos)
     report = Report(
         folder=str(tuning.folder),
@@ -129,7 +130,8 @@ def _leave(tuning: Tuning, report: Report, disputed: Sequence[Sample], console: 
 def _shown(candidates: Sequence[Candidate]) -> dict[str, RefineParameters]:
     """The best two, and presets to compare with."""
     best = {f"{place}. {candidate.name}": candidate.parameters for place, candidate in enumerate(candidates[:2], 1)}
-    return {**best, **{name: PRESETS[name] for name in BESIDE_THE_BEST if PRESETS[name] not in best.values()}}
+    presets = {name: parameters_of(PRESETS[name]) for name in BESIDE_THE_BEST}
+    return {**best, **{name: preset for name, preset in presets.items() if preset not in best.values()}}
 
 
 def _note(report: Report) -> str:

@@ -64,8 +64,12 @@ def test_a_photo_on_a_background_of_the_catalogue_with_everything_to_it(settings
 # By the request's id: what it asks for, the code that it fails with, and where.
 BAD = {
     "nothing-there": ({"roi": "0 0 30 30"}, "unknown_foreground", "compose"),
-    "no-such-name": ({"background": {"image": "beach"}}, "invalid_bg_image", "fetch"),
-    "refused": ({"background": {"image": "file:///etc/passwd"}}, "invalid_bg_image_url", "fetch"),
+    "no-such-name": ({"outputs": ["composite"], "background": {"image": "beach"}}, "invalid_bg_image", "fetch"),
+    "refused": (
+        {"outputs": ["composite"], "background": {"image": "file:///etc/passwd"}},
+        "invalid_bg_image_url",
+        "fetch",
+    ),
     "outside": ({"roi": "0 0 9000 30"}, "roi_exceeds_bounds", "compose"),
     "preset": ({"refine": "smoth"}, "invalid_option", "request"),
     "kernel": ({"refine": {"kernel": 98, "close": 1}}, "invalid_option", "request"),

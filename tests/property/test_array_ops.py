@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,23 +14,24 @@ from hypothesis.extra.numpy import arrays
 from cutstream.arrays.cpu import CpuOps
 from cutstream.compositing.harmonise import harmonise
 from cutstream.compositing.overlay import overlay
-from cutstream.compositing.shadows.shadow import shadow
-from cutstream.contract.options import Harmonise, Light, Matting, RefineParameters, Shadow
+from cutstream.compositing.shadows.shadow import render_shadow
+from cutstream.compositing.specs import HarmoniseSpec, Light, ShadowSpec
 from cutstream.images import Image
-from cutstream.matting.alpha_matting import matting
-from cutstream.matting.foreground import foreground
+from cutstream.matting.alpha_matting import estimate_alpha
+from cutstream.matting.foreground import estimate_foreground
 from cutstream.matting.presets import PRESETS
 from cutstream.matting.refine import ellipse, refine
+from cutstream.matting.specs import MattingSpec, Refinement
 from tests.support.back_ends import DEVICES, FromHost, back_end
 from tests.support.tolerances import APART
 
 CPU = CpuOps()
 EXPLICIT = (
-    RefineParameters(blur=9),
-    RefineParameters(edges="soft", close=1, dilate=1),
-    RefineParameters(edges="soft", blur=5, feather=9),
-    RefineParameters(keep_largest=True, fill_holes=True),
-    RefineParameters(threshold=100, keep_largest=True, fill_holes=True, feather=5, scale="none"),
+    Refinement(blur=9),
+    Refinement(edges="soft", close=1, dilate=1),
+    Refinement(edges="soft", blur=5, feather=9),
+    Refinement(keep_largest=True, fill_holes=True),
+    Refinement(threshold=100, keep_largest=True, fill_holes=True, feather=5, scale="none"),
 )
 # A compiled kernel is there or not: the first example of a run may build it.
 examples = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -191,17 +192,17 @@ def test_shapes_in_a_matte(ops: FromHost, size: Any, threshold: int, seed: int) 
 @given(size=st.tuples(st.integers(1, 90), st.integers(1, 90)), seed=seeds)
 def test_foreground(ops: FromHost, size: Any, seed: int) -> None:
     pixels, alpha = picture(size, seed, 3), picture(size, seed + 1)
-    made = ops.fetched(foreground(ops.ops.to_device(pixels), ops.ops.to_device(alpha), ops.ops))
-    assert np.abs(made.astype(int) - foreground(pixels, alpha, CPU)).max() <= APART["foreground"]
+    made = ops.fetched(estimate_foreground(ops.ops.to_device(pixels), ops.ops.to_device(alpha), ops.ops))
+    assert np.abs(made.astype(int) - estimate_foreground(pixels, alpha, CPU)).max() <= APART["foreground"]
 
 
 @examples
 @given(size=sizes, grid=sizes, seed=seeds, how=st.sampled_from([*PRESETS.values(), *EXPLICIT]))
-def test_refinement(ops: FromHost, size: Any, grid: Any, seed: int, how: RefineParameters) -> None:
+def test_refinement(ops: FromHost, size: Any, grid: Any, seed: int, how: Refinement) -> None:
     """The whole way of the matte, element-wise mathematics included; but no cut through soft edges, where one level
     more or less on a device becomes all or nothing."""
     if how.edges == "soft":
-        how = msgspec.structs.replace(how, threshold=None, keep_largest=False, fill_holes=False)
+        how = replace(how, threshold=None, keep_largest=False, fill_holes=False)
     pixels, matte = picture(size, seed, 3), picture(grid, seed + 1)
     photo = Image(ops.ops.to_device(pixels))
     made = ops.fetched(refine(ops.ops.to_device(matte), photo, how, ops.ops))
@@ -213,9 +214,9 @@ def test_refinement(ops: FromHost, size: Any, grid: Any, seed: int, how: RefineP
 @given(size=sizes, seed=seeds, reach=st.integers(0, 60))
 def test_matting(ops: FromHost, size: Any, seed: int, reach: int) -> None:
     pixels, matte = picture(size, seed, 3), picture(size, seed + 1)
-    photo, how = Image(ops.ops.to_device(pixels)), Matting(erode=reach, dilate=reach)
-    made = ops.fetched(matting(ops.ops.to_device(matte), photo, how, ops.ops))
-    difference = np.abs(made.astype(int) - matting(matte, Image(pixels), how, CPU))
+    photo, how = Image(ops.ops.to_device(pixels)), MattingSpec(erode=reach, dilate=reach)
+    made = ops.fetched(estimate_alpha(ops.ops.to_device(matte), photo, how, ops.ops))
+    difference = np.abs(made.astype(int) - estimate_alpha(matte, Image(pixels), how, CPU))
     assert difference.max() <= APART["fast_matting"]
 
 
@@ -225,7 +226,7 @@ def test_colours_of_the_subject(ops: FromHost, size: Any, seed: int, method: Any
     """Made of primitives that are the same on each device, and so the same themselves."""
     arrays = picture(size, seed, 3), picture(size, seed + 1), picture(size, seed + 2, 3)
     sent = [ops.ops.to_device(array) for array in arrays]
-    how = Harmonise(method=method, strength=strength)
+    how = HarmoniseSpec(method=method, strength=strength)
     made = ops.fetched(harmonise(*sent, how, ops.ops))
     np.testing.assert_array_equal(made, harmonise(*arrays, how, CPU))
     made = ops.fetched(overlay(*sent[:2], ops.ops))
@@ -243,8 +244,8 @@ def test_colours_of_the_subject(ops: FromHost, size: Any, seed: int, method: Any
 )
 def test_shadows(ops: FromHost, size: Any, seed: int, kind: Any, angle: float, length: float, softness: float) -> None:
     """Without a depth map, where a float at a threshold decides which part a pixel belongs to."""
-    matte, how = picture(size, seed), Shadow(type=kind, softness=softness)
+    matte, how = picture(size, seed), ShadowSpec(type=kind, softness=softness)
     light = Light(angle=angle, length=length)
-    made = ops.fetched(shadow(ops.ops.to_device(matte), how, light, ops.ops))
-    difference = np.abs(made.astype(int) - shadow(matte, how, light, CPU))
+    made = ops.fetched(render_shadow(ops.ops.to_device(matte), how, light, ops.ops))
+    difference = np.abs(made.astype(int) - render_shadow(matte, how, light, CPU))
     assert difference.max() <= APART["shadow"]

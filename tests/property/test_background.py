@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from cutstream.arrays.cpu import CpuOps
-from cutstream.compositing.background_picture import Fit, fitted
+from cutstream.compositing.background_picture import fit_picture
+from cutstream.compositing.specs import Fit
 from cutstream.images import Image
 
 OPS = CpuOps()
@@ -32,7 +33,7 @@ def test_the_result_is_of_the_size_asked_for_and_the_picture_stays_as_it_was(
     picture: Image, place: tuple[int, int], fit: Fit
 ) -> None:
     before = picture.pixels.copy()
-    result = fitted(picture, *place, fit, BLUE, OPS)
+    result = fit_picture(picture, *place, fit, BLUE, OPS)
     assert result.shape == (place[1], place[0], 3)
     np.testing.assert_array_equal(picture.pixels, before)
 
@@ -41,7 +42,7 @@ def test_the_result_is_of_the_size_asked_for_and_the_picture_stays_as_it_was(
 def test_no_colour_is_shown_that_is_not_between_those_of_picture_and_background(
     picture: Image, place: tuple[int, int], fit: Fit
 ) -> None:
-    result = fitted(picture, *place, fit, BLUE, OPS)
+    result = fit_picture(picture, *place, fit, BLUE, OPS)
     colours = np.concatenate([picture.pixels.reshape(-1, 3), [BLUE]])
     assert (result >= colours.min(axis=0)).all()
     assert (result <= colours.max(axis=0)).all()
@@ -49,7 +50,7 @@ def test_no_colour_is_shown_that_is_not_between_those_of_picture_and_background(
 
 @given(sides, sides, places, st.sampled_from(["cover", "tile"]))
 def test_cover_and_tile_leave_no_room(rows: int, columns: int, place: tuple[int, int], fit: Fit) -> None:
-    result = fitted(Image(np.full((rows, columns, 3), 9, np.uint8)), *place, fit, BLUE, OPS)
+    result = fit_picture(Image(np.full((rows, columns, 3), 9, np.uint8)), *place, fit, BLUE, OPS)
     assert (result == 9).all()
 
 
@@ -58,7 +59,7 @@ def test_contain_fills_one_side_and_keeps_the_shape_to_the_pixel(
     rows: int, columns: int, place: tuple[int, int]
 ) -> None:
     width, height = place
-    result = fitted(Image(np.full((rows, columns, 3), 9, np.uint8)), width, height, "contain", BLUE, OPS)
+    result = fit_picture(Image(np.full((rows, columns, 3), 9, np.uint8)), width, height, "contain", BLUE, OPS)
     shown: Any = (result == 9).all(axis=2)
     across, down = int(shown.any(axis=0).sum()), int(shown.any(axis=1).sum())
     assert across == width or down == height

@@ -9,17 +9,18 @@ from hypothesis.extra.numpy import arrays
 
 from cutstream.arrays.cpu import CpuOps
 from cutstream.compositing.compose import compose
+from cutstream.compositing.foreground_layer import ForegroundLayer
 from cutstream.compositing.perspective import stand
-from cutstream.compositing.shadows.shadow import shadow
-from cutstream.contract.geometry import parse_margin
-from cutstream.contract.messages import Request
-from cutstream.contract.options import Light, Perspective, RefineParameters, Shadow, ShadowType
+from cutstream.compositing.shadows.shadow import render_shadow
+from cutstream.compositing.specs import CompositionSpec, Light, PerspectiveSpec, ShadowSpec, ShadowType
+from cutstream.contract.geometry import parse_baseline, parse_horizon, parse_margin
 from cutstream.errors import InvalidOption
 from cutstream.images import Image
 from cutstream.images.geometry import Box, limited_size
 from cutstream.matting.measure import measure, uncertainty
 from cutstream.matting.presets import PRESETS
 from cutstream.matting.refine import ellipse, refine
+from cutstream.matting.specs import Refinement
 
 OPS = CpuOps()
 sides = st.integers(1, 24)
@@ -32,7 +33,7 @@ counts = st.integers(0, 3)
 
 def refined(matte: Any, **how: Any) -> Any:
     photo = Image(np.zeros((*matte.shape, 3), np.uint8))
-    return refine(matte, photo, RefineParameters(scale="none", **how), OPS)
+    return refine(matte, photo, Refinement(scale="none", **how), OPS)
 
 
 @given(mattes, discs, counts)
@@ -94,13 +95,13 @@ def test_crop_holds_the_subject_and_never_leaves_the_picture(matte: Any, margin:
     if subject is None:
         return
     height, width = matte.shape
-    box = parse_margin(" ".join(margin)).around(subject, width, height)
+    crop = parse_margin(" ".join(margin))
+    box = crop.around(subject, width, height)
     assert Box(0, 0, 0, 0) <= box
     assert box.left <= subject.left < subject.right <= box.right <= width
     assert box.top <= subject.top < subject.bottom <= box.bottom <= height
     photo = Image(np.zeros((height, width, 3), np.uint8))
-    request = Request(image="x", outputs=("mask",), crop=True, crop_margin=" ".join(margin))
-    (output,) = compose(photo, matte, request, OPS).outputs
+    (output,) = compose(photo, matte, CompositionSpec(outputs=("mask",), crop=crop), OPS).outputs
     np.testing.assert_array_equal(output.layers[0].pixels, matte[box.slices])
 
 
@@ -141,7 +142,7 @@ def test_shadows_stay_near_their_subject(
     (height, width), (top, left) = size, place
     alpha = np.zeros((200, 200), np.uint8)
     alpha[top : top + height, left : left + width] = 255
-    strength = shadow(alpha, Shadow(type=kind, softness=softness), Light(angle=angle, length=length), OPS)
+    strength = render_shadow(alpha, ShadowSpec(type=kind, softness=softness), Light(angle=angle, length=length), OPS)
     assert strength.shape == alpha.shape
     # Twice the length: nearer parts of it appear larger.
     reach = 2 * max(length, 0.2) * max(height, width / 4) + 4 * softness / 5 + 0.4 * max(height, width) + 8
@@ -155,7 +156,7 @@ def test_every_matte_has_a_shadow_of_its_size(
     matte: Any, kind: ShadowType, angle: float, length: float | None, deep: bool
 ) -> None:
     depth = matte if deep else None
-    strength = shadow(matte, Shadow(type=kind), Light(angle=angle, length=length), OPS, depth)
+    strength = render_shadow(matte, ShadowSpec(type=kind), Light(angle=angle, length=length), OPS, depth)
     assert (strength.shape, strength.dtype) == (matte.shape, np.uint8)
     if measure(matte, OPS).box is None:
         assert (strength == 0).all()
@@ -165,7 +166,7 @@ def test_every_matte_has_a_shadow_of_its_size(
 def test_drop_shadows_of_the_mirror_image_are_mirrored(matte: Any, angle: float, length: float) -> None:
     def dropped(alpha: Any, towards: float) -> Any:
         light = Light(angle=towards, length=length)
-        return shadow(np.ascontiguousarray(alpha), Shadow(type="drop", softness=0), light, OPS).astype(int)
+        return render_shadow(np.ascontiguousarray(alpha), ShadowSpec(type="drop", softness=0), light, OPS).astype(int)
 
     difference = np.abs(dropped(matte[:, ::-1], 360 - angle)[:, ::-1] - dropped(matte, angle))
     assert difference.max() <= 1
@@ -178,9 +179,12 @@ def test_a_standing_subject_has_straight_colours(
     """One colour stays one colour, and nothing else has any."""
     pixels = np.full((*matte.shape, 3), (200, 100, 50), np.uint8)
     box = Box(0, 0, matte.shape[1], matte.shape[0])
-    how = Perspective(baseline=f"{x % width} {height} {x % width + length} {height}", horizon=horizon)
+    spec = PerspectiveSpec(
+        baseline=parse_baseline(f"{x % width} {height} {x % width + length} {height}"),
+        horizon=None if horizon is None else parse_horizon(horizon),
+    )
     try:
-        placed, alpha = stand(pixels, matte, box, how, width, height, OPS)
+        placed, alpha = stand(ForegroundLayer(pixels, matte), box, spec, width, height, OPS)
     except InvalidOption:
         tallest = 2 * length * matte.shape[0] / matte.shape[1]
         assert max(length / width, tallest / height) > 4

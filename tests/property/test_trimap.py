@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from cutstream.arrays.cpu import CpuOps
-from cutstream.matting.trimap import BACKGROUND, SUBJECT, UNKNOWN, trimap
+from cutstream.matting.trimap import BACKGROUND, SUBJECT, UNKNOWN, build_trimap
 
 OPS = CpuOps()
 sides = st.integers(1, 40)
@@ -26,13 +26,16 @@ def coarse(alpha: Any, times: int) -> Any:
 @given(mattes, radii, radii, radii)
 def test_a_wider_band_holds_a_narrower_one(alpha: Any, erode: int, dilate: int, more: int) -> None:
     alpha = coarse(alpha, 4)
-    band, wider = trimap(alpha, erode, dilate, OPS), trimap(alpha, min(200, erode + more), dilate + more, OPS)
+    band, wider = (
+        build_trimap(alpha, erode, dilate, OPS),
+        build_trimap(alpha, min(200, erode + more), dilate + more, OPS),
+    )
     assert ((wider == band) | (wider == UNKNOWN)).all()
 
 
 @given(mattes, radii, radii)
 def test_what_is_sure_was_sure_in_the_matte(alpha: Any, erode: int, dilate: int) -> None:
-    made = trimap(alpha, erode, dilate, OPS)
+    made = build_trimap(alpha, erode, dilate, OPS)
     assert set(np.unique(made)) <= {BACKGROUND, UNKNOWN, SUBJECT}
     assert (alpha[made == SUBJECT] >= 241).all()
     assert (alpha[made == BACKGROUND] <= 9).all()
@@ -43,7 +46,7 @@ def test_subject_and_background_are_alike(alpha: Any, erode: int, dilate: int) -
     """241 and more is as sure as 9 and less, up to the one level that 255 is odd by."""
     inverted = np.where(alpha < 128, np.where(alpha <= 9, 255, 128), np.where(alpha >= 241, 0, 128)).astype(np.uint8)
     swapped = {BACKGROUND: SUBJECT, SUBJECT: BACKGROUND, UNKNOWN: UNKNOWN}
-    made, other = trimap(alpha, erode, dilate, OPS), trimap(inverted, dilate, erode, OPS)
+    made, other = build_trimap(alpha, erode, dilate, OPS), build_trimap(inverted, dilate, erode, OPS)
     np.testing.assert_array_equal(np.vectorize(swapped.get)(other), made)
 
 
@@ -53,7 +56,7 @@ def test_it_is_a_disc_around_each_pixel(alpha: Any, radius: int) -> None:
     alpha = coarse(alpha, 8)
     reach = radius * max(alpha.shape) / 1000
     rows, columns = np.nonzero(alpha != 255)
-    made = trimap(alpha, radius, 0, OPS)
+    made = build_trimap(alpha, radius, 0, OPS)
     for row, column in [(0, 0), (17, 40), (48, 60), (95, 119)]:
         nearest = np.hypot(rows - row, columns - column).min() if len(rows) else np.inf
         if abs(nearest - reach) > 1e-3:

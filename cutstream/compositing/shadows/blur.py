@@ -5,15 +5,15 @@ import math
 from cutstream.arrays.ops import ArrayOps
 from cutstream.images import Matte
 
-# Standard deviation, in pixels, that a blurred picture needs to be interpolated from: a wider blur is made at a
-# reduced size, where it takes a kernel of this width only.
-ENOUGH = 5
+# Standard deviation in pixels from which a blurred image can be interpolated: wider blurs are made at a reduced size,
+# where they need a kernel of this width only.
+WORKING_SIGMA = 5
 
 
-def blurred(matte: Matte, sigma: float, ops: ArrayOps) -> Matte:
-    """Gaussian of this standard deviation in pixels, u8 HW; the border as in `ArrayOps.gaussian`."""
+def gaussian_blur(matte: Matte, sigma: float, ops: ArrayOps) -> Matte:
+    """Blur u8 HW with this standard deviation in pixels, however wide; borders are as in `ArrayOps.gaussian`."""
     height, width = matte.shape
-    step = max(1.0, sigma / ENOUGH)
+    step = max(1.0, sigma / WORKING_SIGMA)
     radius = round((sigma / step - 0.5) / 0.3)  # `gaussian` takes its sigma from the kernel
     if radius < 1:
         return matte

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from consumer.intake.preset_files import read_presets
-from cutstream.contract.options import RefineParameters
 from cutstream.errors import ConfigurationError
 from cutstream.matting.presets import PRESETS
+from cutstream.matting.specs import Refinement
 
 
 def test_without_a_folder_there_are_the_built_in_ones() -> None:
@@ -23,8 +23,8 @@ def test_each_file_is_a_preset_beside_the_built_in_ones(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("no preset")
     assert read_presets(tmp_path) == {
         **PRESETS,
-        "packshot": RefineParameters(close=4, edges="soft", keep_largest=True),
-        "as it comes": RefineParameters(),
+        "packshot": Refinement(close=4, edges="soft", keep_largest=True),
+        "as it comes": Refinement(),
     }
 
 

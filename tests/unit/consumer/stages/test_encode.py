@@ -17,10 +17,6 @@ from consumer.stages.encode import Encode
 from cutstream.arrays.cpu import CpuOps
 from cutstream.clients.triton import Ensemble
 from cutstream.compositing.compose import Layer, Output
-from cutstream.contract.messages import Request
-from cutstream.contract.options import Background
-from cutstream.contract.recipe import file_format
-from cutstream.errors import InvalidOption
 from cutstream.images import Image
 from cutstream.images.geometry import Box
 from tests.support.jobs import job_of
@@ -30,7 +26,6 @@ FINDINGS = Findings(Box(0, 0, 8, 6), 0.5, Segmentation(Selection("fast"), MODEL,
 RGB = np.random.default_rng(1).integers(0, 256, (6, 8, 3), np.uint8)
 ALPHA = np.linspace(0, 255, 48).astype(np.uint8).reshape(6, 8)
 RGBA = np.dstack([RGB, ALPHA])
-GLASS = Background(color="transparent")
 
 
 def encoded(output: Output, **options: Any) -> File:
@@ -38,38 +33,6 @@ def encoded(output: Output, **options: Any) -> File:
     made = Encode(CpuOps())(job, Composed((output,), Image(RGB, icc=None, dpi=(300, 300)), FINDINGS))
     (file,) = made.files
     return file
-
-
-@pytest.mark.parametrize(
-    ("output", "options", "expected"),
-    [
-        ("cutout", {}, "png"),
-        ("mask", {}, "png"),
-        ("composite", {}, "jpeg"),
-        ("composite", {"background": GLASS}, "png"),
-        ("composite", {"background": Background(color="transparent", blur=3)}, "jpeg"),
-        ("overlay", {}, "jpeg"),
-        ("background", {}, "jpeg"),
-        ("layers", {}, "zip"),
-        ("layers", {"format": "webp"}, "zip"),
-        ("cutout", {"format": "webp"}, "webp"),
-        ("cutout", {"format": "jpeg", "channels": "alpha"}, "jpeg"),
-        ("cutout", {"format": "zip"}, "zip"),
-        ("cutout", {"format": "zip", "channels": "alpha"}, "png"),
-        ("mask", {"format": "zip"}, "png"),
-        ("composite", {"format": "zip"}, "jpeg"),
-    ],
-)
-def test_the_format_of_each_output(output: Any, options: dict[str, Any], expected: str) -> None:
-    assert file_format(Request(image="a", **options), output) == expected
-
-
-@pytest.mark.parametrize(
-    ("output", "options"), [("cutout", {"format": "jpeg"}), ("composite", {"format": "jpeg", "background": GLASS})]
-)
-def test_jpeg_has_no_transparency(output: Any, options: dict[str, Any]) -> None:
-    with pytest.raises(InvalidOption, match="png or webp"):
-        file_format(Request(image="a", **options), output)
 
 
 def test_a_picture_is_one_file() -> None:

@@ -31,7 +31,7 @@ from cutstream.clients.triton import Ensemble
 from cutstream.clock import SystemClock
 from cutstream.compositing.harmonise import harmonise
 from cutstream.compositing.inpaint import MARGIN, remove_subject
-from cutstream.compositing.inpaint import SIDE as SMALL_SIDE
+from cutstream.compositing.inpaint import WORKING_SIDE as SMALL_SIDE
 from cutstream.compositing.specs import HarmoniseMethod, HarmoniseSpec
 from cutstream.contract.options import (
     Background,

@@ -10,7 +10,8 @@ from PIL import Image as Pillow
 
 from cutstream.arrays.cpu import CpuOps
 from cutstream.arrays.ops import ArrayOps
-from cutstream.compositing.background_picture import Fit, fitted
+from cutstream.compositing.background_picture import fit_picture
+from cutstream.compositing.specs import Fit
 from cutstream.images import Image
 from tests.support.back_ends import DEVICES, SUBJECTS, back_end, simulated
 from tests.support.tolerances import APART
@@ -29,7 +30,7 @@ def made(picture: Image, width: int, height: int, fit: Fit, ops: ArrayOps, colou
     """From host memory and back."""
     alpha = None if picture.alpha is None else ops.to_device(picture.alpha)
     sent = Image(ops.to_device(picture.pixels), alpha)
-    result = fitted(sent, width, height, fit, colour, ops)
+    result = fit_picture(sent, width, height, fit, colour, ops)
     assert (result.shape, result.dtype) == ((height, width, 3), np.uint8)
     assert result.flags.c_contiguous
     return ops.to_host(result)
@@ -120,5 +121,5 @@ def test_nothing_crosses_between_host_and_device(fit: Fit) -> None:
     ops, device = simulated()
     pixels, alpha = ops.to_device(np.ones((4, 5, 3), np.uint8)), ops.to_device(np.ones((4, 5), np.uint8))
     device.uploads.clear()
-    fitted(Image(pixels, alpha), 9, 9, fit, TEAL, ops)
+    fit_picture(Image(pixels, alpha), 9, 9, fit, TEAL, ops)
     assert (device.uploads, device.downloads) == ([], [])

@@ -8,10 +8,8 @@ import pytest
 from skimage import data
 
 from cutstream.arrays.cpu import CpuOps
-from cutstream.compositing.harmonise import check_harmonise, harmonise, wanted_harmony
-from cutstream.contract.messages import Request
-from cutstream.contract.options import Background, Harmonise, HarmoniseMethod
-from cutstream.errors import InvalidOption
+from cutstream.compositing.harmonise import harmonise
+from cutstream.compositing.specs import HarmoniseMethod, HarmoniseSpec
 
 OPS = CpuOps()
 METHODS: Any = pytest.mark.parametrize("method", ["reinhard", "histogram"])
@@ -50,7 +48,7 @@ def apart(pixels: np.ndarray, background: np.ndarray) -> float:
 def test_at_strength_0_the_photo_is_returned(
     method: HarmoniseMethod, subject: np.ndarray, alpha: np.ndarray, background: np.ndarray
 ) -> None:
-    made = harmonise(subject, alpha, background, Harmonise(method=method, strength=0), OPS)
+    made = harmonise(subject, alpha, background, HarmoniseSpec(method=method, strength=0), OPS)
     np.testing.assert_array_equal(made, subject)
 
 
@@ -61,7 +59,9 @@ def test_the_stronger_the_nearer_the_subject_comes(
     solid = alpha > 127
     before = apart(subject[solid], background)
     half, whole = (
-        apart(harmonise(subject, alpha, background, Harmonise(method=method, strength=share), OPS)[solid], background)
+        apart(
+            harmonise(subject, alpha, background, HarmoniseSpec(method=method, strength=share), OPS)[solid], background
+        )
         for share in (0.5, 1.0)
     )
     assert 0.35 * before < half < 0.65 * before
@@ -73,7 +73,7 @@ def test_what_surrounds_the_subject_does_not_count(
     method: HarmoniseMethod, subject: np.ndarray, alpha: np.ndarray, background: np.ndarray
 ) -> None:
     other = np.where(alpha[..., None] > 127, subject, np.uint8((0, 255, 0)))
-    made = [harmonise(each, alpha, background, Harmonise(method=method), OPS) for each in (subject, other)]
+    made = [harmonise(each, alpha, background, HarmoniseSpec(method=method), OPS) for each in (subject, other)]
     np.testing.assert_array_equal(made[0][alpha > 127], made[1][alpha > 127])
 
 
@@ -82,7 +82,7 @@ def test_a_subject_of_the_backgrounds_colours_keeps_them(
     method: HarmoniseMethod, subject: np.ndarray, alpha: np.ndarray
 ) -> None:
     full = np.full_like(alpha, 255)
-    made = harmonise(subject, full, subject, Harmonise(method=method, strength=1.0), OPS)
+    made = harmonise(subject, full, subject, HarmoniseSpec(method=method, strength=1.0), OPS)
     difference = np.abs(made.astype(int) - subject)
     assert difference.mean() < 1  # there and back through 8-bit Lab
     assert difference.max() <= 8
@@ -92,7 +92,7 @@ def test_a_subject_of_the_backgrounds_colours_keeps_them(
 def test_without_a_subject_colours_stay(
     method: HarmoniseMethod, subject: np.ndarray, alpha: np.ndarray, background: np.ndarray
 ) -> None:
-    made = harmonise(subject, np.zeros_like(alpha), background, Harmonise(method=method, strength=1.0), OPS)
+    made = harmonise(subject, np.zeros_like(alpha), background, HarmoniseSpec(method=method, strength=1.0), OPS)
     assert np.abs(made.astype(int) - subject).max() <= 8
 
 
@@ -103,39 +103,21 @@ def test_reinhard_keeps_contrast_believable(subject: np.ndarray, alpha: np.ndarr
     stripes = np.full_like(subject, 255)
     stripes[:, ::2] = 0
     for background, ratio in ((np.full_like(subject, 120), 0.5), (stripes, 1.2)):
-        made = harmonise(subject, alpha, background, Harmonise(strength=1.0), OPS)
+        made = harmonise(subject, alpha, background, HarmoniseSpec(strength=1.0), OPS)
         assert lab(made[solid])[:, 0].std() / before == pytest.approx(ratio, abs=0.05)
 
 
 def test_a_subject_of_one_colour_takes_the_mean(background: np.ndarray) -> None:
     full = np.full(background.shape[:2], 255, np.uint8)
     grey = np.full_like(background, 128)
-    made = harmonise(grey, full, background, Harmonise(strength=1.0), OPS)
+    made = harmonise(grey, full, background, HarmoniseSpec(strength=1.0), OPS)
     assert apart(made, background) < 3
 
 
 def test_large_photos_are_sampled_evenly(subject: np.ndarray, alpha: np.ndarray, background: np.ndarray) -> None:
     size = {"dsize": (1600, 1200), "interpolation": cv2.INTER_LINEAR}
-    how = Harmonise(strength=1.0)
+    how = HarmoniseSpec(strength=1.0)
     large = harmonise(*(cv2.resize(each, **size) for each in (subject, alpha, background)), how, OPS)
     small = harmonise(subject, alpha, background, how, OPS)
     solid = alpha > 127
     assert np.abs(lab(large[2::5, 2::5][solid]).mean(axis=0) - lab(small[solid]).mean(axis=0)).max() < 1
-
-
-def test_a_name_stands_for_the_method_with_its_defaults() -> None:
-    assert wanted_harmony(None) is None
-    assert wanted_harmony("histogram") == Harmonise(method="histogram")
-    assert wanted_harmony(Harmonise(strength=0.1)) == Harmonise(strength=0.1)
-
-
-@pytest.mark.parametrize("background", [Background(), Background(color="teal")])
-def test_there_must_be_a_picture_to_adapt_to(background: Background) -> None:
-    with pytest.raises(InvalidOption, match=r"background\.image"):
-        check_harmonise(Request(image="a.png", harmonise="reinhard", background=background))
-    check_harmonise(Request(image="a.png", background=background))
-
-
-@pytest.mark.parametrize("background", [Background(image="beach"), Background(blur=10)])
-def test_a_picture_is_enough(background: Background) -> None:
-    check_harmonise(Request(image="a.png", harmonise=Harmonise(), background=background))

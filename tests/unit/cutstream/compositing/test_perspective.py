@@ -8,8 +8,10 @@ from skimage import data
 
 from cutstream.arrays.cpu import CpuOps
 from cutstream.arrays.ops import ArrayOps
-from cutstream.compositing.perspective import parse_perspective, stand
-from cutstream.contract.options import Perspective
+from cutstream.compositing.foreground_layer import ForegroundLayer
+from cutstream.compositing.perspective import resolve_ground_line, stand
+from cutstream.compositing.specs import PerspectiveSpec
+from cutstream.contract.geometry import parse_baseline, parse_horizon
 from cutstream.errors import InvalidOption
 from cutstream.images.geometry import Box
 from tests.support.back_ends import SUBJECTS, back_end
@@ -22,8 +24,15 @@ def ops(request: pytest.FixtureRequest) -> ArrayOps:
     return back_end(request.param)
 
 
+def perspective(baseline: str, horizon: str | None = None) -> PerspectiveSpec:
+    return PerspectiveSpec(
+        baseline=parse_baseline(baseline), horizon=None if horizon is None else parse_horizon(horizon)
+    )
+
+
 def stood(pixels: Any, alpha: Any, box: Box, canvas: tuple[int, int], ops: ArrayOps = OPS, **how: Any) -> Any:
-    placed = stand(ops.to_device(pixels), ops.to_device(alpha), box, Perspective(**how), *canvas, ops)
+    photo = ForegroundLayer(ops.to_device(pixels), ops.to_device(alpha))
+    placed = stand(photo, box, perspective(**how), *canvas, ops)
     return tuple(map(ops.to_host, placed))
 
 
@@ -107,7 +116,7 @@ def test_stripes_average_where_it_shrinks() -> None:
 
 
 def test_slope_of_the_baseline() -> None:
-    assert parse_perspective(Perspective(baseline="10 80 60 60")).on(100, 100).slope == -0.4
+    assert resolve_ground_line(perspective("10 80 60 60"), 100, 100).slope == -0.4
 
 
 def test_a_subject_partly_outside_is_cut() -> None:
@@ -135,7 +144,7 @@ def test_one_pixel_can_stand() -> None:
 )
 def test_what_can_be_refused_without_a_canvas(how: dict[str, str], message: str) -> None:
     with pytest.raises(InvalidOption, match=rf"perspective.*{message}"):
-        parse_perspective(Perspective(**how))
+        perspective(**how)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +160,7 @@ def test_what_can_be_refused_without_a_canvas(how: dict[str, str], message: str)
 )
 def test_what_can_be_refused_with_a_canvas(how: dict[str, str], message: str) -> None:
     with pytest.raises(InvalidOption, match=rf"perspective.*{message}"):
-        parse_perspective(Perspective(**how)).on(100, 100)
+        resolve_ground_line(perspective(**how), 100, 100)
 
 
 def test_a_subject_far_larger_than_the_canvas_is_refused() -> None:

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from cutstream.arrays.cpu import CpuOps
-from cutstream.compositing.placement import Subject, place, place_plane, placement
+from cutstream.compositing.foreground_layer import ForegroundLayer
+from cutstream.compositing.placement import Placement, place, place_plane, resolve_placement
 from cutstream.contract.messages import Request
+from cutstream.contract.recipe import parse_recipe
 from cutstream.errors import InvalidOption
 from cutstream.images.geometry import Box
 from cutstream.matting.measure import measure
@@ -15,19 +17,23 @@ WIDTH, HEIGHT = 100, 60
 FRAME, SUBJECT = Box(0, 0, WIDTH, HEIGHT), Box(30, 20, 70, 40)
 
 
-def photo() -> Subject:
+def resolved(frame: Box = FRAME, subject: Box = SUBJECT, **options: object) -> Placement:
+    spec = parse_recipe(Request(image="a", **options)).composition.placement  # type: ignore[arg-type]
+    return resolve_placement(frame, subject, spec)
+
+
+def photo() -> ForegroundLayer:
     alpha = np.zeros((HEIGHT, WIDTH), np.uint8)
     alpha[SUBJECT.slices] = 255
     pixels = np.random.default_rng(5).integers(1, 256, (HEIGHT, WIDTH, 3), np.uint8)
-    return Subject(pixels, alpha)
+    return ForegroundLayer(pixels, alpha)
 
 
-def placed(**options: str) -> Subject:
-    where = placement(FRAME, SUBJECT, Request(image="a", **options))  # type: ignore[arg-type]
-    return place(photo(), where, OPS)
+def placed(**options: str) -> ForegroundLayer:
+    return place(photo(), resolved(**options), OPS)
 
 
-def box_of(subject: Subject) -> Box:
+def box_of(subject: ForegroundLayer) -> Box:
     found = measure(subject.alpha, OPS).box
     assert found is not None
     return found
@@ -75,21 +81,20 @@ def test_the_size_limit_holds_for_the_canvas_and_what_is_on_it() -> None:
 
 
 def test_a_small_subject_on_a_large_canvas_takes_no_memory_for_what_lies_beyond() -> None:
-    where = placement(Box(0, 0, 4000, 3000), Box(10, 10, 14, 14), Request(image="a", canvas="2000x2000", scale="100%"))
-    assert where.part.width * where.part.height < 100
+    where = resolved(Box(0, 0, 4000, 3000), Box(10, 10, 14, 14), canvas="2000x2000", scale="100%")
+    assert where.source.width * where.source.height < 100
     assert where.target.width < 2600
 
 
 def test_what_is_measured_over_the_photo_goes_the_same_way() -> None:
-    where = placement(FRAME, SUBJECT, Request(image="a", canvas="50x50", position="0% 100%"))
+    where = resolved(canvas="50x50", position="0% 100%")
     plane = place_plane(photo().alpha, where, OPS)
     np.testing.assert_allclose(measure(plane, OPS).box, box_of(place(photo(), where, OPS)), atol=1)
 
 
 def test_a_cropped_frame_is_what_fits_on_the_canvas() -> None:
     frame = Box(25, 15, 75, 45)
-    where = placement(frame, SUBJECT, Request(image="a", crop=True, canvas="500x300"))
-    there = place(Subject(photo().pixels[frame.slices], photo().alpha[frame.slices]), where, OPS)
+    there = place(photo().crop(frame), resolved(frame, crop=True, canvas="500x300"), OPS)
     np.testing.assert_allclose(box_of(there), (50, 50, 450, 250), atol=10)
 
 
@@ -110,4 +115,4 @@ def test_a_cropped_frame_is_what_fits_on_the_canvas() -> None:
 )
 def test_texts_that_make_no_sense(options: dict[str, str], said: str) -> None:
     with pytest.raises(InvalidOption, match=said):
-        placement(FRAME, SUBJECT, Request(image="a", **options))  # type: ignore[arg-type]
+        resolved(**options)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from cutstream.arrays.cpu import CpuOps
-from cutstream.contract.options import Matting
 from cutstream.images import Image
-from cutstream.matting.alpha_matting import matting
-from cutstream.matting.trimap import BACKGROUND, SUBJECT, UNKNOWN, trimap
+from cutstream.matting.alpha_matting import estimate_alpha
+from cutstream.matting.specs import MattingSpec
+from cutstream.matting.trimap import BACKGROUND, SUBJECT, UNKNOWN, build_trimap
 from cutstream.quality.alpha import gradient_error, sum_of_absolute_differences
 from tests.support.back_ends import DEVICES, back_end
 from tests.support.fur import coarse, fur
@@ -24,7 +24,7 @@ SIZES = [(240, 320), (333, 251), (640, 900)]
 def test_fast_finds_hair_that_the_matte_has_not(size: tuple[int, int]) -> None:
     photo, truth = fur(*size)
     matte = coarse(truth, max(size) // 60)
-    made = matting(matte, photo, Matting(erode=10, dilate=40), OPS)
+    made = estimate_alpha(matte, photo, MattingSpec(erode=10, dilate=40), OPS)
     assert made.shape == size
     assert sum_of_absolute_differences(made, truth) < 0.75 * sum_of_absolute_differences(matte, truth)
     assert gradient_error(made, truth) < 0.6 * gradient_error(matte, truth)
@@ -33,8 +33,8 @@ def test_fast_finds_hair_that_the_matte_has_not(size: tuple[int, int]) -> None:
 def test_outside_the_band_alpha_is_what_the_trimap_says() -> None:
     photo, truth = fur(300, 400)
     matte = np.maximum(coarse(truth, 6), 5)
-    given = trimap(matte, 5, 20, OPS)
-    made = matting(matte, photo, Matting(erode=5, dilate=20), OPS)
+    given = build_trimap(matte, 5, 20, OPS)
+    made = estimate_alpha(matte, photo, MattingSpec(erode=5, dilate=20), OPS)
     assert (made[given == SUBJECT] == 255).all()
     assert (made[given == BACKGROUND] == 0).all()
     assert len(np.unique(made[given == UNKNOWN])) > 50
@@ -43,7 +43,7 @@ def test_outside_the_band_alpha_is_what_the_trimap_says() -> None:
 def test_the_band_is_where_the_radii_put_it() -> None:
     photo, truth = fur(300, 400)
     matte = coarse(truth, 6)
-    narrow, wide = (matting(matte, photo, Matting(erode=2, dilate=dilate), OPS) for dilate in (2, 60))
+    narrow, wide = (estimate_alpha(matte, photo, MattingSpec(erode=2, dilate=dilate), OPS) for dilate in (2, 60))
     assert sum_of_absolute_differences(wide, truth) < 0.7 * sum_of_absolute_differences(narrow, truth)
 
 
@@ -51,21 +51,21 @@ def test_the_band_is_where_the_radii_put_it() -> None:
 def test_without_subject_or_background_the_matte_stays(value: int) -> None:
     photo, _ = fur(60, 80)
     matte = np.full((60, 80), value, np.uint8)
-    np.testing.assert_array_equal(matting(matte, photo, Matting(), OPS), matte)
+    np.testing.assert_array_equal(estimate_alpha(matte, photo, MattingSpec(), OPS), matte)
 
 
 def test_a_subject_that_erodes_away_stays() -> None:
     photo, _ = fur(200, 300)
     matte = np.zeros((200, 300), np.uint8)
     matte[100:103, 20:280] = 255
-    np.testing.assert_array_equal(matting(matte, photo, Matting(erode=50), OPS), matte)
+    np.testing.assert_array_equal(estimate_alpha(matte, photo, MattingSpec(erode=50), OPS), matte)
 
 
 def test_without_a_band_nothing_is_left_to_find() -> None:
     photo, _ = fur(60, 80)
     matte = np.zeros((60, 80), np.uint8)
     matte[20:40, 30:50] = 250
-    made = matting(matte, photo, Matting(erode=0, dilate=0), OPS)
+    made = estimate_alpha(matte, photo, MattingSpec(erode=0, dilate=0), OPS)
     np.testing.assert_array_equal(made, np.where(matte, 255, 0))
 
 
@@ -73,7 +73,7 @@ def test_without_a_band_nothing_is_left_to_find() -> None:
 def test_any_size(size: tuple[int, int]) -> None:
     matte = np.random.default_rng(0).choice([0, 128, 255], size).astype(np.uint8)
     photo = Image(np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8))
-    made = matting(matte, photo, Matting(erode=0, dilate=0), OPS)
+    made = estimate_alpha(matte, photo, MattingSpec(erode=0, dilate=0), OPS)
     assert (made.shape, made.dtype) == (size, np.uint8)
 
 
@@ -82,7 +82,7 @@ def test_where_nothing_sure_is_near_the_matte_has_its_say() -> None:
     photo = Image(np.full((200, 600, 3), 90, np.uint8))
     alpha = np.full((200, 600), 128, np.uint8)
     alpha[:, :60], alpha[:, 540:] = 0, 255
-    made = matting(alpha, photo, Matting(), OPS)
+    made = estimate_alpha(alpha, photo, MattingSpec(), OPS)
     assert np.abs(made[:, 280:320].astype(int) - 128).max() <= 2
 
 
@@ -90,7 +90,7 @@ def test_fast_on_real_fur() -> None:
     picture = lemur()
     photo, truth = Image(picture.pixels), picture.alpha
     matte = coarse(truth, 8)
-    made = matting(matte, photo, Matting(dilate=30), OPS)
+    made = estimate_alpha(matte, photo, MattingSpec(dilate=30), OPS)
     assert sum_of_absolute_differences(made, truth) < 0.9 * sum_of_absolute_differences(matte, truth)
     assert gradient_error(made, truth) < 0.6 * gradient_error(matte, truth)
 
@@ -101,7 +101,7 @@ def test_devices_agree(device: str, size: tuple[int, int]) -> None:
     ops: Any = back_end(device)
     photo, truth = fur(*size)
     matte = coarse(truth, 6)
-    how = Matting(erode=5, dilate=30)
-    made = ops.to_host(matting(ops.to_device(matte), Image(ops.to_device(photo.pixels)), how, ops))
-    expected = matting(matte, photo, how, OPS)
+    how = MattingSpec(erode=5, dilate=30)
+    made = ops.to_host(estimate_alpha(ops.to_device(matte), Image(ops.to_device(photo.pixels)), how, ops))
+    expected = estimate_alpha(matte, photo, how, OPS)
     assert np.abs(made.astype(int) - expected).max() <= APART["fast_matting"]

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from cutstream.arrays.cpu import CpuOps
-from cutstream.contract.options import Matting
 from cutstream.errors import InvalidOption
 from cutstream.images import Image
 from cutstream.matting import exact_matting
-from cutstream.matting.alpha_matting import matting
-from cutstream.matting.exact_matting import METHODS, Method, System, _conjugate_gradients, exact
-from cutstream.matting.trimap import BACKGROUND, SUBJECT, UNKNOWN, trimap
+from cutstream.matting.alpha_matting import estimate_alpha
+from cutstream.matting.exact_matting import METHODS, Method, System, _conjugate_gradients, solve_exact
+from cutstream.matting.specs import MattingSpec
+from cutstream.matting.trimap import BACKGROUND, SUBJECT, UNKNOWN, build_trimap
 from cutstream.quality.alpha import sum_of_absolute_differences
 from tests.support.back_ends import DEVICES, back_end
 from tests.support.fur import coarse, fur
@@ -39,8 +39,8 @@ def method(request: pytest.FixtureRequest) -> Any:
 def test_alpha_is_nearer_to_the_truth_than_the_bands_middle(method: Any, size: tuple[int, int]) -> None:
     photo, truth = fur(*size)
     matte = coarse(truth, 5)
-    given = trimap(matte, 10, 40, OPS)
-    made = matting(matte, photo, Matting(method=method, erode=10, dilate=40), OPS)
+    given = build_trimap(matte, 10, 40, OPS)
+    made = estimate_alpha(matte, photo, MattingSpec(method=method, erode=10, dilate=40), OPS)
     assert sum_of_absolute_differences(made, truth) < 0.3 * sum_of_absolute_differences(given, truth)
     if method not in ("random_walk", "knn"):  # these two know no mixed colours, or no neighbours
         assert sum_of_absolute_differences(made, truth) < 0.3 * sum_of_absolute_differences(matte, truth)
@@ -51,16 +51,16 @@ def test_alpha_is_nearer_to_the_truth_than_the_bands_middle(method: Any, size: t
 def test_large_photos_are_worked_on_at_a_bounded_size(method: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(METHODS, method, Method(METHODS[method].laplacian, 20_000))
     seen: list[int] = []
-    system = exact_matting._system
+    system = exact_matting._build_system
 
     def watched(pymatting: Any, name: str, colours: Any, *rest: Any) -> System:
         seen.append(colours.shape[0] * colours.shape[1])
         return system(pymatting, name, colours, *rest)
 
-    monkeypatch.setattr(exact_matting, "_system", watched)
+    monkeypatch.setattr(exact_matting, "_build_system", watched)
     photo, truth = fur(400, 500)
     matte = coarse(truth, 6)
-    made = matting(matte, photo, Matting(method=method, erode=10, dilate=40), OPS)
+    made = estimate_alpha(matte, photo, MattingSpec(method=method, erode=10, dilate=40), OPS)
     assert seen == [pytest.approx(20_000, rel=0.02)]
     assert sum_of_absolute_differences(made, truth) < 0.7 * sum_of_absolute_differences(matte, truth)
 
@@ -68,11 +68,11 @@ def test_large_photos_are_worked_on_at_a_bounded_size(method: Any, monkeypatch: 
 def test_the_way_back_to_the_photos_size_follows_its_edges(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(METHODS, "closed_form", Method("cf_laplacian", 20_000))
     photo, truth = fur(400, 500)
-    given = trimap(coarse(truth, 6), 200, 200, OPS)  # all of the picture is in its frame
-    made = exact(given, given, photo, "closed_form", OPS)
+    given = build_trimap(coarse(truth, 6), 200, 200, OPS)  # all of the picture is in its frame
+    made = solve_exact(given, given, photo, "closed_form", OPS)
     height, width = 126, 158
-    small = exact(
-        trimap(OPS.resize_area(coarse(truth, 6), width, height), 200, 200, OPS),
+    small = solve_exact(
+        build_trimap(OPS.resize_area(coarse(truth, 6), width, height), 200, 200, OPS),
         np.zeros((height, width), np.uint8),
         Image(OPS.resize_area(photo.pixels, width, height)),
         "closed_form",
@@ -87,17 +87,17 @@ def test_the_way_back_to_the_photos_size_follows_its_edges(monkeypatch: pytest.M
 
 def test_only_the_bands_surroundings_are_worked_on(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, ...]] = []
-    solved = exact_matting._solved
+    solved = exact_matting._solve
 
     def watched(pymatting: Any, method: Any, pixels: Any, *rest: Any) -> Any:
         seen.append(pixels.shape)
         return solved(pymatting, method, pixels, *rest)
 
-    monkeypatch.setattr(exact_matting, "_solved", watched)
+    monkeypatch.setattr(exact_matting, "_solve", watched)
     photo, _ = fur(200, 300)
     alpha = np.zeros((200, 300), np.uint8)
     alpha[80:110, 20:60] = 255
-    matting(alpha, photo, Matting(method="closed_form"), OPS)
+    estimate_alpha(alpha, photo, MattingSpec(method="closed_form"), OPS)
     ((height, width, _),) = seen
     assert 48 <= height <= 60
     assert 58 <= width <= 70
@@ -107,7 +107,7 @@ def test_only_the_bands_surroundings_are_worked_on(monkeypatch: pytest.MonkeyPat
 def test_any_size(method: Any, size: tuple[int, int]) -> None:
     matte = np.random.default_rng(0).choice([0, 128, 255], size).astype(np.uint8)
     photo = Image(np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8))
-    made = matting(matte, photo, Matting(method=method, erode=0, dilate=0), OPS)
+    made = estimate_alpha(matte, photo, MattingSpec(method=method, erode=0, dilate=0), OPS)
     assert (made.shape, made.dtype) == (size, np.uint8)
 
 
@@ -116,7 +116,7 @@ def test_a_plain_photo_is_no_obstacle(method: Any, colour: int, capfd: pytest.Ca
     photo = Image(np.full((60, 80, 3), colour, np.uint8))
     matte = np.zeros((60, 80), np.uint8)
     matte[:, 40:] = 255
-    made = matting(matte, photo, Matting(method=method, erode=100, dilate=100), OPS)
+    made = estimate_alpha(matte, photo, MattingSpec(method=method, erode=100, dilate=100), OPS)
     assert (made[:, :30] == 0).all()
     assert (made[:, 50:] == 255).all()
     assert (np.diff(made.astype(int).mean(axis=0)) >= -1).all()
@@ -129,7 +129,7 @@ def test_nor_is_a_photo_of_noise(method: Any) -> None:
     pixels[:, 30:36] = 0
     matte = np.zeros((60, 80), np.uint8)
     matte[:, 40:] = 255
-    made = matting(matte, Image(pixels), Matting(method=method, erode=150, dilate=150), OPS)
+    made = estimate_alpha(matte, Image(pixels), MattingSpec(method=method, erode=150, dilate=150), OPS)
     assert (made[:, :25] == 0).all()
     assert (made[:, 55:] == 255).all()
 
@@ -139,7 +139,7 @@ def test_a_subject_at_the_border_and_a_band_without_a_sure_neighbour(method: Any
     matte = np.zeros((90, 120), np.uint8)
     matte[:40, :40] = 255
     matte[60:66, 80:86] = 200
-    made = matting(matte, photo, Matting(method=method), OPS)
+    made = estimate_alpha(matte, photo, MattingSpec(method=method), OPS)
     assert (made[:30, :30] == 255).all()
     assert (made[75:, :60] == 0).all()
 
@@ -150,7 +150,7 @@ def test_a_crop_without_anything_sure_keeps_the_matte() -> None:
     matte = np.zeros((300, 400), np.uint8)
     matte[:50, :50] = 255
     matte[200:220, 300:330] = 100
-    made = matting(matte, photo, Matting(method="closed_form", erode=0, dilate=0), OPS)
+    made = estimate_alpha(matte, photo, MattingSpec(method="closed_form", erode=0, dilate=0), OPS)
     np.testing.assert_array_equal(made, matte)
 
 
@@ -160,7 +160,7 @@ def test_threads_take_turns() -> None:
     made: list[Any] = []
 
     def work() -> None:
-        made.append([matting(matte, photo, Matting(method=method), OPS) for method in METHODS])
+        made.append([estimate_alpha(matte, photo, MattingSpec(method=method), OPS) for method in METHODS])
 
     threads = [Thread(target=work) for _ in range(3)]
     for thread in threads:
@@ -176,7 +176,7 @@ def test_one_core_is_enough() -> None:
     import numba
 
     photo, truth = fur(60, 80)
-    matting(truth, photo, Matting(method="knn"), OPS)
+    estimate_alpha(truth, photo, MattingSpec(method="knn"), OPS)
     assert numba.get_num_threads() == 1
 
 
@@ -184,10 +184,10 @@ def test_one_core_is_enough() -> None:
 def test_from_device_memory(device: str, method: Any) -> None:
     ops: Any = back_end(device)
     photo, truth = fur(90, 120)
-    given = trimap(coarse(truth, 3), 10, 30, OPS)
+    given = build_trimap(coarse(truth, 3), 10, 30, OPS)
     sent = [ops.to_device(plane) for plane in (given, given)]
-    made = ops.to_host(exact(*sent, Image(ops.to_device(photo.pixels)), method, ops))
-    np.testing.assert_array_equal(made, exact(given, given, photo, method, OPS))
+    made = ops.to_host(solve_exact(*sent, Image(ops.to_device(photo.pixels)), method, ops))
+    np.testing.assert_array_equal(made, solve_exact(given, given, photo, method, OPS))
 
 
 def test_the_solver_solves() -> None:
@@ -216,17 +216,17 @@ def test_the_solver_stops_where_there_is_no_way_down() -> None:
 
 
 def test_a_solver_that_does_not_arrive_hands_over_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exact_matting, "MOST_STEPS", 3)
+    monkeypatch.setattr(exact_matting, "MAX_STEPS", 3)
     photo, truth = fur(150, 201)
     matte = coarse(truth, 5)
-    made = matting(matte, photo, Matting(method="closed_form", erode=10, dilate=40), OPS)
+    made = estimate_alpha(matte, photo, MattingSpec(method="closed_form", erode=10, dilate=40), OPS)
     assert sum_of_absolute_differences(made, truth) < sum_of_absolute_differences(matte, truth)
 
 
 @pytest.mark.parametrize(
     ("error", "advice"),
     [
-        (ImportError("no pymatting"), r"pip install 'cutstream\[matting\]'"),
+        (ImportError("no pymatting"), "make setup EXTRAS=matting"),
         (RuntimeError("no locator"), "NUMBA_CACHE_DIR"),
     ],
 )
@@ -243,10 +243,10 @@ def test_where_pymatting_cannot_be_had_the_option_is_refused(
     monkeypatch.setattr(builtins, "__import__", importing)
     photo, truth = fur(60, 80)
     with pytest.raises(InvalidOption, match=advice):
-        matting(truth, photo, Matting(method="knn"), OPS)
-    assert matting(truth, photo, Matting(), OPS).shape == (60, 80)
+        estimate_alpha(truth, photo, MattingSpec(method="knn"), OPS)
+    assert estimate_alpha(truth, photo, MattingSpec(), OPS).shape == (60, 80)
     hard = np.where(truth > 127, 255, 0).astype(np.uint8)
-    np.testing.assert_array_equal(matting(hard, photo, Matting(method="knn", erode=0, dilate=0), OPS), hard)
+    np.testing.assert_array_equal(estimate_alpha(hard, photo, MattingSpec(method="knn", erode=0, dilate=0), OPS), hard)
 
 
 def test_it_is_imported_when_it_is_asked_for() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cutstream.arrays.cpu import CpuOps
-from cutstream.matting.foreground import foreground
+from cutstream.matting.foreground import estimate_foreground
 from tests.support.back_ends import simulated
 from tests.support.hair import HairPicture, astronaut, fur_ball
 from tests.support.lemur import lemur
@@ -42,13 +42,13 @@ PICTURES: dict[str, Callable[[], HairPicture]] = {
 @pytest.mark.parametrize("name", PICTURES)
 def test_less_than_half_of_the_old_backgrounds_colour_is_left_at_the_edge(name: str) -> None:
     picture = PICTURES[name]()
-    decontaminated = foreground(picture.pixels, picture.alpha, OPS)
+    decontaminated = estimate_foreground(picture.pixels, picture.alpha, OPS)
     assert edge_error(decontaminated, picture) <= 0.5 * edge_error(picture.pixels, picture)
 
 
 def test_sure_pixels_stay_as_they_are() -> None:
     picture = fur_ball("coffee.png")
-    decontaminated = foreground(picture.pixels, picture.alpha, OPS)
+    decontaminated = estimate_foreground(picture.pixels, picture.alpha, OPS)
     assert decontaminated.dtype == np.uint8
     sure = (picture.alpha == 0) | (picture.alpha == 255)
     np.testing.assert_array_equal(decontaminated[sure], picture.pixels[sure])
@@ -61,7 +61,7 @@ def test_two_plain_colours_are_told_apart(height: int, width: int) -> None:
     subject, behind = np.array([200, 30, 40]), np.array([20, 90, 220])
     share = alpha[..., None] / 255
     pixels = np.rint(share * subject + (1 - share) * behind).astype(np.uint8)
-    decontaminated = foreground(pixels, alpha, OPS)
+    decontaminated = estimate_foreground(pixels, alpha, OPS)
     visible = alpha > 25
     assert np.abs(decontaminated[visible].astype(int) - subject).max() <= 8
     assert np.abs(pixels[visible].astype(int) - subject).max() > 100
@@ -71,13 +71,13 @@ def test_two_plain_colours_are_told_apart(height: int, width: int) -> None:
 @pytest.mark.parametrize("level", [0, 1, 128, 254, 255])
 def test_one_colour_is_its_own_foreground(size: tuple[int, int], level: int) -> None:
     pixels = np.full((*size, 3), (12, 130, 250), np.uint8)
-    np.testing.assert_array_equal(foreground(pixels, np.full(size, level, np.uint8), OPS), pixels)
+    np.testing.assert_array_equal(estimate_foreground(pixels, np.full(size, level, np.uint8), OPS), pixels)
 
 
 def test_without_any_background_the_pixels_cannot_be_unmixed_and_stay_near() -> None:
     picture = astronaut("brick.png")
     everywhere = np.full_like(picture.alpha, 200)
-    difference = np.abs(foreground(picture.pixels, everywhere, OPS).astype(int) - picture.pixels)
+    difference = np.abs(estimate_foreground(picture.pixels, everywhere, OPS).astype(int) - picture.pixels)
     assert difference.mean() < 10
 
 
@@ -86,7 +86,7 @@ def test_nothing_travels_between_host_and_device() -> None:
     picture = fur_ball("coffee.png", side=60)
     pixels, alpha = ops.to_device(picture.pixels), ops.to_device(picture.alpha)
     device.uploads.clear()
-    foreground(pixels, alpha, ops)
+    estimate_foreground(pixels, alpha, ops)
     assert device.uploads == device.downloads == []
 
 
@@ -95,7 +95,7 @@ def test_memory_beyond_the_result_does_not_grow_with_the_photo() -> None:
     undecided = np.full((2000, 3000), 100, np.uint8)
     tracemalloc.start()
     try:
-        foreground(pixels, undecided, OPS)
+        estimate_foreground(pixels, undecided, OPS)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

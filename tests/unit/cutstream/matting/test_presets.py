@@ -8,11 +8,11 @@ import pytest
 from PIL import Image as Pillow
 
 from cutstream.arrays.cpu import CpuOps
-from cutstream.contract.options import RefineParameters
 from cutstream.errors import InvalidOption
 from cutstream.images import Image, Matte
-from cutstream.matting.presets import BINARY, PRESETS, check_work, parameters
+from cutstream.matting.presets import BINARY, PRESETS, check_refinement, check_work, find_preset
 from cutstream.matting.refine import prepare, refine
+from cutstream.matting.specs import Refinement
 from cutstream.quality.overlap import box_share, coverage
 from export.repository.profiles import network_file
 from producer.demo import OWN_PHOTOS
@@ -25,39 +25,39 @@ REDUCED = {"conservative", "fine"}
 @pytest.mark.parametrize(("name", "meant"), [("smoth", "smooth"), ("agressive", "aggressive")])
 def test_an_unknown_preset_names_the_nearest_and_the_known_ones(name: str, meant: str) -> None:
     with pytest.raises(InvalidOption, match=rf"'{name}'; did you mean `{meant}`\?; known are soft, base, aggressive"):
-        parameters(name)
+        find_preset(name)
 
 
 def test_presets_of_the_deployment_stand_beside_those_of_the_request() -> None:
-    presets = {**PRESETS, "ours": RefineParameters(close=4)}
-    assert parameters("ours", presets) == RefineParameters(close=4)
+    presets = {**PRESETS, "ours": Refinement(close=4)}
+    assert find_preset("ours", presets) == Refinement(close=4)
     with pytest.raises(InvalidOption, match="did you mean `ours`"):
-        parameters("our", presets)
+        find_preset("our", presets)
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_obey_the_rules_for_requests(name: str) -> None:
-    preset = parameters(name)
-    assert parameters(preset) == preset
+    preset = find_preset(name)
+    check_refinement(preset)
     check_work(preset, megapixels=50)
 
 
 @pytest.mark.parametrize("field", ["kernel", "blur", "dilate_kernel", "feather"])
 def test_kernels_are_odd(field: str) -> None:
     with pytest.raises(InvalidOption, match=f"`{field}` is 4.*odd"):
-        parameters(RefineParameters(**{field: 4}))
+        check_refinement(Refinement(**{field: 4}))
 
 
 @pytest.mark.parametrize(
     ("how", "megapixels"),
     [
-        (RefineParameters(kernel=99, close=20), 1),
-        (RefineParameters(kernel=99, dilate=20), 1),
-        (RefineParameters(feather=99), 50),
-        (RefineParameters(blur=99), 50),
+        (Refinement(kernel=99, close=20), 1),
+        (Refinement(kernel=99, dilate=20), 1),
+        (Refinement(feather=99), 50),
+        (Refinement(blur=99), 50),
     ],
 )
-def test_work_without_bounds_is_refused(how: RefineParameters, megapixels: float) -> None:
+def test_work_without_bounds_is_refused(how: Refinement, megapixels: float) -> None:
     with pytest.raises(InvalidOption, match="footprint pixels"):
         check_work(how, megapixels)
 

@@ -6,11 +6,12 @@ import pytest
 from skimage import data
 
 from cutstream.arrays.cpu import CpuOps
-from cutstream.contract.options import RefineParameters
 from cutstream.errors import InvalidOption
 from cutstream.images import Image
+from cutstream.images.geometry import odd
 from cutstream.matting.presets import PRESETS
-from cutstream.matting.refine import ellipse, odd, prepare, refine
+from cutstream.matting.refine import ellipse, prepare, refine
+from cutstream.matting.specs import Refinement
 
 OPS = CpuOps()
 SOFT = PRESETS["soft"]
@@ -100,7 +101,7 @@ def test_soft_leaves_a_real_photos_edges_soft() -> None:
 def test_steps_run_in_order_on_small_pictures_as_literal_morphology() -> None:
     matte = cv2.GaussianBlur(np.random.default_rng(3).integers(0, 256, (80, 90), np.uint8), (0, 0), 2)
     matte = cv2.normalize(matte, None, 0, 255, cv2.NORM_MINMAX)
-    how = RefineParameters(kernel=5, close=2, open=1, blur=3, threshold=120, dilate_kernel=7, dilate=2, scale="none")
+    how = Refinement(kernel=5, close=2, open=1, blur=3, threshold=120, dilate_kernel=7, dilate=2, scale="none")
     disc, dilation = (cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)) for side in (5, 7))
     expected = cv2.morphologyEx(matte, cv2.MORPH_CLOSE, disc, iterations=2)
     expected = cv2.morphologyEx(expected, cv2.MORPH_OPEN, disc)
@@ -116,7 +117,7 @@ def test_diagonal_contacts_are_opened_into_two() -> None:
     for middle in (3, 6):
         matte[middle - 1 : middle + 2, middle - 1 : middle + 2] = 255
         crosses[middle, middle - 1 : middle + 2] = crosses[middle - 1 : middle + 2, middle] = 255
-    opened = refine(matte, plain(10, 10), RefineParameters(open=1, scale="none"), OPS)
+    opened = refine(matte, plain(10, 10), Refinement(open=1, scale="none"), OPS)
     np.testing.assert_array_equal(opened, crosses)
 
 
@@ -125,14 +126,14 @@ def test_closing_fills_a_hole_and_keeps_the_outline() -> None:
     matte[2:7, 2:7] = 255
     pierced = matte.copy()
     pierced[4, 4] = 0
-    closed = refine(pierced, plain(9, 9), RefineParameters(close=1, scale="none"), OPS)
+    closed = refine(pierced, plain(9, 9), Refinement(close=1, scale="none"), OPS)
     np.testing.assert_array_equal(closed, matte)
 
 
 def test_a_subject_at_the_border_is_not_opened_away() -> None:
     matte = np.zeros((20, 20), np.uint8)
     matte[:3, :3] = 255
-    opened = refine(matte, plain(20, 20), RefineParameters(open=1, kernel=3, scale="none"), OPS)
+    opened = refine(matte, plain(20, 20), Refinement(open=1, kernel=3, scale="none"), OPS)
     assert opened[0, 0] == 255
 
 
@@ -140,14 +141,14 @@ def test_a_subject_at_the_border_is_not_opened_away() -> None:
 def test_kernels_scale_with_the_long_side(long_side: int, reach: int) -> None:
     matte = np.zeros((long_side // 2, long_side), np.uint8)
     matte[:, : long_side // 2] = 255
-    how = RefineParameters(dilate_kernel=9, dilate=1, threshold=127)
+    how = Refinement(dilate_kernel=9, dilate=1, threshold=127)
     refined = refine(matte, plain(long_side // 2, long_side), how, OPS)
     edge = int((refined[long_side // 4] == 255).sum()) - long_side // 2
     assert abs(edge - reach) <= max(1, long_side // 2000)
 
 
 def test_literal_kernels_are_refused_where_they_would_take_minutes() -> None:
-    how = RefineParameters(kernel=51, close=8, scale="none")
+    how = Refinement(kernel=51, close=8, scale="none")
     with pytest.raises(InvalidOption, match="long_side"):
         refine(np.zeros((8, 8), np.uint8), plain(2000, 2000), how, OPS)
 
@@ -155,14 +156,14 @@ def test_literal_kernels_are_refused_where_they_would_take_minutes() -> None:
 def test_without_steps_the_networks_matte_is_interpolated_and_left_alone() -> None:
     matte = np.random.default_rng(5).integers(0, 256, (32, 40), np.uint8)
     np.testing.assert_array_equal(
-        refine(matte, plain(1500, 1100), RefineParameters(), OPS), OPS.resize_linear(matte, 1100, 1500)
+        refine(matte, plain(1500, 1100), Refinement(), OPS), OPS.resize_linear(matte, 1100, 1500)
     )
 
 
 def test_dilate_takes_the_kernel_where_it_has_none_of_its_own() -> None:
     matte = np.zeros((60, 60), np.uint8)
     matte[30, 30] = 255
-    own, same = (RefineParameters(kernel=9, dilate=1, dilate_kernel=k, scale="none") for k in (5, 0))
+    own, same = (Refinement(kernel=9, dilate=1, dilate_kernel=k, scale="none") for k in (5, 0))
     assert np.count_nonzero(refine(matte, plain(60, 60), own, OPS)) == np.count_nonzero(ellipse(5))
     assert np.count_nonzero(refine(matte, plain(60, 60), same, OPS)) == np.count_nonzero(ellipse(9))
 
@@ -178,7 +179,7 @@ def ring_and_island() -> np.ndarray:
 
 def test_only_the_largest_part_is_kept_with_its_soft_edge() -> None:
     matte = ring_and_island()
-    kept = refine(matte, plain(200, 300), RefineParameters(keep_largest=True), OPS).astype(int)
+    kept = refine(matte, plain(200, 300), Refinement(keep_largest=True), OPS).astype(int)
     assert (kept[:, 200:] == 0).all()
     assert np.abs(kept[:, :200] - matte[:, :200]).max() <= 12  # below the black point nothing is seen
 
@@ -186,8 +187,8 @@ def test_only_the_largest_part_is_kept_with_its_soft_edge() -> None:
 @pytest.mark.parametrize("edges", ["linear", "soft"])
 def test_a_hole_is_filled_with_its_soft_rim_and_the_outer_edge_stays(edges: str) -> None:
     matte, photo = ring_and_island(), plain(200, 300)
-    open_ = refine(matte, photo, RefineParameters(edges=edges), OPS)
-    filled = refine(matte, photo, RefineParameters(edges=edges, fill_holes=True), OPS)
+    open_ = refine(matte, photo, Refinement(edges=edges), OPS)
+    filled = refine(matte, photo, Refinement(edges=edges, fill_holes=True), OPS)
     inside = np.hypot(*np.ogrid[-100:100, -100:200]) < 50
     assert open_[100, 100] == 0
     assert filled[inside].min() >= 243
@@ -197,7 +198,7 @@ def test_a_hole_is_filled_with_its_soft_rim_and_the_outer_edge_stays(edges: str)
 def test_what_opens_to_the_frame_is_no_hole() -> None:
     matte = np.full((40, 40), 255, np.uint8)
     matte[10:, 15:25] = 0
-    np.testing.assert_array_equal(refine(matte, plain(40, 40), RefineParameters(fill_holes=True), OPS), matte)
+    np.testing.assert_array_equal(refine(matte, plain(40, 40), Refinement(fill_holes=True), OPS), matte)
 
 
 def test_parts_and_holes_are_those_of_the_mask_where_a_threshold_makes_one() -> None:
@@ -205,7 +206,7 @@ def test_parts_and_holes_are_those_of_the_mask_where_a_threshold_makes_one() -> 
     matte = np.zeros((40, 60), np.uint8)
     matte[5:35, 5:35], matte[5:15, 45:55], matte[10, 35:45] = 255, 255, 100
     matte[20, 20], matte[25, 25] = 200, 90
-    how = RefineParameters(threshold=127, keep_largest=True, fill_holes=True, scale="none")
+    how = Refinement(threshold=127, keep_largest=True, fill_holes=True, scale="none")
     expected = np.zeros((40, 60), np.uint8)
     expected[5:35, 5:35] = 255
     np.testing.assert_array_equal(refine(matte, plain(40, 60), how, OPS), expected)
@@ -215,7 +216,7 @@ def test_parts_and_holes_are_those_of_the_mask_where_a_threshold_makes_one() -> 
 def test_feather_comes_last_and_scales_with_the_long_side(long_side: int) -> None:
     matte = np.zeros((8, 8), np.uint8)
     matte[:, 4:] = 255
-    how = RefineParameters(threshold=127, feather=31)
+    how = Refinement(threshold=127, feather=31)
     row = refine(matte, plain(long_side // 8, long_side), how, OPS)[long_side // 16].astype(int)
     assert (np.diff(row) >= 0).all()
     assert row[long_side // 2 - 1 : long_side // 2 + 1].mean() == pytest.approx(127.5, abs=2)
@@ -229,7 +230,7 @@ def test_soft_edges_after_morphology_are_still_the_photos() -> None:
     matte = np.zeros((64, 64), np.uint8)
     matte[:, 32:] = 255
     matte[10, 50] = 0
-    how = RefineParameters(edges="soft", kernel=21, close=1, threshold=127)
+    how = Refinement(edges="soft", kernel=21, close=1, threshold=127)
     refined = refine(matte, photo, how, OPS)
     assert (refined[:, 160:] == 255).all()
     assert (refined[:, :158] == 0).all()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cutstream.arrays.cpu import CpuOps
-from cutstream.matting.trimap import BACKGROUND, SUBJECT, UNKNOWN, trimap
+from cutstream.matting.trimap import BACKGROUND, SUBJECT, UNKNOWN, build_trimap
 
 OPS = CpuOps()
 
@@ -17,7 +17,7 @@ def disc(side: int, radius: float, soft: float = 1.0) -> np.ndarray:
 
 @pytest.mark.parametrize("side", [500, 1000, 2400])
 def test_the_band_reaches_as_far_inside_and_outside_as_asked(side: int) -> None:
-    made = trimap(disc(side, 0.25 * side), 20, 40, OPS)
+    made = build_trimap(disc(side, 0.25 * side), 20, 40, OPS)
     row = made[side // 2]
     assert set(np.unique(made)) == {BACKGROUND, UNKNOWN, SUBJECT}
     assert (row == SUBJECT).sum() == pytest.approx(2 * (0.25 - 0.02) * side, abs=max(4, side / 200))
@@ -25,7 +25,7 @@ def test_the_band_reaches_as_far_inside_and_outside_as_asked(side: int) -> None:
 
 
 def test_the_band_is_as_wide_along_the_diagonal() -> None:
-    made = trimap(disc(1000, 250), 30, 30, OPS)
+    made = build_trimap(disc(1000, 250), 30, 30, OPS)
     diagonal = np.count_nonzero(made.diagonal() == UNKNOWN) * np.sqrt(2)
     assert diagonal == pytest.approx(np.count_nonzero(made[500] == UNKNOWN), abs=8)
 
@@ -34,20 +34,20 @@ def test_what_is_soft_is_unknown_wherever_it_lies() -> None:
     alpha = disc(200, 80)
     alpha[98:102, 98:102] = 130
     alpha[5:7, 5:7] = 130
-    made = trimap(alpha, 0, 0, OPS)
+    made = build_trimap(alpha, 0, 0, OPS)
     np.testing.assert_array_equal(made == UNKNOWN, (alpha > 9) & (alpha < 241))
 
 
 def test_faint_rests_of_either_side_are_sure() -> None:
     alpha = np.full((40, 40), 9, np.uint8)
     alpha[:, 20:] = 241
-    assert (trimap(alpha, 0, 0, OPS) != UNKNOWN).all()
+    assert (build_trimap(alpha, 0, 0, OPS) != UNKNOWN).all()
 
 
 def test_the_pictures_frame_is_no_edge() -> None:
     alpha = np.zeros((100, 100), np.uint8)
     alpha[:, 50:] = 255
-    made = trimap(alpha, 100, 100, OPS)
+    made = build_trimap(alpha, 100, 100, OPS)
     assert (made[:, :39] == BACKGROUND).all()
     assert (made[:, 61:] == SUBJECT).all()
 
@@ -55,22 +55,22 @@ def test_the_pictures_frame_is_no_edge() -> None:
 def test_a_thin_subject_erodes_away_and_a_wide_band_covers_all() -> None:
     alpha = np.zeros((300, 300), np.uint8)
     alpha[140:146] = 255
-    assert SUBJECT not in trimap(alpha, 20, 5, OPS)
-    assert (trimap(disc(300, 100), 200, 200, OPS) == UNKNOWN).mean() > 0.5
+    assert SUBJECT not in build_trimap(alpha, 20, 5, OPS)
+    assert (build_trimap(disc(300, 100), 200, 200, OPS) == UNKNOWN).mean() > 0.5
     full = np.full((300, 300), 255, np.uint8)
     full[150, 150] = 0
-    assert BACKGROUND not in trimap(full, 10, 10, OPS)
+    assert BACKGROUND not in build_trimap(full, 10, 10, OPS)
 
 
 @pytest.mark.parametrize("value", [0, 255])
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (37, 3), (1200, 1)])
 def test_a_plain_matte_is_sure_everywhere(value: int, size: tuple[int, int]) -> None:
-    assert (trimap(np.full(size, value, np.uint8), 10, 10, OPS) == value).all()
+    assert (build_trimap(np.full(size, value, np.uint8), 10, 10, OPS) == value).all()
 
 
 def test_hair_thinner_than_a_pixel_of_the_nominal_size_is_unknown() -> None:
     alpha = np.zeros((3000, 300), np.uint8)
     alpha[:, 150] = 255
-    made = trimap(alpha, 0, 0, OPS)
+    made = build_trimap(alpha, 0, 0, OPS)
     assert (made[:, 150] == UNKNOWN).all()
     assert (made[:, 160:] == BACKGROUND).all()

@@ -7,10 +7,12 @@ import pytest
 from rich.console import Console
 
 from cutstream.contract.options import RefineParameters
-from cutstream.matting.presets import PRESETS
+from cutstream.contract.recipe import parameters_of
+from cutstream.matting import presets
 from evaluation.tuning.measure import Figures, mean
 from evaluation.tuning.report import BY_TRUTH, Report, as_json, in_short, ranked, table
 
+PRESETS = {name: parameters_of(preset) for name, preset in presets.PRESETS.items()}
 PLAIN = {"coverage": 0.2, "box_share": 0.4, "ms": 2.0, "edge_agreement": 0.7}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import asdict
 from pathlib import Path
 from shutil import rmtree
 
@@ -61,10 +62,7 @@ def test_searching_finds_better_parameters_than_every_preset(folder: Path, tmp_p
     assert (document["masks"], document["photos"], document["profile"]) == (True, 3, "fast")
     assert [candidate["name"] for candidate in document["candidates"]] == list(figures)
     saved = read_presets(targets["save"].parent)["discs"]
-    assert (
-        document["candidates"][0]["parameters"].items()
-        <= {n: getattr(saved, n) for n in saved.__struct_fields__}.items()
-    )
+    assert document["candidates"][0]["parameters"].items() <= asdict(saved).items()
     assert f"# The best of 45 candidates on 3 photos of {folder}" in targets["save"].read_text()
     sheets = sorted(path.name for path in (targets["out"] / "sheets").iterdir())
     assert (len(sheets), sheets[0]) == (3, "01-dogs_1.jpg")  # the longest contour, which candidates differ most about

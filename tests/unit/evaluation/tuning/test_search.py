@@ -6,9 +6,11 @@ import pytest
 from msgspec.structs import replace
 
 from cutstream.contract.options import RefineParameters
-from cutstream.matting.presets import PRESETS, check_work, parameters
+from cutstream.contract.recipe import parameters_of, refinement_of
+from cutstream.matting import presets
 from evaluation.tuning.search import VALUES, Goodness, search, without_idle
 
+PRESETS = {name: parameters_of(preset) for name, preset in presets.PRESETS.items()}
 WANTED = RefineParameters(edges="soft", threshold=150, blur=9, feather=3)
 
 
@@ -66,6 +68,6 @@ def test_sizes_that_nothing_uses_are_not_varied() -> None:
 def test_every_value_is_one_that_a_request_may_give() -> None:
     for name, values in VALUES.items():
         for value in values:
-            check_work(parameters(RefineParameters(**{name: value})), megapixels=1)
+            refinement_of(RefineParameters(**{name: value}))
     largest = {name: max(value for value in values if value is not None) for name, values in VALUES.items()}
-    check_work(parameters(RefineParameters(**largest)), megapixels=1)
+    refinement_of(RefineParameters(**largest))

@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from cutstream.arrays.cpu import CpuOps
-from cutstream.compositing.shadows.blur import blurred
+from cutstream.compositing.shadows.blur import gaussian_blur
 
 OPS = CpuOps()
 
@@ -16,5 +16,5 @@ def test_it_is_about_a_gaussian_of_any_width(sigma: float, size: tuple[int, int]
     matte = np.zeros(size, np.uint8)
     matte[size[0] // 4 : size[0] // 2 + 1, size[1] // 3 : size[1] // 2 + 1] = 255
     expected = gaussian_filter(matte.astype(float), sigma, mode="mirror")
-    np.testing.assert_allclose(blurred(matte, sigma, OPS).astype(float), expected, atol=255 * 0.12)
-    assert np.abs(blurred(matte, sigma, OPS) - expected).mean() < 4
+    np.testing.assert_allclose(gaussian_blur(matte, sigma, OPS).astype(float), expected, atol=255 * 0.12)
+    assert np.abs(gaussian_blur(matte, sigma, OPS) - expected).mean() < 4

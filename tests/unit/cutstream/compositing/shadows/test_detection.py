@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cutstream.arrays.cpu import CpuOps
-from cutstream.compositing.shadows.detection import Cast, Ground, casts, components
-from cutstream.compositing.shadows.light_estimation import light_of
+from cutstream.compositing.shadows.detection import DetectedShadow, SurfaceMap, detect_shadows, find_components
+from cutstream.compositing.shadows.light_estimation import estimate_light
 from tests.support.sunlight import scene
 
 OPS = CpuOps()
@@ -21,50 +21,50 @@ def mask(*boxes: tuple[int, int, int, int], height: int = 160, width: int = 240)
     return filled
 
 
-def found(shade: Any, things: Any) -> list[Cast]:
-    return casts(Ground(np.full(shade.shape, 400, np.float32), shade, things), OPS)
+def detected(shadows: Any, objects: Any) -> list[DetectedShadow]:
+    return detect_shadows(SurfaceMap(np.full(shadows.shape, 400, np.float32), shadows, objects), OPS)
 
 
 def test_a_long_shadow_falls_along_its_axis_away_from_what_throws_it() -> None:
-    (cast,) = found(mask((100, 100, 140, 106)), mask((140, 66, 152, 106)))
-    np.testing.assert_allclose(cast.direction, (-1, 0), atol=1e-3)
-    assert cast.length == pytest.approx(46 / 40, abs=0.05)
+    (shadow,) = detected(mask((100, 100, 140, 106)), mask((140, 66, 152, 106)))
+    np.testing.assert_allclose(shadow.direction, (-1, 0), atol=1e-3)
+    assert shadow.length == pytest.approx(46 / 40, abs=0.05)
 
 
 def test_a_short_shadow_falls_from_where_it_touches() -> None:
-    (cast,) = found(mask((100, 100, 150, 112)), mask((100, 60, 150, 100)))
-    np.testing.assert_allclose(cast.direction, (0, 1), atol=0.1)
+    (shadow,) = detected(mask((100, 100, 150, 112)), mask((100, 60, 150, 100)))
+    np.testing.assert_allclose(shadow.direction, (0, 1), atol=0.1)
 
 
 def test_without_a_thrower_it_says_an_axis_only() -> None:
-    (cast,) = found(mask((100, 100, 140, 106)), mask((10, 10, 30, 40)))
-    assert cast.length is None
-    assert abs(cast.direction[0]) == pytest.approx(1)
+    (shadow,) = detected(mask((100, 100, 140, 106)), mask((10, 10, 30, 40)))
+    assert shadow.length is None
+    assert abs(shadow.direction[0]) == pytest.approx(1)
 
 
 def test_a_round_shadow_without_a_thrower_says_nothing() -> None:
-    (cast,) = found(mask((100, 100, 120, 120)), mask())
-    assert cast.weight == 0
+    (shadow,) = detected(mask((100, 100, 120, 120)), mask())
+    assert shadow.weight == 0
 
 
 def test_what_things_surround_is_a_part_of_them() -> None:
-    assert not found(mask((100, 100, 140, 106)), mask((90, 90, 150, 100), (90, 106, 150, 116)))
+    assert not detected(mask((100, 100, 140, 106)), mask((90, 90, 150, 100), (90, 106, 150, 116)))
 
 
 @pytest.mark.parametrize("thing", [(140, 0, 150, 106), (134, 100, 142, 110)])
 def test_a_thing_far_too_large_or_small_is_not_its_thrower(thing: tuple[int, int, int, int]) -> None:
     size = (4, 4) if thing[1] == 0 else (40, 6)
-    assert not found(mask((140 - size[0], 102, 140, 102 + size[1])), mask(thing))
+    assert not detected(mask((140 - size[0], 102, 140, 102 + size[1])), mask(thing))
 
 
 def test_the_ground_is_rather_below() -> None:
-    (high,), (low,) = (found(mask((100, top, 140, top + 6)), mask()) for top in (10, 130))
+    (high,), (low,) = (detected(mask((100, top, 140, top + 6)), mask()) for top in (10, 130))
     assert low.weight > 1.5 * high.weight
 
 
 def test_specks_and_halves_of_the_picture_are_no_components() -> None:
     both = mask((0, 0, 120, 160), (200, 20, 205, 24), (200, 50, 220, 70))
-    (only,) = components(both, OPS)
+    (only,) = find_components(both, OPS)
     np.testing.assert_array_equal(only, mask((200, 50, 220, 70)))
 
 
@@ -79,16 +79,16 @@ def ground(*stripes: Any, level: int = 90) -> Any:
 
 
 def test_stripes_without_throwers_fall_towards_the_viewer() -> None:
-    light = light_of(ground(60, 160), OPS)
+    light = estimate_light(ground(60, 160), OPS)
     assert (light.cue, light.length) == ("shadows", None)
     assert light.angle == pytest.approx(np.degrees(np.arctan(0.5)), abs=4)
 
 
 def test_one_dark_stripe_is_no_evidence_and_black_ones_are_no_shadows() -> None:
-    assert light_of(ground(100), OPS).cue == "none"
-    assert light_of(ground(60, 160, level=10), OPS).cue == "none"
+    assert estimate_light(ground(100), OPS).cue == "none"
+    assert estimate_light(ground(60, 160, level=10), OPS).cue == "none"
 
 
 def test_shadows_that_contradict_each_other_say_nothing() -> None:
     both = np.hstack([scene(90, 1.2, seed=5)[:, :360], scene(270, 1.2, seed=5)[:, 100:]])
-    assert light_of(both, OPS).cue != "shadows"
+    assert estimate_light(both, OPS).cue != "shadows"

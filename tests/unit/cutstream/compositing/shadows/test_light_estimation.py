@@ -8,8 +8,8 @@ import pytest
 from skimage import data
 
 from cutstream.arrays.cpu import CpuOps
-from cutstream.compositing.shadows.light_estimation import EstimatedLight, light_of, lit
-from cutstream.contract.options import Light, Shadow
+from cutstream.compositing.shadows.light_estimation import EstimatedLight, estimate_light, resolve_light
+from cutstream.compositing.specs import Light, ShadowSpec
 from tests.support.back_ends import DEVICES, back_end
 from tests.support.sunlight import scene, shaded
 
@@ -19,7 +19,7 @@ ANGLES = range(0, 360, 30)
 
 @cache
 def estimated(length: float, softness: float, noise: float = 4.0) -> dict[int, EstimatedLight]:
-    return {angle: light_of(scene(angle, length, softness, noise, seed=angle), OPS) for angle in ANGLES}
+    return {angle: estimate_light(scene(angle, length, softness, noise, seed=angle), OPS) for angle in ANGLES}
 
 
 def apart(angle: float, truth: float) -> float:
@@ -41,7 +41,7 @@ def test_angle_of_cast_shadows(length: float, softness: float, noise: float) -> 
 @pytest.mark.parametrize("angle", [angle for angle in ANGLES if not 150 <= angle <= 210])
 def test_angle_of_short_shadows(angle: int) -> None:
     """Those that fall backwards are hidden behind what throws them."""
-    light = light_of(scene(angle, length=0.7, seed=angle), OPS)
+    light = estimate_light(scene(angle, length=0.7, seed=angle), OPS)
     assert light.cue == "shadows"
     assert apart(light.angle, angle) <= 20
 
@@ -70,7 +70,7 @@ def test_sharp_shadows_are_found_to_be_sharper_than_soft_ones() -> None:
 @pytest.mark.parametrize("angle", ANGLES)
 @pytest.mark.parametrize("noise", [0, 8])
 def test_angle_of_shading(angle: int, noise: float) -> None:
-    light = light_of(shaded(angle, noise, seed=angle), OPS)
+    light = estimate_light(shaded(angle, noise, seed=angle), OPS)
     assert light.cue == "shading"
     assert (light.length, light.softness) == (None, None)
     assert apart(light.angle, angle) < 2
@@ -79,18 +79,20 @@ def test_angle_of_shading(angle: int, noise: float) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (20, 30), (600, 400)])
 @pytest.mark.parametrize("level", [0, 128, 255])
 def test_a_picture_that_says_nothing_gives_the_default(size: Any, level: int) -> None:
-    assert light_of(np.full((*size, 3), level, np.uint8), OPS) == EstimatedLight(Light().angle, None, None, "none")
+    assert estimate_light(np.full((*size, 3), level, np.uint8), OPS) == EstimatedLight(
+        Light().angle, None, None, "none"
+    )
 
 
 def test_noise_says_nothing() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
-    assert light_of(noise, OPS).cue == "none"
+    assert estimate_light(noise, OPS).cue == "none"
 
 
 @pytest.mark.parametrize("name", ["coins", "coffee", "rocket", "chelsea", "astronaut", "gravel"])
 def test_any_photo_gives_a_light_that_a_request_could_name(name: str) -> None:
     photo = getattr(data, name)()
-    found = light_of(photo if photo.ndim == 3 else np.dstack([photo] * 3), OPS)
+    found = estimate_light(photo if photo.ndim == 3 else np.dstack([photo] * 3), OPS)
     assert 0 <= found.angle <= 360
     assert found.length is None or 0 <= found.length <= 5
     assert found.softness is None or 0 <= found.softness <= 100
@@ -100,24 +102,24 @@ def test_any_photo_gives_a_light_that_a_request_could_name(name: str) -> None:
 def test_devices_agree(name: str) -> None:
     ops = back_end(name)
     for picture in (scene(60, 1.2), shaded(200, size=(40, 60))):
-        expected, made = light_of(picture, OPS), light_of(ops.to_device(picture), ops)
+        expected, made = estimate_light(picture, OPS), estimate_light(ops.to_device(picture), ops)
         assert made.cue == expected.cue
         assert apart(made.angle, expected.angle) < 1
 
 
 def test_a_light_that_is_given_is_taken() -> None:
-    how = Shadow(type="cast", light=Light(angle=12))
-    assert lit(how, scene(200, 1.2), OPS) == (how, Light(angle=12))
+    how = ShadowSpec(type="cast", light=Light(angle=12))
+    assert resolve_light(how, scene(200, 1.2), OPS) == (how, Light(angle=12))
 
 
 def test_auto_takes_light_and_softness_of_the_background() -> None:
     background = scene(60, 1.2, softness=3)
-    found = light_of(background, OPS)
-    shadow, light = lit(Shadow(type="cast", light="auto", opacity=0.3), background, OPS)
+    found = estimate_light(background, OPS)
+    shadow, light = resolve_light(ShadowSpec(type="cast", light="auto", opacity=0.3), background, OPS)
     assert light == Light(angle=found.angle, length=found.length)
-    assert shadow == Shadow(type="cast", light=light, opacity=0.3, softness=found.softness)
-    dropped, above = lit(Shadow(type="drop", light="auto"), background, OPS)
+    assert shadow == ShadowSpec(type="cast", light=light, opacity=0.3, softness=found.softness)
+    dropped, above = resolve_light(ShadowSpec(type="drop", light="auto"), background, OPS)
     assert (above, dropped.softness) == (Light(angle=found.angle), found.softness)
-    assert lit(Shadow(type="contact", light="auto"), background, OPS)[0].softness is None
-    kept, _ = lit(Shadow(type="cast", light="auto", softness=7), background, OPS)
+    assert resolve_light(ShadowSpec(type="contact", light="auto"), background, OPS)[0].softness is None
+    kept, _ = resolve_light(ShadowSpec(type="cast", light="auto", softness=7), background, OPS)
     assert kept.softness == 7

@@ -9,10 +9,11 @@ from skimage.draw import polygon
 
 from cutstream.arrays.cpu import CpuOps
 from cutstream.arrays.ops import ArrayOps
-from cutstream.compositing.perspective import parse_perspective, stand
-from cutstream.compositing.shadows.shadow import check_shadow, shadow, wanted_shadow
-from cutstream.contract.options import Background, Light, Perspective, Shadow
-from cutstream.errors import InvalidOption
+from cutstream.compositing.foreground_layer import ForegroundLayer
+from cutstream.compositing.perspective import GroundLine, resolve_ground_line, stand
+from cutstream.compositing.shadows.shadow import render_shadow
+from cutstream.compositing.specs import Light, PerspectiveSpec, ShadowSpec
+from cutstream.contract.geometry import parse_baseline
 from cutstream.images.geometry import Box
 from tests.support.back_ends import DEVICES, back_end
 
@@ -23,7 +24,7 @@ TYPES = ("drop", "contact", "cast")
 def cast(alpha: Any, depth: Any = None, ops: ArrayOps = OPS, light: Light | None = None, **how: Any) -> Any:
     how = {"type": "cast", **how}
     sent = None if depth is None else ops.to_device(depth)
-    return ops.to_host(shadow(ops.to_device(alpha), Shadow(**how), light or Light(angle=0), ops, sent))
+    return ops.to_host(render_shadow(ops.to_device(alpha), ShadowSpec(**how), light or Light(angle=0), ops, sent))
 
 
 def canvas(*boxes: tuple[int, int, int, int], width: int = 400, height: int = 300) -> Any:
@@ -137,12 +138,12 @@ def test_contact_is_lighter_under_an_arch() -> None:
     assert strength[190:195, 187].max() < 0.75 * strength[196:200, 150].max()
 
 
-def standing(baseline: str) -> tuple[Any, Any]:
+def standing(baseline: str) -> tuple[Any, GroundLine]:
     """A rectangle half as tall as it is wide; its alpha, and where it stands."""
-    how = Perspective(baseline=baseline)
-    pixels, photo = np.zeros((80, 160, 3), np.uint8), np.full((80, 160), 255, np.uint8)
-    _, alpha = stand(pixels, photo, Box(0, 0, 160, 80), how, 500, 400, OPS)
-    return alpha, parse_perspective(how).on(500, 400)
+    spec = PerspectiveSpec(baseline=parse_baseline(baseline))
+    photo = ForegroundLayer(np.zeros((80, 160, 3), np.uint8), np.full((80, 160), 255, np.uint8))
+    alpha = stand(photo, Box(0, 0, 160, 80), spec, 500, 400, OPS).alpha
+    return alpha, resolve_ground_line(spec, 500, 400)
 
 
 @pytest.mark.parametrize("baseline", ["170 150 330 230", "170 230 330 150"])
@@ -150,7 +151,7 @@ def standing(baseline: str) -> tuple[Any, Any]:
 def test_in_perspective_it_begins_at_the_baseline(baseline: str, angle: float) -> None:
     alpha, ground = standing(baseline)
     light = Light(angle=angle, length=0.6)
-    laid = shadow(alpha, Shadow(type="cast", softness=0), light, OPS, ground=ground) > 90
+    laid = render_shadow(alpha, ShadowSpec(type="cast", softness=0), light, OPS, ground=ground) > 90
     ends = np.array([ground.left, ground.right, ground.right, ground.left], float)
     away = np.array([-np.sin(np.radians(angle)), np.cos(np.radians(angle))])
     ends[2:] += away * 0.6 * ground.length / 2
@@ -165,7 +166,7 @@ def test_in_perspective_it_begins_at_the_baseline(baseline: str, angle: float) -
 def test_in_perspective_it_is_equally_dark_along_the_baseline(baseline: str) -> None:
     alpha, ground = standing(baseline)
     for kind, below in (("contact", 1), ("cast", 20), ("cast", 40)):
-        strength = shadow(alpha, Shadow(type=kind), Light(angle=0), OPS, ground=ground)
+        strength = render_shadow(alpha, ShadowSpec(type=kind), Light(angle=0), OPS, ground=ground)
         left, middle, right = (
             int(strength[round(ground.left[1] + ground.slope * (column + 0.5 - 170)) + below, column])
             for column in (195, 250, 305)
@@ -241,27 +242,3 @@ def test_devices_agree(name: str, kind: str) -> None:
     expected = cast(TWO_LEGS, depth, type=kind, light=light)
     made = cast(TWO_LEGS, depth, back_end(name), type=kind, light=light)
     assert np.abs(made.astype(int) - expected).max() <= 2
-
-
-def test_a_type_alone_is_a_shadow() -> None:
-    assert wanted_shadow("cast") == Shadow(type="cast")
-    assert wanted_shadow(Shadow(type="drop", opacity=1)) == Shadow(type="drop", opacity=1)
-    assert wanted_shadow(None) is None
-
-
-@pytest.mark.parametrize(
-    ("how", "message"),
-    [
-        ({"type": "drop", "light": "auto"}, r"background\.image"),
-        ({"type": "drop", "depth": True}, "'cast'"),
-        ({"type": "cast", "color": "shade"}, "no colour"),
-    ],
-)
-def test_what_can_be_refused_without_the_photo(how: dict[str, Any], message: str) -> None:
-    with pytest.raises(InvalidOption, match=rf"shadow.*{message}"):
-        check_shadow(Shadow(**how), Background())
-
-
-def test_what_makes_sense_is_accepted() -> None:
-    check_shadow(Shadow(type="cast", depth=True, light="auto", color="#123"), Background(image="beach"))
-    check_shadow(Shadow(type="contact"), Background())
