@@ -56,8 +56,8 @@ def compose(
 ) -> Composition:
     """Draw the outputs of `spec`, each intermediate image once and only if an output needs it.
 
-    `matte` and `depth` (255 is nearest; for shadows by depth) are u8 HW of the photo's size. `picture` is the one that
-    the background names. Raises `UnknownForeground` if there is no subject, `RegionOutOfBounds` if the region leaves
+    `matte` and `depth` (255 is nearest; for shadows by depth) are u8 HW of the photo's size. `picture` is the
+    background's. Raises `UnknownForeground` if there is no subject, `RegionOutOfBounds` if the region leaves
     the photo, and `InvalidOption` if the subject cannot be placed.
     """
     alpha = combine_with_existing(matte, image.alpha, spec.existing_alpha, ops)

@@ -23,7 +23,7 @@ def remove_subject(pixels: Pixels, alpha: Matte, method: Inpainting, ops: ArrayO
     size = reduced_size(width, height, WORKING_SIDE)
     hole = ops.dilate(_solid(ops.resize_area(alpha, *size), ops), MARGIN, 1)
     filled = ops.inpaint(ops.resize_area(pixels, *size), hole, RADIUS, method)
-    # Enlarged, the hole's edge is a ramp between the pixels of the small size, and so the seam is one.
+    # Enlarging makes the hole's edge a ramp between the small size's pixels, so the seam is gradual too.
     return ops.composite_over(ops.resize_linear(filled, width, height), ops.resize_linear(hole, width, height), pixels)
 
 

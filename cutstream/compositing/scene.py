@@ -19,7 +19,7 @@ from cutstream.images import Cutout, Matte, Pixels
 
 @dataclass(frozen=True, slots=True)
 class ShadowLayer:
-    """A shadow's colour, and how much of it covers each pixel: `strength`, u8 HW."""
+    """A shadow's colour, and its opacity at each pixel: `strength`, u8 HW."""
 
     strength: Matte
     colour: Colour

@@ -1,4 +1,4 @@
-"""What to draw, as values: outputs, placement, background, shadow, harmonising.
+"""The parameters of compositing, as values: outputs, placement, background, shadow, harmonising.
 
 A request's texts are parsed into these once (`cutstream/contract/recipe.py`). Lengths without a unit are pixels of an
 image whose long side is 1000, and scale with it.
@@ -61,7 +61,7 @@ class Gradient:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackgroundSpec:
-    """What is behind the subject: a colour, or one of gradient, picture and blur."""
+    """The background behind the subject: a colour, or one of gradient, picture and blur."""
 
     colour: Colour | None = WHITE  # None is transparent; also fills what a picture leaves free
     gradient: Gradient | None = None
@@ -71,13 +71,13 @@ class BackgroundSpec:
 
     @property
     def is_image(self) -> bool:
-        """Whether it has pixels of its own, and is not one plain colour."""
+        """True if the background has pixels of its own, and is not one plain colour."""
         return self.gradient is not None or self.picture is not None or self.blur is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Light:
-    """Where a shadow's light comes from: degrees clockwise from above, as the image shows it."""
+    """The direction that a shadow's light comes from: degrees clockwise from above, as the image shows it."""
 
     angle: float = 315.0
     length: float | None = None  # of the shadow, in heights of the subject; None is the shadow type's own
@@ -97,7 +97,7 @@ class ShadowSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HarmoniseSpec:
-    """How far, 0..1, and by which statistics the subject's colours are moved towards the background's."""
+    """The statistics by which the subject's colours move towards the background's, and how far: 0..1."""
 
     method: HarmoniseMethod = "reinhard"
     strength: float = 0.5

@@ -22,4 +22,4 @@ def parse_colour(option: str, text: str) -> Colour:
             return red, green, blue
     except ValueError:
         pass  # a word that names no colour: refused below
-    raise InvalidOption(f"{option}: {text!r} is no colour; use #rgb, #rrggbb or a CSS name such as 'white'")
+    raise InvalidOption(f"{option}: {text!r} is not a colour; use #rgb, #rrggbb or a CSS name such as 'white'")

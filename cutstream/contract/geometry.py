@@ -18,7 +18,7 @@ MAX_MARGIN_PX, MAX_MARGIN_PERCENT = 500, 50
 MIN_SCALE_PERCENT = 10
 MAX_CANVAS_PIXELS = 50_000_000
 
-# CSS order: which of the given values is the top, right, bottom and left one.
+# For each number of values, the index of the top, right, bottom and left one, in CSS order.
 SIDES = {1: (0, 0, 0, 0), 2: (0, 1, 0, 1), 4: (0, 1, 2, 3)}
 
 
@@ -32,7 +32,7 @@ def parse_region(text: str) -> Region:
     x1, y1, x2, y2 = corners
     for low, high in ((x1, x2), (y1, y2)):
         if low.percent == high.percent and low.value >= high.value:
-            raise InvalidOption(f"roi: {text!r} is empty; give the left top corner first: `x1 y1 x2 y2`")
+            raise InvalidOption(f"roi: {text!r} is empty; give the top left corner first: `x1 y1 x2 y2`")
     return Region((x1, y1, x2, y2))
 
 
@@ -50,7 +50,7 @@ def parse_canvas(text: str) -> tuple[int, int]:
     """Parse `<width>x<height>` in pixels."""
     match = SIZE.fullmatch(text)
     if match is None:
-        raise InvalidOption(f"canvas: {text!r} is no size; write for instance `1200x1600`, in px")
+        raise InvalidOption(f"canvas: {text!r} is not a size; write for instance `1200x1600`, in px")
     width, height = int(match[1]), int(match[2])
     if not 0 < width * height <= MAX_CANVAS_PIXELS:
         raise InvalidOption(f"canvas: {text!r} has {width * height:,} pixels; 1 to {MAX_CANVAS_PIXELS:,} are possible")
@@ -103,5 +103,5 @@ def parse_lengths(option: str, text: str) -> list[Length]:
     matches = [(word, LENGTH.fullmatch(word)) for word in text.split()]
     for word, match in matches:
         if match is None:
-            raise InvalidOption(f"{option}: {word!r} is no length; write for instance `30px` or `10%`")
+            raise InvalidOption(f"{option}: {word!r} is not a length; write for instance `30px` or `10%`")
     return [Length(float(match[1]), match[2] == "%") for _, match in matches if match]

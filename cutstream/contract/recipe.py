@@ -136,8 +136,8 @@ def _matting(request: Request) -> MattingSpec | None:
             return None
         case str(method):
             return MattingSpec(method=method)
-        case given:
-            return MattingSpec(method=given.method, erode=given.erode, dilate=given.dilate)
+        case matting:
+            return MattingSpec(method=matting.method, erode=matting.erode, dilate=matting.dilate)
 
 
 def _composition(request: Request) -> CompositionSpec:
@@ -166,7 +166,7 @@ def _cutout_form(request: Request) -> CutoutForm:
 def _crop(request: Request) -> Margin | None:
     if not request.crop:
         if request.crop_margin is not None:
-            raise InvalidOption("crop_margin does nothing without `crop`: set it to true")
+            raise InvalidOption("crop_margin does nothing without `crop`: set `crop` to true")
         return None
     return parse_margin(request.crop_margin or "0")
 
@@ -183,66 +183,70 @@ def _placement(request: Request) -> PlacementSpec:
     )
 
 
-def _perspective(given: options.Perspective) -> PerspectiveSpec:
+def _perspective(perspective: options.Perspective) -> PerspectiveSpec:
     return PerspectiveSpec(
-        baseline=parse_baseline(given.baseline),
-        horizon=None if given.horizon is None else parse_horizon(given.horizon),
+        baseline=parse_baseline(perspective.baseline),
+        horizon=None if perspective.horizon is None else parse_horizon(perspective.horizon),
     )
 
 
-def _background(given: options.Background) -> BackgroundSpec:
-    named = [name for name in ("gradient", "image", "blur") if getattr(given, name) is not None]
-    if len(named) > 1:
-        raise InvalidOption(f"background: {' and '.join(named)} exclude each other; give one of them")
-    if named and given.color == TRANSPARENT:
-        raise InvalidOption(f"background.color 'transparent' is for a composite on nothing, not on {named[0]}")
-    if given.fit != "cover" and given.image is None:
+def _background(background: options.Background) -> BackgroundSpec:
+    sources = [name for name in ("gradient", "image", "blur") if getattr(background, name) is not None]
+    if len(sources) > 1:
+        raise InvalidOption(f"background: {' and '.join(sources)} exclude each other; give one of them")
+    if sources and background.color == TRANSPARENT:
+        raise InvalidOption(
+            f"background.color 'transparent' means no background: leave it out, or leave {sources[0]} out"
+        )
+    if background.fit != "cover" and background.image is None:
         raise InvalidOption("background.fit does nothing without background.image")
     return BackgroundSpec(
-        colour=None if given.color == TRANSPARENT else parse_colour("background.color", given.color),
-        gradient=None if given.gradient is None else _gradient(given.gradient),
-        picture=given.image,
-        fit=given.fit,
-        blur=given.blur,
+        colour=None if background.color == TRANSPARENT else parse_colour("background.color", background.color),
+        gradient=None if background.gradient is None else _gradient(background.gradient),
+        picture=background.image,
+        fit=background.fit,
+        blur=background.blur,
     )
 
 
-def _gradient(given: options.Gradient) -> Gradient:
-    colours = tuple(parse_colour("background.gradient", text) for text in given.colors)
-    return Gradient(colours=colours, type=given.type, angle=given.angle)
+def _gradient(gradient: options.Gradient) -> Gradient:
+    colours = tuple(parse_colour("background.gradient", text) for text in gradient.colors)
+    return Gradient(colours=colours, type=gradient.type, angle=gradient.angle)
 
 
 def _shadow(request: Request, background: BackgroundSpec) -> ShadowSpec | None:
-    given = request.shadow
-    if given is None:
+    shadow = request.shadow
+    if shadow is None:
         return None
-    if isinstance(given, str):
-        return ShadowSpec(type=given)
-    if given.light == "auto" and background.picture is None:
-        raise InvalidOption("shadow.light: 'auto' looks at `background.image`: give one, or the light's angle")
-    if given.depth and given.type != "cast":
-        raise InvalidOption(f"shadow.depth does nothing for type {given.type!r}: use 'cast', or leave it out")
-    if given.depth and request.perspective is not None:
+    if isinstance(shadow, str):
+        return ShadowSpec(type=shadow)
+    if shadow.light == "auto" and background.picture is None:
+        raise InvalidOption(
+            "shadow.light: 'auto' takes the light from `background.image`: set that, or give the light's angle"
+        )
+    if shadow.depth and shadow.type != "cast":
+        raise InvalidOption(f"shadow.depth does nothing for type {shadow.type!r}: use 'cast', or leave it out")
+    if shadow.depth and request.perspective is not None:
         raise InvalidOption("shadow.depth does not go with `perspective`, which stands the subject on one line")
     return ShadowSpec(
-        type=given.type,
-        light="auto" if given.light == "auto" else Light(angle=given.light.angle, length=given.light.length),
-        softness=given.softness,
-        opacity=given.opacity,
-        colour=parse_colour("shadow.color", given.color),
-        by_depth=given.depth,
+        type=shadow.type,
+        light="auto" if shadow.light == "auto" else Light(angle=shadow.light.angle, length=shadow.light.length),
+        softness=shadow.softness,
+        opacity=shadow.opacity,
+        colour=parse_colour("shadow.color", shadow.color),
+        by_depth=shadow.depth,
     )
 
 
 def _harmonise(request: Request, background: BackgroundSpec) -> HarmoniseSpec | None:
-    given = request.harmonise
-    if given is None:
+    harmonise = request.harmonise
+    if harmonise is None:
         return None
     if background.picture is None and background.blur is None:
         raise InvalidOption("harmonise adapts the subject to a picture: set background.image or background.blur")
-    if isinstance(given, str):
-        return HarmoniseSpec(method=given)
-    return HarmoniseSpec(method=given.method, strength=given.strength)
+    if isinstance(harmonise, str):
+        return HarmoniseSpec(method=harmonise)
+    return HarmoniseSpec(method=harmonise.method, strength=harmonise.strength)
 
 
 def _encoding(request: Request) -> EncodingSpec:

@@ -33,7 +33,7 @@ def estimate_alpha(alpha: Matte, image: Image, spec: MattingSpec, ops: ArrayOps)
 
 
 def solve_trimap(trimap: Matte, alpha: Matte, image: Image, method: MattingMethod, ops: ArrayOps) -> Matte:
-    """Do as `estimate_alpha` does, in a given trimap: u8 HW of 0, 128 and 255."""
+    """Estimate alpha as `estimate_alpha` does, in a trimap of your own: u8 HW of 0, 128 and 255."""
     counts = ops.histogram(trimap)  # sync: whether there is anything to solve, and anything to solve it by
     if not counts[SUBJECT] or not counts[BACKGROUND]:
         return alpha

@@ -1,6 +1,6 @@
 """Solve alpha as a linear system over the unknown pixels, with PyMatting's Laplacians: the field's exact mattings.
 
-They run in host memory, on one core, and take seconds for each photo. The first one of a process takes about two
+They run in host memory, on one core, and take seconds for each photo. A process's first one takes about two
 seconds more, and a minute if PyMatting's machine code is not yet in numba's cache.
 """
 
@@ -36,9 +36,9 @@ _one_at_a_time = Lock()
 
 
 class Method(NamedTuple):
-    """PyMatting's function, and the most pixels it is given.
+    """PyMatting's function, and the most pixels that it gets.
 
-    They bound memory and time: the Laplacian takes 0.4 kB a pixel, for `learning_based` 2.5, for `knn` 3.6.
+    That bounds memory and time: the Laplacian takes 0.4 kB a pixel, for `learning_based` 2.5, for `knn` 3.6.
     """
 
     laplacian: str

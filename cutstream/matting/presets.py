@@ -23,8 +23,8 @@ BINARY: Mapping[str, Refinement] = {
 }
 PRESETS: Mapping[str, Refinement] = {"soft": SOFT, **BINARY}
 
-# The most footprint pixels visited per image pixel, times megapixels: about half a second of one core. Presets need
-# 0.3 % of it.
+# The most footprint pixels visited per image pixel, times megapixels: about half a second on one core. Presets need
+# 0.3 % of that.
 MAX_WORK = 50_000
 GAUSSIAN_WORK = 17  # footprint pixels that take as long as one pixel of a Gaussian's kernel, rows and columns together
 

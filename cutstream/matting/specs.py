@@ -1,4 +1,4 @@
-"""How a matte is refined: the parameters of refinement and of matting, as values."""
+"""The parameters of refinement and of matting, as values."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Refinement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MattingSpec:
-    """Which method estimates alpha, in a band from `erode` inside the matte's edge to `dilate` outside of it.
+    """The method that estimates alpha, in a band from `erode` inside the matte's edge to `dilate` outside it.
 
     Both are pixels of an image whose long side is 1000.
     """

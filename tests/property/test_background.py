@@ -1,4 +1,4 @@
-"""Laws of fitting a background, for pictures and places of any shape."""
+"""Laws of fitting a background picture, for pictures and canvases of any shape."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pictures = st.tuples(sides, sides).flatmap(
 
 
 @given(pictures, places, fits)
-def test_the_result_is_of_the_size_asked_for_and_the_picture_stays_as_it_was(
+def test_the_result_has_the_requested_size_and_the_picture_stays_as_it_was(
     picture: Image, place: tuple[int, int], fit: Fit
 ) -> None:
     before = picture.pixels.copy()
@@ -39,7 +39,7 @@ def test_the_result_is_of_the_size_asked_for_and_the_picture_stays_as_it_was(
 
 
 @given(pictures, places, fits)
-def test_no_colour_is_shown_that_is_not_between_those_of_picture_and_background(
+def test_every_colour_lies_between_those_of_picture_and_background(
     picture: Image, place: tuple[int, int], fit: Fit
 ) -> None:
     result = fit_picture(picture, *place, fit, BLUE, OPS)
@@ -49,7 +49,7 @@ def test_no_colour_is_shown_that_is_not_between_those_of_picture_and_background(
 
 
 @given(sides, sides, places, st.sampled_from(["cover", "tile"]))
-def test_cover_and_tile_leave_no_room(rows: int, columns: int, place: tuple[int, int], fit: Fit) -> None:
+def test_cover_and_tile_fill_the_canvas(rows: int, columns: int, place: tuple[int, int], fit: Fit) -> None:
     result = fit_picture(Image(np.full((rows, columns, 3), 9, np.uint8)), *place, fit, BLUE, OPS)
     assert (result == 9).all()
 

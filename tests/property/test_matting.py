@@ -31,9 +31,9 @@ discs = st.sampled_from([1, 3, 5, 9])
 counts = st.integers(0, 3)
 
 
-def refined(matte: Any, **how: Any) -> Any:
+def refined(matte: Any, **options: Any) -> Any:
     photo = Image(np.zeros((*matte.shape, 3), np.uint8))
-    return refine(matte, photo, Refinement(scale="none", **how), OPS)
+    return refine(matte, photo, Refinement(scale="none", **options), OPS)
 
 
 @given(mattes, discs, counts)
@@ -90,7 +90,7 @@ margins = st.sampled_from([1, 2, 4]).flatmap(lambda count: st.lists(lengths, min
 
 
 @given(mattes, margins)
-def test_crop_holds_the_subject_and_never_leaves_the_picture(matte: Any, margin: list[str]) -> None:
+def test_crop_holds_the_subject_and_never_leaves_the_photo(matte: Any, margin: list[str]) -> None:
     subject = measure(matte, OPS).box
     if subject is None:
         return
@@ -176,7 +176,7 @@ def test_drop_shadows_of_the_mirror_image_are_mirrored(matte: Any, angle: float,
 def test_a_standing_subject_has_straight_colours(
     matte: Any, width: int, height: int, x: int, length: int, horizon: str | None
 ) -> None:
-    """One colour stays one colour, and nothing else has any."""
+    """A subject of one colour keeps it, and the canvas has no other."""
     pixels = np.full((*matte.shape, 3), (200, 100, 50), np.uint8)
     box = Box(0, 0, matte.shape[1], matte.shape[0])
     spec = PerspectiveSpec(

@@ -19,7 +19,7 @@ radii = st.integers(0, 200)
 
 
 def coarse(alpha: Any, times: int) -> Any:
-    """As large as a radius needs to be seen."""
+    """Enlarge the matte enough for a radius to show."""
     return alpha.repeat(times, axis=0).repeat(times, axis=1)
 
 
@@ -34,20 +34,20 @@ def test_a_wider_band_holds_a_narrower_one(alpha: Any, erode: int, dilate: int, 
 
 
 @given(mattes, radii, radii)
-def test_what_is_sure_was_sure_in_the_matte(alpha: Any, erode: int, dilate: int) -> None:
-    made = build_trimap(alpha, erode, dilate, OPS)
-    assert set(np.unique(made)) <= {BACKGROUND, UNKNOWN, SUBJECT}
-    assert (alpha[made == SUBJECT] >= 241).all()
-    assert (alpha[made == BACKGROUND] <= 9).all()
+def test_sure_pixels_were_sure_in_the_matte(alpha: Any, erode: int, dilate: int) -> None:
+    trimap = build_trimap(alpha, erode, dilate, OPS)
+    assert set(np.unique(trimap)) <= {BACKGROUND, UNKNOWN, SUBJECT}
+    assert (alpha[trimap == SUBJECT] >= 241).all()
+    assert (alpha[trimap == BACKGROUND] <= 9).all()
 
 
 @given(mattes, radii, radii)
 def test_subject_and_background_are_alike(alpha: Any, erode: int, dilate: int) -> None:
-    """241 and more is as sure as 9 and less, up to the one level that 255 is odd by."""
+    """Values from 241 are as sure as values up to 9; 255 is odd, so the two differ by one level."""
     inverted = np.where(alpha < 128, np.where(alpha <= 9, 255, 128), np.where(alpha >= 241, 0, 128)).astype(np.uint8)
     swapped = {BACKGROUND: SUBJECT, SUBJECT: BACKGROUND, UNKNOWN: UNKNOWN}
-    made, other = build_trimap(alpha, erode, dilate, OPS), build_trimap(inverted, dilate, erode, OPS)
-    np.testing.assert_array_equal(np.vectorize(swapped.get)(other), made)
+    trimap, other = build_trimap(alpha, erode, dilate, OPS), build_trimap(inverted, dilate, erode, OPS)
+    np.testing.assert_array_equal(np.vectorize(swapped.get)(other), trimap)
 
 
 @settings(max_examples=30)
@@ -56,8 +56,8 @@ def test_it_is_a_disc_around_each_pixel(alpha: Any, radius: int) -> None:
     alpha = coarse(alpha, 8)
     reach = radius * max(alpha.shape) / 1000
     rows, columns = np.nonzero(alpha != 255)
-    made = build_trimap(alpha, radius, 0, OPS)
+    trimap = build_trimap(alpha, radius, 0, OPS)
     for row, column in [(0, 0), (17, 40), (48, 60), (95, 119)]:
         nearest = np.hypot(rows - row, columns - column).min() if len(rows) else np.inf
         if abs(nearest - reach) > 1e-3:
-            assert (made[row, column] == SUBJECT) == (nearest > reach)
+            assert (trimap[row, column] == SUBJECT) == (nearest > reach)

@@ -27,7 +27,7 @@ SPREAD = 0.045  # standard deviation of the darkness along the ground
 FLATNESS = 0.4  # the ground is seen at a slant: height of the darkness by its width
 CORE = 0.25  # height of the dark middle by that of the whole
 WIDE_STRENGTH, CORE_STRENGTH = 0.6, 0.9  # more than 1 together, since spreading takes some of it from narrow feet
-LIFT = 0.5  # in standard deviations: a little of the darkness shows below the edge
+LIFT = 0.5  # in standard deviations: how far the darkness is moved down, to show a little below the edge
 
 
 class Baseline(NamedTuple):

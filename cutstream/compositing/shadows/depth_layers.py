@@ -41,7 +41,7 @@ class GroundByDepth(NamedTuple):
 
 
 def split_by_depth(alpha: Matte, box: Box, depth: Matte, spacing: float, ops: ArrayOps) -> list[DepthLayer]:
-    """Return at least one layer, from far to near; their rows need to be no closer than `spacing`."""
+    """Return at least one layer, from far to near. Rows closer than `spacing` would gain nothing."""
     levels = _mean_depth(alpha, depth, 2 * round(SEAM * box.height) + 1, ops)
     ground = _fit_ground(alpha, box, levels, ops)
     if ground is None or ground.nearest - ground.farthest < 1:

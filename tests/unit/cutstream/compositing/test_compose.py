@@ -30,7 +30,7 @@ def matte() -> np.ndarray:
     return matte
 
 
-def made(photo: Image, matte: np.ndarray, **options: object) -> Composition:
+def composed(photo: Image, matte: np.ndarray, **options: object) -> Composition:
     request = Request(image="s3://bucket/photo.jpg", **options)  # type: ignore[arg-type]
     return compose(photo, matte, parse_recipe(request).composition, OPS)
 
@@ -43,20 +43,20 @@ def only(composition: Composition) -> np.ndarray:
 
 
 def test_cutout_is_straight_alpha_with_nothing_hidden(photo: Image, matte: np.ndarray) -> None:
-    cutout = only(made(photo, matte))
+    cutout = only(composed(photo, matte))
     np.testing.assert_array_equal(cutout[..., 3], matte)
     np.testing.assert_array_equal(cutout[matte > 0][:, :3], photo.pixels[matte > 0])
     assert (cutout[matte == 0] == 0).all()
 
 
-def test_what_is_known_of_the_subject(photo: Image, matte: np.ndarray) -> None:
-    composition = made(photo, matte)
+def test_the_subjects_box_and_coverage(photo: Image, matte: np.ndarray) -> None:
+    composition = composed(photo, matte)
     assert composition.box == Box(30, 20, 70, 40)
     assert composition.coverage == pytest.approx(matte.mean() / 255)
 
 
-def test_outputs_come_in_the_order_asked_for(photo: Image, matte: np.ndarray) -> None:
-    outputs = made(photo, matte, outputs=("mask", "composite", "cutout", "overlay", "background")).outputs
+def test_outputs_come_in_the_requested_order(photo: Image, matte: np.ndarray) -> None:
+    outputs = composed(photo, matte, outputs=("mask", "composite", "cutout", "overlay", "background")).outputs
     assert [(output.name, output.layers[0].pixels.shape[2:]) for output in outputs] == [
         ("mask", ()),
         ("composite", (3,)),
@@ -67,11 +67,11 @@ def test_outputs_come_in_the_order_asked_for(photo: Image, matte: np.ndarray) ->
 
 
 def test_alpha_channel_instead_of_the_cutout(photo: Image, matte: np.ndarray) -> None:
-    np.testing.assert_array_equal(only(made(photo, matte, channels="alpha")), matte)
+    np.testing.assert_array_equal(only(composed(photo, matte, channels="alpha")), matte)
 
 
 def test_composite_on_a_colour(photo: Image, matte: np.ndarray) -> None:
-    picture = only(made(photo, matte, outputs=("composite",), background=Background(color="#0000ff")))
+    picture = only(composed(photo, matte, outputs=("composite",), background=Background(color="#0000ff")))
     assert (picture[matte == 0] == (0, 0, 255)).all()
     np.testing.assert_array_equal(picture[matte == 255], photo.pixels[matte == 255])
     half = photo.pixels[20, 30] * (128 / 255) + np.array((0, 0, 255)) * (127 / 255)
@@ -79,24 +79,24 @@ def test_composite_on_a_colour(photo: Image, matte: np.ndarray) -> None:
 
 
 def test_crop_with_margin(photo: Image, matte: np.ndarray) -> None:
-    composition = made(photo, matte, crop=True, crop_margin="5 10% 30 50px", outputs=("mask",))
+    composition = composed(photo, matte, crop=True, crop_margin="5 10% 30 50px", outputs=("mask",))
     np.testing.assert_array_equal(only(composition), matte[15:60, 0:74])
     assert composition.box.left == 30
 
 
 @pytest.mark.parametrize("output", ["cutout", "mask", "composite", "layers"])
-def test_nothing_found_is_never_a_blank_picture(photo: Image, output: str) -> None:
+def test_an_empty_matte_is_never_a_blank_output(photo: Image, output: str) -> None:
     with pytest.raises(UnknownForeground, match="no subject"):
-        made(photo, np.zeros((HEIGHT, WIDTH), np.uint8), outputs=(output,))
+        composed(photo, np.zeros((HEIGHT, WIDTH), np.uint8), outputs=(output,))
 
 
-def test_nothing_found_within_the_region(photo: Image, matte: np.ndarray) -> None:
+def test_a_region_without_a_subject(photo: Image, matte: np.ndarray) -> None:
     with pytest.raises(UnknownForeground, match="roi"):
-        made(photo, matte, roi="0 0 20 20")
+        composed(photo, matte, roi="0 0 20 20")
 
 
-def test_roi_is_where_the_subject_may_be(photo: Image, matte: np.ndarray) -> None:
-    composition = made(photo, matte, roi="50 0 100% 30", outputs=("mask",))
+def test_roi_limits_the_subject(photo: Image, matte: np.ndarray) -> None:
+    composition = composed(photo, matte, roi="50 0 100% 30", outputs=("mask",))
     expected = np.zeros_like(matte)
     expected[20:30, 50:70] = 255
     np.testing.assert_array_equal(only(composition), expected)
@@ -104,9 +104,9 @@ def test_roi_is_where_the_subject_may_be(photo: Image, matte: np.ndarray) -> Non
     assert matte[25, 35] == 255
 
 
-def test_roi_beyond_the_picture(photo: Image, matte: np.ndarray) -> None:
+def test_roi_beyond_the_photo(photo: Image, matte: np.ndarray) -> None:
     with pytest.raises(RegionOutOfBounds):
-        made(photo, matte, roi="0 0 101 60")
+        composed(photo, matte, roi="0 0 101 60")
 
 
 @pytest.mark.parametrize(("size", "most"), [("preview", 250_000), ("medium", 1_500_000)])
@@ -115,7 +115,7 @@ def test_size_limits_the_output(size: str, most: int, outputs: tuple[str, ...]) 
     photo = Image(np.full((1100, 1700, 3), (200, 100, 50), np.uint8))
     matte = np.zeros((1100, 1700), np.uint8)
     matte[300:800, 300:900] = 255
-    composition = made(photo, matte, size=size, outputs=outputs)
+    composition = composed(photo, matte, size=size, outputs=outputs)
     height, width = only(composition).shape[:2]
     assert 0.99 * most < height * width <= most
     assert width / height == pytest.approx(1700 / 1100, rel=0.01)
@@ -126,7 +126,7 @@ def test_a_smaller_cutout_keeps_the_subjects_colour_up_to_its_edge() -> None:
     pixels = np.full((1000, 1000, 3), (0, 255, 0), np.uint8)
     matte = np.zeros((1000, 1000), np.uint8)
     pixels[:, 333:], matte[:, 333:] = (255, 0, 0), 255
-    cutout = only(made(Image(pixels), matte, size="preview"))
+    cutout = only(composed(Image(pixels), matte, size="preview"))
     visible = cutout[cutout[..., 3] > 0]
     assert (visible[:, :3] == (255, 0, 0)).all()
     assert ((visible[:, 3] > 0) & (visible[:, 3] < 255)).any()
@@ -136,26 +136,26 @@ def test_a_smaller_cutout_keeps_the_subjects_colour_up_to_its_edge() -> None:
 def test_existing_alpha(rule: str, expected: int) -> None:
     photo = Image(np.zeros((3, 4, 3), np.uint8), alpha=np.full((3, 4), 100, np.uint8))
     matte = np.full((3, 4), 200, np.uint8)
-    assert (only(made(photo, matte, existing_alpha=rule, outputs=("mask",))) == expected).all()
+    assert (only(composed(photo, matte, existing_alpha=rule, outputs=("mask",))) == expected).all()
 
 
-def test_a_photo_without_alpha_has_none_to_keep(photo: Image, matte: np.ndarray) -> None:
-    np.testing.assert_array_equal(only(made(photo, matte, existing_alpha="keep", outputs=("mask",))), matte)
+def test_a_photo_without_alpha_keeps_the_matte(photo: Image, matte: np.ndarray) -> None:
+    np.testing.assert_array_equal(only(composed(photo, matte, existing_alpha="keep", outputs=("mask",))), matte)
 
 
 class Picture:
-    """A picture of one colour that notes what it was asked for."""
+    """A picture of one colour that records its calls."""
 
     def __init__(self, colour: tuple[int, int, int]) -> None:
         self._colour = colour
-        self.asked: list[object] = []
+        self.calls: list[object] = []
 
     def fit(self, width: int, height: int, fit: str, colour: tuple[int, int, int]) -> np.ndarray:
-        self.asked.append((width, height, fit, colour))
+        self.calls.append((width, height, fit, colour))
         return np.full((height, width, 3), self._colour, np.uint8)
 
 
-def composed(photo: Image, matte: np.ndarray, picture: Picture, **options: object) -> Composition:
+def composed_on(photo: Image, matte: np.ndarray, picture: Picture, **options: object) -> Composition:
     request = Request(image="s3://bucket/photo.jpg", **options)  # type: ignore[arg-type]
     return compose(photo, matte, parse_recipe(request).composition, OPS, picture)  # type: ignore[arg-type]
 
@@ -163,32 +163,32 @@ def composed(photo: Image, matte: np.ndarray, picture: Picture, **options: objec
 def test_composite_on_a_picture_of_the_canvas_size(photo: Image, matte: np.ndarray) -> None:
     behind = Picture((1, 2, 3))
     background = Background(image="sky", fit="contain", color="red")
-    picture = only(composed(photo, matte, behind, outputs=("composite",), background=background, canvas="80x90"))
-    assert behind.asked == [(80, 90, "contain", (255, 0, 0))]
+    picture = only(composed_on(photo, matte, behind, outputs=("composite",), background=background, canvas="80x90"))
+    assert behind.calls == [(80, 90, "contain", (255, 0, 0))]
     assert picture.shape == (90, 80, 3)
     assert (picture[0, 0] == (1, 2, 3)).all()
 
 
 def test_composite_on_a_gradient_and_on_the_blurred_photo(photo: Image, matte: np.ndarray) -> None:
     gradient = Background(gradient=Gradient(colors=("black", "white"), angle=90))
-    picture = only(made(photo, matte, outputs=("composite",), background=gradient))
+    picture = only(composed(photo, matte, outputs=("composite",), background=gradient))
     assert (picture[0, 0] == 0).all()
     assert (picture[0, -1] == 255).all()
     np.testing.assert_array_equal(picture[matte == 255], photo.pixels[matte == 255])
-    picture = only(made(photo, matte, outputs=("composite",), background=Background(blur=30)))
+    picture = only(composed(photo, matte, outputs=("composite",), background=Background(blur=30)))
     assert picture[matte == 0].std() < photo.pixels[matte == 0].std() / 4
     np.testing.assert_array_equal(picture[matte == 255], photo.pixels[matte == 255])
 
 
 def test_composite_on_nothing_is_the_cutout(photo: Image, matte: np.ndarray) -> None:
     transparent = Background(color="transparent")
-    picture = only(made(photo, matte, outputs=("composite",), background=transparent))
-    np.testing.assert_array_equal(picture, only(made(photo, matte)))
+    picture = only(composed(photo, matte, outputs=("composite",), background=transparent))
+    np.testing.assert_array_equal(picture, only(composed(photo, matte)))
 
 
 def test_a_shadow_darkens_the_background_and_never_the_subject(photo: Image, matte: np.ndarray) -> None:
     shadow = Shadow(type="drop", light=Light(angle=270, length=0.5), softness=0, opacity=0.5)
-    picture = only(made(photo, matte, outputs=("composite",), shadow=shadow))
+    picture = only(composed(photo, matte, outputs=("composite",), shadow=shadow))
     np.testing.assert_array_equal(picture[matte == 255], photo.pixels[matte == 255])
     # Light from the left, half the subject's height of 20 pixels: the shadow sticks out by ten on the right.
     np.testing.assert_allclose(picture[30, 74], 128, atol=3)
@@ -199,17 +199,17 @@ def test_a_shadow_darkens_the_background_and_never_the_subject(photo: Image, mat
 def test_a_shadow_on_nothing_is_part_of_the_transparency(photo: Image, matte: np.ndarray) -> None:
     shadow = Shadow(type="drop", light=Light(angle=270, length=0.5), softness=0, opacity=0.5, color="#800000")
     options = {"outputs": ("composite",), "shadow": shadow}
-    over_nothing = only(made(photo, matte, background=Background(color="transparent"), **options)).astype(float)
+    over_nothing = only(composed(photo, matte, background=Background(color="transparent"), **options)).astype(float)
     share = over_nothing[..., 3:] / 255
     over_white = over_nothing[..., :3] * share + 255 * (1 - share)
-    np.testing.assert_allclose(over_white, only(made(photo, matte, **options)), atol=2)
+    np.testing.assert_allclose(over_white, only(composed(photo, matte, **options)), atol=2)
     np.testing.assert_allclose(over_nothing[30, 74], (128, 0, 0, 128), atol=3)
 
 
 def test_layers_add_up_to_the_composite(photo: Image, matte: np.ndarray) -> None:
     behind = Picture((10, 200, 30))
     options = {"background": Background(image="lawn"), "shadow": "contact", "harmonise": Harmonise(strength=1)}
-    composition = composed(photo, matte, behind, outputs=("layers", "composite"), **options)
+    composition = composed_on(photo, matte, behind, outputs=("layers", "composite"), **options)
     layers, composite = composition.outputs
     assert [layer.name for layer in layers.layers] == ["background", "shadow", "cutout"]
     stacked = layers.layers[0].pixels.astype(float)
@@ -220,12 +220,12 @@ def test_layers_add_up_to_the_composite(photo: Image, matte: np.ndarray) -> None
 
 
 def test_layers_on_nothing(photo: Image, matte: np.ndarray) -> None:
-    composition = made(photo, matte, outputs=("layers",), background=Background(color="transparent"))
+    composition = composed(photo, matte, outputs=("layers",), background=Background(color="transparent"))
     assert [layer.name for layer in composition.outputs[0].layers] == ["cutout"]
 
 
 def test_a_zipped_cutout_has_whole_colours_and_their_alpha(photo: Image, matte: np.ndarray) -> None:
-    (output,) = made(photo, matte, format="zip").outputs
+    (output,) = composed(photo, matte, format="zip").outputs
     assert [layer.name for layer in output.layers] == ["color", "alpha"]
     np.testing.assert_array_equal(output.layers[0].pixels, photo.pixels)
     np.testing.assert_array_equal(output.layers[1].pixels, matte)
@@ -233,7 +233,7 @@ def test_a_zipped_cutout_has_whole_colours_and_their_alpha(photo: Image, matte: 
 
 def test_harmonising_changes_composites_and_leaves_the_cutout(photo: Image, matte: np.ndarray) -> None:
     behind, background = Picture((10, 200, 30)), Background(image="lawn")
-    composition = composed(
+    composition = composed_on(
         photo, matte, behind, outputs=("cutout", "composite"), background=background, harmonise="reinhard"
     )
     cutout, composite = (output.layers[0].pixels for output in composition.outputs)
@@ -242,7 +242,7 @@ def test_harmonising_changes_composites_and_leaves_the_cutout(photo: Image, matt
 
 
 def test_overlay_and_background_show_the_photo_wherever_the_subject_goes(photo: Image, matte: np.ndarray) -> None:
-    composition = made(photo, matte, outputs=("overlay", "background", "mask"), canvas="50x20", position="0%")
+    composition = composed(photo, matte, outputs=("overlay", "background", "mask"), canvas="50x20", position="0%")
     shapes = [output.layers[0].pixels.shape for output in composition.outputs]
     assert shapes == [(HEIGHT, WIDTH, 3), (HEIGHT, WIDTH, 3), (20, 50)]
     overlay, background = (output.layers[0].pixels for output in composition.outputs[:2])
@@ -256,7 +256,7 @@ def test_decontamination_takes_the_old_background_out_of_soft_edges(matte: np.nd
     """Red on green, with an edge that is half of either."""
     share = (matte / 255)[..., None]
     pixels = np.rint(share * (255, 0, 0) + (1 - share) * (0, 255, 0)).astype(np.uint8)
-    plain, clean = (only(made(Image(pixels), matte, decontaminate=wanted)) for wanted in (False, True))
+    plain, clean = (only(composed(Image(pixels), matte, decontaminate=wanted)) for wanted in (False, True))
     assert plain[30, 30, 1] > 100
     assert clean[30, 30, 1] < 30
     np.testing.assert_array_equal(clean[matte == 255], plain[matte == 255])
@@ -264,18 +264,18 @@ def test_decontamination_takes_the_old_background_out_of_soft_edges(matte: np.nd
 
 def test_perspective_stands_the_subject_on_its_line(photo: Image, matte: np.ndarray) -> None:
     perspective = Perspective(baseline="20 50 60 50")
-    mask = only(made(photo, matte, outputs=("mask",), perspective=perspective))
+    mask = only(composed(photo, matte, outputs=("mask",), perspective=perspective))
     assert mask.shape == (HEIGHT, WIDTH)
     rows, columns = np.nonzero(mask > 127)
     np.testing.assert_allclose((columns.min(), columns.max() + 1, rows.min(), rows.max() + 1), (20, 60, 30, 50), atol=1)
 
 
-def test_what_several_outputs_show_is_shrunk_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_outputs_share_one_reduced_subject(monkeypatch: pytest.MonkeyPatch) -> None:
     shrunk = []
     shrink = CpuOps.shrink
-    monkeypatch.setattr(CpuOps, "shrink", lambda *given: shrunk.append(given[3:]) or shrink(*given))
+    monkeypatch.setattr(CpuOps, "shrink", lambda *args: shrunk.append(args[3:]) or shrink(*args))
     matte = np.zeros((1100, 1700), np.uint8)
     matte[300:800, 300:900] = 255
     outputs = ("cutout", "mask", "composite", "overlay")
-    made(Image(np.full((1100, 1700, 3), 90, np.uint8)), matte, size="preview", outputs=outputs)
+    composed(Image(np.full((1100, 1700, 3), 90, np.uint8)), matte, size="preview", outputs=outputs)
     assert len(shrunk) == 1

@@ -48,12 +48,12 @@ def apart(pixels: np.ndarray, background: np.ndarray) -> float:
 def test_at_strength_0_the_photo_is_returned(
     method: HarmoniseMethod, subject: np.ndarray, alpha: np.ndarray, background: np.ndarray
 ) -> None:
-    made = harmonise(subject, alpha, background, HarmoniseSpec(method=method, strength=0), OPS)
-    np.testing.assert_array_equal(made, subject)
+    result = harmonise(subject, alpha, background, HarmoniseSpec(method=method, strength=0), OPS)
+    np.testing.assert_array_equal(result, subject)
 
 
 @METHODS
-def test_the_stronger_the_nearer_the_subject_comes(
+def test_more_strength_brings_the_subject_nearer(
     method: HarmoniseMethod, subject: np.ndarray, alpha: np.ndarray, background: np.ndarray
 ) -> None:
     solid = alpha > 127
@@ -69,12 +69,12 @@ def test_the_stronger_the_nearer_the_subject_comes(
 
 
 @METHODS
-def test_what_surrounds_the_subject_does_not_count(
+def test_pixels_around_the_subject_do_not_count(
     method: HarmoniseMethod, subject: np.ndarray, alpha: np.ndarray, background: np.ndarray
 ) -> None:
     other = np.where(alpha[..., None] > 127, subject, np.uint8((0, 255, 0)))
-    made = [harmonise(each, alpha, background, HarmoniseSpec(method=method), OPS) for each in (subject, other)]
-    np.testing.assert_array_equal(made[0][alpha > 127], made[1][alpha > 127])
+    results = [harmonise(each, alpha, background, HarmoniseSpec(method=method), OPS) for each in (subject, other)]
+    np.testing.assert_array_equal(results[0][alpha > 127], results[1][alpha > 127])
 
 
 @METHODS
@@ -82,8 +82,8 @@ def test_a_subject_of_the_backgrounds_colours_keeps_them(
     method: HarmoniseMethod, subject: np.ndarray, alpha: np.ndarray
 ) -> None:
     full = np.full_like(alpha, 255)
-    made = harmonise(subject, full, subject, HarmoniseSpec(method=method, strength=1.0), OPS)
-    difference = np.abs(made.astype(int) - subject)
+    result = harmonise(subject, full, subject, HarmoniseSpec(method=method, strength=1.0), OPS)
+    difference = np.abs(result.astype(int) - subject)
     assert difference.mean() < 1  # there and back through 8-bit Lab
     assert difference.max() <= 8
 
@@ -92,32 +92,32 @@ def test_a_subject_of_the_backgrounds_colours_keeps_them(
 def test_without_a_subject_colours_stay(
     method: HarmoniseMethod, subject: np.ndarray, alpha: np.ndarray, background: np.ndarray
 ) -> None:
-    made = harmonise(subject, np.zeros_like(alpha), background, HarmoniseSpec(method=method, strength=1.0), OPS)
-    assert np.abs(made.astype(int) - subject).max() <= 8
+    result = harmonise(subject, np.zeros_like(alpha), background, HarmoniseSpec(method=method, strength=1.0), OPS)
+    assert np.abs(result.astype(int) - subject).max() <= 8
 
 
 def test_reinhard_keeps_contrast_believable(subject: np.ndarray, alpha: np.ndarray) -> None:
-    """On one colour a full match would leave nothing of the subject; on stripes it would blow it up."""
+    """A full match to one colour would leave no contrast, and a match to stripes far too much."""
     solid = alpha > 127
     before = lab(subject[solid])[:, 0].std()
     stripes = np.full_like(subject, 255)
     stripes[:, ::2] = 0
     for background, ratio in ((np.full_like(subject, 120), 0.5), (stripes, 1.2)):
-        made = harmonise(subject, alpha, background, HarmoniseSpec(strength=1.0), OPS)
-        assert lab(made[solid])[:, 0].std() / before == pytest.approx(ratio, abs=0.05)
+        result = harmonise(subject, alpha, background, HarmoniseSpec(strength=1.0), OPS)
+        assert lab(result[solid])[:, 0].std() / before == pytest.approx(ratio, abs=0.05)
 
 
 def test_a_subject_of_one_colour_takes_the_mean(background: np.ndarray) -> None:
     full = np.full(background.shape[:2], 255, np.uint8)
     grey = np.full_like(background, 128)
-    made = harmonise(grey, full, background, HarmoniseSpec(strength=1.0), OPS)
-    assert apart(made, background) < 3
+    result = harmonise(grey, full, background, HarmoniseSpec(strength=1.0), OPS)
+    assert apart(result, background) < 3
 
 
 def test_large_photos_are_sampled_evenly(subject: np.ndarray, alpha: np.ndarray, background: np.ndarray) -> None:
     size = {"dsize": (1600, 1200), "interpolation": cv2.INTER_LINEAR}
-    how = HarmoniseSpec(strength=1.0)
-    large = harmonise(*(cv2.resize(each, **size) for each in (subject, alpha, background)), how, OPS)
-    small = harmonise(subject, alpha, background, how, OPS)
+    spec = HarmoniseSpec(strength=1.0)
+    large = harmonise(*(cv2.resize(each, **size) for each in (subject, alpha, background)), spec, OPS)
+    small = harmonise(subject, alpha, background, spec, OPS)
     solid = alpha > 127
     assert np.abs(lab(large[2::5, 2::5][solid]).mean(axis=0) - lab(small[solid]).mean(axis=0)).max() < 1

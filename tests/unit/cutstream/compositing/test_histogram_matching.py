@@ -19,7 +19,7 @@ def test_matched_pixels_have_the_references_distribution() -> None:
     assert np.abs(shares[0] - shares[1]).max() < 0.02
 
 
-def test_what_matches_stays() -> None:
+def test_a_matching_channel_stays() -> None:
     pixels = values(128, 50)
     counts = OPS.histogram(pixels)
     np.testing.assert_array_equal(OPS.lookup(pixels, matching_table(counts, 3 * counts)), pixels)
@@ -30,7 +30,7 @@ def test_order_is_kept() -> None:
     assert (np.diff(table.astype(int)) >= 0).all()
 
 
-def test_nothing_to_match_changes_nothing() -> None:
+def test_empty_counts_change_nothing() -> None:
     none, some = np.zeros(256, np.int64), OPS.histogram(values(100, 9))
     for counts in ((none, some), (some, none)):
         assert matching_table(*counts).tolist() == list(range(256))

@@ -16,7 +16,7 @@ METHODS: Any = pytest.mark.parametrize("method", ["telea", "navier_stokes"])
 
 
 def disc(height: int, width: int, radius: float) -> np.ndarray:
-    """Soft over two pixels, in the middle."""
+    """Return a disc in the middle, with an edge that is soft over two pixels."""
     y, x = np.ogrid[:height, :width]
     distance = np.hypot(y - height / 2, x - width / 2)
     return (np.clip((radius - distance) / 2 + 0.5, 0, 1) * 255).astype(np.uint8)
@@ -24,7 +24,7 @@ def disc(height: int, width: int, radius: float) -> np.ndarray:
 
 @METHODS
 @pytest.mark.parametrize("size", [(300, 451), (1100, 800), (90, 130)])
-def test_no_subject_is_left_and_what_is_away_from_it_stays_exactly(method: Inpainting, size: Any) -> None:
+def test_no_subject_is_left_and_distant_pixels_stay_exactly(method: Inpainting, size: Any) -> None:
     surroundings = np.random.default_rng(5).integers(90, 120, (*size, 3), np.uint8)
     alpha = disc(*size, min(size) / 4)
     pixels = np.where(alpha[..., None] > 0, np.uint8(255), surroundings)
@@ -43,8 +43,8 @@ def test_a_hair_of_one_pixel_is_removed_from_a_large_photo(method: Inpainting) -
 
 
 @METHODS
-def test_the_fill_is_nearer_to_what_was_there_than_one_colour_is(method: Inpainting) -> None:
-    """Of a photo, where a disc over its sky and its ground hides what is known."""
+def test_the_fill_is_nearer_to_the_hidden_content_than_one_colour(method: Inpainting) -> None:
+    """A disc over a photo's sky and ground hides known content."""
     photo = cv2.resize(data.rocket(), (960, 640), interpolation=cv2.INTER_AREA)
     alpha = disc(640, 960, 90)
     hidden = np.where(alpha[..., None] > 0, np.uint8((255, 0, 255)), photo)

@@ -30,9 +30,9 @@ def perspective(baseline: str, horizon: str | None = None) -> PerspectiveSpec:
     )
 
 
-def stood(pixels: Any, alpha: Any, box: Box, canvas: tuple[int, int], ops: ArrayOps = OPS, **how: Any) -> Any:
+def stood(pixels: Any, alpha: Any, box: Box, canvas: tuple[int, int], ops: ArrayOps = OPS, **options: Any) -> Any:
     photo = ForegroundLayer(ops.to_device(pixels), ops.to_device(alpha))
-    placed = stand(photo, box, perspective(**how), *canvas, ops)
+    placed = stand(photo, box, perspective(**options), *canvas, ops)
     return tuple(map(ops.to_host, placed))
 
 
@@ -46,7 +46,7 @@ def block(width: int, height: int, margin: int = 0) -> tuple[Any, Any, Box]:
 
 
 def heights(alpha: Any) -> Any:
-    """Of each column, in pixels: half-covered ones count as halves."""
+    """Return each column's height in pixels; half-covered pixels count as halves."""
     return alpha.astype(float).sum(axis=0) / 255
 
 
@@ -92,7 +92,7 @@ def test_lower_corners_come_to_the_ends_of_the_baseline() -> None:
 @pytest.mark.parametrize("hidden", [0, 255])
 @pytest.mark.parametrize("baseline", ["20 180 180 170", "20 90 50 95"])
 def test_edges_have_the_subjects_colour(hidden: int, baseline: str, ops: ArrayOps) -> None:
-    """Whatever colour hides behind the alpha: no dark and no bright fringe, enlarged or reduced."""
+    """Colours hidden behind alpha leave no dark and no bright fringe, enlarged or reduced."""
     pixels = np.full((90, 90, 3), hidden, np.uint8)
     rows, columns = np.mgrid[:90, :90]
     alpha = (np.clip(38 - np.hypot(rows - 45, columns - 45), 0, 1) * 255).astype(np.uint8)
@@ -104,7 +104,7 @@ def test_edges_have_the_subjects_colour(hidden: int, baseline: str, ops: ArrayOp
     assert (placed[opacity == 0] == 0).all()
 
 
-def test_stripes_average_where_it_shrinks() -> None:
+def test_stripes_average_in_a_reduced_subject() -> None:
     pixels = np.zeros((396, 396, 3), np.uint8)  # 11 to one: a sample hits the middle of a stripe
     pixels[:, ::2] = 255
     placed, opacity = stood(
@@ -133,22 +133,22 @@ def test_one_pixel_can_stand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "message"),
+    ("options", "message"),
     [
         ({"baseline": "1 2 3"}, "3 values"),
-        ({"baseline": "a b c d"}, "no length"),
+        ({"baseline": "a b c d"}, "not a length"),
         ({"baseline": "10 20 10 90"}, "no width"),
         ({"baseline": "50% 20 10% 20"}, "left end first"),
         ({"baseline": "0 20 10 20", "horizon": "1 2"}, "give one"),
     ],
 )
-def test_what_can_be_refused_without_a_canvas(how: dict[str, str], message: str) -> None:
+def test_perspectives_that_are_refused_without_a_canvas(options: dict[str, str], message: str) -> None:
     with pytest.raises(InvalidOption, match=rf"perspective.*{message}"):
-        perspective(**how)
+        perspective(**options)
 
 
 @pytest.mark.parametrize(
-    ("how", "message"),
+    ("options", "message"),
     [
         ({"baseline": "60 20 50% 20"}, "left end first"),
         ({"baseline": "50% 20 50 20"}, "no width"),
@@ -158,9 +158,9 @@ def test_what_can_be_refused_without_a_canvas(how: dict[str, str], message: str)
         ({"baseline": "10 110 50 120"}, "outside"),
     ],
 )
-def test_what_can_be_refused_with_a_canvas(how: dict[str, str], message: str) -> None:
+def test_perspectives_that_are_refused_on_a_canvas(options: dict[str, str], message: str) -> None:
     with pytest.raises(InvalidOption, match=rf"perspective.*{message}"):
-        resolve_ground_line(perspective(**how), 100, 100)
+        resolve_ground_line(perspective(**options), 100, 100)
 
 
 def test_a_subject_far_larger_than_the_canvas_is_refused() -> None:

@@ -34,9 +34,9 @@ def placed(**options: str) -> ForegroundLayer:
 
 
 def box_of(subject: ForegroundLayer) -> Box:
-    found = measure(subject.alpha, OPS).box
-    assert found is not None
-    return found
+    box = measure(subject.alpha, OPS).box
+    assert box is not None
+    return box
 
 
 def test_without_options_the_photo_stays_as_it_is() -> None:
@@ -72,7 +72,7 @@ def test_where_the_subject_goes(options: dict[str, str], size: tuple[int, int], 
     np.testing.assert_allclose(box_of(there), box, atol=1)
 
 
-def test_the_size_limit_holds_for_the_canvas_and_what_is_on_it() -> None:
+def test_the_size_limit_holds_for_the_canvas_and_the_subject() -> None:
     there = placed(canvas="2000x1000", size="preview", scale="50%", position="0%")
     height, width = there.alpha.shape
     assert 0.99 * 250_000 < width * height <= 250_000
@@ -80,19 +80,19 @@ def test_the_size_limit_holds_for_the_canvas_and_what_is_on_it() -> None:
     np.testing.assert_allclose(box_of(there), (0, 0, width / 2, width / 4), atol=5)
 
 
-def test_a_small_subject_on_a_large_canvas_takes_no_memory_for_what_lies_beyond() -> None:
+def test_a_small_subject_on_a_large_canvas_takes_no_memory_beyond_it() -> None:
     where = resolved(Box(0, 0, 4000, 3000), Box(10, 10, 14, 14), canvas="2000x2000", scale="100%")
     assert where.source.width * where.source.height < 100
     assert where.target.width < 2600
 
 
-def test_what_is_measured_over_the_photo_goes_the_same_way() -> None:
+def test_planes_of_the_photo_are_placed_like_the_photo() -> None:
     where = resolved(canvas="50x50", position="0% 100%")
     plane = place_plane(photo().alpha, where, OPS)
     np.testing.assert_allclose(measure(plane, OPS).box, box_of(place(photo(), where, OPS)), atol=1)
 
 
-def test_a_cropped_frame_is_what_fits_on_the_canvas() -> None:
+def test_a_cropped_frame_fits_on_the_canvas() -> None:
     frame = Box(25, 15, 75, 45)
     there = place(photo().crop(frame), resolved(frame, crop=True, canvas="500x300"), OPS)
     np.testing.assert_allclose(box_of(there), (50, 50, 450, 250), atol=10)
@@ -107,12 +107,12 @@ def test_a_cropped_frame_is_what_fits_on_the_canvas() -> None:
         ({"scale": "5%"}, "10 %"),
         ({"scale": "300px"}, "10 %"),
         ({"scale": "20% 30%"}, "10 %"),
-        ({"position": "left"}, "no length"),
+        ({"position": "left"}, "not a length"),
         ({"position": "10% 20% 30%"}, "position"),
         ({"position": "120%"}, "100 %"),
         ({"position": " "}, "1 or 2 values"),
     ],
 )
-def test_texts_that_make_no_sense(options: dict[str, str], said: str) -> None:
+def test_texts_that_make_no_sense_are_refused(options: dict[str, str], said: str) -> None:
     with pytest.raises(InvalidOption, match=said):
         resolved(**options)

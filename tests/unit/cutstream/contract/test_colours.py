@@ -22,6 +22,6 @@ def test_colours(text: str, rgb: tuple[int, int, int]) -> None:
 @pytest.mark.parametrize(
     "text", ["", "#12", "#12345", "#1234", "#11223344", "rgb(1,2,3)", "hsl(0,0%,0%)", "wite", "#ggg"]
 )
-def test_what_is_no_colour_is_named_with_its_option(text: str) -> None:
+def test_an_unreadable_colour_is_named_with_its_option(text: str) -> None:
     with pytest.raises(InvalidOption, match=r"background\.color: .*#rrggbb"):
         parse_colour("background.color", text)

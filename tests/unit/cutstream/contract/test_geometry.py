@@ -21,12 +21,12 @@ def test_region_in_pixels_and_percent(text: str, box: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "1 2 3", "1 2 3 4 5", "1 2 3 x", "-1 0 5 5", "1,2,3,4", "1e3 0 1 1", "nan 0 1 1"])
-def test_region_that_is_none_says_what_to_write(text: str) -> None:
+def test_an_unreadable_region_says_what_to_write(text: str) -> None:
     with pytest.raises(InvalidOption, match=r"roi.*(px or %|30px)"):
         parse_region(text)
 
 
-def test_region_beyond_the_picture() -> None:
+def test_region_beyond_the_image() -> None:
     with pytest.raises(RegionOutOfBounds, match=r"\(201, 50\).*200×100"):
         parse_region("0 0 201 50").on(200, 100)
     with pytest.raises(RegionOutOfBounds, match="100 %"):
@@ -53,14 +53,14 @@ SUBJECT = Box(100, 50, 140, 150)
         ("500", (0, 0, 300, 200)),
     ],
 )
-def test_margin_in_css_order_within_the_picture(text: str, box: tuple[int, ...]) -> None:
+def test_margin_in_css_order_within_the_image(text: str, box: tuple[int, ...]) -> None:
     assert parse_margin(text).around(SUBJECT, 300, 200) == box
 
 
 @pytest.mark.parametrize(
     ("text", "message"), [("1 2 3", "1, 2 or 4"), ("501", "500 px"), ("51%", "50 %"), ("a", "30px"), ("", "1, 2 or 4")]
 )
-def test_margin_that_is_none(text: str, message: str) -> None:
+def test_an_unreadable_margin_says_what_to_write(text: str, message: str) -> None:
     with pytest.raises(InvalidOption, match=f"crop_margin.*{message}"):
         parse_margin(text)
 
@@ -75,5 +75,5 @@ def test_margin_that_is_none(text: str, message: str) -> None:
         ((1, 1_000_000), 250_000, (1, 250_000)),
     ],
 )
-def test_limited(size: tuple[int, int], most: int | None, expected: tuple[int, int]) -> None:
+def test_limited_size(size: tuple[int, int], most: int | None, expected: tuple[int, int]) -> None:
     assert limited_size(*size, most) == expected

@@ -73,7 +73,7 @@ def test_texts_become_values() -> None:
     )
 
 
-def test_what_needs_no_parsing_is_handed_on() -> None:
+def test_plain_values_are_handed_on() -> None:
     deadline = datetime(2030, 1, 1, tzinfo=timezone.utc)
     recipe = parsed(
         profile="auto",
@@ -129,15 +129,15 @@ def test_the_cutouts_form(fields: dict[str, Any], form: str) -> None:
         ({"refine": RefineParameters(kernel=99, close=20)}, InvalidOption, "footprint"),
         ({"refine": RefineParameters(kernel=4)}, InvalidOption, "`kernel` is 4.*odd"),
         ({"roi": "1 2 3"}, InvalidOption, "roi"),
-        ({"roi": "10 10 5 20"}, InvalidOption, "left top corner first"),
-        ({"roi": "10% 40% 50% 40%"}, InvalidOption, "left top corner first"),
+        ({"roi": "10 10 5 20"}, InvalidOption, "top left corner first"),
+        ({"roi": "10% 40% 50% 40%"}, InvalidOption, "top left corner first"),
         ({"roi": "0% 0% 120% 50%"}, RegionOutOfBounds, "100 %"),
         ({"crop": True, "crop_margin": "60%"}, InvalidOption, "50 %"),
         ({"crop_margin": "10%"}, InvalidOption, "without `crop`"),
         ({"background": Background(color="blurple")}, InvalidOption, "blurple"),
         ({"background": Background(image="sky", blur=5)}, InvalidOption, "image and blur exclude"),
         ({"background": Background(gradient=options.Gradient(colors=("red", "rot")))}, InvalidOption, "'rot'"),
-        ({"background": Background(image="sky", color="transparent")}, InvalidOption, "on nothing, not on image"),
+        ({"background": Background(image="sky", color="transparent")}, InvalidOption, "leave image out"),
         ({"background": Background(fit="tile")}, InvalidOption, r"background\.image"),
         ({"canvas": "large"}, InvalidOption, "1200x1600"),
         ({"scale": "1%"}, InvalidOption, "scale"),
@@ -160,7 +160,7 @@ def test_options_are_checked_before_any_work(options: dict[str, object], error: 
         parsed(**options)
 
 
-def test_a_colour_that_is_none() -> None:
+def test_unreadable_colours_are_named_with_their_option() -> None:
     with pytest.raises(InvalidOption, match=r"background\.gradient: 'blurple'"):
         parsed(outputs=COMPOSITE, background=Background(gradient=options.Gradient(colors=("red", "blurple"))))
     with pytest.raises(InvalidOption, match=r"background\.color: 'blurple'"):
@@ -205,7 +205,7 @@ def test_a_type_alone_is_a_shadow() -> None:
     [
         ({"type": "drop", "light": "auto"}, r"background\.image"),
         ({"type": "drop", "depth": True}, "'cast'"),
-        ({"type": "cast", "color": "shade"}, "no colour"),
+        ({"type": "cast", "color": "shade"}, "not a colour"),
     ],
 )
 def test_shadows_that_can_be_refused_without_the_photo(shadow: dict[str, Any], message: str) -> None:

@@ -21,23 +21,23 @@ SIZES = [(240, 320), (333, 251), (640, 900)]
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_fast_finds_hair_that_the_matte_has_not(size: tuple[int, int]) -> None:
+def test_fast_recovers_hair_that_the_matte_lacks(size: tuple[int, int]) -> None:
     photo, truth = fur(*size)
     matte = coarse(truth, max(size) // 60)
-    made = estimate_alpha(matte, photo, MattingSpec(erode=10, dilate=40), OPS)
-    assert made.shape == size
-    assert sum_of_absolute_differences(made, truth) < 0.75 * sum_of_absolute_differences(matte, truth)
-    assert gradient_error(made, truth) < 0.6 * gradient_error(matte, truth)
+    result = estimate_alpha(matte, photo, MattingSpec(erode=10, dilate=40), OPS)
+    assert result.shape == size
+    assert sum_of_absolute_differences(result, truth) < 0.75 * sum_of_absolute_differences(matte, truth)
+    assert gradient_error(result, truth) < 0.6 * gradient_error(matte, truth)
 
 
-def test_outside_the_band_alpha_is_what_the_trimap_says() -> None:
+def test_outside_the_band_alpha_is_the_trimaps() -> None:
     photo, truth = fur(300, 400)
     matte = np.maximum(coarse(truth, 6), 5)
-    given = build_trimap(matte, 5, 20, OPS)
-    made = estimate_alpha(matte, photo, MattingSpec(erode=5, dilate=20), OPS)
-    assert (made[given == SUBJECT] == 255).all()
-    assert (made[given == BACKGROUND] == 0).all()
-    assert len(np.unique(made[given == UNKNOWN])) > 50
+    trimap = build_trimap(matte, 5, 20, OPS)
+    result = estimate_alpha(matte, photo, MattingSpec(erode=5, dilate=20), OPS)
+    assert (result[trimap == SUBJECT] == 255).all()
+    assert (result[trimap == BACKGROUND] == 0).all()
+    assert len(np.unique(result[trimap == UNKNOWN])) > 50
 
 
 def test_the_band_is_where_the_radii_put_it() -> None:
@@ -61,38 +61,38 @@ def test_a_subject_that_erodes_away_stays() -> None:
     np.testing.assert_array_equal(estimate_alpha(matte, photo, MattingSpec(erode=50), OPS), matte)
 
 
-def test_without_a_band_nothing_is_left_to_find() -> None:
+def test_without_a_band_the_trimap_is_returned() -> None:
     photo, _ = fur(60, 80)
     matte = np.zeros((60, 80), np.uint8)
     matte[20:40, 30:50] = 250
-    made = estimate_alpha(matte, photo, MattingSpec(erode=0, dilate=0), OPS)
-    np.testing.assert_array_equal(made, np.where(matte, 255, 0))
+    result = estimate_alpha(matte, photo, MattingSpec(erode=0, dilate=0), OPS)
+    np.testing.assert_array_equal(result, np.where(matte, 255, 0))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 60), (60, 1), (2, 3), (5, 400)])
 def test_any_size(size: tuple[int, int]) -> None:
     matte = np.random.default_rng(0).choice([0, 128, 255], size).astype(np.uint8)
     photo = Image(np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8))
-    made = estimate_alpha(matte, photo, MattingSpec(erode=0, dilate=0), OPS)
-    assert (made.shape, made.dtype) == (size, np.uint8)
+    result = estimate_alpha(matte, photo, MattingSpec(erode=0, dilate=0), OPS)
+    assert (result.shape, result.dtype) == (size, np.uint8)
 
 
-def test_where_nothing_sure_is_near_the_matte_has_its_say() -> None:
-    """A plain photo tells nothing: the middle of a soft region far from all that is sure keeps its alpha."""
+def test_far_from_known_pixels_the_matte_decides() -> None:
+    """A plain photo gives no evidence: the middle of a soft region keeps its alpha far from known pixels."""
     photo = Image(np.full((200, 600, 3), 90, np.uint8))
     alpha = np.full((200, 600), 128, np.uint8)
     alpha[:, :60], alpha[:, 540:] = 0, 255
-    made = estimate_alpha(alpha, photo, MattingSpec(), OPS)
-    assert np.abs(made[:, 280:320].astype(int) - 128).max() <= 2
+    result = estimate_alpha(alpha, photo, MattingSpec(), OPS)
+    assert np.abs(result[:, 280:320].astype(int) - 128).max() <= 2
 
 
 def test_fast_on_real_fur() -> None:
     picture = lemur()
     photo, truth = Image(picture.pixels), picture.alpha
     matte = coarse(truth, 8)
-    made = estimate_alpha(matte, photo, MattingSpec(dilate=30), OPS)
-    assert sum_of_absolute_differences(made, truth) < 0.9 * sum_of_absolute_differences(matte, truth)
-    assert gradient_error(made, truth) < 0.6 * gradient_error(matte, truth)
+    result = estimate_alpha(matte, photo, MattingSpec(dilate=30), OPS)
+    assert sum_of_absolute_differences(result, truth) < 0.9 * sum_of_absolute_differences(matte, truth)
+    assert gradient_error(result, truth) < 0.6 * gradient_error(matte, truth)
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -101,7 +101,7 @@ def test_devices_agree(device: str, size: tuple[int, int]) -> None:
     ops: Any = back_end(device)
     photo, truth = fur(*size)
     matte = coarse(truth, 6)
-    how = MattingSpec(erode=5, dilate=30)
-    made = ops.to_host(estimate_alpha(ops.to_device(matte), Image(ops.to_device(photo.pixels)), how, ops))
-    expected = estimate_alpha(matte, photo, how, OPS)
-    assert np.abs(made.astype(int) - expected).max() <= APART["fast_matting"]
+    spec = MattingSpec(erode=5, dilate=30)
+    result = ops.to_host(estimate_alpha(ops.to_device(matte), Image(ops.to_device(photo.pixels)), spec, ops))
+    expected = estimate_alpha(matte, photo, spec, OPS)
+    assert np.abs(result.astype(int) - expected).max() <= APART["fast_matting"]

@@ -1,4 +1,4 @@
-"""Refinement brings a net's matte nearer to the true alpha: by cutnet, and by every net whose weights are at hand."""
+"""Refinement brings mattes nearer to the true alpha: cutnet's, and those of all networks whose weights are here."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> ModelSettings:
 
 def refinement_helps(net: str, name: str, models: ModelSettings) -> None:
     picture = PICTURES[name]()
-    found = edges(matte_of(net, picture.pixels, models), picture)
-    assert found.sad < found.raw_sad
-    assert found.gradient < found.raw_gradient
+    measured = edges(matte_of(net, picture.pixels, models), picture)
+    assert measured.sad < measured.raw_sad
+    assert measured.gradient < measured.raw_gradient
 
 
 @pytest.mark.parametrize("name", FOUND["cutnet"])
@@ -35,7 +35,7 @@ def test_cutnets_edges(name: str, models: ModelSettings) -> None:
     ("net", "name"),
     [(net, name) for net, names in FOUND.items() for name in names if net != "cutnet"],
 )
-def test_other_nets_edges(net: str, name: str, models: ModelSettings) -> None:
+def test_other_networks_edges(net: str, name: str, models: ModelSettings) -> None:
     if not at_hand(net, models):
         pytest.skip(f"CUTSTREAM_MODELS__MIRROR names no folder with the weights of {net}")
     refinement_helps(net, name, models)

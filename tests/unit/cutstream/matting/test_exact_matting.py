@@ -39,16 +39,16 @@ def method(request: pytest.FixtureRequest) -> Any:
 def test_alpha_is_nearer_to_the_truth_than_the_bands_middle(method: Any, size: tuple[int, int]) -> None:
     photo, truth = fur(*size)
     matte = coarse(truth, 5)
-    given = build_trimap(matte, 10, 40, OPS)
-    made = estimate_alpha(matte, photo, MattingSpec(method=method, erode=10, dilate=40), OPS)
-    assert sum_of_absolute_differences(made, truth) < 0.3 * sum_of_absolute_differences(given, truth)
+    trimap = build_trimap(matte, 10, 40, OPS)
+    result = estimate_alpha(matte, photo, MattingSpec(method=method, erode=10, dilate=40), OPS)
+    assert sum_of_absolute_differences(result, truth) < 0.3 * sum_of_absolute_differences(trimap, truth)
     if method not in ("random_walk", "knn"):  # these two know no mixed colours, or no neighbours
-        assert sum_of_absolute_differences(made, truth) < 0.3 * sum_of_absolute_differences(matte, truth)
-    assert (made[given == SUBJECT] == 255).all()
-    assert (made[given == BACKGROUND] == 0).all()
+        assert sum_of_absolute_differences(result, truth) < 0.3 * sum_of_absolute_differences(matte, truth)
+    assert (result[trimap == SUBJECT] == 255).all()
+    assert (result[trimap == BACKGROUND] == 0).all()
 
 
-def test_large_photos_are_worked_on_at_a_bounded_size(method: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_photos_are_solved_at_a_bounded_size(method: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(METHODS, method, Method(METHODS[method].laplacian, 20_000))
     seen: list[int] = []
     system = exact_matting._build_system
@@ -60,16 +60,16 @@ def test_large_photos_are_worked_on_at_a_bounded_size(method: Any, monkeypatch: 
     monkeypatch.setattr(exact_matting, "_build_system", watched)
     photo, truth = fur(400, 500)
     matte = coarse(truth, 6)
-    made = estimate_alpha(matte, photo, MattingSpec(method=method, erode=10, dilate=40), OPS)
+    result = estimate_alpha(matte, photo, MattingSpec(method=method, erode=10, dilate=40), OPS)
     assert seen == [pytest.approx(20_000, rel=0.02)]
-    assert sum_of_absolute_differences(made, truth) < 0.7 * sum_of_absolute_differences(matte, truth)
+    assert sum_of_absolute_differences(result, truth) < 0.7 * sum_of_absolute_differences(matte, truth)
 
 
-def test_the_way_back_to_the_photos_size_follows_its_edges(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_enlarging_the_result_follows_the_photos_edges(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(METHODS, "closed_form", Method("cf_laplacian", 20_000))
     photo, truth = fur(400, 500)
-    given = build_trimap(coarse(truth, 6), 200, 200, OPS)  # all of the picture is in its frame
-    made = solve_exact(given, given, photo, "closed_form", OPS)
+    trimap = build_trimap(coarse(truth, 6), 200, 200, OPS)  # all of the picture is in its frame
+    result = solve_exact(trimap, trimap, photo, "closed_form", OPS)
     height, width = 126, 158
     small = solve_exact(
         build_trimap(OPS.resize_area(coarse(truth, 6), width, height), 200, 200, OPS),
@@ -79,13 +79,13 @@ def test_the_way_back_to_the_photos_size_follows_its_edges(monkeypatch: pytest.M
         OPS,
     )
     stretched = OPS.resize_linear(small, 500, 400)
-    band = given == UNKNOWN
-    assert sum_of_absolute_differences(made[band], truth[band]) < 0.8 * sum_of_absolute_differences(
+    band = trimap == UNKNOWN
+    assert sum_of_absolute_differences(result[band], truth[band]) < 0.8 * sum_of_absolute_differences(
         stretched[band], truth[band]
     )
 
 
-def test_only_the_bands_surroundings_are_worked_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_surroundings_of_the_band_are_solved(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, ...]] = []
     solved = exact_matting._solve
 
@@ -107,69 +107,69 @@ def test_only_the_bands_surroundings_are_worked_on(monkeypatch: pytest.MonkeyPat
 def test_any_size(method: Any, size: tuple[int, int]) -> None:
     matte = np.random.default_rng(0).choice([0, 128, 255], size).astype(np.uint8)
     photo = Image(np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8))
-    made = estimate_alpha(matte, photo, MattingSpec(method=method, erode=0, dilate=0), OPS)
-    assert (made.shape, made.dtype) == (size, np.uint8)
+    result = estimate_alpha(matte, photo, MattingSpec(method=method, erode=0, dilate=0), OPS)
+    assert (result.shape, result.dtype) == (size, np.uint8)
 
 
 @pytest.mark.parametrize("colour", [0, 128, 255])
-def test_a_plain_photo_is_no_obstacle(method: Any, colour: int, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_plain_photo_can_be_solved(method: Any, colour: int, capfd: pytest.CaptureFixture[str]) -> None:
     photo = Image(np.full((60, 80, 3), colour, np.uint8))
     matte = np.zeros((60, 80), np.uint8)
     matte[:, 40:] = 255
-    made = estimate_alpha(matte, photo, MattingSpec(method=method, erode=100, dilate=100), OPS)
-    assert (made[:, :30] == 0).all()
-    assert (made[:, 50:] == 255).all()
-    assert (np.diff(made.astype(int).mean(axis=0)) >= -1).all()
+    result = estimate_alpha(matte, photo, MattingSpec(method=method, erode=100, dilate=100), OPS)
+    assert (result[:, :30] == 0).all()
+    assert (result[:, 50:] == 255).all()
+    assert (np.diff(result.astype(int).mean(axis=0)) >= -1).all()
     assert capfd.readouterr() == ("", "")
 
 
-def test_nor_is_a_photo_of_noise(method: Any) -> None:
-    """Neighbours of black and white, which have nothing to do with each other, and windows of one colour."""
+def test_a_photo_of_noise_can_be_solved(method: Any) -> None:
+    """The photo has unrelated black and white neighbours, and windows of one colour."""
     pixels = np.repeat(np.random.default_rng(0).choice([0, 255], (60, 80, 1)), 3, axis=2).astype(np.uint8)
     pixels[:, 30:36] = 0
     matte = np.zeros((60, 80), np.uint8)
     matte[:, 40:] = 255
-    made = estimate_alpha(matte, Image(pixels), MattingSpec(method=method, erode=150, dilate=150), OPS)
-    assert (made[:, :25] == 0).all()
-    assert (made[:, 55:] == 255).all()
+    result = estimate_alpha(matte, Image(pixels), MattingSpec(method=method, erode=150, dilate=150), OPS)
+    assert (result[:, :25] == 0).all()
+    assert (result[:, 55:] == 255).all()
 
 
-def test_a_subject_at_the_border_and_a_band_without_a_sure_neighbour(method: Any) -> None:
+def test_a_subject_at_the_border_and_a_band_without_known_neighbours(method: Any) -> None:
     photo, _ = fur(90, 120)
     matte = np.zeros((90, 120), np.uint8)
     matte[:40, :40] = 255
     matte[60:66, 80:86] = 200
-    made = estimate_alpha(matte, photo, MattingSpec(method=method), OPS)
-    assert (made[:30, :30] == 255).all()
-    assert (made[75:, :60] == 0).all()
+    result = estimate_alpha(matte, photo, MattingSpec(method=method), OPS)
+    assert (result[:30, :30] == 255).all()
+    assert (result[75:, :60] == 0).all()
 
 
-def test_a_crop_without_anything_sure_keeps_the_matte() -> None:
-    """Hard edges with no band, and something soft far away: there is no subject around it."""
+def test_a_crop_without_known_pixels_keeps_the_matte() -> None:
+    """Edges are hard and have no band; a soft patch lies far away, with no subject around it."""
     photo, _ = fur(300, 400)
     matte = np.zeros((300, 400), np.uint8)
     matte[:50, :50] = 255
     matte[200:220, 300:330] = 100
-    made = estimate_alpha(matte, photo, MattingSpec(method="closed_form", erode=0, dilate=0), OPS)
-    np.testing.assert_array_equal(made, matte)
+    result = estimate_alpha(matte, photo, MattingSpec(method="closed_form", erode=0, dilate=0), OPS)
+    np.testing.assert_array_equal(result, matte)
 
 
 def test_threads_take_turns() -> None:
     photo, truth = fur(120, 160)
     matte = coarse(truth, 3)
-    made: list[Any] = []
+    results: list[Any] = []
 
     def work() -> None:
-        made.append([estimate_alpha(matte, photo, MattingSpec(method=method), OPS) for method in METHODS])
+        results.append([estimate_alpha(matte, photo, MattingSpec(method=method), OPS) for method in METHODS])
 
     threads = [Thread(target=work) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    for other in made[1:]:
-        np.testing.assert_array_equal(other, made[0])
-    assert len(made) == 3
+    for other in results[1:]:
+        np.testing.assert_array_equal(other, results[0])
+    assert len(results) == 3
 
 
 def test_one_core_is_enough() -> None:
@@ -184,10 +184,10 @@ def test_one_core_is_enough() -> None:
 def test_from_device_memory(device: str, method: Any) -> None:
     ops: Any = back_end(device)
     photo, truth = fur(90, 120)
-    given = build_trimap(coarse(truth, 3), 10, 30, OPS)
-    sent = [ops.to_device(plane) for plane in (given, given)]
-    made = ops.to_host(solve_exact(*sent, Image(ops.to_device(photo.pixels)), method, ops))
-    np.testing.assert_array_equal(made, solve_exact(given, given, photo, method, OPS))
+    trimap = build_trimap(coarse(truth, 3), 10, 30, OPS)
+    sent = [ops.to_device(plane) for plane in (trimap, trimap)]
+    result = ops.to_host(solve_exact(*sent, Image(ops.to_device(photo.pixels)), method, ops))
+    np.testing.assert_array_equal(result, solve_exact(trimap, trimap, photo, method, OPS))
 
 
 def test_the_solver_solves() -> None:
@@ -202,25 +202,25 @@ def test_the_solver_solves() -> None:
 
 
 def test_the_solver_needs_no_more_steps_than_unknowns() -> None:
-    """A chain, whose ends are known to be 0 and 1: step by step downhill would take tens of thousands."""
+    """The system is a chain with ends of 0 and 1: steepest descent would take tens of thousands of steps."""
     matrix = 2 * np.eye(300) - np.eye(300, k=1) - np.eye(300, k=-1)
     right = np.zeros(300)
     right[-1] = 1
-    found = _conjugate_gradients(System(matrix.dot, matrix.diagonal(), right), np.zeros(300))
-    np.testing.assert_allclose(found, np.arange(1, 301) / 301, atol=1e-3)
+    solution = _conjugate_gradients(System(matrix.dot, matrix.diagonal(), right), np.zeros(300))
+    np.testing.assert_allclose(solution, np.arange(1, 301) / 301, atol=1e-3)
 
 
-def test_the_solver_stops_where_there_is_no_way_down() -> None:
+def test_the_solver_stops_without_a_descent_direction() -> None:
     flat = System(np.zeros_like, np.ones(3), np.ones(3))
     np.testing.assert_array_equal(_conjugate_gradients(flat, np.full(3, 0.5)), np.full(3, 0.5))
 
 
-def test_a_solver_that_does_not_arrive_hands_over_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_solver_that_does_not_converge_returns_its_last_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exact_matting, "MAX_STEPS", 3)
     photo, truth = fur(150, 201)
     matte = coarse(truth, 5)
-    made = estimate_alpha(matte, photo, MattingSpec(method="closed_form", erode=10, dilate=40), OPS)
-    assert sum_of_absolute_differences(made, truth) < sum_of_absolute_differences(matte, truth)
+    result = estimate_alpha(matte, photo, MattingSpec(method="closed_form", erode=10, dilate=40), OPS)
+    assert sum_of_absolute_differences(result, truth) < sum_of_absolute_differences(matte, truth)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_a_solver_that_does_not_arrive_hands_over_what_it_has(monkeypatch: pytes
         (RuntimeError("no locator"), "NUMBA_CACHE_DIR"),
     ],
 )
-def test_where_pymatting_cannot_be_had_the_option_is_refused(
+def test_without_pymatting_the_option_is_refused(
     monkeypatch: pytest.MonkeyPatch, error: Exception, advice: str
 ) -> None:
     real = builtins.__import__
@@ -249,6 +249,6 @@ def test_where_pymatting_cannot_be_had_the_option_is_refused(
     np.testing.assert_array_equal(estimate_alpha(hard, photo, MattingSpec(method="knn", erode=0, dilate=0), OPS), hard)
 
 
-def test_it_is_imported_when_it_is_asked_for() -> None:
+def test_pymatting_is_imported_only_when_needed() -> None:
     code = "import sys, cutstream.matting.alpha_matting; sys.exit('pymatting' in sys.modules or 'numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -13,14 +13,14 @@ def matte(*values: int) -> np.ndarray:
 
 def test_a_sure_matte() -> None:
     sure = matte(0, 255, 255, 0)
-    found = measure(sure, CpuOps())
-    assert (found.box, found.coverage) == ((1, 0, 3, 1), 0.5)
+    measurement = measure(sure, CpuOps())
+    assert (measurement.box, measurement.coverage) == ((1, 0, 3, 1), 0.5)
     assert uncertainty(sure, CpuOps()) == 0.0
 
 
-def test_nothing_found_is_certain() -> None:
-    found = measure(matte(0, 0), CpuOps())
-    assert (found.box, found.coverage) == (None, 0.0)
+def test_an_empty_matte_is_certain() -> None:
+    measurement = measure(matte(0, 0), CpuOps())
+    assert (measurement.box, measurement.coverage) == (None, 0.0)
     assert uncertainty(matte(0, 0), CpuOps()) == 0.0
 
 
@@ -40,6 +40,6 @@ def test_uncertainty_does_not_depend_on_the_empty_surroundings() -> None:
 
 
 def test_faint_alpha_counts_as_coverage_but_not_in_the_box() -> None:
-    found = measure(matte(25, 0, 255), CpuOps())
-    assert found.box == (2, 0, 3, 1)
-    assert found.coverage == pytest.approx(280 / 765)
+    measurement = measure(matte(25, 0, 255), CpuOps())
+    assert measurement.box == (2, 0, 3, 1)
+    assert measurement.coverage == pytest.approx(280 / 765)

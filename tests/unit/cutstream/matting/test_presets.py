@@ -28,7 +28,7 @@ def test_an_unknown_preset_names_the_nearest_and_the_known_ones(name: str, meant
         find_preset(name)
 
 
-def test_presets_of_the_deployment_stand_beside_those_of_the_request() -> None:
+def test_presets_of_the_deployment_are_found_by_name() -> None:
     presets = {**PRESETS, "ours": Refinement(close=4)}
     assert find_preset("ours", presets) == Refinement(close=4)
     with pytest.raises(InvalidOption, match="did you mean `ours`"):
@@ -49,7 +49,7 @@ def test_kernels_are_odd(field: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "megapixels"),
+    ("refinement", "megapixels"),
     [
         (Refinement(kernel=99, close=20), 1),
         (Refinement(kernel=99, dilate=20), 1),
@@ -57,38 +57,38 @@ def test_kernels_are_odd(field: str) -> None:
         (Refinement(blur=99), 50),
     ],
 )
-def test_work_without_bounds_is_refused(how: Refinement, megapixels: float) -> None:
+def test_work_without_bounds_is_refused(refinement: Refinement, megapixels: float) -> None:
     with pytest.raises(InvalidOption, match="footprint pixels"):
-        check_work(how, megapixels)
+        check_work(refinement, megapixels)
 
 
 @pytest.fixture(scope="module")
 def mattes() -> list[tuple[Image, Matte]]:
-    """Real photos, as cutnet sees them."""
+    """Real photos, with the mattes of cutnet."""
     import skimage
 
     session = onnxruntime.InferenceSession(network_file("cutnet"))
-    found = []
+    pairs = []
     for name in OWN_PHOTOS:
         with Pillow.open(Path(skimage.__file__).parent / "data" / name) as picture:
             photo = Image(np.array(picture.convert("RGB")))
         (matte,) = session.run(None, {"image": prepare(photo, 320, 320, OPS)[None]})
-        found.append((photo, matte[0]))
-    return found
+        pairs.append((photo, matte[0]))
+    return pairs
 
 
 def test_eight_presets_make_eight_masks_in_the_order_of_their_names(mattes: list[tuple[Image, Matte]]) -> None:
-    made = {name: [refine(matte, photo, how, OPS) for photo, matte in mattes] for name, how in BINARY.items()}
-    assert len(made) == 8
-    for name, masks in made.items():
+    masks_of = {name: [refine(matte, photo, preset, OPS) for photo, matte in mattes] for name, preset in BINARY.items()}
+    assert len(masks_of) == 8
+    for name, masks in masks_of.items():
         assert all(set(np.unique(mask)) == {0, 255} for mask in masks)
-        for other in made.keys() - {name}:
-            assert all((one != two).any() for one, two in zip(masks, made[other], strict=True)), (name, other)
-    share = {name: float(np.mean([coverage(mask) for mask in masks])) for name, masks in made.items()}
+        for other in masks_of.keys() - {name}:
+            assert all((one != two).any() for one, two in zip(masks, masks_of[other], strict=True)), (name, other)
+    share = {name: float(np.mean([coverage(mask) for mask in masks])) for name, masks in masks_of.items()}
     assert share["aggressive"] > 1.04 * share["expanded"] > 1.04 * 1.02 * share["base"]
     assert {name for name in BINARY if abs(share[name] / share["base"] - 1) < 0.006} == NORMAL
     assert {name for name in BINARY if share[name] < 0.993 * share["base"]} == REDUCED
-    box = {name: float(np.mean([box_share(mask) for mask in masks])) for name, masks in made.items()}
+    box = {name: float(np.mean([box_share(mask) for mask in masks])) for name, masks in masks_of.items()}
     assert box["conservative"] < min(box[name] for name in BINARY if name != "conservative")
 
 

@@ -80,7 +80,7 @@ def test_soft_does_not_drift_on_grey_photos() -> None:
     assert np.abs(exact.astype(int) - nearly).mean() < 1
 
 
-def test_soft_cuts_off_what_is_faint() -> None:
+def test_soft_cuts_off_faint_alpha() -> None:
     faint, sure = np.full((16, 16), 12, np.uint8), np.full((16, 16), 243, np.uint8)
     assert (refine(faint, plain(50, 40), SOFT, OPS) == 0).all()
     assert (refine(sure, plain(50, 40), SOFT, OPS) == 255).all()
@@ -101,14 +101,14 @@ def test_soft_leaves_a_real_photos_edges_soft() -> None:
 def test_steps_run_in_order_on_small_pictures_as_literal_morphology() -> None:
     matte = cv2.GaussianBlur(np.random.default_rng(3).integers(0, 256, (80, 90), np.uint8), (0, 0), 2)
     matte = cv2.normalize(matte, None, 0, 255, cv2.NORM_MINMAX)
-    how = Refinement(kernel=5, close=2, open=1, blur=3, threshold=120, dilate_kernel=7, dilate=2, scale="none")
+    refinement = Refinement(kernel=5, close=2, open=1, blur=3, threshold=120, dilate_kernel=7, dilate=2, scale="none")
     disc, dilation = (cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)) for side in (5, 7))
     expected = cv2.morphologyEx(matte, cv2.MORPH_CLOSE, disc, iterations=2)
     expected = cv2.morphologyEx(expected, cv2.MORPH_OPEN, disc)
     expected = cv2.GaussianBlur(expected, (3, 3), 0)
     expected = cv2.threshold(expected, 120, 255, cv2.THRESH_BINARY)[1]
     expected = cv2.dilate(expected, dilation, iterations=2)
-    np.testing.assert_array_equal(refine(matte, plain(80, 90), how, OPS), expected)
+    np.testing.assert_array_equal(refine(matte, plain(80, 90), refinement, OPS), expected)
 
 
 def test_diagonal_contacts_are_opened_into_two() -> None:
@@ -141,26 +141,26 @@ def test_a_subject_at_the_border_is_not_opened_away() -> None:
 def test_kernels_scale_with_the_long_side(long_side: int, reach: int) -> None:
     matte = np.zeros((long_side // 2, long_side), np.uint8)
     matte[:, : long_side // 2] = 255
-    how = Refinement(dilate_kernel=9, dilate=1, threshold=127)
-    refined = refine(matte, plain(long_side // 2, long_side), how, OPS)
+    refinement = Refinement(dilate_kernel=9, dilate=1, threshold=127)
+    refined = refine(matte, plain(long_side // 2, long_side), refinement, OPS)
     edge = int((refined[long_side // 4] == 255).sum()) - long_side // 2
     assert abs(edge - reach) <= max(1, long_side // 2000)
 
 
-def test_literal_kernels_are_refused_where_they_would_take_minutes() -> None:
-    how = Refinement(kernel=51, close=8, scale="none")
+def test_literal_kernels_that_would_take_minutes_are_refused() -> None:
+    refinement = Refinement(kernel=51, close=8, scale="none")
     with pytest.raises(InvalidOption, match="long_side"):
-        refine(np.zeros((8, 8), np.uint8), plain(2000, 2000), how, OPS)
+        refine(np.zeros((8, 8), np.uint8), plain(2000, 2000), refinement, OPS)
 
 
-def test_without_steps_the_networks_matte_is_interpolated_and_left_alone() -> None:
+def test_without_steps_the_networks_matte_is_only_interpolated() -> None:
     matte = np.random.default_rng(5).integers(0, 256, (32, 40), np.uint8)
     np.testing.assert_array_equal(
         refine(matte, plain(1500, 1100), Refinement(), OPS), OPS.resize_linear(matte, 1100, 1500)
     )
 
 
-def test_dilate_takes_the_kernel_where_it_has_none_of_its_own() -> None:
+def test_dilate_defaults_to_the_common_kernel() -> None:
     matte = np.zeros((60, 60), np.uint8)
     matte[30, 30] = 255
     own, same = (Refinement(kernel=9, dilate=1, dilate_kernel=k, scale="none") for k in (5, 0))
@@ -195,29 +195,29 @@ def test_a_hole_is_filled_with_its_soft_rim_and_the_outer_edge_stays(edges: str)
     np.testing.assert_array_equal(filled[~inside], open_[~inside])
 
 
-def test_what_opens_to_the_frame_is_no_hole() -> None:
+def test_an_opening_to_the_frame_is_not_a_hole() -> None:
     matte = np.full((40, 40), 255, np.uint8)
     matte[10:, 15:25] = 0
     np.testing.assert_array_equal(refine(matte, plain(40, 40), Refinement(fill_holes=True), OPS), matte)
 
 
-def test_parts_and_holes_are_those_of_the_mask_where_a_threshold_makes_one() -> None:
+def test_after_a_threshold_parts_and_holes_are_the_masks() -> None:
     """A bridge below the threshold connects nothing, and a dent above it is no hole."""
     matte = np.zeros((40, 60), np.uint8)
     matte[5:35, 5:35], matte[5:15, 45:55], matte[10, 35:45] = 255, 255, 100
     matte[20, 20], matte[25, 25] = 200, 90
-    how = Refinement(threshold=127, keep_largest=True, fill_holes=True, scale="none")
+    refinement = Refinement(threshold=127, keep_largest=True, fill_holes=True, scale="none")
     expected = np.zeros((40, 60), np.uint8)
     expected[5:35, 5:35] = 255
-    np.testing.assert_array_equal(refine(matte, plain(40, 60), how, OPS), expected)
+    np.testing.assert_array_equal(refine(matte, plain(40, 60), refinement, OPS), expected)
 
 
 @pytest.mark.parametrize("long_side", [500, 1000, 2000, 4000])
 def test_feather_comes_last_and_scales_with_the_long_side(long_side: int) -> None:
     matte = np.zeros((8, 8), np.uint8)
     matte[:, 4:] = 255
-    how = Refinement(threshold=127, feather=31)
-    row = refine(matte, plain(long_side // 8, long_side), how, OPS)[long_side // 16].astype(int)
+    refinement = Refinement(threshold=127, feather=31)
+    row = refine(matte, plain(long_side // 8, long_side), refinement, OPS)[long_side // 16].astype(int)
     assert (np.diff(row) >= 0).all()
     assert row[long_side // 2 - 1 : long_side // 2 + 1].mean() == pytest.approx(127.5, abs=2)
     sigma = 0.3 * (15 - 1) + 0.8  # OpenCV's, of a kernel of 31
@@ -225,12 +225,12 @@ def test_feather_comes_last_and_scales_with_the_long_side(long_side: int) -> Non
     assert ramp[1] - ramp[0] == pytest.approx(2 * sigma, rel=0.1)
 
 
-def test_soft_edges_after_morphology_are_still_the_photos() -> None:
+def test_soft_edges_follow_the_photo_after_morphology() -> None:
     photo = two_colours(320, (0, 0, 0), (255, 255, 255))
     matte = np.zeros((64, 64), np.uint8)
     matte[:, 32:] = 255
     matte[10, 50] = 0
-    how = Refinement(edges="soft", kernel=21, close=1, threshold=127)
-    refined = refine(matte, photo, how, OPS)
+    refinement = Refinement(edges="soft", kernel=21, close=1, threshold=127)
+    refined = refine(matte, photo, refinement, OPS)
     assert (refined[:, 160:] == 255).all()
     assert (refined[:, :158] == 0).all()

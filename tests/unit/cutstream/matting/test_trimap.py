@@ -16,40 +16,40 @@ def disc(side: int, radius: float, soft: float = 1.0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("side", [500, 1000, 2400])
-def test_the_band_reaches_as_far_inside_and_outside_as_asked(side: int) -> None:
-    made = build_trimap(disc(side, 0.25 * side), 20, 40, OPS)
-    row = made[side // 2]
-    assert set(np.unique(made)) == {BACKGROUND, UNKNOWN, SUBJECT}
+def test_the_band_has_the_requested_width_inside_and_outside(side: int) -> None:
+    trimap = build_trimap(disc(side, 0.25 * side), 20, 40, OPS)
+    row = trimap[side // 2]
+    assert set(np.unique(trimap)) == {BACKGROUND, UNKNOWN, SUBJECT}
     assert (row == SUBJECT).sum() == pytest.approx(2 * (0.25 - 0.02) * side, abs=max(4, side / 200))
     assert (row != BACKGROUND).sum() == pytest.approx(2 * (0.25 + 0.04) * side, abs=max(4, side / 200))
 
 
 def test_the_band_is_as_wide_along_the_diagonal() -> None:
-    made = build_trimap(disc(1000, 250), 30, 30, OPS)
-    diagonal = np.count_nonzero(made.diagonal() == UNKNOWN) * np.sqrt(2)
-    assert diagonal == pytest.approx(np.count_nonzero(made[500] == UNKNOWN), abs=8)
+    trimap = build_trimap(disc(1000, 250), 30, 30, OPS)
+    diagonal = np.count_nonzero(trimap.diagonal() == UNKNOWN) * np.sqrt(2)
+    assert diagonal == pytest.approx(np.count_nonzero(trimap[500] == UNKNOWN), abs=8)
 
 
-def test_what_is_soft_is_unknown_wherever_it_lies() -> None:
+def test_soft_pixels_are_unknown_anywhere() -> None:
     alpha = disc(200, 80)
     alpha[98:102, 98:102] = 130
     alpha[5:7, 5:7] = 130
-    made = build_trimap(alpha, 0, 0, OPS)
-    np.testing.assert_array_equal(made == UNKNOWN, (alpha > 9) & (alpha < 241))
+    trimap = build_trimap(alpha, 0, 0, OPS)
+    np.testing.assert_array_equal(trimap == UNKNOWN, (alpha > 9) & (alpha < 241))
 
 
-def test_faint_rests_of_either_side_are_sure() -> None:
+def test_nearly_pure_values_are_sure() -> None:
     alpha = np.full((40, 40), 9, np.uint8)
     alpha[:, 20:] = 241
     assert (build_trimap(alpha, 0, 0, OPS) != UNKNOWN).all()
 
 
-def test_the_pictures_frame_is_no_edge() -> None:
+def test_the_frame_of_the_image_is_not_an_edge() -> None:
     alpha = np.zeros((100, 100), np.uint8)
     alpha[:, 50:] = 255
-    made = build_trimap(alpha, 100, 100, OPS)
-    assert (made[:, :39] == BACKGROUND).all()
-    assert (made[:, 61:] == SUBJECT).all()
+    trimap = build_trimap(alpha, 100, 100, OPS)
+    assert (trimap[:, :39] == BACKGROUND).all()
+    assert (trimap[:, 61:] == SUBJECT).all()
 
 
 def test_a_thin_subject_erodes_away_and_a_wide_band_covers_all() -> None:
@@ -71,6 +71,6 @@ def test_a_plain_matte_is_sure_everywhere(value: int, size: tuple[int, int]) -> 
 def test_hair_thinner_than_a_pixel_of_the_nominal_size_is_unknown() -> None:
     alpha = np.zeros((3000, 300), np.uint8)
     alpha[:, 150] = 255
-    made = build_trimap(alpha, 0, 0, OPS)
-    assert (made[:, 150] == UNKNOWN).all()
-    assert (made[:, 160:] == BACKGROUND).all()
+    trimap = build_trimap(alpha, 0, 0, OPS)
+    assert (trimap[:, 150] == UNKNOWN).all()
+    assert (trimap[:, 160:] == BACKGROUND).all()

@@ -21,10 +21,10 @@ OPS = CpuOps()
 TYPES = ("drop", "contact", "cast")
 
 
-def cast(alpha: Any, depth: Any = None, ops: ArrayOps = OPS, light: Light | None = None, **how: Any) -> Any:
-    how = {"type": "cast", **how}
+def cast(alpha: Any, depth: Any = None, ops: ArrayOps = OPS, light: Light | None = None, **options: Any) -> Any:
+    options = {"type": "cast", **options}
     sent = None if depth is None else ops.to_device(depth)
-    return ops.to_host(render_shadow(ops.to_device(alpha), ShadowSpec(**how), light or Light(angle=0), ops, sent))
+    return ops.to_host(render_shadow(ops.to_device(alpha), ShadowSpec(**options), light or Light(angle=0), ops, sent))
 
 
 def canvas(*boxes: tuple[int, int, int, int], width: int = 400, height: int = 300) -> Any:
@@ -47,7 +47,7 @@ def centre(strength: Any) -> tuple[float, float]:
 
 @pytest.mark.parametrize("angle", range(0, 360, 30))
 @pytest.mark.parametrize("kind", ["drop", "cast"])
-def test_it_falls_away_from_the_light(kind: str, angle: int) -> None:
+def test_shadows_fall_away_from_the_light(kind: str, angle: int) -> None:
     light = Light(angle=angle, length=0.8)
     strength = cast(BOX, type=kind, light=light, softness=2)
     origin = centre(BOX) if kind == "drop" else (200, 200)
@@ -62,13 +62,13 @@ def test_drop_is_the_displaced_outline() -> None:
     np.testing.assert_array_equal(strength, np.roll(BOX, 50, axis=1))
 
 
-def test_what_drops_beyond_the_canvas_is_cut() -> None:
+def test_a_drop_shadow_is_cut_at_the_canvas() -> None:
     strength = cast(canvas((350, 100, 400, 300)), type="drop", light=Light(angle=300, length=1), softness=0)
     assert (strength == 0).all()
 
 
 @pytest.mark.parametrize("length", [0.25, 0.5, 1.0])
-def test_cast_is_as_long_as_asked(length: float) -> None:
+def test_cast_has_the_requested_length(length: float) -> None:
     strength = cast(BOX, light=Light(angle=0, length=length), softness=0)
     reached = np.flatnonzero(strength.max(axis=1) > 50)[-1]
     assert reached == pytest.approx(200 + 100 * length, abs=5)
@@ -86,7 +86,7 @@ def test_cast_gets_softer_and_fainter_with_distance() -> None:
     assert strength[275, 200] < 0.7 * strength[205, 200]
 
 
-def test_what_is_nearer_to_the_viewer_is_wider() -> None:
+def test_a_shadow_is_wider_nearer_to_the_viewer() -> None:
     towards = cast(BOX, light=Light(angle=0, length=0.9), softness=0)
     away = cast(BOX, light=Light(angle=180, length=0.9), softness=0)
     assert (towards[280] > 60).sum() > 1.1 * (towards[205] > 60).sum()
@@ -94,7 +94,7 @@ def test_what_is_nearer_to_the_viewer_is_wider() -> None:
 
 
 def test_a_shadow_to_the_side_has_the_thickness_of_a_body() -> None:
-    """And begins behind the lowest row, where the middle of the body stands."""
+    """It begins behind the lowest row, where the middle of the body stands."""
     strength = cast(canvas((200, 100, 300, 200)), light=Light(angle=90, length=1), softness=0)
     rows = np.flatnonzero(strength[:, 195] > 60)
     assert len(rows) >= 20
@@ -176,13 +176,13 @@ def test_in_perspective_it_is_equally_dark_along_the_baseline(baseline: str) -> 
 
 
 def test_with_depth_each_leg_stands_on_its_own_ground() -> None:
-    """The rear leg's shadow begins at the rear foot, the front one's where it began before."""
+    """The rear leg's shadow begins at the rear foot, and the front leg's where it began without depth."""
     depth = np.full(TWO_LEGS.shape, 60, np.uint8)
     depth[:, :200] = 100
     depth[:, 200:] = 160
     depth[:150] = 130
     light = Light(angle=0, length=0.5)
-    flat, deep = (cast(TWO_LEGS, given, light=light, softness=0) for given in (None, depth))
+    flat, deep = (cast(TWO_LEGS, each, light=light, softness=0) for each in (None, depth))
     rear, front = slice(173, 182), slice(218, 227)
     assert flat[196:202, rear].max() < 40
     assert deep[196:202, rear].min() > 120
@@ -207,11 +207,11 @@ NEARLY_LEVEL = np.where(np.mgrid[:300, :400][1] < 200, 90, 94).astype(np.uint8)
 
 
 @pytest.mark.parametrize("depth", [NEARLY_LEVEL, np.zeros(TWO_LEGS.shape, np.uint8)])
-def test_a_depth_that_says_nothing_changes_nothing(depth: Any) -> None:
+def test_a_level_depth_changes_nothing(depth: Any) -> None:
     np.testing.assert_array_equal(cast(TWO_LEGS, depth), cast(TWO_LEGS))
 
 
-def test_a_depth_that_has_the_higher_foot_nearer_is_not_believed() -> None:
+def test_a_depth_with_the_higher_foot_nearer_is_not_used() -> None:
     depth = np.full(TWO_LEGS.shape, 200, np.uint8)
     depth[:, 200:] = 20
     np.testing.assert_array_equal(cast(TWO_LEGS, depth), cast(TWO_LEGS))
@@ -240,5 +240,5 @@ def test_devices_agree(name: str, kind: str) -> None:
     depth = np.tile(np.linspace(0, 255, 400).astype(np.uint8), (300, 1))
     light = Light(angle=40)
     expected = cast(TWO_LEGS, depth, type=kind, light=light)
-    made = cast(TWO_LEGS, depth, back_end(name), type=kind, light=light)
-    assert np.abs(made.astype(int) - expected).max() <= 2
+    result = cast(TWO_LEGS, depth, back_end(name), type=kind, light=light)
+    assert np.abs(result.astype(int) - expected).max() <= 2
