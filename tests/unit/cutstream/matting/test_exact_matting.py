@@ -226,7 +226,7 @@ def test_a_solver_that_does_not_converge_returns_its_last_step(monkeypatch: pyte
 @pytest.mark.parametrize(
     ("error", "advice"),
     [
-        (ImportError("no pymatting"), "make setup EXTRAS=matting"),
+        (ImportError("no pymatting"), "run `make setup` in the checkout"),
         (RuntimeError("no locator"), "NUMBA_CACHE_DIR"),
     ],
 )
