@@ -30,11 +30,10 @@ from cutstream.contract.options import (
 )
 from cutstream.contract.validation import explain
 from cutstream.errors import CutstreamError, InvalidRequest
+from cutstream.profiles import AUTO as AUTO
 
 OutputName = Literal["cutout", "mask", "composite", "overlay", "background", "layers"]
 Status = Literal["ok", "failed", "expired"]
-
-AUTO = "auto"
 
 # The id becomes a folder's name among the objects: no separators, and not `.` or `..`. `(?!\n)` because `$` alone
 # lets a trailing newline through.

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from cutstream.constraints import Node, in_words, nearest, resolve
+from cutstream.constraints import Node, describe, nearest, resolve
 
 _WHERE = re.compile(r"(?P<what>.*?)(?: - at (?:`key` in )?`\$\.?(?P<path>.*)`)?", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
@@ -34,7 +34,7 @@ def explain(error: msgspec.ValidationError, kind: type[msgspec.Struct]) -> str:
     if missing := _MISSING.fullmatch(what):
         return f"missing field `{_join(path, missing['name'])}`"
     if what.startswith(("Expected", "Invalid", "Number")):
-        expected = in_words(node, definitions) + _but(what)
+        expected = describe(node, definitions) + _but(what)
         return f"`{path}`: expected {expected}" if path else f"expected a JSON object{_but(what)}"
     return what
 

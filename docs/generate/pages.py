@@ -10,7 +10,7 @@ from itertools import groupby, takewhile
 import msgspec
 
 from cutstream import errors, settings
-from cutstream.constraints import Node, in_words, resolve
+from cutstream.constraints import Node, describe, resolve
 from cutstream.contract.envelope import STRUCTURED
 from cutstream.contract.messages import Request, Result
 from cutstream.contract.schemas import REQUESTS, RESULTS, json_schema
@@ -63,7 +63,7 @@ def settings_page() -> str:
             (
                 f'<a id="{settings.anchor(section, name)}"></a>`{settings.variable(section, name)}`',
                 _default(node.get("default")),
-                in_words(node, {}),
+                describe(node, {}),
                 node["description"],
             )
             for _, name, node in fields
@@ -134,7 +134,7 @@ def _fields_section(title: str, kind: type[msgspec.Struct]) -> str:
 
 def _field_row(field: str, schema: Node, parent: Node, definitions: Mapping[str, Node]) -> tuple[str, ...]:
     default = "*required*" if field in parent["required"] else _default(schema.get("default"))
-    return f"`{field}`", default, in_words(schema, definitions), _meaning(schema, definitions)
+    return f"`{field}`", default, describe(schema, definitions), _meaning(schema, definitions)
 
 
 def _meaning(schema: Node, definitions: Mapping[str, Node]) -> str:

@@ -28,7 +28,7 @@ ROOT = docs.FOLDER.parent
 ERRORS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, CutstreamError)]
 SOURCES = sorted(
     path
-    for folder in ("cutstream", "consumer", "producer", "export", "deploy", "docs")
+    for folder in ("cutstream", "consumer", "producer", "evaluation", "export", "deploy", "commands", "docs")
     for path in (ROOT / folder).rglob("*")
     if path.suffix in {".py", ".md"}
 )
