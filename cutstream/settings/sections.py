@@ -133,21 +133,22 @@ class ModelSettings(Section):
     auto_backlog_s: float = Field(default=30.0, ge=0, le=86_400)
     """`auto` switches to a faster profile when the waiting requests would take longer than this to process."""
     network_overrides: Names = ()
-    """Networks to use, each in the step that it fits. All other steps use the first network that the catalogue lists for
-    them (`cutstream models list`)."""
+    """Networks to use, each in the step that it fits. All other steps use the first network that the catalogue lists
+    for them (`cutstream models list`)."""
     engine: Literal["openvino", "onnxruntime", "tensorrt"] = "openvino"
     """Engine that runs the networks: `openvino` or `onnxruntime` on a CPU, `tensorrt` on an NVIDIA GPU."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Precision in which OpenVINO computes on this machine; other engines ignore it. `auto`: bf16 if the CPU supports it
-    and the mattes pass the parity check, else fp32. The files stay the same: see CUTSTREAM_MODELS__GRAPH_PRECISION."""
+    """Precision in which OpenVINO computes on this machine; other engines ignore it. `auto`: bf16 if the CPU supports
+    it and the mattes pass the parity check, else fp32. The files stay the same: see
+    CUTSTREAM_MODELS__GRAPH_PRECISION."""
     graph_precision: GraphPrecision = "fp32"
     """Precision stored in the network graphs that are served, for every engine. `cutstream export --precision` writes
     the graphs of all precisions but `fp32`."""
     instances: int = Field(default=1, ge=1, le=64)
     """Instances of each network that the local Triton runs."""
     mirror: Path | None = None
-    """Folder that is searched for weights, by SHA-256, before anything is downloaded. Sites without internet access need
-    it."""
+    """Folder that is searched for weights, by SHA-256, before anything is downloaded. Sites without internet access
+    need it."""
     store: Path = Path(".state/models")
     """Folder that holds downloaded weights."""
     catalogue: Path | None = None
@@ -177,8 +178,8 @@ class ModelSettings(Section):
 
 class GlueSettings(Section):
     depth_edge_threshold: float = Field(default=0.2, gt=0, le=2)
-    """Profile `depth`: the depth map has a contour where its Sobel gradient exceeds this value. A step from the farthest
-    to the nearest depth is 1."""
+    """Profile `depth`: the depth map has a contour where its Sobel gradient exceeds this value. A step from the
+    farthest to the nearest depth is 1."""
     depth_edge_radius: float = Field(default=2.0, ge=0, le=100)
     """Profile `depth`: pixels within this radius of a contour are background. In px of an image with a long side of
     1000."""
@@ -187,8 +188,8 @@ class GlueSettings(Section):
     depth_open_radius: float = Field(default=4.0, ge=0, le=100)
     """Profile `depth`: parts thinner than twice this radius are removed. In px of an image with a long side of 1000."""
     trimap: Literal["0/0", "0/20", "10/30", "20/30", "20/40", "50/60"] = "20/30"
-    """Profile `hair`: radii by which the subject is eroded and dilated to make the trimap. In px of an image with a long
-    side of 1000."""
+    """Profile `hair`: radii by which the subject is eroded and dilated to make the trimap. In px of an image with a
+    long side of 1000."""
 
 
 class ObjectSettings(Section):
@@ -255,8 +256,8 @@ class WorkerSettings(Section):
     decoders: int = Field(default=0, ge=0, le=256)
     """Number of decoder processes. 0: one per core, at most four."""
     device: Literal["cpu", "cuda", "auto"] = "cpu"
-    """Device for refinement and compositing. `auto`: `cuda` if there is a CUDA device and CuPy is installed, else `cpu`.
-    `cuda` has not yet been run on a real device (docs/gpu.md)."""
+    """Device for refinement and compositing. `auto`: `cuda` if there is a CUDA device and CuPy is installed, else
+    `cpu`. `cuda` has not yet been run on a real device (docs/gpu.md)."""
     commit_interval_s: float = Field(default=0.25, gt=0, le=30)
     """Longest time that finished results wait to share a transaction with others. They do not wait when no photo is in
     flight."""
@@ -268,7 +269,8 @@ class WorkerSettings(Section):
     drain_timeout_s: float = Field(default=20.0, gt=0, le=600)
     """Time that photos in flight get to finish after SIGTERM. The next worker processes the rest."""
     max_consecutive_failures: int = Field(default=200, ge=1)
-    """Number of failed requests in a row that stops the worker, because the cause is then likely to be the deployment."""
+    """Number of failed requests in a row that stops the worker, because the cause is then likely to be the
+    deployment."""
     host: str = "127.0.0.1"
     """Address on which /metrics, /healthz and /readyz are served."""
     port: int = Field(default=9100, ge=0, le=65535)
