@@ -41,9 +41,11 @@ class ObjectStore:
             return self._downloader.fetch(uri)
         if scheme not in buckets.SCHEMES:
             raise RefusedAddress(
-                f"the scheme {scheme}:// is not supported: a source is file://, http://, https://, s3://, gs:// or
-                az://" ) if self._source_buckets: _check_bucket(uri, self._source_buckets) return self._sources.get(uri,
-                self._limits.max_source_bytes)
+                f"{scheme}:// is not supported: a source is file://, http://, https://, s3://, gs:// or az://"
+            )
+        if self._source_buckets:
+            _check_bucket(uri, self._source_buckets)
+        return self._sources.get(uri, self._limits.max_source_bytes)
 
     def fetch_own(self, uri: str) -> bytes:
         """Fetch from an address that the operator named. Objects below the default destination are always allowed.
@@ -96,9 +98,7 @@ class ObjectStore:
         elif scheme in buckets.SCHEMES:
             _check_bucket(uri, self._destination_buckets)
         else:
-            raise RefusedAddress(
-                f"the scheme {scheme}:// is not supported: a destination is file://, s3://, gs:// or az://"
-            )
+            raise RefusedAddress(f"{scheme}:// is not supported: a destination is file://, s3://, gs:// or az://")
 
 
 def _scheme_of(uri: str) -> str:
