@@ -74,8 +74,7 @@ def decode(data: bytes, header: Header) -> Image:
 
 @contextmanager
 def _map_decode_errors(name: str) -> Iterator[None]:
-    """Map every error to `UnreadableImage`: on damaged bytes Pillow raises SyntaxError, KeyError, zlib.error and
-    more."""
+    """Map every error to `UnreadableImage`. Damaged bytes make Pillow raise nearly anything, KeyError included."""
     try:
         yield
     except MemoryError as error:

@@ -45,8 +45,7 @@ class AllowedFolders:
         self._prefixes = tuple(os.path.join(os.path.realpath(folder), "") for folder in folders)
 
     def resolve(self, path: str) -> str:
-        """Return the real path of a file, which need not exist. Raises RefusedAddress if it lies in no allowed
-        folder."""
+        """Return the real path of a file, which need not exist. Raises RefusedAddress if it is not in a folder."""
         real = os.path.realpath(path)
         if not os.path.join(real, "").startswith(self._prefixes):
             raise RefusedAddress(f"{uri_of(path)} lies outside the folders of CUTSTREAM_OBJECTS__FILE_ROOTS")
