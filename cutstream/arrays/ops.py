@@ -123,7 +123,7 @@ class ArrayOps(Protocol):
         """Join RGB (u8 HWC) and alpha (u8 HW) to straight RGBA. Colour is 0 where alpha is 0, so it compresses well."""
 
     def blend(self, pixels: Pixels, alpha: Matte, colour: Colour) -> Pixels:
-        """Composite u8 HWC over a colour: (pixel · alpha + colour · (255 - alpha)) / 255, rounded to nearest, exactly."""
+        """Composite u8 HWC over a colour: (pixel · alpha + colour · (255 - alpha)) / 255, rounded to nearest."""
 
     def composite_over(self, pixels: Pixels, alpha: Matte, background: Pixels) -> Pixels:
         """Composite u8 HWC over an image (u8 HWC) of the same size, with the formula of `blend`."""
