@@ -2,7 +2,7 @@
 
 CutstreamError
 ├── Retryable                   something is not ready: the request waits and is tried again
-│   ├── TritonUnavailable         Triton is the deployment's own: retried without limit, no dead letter
+│   ├── TritonUnavailable         the Triton server: retried without limit, no dead letter
 │   ├── StoreUnavailable          the destination's object store: retried without limit
 │   ├── BrokerUnavailable         the Kafka brokers: retried without limit
 │   ├── DeviceOutOfMemory         the GPU's memory is full at the moment: retried without limit
@@ -72,7 +72,7 @@ class Retryable(CutstreamError):
 class TritonUnavailable(Retryable):
     """Triton cannot be reached, is still starting, or does not answer in time.
 
-    No request is lost: they wait. Check Triton's log and the worker's `/readyz`.
+    Requests wait, and none is lost. Check Triton's log and the worker's `/readyz`.
     """
 
     code = "triton_unavailable"
@@ -81,7 +81,7 @@ class TritonUnavailable(Retryable):
 class StoreUnavailable(Retryable):
     """The destination's object store cannot be reached, or refuses requests at the moment.
 
-    No request is lost: they wait. Check the store and the credentials in the settings.
+    Requests wait, and none is lost. Check the store and the credentials in the settings.
     """
 
     code = "store_unavailable"
@@ -90,7 +90,7 @@ class StoreUnavailable(Retryable):
 class BrokerUnavailable(Retryable):
     """No Kafka broker answers.
 
-    No request is lost: the worker waits. Check the brokers and `CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS`.
+    The worker waits, and no request is lost. Check the brokers and `CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS`.
     """
 
     code = "broker_unavailable"
@@ -99,7 +99,7 @@ class BrokerUnavailable(Retryable):
 class DeviceOutOfMemory(Retryable):
     """The GPU's memory is full at the moment.
 
-    No request is lost: they wait. If it persists, lower `CUTSTREAM_WORKER__MEMORY_BYTES` or
+    Requests wait, and none is lost. If it persists, lower `CUTSTREAM_WORKER__MEMORY_BYTES` or
     `CUTSTREAM_WORKER__WINDOW`, or find out what else uses the device.
     """
 
@@ -109,7 +109,7 @@ class DeviceOutOfMemory(Retryable):
 class BackgroundsFull(Retryable):
     """The background pictures of the requests in flight fill `CUTSTREAM_WORKER__BACKGROUND_BYTES`.
 
-    No request is lost: they wait. If it persists, raise that setting or lower `CUTSTREAM_WORKER__WINDOW`.
+    Requests wait, and none is lost. If it persists, raise that setting or lower `CUTSTREAM_WORKER__WINDOW`.
     """
 
     code = "backgrounds_full"

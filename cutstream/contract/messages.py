@@ -64,8 +64,10 @@ MAX_MESSAGE_CHARACTERS = 1000
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A request for the outputs of one image. Only `image` is required: `{"image": "s3://bucket/photo.jpg"}` is
-    valid."""
+    """A request to cut out the subject of one image. Only `image` is required.
+
+    `{"image": "s3://bucket/photo.jpg"}` is a valid request.
+    """
 
     image: Annotated[
         Address,

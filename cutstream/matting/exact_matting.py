@@ -162,7 +162,7 @@ def _pymatting() -> Any:
             from numba import set_num_threads
         except ImportError as exc:
             raise InvalidOption(
-                "matting: all methods but 'fast' need PyMatting: pip install 'cutstream[matting]'"
+                "matting: all methods but 'fast' need PyMatting: run `make setup` in the checkout"
             ) from exc
         except RuntimeError as exc:  # numba finds no place for the machine code that it keeps
             raise InvalidOption(f"matting: PyMatting cannot be used, set NUMBA_CACHE_DIR to a folder: {exc}") from exc

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(300)  # PyMatting compiles itself where it has 
 
 @pytest.fixture(autouse=True, scope="module")
 def _pymatting() -> None:
-    pytest.importorskip("pymatting", reason="pymatting is missing: pip install 'cutstream[matting]'")
+    pytest.importorskip("pymatting", reason="pymatting is missing: run `make setup` in the checkout")
 
 
 @pytest.fixture(params=METHODS)
@@ -226,7 +226,7 @@ def test_a_solver_that_does_not_arrive_hands_over_what_it_has(monkeypatch: pytes
 @pytest.mark.parametrize(
     ("error", "advice"),
     [
-        (ImportError("no pymatting"), r"pip install 'cutstream\[matting\]'"),
+        (ImportError("no pymatting"), "run `make setup` in the checkout"),
         (RuntimeError("no locator"), "NUMBA_CACHE_DIR"),
     ],
 )
