@@ -42,8 +42,7 @@ class Separation:
         return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
 
     def hausdorff(self, percentile: float = 100) -> float:
-        """Return the larger percentile of both directions. 100 is the Hausdorff distance, 95 ignores single
-        outliers."""
+        """Return the larger percentile of both directions: 100 is the Hausdorff distance, 95 ignores outliers."""
         return float(max(np.percentile(self.from_matte, percentile), np.percentile(self.from_truth, percentile)))
 
 

@@ -32,6 +32,8 @@ def require(*rules: tuple[bool, str]) -> None:
 
 
 class Section(BaseModel):
+    """A frozen group of settings that refuses unknown names."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 

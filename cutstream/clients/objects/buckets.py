@@ -78,7 +78,7 @@ class Buckets:
             result = obstore.get(self._store(scheme, bucket), key)
             size = result.meta["size"]  # the declared length; the HTTP client refuses a longer body
             if size > limit:
-                raise FileTooLarge(f"{uri} has {size} bytes; the limit is {limit}")
+                raise FileTooLarge(f"{uri} has {size} bytes; at most {limit} are accepted")
             return bytes(result.bytes())
 
     def put(self, uri: str, data: bytes, media_type: str) -> None:

@@ -62,7 +62,7 @@ def read(path: str, limit: int) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise SourceFailed(f"{uri_of(path)} is not a regular file")
         if status.st_size > limit:
-            raise FileTooLarge(f"{uri_of(path)} has {status.st_size} bytes; the limit is {limit}")
+            raise FileTooLarge(f"{uri_of(path)} has {status.st_size} bytes; at most {limit} are accepted")
         return file.read(status.st_size)
 
 
