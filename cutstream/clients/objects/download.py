@@ -92,8 +92,9 @@ class Downloader:
     def _body(self, url: str, response: BaseHTTPResponse) -> bytes:
         _check_status(url, response)
         limit = self._limits.max_source_bytes
-        if (response.length_remaining or 0) > limit:
-            raise FileTooLarge(f"{without_secrets(url)} has {response.length_remaining} bytes; at most {limit} are accepted")
+        declared = response.length_remaining or 0
+        if declared > limit:
+            raise FileTooLarge(f"{without_secrets(url)} has {declared} bytes; at most {limit} are accepted")
         body = BytesIO()
         for chunk in response.stream(_CHUNK_BYTES, decode_content=True):
             if body.tell() + len(chunk) > limit:
