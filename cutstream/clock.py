@@ -1,4 +1,4 @@
-"""Injected clocks, so that tests never wait and durations never jump with the wall clock."""
+"""Clocks that are passed as arguments: tests never wait, and durations never jump with the wall clock."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Two clocks: `monotonic` for durations and deadlines in this process, `wall` for times that travel."""
+    """A monotonic clock for durations within this process, and a wall clock for times that other processes read."""
 
     def monotonic(self) -> float:
-        """Seconds from an arbitrary start; never goes backwards."""
+        """Return seconds since an arbitrary start. The value never goes backwards."""
 
     def wall(self) -> float:
-        """Seconds since the Unix epoch, UTC."""
+        """Return seconds since the Unix epoch, UTC."""
 
-    def sleep(self, seconds: float) -> None: ...
+    def sleep(self, seconds: float) -> None:
+        """Wait for this many seconds."""
 
 
 class SystemClock:
+    """The clocks of the operating system."""
+
     def monotonic(self) -> float:
         return time.monotonic()
 
@@ -32,7 +35,7 @@ class SystemClock:
 
 @dataclass
 class ManualClock:
-    """For tests: time moves only when told to; `sleep` moves it."""
+    """A clock for tests. Its time advances only by `sleep` and by setting `now`."""
 
     now: float = 1_000.0
     epoch: float = 1_700_000_000.0

@@ -1,4 +1,7 @@
-"""A JSON Schema node in words, so that every refused value and every document says the same about what is expected."""
+"""Describe JSON Schema nodes in words.
+
+Error messages and generated documents take their descriptions from here, so they always agree.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,15 @@ _FORMATS = {
 }
 
 
-def in_words(node: Node, definitions: Mapping[str, Node]) -> str:
-    """For instance "a whole number from 1 to 100"; `definitions` are the schema's `$defs`."""
+def describe(node: Node, definitions: Mapping[str, Node]) -> str:
+    """Describe what a node accepts, for instance "a whole number from 1 to 100".
+
+    `definitions` are the schema's `$defs`.
+    """
     if "anyOf" in node:
-        return " or ".join(in_words(part, definitions) for part in node["anyOf"])
+        return " or ".join(describe(part, definitions) for part in node["anyOf"])
     if "$ref" in node:
-        return in_words(resolve(node, definitions), definitions)
+        return describe(resolve(node, definitions), definitions)
     if "enum" in node:
         return "one of " + ", ".join(f"`{value}`" for value in node["enum"])
     if "const" in node:
@@ -29,17 +35,17 @@ def in_words(node: Node, definitions: Mapping[str, Node]) -> str:
 
 
 def resolve(node: Node, definitions: Mapping[str, Node]) -> Node:
-    """Follows a `$ref`."""
+    """Follow the node's `$ref`, if it has one."""
     return definitions[node["$ref"].rsplit("/", 1)[-1]] if "$ref" in node else node
 
 
 def is_secret(node: Node) -> bool:
-    """Whether a value of this node may be quoted nowhere."""
+    """Return whether values of this node are secrets, which no message may quote."""
     return any(part.get("format") == "password" for part in (node, *node.get("anyOf", ())))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean ...?`, or nothing when no known name is near."""
+    """Return `; did you mean ...?` with the known name that is most similar, or an empty text if none is."""
     matches = get_close_matches(name, list(known), n=1)
     return f"; did you mean `{matches[0]}`?" if matches else ""
 
@@ -53,7 +59,7 @@ def _typed(node: Node, definitions: Mapping[str, Node]) -> str:
         case "number":
             return "a number" + _range(node)
         case "array":
-            return f"a list{_count(node, 'items')}, each {in_words(node['items'], definitions)}"
+            return f"a list{_count(node, 'items')}, each {describe(node['items'], definitions)}"
         case "object":
             return _object(node, definitions)
         case "string":
@@ -64,13 +70,13 @@ def _typed(node: Node, definitions: Mapping[str, Node]) -> str:
 def _object(node: Node, definitions: Mapping[str, Node]) -> str:
     if "properties" in node:
         return "an object with " + ", ".join(f"`{name}`" for name in node["properties"])
-    values = in_words(node["additionalProperties"], definitions)
+    values = describe(node["additionalProperties"], definitions)
     names = f", each name text{_count(node['propertyNames'], 'characters')}" if "propertyNames" in node else ""
     return f"an object{_count(node, 'entries')}{names}, each value {values}"
 
 
 def _pattern(node: Node) -> str:
-    """A regular expression is for machines; its node's description says the same."""
+    """Return the node's description in place of its regular expression, which it puts in words."""
     return f" ({node['description']})" if "pattern" in node else ""
 
 
@@ -79,8 +85,8 @@ def _range(node: Node) -> str:
     if low is not None and high is not None:
         return f" from {low:,} to {high:,}"
     words = (("at least", low), ("above", above), ("at most", high))
-    found = [f"{word} {limit:,}" for word, limit in words if limit is not None]
-    return " " + " and ".join(found) if found else ""
+    limits = [f"{word} {limit:,}" for word, limit in words if limit is not None]
+    return " " + " and ".join(limits) if limits else ""
 
 
 def _count(node: Node, noun: str) -> str:

@@ -1,43 +1,43 @@
-"""Every named error, with the policy on the class.
+"""All named errors. The base class decides what the worker does.
 
 CutstreamError
-├── Retryable                   the world is not ready: the item waits and is tried again
-│   ├── TritonUnavailable         ours: without end, nothing is ever dead-lettered for it
-│   ├── StoreUnavailable          ours
-│   ├── BrokerUnavailable         ours
-│   ├── DeviceOutOfMemory         ours: the GPU's memory is full for now
-│   ├── BackgroundsFull           ours: background pictures in use leave no room for another
-│   └── SourceUnavailable         the request's own source: a bounded number of attempts, then SourceFailed
+├── Retryable                   something is not ready: the request waits and is tried again
+│   ├── TritonUnavailable         the Triton server: retried without limit, no dead letter
+│   ├── StoreUnavailable          the destination's object store: retried without limit
+│   ├── BrokerUnavailable         the Kafka brokers: retried without limit
+│   ├── DeviceOutOfMemory         the GPU's memory is full at the moment: retried without limit
+│   ├── BackgroundsFull           the background pictures in use fill their memory: retried without limit
+│   └── SourceUnavailable         the request's own source: a limited number of attempts, then SourceFailed
 │       └── BackgroundUnavailable   the request's own background: likewise, then BackgroundFailed
 ├── Poison                      this request can never succeed: one `failed` result and a dead letter
-│   ├── InvalidRequest            not JSON, unknown or ill-typed field
+│   ├── InvalidRequest            not JSON, or a field that is unknown or of the wrong type
 │   ├── InvalidProfile            a profile that this deployment does not serve
-│   ├── InvalidOption             a well-typed value that makes no sense (`option` names it)
-│   ├── RefusedAddress            source or destination outside the allowed schemes, hosts, buckets or roots
-│   ├── SourceFailed              missing object, 404, or attempts used up
-│   │   └── BackgroundFailed        the same of the background
+│   ├── InvalidOption             a value of the right type that makes no sense; the message names the option
+│   ├── RefusedAddress            a source or destination outside the allowed schemes, hosts, buckets or folders
+│   ├── SourceFailed              a missing object, 404, or no attempts left
+│   │   └── BackgroundFailed        the same for the background
 │   ├── FileTooLarge              more bytes than allowed
-│   ├── UnsupportedImage          not one of the accepted formats
-│   ├── ResolutionTooHigh         more pixels than allowed, known before decoding
-│   ├── UnreadableImage           empty, truncated, corrupt, or the decoder crashed or hung
+│   ├── UnsupportedImage          none of the accepted formats
+│   ├── ResolutionTooHigh         more pixels than allowed; known before decoding
+│   ├── UnreadableImage           empty, truncated or corrupt, or its decoder crashed or hung
 │   ├── UnknownBackground         a name that is not in the catalogue of backgrounds
-│   ├── RefusedBackground         background outside the allowed schemes, hosts, buckets or roots
-│   ├── UnusableBackground        background too large, of another format, or not readable
-│   ├── RegionOutOfBounds         `roi` lies outside the picture
-│   ├── UnknownForeground         nothing found to cut out
-│   ├── InferenceFailed           Triton fails on this very photo, also when it is sent alone
-│   └── Unexpected                a bug met while working on this request
+│   ├── RefusedBackground         a background outside the allowed schemes, hosts, buckets or folders
+│   ├── UnusableBackground        a background that is too large, of another format, or not readable
+│   ├── RegionOutOfBounds         `roi` lies outside the image
+│   ├── UnknownForeground         no subject was found
+│   ├── InferenceFailed           Triton fails on this image even when it is sent alone
+│   └── Unexpected                a bug that showed while this request was processed
 ├── Expired                     the request's deadline has passed: one `expired` result
-└── Fatal                       we are wrong: abort the transaction, stop, exit non-zero
-    ├── ConfigurationError        a setting
-    ├── ModelMismatch             the served model's tensors are not the product's
-    ├── WeightsMissing            a model's weights are not at hand; the message says what gets them
+└── Fatal                       the worker cannot continue: it aborts its transaction and exits non-zero
+    ├── ConfigurationError        a wrong setting
+    ├── ModelMismatch             a served model with other tensors than this release expects
+    ├── WeightsMissing            a model without weights; the message names the command that gets them
     ├── DeviceLost                the GPU, or a kernel on it, failed
-    ├── Fenced                    another worker took this transactional id
+    ├── Fenced                    another worker has taken over the transactional id
     ├── StackError                an embedded server of the local stack did not start, or died
-    └── PoisonLimit               too many failures in a row to be the requests' fault
+    └── PoisonLimit               too many failures in a row to be the fault of the requests
 
-Codes follow remove.bg where it has one (docs/errors.md).
+Codes are those of remove.bg where it has one (docs/errors.md).
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ from typing import ClassVar
 
 
 class CutstreamError(Exception):
-    """`code` is the result's error code, the metric's label and the dead letter's header at once.
+    """The base of all errors. `code` is the result's error code, the metrics' label and the dead letter's header.
 
-    `retryable` tells the requester whether the same request may succeed when sent again. docs/errors.md is made from
-    the docstrings: when it is raised, then what to do.
+    `retryable` tells the requester whether the same request may succeed later. docs/errors.md is generated from the
+    docstrings: the first paragraph says when the error occurs, the second what to do.
     """
 
     code: ClassVar[str] = "internal"
@@ -57,81 +57,81 @@ class CutstreamError(Exception):
 
 
 class Retryable(CutstreamError):
-    """The world is not ready: the request waits and is tried again.
+    """Something that the request needs is not ready. The request waits and is tried again.
 
-    Ours, and so without end, unless a subclass says otherwise; `retry_after_s` is a hint, not a promise.
+    Attempts have no limit unless the table says otherwise.
     """
 
     retryable = True
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
-        self.retry_after_s = retry_after_s
+        self.retry_after_s = retry_after_s  # the server's own hint, if it gave one
 
 
 class TritonUnavailable(Retryable):
-    """Triton is away, starting, or does not answer in time.
+    """Triton cannot be reached, is still starting, or does not answer in time.
 
-    Nothing is lost: requests wait. Look at Triton's own log and at `/readyz`.
+    Requests wait, and none is lost. Check Triton's log and the worker's `/readyz`.
     """
 
     code = "triton_unavailable"
 
 
 class StoreUnavailable(Retryable):
-    """The destination's store is away, or refuses for now.
+    """The destination's object store cannot be reached, or refuses requests at the moment.
 
-    Nothing is lost: requests wait. Check the store and the credentials in the settings.
+    Requests wait, and none is lost. Check the store and the credentials in the settings.
     """
 
     code = "store_unavailable"
 
 
 class BrokerUnavailable(Retryable):
-    """No broker answers.
+    """No Kafka broker answers.
 
-    Nothing is lost: the worker waits. Check the brokers and `CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS`.
+    The worker waits, and no request is lost. Check the brokers and `CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS`.
     """
 
     code = "broker_unavailable"
 
 
 class DeviceOutOfMemory(Retryable):
-    """The GPU's memory is full for now.
+    """The GPU's memory is full at the moment.
 
-    Nothing is lost: requests wait. Where it stays, lower `CUTSTREAM_WORKER__MEMORY_BYTES` or
-    `CUTSTREAM_WORKER__WINDOW`, or look who else uses the device.
+    Requests wait, and none is lost. If it persists, lower `CUTSTREAM_WORKER__MEMORY_BYTES` or
+    `CUTSTREAM_WORKER__WINDOW`, or find out what else uses the device.
     """
 
     code = "device_out_of_memory"
 
 
 class BackgroundsFull(Retryable):
-    """The background pictures of requests under way fill `CUTSTREAM_WORKER__BACKGROUND_BYTES`.
+    """The background pictures of the requests in flight fill `CUTSTREAM_WORKER__BACKGROUND_BYTES`.
 
-    Nothing is lost: requests wait. Where it stays, raise it, or lower `CUTSTREAM_WORKER__WINDOW`.
+    Requests wait, and none is lost. If it persists, raise that setting or lower `CUTSTREAM_WORKER__WINDOW`.
     """
 
     code = "backgrounds_full"
 
 
 class SourceUnavailable(Retryable):
-    """The request's own source is not reachable now (timeout, refused connection, 429, 5xx).
+    """The request's source is not available at the moment (timeout, refused connection, 429, 5xx).
 
-    Tried again up to `CUTSTREAM_LIMITS__SOURCE_ATTEMPTS` times; then the request fails with SourceFailed.
+    Nothing: the worker tries `CUTSTREAM_LIMITS__SOURCE_ATTEMPTS` times, then the request fails with SourceFailed.
     """
 
     code = "failed_image_download"
 
     def given_up(self, attempts: int) -> Poison:
-        """What the request fails with once its attempts are used up."""
+        """Return the error with which the request fails after its last attempt."""
         return SourceFailed(f"{self} ({attempts} attempts)", retryable=True)
 
 
 class BackgroundUnavailable(SourceUnavailable):
-    """The address of the request's background is not reachable now (timeout, refused connection, 429, 5xx).
+    """The request's background is not available at the moment (timeout, refused connection, 429, 5xx).
 
-    Tried again up to `CUTSTREAM_LIMITS__SOURCE_ATTEMPTS` times; then the request fails with BackgroundFailed.
+    Nothing: the worker tries `CUTSTREAM_LIMITS__SOURCE_ATTEMPTS` times, then the request fails with BackgroundFailed.
     """
 
     code = "failed_bg_download"
@@ -141,7 +141,7 @@ class BackgroundUnavailable(SourceUnavailable):
 
 
 class Poison(CutstreamError):
-    """This request can never succeed: it gets one `failed` result and a dead letter.
+    """This request can never succeed. It gets one `failed` result and a dead letter.
 
     Correct the cause and replay the dead letter.
     """
@@ -150,9 +150,9 @@ class Poison(CutstreamError):
 
 
 class InvalidRequest(Poison):
-    """The request is not JSON, not a CloudEvent though it says so, or has an unknown or ill-typed field.
+    """The request is not JSON, is not the CloudEvent that it claims to be, or has an unknown or ill-typed field.
 
-    Correct the field that the message names; `docs/schemas/request.json` has them all.
+    Correct the field that the message names. `docs/schemas/request.json` describes all fields.
     """
 
     code = "invalid_request"
@@ -161,14 +161,14 @@ class InvalidRequest(Poison):
 class InvalidProfile(Poison):
     """The request names a profile that this deployment does not serve.
 
-    Name one of those in the message, or add it to `CUTSTREAM_MODELS__PROFILES`.
+    Use a profile that the message lists, or add this one to `CUTSTREAM_MODELS__PROFILES`.
     """
 
     code = "invalid_profile"
 
 
 class InvalidOption(Poison):
-    """A well-typed value makes no sense, alone or together with another.
+    """An option's value has the right type but makes no sense, on its own or together with another option.
 
     Correct the option that the message names.
     """
@@ -177,18 +177,18 @@ class InvalidOption(Poison):
 
 
 class RefusedAddress(Poison):
-    """The source or destination lies outside the allowed schemes, hosts, buckets or roots.
+    """The source or destination lies outside the allowed schemes, hosts, buckets or folders.
 
-    Move the object, or widen the `CUTSTREAM_OBJECTS__*` setting that the message names.
+    Move the object, or extend the `CUTSTREAM_OBJECTS__*` setting that the message names.
     """
 
     code = "invalid_image_url"
 
 
 class SourceFailed(Poison):
-    """There is nothing at the source's address (404, missing file or object), or all attempts were used up.
+    """There is nothing at the source's address (404, missing file or object), or the last attempt to fetch it failed.
 
-    Check the address. Where `retryable` is true the source was away: send the request again later.
+    Check the address. If `retryable` is true, the source was not available: send the request again later.
     """
 
     code = "failed_image_download"
@@ -199,11 +199,11 @@ class SourceFailed(Poison):
 
 
 class BackgroundFailed(SourceFailed):
-    """There is nothing where the request's background should be (404, missing file or object), or all attempts were
-    used up.
+    """There is nothing at the background's address (404, missing file or object), or the last attempt to fetch it
+    failed.
 
-    Check the address, or add the catalogue's picture again. Where `retryable` is true the background was away: send the
-    request again later.
+    Check the address, or add the picture to the catalogue again. If `retryable` is true, the background was not
+    available: send the request again later.
     """
 
     code = "failed_bg_download"
@@ -219,18 +219,18 @@ class FileTooLarge(Poison):
 
 
 class UnsupportedImage(Poison):
-    """The source is not one of the accepted formats, whatever its name says.
+    """The source's content is in none of the accepted formats. Its file name does not matter.
 
-    Convert it; the message lists the formats.
+    Convert the file. The message lists the formats.
     """
 
     code = "invalid_file_type"
 
 
 class ResolutionTooHigh(Poison):
-    """The source has more pixels than `CUTSTREAM_LIMITS__MAX_SOURCE_PIXELS`; known before decoding.
+    """The source has more pixels than `CUTSTREAM_LIMITS__MAX_SOURCE_PIXELS`. It is refused before it is decoded.
 
-    Send a smaller picture, or raise the limit together with `CUTSTREAM_WORKER__MEMORY_BYTES`.
+    Send a smaller image, or raise the limit together with `CUTSTREAM_WORKER__MEMORY_BYTES`.
     """
 
     code = "resolution_too_high"
@@ -239,50 +239,51 @@ class ResolutionTooHigh(Poison):
 class UnreadableImage(Poison):
     """The source is empty, truncated or corrupt, or its decoder crashed or hung.
 
-    Open the file elsewhere; if that works, keep it and report it.
+    Open the file with another program. If that works, keep the file and report it.
     """
 
     code = "failed_to_read_image"
 
 
 class UnknownBackground(Poison):
-    """`background.image` is no address, and no name in the catalogue of backgrounds.
+    """`background.image` is neither an address nor a name in the catalogue of backgrounds.
 
-    Correct the name; `cutstream backgrounds list` has them all, `cutstream backgrounds add` adds one.
+    Correct the name. `cutstream backgrounds list` shows all names, `cutstream backgrounds add` adds a picture.
     """
 
     code = "invalid_bg_image"
 
 
 class RefusedBackground(Poison):
-    """The background's address lies outside the allowed schemes, hosts, buckets or roots: those of sources.
+    """The background's address lies outside the allowed schemes, hosts, buckets or folders, which are those of sources.
 
-    Move the picture, add it to the catalogue, or widen the `CUTSTREAM_OBJECTS__*` setting that the message names.
+    Move the picture, add it to the catalogue, or extend the `CUTSTREAM_OBJECTS__*` setting that the message names.
     """
 
     code = "invalid_bg_image_url"
 
 
 class UnusableBackground(Poison):
-    """The background, not the photo, is too large, of no accepted format, or not readable; limits are those of sources.
+    """The background picture is too large, in none of the accepted formats, or not readable. The limits are those of
+    sources.
 
-    Send another picture; the message says what is wrong with this one.
+    Use another picture. The message says what is wrong with this one.
     """
 
     code = "invalid_bg_image"
 
 
 class RegionOutOfBounds(Poison):
-    """`roi` lies outside the picture.
+    """`roi` lies outside the image.
 
-    Correct `roi`; it refers to the upright picture, after the EXIF orientation.
+    Correct `roi`. It refers to the upright image, after the EXIF orientation has been applied.
     """
 
     code = "roi_exceeds_bounds"
 
 
 class UnknownForeground(Poison):
-    """Nothing was found to cut out, or nothing within `roi`.
+    """No subject was found in the image, or none within `roi`.
 
     Try another profile, or correct `roi`.
     """
@@ -291,25 +292,25 @@ class UnknownForeground(Poison):
 
 
 class InferenceFailed(Poison):
-    """Triton fails on this very photo, also when it is sent alone.
+    """Triton fails on this image even when it is sent alone.
 
-    Look at Triton's log; then replay the dead letter, or use another profile.
+    Check Triton's log. Then replay the dead letter, or use another profile.
     """
 
     code = "inference_failed"
 
 
 class Unexpected(Poison):
-    """A bug met while working on this request.
+    """A bug in cutstream showed while this request was processed.
 
-    Report it with the worker's log of this request, which has the stack; then replay the dead letter.
+    Report it with the worker's log of this request, which has the stack trace. Then replay the dead letter.
     """
 
     code = "unexpected"
 
 
 class Expired(CutstreamError):
-    """The request's `deadline` passed before its picture was finished.
+    """The request's `deadline` passed before its outputs were finished.
 
     Allow more time, or add workers. There is no dead letter.
     """
@@ -318,45 +319,45 @@ class Expired(CutstreamError):
 
 
 class Fatal(CutstreamError):
-    """The worker is wrong: it aborts its transaction, stops and exits non-zero.
+    """The worker cannot continue. It aborts its transaction, stops and exits non-zero.
 
-    Nothing is committed, so nothing is lost; correct the cause and restart.
+    Nothing is committed, so no request is lost. Correct the cause and restart the worker.
     """
 
     code = "fatal"
 
 
 class ConfigurationError(Fatal):
-    """A setting is missing, wrong, unknown, or contradicts another.
+    """A setting is missing, wrong or unknown, or contradicts another.
 
-    Correct the variable that the message names; see settings.md.
+    Correct the variable that the message names. settings.md describes all settings.
     """
 
     code = "configuration"
 
 
 class ModelMismatch(Fatal):
-    """The served model's tensors are not what the worker expects.
+    """A model that Triton serves has other tensors than the worker expects.
 
-    Serve this release's own `model_repository/`.
+    Serve the `model_repository/` of this release.
     """
 
     code = "model_mismatch"
 
 
 class WeightsMissing(Fatal):
-    """A model's weights are not at hand.
+    """The weights of a model are not on this machine.
 
-    Run the command in the message, or set `CUTSTREAM_MODELS__MIRROR`.
+    Run the command in the message, or set `CUTSTREAM_MODELS__MIRROR` to a folder that has them.
     """
 
     code = "weights_missing"
 
 
 class DeviceLost(Fatal):
-    """The GPU is gone, or a kernel on it failed; after either, its context is of no more use.
+    """The GPU is gone, or a kernel on it failed. The process cannot use the GPU after that.
 
-    Look at the system's log (Xid lines of `dmesg`) and at `nvidia-smi`; `CUTSTREAM_WORKER__DEVICE=cpu` goes on without.
+    Check the system's log (Xid lines of `dmesg`) and `nvidia-smi`. `CUTSTREAM_WORKER__DEVICE=cpu` runs without a GPU.
     """
 
     code = "device_lost"
@@ -365,7 +366,7 @@ class DeviceLost(Fatal):
 class Fenced(Fatal):
     """Another worker took over this worker's transactional id.
 
-    Give each worker its own `CUTSTREAM_KAFKA__TRANSACTIONAL_ID`, or none.
+    Give each worker a `CUTSTREAM_KAFKA__TRANSACTIONAL_ID` of its own, or leave it empty.
     """
 
     code = "fenced"
@@ -381,9 +382,9 @@ class StackError(Fatal):
 
 
 class PoisonLimit(Fatal):
-    """`CUTSTREAM_WORKER__MAX_CONSECUTIVE_FAILURES` requests in a row failed: too many to be the requests' fault.
+    """`CUTSTREAM_WORKER__MAX_CONSECUTIVE_FAILURES` requests in a row failed, which points to the deployment.
 
-    Look at the last results' codes, correct what they have in common, restart.
+    Look at the error codes of the last results, correct the common cause, and restart the worker.
     """
 
     code = "poison_limit"

@@ -1,6 +1,6 @@
-"""Every metric, in one table: what it means, and what to do when it moves.
+"""All metrics in one table: what each means, and what to do when it moves.
 
-Base units, bounded labels, no ids. docs/metrics.md is made from this file.
+Units are base units. Labels have few values and never ids. docs/metrics.md is generated from this file.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ _COUNT = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 @dataclass(frozen=True)
 class Definition:
+    """A metric. `help` is its meaning, `remedy` says what a change of it means and what to do."""
+
     name: str
     kind: Literal["counter", "gauge", "histogram"]
     help: str
@@ -28,181 +30,181 @@ class Definition:
 REQUESTS = Definition(
     "cutstream_requests_total",
     "counter",
-    "Requests whose one result has been committed, by status and error code (empty when ok).",
-    "A rising share of `failed`: look at the code and at the dead letters.",
+    "Requests whose result has been committed, by status and error code (empty for `ok`).",
+    "If the share of `failed` rises, look at the codes and the dead letters.",
     ("status", "code"),
 )
 REQUEST_SECONDS = Definition(
     "cutstream_request_duration_seconds",
     "histogram",
-    "From reading the request to committing its result.",
-    "Compare with the stages' durations and waits to see where photos queue.",
+    "Time from reading a request to committing its result.",
+    "Compare it with the durations and waits of the stages to see where photos queue.",
     buckets=_SLOW,
 )
 REQUEST_AGE = Definition(
     "cutstream_request_age_seconds",
     "histogram",
-    "From the request record's own timestamp to committing its result: what the requester sees.",
-    "Growing while the duration is flat means lag: add workers or partitions.",
+    "Time from the timestamp of the request's record to committing its result: the latency that the requester sees.",
+    "If it grows while the duration stays the same, requests wait in Kafka: add workers or partitions.",
     buckets=_SLOW,
 )
 STAGE_SECONDS = Definition(
     "cutstream_stage_duration_seconds",
     "histogram",
-    "Work in one stage on one photo, without waiting for the stage.",
-    "The stage that grew is the one to look at.",
+    "Time that one stage works on one photo, without waiting for the stage.",
+    "The stage whose time grows is the one to examine.",
     ("stage",),
     _FAST,
 )
 STAGE_WAIT = Definition(
     "cutstream_stage_wait_seconds_total",
     "counter",
-    "Time photos spent waiting for a place in a stage.",
-    "The stage with the fastest growth is the bottleneck: give it cores or instances.",
+    "Time that photos spend waiting to enter a stage.",
+    "The stage where it grows fastest is the bottleneck: give it more cores or model instances.",
     ("stage",),
 )
 RETRIES = Definition(
     "cutstream_retries_total",
     "counter",
-    "Attempts that found the world not ready, by stage and reason.",
-    "triton_unavailable or store_unavailable: that service is away; requests wait, none is lost.",
+    "Attempts that failed because something was not ready, by stage and reason.",
+    "With `triton_unavailable` or `store_unavailable`, restore that service. Requests wait, none is lost.",
     ("stage", "reason"),
 )
 WAITING = Definition(
     "cutstream_waiting",
     "gauge",
-    "Photos backing off now, by reason.",
-    "Above zero for long: the named service is away. Readiness says so too.",
+    "Photos that are waiting to be tried again, by reason.",
+    "If it stays above zero, the service that the reason names is not available. `/readyz` reports it too.",
     ("reason",),
 )
 IN_FLIGHT = Definition(
     "cutstream_in_flight",
     "gauge",
-    "Photos between being read and having an outcome.",
-    "At the window's size all the time: the worker is the bottleneck, which is what you want under load.",
+    "Photos in flight: their requests have been read and have no outcome yet.",
+    "If it stays at CUTSTREAM_WORKER__WINDOW, the worker is the bottleneck, as it should be under load.",
 )
 UNCOMMITTED = Definition(
     "cutstream_uncommitted_results",
     "gauge",
-    "Finished photos whose result waits for an earlier one of the same partition or for the transaction.",
-    "Growing without end: one photo holds its partition; see cutstream_waiting.",
+    "Finished results that wait for an earlier offset of their partition, or for the next transaction.",
+    "If it keeps growing, one photo holds up its partition: see cutstream_waiting.",
 )
 DECODED_BYTES = Definition(
     "cutstream_decoded_bytes",
     "gauge",
-    "Memory reserved for pictures under way.",
-    "At the budget all the time: raise CUTSTREAM_WORKER__MEMORY_BYTES or lower the window.",
+    "Memory reserved for the decoded images of photos in flight.",
+    "If it stays at the budget, raise CUTSTREAM_WORKER__MEMORY_BYTES or lower CUTSTREAM_WORKER__WINDOW.",
 )
 BACKGROUND_LOOKUPS = Definition(
     "cutstream_background_lookups_total",
     "counter",
-    "Background pictures asked for, as decoded and as fitted to a size; those not kept from earlier are misses.",
-    "Mostly misses though few backgrounds are in use: raise CUTSTREAM_WORKER__BACKGROUND_BYTES.",
+    "Lookups in the cache of background pictures, as decoded and as fitted to a size, by outcome.",
+    "If most are misses although few backgrounds are in use, raise CUTSTREAM_WORKER__BACKGROUND_BYTES.",
     ("kind", "outcome"),
 )
 BACKGROUND_BYTES = Definition(
     "cutstream_background_cache_bytes",
     "gauge",
-    "Memory of the background pictures kept for later requests; fitted ones are on the GPU where there is one.",
-    "At its limit with many misses: raise CUTSTREAM_WORKER__BACKGROUND_BYTES.",
+    "Memory of the cached background pictures. Fitted ones are in GPU memory when the device is a GPU.",
+    "If it is at its limit and there are many misses, raise CUTSTREAM_WORKER__BACKGROUND_BYTES.",
 )
 BACKGROUNDS = Definition(
     "cutstream_backgrounds",
     "gauge",
-    "Names in the catalogue of backgrounds, as this worker knows it.",
-    "Unequal between workers for long: look for `background catalogue` in the log of those that differ.",
+    "Names in this worker's copy of the catalogue of backgrounds.",
+    "If workers keep differing, search their logs for `background catalogue`.",
 )
 BATCH_ITEMS = Definition(
     "cutstream_batch_items",
     "histogram",
-    "Photos per request to Triton.",
-    "All at 1 under load: raise the window or CUTSTREAM_TRITON__BATCH_MAX_WAIT_S.",
+    "Photos per call to Triton.",
+    "If all are 1 under load, raise CUTSTREAM_WORKER__WINDOW or CUTSTREAM_TRITON__BATCH_MAX_WAIT_S.",
     buckets=_COUNT,
 )
 AUTO_CHOICES = Definition(
     "cutstream_auto_choices_total",
     "counter",
-    "Choices for photos of profile `auto`, by the profile chosen and why; a photo tried again is chosen for again.",
-    "`deadline` or `backlog` growing: the machine is too slow for its requests; add workers, or accept less precision.",
+    "Choices made for requests of profile `auto`, by chosen profile and reason. Each retry makes a new choice.",
+    "If `deadline` or `backlog` grows, the workers are too slow: add workers, or accept the lower precision.",
     ("profile", "reason"),
 )
 COMMITS = Definition(
     "cutstream_commits_total",
     "counter",
     "Transactions of results and offsets, by outcome.",
-    "`refused` belongs to rebalances; a steady rate of it means workers lose their membership.",
+    "`refused` is normal during a rebalance. A steady rate means that workers keep losing their group membership.",
     ("outcome",),
 )
 COMMIT_SECONDS = Definition(
     "cutstream_commit_duration_seconds",
     "histogram",
-    "One transaction, begin to commit.",
-    "Seconds: look at the broker.",
+    "Time of one transaction, from begin to commit.",
+    "If it takes seconds, check the broker.",
     buckets=_FAST,
 )
 COMMIT_RESULTS = Definition(
     "cutstream_commit_results",
     "histogram",
     "Results per transaction.",
-    "Always 1 at high rates: raise CUTSTREAM_WORKER__COMMIT_INTERVAL_S.",
+    "If it is always 1 at high rates, raise CUTSTREAM_WORKER__COMMIT_INTERVAL_S.",
     buckets=_COUNT,
 )
 DISCARDED = Definition(
     "cutstream_discarded_outcomes_total",
     "counter",
-    "Finished work thrown away because its partition went to another worker or its transaction was refused.",
-    "Belongs to rebalances; steady growth means workers are too slow to poll or sessions too short.",
+    "Finished results discarded because the partition moved to another worker or the transaction was refused.",
+    "Normal during a rebalance. If it grows steadily, workers poll too slowly or session time-outs are too short.",
 )
 REBALANCES = Definition(
     "cutstream_rebalances_total",
     "counter",
-    "Changes of this worker's partitions.",
-    "Frequent without deployments: session timeouts; look at CPU starvation and max_poll_interval.",
+    "Changes of this worker's partitions, by kind.",
+    "If frequent without deployments, sessions time out: check CPU load and CUTSTREAM_KAFKA__MAX_POLL_INTERVAL_S.",
     ("change",),
 )
 PARTITIONS = Definition(
     "cutstream_assigned_partitions",
     "gauge",
-    "Partitions this worker owns.",
-    "0 for long with fewer partitions than workers: add partitions or remove workers.",
+    "Partitions assigned to this worker.",
+    "If it stays 0, there are more workers than partitions: add partitions or remove workers.",
 )
 LAG = Definition(
     "cutstream_consumer_lag_records",
     "gauge",
     "Requests in this worker's partitions that have no committed result yet.",
-    "Growing: more is coming in than goes out; add workers.",
+    "If it grows, requests arrive faster than they are processed: add workers.",
     ("partition",),
 )
 SOURCE_BYTES = Definition(
-    "cutstream_source_bytes_total", "counter", "Bytes of sources fetched.", "For capacity planning."
+    "cutstream_source_bytes_total", "counter", "Bytes of source files fetched.", "For capacity planning."
 )
 SOURCE_PIXELS = Definition(
-    "cutstream_source_pixels_total", "counter", "Pixels of sources decoded.", "For capacity planning."
+    "cutstream_source_pixels_total", "counter", "Pixels of source images decoded.", "For capacity planning."
 )
 OUTPUT_BYTES = Definition(
     "cutstream_output_bytes_total",
     "counter",
-    "Bytes of objects stored, by output.",
-    "For capacity planning; PNG growing against pixels means noisier sources: consider WebP.",
+    "Bytes of output objects stored, by output.",
+    "For capacity planning. If it grows faster than the pixels, sources have become noisier: consider WebP.",
     ("output",),
 )
 DECODER_RESTARTS = Definition(
     "cutstream_decoder_restarts_total",
     "counter",
-    "Decoder processes replaced after a crash or a hang; each cost one photo.",
-    "Look at the failed_to_read_image results of that time: somebody sends hostile files.",
+    "Decoder processes replaced after a crash or a hang. Each time one request failed.",
+    "Examine the sources of the `failed_to_read_image` results of that time: they may be hostile files.",
 )
 HEARTBEAT = Definition(
     "cutstream_loop_heartbeat_seconds",
     "gauge",
-    "Unix time when the main loop last came round.",
-    "Standing still: the loop is stuck; /healthz fails and the worker should be restarted.",
+    "Unix time at which the main loop last completed a turn.",
+    "If it stands still, the loop is stuck: `/healthz` fails, and the worker should be restarted.",
 )
 INFO = Definition(
     "cutstream_worker_info",
     "gauge",
-    "1, with version, engine and device as labels.",
-    "A GPU deployment that says device=cpu is misconfigured.",
+    "Always 1. Labels give the version, the engine and the device.",
+    "If `device` is `cpu` on a machine with a GPU, check CUTSTREAM_WORKER__DEVICE.",
     ("version", "engine", "device"),
 )
 
@@ -210,7 +212,7 @@ DEFINITIONS: tuple[Definition, ...] = tuple(v for v in list(globals().values()) 
 
 
 class Metrics:
-    """The worker's metrics on an injected registry; attribute names, so a misspelling fails type checking."""
+    """The worker's metrics in a registry. They are attributes, so that the type checker finds a misspelt name."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
@@ -244,7 +246,7 @@ class Metrics:
         self.info = self._gauge(INFO)
 
     def exposition(self) -> bytes:
-        """The registry in Prometheus's text format."""
+        """Return all metrics in Prometheus's text format."""
         return generate_latest(self.registry)
 
     def _counter(self, d: Definition) -> Counter:

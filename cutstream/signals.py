@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C, however often they come."""
+"""Handle SIGTERM and Ctrl-C, which may arrive more than once."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from queue import SimpleQueue
 
 
 def on_termination(stop: Callable[[], None]) -> None:
-    """Calls `stop` once, from a thread of its own, when the first of these signals arrives. From the main thread only.
+    """Call `stop` once, in a separate thread, when SIGTERM or SIGINT arrives for the first time.
 
-    A handler interrupts the main thread anywhere, another handler included: whoever presses Ctrl-C twice would find it
-    waiting for a lock that it holds itself, as `threading.Event.set` does. A `SimpleQueue` is made for that.
+    Must be called from the main thread.
     """
+    # A signal handler can interrupt the main thread anywhere, even inside another handler. `threading.Event.set` would
+    # then wait for a lock that the same thread holds: a second Ctrl-C would hang. `SimpleQueue.put` is reentrant.
     arrived: SimpleQueue[int] = SimpleQueue()
 
     def wait() -> None:

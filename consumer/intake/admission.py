@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from consumer.jobs import Job, origin_id
 from cutstream.clients.kafka import Record
 from cutstream.contract.envelope import open_envelope
-from cutstream.contract.messages import AUTO, Request, decode_request
+from cutstream.contract.messages import Request, decode_request
 from cutstream.contract.recipe import parse_recipe
 from cutstream.errors import InvalidOption, InvalidProfile
 from cutstream.matting.presets import PRESETS
 from cutstream.matting.specs import Refinement
+from cutstream.profiles import AUTO
 from cutstream.settings import ModelSettings
 
 

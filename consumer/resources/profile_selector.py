@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from consumer.resources.latency import LatencyEstimator, MovingAverage
 from cutstream.clock import Clock
-from cutstream.contract.messages import AUTO, Choice
+from cutstream.contract.messages import Choice
 from cutstream.metrics import Metrics
+from cutstream.profiles import AUTO
 from cutstream.settings import ModelSettings
 
 SAFETY_FACTOR = 1.5  # the time left before a deadline must be at least this many times the expected time

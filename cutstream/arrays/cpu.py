@@ -1,4 +1,4 @@
-"""OpenCV: the definition of every primitive. Contracts are stated in `ops.py`."""
+"""The primitives in OpenCV, which define what every back end computes. `ops.py` states their contracts."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from cutstream.images import Cutout, Matte, Pixels
 
 Unsigned = TypeVar("Unsigned", np.uint8, np.uint16)
 
-# Full-size arithmetic goes strip by strip: its intermediates stay in the second-level cache, and a 50-megapixel photo
-# does not need gigabytes of float32.
+# Full-size arithmetic works on strips: its intermediate results stay in the second-level cache, and a 50-megapixel
+# image does not need gigabytes of float32.
 STRIP_PIXELS = 64 * 1024
 
-# OpenCV counts from the centre of the first pixel, which lies at (0.5, 0.5) here.
+# The centre of the first pixel is (0, 0) in OpenCV and (0.5, 0.5) here.
 FROM_CENTRES = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
 TO_CENTRES = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
 _INPAINTING = {"telea": cv2.INPAINT_TELEA, "navier_stokes": cv2.INPAINT_NS}
 
 
 class CpuOps:
-    """One OpenCV thread per call, for the whole process: photos run side by side instead."""
+    """The back end for the CPU. OpenCV uses one thread per call, because photos run in parallel instead."""
 
     def __init__(self) -> None:
         cv2.setNumThreads(1)
@@ -108,8 +108,8 @@ class CpuOps:
         return cv2.calcHist([matte], [0], None, [256], [0, 256]).ravel().astype(np.int64)
 
     def bounding_box(self, matte: Matte, above: int) -> Bounds | None:
-        _, found = cv2.threshold(matte, above, 255, cv2.THRESH_BINARY)
-        left, top, width, height = cv2.boundingRect(found)
+        _, mask = cv2.threshold(matte, above, 255, cv2.THRESH_BINARY)
+        left, top, width, height = cv2.boundingRect(mask)
         return (left, top, left + width, top + height) if width else None
 
     def shrink(self, pixels: Pixels, alpha: Matte, width: int, height: int) -> tuple[Pixels, Matte]:
@@ -130,10 +130,10 @@ class CpuOps:
 
     def blend(self, pixels: Pixels, alpha: Matte, colour: Colour) -> Pixels:
         base = np.array([*colour, 0], np.float64)
-        return _mixed(pixels, alpha, lambda strip: base)
+        return _composited(pixels, alpha, lambda strip: base)
 
     def composite_over(self, pixels: Pixels, alpha: Matte, background: Pixels) -> Pixels:
-        return _mixed(pixels, alpha, lambda strip: background[strip])
+        return _composited(pixels, alpha, lambda strip: background[strip])
 
     def foreground_sweep(
         self,
@@ -145,19 +145,19 @@ class CpuOps:
         regularisation: np.float32,
     ) -> tuple[Floats, Floats]:
         height, width = alpha.shape
-        picture = pixels.astype(np.float32)
+        photo = pixels.astype(np.float32)
         share = np.asarray(cv2.merge([np.multiply(alpha, np.float32(1 / 255))] * 3), np.float32)
         to_foreground, to_background = _gains(share, regularisation)
         colours, behind = (
             cv2.resize(guess, (width, height), interpolation=cv2.INTER_LINEAR) for guess in (foreground, background)
         )
-        mean, mean_behind, change, error = (np.empty_like(picture) for _ in range(4))
+        mean, mean_behind, change, error = (np.empty_like(photo) for _ in range(4))
         for _ in range(times):
             cv2.blur(colours, (3, 3), dst=mean, borderType=cv2.BORDER_REPLICATE)
             cv2.blur(behind, (3, 3), dst=mean_behind, borderType=cv2.BORDER_REPLICATE)
             cv2.subtract(mean, mean_behind, dst=change)
             cv2.multiply(change, share, dst=change)
-            cv2.subtract(picture, mean_behind, dst=error)
+            cv2.subtract(photo, mean_behind, dst=error)
             cv2.subtract(error, change, dst=error)
             for gain, start, end in ((to_foreground, mean, colours), (to_background, mean_behind, behind)):
                 cv2.multiply(error, gain, dst=change)
@@ -168,16 +168,16 @@ class CpuOps:
     def foreground_solve(
         self, pixels: Pixels, alpha: Matte, foreground: Floats, background: Floats, regularisation: np.float32
     ) -> Pixels:
-        """The undecided pixels are few: they are gathered, and nothing else is interpolated."""
+        """Gather the few pixels between 0 and 255, so that nothing else is interpolated."""
         height, width = alpha.shape
         grid = np.concatenate([foreground, background], axis=2)
         rows, columns = grid.shape[:2]
-        left, right, across = _between(np.arange(width), width, columns)
+        left, right, across = _neighbours(np.arange(width), width, columns)
         out = pixels.copy()
         for strip in _strips(pixels):
             undecided = np.flatnonzero((alpha[strip] - np.uint8(1)) < 254)  # 0 becomes 255
             if undecided.size:
-                above, below, down = _between(np.arange(strip.start, strip.stop), height, rows)
+                above, below, down = _neighbours(np.arange(strip.start, strip.stop), height, rows)
                 lines = _lerp(grid[above], grid[below], down[:, None, None]).reshape(-1, 6)
                 row, column = np.divmod(undecided, width)
                 start = row * columns
@@ -188,7 +188,7 @@ class CpuOps:
                 )
                 share = alpha[strip].reshape(-1)[undecided, None] * np.float32(1 / 255)
                 strip_out = out[strip].reshape(-1, 3)
-                strip_out[undecided] = _unmixed(strip_out[undecided], share, colours, regularisation)
+                strip_out[undecided] = _solved(strip_out[undecided], share, colours, regularisation)
         return out
 
     def lookup(self, pixels: Pixels, table: Table) -> Pixels:
@@ -202,7 +202,7 @@ class CpuOps:
 
     def inpaint(self, pixels: Pixels, hole: Matte, radius: float, method: Inpainting) -> Pixels:
         height, width = hole.shape
-        # Of a single row or column OpenCV reads beside the picture, and what it finds there differs from run to run.
+        # With a single row or column OpenCV reads outside the image, and the result differs from run to run.
         more = 0, int(height < 2), 0, int(width < 2)
         thick, thick_hole = (cv2.copyMakeBorder(each, *more, cv2.BORDER_REPLICATE) for each in (pixels, hole))
         filled = cv2.inpaint(thick, thick_hole, radius, _INPAINTING[method])[:height, :width]
@@ -212,30 +212,30 @@ class CpuOps:
         return np.asarray(cv2.distanceTransform(matte, cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)
 
     def largest_component(self, matte: Matte, above: int) -> Matte:
-        _, found = cv2.threshold(matte, above, 255, cv2.THRESH_BINARY)
-        count, labels = cv2.connectedComponents(found, connectivity=8, ltype=cv2.CV_32S)
+        _, mask = cv2.threshold(matte, above, 255, cv2.THRESH_BINARY)
+        count, labels = cv2.connectedComponents(mask, connectivity=8, ltype=cv2.CV_32S)
         if count == 1:
             return np.zeros_like(matte)
-        sizes = np.bincount(labels.ravel())[1:]  # of OpenCV's own statistics the other columns take ten times as long
-        # OpenCV numbers components by blocks of pixels: which of two equal ones comes first has to be looked up.
+        sizes = np.bincount(labels.ravel())[1:]  # OpenCV's own statistics compute more and take ten times as long
+        # OpenCV numbers components by blocks of pixels, so the first of several equal ones has to be looked up.
         equal = np.flatnonzero(sizes == sizes.max()) + 1
         chosen = equal[0] if len(equal) == 1 else labels.flat[np.isin(labels, equal).argmax()]
         return np.asarray(cv2.copyTo(matte, (labels == chosen).view(np.uint8)), np.uint8)
 
     def fill_holes(self, matte: Matte, above: int) -> Matte:
         _, regions = cv2.threshold(matte, above, 255, cv2.THRESH_BINARY_INV)
-        # A frame of background joins all regions that reach the border: one flood takes them away.
-        framed = cv2.copyMakeBorder(regions, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=255)
-        cv2.floodFill(framed, None, (0, 0), 0, flags=4)
-        return np.asarray(cv2.bitwise_or(matte, framed[1:-1, 1:-1]), np.uint8)
+        # A border of background joins all regions that reach the edge: one flood fill removes them.
+        bordered = cv2.copyMakeBorder(regions, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=255)
+        cv2.floodFill(bordered, None, (0, 0), 0, flags=4)
+        return np.asarray(cv2.bitwise_or(matte, bordered[1:-1, 1:-1]), np.uint8)
 
 
-def _mixed(pixels: Pixels, alpha: Matte, base: Callable[[slice], Any]) -> Pixels:
-    """`base` gives what lies behind a strip: rows of a picture, or a colour."""
+def _composited(pixels: Pixels, alpha: Matte, base: Callable[[slice], Any]) -> Pixels:
+    """Composite over `base`, which returns the background of a strip: rows of an image, or a colour."""
     out = np.empty(pixels.shape, np.uint8)
     for strip in _strips(pixels):
         weight, behind = cv2.merge([alpha[strip]] * 3), base(strip)
-        # 255 is odd, so no quotient lies half-way and rounding the difference rounds the whole.
+        # 255 is odd, so no quotient lies half-way between integers, and rounding the difference rounds the sum.
         difference = cv2.subtract(pixels[strip], behind, dtype=cv2.CV_16S)
         cv2.multiply(difference, weight, dst=difference, scale=1 / 255, dtype=cv2.CV_16S)
         cv2.add(difference, behind, dst=out[strip], dtype=cv2.CV_8U)
@@ -243,23 +243,25 @@ def _mixed(pixels: Pixels, alpha: Matte, base: Callable[[slice], Any]) -> Pixels
 
 
 def _gains(share: Floats, regularisation: np.float32) -> tuple[Floats, Floats]:
-    """How much of a pixel's error its foreground takes, and its background."""
+    """Return the shares of a pixel's error by which its foreground and its background change."""
     rest = 1 - share
     scale = share * share + rest * rest + regularisation
     return share / scale, rest / scale
 
 
-def _unmixed(pixels: Pixels, share: Floats, colours: Floats, regularisation: np.float32) -> Floats:
-    """N × 3, with N × 6 colours: foreground and background."""
+def _solved(pixels: Pixels, share: Floats, colours: Floats, regularisation: np.float32) -> Floats:
+    """Solve for the foreground (N × 3) of N pixels. `colours` are N × 6: foreground and background."""
     foreground, background = colours[:, :3], colours[:, 3:]
     error = pixels - background - share * (foreground - background)
-    unmixed: Floats = np.clip(np.rint(foreground + _gains(share, regularisation)[0] * error), 0, 255)
-    return unmixed
+    solved: Floats = np.clip(np.rint(foreground + _gains(share, regularisation)[0] * error), 0, 255)
+    return solved
 
 
-def _between(at: NDArray[np.int64], target: int, source: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
-    """The source's two pixels that a result's pixel lies between, and how near it is to the second."""
-    exact = (at + 0.5) * source / target - 0.5
+def _neighbours(
+    positions: NDArray[np.int64], target: int, source: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+    """Return the two source pixels that each result pixel lies between, and its distance from the first."""
+    exact = (positions + 0.5) * source / target - 0.5
     floor = np.floor(exact).astype(np.int64)
     before, after = np.clip(floor, 0, source - 1), np.clip(floor + 1, 0, source - 1)
     return before, after, (exact - floor).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Which back end this process works with; asked once, at start."""
+"""Choose the back end of this process, once, at start."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from cutstream.arrays.ops import ArrayOps
 from cutstream.errors import ConfigurationError
 
 
-def open_device(wanted: Literal["auto", "cpu", "cuda"]) -> ArrayOps:
-    """Raises ConfigurationError where `cuda` is wanted and not to be had."""
-    if wanted == "cpu":
+def open_device(device: Literal["auto", "cpu", "cuda"]) -> ArrayOps:
+    """Open the back end for the setting `device`. Raises ConfigurationError if it is `cuda` and there is none."""
+    if device == "cpu":
         return CpuOps()
     try:
         return open_gpu()
     except NoDevice as exc:
-        if wanted == "cuda":
+        if device == "cuda":
             raise ConfigurationError(f"CUTSTREAM_WORKER__DEVICE=cuda: {exc}; or set it to cpu (docs/gpu.md)") from exc
         return CpuOps()

@@ -1,9 +1,9 @@
-"""The primitives that differ between OpenCV and CuPy; `cpu.py` is their definition.
+"""The array primitives that differ between OpenCV and CuPy. `cpu.py` defines what they compute.
 
-Common to all: arrays are not modified, pixel (0, 0) is the top left one, and a pixel's centre lies at +0.5. `u8` is
-uint8 in 0..255, `f32` float32. Footprints and kernels have odd sides and their anchor in the middle. Element-wise
-mathematics needs no primitive: it is written once against `xp`. Arrays are in the memory that `xp` works on, unless it
-says otherwise; footprints, tables and homographies are in host memory.
+Common to all: they do not modify their arguments, pixel (0, 0) is the top left one, and the centre of a pixel is at
++0.5. `u8` is uint8 in 0..255, `f32` is float32. Footprints and kernels have odd sides and their anchor in the middle.
+Arrays are in the memory that `xp` works on unless the docstring says otherwise. Footprints, tables and homographies are
+in host memory. Element-wise mathematics needs no primitive: it is written once against `xp`.
 """
 
 from __future__ import annotations
@@ -27,87 +27,106 @@ T = TypeVar("T", bound=np.generic)
 
 
 class ArrayOps(Protocol):
-    """Stateless, and safe to call from several threads at once."""
+    """The primitives of one back end. Stateless and thread-safe."""
 
     @property
     def device(self) -> str:
-        """`cpu` or `cuda`, for people: no code asks for it."""
+        """`cpu` or `cuda`, for logs and metrics. No code depends on it."""
 
     @property
     def xp(self) -> Any:
-        """The array namespace, NumPy's names: `numpy` or `cupy`."""
+        """The array namespace with NumPy's names: `numpy` or `cupy`."""
 
     def to_device(self, array: NDArray[T]) -> NDArray[T]:
-        """From host memory into what `xp` works on; the same array where that is host memory. Edge stages only."""
+        """Copy an array from host memory to the memory that `xp` works on, or return it if that is host memory.
+
+        Only the first and the last stages call it.
+        """
 
     def to_host(self, array: NDArray[T]) -> NDArray[T]:
-        """The way back, C-contiguous."""
+        """Copy an array back to host memory, C-contiguous."""
 
     def synchronize(self) -> None:
-        """Waits until the device has done all that it was asked to: for measuring, no result needs it."""
+        """Wait until the device has finished its work. Only measurements need it, results never do."""
 
     def errors(self) -> AbstractContextManager[None]:
-        """The device's own errors become `DeviceOutOfMemory` and `DeviceLost`: the stages work inside it."""
+        """Map the device's errors to `DeviceOutOfMemory` and `DeviceLost`. The stages work inside this context."""
 
     def resize_area(self, pixels: Pixels, width: int, height: int) -> Pixels:
-        """u8 HW or HWC. Area average along an axis that shrinks, then bilinear along one that grows.
+        """Resize u8 HW or HWC: area average along axes that shrink, then bilinear along axes that grow.
 
-        Each of the two rounds to nearest.
+        Each of the two steps rounds to nearest.
         """
 
     def resize_linear(self, pixels: Pixels, width: int, height: int) -> Pixels:
-        """u8 HW or HWC. Bilinear between pixel centres, edges replicated, no antialiasing; rounds to nearest."""
+        """Resize u8 HW or HWC bilinearly between pixel centres, without antialiasing.
+
+        Edges are replicated. Rounds to nearest.
+        """
 
     def warp(self, pixels: Pixels, matrix: Homography, width: int, height: int) -> Pixels:
-        """u8 HW, or HWC of 3 or 4. `matrix` (3 × 3) takes (x, y, 1) of the result to (u·w, v·w, w) of `pixels`.
+        """Warp u8 HW, or HWC with 3 or 4 channels, by a homography.
 
-        Centres lie at +0.5 on both sides. Bilinear, no antialiasing, rounds to nearest; outside is 0, and so is what
-        lies at infinity (w = 0). OpenCV before 5 places its samples to a 32nd of a pixel.
+        `matrix` (3 × 3) maps (x, y, 1) of the result to (u·w, v·w, w) of `pixels`, with pixel centres at +0.5 in both.
+        Bilinear, without antialiasing. Rounds to nearest. Pixels from outside and from infinity (w = 0) are 0. OpenCV
+        before version 5 rounds sample positions to a 32nd of a pixel.
         """
 
     def box(self, plane: Floats, width: int, height: int) -> Floats:
-        """f32 HW. Mean of a width × height window; border mirrored without repeating the edge (dcb|abcd|cba)."""
+        """Average f32 HW over a width × height window.
+
+        The border is mirrored without repeating the edge (dcb|abcd|cba).
+        """
 
     def gaussian(self, matte: Matte, kernel: int) -> Matte:
-        """u8 HW. kernel × kernel weights, border as in `box`; rounds to nearest.
+        """Blur u8 HW with a Gaussian kernel × kernel window. The border is that of `box`. Rounds to nearest.
 
-        Sigma follows from the kernel as in OpenCV: 0.3 · ((kernel - 1) / 2 - 1) + 0.8, and fixed weights for 3
+        The kernel determines sigma as in OpenCV: 0.3 · ((kernel - 1) / 2 - 1) + 0.8, except for fixed weights of 3
         (1 2 1), 5 (1 4 6 4 1), 7 (2 7 14 18 14 7 2) and 9 (4 13 30 51 60 51 30 13 4), normalised.
         """
 
     def erode(self, matte: Matte, footprint: Footprint, times: int) -> Matte:
-        """u8 HW. Minimum of matte[y + i - r, x + j - c] where footprint[i, j] is not 0; outside never wins."""
+        """Take the minimum of u8 HW under a footprint with its centre at (r, c), `times` in a row.
+
+        It is the minimum of matte[y + i - r, x + j - c] where footprint[i, j] is not 0. Pixels outside never win.
+        """
 
     def dilate(self, matte: Matte, footprint: Footprint, times: int) -> Matte:
-        """As `erode`, with the maximum: the footprint is *not* reflected (SciPy's grey dilation does reflect)."""
+        """Take the maximum of u8 HW under a footprint, otherwise as `erode`.
+
+        The footprint is *not* reflected. SciPy's grey dilation does reflect it.
+        """
 
     def local_linear(self, coefficients: Floats, pixels: Pixels) -> Matte:
-        """red · c₀ + green · c₁ + blue · c₂ + c₃ for each of `pixels` (u8 HWC), as u8 HW: rounded, then saturated.
+        """Compute red · c₀ + green · c₁ + blue · c₂ + c₃ for each pixel (u8 HWC) as u8 HW, rounded, then saturated.
 
-        `coefficients` (f32, h × w × 4, intercept in 0..255) cover the same picture at any size and are interpolated
-        as in `resize_linear`.
+        `coefficients` (f32, h × w × 4, intercept in 0..255) cover the same image at any size and are interpolated as in
+        `resize_linear`.
         """
 
     def histogram(self, matte: Matte) -> NDArray[np.int64]:
-        """256 counts of a u8 HW array, in host memory; above 2²⁴ they are rounded to 24 bits."""
+        """Count the 256 values of u8 HW, in host memory. Counts above 2²⁴ are rounded to 24 bits."""
 
     def bounding_box(self, matte: Matte, above: int) -> Bounds | None:
-        """Left, top, right, bottom (the last two exclusive) of the values > `above`; None where there are none."""
+        """Return left, top, right and bottom of the values > `above`, or None if there are none.
+
+        Right and bottom are exclusive.
+        """
 
     def shrink(self, pixels: Pixels, alpha: Matte, width: int, height: int) -> tuple[Pixels, Matte]:
-        """`resize_area` of straight colour (u8 HWC) with its alpha (u8 HW): colours are averaged by their alpha.
+        """Shrink straight colour (u8 HWC) with its alpha (u8 HW) as `resize_area` does, weighting colours by alpha.
 
-        Colour is 0 where the new alpha is 0. Not larger than the source.
+        Colour is 0 where the new alpha is 0. The result must not be larger than the source.
         """
 
     def rgba(self, pixels: Pixels, alpha: Matte) -> Cutout:
-        """u8 HWC RGB and u8 HW to straight RGBA; colour is 0 where alpha is 0, so that it compresses to nothing."""
+        """Join RGB (u8 HWC) and alpha (u8 HW) to straight RGBA. Colour is 0 where alpha is 0, so it compresses well."""
 
     def blend(self, pixels: Pixels, alpha: Matte, colour: Colour) -> Pixels:
-        """u8 HWC: (pixel · alpha + colour · (255 - alpha)) / 255, rounded to nearest, exactly."""
+        """Composite u8 HWC over a colour: (pixel · alpha + colour · (255 - alpha)) / 255, rounded to nearest."""
 
     def composite_over(self, pixels: Pixels, alpha: Matte, background: Pixels) -> Pixels:
-        """As `blend`, over a picture (u8 HWC) of the same size instead of a colour."""
+        """Composite u8 HWC over an image (u8 HWC) of the same size, with the formula of `blend`."""
 
     def foreground_sweep(
         self,
@@ -118,57 +137,67 @@ class ArrayOps(Protocol):
         times: int,
         regularisation: np.float32,
     ) -> tuple[Floats, Floats]:
-        """Sweeps towards colours with alpha · foreground + (1 - alpha) · background = pixel: f32 HW3 in 0..255, both.
+        """Estimate foreground and background colours in `times` sweeps. Both are f32 HW3 in 0..255.
 
-        `foreground` and `background` (f32, h × w × 3) cover the same picture at any size and are interpolated as in
-        `resize_linear`. A sweep takes the mean of each over 3 × 3 pixels, edges replicated, and from there goes to
-        what minimises, at each pixel, the squared error of that equation plus `regularisation` times the squared
-        changes of both; then it saturates. It reads nothing that the same sweep wrote (Jacobi).
+        The colours approach alpha · foreground + (1 - alpha) · background = pixel. `foreground` and `background` (f32,
+        h × w × 3) cover the same image at any size and are interpolated as in `resize_linear`. A sweep averages each
+        over 3 × 3 pixels, with replicated edges. From these means it moves, at each pixel, to the colours that minimise
+        the squared error of the equation plus `regularisation` times the squared changes of both. Then it saturates. A
+        sweep reads nothing that it has written itself (Jacobi).
         """
 
     def foreground_solve(
         self, pixels: Pixels, alpha: Matte, foreground: Floats, background: Floats, regularisation: np.float32
     ) -> Pixels:
-        """u8 HWC: the foreground of a sweep as in `spread`, whose means are the interpolated colours themselves.
+        """Solve for the foreground colours (u8 HWC) by one sweep, as in `foreground_sweep`, without averaging.
 
-        Rounded to nearest. Where alpha is 0 or 255 the pixel stays as it is.
+        The interpolated colours take the place of the means. Rounds to nearest. Where alpha is 0 or 255 the pixel stays
+        unchanged.
         """
 
     def lookup(self, pixels: Pixels, table: Table) -> Pixels:
-        """u8 HW or HWC: table[value], or of each channel table[value, channel]. `table`: u8, 256 or 256 × C."""
+        """Replace each value of u8 HW or HWC by table[value], or per channel by table[value, channel].
+
+        `table` is u8, 256 or 256 × C.
+        """
 
     def to_lab(self, pixels: Pixels) -> Pixels:
-        """u8 HWC RGB to CIE L*a*b* (D65) as u8 HWC: L · 255 / 100, a + 128, b + 128, each rounded and saturated.
+        """Convert u8 HWC RGB to CIE L*a*b* (D65) as u8 HWC: L · 255 / 100, a + 128, b + 128, rounded and saturated.
 
-        In OpenCV's fixed point, level for level: of dark colours up to 2.7 levels from the formula.
+        The results are those of OpenCV's fixed-point arithmetic. Dark colours differ from the formula by up to 2.7
+        levels.
         """
 
     def from_lab(self, lab: Pixels) -> Pixels:
-        """What `to_lab` makes, back to u8 HWC RGB; what sRGB has not is saturated. OpenCV's fixed point, as there."""
+        """Convert the result of `to_lab` back to u8 HWC RGB, in OpenCV's fixed-point arithmetic.
+
+        Colours outside sRGB are saturated.
+        """
 
     def inpaint(self, pixels: Pixels, hole: Matte, radius: float, method: Inpainting) -> Pixels:
-        """u8 HWC with its `hole` (u8 HW, not 0) filled from the rim inwards, each pixel from those in `radius`.
+        """Fill the hole of u8 HWC (where `hole`, u8 HW, is not 0) from its rim inwards.
 
-        `telea`: weighted means that follow the distance to the rim (Telea 2004); `navier_stokes`: along lines of equal
-        brightness (Bertalmío, Bertozzi, Sapiro 2001). All else stays as it is, and so does a hole around everything.
-        What was in the hole moves the fill by some levels near the rim. Sequential: a device waits for the host.
+        Each pixel is computed from the known pixels within `radius`. `telea` takes weighted means in the order of the
+        distance to the rim (Telea 2004). `navier_stokes` continues lines of equal brightness (Bertalmío, Bertozzi,
+        Sapiro 2001). All other pixels stay unchanged, and so does a hole that covers everything. Near the rim the
+        former contents of the hole change the result by a few levels. Sequential: a device waits for the host.
         """
 
     def distance(self, matte: Matte) -> Floats:
-        """f32 HW: exact Euclidean distance of each pixel's centre to the nearest 0 of a u8 HW array.
+        """Measure the exact Euclidean distance (f32 HW) from each pixel's centre to the nearest 0 of u8 HW.
 
-        1.8e19 everywhere where there is no 0; what lies outside is none.
+        If there is no 0, all distances are 1.8e19. Pixels outside do not count as 0.
         """
 
     def largest_component(self, matte: Matte, above: int) -> Matte:
-        """u8 HW: what is kept is the largest component of the values > `above`; all else becomes 0.
+        """Keep the largest connected component of the values > `above` of u8 HW, and set all other pixels to 0.
 
-        Pixels that touch at a corner are connected. Of components of equal size the one whose first pixel comes
-        first, row by row, is taken.
+        Pixels that touch at a corner are connected. Among components of equal size, the one whose first pixel comes
+        first, row by row, is kept.
         """
 
     def fill_holes(self, matte: Matte, above: int) -> Matte:
-        """u8 HW: regions of the values ≤ `above` that do not reach the frame become 255; all else stays.
+        """Set connected regions of values ≤ `above` that do not touch the border of u8 HW to 255.
 
-        Pixels that touch only at a corner are not connected: `above` near white takes a hole with its soft rim.
+        Pixels that touch only at a corner are not connected. With `above` near 255 a hole is filled with its soft rim.
         """

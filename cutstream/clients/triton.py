@@ -1,7 +1,7 @@
-"""The only module that talks to tritonclient: one long-lived gRPC client, errors in the product's terms.
+"""Call Triton through one long-lived gRPC client. The only module that imports tritonclient.
 
-A profile `general` is served by the ensemble `cutout_general`: `image` u8 [N, H, W, 3] RGB in, `matte` u8 [N, H, W]
-out; one that measures depth gives that as well, `depth` u8 [N, H, W], 255 nearest.
+The ensemble `cutout_general` serves the profile `general`. Its input is `image` u8 [N, H, W, 3] RGB, its output `matte`
+u8 [N, H, W]. An ensemble that measures depth has the output `depth` u8 [N, H, W] as well, 255 nearest.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from tritonclient.utils import InferenceServerException
 from cutstream.errors import ConfigurationError, InferenceFailed, ModelMismatch, TritonUnavailable
 from cutstream.settings import TritonSettings
 
-# Triton, or the way to it, says these of itself and never of the photo; the rest is about the request.
-_AWAY = {
-    "StatusCode.UNKNOWN",  # gRPC's word for a connection that broke in mid-answer
+# These statuses concern Triton or the connection, never the image. All others concern the request.
+_UNAVAILABLE = {
+    "StatusCode.UNKNOWN",  # gRPC reports a connection that broke during the response so
     "StatusCode.UNAVAILABLE",
     "StatusCode.DEADLINE_EXCEEDED",
     "StatusCode.RESOURCE_EXHAUSTED",
@@ -33,7 +33,7 @@ _MISCONFIGURED = {"StatusCode.PERMISSION_DENIED", "StatusCode.UNAUTHENTICATED", 
 _CHANNEL = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
-    # gRPC's own default lets a client wait two minutes for a server that is long back.
+    # With gRPC's defaults a client may wait two minutes for a server that has long been back.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 2_000),
 ]
@@ -42,8 +42,11 @@ _OUT_OF_MEMORY = ("out of memory", "failed to allocate", "bad_alloc")
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
-    """What is served for a profile. `networks` and `digest` (weights and glue) are empty when not stated;
-    `measures_depth` where it has an output `depth`."""
+    """The ensemble that serves a profile, with the width and height of its input.
+
+    `networks` and `digest` (of weights and glue) are empty if the server does not state them. `measures_depth` means
+    that it has the output `depth`.
+    """
 
     name: str
     version: str
@@ -56,16 +59,18 @@ class Ensemble:
 
 
 def ensemble_name(profile: str) -> str:
+    """Return the name of the ensemble that serves a profile."""
     return f"cutout_{profile}"
 
 
 @contextmanager
 def map_triton_errors() -> Iterator[None]:
+    """Map tritonclient's exceptions to TritonUnavailable, ConfigurationError and InferenceFailed."""
     try:
         yield
     except InferenceServerException as exc:
         status, message = exc.status() or "", exc.message() or ""
-        if status in _AWAY or any(words in message.lower() for words in _OUT_OF_MEMORY):
+        if status in _UNAVAILABLE or any(words in message.lower() for words in _OUT_OF_MEMORY):
             raise TritonUnavailable(f"Triton: {message}") from exc
         if status in _MISCONFIGURED:
             raise ConfigurationError(f"CUTSTREAM_TRITON__URL: {message} (docs/settings.md#triton-url)") from exc
@@ -73,7 +78,7 @@ def map_triton_errors() -> Iterator[None]:
 
 
 class Triton:
-    """Thread-safe."""
+    """A client of one Triton server. It connects at the first call. Thread-safe."""
 
     def __init__(self, settings: TritonSettings) -> None:
         self._settings = settings
@@ -82,47 +87,56 @@ class Triton:
         self._lock = threading.Lock()
 
     def ready(self) -> bool:
+        """Return whether the server reports that it is ready."""
         try:
-            return bool(self._connected().is_server_ready(client_timeout=2.0))
+            return bool(self._connect().is_server_ready(client_timeout=2.0))
         except InferenceServerException:
             return False
 
     def ensemble(self, profile: str) -> Ensemble:
-        """Raises TritonUnavailable while it is not loaded, ModelMismatch when its tensors are not the product's."""
+        """Return the ensemble of a profile.
+
+        Raises TritonUnavailable while it is not loaded, and ModelMismatch if it has other tensors than expected.
+        """
         known = self._ensembles.get(profile)
         if known is None:
             known = self._ensembles[profile] = self._describe(ensemble_name(profile))
         return known
 
     def infer(self, ensemble: Ensemble, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """u8 [N, height, width, 3] RGB to u8 [N, height, width]; raises TritonUnavailable or InferenceFailed."""
-        return self._ask(ensemble, images)[0]
+        """Infer the mattes u8 [N, height, width] of images u8 [N, height, width, 3] RGB.
+
+        Raises TritonUnavailable or InferenceFailed.
+        """
+        return self._infer(ensemble, images)[0]
 
     def infer_with_depth(
         self, ensemble: Ensemble, images: NDArray[np.uint8]
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """As `infer`, and the depth behind it; for ensembles that measure it."""
-        mattes, depths = self._ask(ensemble, images)
+        """Infer mattes and depth maps, with an ensemble that measures depth. Shapes and errors are those of `infer`."""
+        mattes, depths = self._infer(ensemble, images)
         return mattes, depths
 
-    def _ask(self, ensemble: Ensemble, images: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-        """All outputs: Triton 2.51 does not hand one that is not asked for on to the next step, which then waits."""
+    def _infer(self, ensemble: Ensemble, images: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+        # All outputs are requested: Triton 2.51 does not pass an output that nobody requested to the next step, which
+        # then waits for ever.
         outputs = ("matte", "depth") if ensemble.measures_depth else ("matte",)
         tensor = grpc.InferInput("image", list(images.shape), "UINT8").set_data_from_numpy(images)
         with map_triton_errors():
-            reply = self._connected().infer(
+            reply = self._connect().infer(
                 ensemble.name,
                 [tensor],
                 outputs=[grpc.InferRequestedOutput(name) for name in outputs],
                 client_timeout=self._settings.timeout_s,
             )
-        return [_planes(reply.as_numpy(name), name, ensemble, images) for name in outputs]
+        return [_checked(reply.as_numpy(name), name, ensemble, images) for name in outputs]
 
     def close(self) -> None:
+        """Close the connection."""
         if self._client is not None:
             self._client.close()
 
-    def _connected(self) -> grpc.InferenceServerClient:
+    def _connect(self) -> grpc.InferenceServerClient:
         with self._lock:
             if self._client is None:
                 self._client = grpc.InferenceServerClient(self._settings.url, channel_args=_CHANNEL)
@@ -130,7 +144,7 @@ class Triton:
 
     def _describe(self, name: str) -> Ensemble:
         with map_triton_errors():
-            client = self._connected()
+            client = self._connect()
             config = client.get_model_config(name, client_timeout=self._settings.timeout_s).config
             metadata = client.get_model_metadata(name, client_timeout=self._settings.timeout_s)
         tensors = {t.name: (t.data_type, tuple(t.dims)) for t in (*config.input, *config.output)}
@@ -138,7 +152,8 @@ class Triton:
         u8 = grpc.model_config_pb2.TYPE_UINT8
         if kind != u8 or len(dims) != 3 or dims[2] != 3 or tensors.get("matte") != (u8, dims[:2]):
             raise ModelMismatch(
-                f"{name} has tensors {tensors}; an ensemble takes `image` u8 [H,W,3] and gives `matte` u8 [H,W]"
+                f"{name} has tensors {tensors}; an ensemble must have the input `image` u8 [H,W,3] and "
+                "the output `matte` u8 [H,W]"
             )
         stated = {key: value.string_value for key, value in config.parameters.items()}
         return Ensemble(
@@ -153,13 +168,14 @@ class Triton:
         )
 
 
-def _planes(
-    answer: NDArray[np.uint8] | None, name: str, ensemble: Ensemble, images: NDArray[np.uint8]
+def _checked(
+    output: NDArray[np.uint8] | None, name: str, ensemble: Ensemble, images: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
-    if answer is None or answer.shape != images.shape[:3] or answer.dtype != np.uint8:
-        given = f"without `{name}`" if answer is None else f"{answer.dtype} {answer.shape}"
+    """Return an output u8 [N, H, W]. Raises ModelMismatch if it is missing or has another shape or type."""
+    if output is None or output.shape != images.shape[:3] or output.dtype != np.uint8:
+        received = f"without `{name}`" if output is None else f"{output.dtype} {output.shape}"
         raise ModelMismatch(
-            f"{ensemble.name} answered {given} for images {images.shape}; an ensemble takes `image` u8 [N,H,W,3] "
-            f"and gives `{name}` u8 [N,H,W]"
+            f"{ensemble.name} answered {received} for images {images.shape}; an ensemble must have the input "
+            f"`image` u8 [N,H,W,3] and the output `{name}` u8 [N,H,W]"
         )
-    return answer
+    return output

@@ -1,6 +1,7 @@
-"""The catalogue of backgrounds: what a record of its topic says, and what the whole topic comes to.
+"""The catalogue of backgrounds, which is a Kafka topic: the format of its records and how they change the catalogue.
 
-The record's key is the name. The last record of a name counts, and one without a value removes it.
+The key of a record is the name of a background. The last record of a name counts. A record without a value removes the
+name.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from cutstream.contract.messages import BROKEN
+from cutstream.contract.messages import DECODE_ERRORS
 from cutstream.errors import InvalidOption
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ Count = Annotated[int, Meta(ge=1)]
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A picture of the catalogue. Never changed in place: another picture of the same name has another `uri`."""
+    """A picture in the catalogue. An object never changes: a new picture under the same name has another `uri`."""
 
     uri: str
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
@@ -39,22 +40,25 @@ _decoder = msgspec.json.Decoder(Entry)
 
 
 def is_address(image: str) -> bool:
-    """Whether `background.image` is an address; otherwise it is a name of the catalogue."""
+    """Return whether `background.image` is an address. Otherwise it is a name in the catalogue."""
     return "://" in image
 
 
 def check_name(name: str) -> None:
-    """Raises InvalidOption."""
+    """Check a name for a background. Raises InvalidOption."""
     if not NAME.fullmatch(name):
-        raise InvalidOption(f"{name!r} is no name for a background: use 1 to 100 letters, digits and any of . _ -")
+        raise InvalidOption(
+            f"{name!r} is not a valid name for a background: use 1 to 100 letters, digits and any of . _ -"
+        )
 
 
 def encode(entry: Entry) -> bytes:
+    """Encode an entry as the value of a record."""
     return _encoder.encode(entry)
 
 
 def apply(entries: dict[str, Entry], key: bytes | None, value: bytes) -> None:
-    """Changes `entries` by one record of the topic; one that is none of ours is logged and changes nothing."""
+    """Apply a record of the topic to `entries`. A record that is not valid is logged and changes nothing."""
     try:
         name = (key or b"").decode("ascii")
         check_name(name)
@@ -62,5 +66,5 @@ def apply(entries: dict[str, Entry], key: bytes | None, value: bytes) -> None:
             entries[name] = _decoder.decode(value)
         else:
             entries.pop(name, None)
-    except (*BROKEN, InvalidOption) as exc:
-        log.warning("background catalogue: the record with key %r is passed over: %s", key, exc)
+    except (*DECODE_ERRORS, InvalidOption) as exc:
+        log.warning("background catalogue: skipped the record with key %r: %s", key, exc)

@@ -1,8 +1,8 @@
-"""What surrounds a request or a result in its Kafka record: CloudEvents 1.0, trace context, dead-letter headers.
+"""The envelope of requests and results in Kafka records: CloudEvents 1.0, trace context, dead-letter headers.
 
-A request may be plain JSON, a CloudEvent in binary mode (`ce_*` headers) or one in structured mode
-(`application/cloudevents+json`). A result is always a CloudEvent in binary mode. Of headers with the same name the
-last one counts.
+A request may be plain JSON, a CloudEvent in binary mode (`ce_*` headers) or a CloudEvent in structured mode
+(`application/cloudevents+json`). A result is always a CloudEvent in binary mode. The last of several headers with the
+same name counts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
-from cutstream.contract.messages import BROKEN, ErrorDetail, Labels, Replay, RequestId, Result, SourceRecord
+from cutstream.contract.messages import DECODE_ERRORS, ErrorDetail, Labels, Replay, RequestId, Result, SourceRecord
 from cutstream.contract.validation import explain
 from cutstream.errors import InvalidRequest
 
@@ -34,7 +34,7 @@ Required = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class CloudEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """The attributes the worker looks at; any others are allowed, as are types other than ours."""
+    """The attributes of an event that the worker reads. Other attributes and types are allowed."""
 
     specversion: Literal["1.0"]
     id: Required
@@ -51,7 +51,7 @@ class _StructuredEvent(CloudEvent, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """`payload` is the request's JSON, `id` the event's id where it is a valid request id."""
+    """An opened envelope. `payload` is the request's JSON, `id` the event's id if that is a valid request id."""
 
     payload: bytes
     id: str | None = None
@@ -60,7 +60,7 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a failed result can still say about a request that could not be read."""
+    """The fields of a failed result that identify a request, even one that could not be read."""
 
     id: str | None
     labels: dict[str, str]
@@ -82,40 +82,45 @@ _replay_decoder = msgspec.json.Decoder(Replay)
 
 
 def open_envelope(value: bytes, headers: Headers) -> Envelope:
-    """Raises InvalidRequest when the record claims to be a CloudEvent and is none."""
-    found = dict(headers)
-    content_type = found.get("content-type", b"").decode(errors="replace").split(";")[0].strip().lower()
-    trace = _header_trace(found)
+    """Open the envelope of a record. Raises InvalidRequest if the record claims to be a CloudEvent but is not."""
+    named = dict(headers)
+    content_type = named.get("content-type", b"").decode(errors="replace").split(";")[0].strip().lower()
+    trace = _header_trace(named)
     if content_type == STRUCTURED:
-        return _opened(_structured(value), trace)
+        return _from_event(_structured(value), trace)
     if content_type.startswith("application/cloudevents"):
-        raise InvalidRequest(f"content-type: `{content_type}` is not read; send `{STRUCTURED}`, one event a record")
-    if "ce_specversion" in found:
-        event = _binary(found)
+        raise InvalidRequest(
+            f"content-type: `{content_type}` is not supported; send `{STRUCTURED}`, one event per record"
+        )
+    if "ce_specversion" in named:
+        event = _binary(named)
         return Envelope(value, _valid_id(event.id), trace or _trace_of(event))
     return Envelope(value, None, trace)
 
 
 def salvage(value: bytes, headers: Headers) -> Identity:
-    """What can be read of a broken request, so that its failed result can be told apart; never raises."""
+    """Read the identity of a request that is broken, as far as possible. Never raises."""
     try:
         envelope = open_envelope(value, headers)
     except InvalidRequest:
         envelope = Envelope(b"", None, _header_trace(dict(headers)))
     try:
         fields = _fields_decoder.decode(envelope.payload)
-    except BROKEN:
+    except DECODE_ERRORS:
         fields = _Fields()
     return Identity(
-        id=_field(_id_decoder, fields.id) or envelope.id,
-        labels=_field(_labels_decoder, fields.labels) or {},
-        replay=_field(_replay_decoder, fields.replay) or 0,
+        id=_decode_or_none(_id_decoder, fields.id) or envelope.id,
+        labels=_decode_or_none(_labels_decoder, fields.labels) or {},
+        replay=_decode_or_none(_replay_decoder, fields.replay) or 0,
         trace=envelope.trace,
     )
 
 
 def result_headers(result: Result, time_s: float, trace: Trace = ()) -> Headers:
-    """`time_s` is since the Unix epoch. An event's id is the request's, with `/1` for its first replay, and so on."""
+    """Return the headers of a result. `time_s` is in seconds since the Unix epoch.
+
+    The id of the event is the request's id, with `/1` for its first replay, and so on.
+    """
     attributes = {
         "ce_specversion": "1.0",
         "ce_id": f"{result.id}/{result.replay}" if result.replay else result.id,
@@ -131,7 +136,10 @@ def result_headers(result: Result, time_s: float, trace: Trace = ()) -> Headers:
 def dead_letter_headers(
     original: Headers, request_id: str, source: SourceRecord, error: ErrorDetail, exception: BaseException
 ) -> Headers:
-    """The original headers, untouched and first; then, named after Kafka Connect's, where it came from and why."""
+    """Return the headers of a dead letter: the original ones unchanged, then those with its origin and its error.
+
+    Their names follow those of Kafka Connect.
+    """
     kind = type(exception)
     reasons = {
         "request-id": request_id,
@@ -152,7 +160,7 @@ def _structured(value: bytes) -> _StructuredEvent:
         return _event_decoder.decode(value)
     except msgspec.ValidationError as exc:
         raise InvalidRequest(f"CloudEvent: {explain(exc, CloudEvent)}") from exc
-    except BROKEN as exc:
+    except DECODE_ERRORS as exc:
         raise InvalidRequest(f"CloudEvent: not JSON: {exc}") from exc
 
 
@@ -167,7 +175,7 @@ def _binary(headers: dict[str, bytes]) -> CloudEvent:
         raise InvalidRequest(f"CloudEvent headers (ce_*): not UTF-8: {exc}") from exc
 
 
-def _opened(event: _StructuredEvent, trace: Trace) -> Envelope:
+def _from_event(event: _StructuredEvent, trace: Trace) -> Envelope:
     payload = bytes(event.data) if event.data_base64 is None else event.data_base64
     return Envelope(payload, _valid_id(event.id), trace or _trace_of(event))
 
@@ -181,18 +189,18 @@ def _trace_of(event: CloudEvent) -> Trace:
 
 
 def _trace(parent: bytes | None, state: bytes | None) -> Trace:
-    """A malformed parent is dropped with its state, as W3C Trace Context asks."""
+    """Return the trace headers. A malformed parent is dropped with its state, as W3C Trace Context requires."""
     if parent is None or not _TRACEPARENT.fullmatch(parent.decode(errors="replace")):
         return ()
     return (("traceparent", parent), ("tracestate", state)) if state else (("traceparent", parent),)
 
 
 def _valid_id(text: str) -> str | None:
-    return _field(_id_decoder, msgspec.Raw(msgspec.json.encode(text)))
+    return _decode_or_none(_id_decoder, msgspec.Raw(msgspec.json.encode(text)))
 
 
-def _field(decoder: msgspec.json.Decoder[T], raw: msgspec.Raw) -> T | None:
+def _decode_or_none(decoder: msgspec.json.Decoder[T], raw: msgspec.Raw) -> T | None:
     try:
         return decoder.decode(raw)
-    except BROKEN:
+    except DECODE_ERRORS:
         return None

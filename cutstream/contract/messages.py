@@ -1,10 +1,10 @@
-"""The wire contract: one request record in, one result record out.
+"""The wire contract: a request is one record, and its result is one record.
 
-Names follow remove.bg where it has one. A request field exists only when the worker acts on it; unknown ones are
-refused, so a misspelling is an error and never a silent default. Results may gain fields: readers ignore new ones.
+Names are those of remove.bg where it has one. The worker acts on every field of a request and refuses unknown fields,
+so a misspelling is an error and never a silent default. Results may gain fields, which readers ignore.
 
-The record key is free: it decides the partition and nothing else, and the result carries its request's key. Without
-keys requests spread evenly, which is the fastest; equal keys keep their results in order.
+A request's record key only decides its partition. Its result has the same key. Without keys, requests spread evenly
+over the partitions, which is fastest. Requests with the same key get their results in order.
 """
 
 from __future__ import annotations
@@ -33,10 +33,8 @@ from cutstream.matting.specs import MattingMethod
 
 Status = Literal["ok", "failed", "expired"]
 
-AUTO = "auto"
-
-# The id becomes a folder's name among the objects: no separators, and not `.` or `..`. `(?!\n)` because `$` alone
-# lets a trailing newline through.
+# The id becomes a folder name in the object store: it has no separators and is not `.` or `..`. `(?!\n)` is needed
+# because `$` accepts a trailing newline.
 RequestId = Annotated[
     str,
     Meta(
@@ -48,10 +46,15 @@ RequestId = Annotated[
 ]
 Labels = Annotated[
     dict[Annotated[str, Meta(min_length=1, max_length=100)], Annotated[str, Meta(max_length=1000)]],
-    Meta(max_length=64, description="Passed through to the result, for instance a tenant or a job's name."),
+    Meta(max_length=64, description="Copied to the result, for instance a tenant or the name of a job."),
 ]
 Replay = Annotated[
-    int, Meta(ge=0, le=1_000_000, description="How often this request has been replayed; (id, replay) has one result.")
+    int,
+    Meta(
+        ge=0,
+        le=1_000_000,
+        description="Number of times this request has been replayed. Each pair (id, replay) has one result.",
+    ),
 ]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
@@ -59,92 +62,128 @@ MAX_MESSAGE_CHARACTERS = 1000
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """`{"image": "s3://bucket/photo.jpg"}` is a valid request; everything else has a default."""
+    """A request to cut out the subject of one image. Only `image` is required.
 
-    image: Annotated[Address, Meta(description="The photo: `s3://`, `gs://`, `az://`, `https://` or `file://`.")]
+    `{"image": "s3://bucket/photo.jpg"}` is a valid request.
+    """
+
+    image: Annotated[
+        Address,
+        Meta(description="Address of the image: `s3://`, `gs://`, `az://`, `https://`, `http://` or `file://`."),
+    ]
     id: Annotated[
         RequestId | None,
-        Meta(description="Names the result and its objects. Unset: the CloudEvent's id, or topic-partition-offset."),
+        Meta(
+            description="Identifies the result and its objects. Unset: the CloudEvent's id, or topic-partition-offset."
+        ),
     ] = None
     profile: Annotated[
         Name | None,
-        Meta(description="Which models find the subject, or `auto`: the most precise ones that there is time for."),
+        Meta(description="Models that find the subject. `auto`: the most precise profile that is fast enough."),
     ] = None
     hint: Annotated[
         Literal["speed", "quality"] | None,
-        Meta(description="For `auto`: always the fastest, or the most precise in time however many requests wait."),
+        Meta(
+            description="For profile `auto`. `speed`: always the fastest profile. `quality`: the most precise one that "
+            "meets the deadline, however many requests wait."
+        ),
     ] = None
     outputs: Annotated[
         tuple[OutputName, ...],
         Meta(
             min_length=1,
             max_length=6,
-            description="`cutout`: the subject, transparent around it; `mask`: its alpha; `composite`: on its "
-            "background; `overlay`: the photo with the subject tinted; `background`: the photo without the subject; "
-            "`layers`: those of the composite, as a zip.",
+            description="Images to make. `cutout`: the subject on transparency. `mask`: its alpha as a grey image. "
+            "`composite`: the subject on `background`. `overlay`: the source with the subject tinted. `background`: "
+            "the source with the subject removed. `layers`: a zip with the layers of the composite.",
             extra_json_schema={"uniqueItems": True},
         ),
     ] = ("cutout",)
     format: Annotated[
         Literal["auto", "png", "webp", "jpeg", "zip"],
         Meta(
-            description="`auto`: PNG where there is transparency and for masks, else JPEG. `zip` is for the cutout: "
-            "colours as JPEG, alpha as PNG."
+            description="File format of the outputs. `auto`: PNG for masks and for outputs with transparency, else "
+            "JPEG. `zip`: the cutout as a zip with its colours as JPEG and its alpha as PNG."
         ),
     ] = "auto"
-    quality: Annotated[int, Meta(ge=1, le=100, description="Of JPEG and of lossy WebP.")] = 90
+    quality: Annotated[int, Meta(ge=1, le=100, description="Quality of JPEG and of lossy WebP. 100 is best.")] = 90
     channels: Annotated[
-        Literal["rgba", "alpha"], Meta(description="`alpha` makes the cutout its alpha channel only.")
+        Literal["rgba", "alpha"], Meta(description="Channels of the cutout: colour and alpha, or alpha only.")
     ] = "rgba"
     size: Annotated[
         Literal["auto", "preview", "medium", "hd", "full"],
-        Meta(description="Largest output: preview 0.25, medium 1.5, hd 4 megapixels; full and auto as the source."),
+        Meta(
+            description="Most megapixels of an output: 0.25 for `preview`, 1.5 for `medium`, 4 for `hd`. `full` and "
+            "`auto`: the size of the source."
+        ),
     ] = "auto"
-    roi: Annotated[Name | None, Meta(description="`x1 y1 x2 y2` in px or %: only pixels inside may be foreground.")] = (
-        None
-    )
-    crop: Annotated[bool, Meta(description="Cut away the empty border around the subject.")] = False
+    roi: Annotated[
+        Name | None, Meta(description="Region of interest, `x1 y1 x2 y2` in px or %. Pixels outside are background.")
+    ] = None
+    crop: Annotated[bool, Meta(description="Crop the outputs to the subject.")] = False
     crop_margin: Annotated[
-        Name | None, Meta(description="Kept around the subject when cropping: 1, 2 or 4 values in px or %.")
+        Name | None,
+        Meta(description="Margin to keep around the subject with `crop`: 1, 2 or 4 values in px or %, in CSS order."),
     ] = None
     scale: Annotated[
         Name | None,
-        Meta(description="Size of the subject: `original`, or 10 % to 100 % of what fits on the canvas."),
+        Meta(
+            description="Size of the subject: `original`, or 10 % to 100 % of the largest size that fits on the canvas."
+        ),
     ] = None
     position: Annotated[
         Name | None,
-        Meta(description="Of the subject: `original`, `center`, or 1 or 2 percentages of the room that is left."),
+        Meta(
+            description="Position of the subject: `original`, `center`, or 1 or 2 percentages of the free space, from "
+            "the left and from the top."
+        ),
     ] = None
     canvas: Annotated[
-        Name | None, Meta(description="`<width>x<height>` of the pictures in px; unset: the photo's, after `crop`.")
+        Name | None,
+        Meta(description="Size of the outputs, `<width>x<height>` in px. Unset: the size of the source, after `crop`."),
     ] = None
     perspective: Annotated[
-        Perspective | None, Meta(description="Where the subject stands, in place of `scale` and `position`.")
+        Perspective | None, Meta(description="Perspective placement of the subject, instead of `scale` and `position`.")
     ] = None
-    refine: Annotated[Name | RefineParameters, Meta(description="A preset's name, or explicit parameters.")] = "soft"
+    refine: Annotated[
+        Name | RefineParameters,
+        Meta(description="How the network's matte is refined: the name of a preset, or parameters."),
+    ] = "soft"
     matting: Annotated[
-        MattingMethod | Matting | None, Meta(description="Alpha of hair and fur anew, in a band around the edge.")
+        MattingMethod | Matting | None,
+        Meta(description="Estimate alpha again in a band around the edge, for hair and fur. Unset: do not."),
     ] = None
     decontaminate: Annotated[
-        bool, Meta(description="Remove the old background's colour from soft edges of cutout, composite and layers.")
+        bool,
+        Meta(
+            description="Remove the colour of the old background from the soft edges of cutout, composite and layers."
+        ),
     ] = False
-    background: Annotated[Background, Meta(description="Of the composite.")] = Background()
-    shadow: Annotated[ShadowType | Shadow | None, Meta(description="On composite and layers.")] = None
-    harmonise: Annotated[
-        HarmoniseMethod | Harmonise | None, Meta(description="Adapt the subject to the background image.")
+    background: Annotated[Background, Meta(description="Background of the composite and its layers.")] = Background()
+    shadow: Annotated[
+        ShadowType | Shadow | None, Meta(description="Shadow of the subject, on composite and layers. Unset: none.")
     ] = None
-    inpaint: Annotated[Inpainting, Meta(description="How output `background` fills where the subject was.")] = "telea"
+    harmonise: Annotated[
+        HarmoniseMethod | Harmonise | None,
+        Meta(description="Adapt the subject's colours to the background. Unset: do not."),
+    ] = None
+    inpaint: Annotated[
+        Inpainting,
+        Meta(description="Method that fills the area of the subject in output `background`."),
+    ] = "telea"
     existing_alpha: Annotated[
         ExistingAlpha,
-        Meta(description="The source's own alpha: used instead of the model's, multiplied with it, or dropped."),
+        Meta(description="Alpha channel of the source: use it instead of the model's, multiply both, or ignore it."),
     ] = "ignore"
-    keep_metadata: Annotated[bool, Meta(description="Keep the source's ICC profile and DPI.")] = False
+    keep_metadata: Annotated[
+        bool, Meta(description="Copy the ICC profile and the resolution of the source to the outputs.")
+    ] = False
     destination: Annotated[
-        Address | None, Meta(description="Prefix of the output objects; unset: the deployment's.")
+        Address | None, Meta(description="Address prefix of the output objects. Unset: the default of the deployment.")
     ] = None
     deadline: Annotated[
         Annotated[datetime, Meta(tz=True)] | None,
-        Meta(description="Not started or continued after this time: the result is then `expired`."),
+        Meta(description="Time after which the request is not processed any further. Its result is then `expired`."),
     ] = None
     labels: Labels = {}
     replay: Replay = 0
@@ -155,87 +194,107 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
-    """One output, durable before the result that names it can be read."""
+    """An output in the object store. It is stored durably before the result that names it can be read."""
 
     output: OutputName
-    uri: str
-    bytes: int
-    sha256: str
-    width: int
-    height: int
-    media_type: str
+    uri: Annotated[str, Meta(description="Address of the object.")]
+    bytes: Annotated[int, Meta(description="Size of the object.")]
+    sha256: Annotated[str, Meta(description="SHA-256 of the object, in hexadecimal.")]
+    width: Annotated[int, Meta(description="Width of the image in px.")]
+    height: Annotated[int, Meta(description="Height of the image in px.")]
+    media_type: Annotated[str, Meta(description="Media type, for instance `image/png`.")]
 
 
 class BoundingBox(msgspec.Struct, frozen=True, kw_only=True):
-    """The subject in the upright source, in pixels; remove.bg's names."""
+    """Bounding box of the subject in the upright source, in px."""
 
-    foreground_left: int
-    foreground_top: int
-    foreground_width: int
-    foreground_height: int
+    foreground_left: Annotated[int, Meta(description="Distance from the left edge of the source.")]
+    foreground_top: Annotated[int, Meta(description="Distance from the top edge of the source.")]
+    foreground_width: Annotated[int, Meta(description="Width of the box.")]
+    foreground_height: Annotated[int, Meta(description="Height of the box.")]
 
 
 class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
-    """What found the subject: the ensemble, and the networks that are its steps where the server states them."""
+    """The Triton ensemble that found the subject."""
 
-    name: str
-    version: str
-    digest: str
-    networks: tuple[str, ...] = ()
+    name: Annotated[str, Meta(description="Name of the ensemble.")]
+    version: Annotated[str, Meta(description="Version of the ensemble in Triton.")]
+    digest: Annotated[
+        str, Meta(description="Digest of the ensemble's weights and wiring. Empty if the server states none.")
+    ]
+    networks: Annotated[
+        tuple[str, ...], Meta(description="Networks that the ensemble runs. Empty if the server states none.")
+    ] = ()
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """Why `auto` took the profile that it took."""
+    """The reason why `auto` chose the profile."""
 
     reason: Annotated[
         Literal["time", "hint", "deadline", "backlog"],
         Meta(
-            description="`time`: there was time for the most precise; `hint`: asked for; `deadline`, `backlog`: a more "
-            "precise one would have missed the deadline, or kept the requests that wait too long."
+            description="`time`: there was time for the most precise profile. `hint`: the request asked for it. "
+            "`deadline`: a more precise one would have missed the deadline. `backlog`: a more precise one would have "
+            "kept the waiting requests too long."
         ),
     ]
-    detail: str
+    detail: Annotated[str, Meta(description="The figures behind the reason, for people.")]
 
 
 class SourceRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the request's record lies in Kafka; the time is in milliseconds since the Unix epoch."""
+    """The request's record in Kafka."""
 
-    topic: str
-    partition: int
-    offset: int
-    timestamp_ms: int
+    topic: Annotated[str, Meta(description="Topic of the record.")]
+    partition: Annotated[int, Meta(description="Partition of the record.")]
+    offset: Annotated[int, Meta(description="Offset of the record.")]
+    timestamp_ms: Annotated[int, Meta(description="Timestamp of the record, in milliseconds since the Unix epoch.")]
 
 
 class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """Why there is no picture."""
+    """The reason why a request has no outputs."""
 
-    code: Annotated[str, Meta(description="One of docs/errors.md.")]
-    message: str
-    stage: Annotated[str, Meta(description="`request`, or the pipeline's stage.")]
-    retryable: Annotated[bool, Meta(description="Whether the same request may succeed when sent again.")]
+    code: Annotated[str, Meta(description="Error code, one of those in docs/errors.md.")]
+    message: Annotated[str, Meta(description="What is wrong, with the field or setting, for people.")]
+    stage: Annotated[
+        str, Meta(description="Stage of the pipeline that failed, or `request` for a request that was refused.")
+    ]
+    retryable: Annotated[bool, Meta(description="True if the same request may succeed when it is sent again.")]
 
     @classmethod
     def of(cls, error: CutstreamError, stage: str) -> ErrorDetail:
-        """Clipped, since a message may quote the request and a result has to fit into a record."""
+        """Describe an error, with a clipped message: it may quote the request, and a result has to fit a record."""
         message = str(error)[:MAX_MESSAGE_CHARACTERS]
         return cls(code=error.code, message=message, stage=stage, retryable=error.retryable)
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """The one answer to a request. Every field is always present; `error` is null exactly when `status` is `ok`."""
+    """The one result of a request. All fields are always present. `error` is null exactly when `status` is `ok`."""
 
-    id: Annotated[str, Meta(description="The request's, the event's, or `<topic>-<partition>-<offset>`.")]
-    status: Annotated[Status, Meta(description="`failed` also left a dead letter; `expired` missed its deadline.")]
+    id: Annotated[str, Meta(description="Id of the request, or of its CloudEvent, or `<topic>-<partition>-<offset>`.")]
+    status: Annotated[
+        Status, Meta(description="`failed`: there is a dead letter as well. `expired`: the deadline passed.")
+    ]
     source: SourceRecord
     objects: tuple[StoredObject, ...] = ()
     bbox: BoundingBox | None = None
-    coverage: Annotated[Share | None, Meta(description="Share of the source's pixels that are subject.")] = None
-    uncertainty: Annotated[Share | None, Meta(description="How undecided the matte is: 0 sure, 1 guessing.")] = None
-    profile: Annotated[str | None, Meta(description="Null when the request could not be read.")] = None
-    choice: Annotated[Choice | None, Meta(description="For requests of profile `auto`.")] = None
+    coverage: Annotated[Share | None, Meta(description="Mean alpha: the share of the source that is subject.")] = None
+    uncertainty: Annotated[
+        Share | None, Meta(description="Uncertainty of the matte: 0 is certain, 1 is undecided everywhere.")
+    ] = None
+    profile: Annotated[
+        str | None, Meta(description="Profile that was used. Null if the request could not be read.")
+    ] = None
+    choice: Annotated[Choice | None, Meta(description="Reason for the profile, for requests of profile `auto`.")] = None
     model: ServedModel | None = None
-    timings_ms: Annotated[dict[str, float], Meta(description="Work per stage, without waiting.")] = {}
-    attempts: Annotated[int, Meta(ge=1, description="1 unless the source had to be tried again.")] = 1
+    timings_ms: Annotated[
+        dict[str, float], Meta(description="Milliseconds of work in each stage, without waiting.")
+    ] = {}
+    attempts: Annotated[
+        int,
+        Meta(
+            ge=1, description="Attempts to process the request. More than 1 if its source was not available at first."
+        ),
+    ] = 1
     error: ErrorDetail | None = None
     labels: Labels = {}
     replay: Replay = 0
@@ -249,24 +308,25 @@ _encoder = msgspec.json.Encoder()
 _request_decoder = msgspec.json.Decoder(Request)
 _result_decoder = msgspec.json.Decoder(Result)
 
-# RecursionError: brackets nested thousands deep, which msgspec refuses so.
-BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+# Errors that decoding bytes raises. msgspec raises RecursionError for brackets that are nested thousands deep.
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def encode(message: Request | Result) -> bytes:
+    """Encode a message as JSON."""
     return _encoder.encode(message)
 
 
 def decode_request(value: bytes) -> Request:
-    """Raises InvalidRequest, whose message names the field and says what it expects."""
+    """Decode a request. Raises InvalidRequest with a message that names the field and what it expects."""
     try:
         return _request_decoder.decode(value)
     except msgspec.ValidationError as exc:
         raise InvalidRequest(explain(exc, Request)) from exc
-    except BROKEN as exc:
+    except DECODE_ERRORS as exc:
         raise InvalidRequest(f"the request is not JSON: {exc}") from exc
 
 
 def decode_result(value: bytes) -> Result:
-    """For readers of results; raises msgspec.DecodeError on what no worker wrote."""
+    """Decode a result, for readers of results. Raises msgspec.DecodeError if it is not one."""
     return _result_decoder.decode(value)

@@ -1,4 +1,4 @@
-"""The contract for other languages: JSON Schemas made from the structs, and the examples that documents show."""
+"""JSON Schemas of the messages, for other languages, and the example messages of the documents."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import msgspec
 
 from cutstream.contract.messages import (
     BoundingBox,
+    Choice,
     ErrorDetail,
     Request,
     Result,
@@ -21,14 +22,17 @@ from cutstream.contract.options import RefineParameters
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-_SOURCE = SourceRecord(topic="cutout.requests", partition=3, offset=1045, timestamp_ms=1_900_000_000_000)
+_RECORD = SourceRecord(topic="cutout.requests", partition=3, offset=1045, timestamp_ms=1_899_979_185_000)
+_UNREADABLE_RECORD = SourceRecord(topic="cutout.requests", partition=3, offset=1046, timestamp_ms=1_899_979_186_000)
+_CUTOUT_SHA256 = "1f0a2b3c4d5e6f708192a3b4c5d6e7f80912233445566778899aabbccddeeff0"
+_COMPOSITE_SHA256 = "9c1d7e52b8f40a6339d2c4e1f7a85b0617e3d9c2b4a6f8015d2e7c9b3a4f6081"
 
 REQUESTS: dict[str, Request] = {
-    "least": Request(image="s3://photos/chair.jpg"),
+    "minimal": Request(image="s3://photos/chair.jpg"),
     "full": Request(
         id="order-4711-front",
         image="https://shop.example.org/4711/front.jpg",
-        profile="general",
+        profile="auto",
         outputs=("cutout", "composite"),
         format="webp",
         crop=True,
@@ -42,13 +46,22 @@ RESULTS: dict[str, Result] = {
     "ok": Result(
         id="order-4711-front",
         status="ok",
-        source=_SOURCE,
+        source=_RECORD,
         objects=(
             StoredObject(
                 output="cutout",
-                uri="s3://cutouts/order-4711-front/cutout-1f0a2b3c4d5e.webp",
+                uri=f"s3://cutouts/order-4711-front/cutout-{_CUTOUT_SHA256[:12]}.webp",
                 bytes=48_211,
-                sha256="1f0a2b3c4d5e" + "0" * 52,
+                sha256=_CUTOUT_SHA256,
+                width=812,
+                height=1164,
+                media_type="image/webp",
+            ),
+            StoredObject(
+                output="composite",
+                uri=f"s3://cutouts/order-4711-front/composite-{_COMPOSITE_SHA256[:12]}.webp",
+                bytes=39_874,
+                sha256=_COMPOSITE_SHA256,
                 width=812,
                 height=1164,
                 media_type="image/webp",
@@ -57,23 +70,29 @@ RESULTS: dict[str, Result] = {
         bbox=BoundingBox(foreground_left=301, foreground_top=88, foreground_width=738, foreground_height=1058),
         coverage=0.31,
         uncertainty=0.04,
-        profile="fast",
-        model=ServedModel(name="cutout_fast", version="1", digest="1233603cc75f" + "0" * 52),
+        profile="precise",
+        choice=Choice(reason="time", detail="precise needs 1.02 s"),
+        model=ServedModel(
+            name="cutout_precise",
+            version="1",
+            digest="1233603cc75f0d4e8a96b1c7f25e03d8417a6c92be05f3d7418c2a9e6b7f0d13",
+            networks=("isnet",),
+        ),
         timings_ms={
             "fetch": 12.4,
             "decode": 7.7,
-            "segment": 161.2,
+            "segment": 861.2,
             "refine": 9.1,
-            "compose": 2.7,
-            "encode": 16.7,
-            "store": 11.0,
+            "compose": 4.9,
+            "encode": 31.6,
+            "store": 18.3,
         },
         labels={"tenant": "shop"},
     ),
     "failed": Result(
-        id="cutout.requests-3-1045",
+        id="cutout.requests-3-1046",
         status="failed",
-        source=_SOURCE,
+        source=_UNREADABLE_RECORD,
         error=ErrorDetail(
             code="invalid_request",
             message="unknown field `qualty`; did you mean `quality`?",
@@ -85,15 +104,19 @@ RESULTS: dict[str, Result] = {
 
 
 def json_schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """Accepts what the decoder does, save for `9.0`, which it refuses, and offsets like `+0100`, which it reads."""
-    return {"$schema": DIALECT, **tidy(msgspec.json.schema(kind))}
+    """Return the JSON Schema of a message.
+
+    It accepts what the decoder accepts, with two exceptions: only the schema accepts `9.0` for an integer, and only the
+    decoder accepts time offsets such as `+0100`.
+    """
+    return {"$schema": DIALECT, **clean_descriptions(msgspec.json.schema(kind))}
 
 
-def tidy(node: Any) -> Any:
-    """Docstrings without their indentation."""
+def clean_descriptions(node: Any) -> Any:
+    """Remove the indentation from descriptions that are docstrings."""
     if isinstance(node, dict):
         return {
-            key: inspect.cleandoc(v) if key == "description" and isinstance(v, str) else tidy(v)
+            key: inspect.cleandoc(v) if key == "description" and isinstance(v, str) else clean_descriptions(v)
             for key, v in node.items()
         }
-    return [tidy(item) for item in node] if isinstance(node, list) else node
+    return [clean_descriptions(item) for item in node] if isinstance(node, list) else node

@@ -1,4 +1,4 @@
-"""msgspec's refusals in words that a requester can act on: which field, what is wrong, what is expected."""
+"""Explain msgspec's validation errors to a requester: which field is wrong, why, and what is expected."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from cutstream.constraints import Node, in_words, nearest, resolve
+from cutstream.constraints import Node, describe, nearest, resolve
 
-_WHERE = re.compile(r"(?P<what>.*?)(?: - at (?:`key` in )?`\$\.?(?P<path>.*)`)?", re.DOTALL)
+_MESSAGE = re.compile(r"(?P<problem>.*?)(?: - at (?:`key` in )?`\$\.?(?P<path>.*)`)?", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<name>.*)`")
 _STEP = re.compile(r"[^.\[\]]+|\[[^\]]*\]")
@@ -23,20 +23,20 @@ Definitions = Mapping[str, Node]
 
 
 def explain(error: msgspec.ValidationError, kind: type[msgspec.Struct]) -> str:
-    """For instance "`quality`: expected a whole number from 1 to 100"."""
-    found = _WHERE.fullmatch(str(error))
-    assert found is not None  # the pattern matches every text
-    what, path = found["what"], found["path"] or ""
+    """Explain an error in a message of type `kind`, for instance "`quality`: expected a whole number from 1 to 100"."""
+    message = _MESSAGE.fullmatch(str(error))
+    assert message is not None  # the pattern matches every text
+    problem, path = message["problem"], message["path"] or ""
     definitions = _definitions(kind)
     node = _walk(definitions[kind.__name__], path, definitions)
-    if unknown := _UNKNOWN.fullmatch(what):
+    if unknown := _UNKNOWN.fullmatch(problem):
         return _unknown(unknown["name"], path, _structure(node, definitions))
-    if missing := _MISSING.fullmatch(what):
+    if missing := _MISSING.fullmatch(problem):
         return f"missing field `{_join(path, missing['name'])}`"
-    if what.startswith(("Expected", "Invalid", "Number")):
-        expected = in_words(node, definitions) + _but(what)
-        return f"`{path}`: expected {expected}" if path else f"expected a JSON object{_but(what)}"
-    return what
+    if problem.startswith(("Expected", "Invalid", "Number")):
+        expected = describe(node, definitions) + _received(problem)
+        return f"`{path}`: expected {expected}" if path else f"expected a JSON object{_received(problem)}"
+    return problem
 
 
 def _unknown(name: str, path: str, node: Node) -> str:
@@ -46,9 +46,9 @@ def _unknown(name: str, path: str, node: Node) -> str:
     return f"unknown field `{_join(path, name)}`{hint}"
 
 
-def _but(what: str) -> str:
-    found = _TYPE.fullmatch(what)
-    return f", not `{found['got']}`" if found else ""
+def _received(problem: str) -> str:
+    match = _TYPE.fullmatch(problem)
+    return f", not `{match['got']}`" if match else ""
 
 
 def _join(path: str, name: str) -> str:
@@ -56,7 +56,7 @@ def _join(path: str, name: str) -> str:
 
 
 def _walk(node: Node, path: str, definitions: Definitions) -> Node:
-    """The schema of, for instance, `outputs[0]` or `refine.kernel`."""
+    """Return the schema of a path such as `outputs[0]` or `refine.kernel`."""
     for step in _STEP.findall(path):
         node = _step(_structure(node, definitions), step)
     return node
@@ -71,7 +71,7 @@ def _step(node: Node, step: str) -> Node:
 
 
 def _structure(node: Node, definitions: Definitions) -> Node:
-    """Without its `$ref`; of a union the member that has fields."""
+    """Resolve a node to the one that has fields, which may be a member of a union."""
     members = [part for part in node.get("anyOf", ()) if "$ref" in part]
     return resolve(members[0] if members else node, definitions)
 

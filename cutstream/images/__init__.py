@@ -1,4 +1,4 @@
-"""What a picture is here, stated once: layout, dtype, range, colour order.
+"""Image data: layout, dtype, range and colour order, stated once for the whole code.
 
 * pixels: uint8, height × width × 3, RGB, sRGB, 0..255, upright (EXIF orientation already applied), C-contiguous.
 * matte / alpha: uint8, height × width, 0 is background, 255 is subject.
@@ -20,7 +20,7 @@ Cutout: TypeAlias = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A decoded source. `alpha` is the source's own, if it had one; `icc` and `dpi` are kept for `keep_metadata`."""
+    """A decoded source. `alpha` is the source's own, if any; `icc` and `dpi` serve the option `keep_metadata`."""
 
     pixels: Pixels
     alpha: Matte | None = None

@@ -1,4 +1,4 @@
-"""Several files as one zip: the same files give the same bytes, since object keys derive from them."""
+"""Pack files into a zip. The same files give the same bytes, because object keys derive from the bytes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _MODE = 0o644 << 16
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:
-    """In this order, and uncompressed: pictures are compressed already."""
+    """Pack `files` in their order. They stay uncompressed, because images are compressed already."""
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, data in files.items():
-            entry = zipfile.ZipInfo(name)  # dated 1980, whenever it is written
+            entry = zipfile.ZipInfo(name)  # its date is always 1980
             entry.external_attr = _MODE
             archive.writestr(entry, data)
     return buffer.getvalue()

@@ -1,6 +1,6 @@
-"""ICC profiles: every source to sRGB, and finished pixels back to the profile of their source.
+"""Convert between ICC profiles and sRGB: sources to sRGB, and finished pixels back to the profile of their source.
 
-Relative colorimetric with black point compensation, as Photoshop converts.
+The rendering intent is relative colorimetric with black point compensation, the default of Photoshop.
 """
 
 from __future__ import annotations
@@ -21,14 +21,17 @@ SRGB = ImageCms.createProfile("sRGB")
 LAB = ImageCms.createProfile("LAB")
 
 
-def to_srgb(picture: Pillow.Image, icc: bytes | None) -> Pillow.Image:
-    """`picture` is L, RGB, CMYK, YCbCr or LAB. Without a usable profile it counts as sRGB, as in every viewer."""
-    transform = _into_srgb(icc, picture.mode)
-    return picture.convert("RGB") if transform is None else transform.apply(picture)
+def to_srgb(image: Pillow.Image, icc: bytes | None) -> Pillow.Image:
+    """Convert an L, RGB, CMYK, YCbCr or LAB image to sRGB.
+
+    An image without a usable profile counts as sRGB, as in all viewers.
+    """
+    transform = _srgb_transform(icc, image.mode)
+    return image.convert("RGB") if transform is None else transform.apply(image)
 
 
 def from_srgb(pixels: Pixels, icc: bytes) -> Pixels | None:
-    """RGB pixels in the space of `icc`, or None where that is no RGB profile."""
+    """Convert sRGB pixels to the profile `icc`. Return None if that is not an RGB profile."""
     profile = _profile(icc, "RGB")
     if profile is None:
         return None
@@ -39,8 +42,9 @@ def from_srgb(pixels: Pixels, icc: bytes) -> Pixels | None:
     return np.asarray(transform.apply(Pillow.fromarray(pixels)))
 
 
-@lru_cache(maxsize=16)  # building one takes longer than using it, and a shop's photos share few profiles
-def _into_srgb(icc: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
+# Building a transform takes longer than applying it, and the photos of one source share few profiles.
+@lru_cache(maxsize=16)
+def _srgb_transform(icc: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
     profile = LAB if mode == "LAB" else _profile(icc, mode)
     if profile is None:
         return None
@@ -48,11 +52,11 @@ def _into_srgb(icc: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | Non
         transform = ImageCms.buildTransform(profile, SRGB, mode, "RGB", INTENT, FLAGS)
     except ImageCms.PyCMSError:  # damaged beyond its header
         return None
-    return None if _changes_nothing(transform, mode) else transform
+    return None if _is_identity(transform, mode) else transform
 
 
 def _profile(icc: bytes | None, mode: str) -> ImageCms.ImageCmsProfile | None:
-    """None for a profile that is damaged or describes other channels than the picture has."""
+    """Parse a profile. Return None if it is damaged or describes other channels than the image has."""
     if icc is None:
         return None
     try:
@@ -63,8 +67,8 @@ def _profile(icc: bytes | None, mode: str) -> ImageCms.ImageCmsProfile | None:
     return profile if space == SPACES.get(mode) else None
 
 
-def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
-    """sRGB under any of its many names: no colour of a coarse lattice moves by more than one level."""
+def _is_identity(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+    """Return whether no colour of a coarse lattice moves by more than one level: sRGB has many names."""
     if mode not in ("L", "RGB"):
         return False
     steps = np.arange(0, 256, 15, dtype=np.uint8)

@@ -1,8 +1,8 @@
-"""File bytes to an `Image`: upright, sRGB, eight bits, alpha apart.
+"""Decode file bytes to an `Image`: upright, sRGB, eight bits, alpha as a separate plane.
 
 Runs in a decoder process (consumer/resources/decoders.py).
 
-Pillow decodes everything: OpenCV takes 4.6 instead of 5.7 ms for a 1500×1000 JPEG, but returns a truncated one half
+Pillow decodes all formats. OpenCV takes 4.6 instead of 5.7 ms for a 1500×1000 JPEG, but returns a truncated one half
 grey without an error.
 """
 
@@ -51,14 +51,17 @@ COLOURS = frozenset({"L", "RGB", "CMYK", "YCbCr", "LAB"})
 
 
 def decode(data: bytes, header: Header) -> Image:
-    """The arrays are read-only. Raises `UnreadableImage`, or `UnsupportedImage` for 32-bit samples."""
-    with _readable(header.format):
+    """Decode a file whose header has been read. The image's arrays are read-only.
+
+    Raises `UnreadableImage`, or `UnsupportedImage` for 32-bit samples.
+    """
+    with _map_decode_errors(header.format):
         source = READERS[header.format](BytesIO(data))
-        if {*source.size} != {header.width, header.height}:  # Pillow turns a TIFF by itself
+        if {*source.size} != {header.width, header.height}:  # Pillow turns a TIFF upright itself
             raise ValueError(f"{source.size} differs from the header")
         source.load()
-        picture = _upright(source)
-    colours, alpha = _split(_eight_bit(picture))
+        image = _upright(source)
+    colours, alpha = _split(_eight_bit(image))
     icc = source.info.get("icc_profile") or None
     return Image(
         pixels=np.asarray(to_srgb(colours, icc)),
@@ -70,12 +73,14 @@ def decode(data: bytes, header: Header) -> Image:
 
 
 @contextmanager
-def _readable(name: str) -> Iterator[None]:
-    """Damaged bytes make Pillow raise nearly anything: SyntaxError, OSError, KeyError, struct.error, zlib.error..."""
+def _map_decode_errors(name: str) -> Iterator[None]:
+    """Map every error to `UnreadableImage`. Damaged bytes make Pillow raise nearly anything, KeyError included."""
     try:
         yield
     except MemoryError as error:
-        raise UnreadableImage(f"decoding this {name} takes more memory than a decoder may use") from error
+        raise UnreadableImage(
+            f"decoding this {name} takes more memory than a decoder may use: send a smaller image"
+        ) from error
     except Exception as error:
         raise UnreadableImage(f"the {name} is truncated or damaged: {error}") from error
 
@@ -85,29 +90,29 @@ def _upright(source: ImageFile) -> Pillow.Image:
     return source if turn is None else source.transpose(turn)
 
 
-def _eight_bit(picture: Pillow.Image) -> Pillow.Image:
-    """16-bit grey loses its low byte, as Pillow does for 16-bit RGB; `convert("L")` would clip at 255."""
-    if not picture.mode.startswith("I;16"):
-        return picture
-    samples = np.asarray(picture)
+def _eight_bit(image: Pillow.Image) -> Pillow.Image:
+    """Reduce 16-bit grey to its high byte, as Pillow does with 16-bit RGB. `convert("L")` would clip at 255."""
+    if not image.mode.startswith("I;16"):
+        return image
+    samples = np.asarray(image)
     grey = Pillow.fromarray((samples >> 8).astype(np.uint8))
-    key = picture.info.get("transparency")
+    key = image.info.get("transparency")
     if key is not None:
         grey.putalpha(Pillow.fromarray(np.where(samples == key, 0, 255).astype(np.uint8)))
     return grey
 
 
-def _split(picture: Pillow.Image) -> tuple[Pillow.Image, Pillow.Image | None]:
-    """The colours as L, RGB, CMYK, YCbCr or LAB; alpha as L, or None where it is opaque everywhere."""
-    if picture.mode == "RGBa":
-        picture = picture.convert("RGBA")
-    mode = WITHOUT_ALPHA.get(picture.mode, picture.mode)
+def _split(image: Pillow.Image) -> tuple[Pillow.Image, Pillow.Image | None]:
+    """Split an image into colours (L, RGB, CMYK, YCbCr or LAB) and alpha (L, or None if it is opaque everywhere)."""
+    if image.mode == "RGBa":
+        image = image.convert("RGBA")
+    mode = WITHOUT_ALPHA.get(image.mode, image.mode)
     if mode not in COLOURS:
-        raise UnsupportedImage(f"samples of type {picture.mode} are not supported: save it with 8 or 16 bits")
-    colours = picture if mode == picture.mode else picture.convert(mode)
-    if not picture.has_transparency_data:
+        raise UnsupportedImage(f"samples of type {image.mode} are not supported: save the image with 8 or 16 bits")
+    colours = image if mode == image.mode else image.convert(mode)
+    if not image.has_transparency_data:
         return colours, None
-    alpha = picture.convert("RGBA").getchannel("A")
+    alpha = image.convert("RGBA").getchannel("A")
     return colours, None if alpha.getextrema() == (255, 255) else alpha
 
 

@@ -1,7 +1,6 @@
-"""What a file is and how large its picture is, told from its bytes before anything is decoded.
+"""Read the format and the size of an image from a file's first bytes, before anything is decoded.
 
-Runs in the worker itself, so no library made for whole pictures sees the bytes here. `decode` checks that its own
-reading agrees.
+This runs in the worker itself, so no image library gets the bytes here. `decode` checks that it reads the same size.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ MAGIC = {
     "avif": re.compile(rb".{4}ftyp.{0,60}avi[fs]", re.DOTALL),
     "tiff": re.compile(rb"II\*\0|MM\0\*"),
 }
-MAX_JPEG_SEGMENTS = 2_000  # 16 MB of ICC profile are 255; a file of empty segments must not cost seconds
+MAX_JPEG_SEGMENTS = 2_000  # a 16 MB ICC profile takes 255; a file of empty segments must not take seconds
 JPEG_MARKER = re.compile(rb"\xff+([\x01-\xfe])")
 JPEG_STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -33,7 +32,7 @@ TIFF_SHORT, TIFF_WIDTH, TIFF_HEIGHT = 3, 256, 257
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """`width` and `height` as stored: EXIF orientation may swap them."""
+    """The format and the stored size of an image. The EXIF orientation may swap width and height."""
 
     format: str
     width: int
@@ -45,7 +44,7 @@ class Header:
 
 
 def read_header(data: bytes, max_pixels: int) -> Header:
-    """Raise `UnsupportedImage`, `UnreadableImage`, or `ResolutionTooHigh` above `max_pixels`."""
+    """Read a file's header. Raises `UnsupportedImage`, `UnreadableImage`, or `ResolutionTooHigh` above `max_pixels`."""
     if not data:
         raise UnreadableImage("the file is empty")
     name = _sniff(data)
@@ -54,7 +53,7 @@ def read_header(data: bytes, max_pixels: int) -> Header:
     except (struct.error, ValueError, LookupError) as error:
         raise UnreadableImage(f"the {name} header is truncated or damaged") from error
     if width < 1 or height < 1:
-        raise UnreadableImage(f"the {name} header names an empty picture, {width}×{height}")
+        raise UnreadableImage(f"the {name} header gives an empty image, {width}×{height}")
     header = Header(name, width, height)
     if header.pixels > max_pixels:
         size = f"{width}×{height} is {header.pixels / 1e6:.1f} megapixels"
@@ -101,11 +100,11 @@ def _webp_size(data: bytes) -> Size:
         case b"VP8 ":
             w, h = struct.unpack_from("<HH", data, 26)
             return w & 0x3FFF, h & 0x3FFF
-    raise ValueError("no picture chunk")
+    raise ValueError("no image chunk")
 
 
 def _avif_size(data: bytes) -> Size:
-    """The largest extent: tiles, thumbnails and alpha planes have their own, none larger than the picture's."""
+    """Return the largest extent. Tiles, thumbnails and alpha planes have extents too, none larger than the image's."""
     extents = AVIF_EXTENT.findall(data[:AVIF_META_BYTES])
     sizes = [(int.from_bytes(w, "big"), int.from_bytes(h, "big")) for w, h in extents]
     return max(sizes, key=lambda size: size[0] * size[1])

@@ -1,9 +1,9 @@
-"""How good a matte is: pure functions over a photo, its true mask and the matte under test.
+"""Measures of quality: pure functions of a photo, its true matte and the matte under test.
 
-Photos are u8 H×W×3 RGB, mattes and masks u8 H×W (`cutstream.images`), all of one size. A *subject* is where a matte is
-at least THRESHOLD. Lengths that depend on the picture's size are in pixels of a picture whose long side is LONG_SIDE,
-so that a photo and its thumbnail measure alike. Each function says what it makes of masks without a subject.
-docs/evaluation.md tells users the same.
+Photos are u8 H×W×3 RGB, mattes u8 H×W (`cutstream.images`), all of the same size. The *subject* is where a matte is at
+least THRESHOLD. Lengths are in px of an image with a long side of LONG_SIDE, so that a photo and its thumbnail give the
+same values. Each function states its value for mattes without a subject. docs/evaluation.md explains the measures to
+users.
 """
 
 from __future__ import annotations
@@ -22,6 +22,6 @@ LONG_SIDE = 1000
 
 
 def subject(matte: Matte) -> Mask:
-    """bool H×W: where the matte says subject."""
+    """Return the mask of the subject, bool H×W."""
     mask: Mask = matte >= THRESHOLD
     return mask

@@ -1,4 +1,4 @@
-"""How far two mattes differ in alpha, soft edges included. All are 0 for equal mattes, empty ones among them."""
+"""Differences in alpha between two mattes, soft edges included. All are 0 for equal mattes, even empty ones."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from scipy.ndimage import gaussian_gradient_magnitude
 
 from cutstream.images import Matte
 
-# The matting benchmark's filter (Rhemann et al. 2009): σ 1.4, cut off at four pixels, each derivative of unit length.
+# The filter of the matting benchmark (Rhemann et al. 2009): σ 1.4, cut off at four pixels, derivatives of unit length.
 SIGMA, RADIUS = 1.4, 4
-UNIT_LENGTH = 8 * math.pi * SIGMA**4  # one over the squared length of a Gaussian's derivative
+UNIT_LENGTH = 8 * math.pi * SIGMA**4  # the inverse squared length of the derivative of a Gaussian
 
 
 def mean_absolute_error(matte: Matte, truth: Matte) -> float:
-    """Mean of |α - α*|, 0..1."""
+    """Return the mean of |α - α*|, 0..1."""
     return float(_difference(matte, truth).mean() / 255)
 
 
 def sum_of_absolute_differences(matte: Matte, truth: Matte) -> float:
-    """Sum of |α - α*| in thousands of pixels, as in the matting benchmark; grows with the picture's size."""
+    """Return the sum of |α - α*| in thousands, as in the matting benchmark. It grows with the size of the image."""
     return float(_difference(matte, truth).sum(dtype=np.int64) / 255 / 1000)
 
 
 def gradient_error(matte: Matte, truth: Matte) -> float:
-    """Sum of the squared differences of the gradients' magnitudes, in thousands, as in the matting benchmark."""
+    """Return the sum of squared differences of gradient magnitudes in thousands, as in the matting benchmark."""
     difference = _gradient(matte) - _gradient(truth)
     return float(np.sum(difference * difference, dtype=np.float64) * UNIT_LENGTH / 1000)
 

@@ -1,4 +1,4 @@
-"""How the matte's edge looks, whatever is true: how sharp it is, and how noisy a picture cut along it."""
+"""Measures of a matte's edge that need no true matte: its sharpness, and the noise of a composite along it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def sharpness(matte: Matte) -> float | None:
-    """Boundary sharpness coefficient: the mean of |G| over the pixels on both sides of the contour, 0..1.
+    """Return the boundary sharpness coefficient: the mean of |G| over the pixels on both sides of the contour, 0..1.
 
-    G is Sobel's gradient of alpha, scaled so that a hard straight step from 0 to 1 is 1; steeper corners are clipped to
-    1. None without a contour.
+    G is the Sobel gradient of alpha, scaled so that a hard straight step from 0 to 1 is 1. Steeper corners are clipped
+    to 1. The result is None without a contour.
     """
-    found = subject(matte)
-    edge = inner(found) | outer(found)
+    mask = subject(matte)
+    edge = inner(mask) | outer(mask)
     if not edge.any():
         return None
     alpha = matte.astype(np.float32) / 255
@@ -33,19 +33,20 @@ def sharpness(matte: Matte) -> float | None:
 
 
 def noise_sigma(pixels: Pixels, matte: Matte) -> float | None:
-    """Standard deviation of the noise, in grey levels, along the edge of the photo composed on white.
+    """Return the standard deviation of the noise, in grey levels, along the edge of the subject on white.
 
-    The median of scikit-image's wavelet estimates in the 16×16 tiles that hold subject and background; a flat tile
-    counts 0. Strips of less than a tile at the right and at the bottom are left out. None when there is no such tile.
+    It is the median of scikit-image's wavelet estimates over the 16×16 tiles that contain subject and background. A
+    flat tile counts as 0. Incomplete tiles at the right and at the bottom are left out. The result is None if there is
+    no such tile.
     """
-    found = _tiles(subject(matte))
-    crossed = found.any(axis=(1, 2)) & ~found.all(axis=(1, 2))
+    masks = _tiles(subject(matte))
+    crossed = masks.any(axis=(1, 2)) & ~masks.all(axis=(1, 2))
     if not crossed.any():
         return None
     alpha = matte.astype(np.float32) / 255
     composite = _tiles(alpha * (pixels @ LUMINANCE) + (1 - alpha) * 255)[crossed]
     with warnings.catch_warnings():
-        # The estimate leaves out coefficients that are zero; of a flat tile nothing is left, and NumPy warns.
+        # The estimate leaves out coefficients that are zero. Nothing is left of a flat tile, and NumPy warns.
         warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
         warnings.filterwarnings("ignore", "invalid value encountered", RuntimeWarning)
         estimates = estimate_sigma(np.moveaxis(composite, 0, -1), channel_axis=-1)
@@ -53,7 +54,7 @@ def noise_sigma(pixels: Pixels, matte: Matte) -> float | None:
 
 
 def _tiles(values: NDArray[np.generic]) -> NDArray[np.generic]:
-    """H×W as [n, 16, 16]."""
+    """Cut H×W into tiles [n, 16, 16]."""
     rows, columns = values.shape[0] // TILE_PX, values.shape[1] // TILE_PX
     whole = values[: rows * TILE_PX, : columns * TILE_PX]
     return whole.reshape(rows, TILE_PX, columns, TILE_PX).swapaxes(1, 2).reshape(-1, TILE_PX, TILE_PX)

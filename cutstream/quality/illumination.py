@@ -1,4 +1,4 @@
-"""Is the subject lit as what surrounds it? Illumination histogram consistency, after arXiv 2405.09716."""
+"""Illumination histogram consistency: whether the subject is lit like its surroundings, after arXiv 2405.09716."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from skimage.transform import downscale_local_mean
 from cutstream.images import Matte, Pixels
 from cutstream.quality import Mask, subject
 
-WORKING_SIDE = 256  # light changes slowly: a small picture holds it
+WORKING_SIDE = 256  # light changes slowly, so a small image is enough
 SMOOTHING = 0.015  # σ as a share of the long side
-SURROUNDINGS = 0.1  # how far they reach from the subject, as a share of the long side
+SURROUNDINGS = 0.1  # distance that they reach from the subject, as a share of the long side
 BINS = 32
 
 
 def illumination_consistency(pixels: Pixels, matte: Matte) -> float | None:
-    """What the illumination histograms of the subject and of its surroundings have in common, 0..1.
+    """Return the intersection of the illumination histograms of the subject and of its surroundings, 0..1.
 
-    Illumination is Retinex's: the brightest channel, smoothed. The paper's IHC compares histograms with their mean and
-    ranges over 1..2 for two of them; this is IHC - 1, which is the histograms' intersection. None when the matte has
-    no subject or leaves no surroundings.
+    Illumination is that of Retinex: the brightest channel, smoothed. The paper's IHC compares histograms with their
+    mean and is between 1 and 2 for two histograms. This is IHC - 1, which equals their intersection. The result is None
+    if the matte has no subject or no surroundings.
     """
     step = max(1, max(matte.shape) // WORKING_SIDE)
     light = _reduced(pixels.max(axis=2), step)
@@ -35,7 +35,7 @@ def illumination_consistency(pixels: Pixels, matte: Matte) -> float | None:
 
 
 def _reduced(values: NDArray[np.generic], step: int) -> NDArray[np.float64]:
-    """By averaging whole blocks; what is left at the right and at the bottom is dropped."""
+    """Average blocks of `step` × `step`. Incomplete blocks at the right and at the bottom are dropped."""
     rows, columns = (max(1, side // step) * step for side in values.shape)
     small: NDArray[np.float64] = downscale_local_mean(values[:rows, :columns].astype(np.float64), (step, step))
     return small

@@ -1,4 +1,4 @@
-"""All measures of one photo, and their means over many."""
+"""All measures of one photo, and their means over several photos."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from cutstream.quality.overlap import box_share, coverage, f_score, iou
 
 
 class Scores(msgspec.Struct, frozen=True, kw_only=True):
-    """One photo's; docs/evaluation.md has each one's definition, unit, range and better direction.
+    """The measures of one photo. docs/evaluation.md gives definition, unit, range and better direction of each.
 
-    None is what this photo does not have, such as the sharpness of an edge that is not there.
+    A measure is None if the photo does not have it, such as the sharpness of an edge that does not exist.
     """
 
     iou: float
@@ -41,16 +41,16 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(Scores, frozen=True, kw_only=True):
-    """Means over `count` photos of each photo's value, None left out; the band is that of the mean distance."""
+    """The mean of each measure over `count` photos, None left out. The band is that of the mean distance."""
 
     count: int
     hausdorff_bands: dict[str, int]
 
 
 def score(pixels: Pixels, truth: Matte, matte: Matte, time_ms: float | None = None) -> Scores:
-    """`matte` against `truth` for the photo u8 H×W×3; raises ValueError when their sizes differ."""
+    """Measure `matte` against `truth` for the photo `pixels`. Raises ValueError if their sizes differ."""
     if not pixels.shape[:2] == truth.shape == matte.shape:
-        raise ValueError(f"photo {pixels.shape}, truth {truth.shape} and matte {matte.shape} must be of one size")
+        raise ValueError(f"photo {pixels.shape}, truth {truth.shape} and matte {matte.shape} must have the same size")
     apart = separation(matte, truth)
     return Scores(
         iou=iou(matte, truth),
@@ -73,10 +73,10 @@ def score(pixels: Pixels, truth: Matte, matte: Matte, time_ms: float | None = No
 
 
 def summarise(scores: Sequence[Scores]) -> Summary:
-    """Of at least one photo."""
+    """Average the measures of at least one photo."""
     names = [name for name in Scores.__struct_fields__ if name != "hausdorff_band"]
-    means: dict[str, Any] = {name: _mean([getattr(one, name) for one in scores]) for name in names}
-    counted = Counter(one.hausdorff_band for one in scores)
+    means: dict[str, Any] = {name: _mean([getattr(photo, name) for photo in scores]) for name in names}
+    counted = Counter(photo.hausdorff_band for photo in scores)
     return Summary(
         **means,
         hausdorff_band=band(means["hausdorff"] or 0.0),

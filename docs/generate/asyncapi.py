@@ -1,4 +1,4 @@
-"""The AsyncAPI document: which topic carries what, in which direction, with which keys and headers."""
+"""The AsyncAPI document: the topics, the messages on them, their keys and their headers."""
 
 from __future__ import annotations
 
@@ -9,34 +9,35 @@ import msgspec
 from cutstream import __version__
 from cutstream.contract.envelope import DEAD_LETTER_PREFIX, REQUEST_TYPE, RESULT_SOURCE, RESULT_TYPE, STRUCTURED
 from cutstream.contract.messages import Request, Result
-from cutstream.contract.schemas import REQUESTS, RESULTS, tidy
+from cutstream.contract.schemas import REQUESTS, RESULTS, clean_descriptions
 from cutstream.settings import Settings
 
 BINDING = "0.5.0"
 
 READ_COMMITTED = (
-    "Read with `isolation_level=read_committed`: other readers also see what aborted transactions left behind, "
+    "Read with `isolation_level=read_committed`. Other readers also see the records of aborted transactions, "
     "and several clients read uncommitted records by default."
 )
 _INTRODUCTION = (
-    "References to photos in, cutouts out as objects with one result record per request, exactly once.\n\n"
-    "The record key is free: it decides the partition and nothing else, and a result carries its request's key. "
-    "Without keys requests spread evenly.\n\n" + READ_COMMITTED
+    "A request names an image. Its outputs are stored as objects. Each request gets exactly one result record, which "
+    "names them.\n\n"
+    "A record key only decides the partition, and a result has the key of its request. Without keys, requests spread "
+    "evenly.\n\n" + READ_COMMITTED
 )
-_TRACE = {"traceparent": "W3C Trace Context; carried through.", "tracestate": "Goes with `traceparent`."}
+_TRACE = {"traceparent": "W3C Trace Context. The result has the same.", "tracestate": "Belongs to `traceparent`."}
 REQUEST_HEADERS = {
     "ce_specversion": "`1.0`",
-    "ce_id": "Becomes the request's id where the request has none.",
-    "ce_source": "Who asks.",
-    "ce_type": f"For instance `{REQUEST_TYPE}`; any is read.",
+    "ce_id": "Id of the event. Becomes the request's id if the request has none.",
+    "ce_source": "Origin of the request.",
+    "ce_type": f"For instance `{REQUEST_TYPE}`. Any type is accepted.",
     **_TRACE,
 }
 RESULT_HEADERS = {
     "ce_specversion": "`1.0`",
-    "ce_id": "The request's id; with `/1` for its first replay, and so on.",
+    "ce_id": "The request's id, with `/1` for its first replay, and so on.",
     "ce_source": f"`{RESULT_SOURCE}`",
     "ce_type": f"`{RESULT_TYPE}`",
-    "ce_time": "When the result was made, RFC 3339.",
+    "ce_time": "Time of the result, RFC 3339.",
     "ce_subject": "The request's id.",
     "content-type": "`application/json`",
     **_TRACE,
@@ -44,15 +45,15 @@ RESULT_HEADERS = {
 DEAD_LETTER_HEADERS = {
     DEAD_LETTER_PREFIX + name: text
     for name, text in {
-        "request-id": "The id of the failed result.",
-        "topic": "Where the request lay.",
-        "partition": "Decimal.",
-        "offset": "Decimal.",
-        "timestamp": "The request record's, in milliseconds since the Unix epoch.",
-        "code": "The result's error code.",
-        "stage": "The stage that failed.",
-        "exception.class.name": "The error's class.",
-        "exception.message": "The result's error message.",
+        "request-id": "Id of the failed result.",
+        "topic": "Topic of the request.",
+        "partition": "Partition of the request, decimal.",
+        "offset": "Offset of the request, decimal.",
+        "timestamp": "Timestamp of the request, in milliseconds since the Unix epoch.",
+        "code": "Error code of the result.",
+        "stage": "Stage that failed.",
+        "exception.class.name": "Class of the error.",
+        "exception.message": "Error message of the result.",
     }.items()
 }
 _EVENT_EXAMPLE = {
@@ -66,7 +67,7 @@ _KEY = {"kafka": {"key": {"type": "string", "description": "The request's key."}
 
 
 def asyncapi(settings: Settings) -> dict[str, Any]:
-    """The document of the deployment that `settings` describe."""
+    """Return the document for the deployment that `settings` describe."""
     kafka = settings.kafka
     return {
         "asyncapi": "3.0.0",
@@ -81,24 +82,28 @@ def asyncapi(settings: Settings) -> dict[str, Any]:
             "local": {
                 "host": f"127.0.0.1:{settings.stack.kafka_port}",
                 "protocol": "kafka",
-                "description": "The local stack's broker.",
+                "description": "The broker of the local stack.",
             }
         },
         "channels": {
-            "requests": _channel(kafka.requests_topic, "What is to be cut out.", "request", "requestEvent"),
+            "requests": _channel(
+                kafka.requests_topic, "Requests for the outputs of an image.", "request", "requestEvent"
+            ),
             "results": _channel(kafka.results_topic, "One result per request. " + READ_COMMITTED, "result"),
             "deadLetters": _channel(
                 kafka.dead_letters_topic,
-                "The untouched original of every failed request. " + READ_COMMITTED,
+                "The unchanged record of every failed request. " + READ_COMMITTED,
                 "deadLetter",
             ),
         },
         "operations": {
             "receiveRequests": _operation(
-                "receive", "requests", "Workers share the requests as one group.", kafka.group
+                "receive", "requests", "All workers are in one consumer group and share the requests.", kafka.group
             ),
-            "sendResults": _operation("send", "results", "In the transaction that commits the request's offset."),
-            "sendDeadLetters": _operation("send", "deadLetters", "In the same transaction as the failed result."),
+            "sendResults": _operation(
+                "send", "results", "Sent in the transaction that commits the offset of the request."
+            ),
+            "sendDeadLetters": _operation("send", "deadLetters", "Sent in the same transaction as the failed result."),
         },
         "components": {"messages": _messages(), "schemas": _component_schemas()},
     }
@@ -126,7 +131,10 @@ def _operation(action: str, channel: str, summary: str, group: str | None = None
 def _messages() -> dict[str, Any]:
     return {
         "request": _message(
-            "A request, plain or as a CloudEvent in binary mode.", "Request", REQUEST_HEADERS, _examples(REQUESTS)
+            "A request as plain JSON or as a CloudEvent in binary mode.",
+            "Request",
+            REQUEST_HEADERS,
+            _examples(REQUESTS),
         ),
         "requestEvent": _message(
             f"A request as a CloudEvent in structured mode, with the header `content-type: {STRUCTURED}`.",
@@ -135,12 +143,12 @@ def _messages() -> dict[str, Any]:
             [{"name": "event", "payload": _EVENT_EXAMPLE}],
             STRUCTURED,
         ),
-        "result": _message("A result, as a CloudEvent in binary mode.", "Result", RESULT_HEADERS, _examples(RESULTS)),
+        "result": _message("A result as a CloudEvent in binary mode.", "Result", RESULT_HEADERS, _examples(RESULTS)),
         "deadLetter": {
-            "summary": "The original key, value and headers, and after them headers that say where and why.",
+            "summary": "The key, value and headers of the request, followed by headers with its origin and its error.",
             "contentType": "application/octet-stream",
             "headers": _headers(DEAD_LETTER_HEADERS),
-            "payload": {"description": "The request's bytes, which need not be JSON."},
+            "payload": {"description": "The bytes of the request, which need not be JSON."},
             "bindings": _KEY,
         },
     }
@@ -176,7 +184,7 @@ def _component_schemas() -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components((Request, Result), ref_template="#/components/schemas/{name}")
     data = {"$ref": "#/components/schemas/Request"}
     event = {
-        "description": "CloudEvents 1.0, structured mode; `data` or `data_base64` holds the request.",
+        "description": "A CloudEvent 1.0 in structured mode. `data` or `data_base64` holds the request.",
         "type": "object",
         "properties": {
             "specversion": {"const": "1.0"},
@@ -191,4 +199,4 @@ def _component_schemas() -> dict[str, Any]:
         "required": ["specversion", "id", "source", "type"],
         "anyOf": [{"required": ["data"]}, {"required": ["data_base64"]}],
     }
-    return {"RequestEvent": event, **{name: tidy(schema) for name, schema in schemas.items()}}
+    return {"RequestEvent": event, **{name: clean_descriptions(schema) for name, schema in schemas.items()}}

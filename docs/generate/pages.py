@@ -1,4 +1,4 @@
-"""The pages made from code, as Markdown: settings, errors, metrics, topics and messages."""
+"""The Markdown pages that are generated from code: settings, errors, metrics, topics and messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import groupby, takewhile
 import msgspec
 
 from cutstream import errors, settings
-from cutstream.constraints import Node, in_words, resolve
+from cutstream.constraints import Node, describe, resolve
 from cutstream.contract.envelope import STRUCTURED
 from cutstream.contract.messages import Request, Result
 from cutstream.contract.schemas import REQUESTS, RESULTS, json_schema
@@ -21,38 +21,45 @@ from docs.generate.asyncapi import DEAD_LETTER_HEADERS, READ_COMMITTED, REQUEST_
 _SETTINGS = """\
 # Settings
 
-Every setting is an environment variable, `CUTSTREAM_<SECTION>__<NAME>`, or an entry of a TOML file that
-`CUTSTREAM_CONFIG` names: `CUTSTREAM_WORKER__WINDOW=8` is the same as `window = 8` under `[worker]`. The environment
-wins over the file. In variables lists are comma-separated, and an empty variable counts as unset. An unknown
-`CUTSTREAM_` variable is an error. `cutstream worker --check` validates and prints what counts, secrets hidden.
+A setting is an environment variable, `CUTSTREAM_<SECTION>__<NAME>`, or an entry in the TOML file that
+`CUTSTREAM_CONFIG` names: `CUTSTREAM_WORKER__WINDOW=8` means the same as `window = 8` under `[worker]`. The environment
+takes precedence over the file. In a variable, a list is comma-separated. An empty variable counts as unset. An unknown
+`CUTSTREAM_` variable is an error, and so is the former name of a setting: the message gives the new one.
+
+`cutstream worker --check` checks all settings and prints them, with secrets hidden. Units are part of the names: `_s`
+means seconds, `_bytes` bytes.
 """
 _ERRORS = """\
 # Errors
 
-The code is the same in a result's `error.code`, in the dead letter's headers and in the metrics. Codes follow
-remove.bg's where it has one. A result says with `error.retryable` whether the same request may succeed later.
+An error has the same code in the result's `error.code`, in the dead letter's headers and in the metrics. Codes are
+those of remove.bg where it has one. `error.retryable` in a result is true if the same request may succeed later.
+
+The base class of an error decides what the worker does.
 """
 _METRICS = """\
 # Metrics
 
-At `/metrics` of each worker, in Prometheus's text format. Units are seconds and bytes; labels have few values.
+Each worker serves its metrics at `/metrics` in Prometheus's text format. Units are seconds and bytes. Labels have few
+values and never ids.
 """
 _TOPICS = """\
 # Topics and messages
 
-The contract for machines is [asyncapi.yaml](asyncapi.yaml) with the JSON Schemas of a
-[request](schemas/request.json) and a [result](schemas/result.json); this page is the same for people.
+This page describes the Kafka topics and their messages for people. For programs there are
+[asyncapi.yaml](asyncapi.yaml) and the JSON Schemas of a [request](schemas/request.json) and of a
+[result](schemas/result.json).
 
 * **Results and dead letters:** {read_committed}
-* **Keys:** a request's key is free. It decides the partition and nothing else; the result carries it too. Without
-  keys requests spread evenly, which is the fastest.
-* **Ids:** the request's `id`, else the CloudEvent's id, else `<topic>-<partition>-<offset>`. The pair (id, replay)
-  has one result. ObjectStore lie under `<destination>/<id>/`.
-* **CloudEvents 1.0:** requests are read plain, in binary mode (`ce_` headers) and in structured mode
-  (`content-type: {structured}`, with `data` or `data_base64`). Results are written in binary mode.
-* **Traces:** `traceparent` and `tracestate` come from the request's headers, or else from the event, and go to its
-  result.
-* **Unknown fields** of a request are refused. Results may gain fields: ignore those you do not know.
+* **Keys:** a request's key only decides its partition. Its result has the same key. Without keys, requests spread
+  evenly over the partitions, which is fastest.
+* **Ids:** the id is the request's `id`, or the id of its CloudEvent, or `<topic>-<partition>-<offset>`. Each pair (id,
+  replay) has one result. The outputs are stored below `<destination>/<id>/`.
+* **CloudEvents 1.0:** a request may be plain JSON, a CloudEvent in binary mode (`ce_` headers) or a CloudEvent in
+  structured mode (`content-type: {structured}`, with `data` or `data_base64`). Results are written in binary mode.
+* **Traces:** a result has the `traceparent` and `tracestate` of its request. They are read from the headers, or from
+  the CloudEvent if the headers have none.
+* **Unknown fields:** a request with an unknown field is refused. Results may gain fields: ignore those you do not know.
 """
 
 
@@ -62,13 +69,13 @@ def settings_page() -> str:
         rows = [
             (
                 f'<a id="{settings.anchor(section, name)}"></a>`{settings.variable(section, name)}`',
-                _default(node.get("default")),
-                in_words(node, {}),
+                _show_default(node.get("default")),
+                describe(node, {}),
                 node["description"],
             )
             for _, name, node in fields
         ]
-        parts.append(f"## {section}\n\n{_table(('variable', 'default', 'form', 'meaning'), rows)}")
+        parts.append(f"## {section}\n\n{_table(('variable', 'default', 'values', 'meaning'), rows)}")
     return "\n".join(parts)
 
 
@@ -77,13 +84,13 @@ def errors_page() -> str:
     tree = "\n".join(takewhile(str.strip, lines))
     parts = [f"{_ERRORS}\n```\n{tree}\n```\n"]
     for base in (errors.Retryable, errors.Poison, errors.Expired, errors.Fatal):
-        when, what = _when_and_what(base)
+        occasion, remedy = _occasion_and_remedy(base)
         rows = [
-            (f'<a id="{kind.__name__.lower()}"></a>`{kind.code}`', f"`{kind.__name__}`", *_when_and_what(kind))
-            for kind in _kinds(base)
+            (f'<a id="{kind.__name__.lower()}"></a>`{kind.code}`', f"`{kind.__name__}`", *_occasion_and_remedy(kind))
+            for kind in _errors_below(base)
         ]
         table = _table(("code", "error", "when", "what to do"), rows)
-        parts.append(f"## {base.__name__}\n\n{when} {what}\n\n{table}")
+        parts.append(f"## {base.__name__}\n\n{occasion} {remedy}\n\n{table}")
     return "\n".join(parts)
 
 
@@ -96,25 +103,29 @@ def metrics_page() -> str:
 
 def topics_page(kafka: settings.KafkaSettings) -> str:
     topics = [
-        (f"`{kafka.requests_topic}`", "requests", "upstream systems, `cutstream submit`", "the workers' group"),
-        (f"`{kafka.results_topic}`", "one result per request", "the workers", "downstream systems"),
-        (f"`{kafka.dead_letters_topic}`", "originals of failed requests", "the workers", "operators"),
+        (f"`{kafka.requests_topic}`", "requests", "your systems, `cutstream submit`", "the workers, as one group"),
+        (f"`{kafka.results_topic}`", "one result per request", "the workers", "your systems"),
+        (f"`{kafka.dead_letters_topic}`", "records of failed requests, unchanged", "the workers", "operators"),
         (
             f"`{kafka.backgrounds_topic}`",
             "the [catalogue of backgrounds](backgrounds.md), compacted",
             "`cutstream backgrounds`",
-            "every worker, whole",
+            "every worker, completely",
         ),
     ]
     return "\n".join(
         (
             _TOPICS.format(read_committed=READ_COMMITTED, structured=STRUCTURED),
-            _table(("topic", "holds", "written by", "read by"), topics),
+            _table(("topic", "content", "written by", "read by"), topics),
             _fields_section("Request", Request),
+            "A request with several options:\n",
             _example(REQUESTS["full"]),
             _headers_section("Headers of a request (all optional)", REQUEST_HEADERS),
             _fields_section("Result", Result),
+            "The result of the request above:\n",
             _example(RESULTS["ok"]),
+            "The result of a request that was refused:\n",
+            _example(RESULTS["failed"]),
             _headers_section("Headers of a result", RESULT_HEADERS),
             _headers_section("Headers of a dead letter, after the original ones", DEAD_LETTER_HEADERS),
         )
@@ -127,21 +138,21 @@ def _fields_section(title: str, kind: type[msgspec.Struct]) -> str:
     for name, node in definitions.items():
         heading = f"## {title}" if name == kind.__name__ else f"### `{name}`"
         rows = [_field_row(field, schema, node, definitions) for field, schema in node["properties"].items()]
-        table = _table(("field", "default", "form", "meaning"), rows)
+        table = _table(("field", "default", "values", "meaning"), rows)
         parts.append(f"{heading}\n\n{node['description']}\n\n{table}")
     return "\n".join(parts)
 
 
 def _field_row(field: str, schema: Node, parent: Node, definitions: Mapping[str, Node]) -> tuple[str, ...]:
-    default = "*required*" if field in parent["required"] else _default(schema.get("default"))
-    return f"`{field}`", default, in_words(schema, definitions), _meaning(schema, definitions)
+    default = "*required*" if field in parent["required"] else _show_default(schema.get("default"))
+    return f"`{field}`", default, describe(schema, definitions), _meaning(schema, definitions)
 
 
 def _meaning(schema: Node, definitions: Mapping[str, Node]) -> str:
-    """A field without a description of its own means what its struct means."""
+    """Return the description of a field, or that of its type if it has none of its own."""
     candidates = (schema, resolve(schema, definitions), *schema.get("anyOf", ()), schema.get("items", {}))
-    found = (resolve(candidate, definitions).get("description") for candidate in candidates)
-    return schema.get("description") or next(filter(None, found), "")
+    descriptions = (resolve(candidate, definitions).get("description") for candidate in candidates)
+    return schema.get("description") or next(filter(None, descriptions), "")
 
 
 def _headers_section(title: str, headers: Mapping[str, str]) -> str:
@@ -152,18 +163,18 @@ def _example(message: msgspec.Struct) -> str:
     return f"```json\n{as_json(msgspec.to_builtins(message))}```\n"
 
 
-def _kinds(base: type[CutstreamError]) -> Iterator[type[CutstreamError]]:
-    """The named errors below `base`, or `base` itself where it is one."""
+def _errors_below(base: type[CutstreamError]) -> Iterator[type[CutstreamError]]:
+    """Yield the named errors below `base`, or `base` itself if it has none."""
     below = [k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, base) and k is not base]
     yield from below or [base]
 
 
-def _when_and_what(kind: type[CutstreamError]) -> tuple[str, str]:
-    when, _, what = inspect.cleandoc(kind.__doc__ or "").partition("\n\n")
-    return " ".join(when.split()), " ".join(what.split())
+def _occasion_and_remedy(kind: type[CutstreamError]) -> tuple[str, str]:
+    occasion, _, remedy = inspect.cleandoc(kind.__doc__ or "").partition("\n\n")
+    return " ".join(occasion.split()), " ".join(remedy.split())
 
 
-def _default(value: object) -> str:
+def _show_default(value: object) -> str:
     match value:
         case None:
             return "*unset*"

@@ -8,10 +8,10 @@ import numpy as np
 
 from cutstream.arrays.ops import ArrayOps
 from cutstream.clients.triton import Triton
-from cutstream.contract.messages import AUTO
 from cutstream.errors import InvalidOption
 from cutstream.images import Image
 from cutstream.matting.refine import prepare
+from cutstream.profiles import AUTO
 from cutstream.settings import ModelSettings
 from evaluation.scoring.folder import Photo
 from evaluation.tuning.photos import Sample, read

@@ -37,6 +37,6 @@ def tensorrt_api() -> ModuleType:
         return import_module("tensorrt")
     except ImportError as exc:
         raise ConfigurationError(
-            f"TensorRT is not installed ({exc}): `pip install 'cutstream[tensorrt]'`, in the release that your Triton "
-            "image has"
+            f"TensorRT is not installed ({exc}): run `.venv/bin/uv pip install tensorrt==VERSION` in the checkout, "
+            "with the version in your Triton image"
         ) from exc

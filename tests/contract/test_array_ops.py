@@ -189,7 +189,7 @@ def test_histogram(ops: FromHost, random: np.random.Generator, size: Any) -> Non
     near("histogram", ops.histogram(matte), np.bincount(matte.ravel(), minlength=256))
 
 
-def test_bounds_hold_what_is_above_and_nothing_else(ops: FromHost) -> None:
+def test_bounding_box_holds_what_is_above_and_nothing_else(ops: FromHost) -> None:
     matte = np.zeros((6, 9), np.uint8)
     assert ops.bounding_box(matte, 25) is None
     matte[2, 3], matte[4, 8], matte[0, 0] = 26, 255, 25
@@ -243,7 +243,7 @@ def test_blend_on_awkward_sizes_and_views(ops: FromHost, random: np.random.Gener
     near("blend", ops.blend(pixels[inner], alpha[inner], (10, 20, 30)), expected)
 
 
-def test_over_is_exact_for_every_pixel_and_alpha(ops: FromHost, random: np.random.Generator) -> None:
+def test_composite_over_is_exact_for_every_pixel_and_alpha(ops: FromHost, random: np.random.Generator) -> None:
     values, alphas = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
     pixels = np.repeat(values[..., None], 3, axis=2)
     background = bytes_of(random, 256, 256, 3)
@@ -274,7 +274,7 @@ def means(colours: Any) -> Any:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("grid", [(1, 1), (4, 3), (33, 64)])
 @pytest.mark.parametrize("times", [0, 1, 3])
-def test_spread_solves_each_pixel_with_the_means_around_it(
+def test_foreground_sweep_solves_each_pixel_with_the_means_around_it(
     ops: FromHost, random: np.random.Generator, size: Any, grid: Any, times: int
 ) -> None:
     pixels, alpha, colours = bytes_of(random, *size, 3), bytes_of(random, *size), colours_of(random, grid)
@@ -290,7 +290,9 @@ def test_spread_solves_each_pixel_with_the_means_around_it(
 
 @pytest.mark.parametrize("size", [*SIZES, (300, 700)])
 @pytest.mark.parametrize("grid", [(1, 1), (4, 3), (33, 64)])
-def test_unmix_touches_undecided_pixels_alone(ops: FromHost, random: np.random.Generator, size: Any, grid: Any) -> None:
+def test_foreground_solve_touches_undecided_pixels_alone(
+    ops: FromHost, random: np.random.Generator, size: Any, grid: Any
+) -> None:
     pixels, alpha, colours = bytes_of(random, *size, 3), bytes_of(random, *size), colours_of(random, grid)
     expected = swept(pixels, alpha, tuple(resized(plane, *size, linear_weights) for plane in colours), 0.02)[0]
     undecided = ((alpha > 0) & (alpha < 255))[..., None]

@@ -21,6 +21,7 @@ from cutstream.errors import CutstreamError
 from cutstream.metrics import DEFINITIONS
 from cutstream.quality.contour import BANDS
 from cutstream.quality.scores import Scores
+from docs.generate import __main__ as command
 from docs.generate import documents as docs
 from docs.generate.asyncapi import DEAD_LETTER_HEADERS, RESULT_HEADERS
 
@@ -28,7 +29,7 @@ ROOT = docs.FOLDER.parent
 ERRORS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, CutstreamError)]
 SOURCES = sorted(
     path
-    for folder in ("cutstream", "consumer", "producer", "export", "deploy", "docs")
+    for folder in ("cutstream", "consumer", "producer", "evaluation", "export", "deploy", "commands", "docs")
     for path in (ROOT / folder).rglob("*")
     if path.suffix in {".py", ".md"}
 )
@@ -52,11 +53,11 @@ def test_document_is_not_stale(name: str) -> None:
 def test_check_names_what_is_stale(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(docs, "FOLDER", tmp_path)
-    assert docs.main([]) == 0
-    assert docs.main(["--check"]) == 0
+    monkeypatch.setattr(command, "FOLDER", tmp_path)
+    assert command.main([]) == 0
+    assert command.main(["--check"]) == 0
     (tmp_path / "errors.md").write_text("old")
-    assert docs.main(["--check"]) == 1
+    assert command.main(["--check"]) == 1
     assert "docs/errors.md" in capsys.readouterr().err
 
 

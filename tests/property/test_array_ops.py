@@ -141,7 +141,9 @@ def test_compositing(ops: FromHost, size: Any, colour: Any, seed: int) -> None:
 
 @examples
 @given(size=sizes, grid=sizes, times=st.integers(0, 3), regularisation=st.floats(2**-10, 1), seed=seeds)
-def test_unmixing(ops: FromHost, size: Any, grid: Any, times: int, regularisation: float, seed: int) -> None:
+def test_foreground_estimation(
+    ops: FromHost, size: Any, grid: Any, times: int, regularisation: float, seed: int
+) -> None:
     pixels, alpha = picture(size, seed, 3), picture(size, seed + 1)
     colours = np.random.default_rng(seed).uniform(0, 255, (2, *grid, 3)).astype(np.float32)
     agree("foreground_sweep", ops, pixels, alpha, *colours, times, np.float32(regularisation))

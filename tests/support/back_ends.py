@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cutstream.arrays.cpu import CpuOps
-from cutstream.arrays.gpu import GpuOps, NoDevice, compiled, open_gpu
+from cutstream.arrays.gpu import GpuOps, NoDevice, compile_kernels, open_gpu
 from cutstream.arrays.ops import ArrayOps
 from tests.support.host_kernels import NoCompiler, compiler
 from tests.support.simulated_cupy import SimulatedCupy
@@ -35,7 +35,7 @@ def _kernels() -> dict[str, Any]:
         compiler()
     except NoCompiler as exc:
         pytest.skip(str(exc))
-    return compiled(SimulatedCupy())
+    return compile_kernels(SimulatedCupy())
 
 
 @cache

@@ -1,4 +1,4 @@
-// Windows that slide over rows, then over columns; the border is mirrored without repeating the edge.
+// Windows over rows, then over columns. The border is mirrored without repeating the edge.
 
 __device__ int mirrored(int at, int length)
 {
@@ -9,7 +9,7 @@ __device__ int mirrored(int at, int length)
     return at;
 }
 
-// Sums only: `box_columns` divides by the whole window's area.
+// Sums of rows. `box_columns` divides by the area of the whole window.
 extern "C" __global__ void box_rows(const float* plane, float* out, int height, int width, int window)
 {
     const int x = blockIdx.x * blockDim.x + threadIdx.x;
@@ -35,7 +35,8 @@ extern "C" __global__ void box_columns(const float* sums, float* out, int height
     out[(size_t)y * width + x] = sum / area;
 }
 
-// Weights are 256ths that add up to 256, so sums of a row fit 16 bits and nothing is rounded before the end.
+// Weights are in units of 1/256 and add up to 256, so the sum of a row fits 16 bits and only the final result is
+// rounded.
 extern "C" __global__ void gaussian_rows(
     const unsigned char* matte, const int* weights, unsigned short* out, int height, int width, int window)
 {

@@ -1,4 +1,4 @@
-// Exact squares of distances, first down the columns, then along the rows.
+// Exact squared distances, first along the columns, then along the rows.
 
 constexpr int NONE = -1;  // no 0 in this column
 
@@ -23,14 +23,14 @@ extern "C" __global__ void distance_columns(const unsigned char* matte, int* out
     }
 }
 
-__device__ long long nearer(long long best, const int* row, int at, int width, long long step)
+__device__ long long nearest(long long best, const int* row, int at, int width, long long step)
 {
     if (at < 0 || at >= width || row[at] == NONE)
         return best;
     return min(best, step * step + (long long)row[at] * row[at]);
 }
 
-// A pixel looks no further along its row than what it has found is away.
+// A pixel searches its row no further than its best distance so far.
 extern "C" __global__ void distance_rows(const int* columns, float* out, int height, int width)
 {
     const int x = blockIdx.x * blockDim.x + threadIdx.x;
@@ -39,10 +39,10 @@ extern "C" __global__ void distance_rows(const int* columns, float* out, int hei
         return;
     const long long unknown = 1LL << 62;
     const int* row = columns + (size_t)y * width;
-    long long best = nearer(unknown, row, x, width, 0);
+    long long best = nearest(unknown, row, x, width, 0);
     for (long long step = 1; step < width && step * step < best; ++step) {
-        best = nearer(best, row, x - (int)step, width, step);
-        best = nearer(best, row, x + (int)step, width, step);
+        best = nearest(best, row, x - (int)step, width, step);
+        best = nearest(best, row, x + (int)step, width, step);
     }
     out[(size_t)y * width + x] = best == unknown ? sqrtf(3.402823466e38f) : sqrtf((float)best);
 }

@@ -1,12 +1,12 @@
-// Foreground and background colours (f32, 0..255) of pixels that are mixtures of both. One thread per pixel.
+// Estimate the foreground and background colours (f32, 0..255) that are mixed in each pixel. One thread per pixel.
 
-// Where a pixel lies between those of a grid that covers the same picture at another size.
-struct Place {
+// The position of a pixel between those of a grid that covers the same image at another size.
+struct Position {
     size_t upper_left, upper_right, lower_left, lower_right;
     float across, down;
 };
 
-__device__ Place place(int x, int y, int rows, int columns, int height, int width)
+__device__ Position position(int x, int y, int rows, int columns, int height, int width)
 {
     const float column = (x + 0.5f) * columns / width - 0.5f, row = (y + 0.5f) * rows / height - 0.5f;
     const int left = (int)floorf(column), top = (int)floorf(row);
@@ -16,17 +16,17 @@ __device__ Place place(int x, int y, int rows, int columns, int height, int widt
     return {3 * (above + before), 3 * (above + after), 3 * (below + before), 3 * (below + after), column - left, row - top};
 }
 
-__device__ float mixed(float a, float b, float share)
+__device__ float lerp(float a, float b, float share)
 {
     return a + (b - a) * share;
 }
 
-__device__ float interpolated(const float* grid, const Place& at, int channel)
+__device__ float interpolated(const float* grid, const Position& at, int channel)
 {
     const float* plane = grid + channel;
-    return mixed(
-        mixed(plane[at.upper_left], plane[at.lower_left], at.down),
-        mixed(plane[at.upper_right], plane[at.lower_right], at.down), at.across);
+    return lerp(
+        lerp(plane[at.upper_left], plane[at.lower_left], at.down),
+        lerp(plane[at.upper_right], plane[at.lower_right], at.down), at.across);
 }
 
 __device__ float level(float value)
@@ -40,7 +40,7 @@ extern "C" __global__ void enlarge(const float* colours, int rows, int columns, 
     const int y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= width || y >= height)
         return;
-    const Place at = place(x, y, rows, columns, height, width);
+    const Position at = position(x, y, rows, columns, height, width);
     for (int channel = 0; channel < 3; ++channel)
         out[3 * ((size_t)y * width + x) + channel] = interpolated(colours, at, channel);
 }
@@ -56,7 +56,7 @@ __device__ float mean(const float* colours, int x, int y, int channel, int heigh
     return sum * (1.0f / 9.0f);
 }
 
-extern "C" __global__ void spread(
+extern "C" __global__ void foreground_sweep(
     const unsigned char* pixels, const unsigned char* alpha, const float* foreground, const float* background,
     float* out_foreground, float* out_background, int height, int width, float regularisation)
 {
@@ -76,7 +76,7 @@ extern "C" __global__ void spread(
     }
 }
 
-extern "C" __global__ void unmix(
+extern "C" __global__ void foreground_solve(
     const unsigned char* pixels, const unsigned char* alpha, const float* foreground, const float* background,
     int rows, int columns, unsigned char* out, int height, int width, float regularisation)
 {
@@ -88,7 +88,7 @@ extern "C" __global__ void unmix(
     const bool undecided = alpha[at] > 0 && alpha[at] < 255;
     const float share = alpha[at] * (1.0f / 255.0f), rest = 1.0f - share;
     const float gain = share / (share * share + rest * rest + regularisation);
-    const Place where = place(x, y, rows, columns, height, width);
+    const Position where = position(x, y, rows, columns, height, width);
     for (size_t channel = 0; channel < 3; ++channel) {
         const unsigned char pixel = pixels[3 * at + channel];
         const float front = interpolated(foreground, where, channel);

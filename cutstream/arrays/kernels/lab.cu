@@ -1,5 +1,5 @@
-// OpenCV's fixed-point CIE Lab (D65), step by step: coefficients, shifts and rounding, so that both back ends give the
-// same levels. Tables are made in `fixed_point.py`. One thread per pixel.
+// OpenCV's fixed-point CIE Lab conversion (D65), with the same coefficients, shifts and rounding, so that both back
+// ends give the same results. `fixed_point.py` makes the tables. One thread per pixel.
 
 __device__ int rounded(int value, int shift)
 {
@@ -11,7 +11,8 @@ __device__ int level(int value)
     return min(max(value, 0), 255);
 }
 
-// f of X, Y or Z: each row of coefficients is that of sRGB in 4096ths of the white point, and adds up to 4096.
+// f of X, Y or Z. The coefficients are those of sRGB relative to the white point, in units of 1/4096: they add up to
+// 4096.
 __device__ int root(const unsigned short* roots, int red, int green, int blue, int r, int g, int b)
 {
     return roots[rounded(red * r + green * g + blue * b, 12)];
@@ -35,7 +36,7 @@ extern "C" __global__ void to_lab(
     out[at + 2] = level(rounded(200 * (fy - fz) + (128 << 15), 15));
 }
 
-// Linear light of f(light), both in 16384ths. Divisions of negative values are towards zero.
+// Linear light from f(light), both in units of 1/16384. Divisions of negative values round towards zero.
 __device__ int light(int f)
 {
     return f <= 3390 ? f * 108 / 841 - 290 : f * f / 16384 * f / 16384;
@@ -57,7 +58,7 @@ extern "C" __global__ void from_lab(
     const size_t at = 3 * ((size_t)row * width + column);
     const int y = lightness[2 * lab[at]], fy = lightness[2 * lab[at] + 1];
     const int x = light(fy + ((lab[at + 1] * 268435 + 128) >> 13) - 4194);  // (a - 128) / 500
-    const int z = light(fy - ((lab[at + 2] * 41943 + 16) >> 9) + 10484);  // (b - 128) / 200, and the 1 that OpenCV adds
+    const int z = light(fy - ((lab[at + 2] * 41943 + 16) >> 9) + 10484);  // (b - 128) / 200, plus OpenCV's 1
     out[at] = coded(levels, x, y, z, 12615, -6296, -2223);
     out[at + 1] = coded(levels, x, y, z, -3773, 7684, 185);
     out[at + 2] = coded(levels, x, y, z, 217, -836, 4715);

@@ -1,8 +1,8 @@
-// A block gathers in shared memory and adds what it found to the result once. Blocks are one-dimensional.
+// Each block reduces in shared memory and adds its result to the total once. Blocks are one-dimensional.
 
 constexpr int LEVELS = 256;
 
-// `counts` begin at 0; at least one block, of any size.
+// `counts` begin at 0. Any number of blocks of any size.
 extern "C" __global__ void histogram(const unsigned char* matte, unsigned int* counts, long long size)
 {
     __shared__ unsigned int mine[LEVELS];
@@ -18,8 +18,9 @@ extern "C" __global__ void histogram(const unsigned char* matte, unsigned int* c
             atomicAdd(&counts[level], mine[level]);
 }
 
-// `reach` begins at 0: how far the values above reach from the right, from the bottom, from the left and from the top.
-extern "C" __global__ void bounds(const unsigned char* matte, int* reach, int height, int width, int above)
+// `reach` begins at 0. It becomes the distance of the farthest value > `above` from the right, the bottom, the left and
+// the top edge.
+extern "C" __global__ void bounding_box(const unsigned char* matte, int* reach, int height, int width, int above)
 {
     __shared__ int mine[4];
     if (threadIdx.x < 4)

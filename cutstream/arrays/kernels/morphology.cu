@@ -1,5 +1,5 @@
-// Dilation where `flip` is 0, erosion where it is 255: the minimum of values is the maximum of their complements.
-// Outside counts as 0 after the flip, and so never wins.
+// Dilation if `flip` is 0, erosion if it is 255: the minimum of values is the maximum of their complements. Pixels
+// outside count as 0 after the flip, so they never win.
 
 extern "C" __global__ void extremum(
     const unsigned char* matte, const unsigned char* footprint, unsigned char* out,
@@ -20,7 +20,7 @@ extern "C" __global__ void extremum(
 }
 
 // Van Herk 1992, Gil and Werman 1993: each window is the end of one run of `window` values and the beginning of the
-// next, so three comparisons a pixel do, whatever the window. One thread per run of a column.
+// next, so three comparisons per pixel are enough for any window. One thread per run of a column.
 extern "C" __global__ void extremum_columns(
     const unsigned char* matte, unsigned char* out, int height, int width, int window, int flip)
 {
@@ -48,7 +48,8 @@ extern "C" __global__ void extremum_columns(
 
 constexpr int TILE = 32;
 
-// Blocks of 32 × 8. Reads and writes both follow rows; the odd column keeps the tile's columns in different banks.
+// Blocks of 32 × 8. Both reads and writes follow rows. The extra column puts the columns of the tile into different
+// banks.
 extern "C" __global__ void transpose(const unsigned char* matte, unsigned char* out, int height, int width)
 {
     __shared__ unsigned char tile[TILE][TILE + 1];

@@ -1,6 +1,6 @@
-// What is done to each pixel of the photo, one thread each.
+// Per-pixel operations on the whole photo. One thread per pixel.
 
-__device__ float4 mixed(float4 a, float4 b, float share)
+__device__ float4 lerp(float4 a, float4 b, float share)
 {
     return {a.x + (b.x - a.x) * share, a.y + (b.y - a.y) * share, a.z + (b.z - a.z) * share, a.w + (b.w - a.w) * share};
 }
@@ -18,8 +18,8 @@ extern "C" __global__ void local_linear(
     const float4* above = coefficients + (size_t)min(max(top, 0), rows - 1) * columns;
     const float4* below = coefficients + (size_t)min(max(top + 1, 0), rows - 1) * columns;
     const int before = min(max(left, 0), columns - 1), after = min(max(left + 1, 0), columns - 1);
-    const float4 c = mixed(
-        mixed(above[before], above[after], column - left), mixed(below[before], below[after], column - left), row - top);
+    const float4 c = lerp(
+        lerp(above[before], above[after], column - left), lerp(below[before], below[after], column - left), row - top);
     const unsigned char* pixel = pixels + 3 * ((size_t)y * width + x);
     const float alpha = pixel[0] * c.x + pixel[1] * c.y + pixel[2] * c.z + c.w;
     out[(size_t)y * width + x] = (int)fminf(fmaxf(rintf(alpha), 0.0f), 255.0f);
@@ -52,7 +52,7 @@ extern "C" __global__ void blend(
         out[3 * at + channel] = (pixels[3 * at + channel] * weight + colour[channel] * (255 - weight) + 127) / 255;
 }
 
-extern "C" __global__ void over(
+extern "C" __global__ void composite_over(
     const unsigned char* pixels, const unsigned char* alpha, const unsigned char* background, unsigned char* out,
     int height, int width)
 {
@@ -66,7 +66,7 @@ extern "C" __global__ void over(
         out[sample] = (pixels[sample] * weight + background[sample] * (255 - weight) + 127) / 255;
 }
 
-// One thread per sample; `table` has a row of `channels` for each of the 256 values.
+// One thread per sample. `table` has a row of `channels` entries for each of the 256 values.
 extern "C" __global__ void lookup(
     const unsigned char* pixels, const unsigned char* table, unsigned char* out, int height, int samples, int channels)
 {

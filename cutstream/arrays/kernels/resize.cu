@@ -1,17 +1,17 @@
-// OpenCV's arithmetic, step by step: weights, order of sums and rounding, so that both back ends give the same pixels.
-// One thread per sample of the result; samples of a row are its columns times its channels.
+// OpenCV's arithmetic, with the same weights, order of sums and rounding, so that both back ends give the same pixels.
+// One thread per sample of the result. A row has columns × channels samples.
 
-__device__ int clamped(int value, int most)
+__device__ int clamped(int value, int maximum)
 {
-    return value < 0 ? 0 : value > most ? most : value;
+    return value < 0 ? 0 : value > maximum ? maximum : value;
 }
 
-// Where a result's pixel lies between two of the source's, in 2048ths.
-struct Between {
+// The weights of the two source pixels around a pixel of the result, in units of 1/2048.
+struct Neighbours {
     int floor, before, after;
 };
 
-__device__ Between between(int at, int source, int target)
+__device__ Neighbours neighbours(int at, int source, int target)
 {
     const float exact = (float)((at + 0.5) * ((double)source / target) - 0.5);
     const float whole = floorf(exact);
@@ -26,7 +26,7 @@ extern "C" __global__ void resize_linear(
     const int y = blockIdx.y * blockDim.y + threadIdx.y;
     if (sample >= width * channels || y >= height)
         return;
-    const Between x = between(sample / channels, columns, width), row = between(y, rows, height);
+    const Neighbours x = neighbours(sample / channels, columns, width), row = neighbours(y, rows, height);
     const size_t left = (size_t)clamped(x.floor, columns - 1) * channels + sample % channels;
     const size_t right = (size_t)clamped(x.floor + 1, columns - 1) * channels + sample % channels;
     const unsigned char* above = pixels + (size_t)clamped(row.floor, rows - 1) * columns * channels;
@@ -36,7 +36,8 @@ extern "C" __global__ void resize_linear(
     out[(size_t)y * width * channels + sample] = clamped((upper + lower + 2) >> 2, 255);
 }
 
-// The cells of one axis under one of the result's: whole ones from `begin` to `end`, and parts of their neighbours.
+// The source pixels under a pixel of the result, along one axis: whole ones from `begin` to `end`, and parts of their
+// neighbours.
 struct Span {
     int begin, end;
     float before, whole, after;
@@ -50,11 +51,11 @@ __device__ Span span(int at, int source, int target)
     const int end = min((int)floor(to), source - 1);
     const int begin = min((int)ceil(from), end);
     const double head = begin - from, tail = to - end;
-    const double most = size < 1.0 ? size : 1.0;
+    const double limit = size < 1.0 ? size : 1.0;
     return {begin, end,
             head > 1e-3 ? (float)(head / size) : 0.0f,
             (float)(1.0 / size),
-            tail > 1e-3 ? (float)((tail < most ? tail : most) / size) : 0.0f};
+            tail > 1e-3 ? (float)((tail < limit ? tail : limit) / size) : 0.0f};
 }
 
 template <typename Load>
@@ -70,7 +71,7 @@ __device__ float row_of(const Span& columns, int y, Load load)
     return sum;
 }
 
-// The mean under one pixel of the result, rounded to the nearest integer.
+// The mean of the source pixels under a pixel of the result, rounded to nearest.
 template <typename Load>
 __device__ int area(int y, int x, int rows, int columns, int height, int width, Load load)
 {
@@ -106,7 +107,7 @@ extern "C" __global__ void resize_area(
     out[(size_t)y * width * channels + sample] = clamped(mean, 255);
 }
 
-// One thread per pixel: its alpha weighs its three colours.
+// One thread per pixel. Its alpha weights its three colours.
 extern "C" __global__ void shrink(
     const unsigned char* pixels, const unsigned char* alpha, int rows, int columns,
     unsigned char* out, unsigned char* out_alpha, int height, int width)

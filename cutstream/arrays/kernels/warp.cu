@@ -1,6 +1,6 @@
-// One thread per pixel of the result, which looks up where it comes from. Positions are float32, as OpenCV's.
+// One thread per pixel of the result, which computes its position in the source. Positions are float32, as in OpenCV.
 
-// What lies outside is 0, and so is what is no number: a position at infinity.
+// Pixels outside are 0, and so are positions at infinity, which are not numbers.
 __device__ float sample(
     const unsigned char* pixels, int rows, int columns, int channels, int channel, int y, int x)
 {

@@ -1,7 +1,7 @@
-"""Where an http(s) source may be fetched from, held at the moment of connecting.
+"""Refuse http(s) sources on hosts or addresses that are not allowed. The check happens while connecting.
 
-A name is resolved once, every address it has is checked, and the connection goes to a checked address: there is no
-second look-up that could answer differently. Redirects and pooled connections pass the same way.
+A name is resolved once, all its addresses are checked, and the connection goes to a checked address. There is no second
+look-up that could answer differently. Redirects and pooled connections go the same way.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _NOT_PUBLIC_V4 = tuple(
     for network in (
         "0.0.0.0/8",  # this host
         "10.0.0.0/8",
-        "100.64.0.0/10",  # carrier-grade NAT, often a cloud's metadata
+        "100.64.0.0/10",  # carrier-grade NAT, often the metadata service of a cloud
         "127.0.0.0/8",
-        "169.254.0.0/16",  # link-local, the clouds' metadata
+        "169.254.0.0/16",  # link-local, the metadata services of clouds
         "172.16.0.0/12",
         "192.0.0.0/24",
         "192.0.2.0/24",
@@ -39,8 +39,8 @@ _NOT_PUBLIC_V4 = tuple(
         "224.0.0.0/3",  # multicast, reserved, broadcast
     )
 )
-# What lies outside 2000::/3 is refused by that: loopback, ULA, link-local, multicast, v4-mapped and v4-compatible
-# addresses, local-use NAT64.
+# Everything outside 2000::/3 is refused: loopback, ULA, link-local, multicast, v4-mapped and v4-compatible addresses,
+# local-use NAT64.
 _GLOBAL_UNICAST = ip_network("2000::/3")
 _NOT_PUBLIC_V6 = tuple(
     ip_network(network)
@@ -51,12 +51,12 @@ _NOT_PUBLIC_V6 = tuple(
         "3fff::/20",
     )
 )
-# With DNS64 every IPv4-only host has such an address, so it is judged by the IPv4 address inside.
+# With DNS64 every IPv4-only host has such an address, so the IPv4 address inside decides.
 _NAT64 = ip_network("64:ff9b::/96")
 
 
 def is_public(address: str) -> bool:
-    """Whether this IPv4 or IPv6 address (a zone is allowed) is one of the public internet."""
+    """Return whether an IPv4 or IPv6 address, with or without a zone, belongs to the public internet."""
     ip = ip_address(address)
     if isinstance(ip, IPv6Address) and ip in _NAT64:
         ip = IPv4Address(int(ip) & 0xFFFFFFFF)
@@ -66,11 +66,12 @@ def is_public(address: str) -> bool:
 
 
 def look_up(host: str, port: int) -> Sequence[Address]:
+    """Resolve a name with the system's resolver."""
     return [(family, sockaddr) for family, *_, sockaddr in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
 class DeadlineSocket(socket.socket):
-    """`settimeout` starts a budget for all reads together, so a server that drips bytes cannot stretch it."""
+    """A socket whose timeout applies to all reads together: a server that drips bytes cannot prolong it."""
 
     _expires: float | None = None
 
@@ -88,17 +89,23 @@ class DeadlineSocket(socket.socket):
 
 
 class Guard:
-    """Thread-safe. `allowed_hosts` empty allows every public host; `*.example.org` allows sub-domains."""
+    """The check of hosts and addresses. Thread-safe.
+
+    Without `allowed_hosts` every public host is allowed. `*.example.org` allows the sub-domains of a host.
+    """
 
     def __init__(self, allowed_hosts: Sequence[str], allow_private: bool, resolve: Resolver = look_up) -> None:
         self._hosts = tuple(host.lower() for host in allowed_hosts)
         self._allow_private = allow_private
         self._resolve = resolve
-        # getaddrinfo takes no timeout and may block for half a minute; here it is left behind when time is up.
+        # getaddrinfo takes no timeout and may block for half a minute. In a thread it can be abandoned.
         self._lookups = ThreadPoolExecutor(16, thread_name_prefix="look-up")
 
     def connect(self, host: str, port: int, timeout_s: float) -> DeadlineSocket:
-        """Raises RefusedAddress, SourceFailed (no such host) or SourceUnavailable."""
+        """Connect to an allowed address of a host.
+
+        Raises RefusedAddress, SourceFailed (no such host) or SourceUnavailable.
+        """
         expires = monotonic() + timeout_s
         host = host.strip("[]")
         self._check_host(host)
@@ -106,7 +113,7 @@ class Guard:
         self._check_addresses(host, addresses)
         failure: OSError = TimeoutError("timed out")
         for tried, address in enumerate(addresses):
-            # An address that never answers leaves time for the next one.
+            # An address that never answers must leave time for the next one.
             share_s = (expires - monotonic()) / (len(addresses) - tried)
             try:
                 return _dial(address, share_s, expires)
@@ -117,7 +124,7 @@ class Guard:
     def _check_host(self, host: str) -> None:
         name = host.rstrip(".").lower()
         if self._hosts and not any(_matches(name, pattern) for pattern in self._hosts):
-            raise RefusedAddress(f"{host} is not among CUTSTREAM_OBJECTS__ALLOWED_HOSTS")
+            raise RefusedAddress(f"CUTSTREAM_OBJECTS__ALLOWED_HOSTS does not list {host}")
 
     def _addresses(self, host: str, port: int, timeout_s: float) -> Sequence[Address]:
         try:
@@ -127,7 +134,7 @@ class Guard:
         except UnicodeError as exc:
             raise RefusedAddress(f"{host} is not a host name") from exc
         except socket.gaierror as exc:
-            # A name that does not exist will not exist on the next attempt either; all else may pass.
+            # A name that does not exist will not exist at the next attempt either. Other failures are temporary.
             absent = exc.errno in (socket.EAI_NONAME, socket.EAI_NODATA)
             raise (SourceFailed if absent else SourceUnavailable)(f"{host}: {exc.strerror}") from exc
 

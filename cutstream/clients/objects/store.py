@@ -1,10 +1,12 @@
-"""Fetching sources and storing outputs by address: `file://` through `files`, http(s) through `download` and its
-guard, `s3://`, `gs://` and `az://` through `buckets`."""
+"""Fetch sources and store outputs by address.
+
+`files` serves `file://`, `download` with its guard http(s), and `buckets` `s3://`, `gs://` and `az://`.
+"""
 
 from __future__ import annotations
 
 from cutstream.clients.objects import buckets, files
-from cutstream.clients.objects.download import Downloads
+from cutstream.clients.objects.download import Downloader
 from cutstream.clients.objects.guard import Guard
 from cutstream.errors import ConfigurationError, RefusedAddress, StoreUnavailable
 from cutstream.settings import LimitSettings, ObjectSettings
@@ -13,65 +15,67 @@ _PUT_TIMEOUT_S = 60.0
 
 
 class ObjectStore:
-    """Thread-safe."""
+    """Sources and outputs under all supported addresses, within what the settings allow. Thread-safe."""
 
     def __init__(self, objects: ObjectSettings, limits: LimitSettings) -> None:
         self._limits = limits
         self._default = _default_prefix(objects.destination)
-        folders, own_buckets = _places_of(self._default)
-        self._roots = files.Folders(objects.file_roots)
-        self._writable = files.Folders([*objects.file_roots, *folders])
-        self._own_folders = files.Folders(folders)
+        folders, own_buckets = _folders_and_buckets(self._default)
+        self._roots = files.AllowedFolders(objects.file_roots)
+        self._writable = files.AllowedFolders([*objects.file_roots, *folders])
+        self._own_folders = files.AllowedFolders(folders)
         self._source_buckets = frozenset(objects.allowed_buckets)
-        # With none listed a request may read every bucket, but write only to ours: one that the operator has not
-        # vouched for may fail for ever, and a store that fails is waited for.
+        # Without a list a request may read from any bucket, but write only to the default one. A write is retried
+        # without limit, so a bucket that the operator does not vouch for could stop the worker for ever.
         self._destination_buckets = self._source_buckets | own_buckets
-        self._downloads = Downloads(Guard(objects.allowed_hosts, objects.allow_private_addresses), limits)
+        self._downloader = Downloader(Guard(objects.allowed_hosts, objects.allow_private_addresses), limits)
         self._sources = buckets.Buckets(objects, limits.download_timeout_s)
         self._destinations = buckets.Buckets(objects, _PUT_TIMEOUT_S)
 
     def fetch(self, uri: str) -> bytes:
-        """Raises RefusedAddress, SourceFailed, SourceUnavailable or FileTooLarge."""
+        """Fetch a source. Raises RefusedAddress, SourceFailed, SourceUnavailable or FileTooLarge."""
         scheme = _scheme_of(uri)
         if scheme == "file":
-            return files.read(self._roots.inside(files.path_of(uri)), self._limits.max_source_bytes)
+            return files.read(self._roots.resolve(files.path_of(uri)), self._limits.max_source_bytes)
         if scheme in ("http", "https"):
-            return self._downloads.fetch(uri)
+            return self._downloader.fetch(uri)
         if scheme not in buckets.SCHEMES:
-            raise RefusedAddress("a source is file://, http://, https://, s3://, gs:// or az://")
+            raise RefusedAddress(
+                f"{scheme}:// is not supported: a source is file://, http://, https://, s3://, gs:// or az://"
+            )
         if self._source_buckets:
             _check_bucket(uri, self._source_buckets)
         return self._sources.get(uri, self._limits.max_source_bytes)
 
     def fetch_own(self, uri: str) -> bytes:
-        """What lies below the default destination, which no request need be allowed to read; elsewhere as `fetch`.
+        """Fetch from an address that the operator named. Objects below the default destination are always allowed.
 
-        For addresses that come from the operator: one that a request names goes to `fetch`. Raises as that does.
+        An address that a request names must go to `fetch`, which has to be allowed to read it. Raises the same errors.
         """
         if not uri.startswith(f"{self._default}/"):
             return self.fetch(uri)
         limit = self._limits.max_source_bytes
         if _scheme_of(uri) == "file":
-            return files.read(self._own_folders.inside(files.path_of(uri)), limit)
+            return files.read(self._own_folders.resolve(files.path_of(uri)), limit)
         return self._sources.get(uri, limit)
 
     def resolve(self, destination: str | None, key: str) -> str:
-        """The address of `key` below the request's destination, or below the default one.
+        """Return the address of `key` below a request's destination, or below the default one.
 
         Raises RefusedAddress for a destination that the settings do not allow.
         """
         if not {"", ".", ".."}.isdisjoint(key.split("/")):
-            raise RefusedAddress(f"the key {key} has an empty, . or .. part")
+            raise RefusedAddress(f"the object key {key} has an empty, . or .. part")
         prefix = self._default if destination is None else destination.rstrip("/")
         uri = f"{prefix}/{key}"
         self._check_destination(uri)
         return uri
 
     def put(self, uri: str, data: bytes, media_type: str) -> None:
-        """Atomic, durable, overwrites. Raises StoreUnavailable or RefusedAddress.
+        """Store an object atomically and durably, over an existing one. Raises StoreUnavailable or RefusedAddress.
 
-        A place that denies us is the request's error when the request named it. Below the default destination it is
-        ours: the worker waits, loses nothing, and goes on once access is repaired.
+        If access is denied at a destination that the request named, the request fails. Below the default destination
+        the worker waits instead, loses nothing, and continues once access is restored.
         """
         try:
             self._put(uri, data, media_type)
@@ -82,7 +86,7 @@ class ObjectStore:
 
     def _put(self, uri: str, data: bytes, media_type: str) -> None:
         if _scheme_of(uri) == "file":
-            files.write(self._writable.inside(files.path_of(uri)), data)
+            files.write(self._writable.resolve(files.path_of(uri)), data)
         else:
             self._check_destination(uri)
             self._destinations.put(uri, data, media_type)
@@ -90,32 +94,32 @@ class ObjectStore:
     def _check_destination(self, uri: str) -> None:
         scheme = _scheme_of(uri)
         if scheme == "file":
-            self._writable.inside(files.path_of(uri))
+            self._writable.resolve(files.path_of(uri))
         elif scheme in buckets.SCHEMES:
             _check_bucket(uri, self._destination_buckets)
         else:
-            raise RefusedAddress("a destination is file://, s3://, gs:// or az://")
+            raise RefusedAddress(f"{scheme}:// is not supported: a destination is file://, s3://, gs:// or az://")
 
 
 def _scheme_of(uri: str) -> str:
     scheme, found, _ = uri.partition("://")
     if not found:
-        raise RefusedAddress("an address begins with its scheme, such as file:///absolute/path or https://")
+        raise RefusedAddress("an address must begin with a scheme, such as file:///absolute/path or https://")
     return scheme.lower()
 
 
 def _check_bucket(uri: str, allowed: frozenset[str]) -> None:
     scheme, bucket, _ = buckets.bucket_and_key(uri)
     if allowed.isdisjoint({bucket, f"{scheme}://{bucket}"}):
-        raise RefusedAddress(f"{uri} names a bucket that is not among CUTSTREAM_OBJECTS__ALLOWED_BUCKETS")
+        raise RefusedAddress(f"{uri} is in a bucket that CUTSTREAM_OBJECTS__ALLOWED_BUCKETS does not list")
 
 
 def _default_prefix(destination: str) -> str:
     return destination.rstrip("/") if "://" in destination else files.uri_of(destination)
 
 
-def _places_of(prefix: str) -> tuple[list[str], frozenset[str]]:
-    """The folders and the buckets of the default destination: one of either."""
+def _folders_and_buckets(prefix: str) -> tuple[list[str], frozenset[str]]:
+    """Return the folders and the buckets of the default destination, one of which is empty."""
     try:
         if _scheme_of(prefix) == "file":
             return [files.path_of(prefix)], frozenset()
@@ -124,4 +128,6 @@ def _places_of(prefix: str) -> tuple[list[str], frozenset[str]]:
             return [], frozenset({f"{scheme}://{bucket}"})
     except RefusedAddress as exc:
         raise ConfigurationError(f"CUTSTREAM_OBJECTS__DESTINATION: {exc}") from exc
-    raise ConfigurationError("CUTSTREAM_OBJECTS__DESTINATION is a folder or a file://, s3://, gs:// or az:// address")
+    raise ConfigurationError(
+        f"CUTSTREAM_OBJECTS__DESTINATION={prefix} must be a folder or a file://, s3://, gs:// or az:// address"
+    )

@@ -149,7 +149,7 @@ def test_both_engines_give_the_same_mattes(triton: Settings, expected: np.ndarra
     ):
         assert np.abs(infer(PICTURES).astype(int) - expected).max() <= 2
     log = (settings.stack.state / "logs" / "triton.log").read_text()
-    assert "u2netp runs in f32: CUTSTREAM_MODELS__PRECISION says so" in log
+    assert "u2netp runs in fp32: CUTSTREAM_MODELS__PRECISION says so" in log
 
 
 def test_a_network_that_the_engine_cannot_read_ends_the_start_with_its_name(triton: Settings, tmp_path: Path) -> None:

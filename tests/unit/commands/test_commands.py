@@ -171,7 +171,7 @@ def test_submit_says_when_no_broker_answers(run: Run, writer: type[Writer]) -> N
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (("add", "a b", "README.md"), "invalid_option: 'a b' is no name for a background"),
+        (("add", "a b", "README.md"), "invalid_option: 'a b' is not a valid name for a background"),
         (("add", "beach", "README.md"), "invalid_file_type: not an image of an accepted format"),
         (("add", "beach", "no-such-file"), "failed_image_download: "),
         (("add", "beach", "file:///etc/hostname"), "invalid_image_url: "),

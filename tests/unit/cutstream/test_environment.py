@@ -13,7 +13,7 @@ def test_another_process_gets_the_same_settings(monkeypatch) -> None:
             "sasl_password": "secret",
         },
         triton={"timeout_s": 3},
-        objects={"roots": ("/x", "/y"), "allow_private_addresses": True},
+        objects={"file_roots": ("/x", "/y"), "allow_private_addresses": True},
         worker={"window": 5},
     )
     for name, value in as_environment(settings).items():

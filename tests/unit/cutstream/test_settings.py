@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cutstream.errors import ConfigurationError
-from cutstream.settings import CONFIG_FILE, Settings, addressed, fields, load, redacted, variable, variables
+from cutstream.settings import CONFIG_FILE, RENAMED, Settings, addressed, fields, load, redacted, variable, variables
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def test_defaults_are_valid() -> None:
 
 def test_overrides_win_over_environment_over_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "site.toml"
-    file.write_text('[worker]\nwindow = 1\ndrain_s = 1\nport = 1\n[models]\nprofiles = ["general", "fast"]\n')
+    file.write_text('[worker]\nwindow = 1\ndrain_timeout_s = 1\nport = 1\n[models]\nprofiles = ["general", "fast"]\n')
     monkeypatch.setenv(CONFIG_FILE, str(file))
     monkeypatch.setenv("CUTSTREAM_WORKER__WINDOW", "2")
     monkeypatch.setenv("CUTSTREAM_WORKER__DRAIN_TIMEOUT_S", "2")
@@ -75,6 +75,54 @@ def test_unknown_entry_of_the_file_is_an_error(monkeypatch: pytest.MonkeyPatch, 
     assert problems() == [
         "CUTSTREAM_WORKER__WINDWO: no such setting; did you mean `CUTSTREAM_WORKER__WINDOW`? (docs/settings.md)"
     ]
+
+
+FORMER_NAMES = [
+    ("models", "nets", "CUTSTREAM_MODELS__NETWORK_OVERRIDES", "models-network-overrides"),
+    ("objects", "roots", "CUTSTREAM_OBJECTS__FILE_ROOTS", "objects-file-roots"),
+    ("worker", "poison_run", "CUTSTREAM_WORKER__MAX_CONSECUTIVE_FAILURES", "worker-max-consecutive-failures"),
+    ("worker", "drain_s", "CUTSTREAM_WORKER__DRAIN_TIMEOUT_S", "worker-drain-timeout-s"),
+]
+
+
+def test_every_former_name_is_tested_and_leads_to_a_setting() -> None:
+    assert {(section, old) for section, old, _, _ in FORMER_NAMES} == RENAMED.keys()
+    assert {variable(section, new) for (section, _), new in RENAMED.items()} <= variables().keys()
+
+
+@pytest.mark.parametrize(("section", "old", "new", "anchor"), FORMER_NAMES)
+def test_former_variable_is_refused_with_its_new_name(
+    monkeypatch: pytest.MonkeyPatch, section: str, old: str, new: str, anchor: str
+) -> None:
+    monkeypatch.setenv(variable(section, old), "1")
+    assert problems() == [f"{variable(section, old)} is now called {new} (docs/settings.md#{anchor})"]
+
+
+@pytest.mark.parametrize(("section", "old", "new", "anchor"), FORMER_NAMES)
+def test_former_entry_of_the_file_is_refused_with_its_new_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, section: str, old: str, new: str, anchor: str
+) -> None:
+    file = tmp_path / "site.toml"
+    file.write_text(f"[{section}]\n{old} = 1\n")
+    monkeypatch.setenv(CONFIG_FILE, str(file))
+    assert problems() == [f"{variable(section, old)} is now called {new} (docs/settings.md#{anchor})"]
+
+
+FORMER_PRECISION = [
+    "CUTSTREAM_MODELS__PRECISION=f32: this value is now called fp32 (docs/settings.md#models-precision)"
+]
+
+
+def test_former_value_of_a_variable_is_refused_with_the_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUTSTREAM_MODELS__PRECISION", "f32")
+    assert problems() == FORMER_PRECISION
+
+
+def test_former_value_in_the_file_is_refused_with_the_new_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "site.toml"
+    file.write_text('[models]\nprecision = "f32"\n')
+    monkeypatch.setenv(CONFIG_FILE, str(file))
+    assert problems() == FORMER_PRECISION
 
 
 def test_missing_or_broken_file_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

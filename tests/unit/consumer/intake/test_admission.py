@@ -8,10 +8,10 @@ import pytest
 
 from consumer.intake.admission import admit
 from cutstream.clients.kafka import Partition, Record
-from cutstream.contract.messages import AUTO
 from cutstream.errors import InvalidOption, InvalidProfile, InvalidRequest, Poison
 from cutstream.matting.presets import PRESETS
 from cutstream.matting.specs import Refinement
+from cutstream.profiles import AUTO
 from cutstream.settings import ModelSettings
 
 MODELS = ModelSettings(profiles=("general", "precise"), default_profile="general")

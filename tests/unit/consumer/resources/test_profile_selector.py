@@ -12,9 +12,9 @@ from consumer.resources.latency import FRESH_S, LatencyEstimator, MovingAverage
 from consumer.resources.profile_selector import SAFETY_FACTOR, Estimate, ProfileSelector, Selection, decide
 from cutstream.clients.triton import Ensemble
 from cutstream.clock import ManualClock
-from cutstream.contract.messages import AUTO
 from cutstream.errors import TritonUnavailable
 from cutstream.metrics import Metrics
+from cutstream.profiles import AUTO
 from cutstream.settings import ModelSettings
 
 PRECISE, FAST = Estimate("precise", needed_s=2.0, backlog_s=40.0), Estimate("fast", needed_s=0.2, backlog_s=4.0)

@@ -38,7 +38,7 @@ def bare() -> GpuOps:
         ("dilate", (MATTE, FOOTPRINT, 0)),
         ("local_linear", (COEFFICIENTS, PIXELS)),
         ("histogram", (MATTE,)),
-        ("bounds", (MATTE, 25)),
+        ("bounding_box", (MATTE, 25)),
         ("shrink", (PIXELS, MATTE, 2, 2)),
         ("rgba", (PIXELS, MATTE)),
         ("blend", (PIXELS, MATTE, (1, 2, 3))),
@@ -107,7 +107,7 @@ def without_device() -> int:
 def test_without_cupy_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
     with pytest.raises(
-        ConfigurationError, match=r"__DEVICE=cuda: CuPy is not installed: pip install 'cutstream\[gpu\]'"
+        ConfigurationError, match=r"__DEVICE=cuda: CuPy is not installed: run `make setup` in the checkout"
     ):
         open_device("cuda")
 

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(300)  # PyMatting compiles itself where it has 
 
 @pytest.fixture(autouse=True, scope="module")
 def _pymatting() -> None:
-    pytest.importorskip("pymatting", reason="pymatting is missing: pip install 'cutstream[matting]'")
+    pytest.importorskip("pymatting", reason="pymatting is missing: run `make setup` in the checkout")
 
 
 @pytest.fixture(params=METHODS)

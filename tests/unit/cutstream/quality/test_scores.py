@@ -31,7 +31,7 @@ def test_nothing_found() -> None:
 
 
 def test_sizes_must_agree() -> None:
-    with pytest.raises(ValueError, match="one size"):
+    with pytest.raises(ValueError, match="same size"):
         score(PHOTO, TRUTH, TRUTH[1:])
 
 

@@ -57,7 +57,7 @@ def test_bands_say_what_they_know() -> None:
 
 
 def test_every_method_in_every_band_is_measured_and_drawn(folder: Path, tmp_path: Path) -> None:
-    pytest.importorskip("pymatting", reason="pymatting is missing: pip install 'cutstream[matting]'")
+    pytest.importorskip("pymatting", reason="pymatting is missing: run `make setup` in the checkout")
     text, out = StringIO(), tmp_path / "out"
     compare_mattings(folder, out, Console(file=text, width=200))
     rows = msgspec.json.decode((out / "mattings.json").read_bytes(), type=list[Row])
@@ -93,7 +93,7 @@ def test_what_cannot_be_used_is_named(folder: Path, tmp_path: Path) -> None:
     empty.mkdir()
     with pytest.raises(InvalidOption, match=r"_alpha\.png"):
         compare_mattings(empty, None, SILENT)
-    pytest.importorskip("pymatting", reason="pymatting is missing: pip install 'cutstream[matting]'")
+    pytest.importorskip("pymatting", reason="pymatting is missing: run `make setup` in the checkout")
     Image.new("L", (20, 20)).save(folder / "cat_alpha.png")
     with pytest.raises(InvalidExamples, match="one size"):
         compare_mattings(folder, None, SILENT)

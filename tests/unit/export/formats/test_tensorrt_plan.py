@@ -224,7 +224,7 @@ def test_a_machine_without_tensorrt_or_gpu_is_named(tmp_path: Path, monkeypatch:
 
     with monkeypatch.context() as without:
         without.setattr(machines, "import_module", missing)
-        with pytest.raises(ConfigurationError, match=r"TensorRT is not installed .*cutstream\[tensorrt\]"):
+        with pytest.raises(ConfigurationError, match=r"TensorRT is not installed .*pip install tensorrt==VERSION"):
             tensorrt_api()
     module = ModuleType("tensorrt")
     module.__version__ = HERE.tensorrt

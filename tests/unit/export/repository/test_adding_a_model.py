@@ -37,7 +37,10 @@ def test_the_pages_entry_is_all_that_a_net_for_a_step_needs(tmp_path: Path) -> N
     (tmp_path / "catalogue.toml").write_text(entry)
     (tmp_path / "any name.onnx").write_bytes(net)
     models = ModelSettings(
-        catalogue=tmp_path / "catalogue.toml", mirror=tmp_path, store=tmp_path / "store", nets=("my_depth",)
+        catalogue=tmp_path / "catalogue.toml",
+        mirror=tmp_path,
+        store=tmp_path / "store",
+        network_overrides=("my_depth",),
     )
     model = find_model("my_depth", models)
     height, width = size_of(model.fills)

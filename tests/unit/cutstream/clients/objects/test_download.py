@@ -15,7 +15,7 @@ import pytest
 from urllib3 import exceptions
 
 from cutstream.clients.objects import download, guard
-from cutstream.clients.objects.download import Downloads
+from cutstream.clients.objects.download import Downloader
 from cutstream.clients.objects.guard import Address, Guard
 from cutstream.errors import CutstreamError, FileTooLarge, RefusedAddress, SourceFailed, SourceUnavailable
 from cutstream.settings import LimitSettings
@@ -25,9 +25,9 @@ LIMIT = 100_000
 SECRET = "X-Signature=s3cr3t"
 
 
-def downloads(allow_private: bool = True, **limits: float) -> Downloads:
+def downloads(allow_private: bool = True, **limits: float) -> Downloader:
     settings = LimitSettings.model_validate({"max_source_bytes": LIMIT, "download_timeout_s": 5, **limits})
-    return Downloads(Guard((), allow_private), settings)
+    return Downloader(Guard((), allow_private), settings)
 
 
 @pytest.fixture(scope="module")
@@ -37,16 +37,16 @@ def server() -> Iterator[HttpServer]:
 
 
 @pytest.fixture(scope="module")
-def client() -> Downloads:
+def client() -> Downloader:
     """Shared, since reading the certificate authorities takes longer than these tests."""
     return downloads()
 
 
-def test_a_photo(client: Downloads, server: HttpServer) -> None:
+def test_a_photo(client: Downloader, server: HttpServer) -> None:
     assert client.fetch(server.url("photo")) == PHOTO
 
 
-def test_a_connection_is_used_again_and_a_closed_one_replaced(client: Downloads, server: HttpServer) -> None:
+def test_a_connection_is_used_again_and_a_closed_one_replaced(client: Downloader, server: HttpServer) -> None:
     for page in ("photo", "photo", "closes", "photo", "status/404", "photo"):
         if page == "status/404":
             with pytest.raises(SourceFailed):
@@ -56,7 +56,7 @@ def test_a_connection_is_used_again_and_a_closed_one_replaced(client: Downloads,
 
 
 @pytest.mark.parametrize("status", [status for status in HTTPStatus if status >= 300])
-def test_which_answers_are_worth_another_attempt(client: Downloads, server: HttpServer, status: HTTPStatus) -> None:
+def test_which_answers_are_worth_another_attempt(client: Downloader, server: HttpServer, status: HTTPStatus) -> None:
     passing = status >= 500 or status in (
         HTTPStatus.REQUEST_TIMEOUT,
         HTTPStatus.TOO_EARLY,
@@ -70,7 +70,7 @@ def test_which_answers_are_worth_another_attempt(client: Downloads, server: Http
     ("retry_after", "seconds"), [("7", 7.0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), ("soon", None), ("", None)]
 )
 def test_a_busy_server_says_when_to_come_back(
-    client: Downloads, server: HttpServer, retry_after: str, seconds: float | None
+    client: Downloader, server: HttpServer, retry_after: str, seconds: float | None
 ) -> None:
     with pytest.raises(SourceUnavailable) as caught:
         client.fetch(server.url(f"busy/{retry_after}"))
@@ -93,27 +93,27 @@ def test_the_time_of_all_redirects_counts_together(server: HttpServer) -> None:
 
 
 @pytest.mark.parametrize("page", ["hangs_up", "talks_nonsense", "declares/20000"])
-def test_a_cut_connection_is_worth_another_attempt(client: Downloads, server: HttpServer, page: str) -> None:
+def test_a_cut_connection_is_worth_another_attempt(client: Downloader, server: HttpServer, page: str) -> None:
     with pytest.raises(SourceUnavailable):
         client.fetch(server.url(page))
 
 
-def test_no_more_is_read_than_was_declared(client: Downloads, server: HttpServer) -> None:
+def test_no_more_is_read_than_was_declared(client: Downloader, server: HttpServer) -> None:
     assert client.fetch(server.url("declares/9")) == PHOTO[:9]
     assert client.fetch(server.url("photo")) == PHOTO  # and nothing of it is taken for the next answer
 
 
-def test_a_length_that_is_no_number_is_no_length(client: Downloads, server: HttpServer) -> None:
+def test_a_length_that_is_no_number_is_no_length(client: Downloader, server: HttpServer) -> None:
     assert client.fetch(server.url("declares/many")) == PHOTO
 
 
-def test_a_declared_length_is_refused_before_the_body(client: Downloads, server: HttpServer) -> None:
+def test_a_declared_length_is_refused_before_the_body(client: Downloader, server: HttpServer) -> None:
     with pytest.raises(FileTooLarge, match="999999999"):
         client.fetch(server.url("declares/999999999"))
 
 
 @pytest.mark.parametrize("page", ["is_endless", "gzipped/50000000"])
-def test_no_more_is_kept_than_the_limit(client: Downloads, server: HttpServer, page: str) -> None:
+def test_no_more_is_kept_than_the_limit(client: Downloader, server: HttpServer, page: str) -> None:
     def fetch() -> None:
         with pytest.raises(FileTooLarge, match=str(LIMIT)):
             client.fetch(server.url(page))
@@ -127,11 +127,11 @@ def test_no_more_is_kept_than_the_limit(client: Downloads, server: HttpServer, p
         tracemalloc.stop()
 
 
-def test_a_gzipped_photo_is_unpacked(client: Downloads, server: HttpServer) -> None:
+def test_a_gzipped_photo_is_unpacked(client: Downloader, server: HttpServer) -> None:
     assert client.fetch(server.url(f"gzipped/{LIMIT}")) == bytes(LIMIT)
 
 
-def test_a_false_encoding_fails(client: Downloads, server: HttpServer) -> None:
+def test_a_false_encoding_fails(client: Downloader, server: HttpServer) -> None:
     with pytest.raises(SourceFailed, match="cannot be read"):
         client.fetch(server.url("says_gzip_but_is_not"))
 
@@ -146,19 +146,19 @@ def test_redirects_are_followed_up_to_the_limit(server: HttpServer) -> None:
 
 
 @pytest.mark.parametrize("to", ["file:///etc/passwd", "ftp://host/x", "gopher://127.0.0.1", "http://u:p@127.0.0.1/"])
-def test_a_redirect_is_checked_like_the_first_address(client: Downloads, server: HttpServer, to: str) -> None:
+def test_a_redirect_is_checked_like_the_first_address(client: Downloader, server: HttpServer, to: str) -> None:
     with pytest.raises(RefusedAddress):
         client.fetch(server.url(f"redirects?to={to}"))
 
 
 @pytest.mark.parametrize("url", ["http://", "http:///photo", "http://[::1/photo", "http://host:port/", "http://ho st/"])
-def test_malformed_addresses_are_refused(client: Downloads, url: str) -> None:
+def test_malformed_addresses_are_refused(client: Downloader, url: str) -> None:
     with pytest.raises(RefusedAddress, match=r"http\(s\)://host"):
         client.fetch(url)
 
 
 @pytest.mark.parametrize("page", ["status/404", "status/500", "hangs_up", "says_gzip_but_is_not", "declares/999999999"])
-def test_no_error_tells_the_query(client: Downloads, server: HttpServer, page: str) -> None:
+def test_no_error_tells_the_query(client: Downloader, server: HttpServer, page: str) -> None:
     with pytest.raises(CutstreamError) as caught:
         client.fetch(server.url(f"{page}?{SECRET}#{SECRET}"))
     assert SECRET not in str(caught.value)
@@ -168,7 +168,7 @@ def test_no_error_tells_the_query(client: Downloads, server: HttpServer, page: s
 @pytest.mark.parametrize(
     "url", ["http://user:s3cr3t@127.0.0.1/photo", "http://s3cr3t@127.0.0.1/", f"http://[?{SECRET}"]
 )
-def test_no_error_tells_a_password(client: Downloads, url: str) -> None:
+def test_no_error_tells_a_password(client: Downloader, url: str) -> None:
     with pytest.raises(RefusedAddress) as caught:
         client.fetch(url)
     seen = [caught.value, caught.value.__cause__]
@@ -214,7 +214,7 @@ def test_a_redirect_to_the_inner_network_is_refused(server: HttpServer, inner: H
 
 
 def test_a_name_that_changes_its_address_is_caught(server: HttpServer, inner: HttpServer) -> None:
-    client = Downloads(Guard((), False, Names("127.0.0.1", "127.0.0.2")), LimitSettings())
+    client = Downloader(Guard((), False, Names("127.0.0.1", "127.0.0.2")), LimitSettings())
     # The first connection goes to the address that was checked, whatever the name says meanwhile.
     assert client.fetch(server.url("closes", "rebinding.example")) == PHOTO
     assert server.hosts[-1] == f"rebinding.example:{server.port}"
@@ -250,7 +250,7 @@ def test_tls_is_verified_by_name_and_keeps_the_deadline(
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     limits = LimitSettings(download_timeout_s=0.5)
     with serving(with_tls(HttpServer(), *certificate, names)) as server:
-        client = Downloads(Guard((), True, Names("127.0.0.1")), limits)
+        client = Downloader(Guard((), True, Names("127.0.0.1")), limits)
         base = f"https://photos.example:{server.port}"
         assert client.fetch(f"{base}/photo") == PHOTO
         assert names == ["photos.example"]
@@ -266,5 +266,5 @@ def test_every_error_of_urllib3_has_a_meaning() -> None:
     errors.remove(exceptions.ProxySchemeUnsupported)  # there are no proxies
     for kind in errors:
         meaning = pytest.raises((RefusedAddress, SourceFailed, SourceUnavailable))
-        with meaning, download._translated("http://photos.example"):
+        with meaning, download.map_download_errors("http://photos.example"):
             raise type(kind.__name__, (kind,), {"__init__": Exception.__init__, "__str__": lambda _: "no"})()

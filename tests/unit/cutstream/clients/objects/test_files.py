@@ -45,27 +45,27 @@ def test_nothing_outside_the_folder_is_reached(root: Path, path: str) -> None:
     (root / "link").symlink_to(root.parent / "secret")
     (root / "dir").symlink_to(root.parent)
     with pytest.raises(RefusedAddress, match="CUTSTREAM_OBJECTS__FILE_ROOTS"):
-        files.Folders([root]).inside(f"{root}/{path}")
+        files.AllowedFolders([root]).resolve(f"{root}/{path}")
 
 
 def test_a_link_within_the_folder_is_followed(root: Path) -> None:
     (root / "photo").write_bytes(b"photo")
     (root / "link").symlink_to("photo")
-    assert files.read(files.Folders([root]).inside(f"{root}/link"), 100) == b"photo"
+    assert files.read(files.AllowedFolders([root]).resolve(f"{root}/link"), 100) == b"photo"
 
 
 def test_the_folder_itself_may_be_a_link(root: Path) -> None:
     (root.parent / "alias").symlink_to(root)
-    assert files.Folders([root.parent / "alias"]).inside(f"{root}/photo") == f"{root}/photo"
+    assert files.AllowedFolders([root.parent / "alias"]).resolve(f"{root}/photo") == f"{root}/photo"
 
 
 def test_the_file_systems_root_holds_everything() -> None:
-    assert files.Folders(["/"]).inside("/etc") == os.path.realpath("/etc")
+    assert files.AllowedFolders(["/"]).resolve("/etc") == os.path.realpath("/etc")
 
 
 def test_without_folders_everything_is_refused(root: Path) -> None:
     with pytest.raises(RefusedAddress):
-        files.Folders([]).inside(str(root))
+        files.AllowedFolders([]).resolve(str(root))
 
 
 def test_a_fifo_does_not_hang(root: Path) -> None:

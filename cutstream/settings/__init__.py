@@ -1,0 +1,49 @@
+"""All settings, and the only package that reads the environment.
+
+A setting is the variable `CUTSTREAM_<SECTION>__<NAME>`, for instance `CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS=broker:9092`,
+or an entry of the TOML file that `CUTSTREAM_CONFIG` names. The environment takes precedence over the file.
+docs/settings.md is generated from this package: a field's docstring is its entry there.
+"""
+
+from __future__ import annotations
+
+from cutstream.settings.loading import as_environment, fields, load, redacted, variables
+from cutstream.settings.naming import CONFIG_FILE, PREFIX, RENAMED, RENAMED_VALUES, anchor, variable
+from cutstream.settings.sections import (
+    GlueSettings,
+    GraphPrecision,
+    KafkaSettings,
+    LimitSettings,
+    ModelSettings,
+    ObjectSettings,
+    StackSettings,
+    TritonSettings,
+    WorkerSettings,
+)
+from cutstream.settings.tree import BYTES_PER_PIXEL, Settings, addressed
+
+__all__ = [
+    "BYTES_PER_PIXEL",
+    "CONFIG_FILE",
+    "PREFIX",
+    "RENAMED",
+    "RENAMED_VALUES",
+    "GlueSettings",
+    "GraphPrecision",
+    "KafkaSettings",
+    "LimitSettings",
+    "ModelSettings",
+    "ObjectSettings",
+    "Settings",
+    "StackSettings",
+    "TritonSettings",
+    "WorkerSettings",
+    "addressed",
+    "anchor",
+    "as_environment",
+    "fields",
+    "load",
+    "redacted",
+    "variable",
+    "variables",
+]

