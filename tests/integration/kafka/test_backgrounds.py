@@ -21,7 +21,7 @@ from cutstream.clock import SystemClock
 from cutstream.contract.backgrounds import Entry, encode
 from cutstream.errors import UnknownBackground
 from cutstream.settings import KafkaSettings, ObjectSettings, Settings, as_environment
-from producer.backgrounds import add, known, remove
+from producer.backgrounds import add, list_entries, remove
 from tests.support.group import wait_until
 from tests.support.ports import free_ports
 from tests.support.workers import WorkerProcess
@@ -82,10 +82,10 @@ def test_what_is_added_replaced_and_removed_is_what_a_worker_knows(
     second = add(settings, "beach", ROCKET, SystemClock())
     wait_until(lambda: found(catalogue, "beach") == second, "what was replaced is not known")
     wood = add(settings, "wood", COFFEE, SystemClock())
-    assert known(settings.kafka) == {"beach": second, "wood": wood}
+    assert list_entries(settings.kafka) == {"beach": second, "wood": wood}
     assert remove(settings.kafka, "beach") == second
     wait_until(lambda: found(catalogue, "beach") is None, "what was removed is still known")
-    assert known(settings.kafka) == {"wood": wood}
+    assert list_entries(settings.kafka) == {"wood": wood}
     assert found(catalogue, "wood") == wood
 
 
@@ -108,7 +108,7 @@ def test_a_worker_that_starts_later_knows_the_last_of_each_name_at_once(
         "never": None,
         "stone": entry,
     }
-    assert known(settings.kafka) == {"stone": entry, "wood": entry}
+    assert list_entries(settings.kafka) == {"stone": entry, "wood": entry}
 
 
 def test_a_deployment_without_the_topic_goes_on_and_finds_it_when_it_is_made(
@@ -172,7 +172,7 @@ def test_the_commands(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> No
     added = run(app, ["backgrounds", "add", "beach", COFFEE])
     assert added.exit_code == 0, added.output
     assert added.stdout.startswith("beach: 600×400, file://")
-    entry = known(settings.kafka)["beach"]
+    entry = list_entries(settings.kafka)["beach"]
     listed = run(app, ["backgrounds", "list"]).stdout
     assert all(text in listed for text in ("beach", "600×400", f"{entry.bytes:,}", entry.sha256[:12]))
     misspelt = run(app, ["backgrounds", "remove", "beech"])
@@ -182,4 +182,4 @@ def test_the_commands(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> No
     removed = run(app, ["backgrounds", "remove", "beach"])
     assert removed.exit_code == 0
     assert entry.uri in removed.stdout
-    assert known(settings.kafka) == {}
+    assert list_entries(settings.kafka) == {}

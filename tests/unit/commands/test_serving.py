@@ -15,7 +15,7 @@ from cutstream.errors import BrokerUnavailable
 from cutstream.settings import KafkaSettings, Settings, StackSettings
 from deploy.local import kafka as local
 from deploy.local import running
-from evaluation.scoring.folder import Example
+from evaluation.folder import Example
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def local_kafka(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
 
 def test_the_running_stack_is_used(local_kafka, checked, started, example, tmp_path: Path) -> None:
     local_kafka(True)
-    with commands_serving.serving(Settings(), [example], "general", tmp_path) as (settings, _):
+    with commands_serving.serving_stack(Settings(), [example], "general", tmp_path) as (settings, _):
         assert checked == [settings.kafka.bootstrap_servers] == ["127.0.0.1:19092"]
     assert started == []
 
@@ -63,7 +63,7 @@ def test_without_one_it_starts_its_own_in_a_state_of_its_own(
 ) -> None:
     local_kafka(False)
     state = tmp_path / "state"
-    with commands_serving.serving(Settings(stack=StackSettings(state=state)), [example], "general", tmp_path) as (
+    with commands_serving.serving_stack(Settings(stack=StackSettings(state=state)), [example], "general", tmp_path) as (
         settings,
         _,
     ):
@@ -84,7 +84,7 @@ def test_a_broker_that_was_named_is_not_replaced(local_kafka, monkeypatch, start
     named = Settings(kafka=KafkaSettings(bootstrap_servers="broker:9092"))
     with (
         pytest.raises(BrokerUnavailable, match="broker:9092"),
-        commands_serving.serving(named, [example], None, tmp_path),
+        commands_serving.serving_stack(named, [example], None, tmp_path),
     ):
         pass
     assert started == []

@@ -49,7 +49,7 @@ def entries(monkeypatch: pytest.MonkeyPatch) -> dict[str, Entry]:
     def write(settings: KafkaSettings, name: str, value: bytes | None) -> None:
         apply(entries, name.encode(), value or b"")
 
-    monkeypatch.setattr(backgrounds, "known", lambda settings: dict(entries))
+    monkeypatch.setattr(backgrounds, "list_entries", lambda settings: dict(entries))
     monkeypatch.setattr(backgrounds, "_write", write)
     return entries
 
@@ -153,7 +153,7 @@ def test_without_the_topic_nothing_is_stored(
     def missing(settings: KafkaSettings) -> dict[str, Entry]:
         raise NoTopic("no such topic")
 
-    monkeypatch.setattr(backgrounds, "known", missing)
+    monkeypatch.setattr(backgrounds, "list_entries", missing)
     with pytest.raises(NoTopic):
         add(settings, "a", str(COFFEE), ManualClock())
     assert stored(settings) == []

@@ -9,9 +9,9 @@ import pytest
 
 from cutstream.contract.messages import ErrorDetail, Request, Result, ServedModel, SourceRecord, StoredObject
 from cutstream.settings import ModelSettings, ObjectSettings, Settings
+from evaluation.folder import Example
 from evaluation.scoring import predict as module
-from evaluation.scoring.folder import Example
-from evaluation.scoring.predict import NotCutOut, evaluation_settings, predict
+from evaluation.scoring.predict import NotCutOut, evaluation_settings, request_mattes
 from producer.following import Batch
 from tests.support.evaluation import evaluation_folder
 
@@ -42,7 +42,7 @@ def failed(request: Request) -> Result:
 
 
 class Stack:
-    """A Submission that answers every request at once."""
+    """A RequestFollower that answers every request at once."""
 
     answer: Callable[[Request], Result] = staticmethod(ok)
     asked: list[Request]
@@ -57,18 +57,18 @@ class Stack:
     def __exit__(self, *exc: object) -> None:
         """Nothing is open."""
 
-    def run(self, requests, *, in_flight, watch) -> Batch:
-        Stack.asked, Stack.in_flight = list(requests), in_flight
+    def follow(self, requests, *, max_in_flight, on_progress) -> Batch:
+        Stack.asked, Stack.in_flight = list(requests), max_in_flight
         batch = Batch({request.id: request for request in requests})
         for request in requests:
             batch.results[request.id] = Stack.answer(request)
-            watch(batch)
+            on_progress(batch)
         return batch
 
 
 @pytest.fixture
 def stack(monkeypatch: pytest.MonkeyPatch) -> type[Stack]:
-    monkeypatch.setattr(module, "Submission", Stack)
+    monkeypatch.setattr(module, "RequestFollower", Stack)
     monkeypatch.setattr(Stack, "answer", staticmethod(ok))
     return Stack
 
@@ -80,7 +80,7 @@ def two(tmp_path: Path) -> list[Example]:
 
 def test_each_photo_is_asked_for_its_mask_one_at_a_time(stack: type[Stack], two: list[Example], tmp_path: Path) -> None:
     done: list[int] = []
-    predictions, model, profile = predict(Settings(), two, "general", tmp_path, done.append)
+    predictions, model, profile = request_mattes(Settings(), two, "general", tmp_path, done.append)
     assert stack.in_flight == 1
     assert {request.image for request in stack.asked} == {
         f"file://{tmp_path}/my%20cat.jpg",
@@ -101,7 +101,7 @@ def test_subsets_are_mixed_in_the_same_way_each_time(stack: type[Stack], tmp_pat
     many = [Example(stem, tmp_path / f"{stem}.jpg", tmp_path / f"{stem}.png") for stem in stems]
     orders = []
     for _ in range(2):
-        predictions, _, _ = predict(Settings(), many, None, tmp_path, NOBODY)
+        predictions, _, _ = request_mattes(Settings(), many, None, tmp_path, NOBODY)
         assert [prediction.example.stem for prediction in predictions] == stems
         orders.append([Path(request.image).stem for request in stack.asked])
     assert orders[0] == orders[1]
@@ -111,7 +111,7 @@ def test_subsets_are_mixed_in_the_same_way_each_time(stack: type[Stack], tmp_pat
 def test_the_first_failure_ends_it_by_name(stack: type[Stack], two: list[Example], tmp_path: Path) -> None:
     stack.answer = staticmethod(failed)
     with pytest.raises(NotCutOut, match=r"(my cat|dog)\.jpg: invalid_image_url: outside the roots"):
-        predict(Settings(), two, None, tmp_path, NOBODY)
+        request_mattes(Settings(), two, None, tmp_path, NOBODY)
 
 
 def test_a_stack_of_its_own_serves_one_profile_and_may_read_the_photos(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from cutstream.clients.kafka import Partition, Record
 from cutstream.contract.options import RefineParameters
 from cutstream.errors import InvalidOption
 from cutstream.settings import ModelSettings
-from evaluation.tuning.preset_file import as_toml, check_name
+from evaluation.tuning.preset_file import check_name, to_toml
 
 EVERYTHING = RefineParameters(
     kernel=5,
@@ -33,7 +33,7 @@ EVERYTHING = RefineParameters(
 
 @pytest.mark.parametrize("how", [EVERYTHING, RefineParameters(), RefineParameters(edges="soft", threshold=140)])
 def test_a_file_comes_back_as_the_preset_of_a_request(tmp_path: Path, how: RefineParameters) -> None:
-    (tmp_path / "shoes.toml").write_bytes(as_toml(how, 'of "photos"\nand more'))
+    (tmp_path / "shoes.toml").write_bytes(to_toml(how, 'of "photos"\nand more'))
     value = json.dumps({"image": "s3://photos/shoe.jpg", "refine": "shoes"}).encode()
     record = Record(Partition("cutout.requests", 0), 0, 0, None, value, [])
     assert open_job(ModelSettings(), record, read_presets(tmp_path)).request.refine == how

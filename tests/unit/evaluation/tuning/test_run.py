@@ -16,9 +16,9 @@ from rich.console import Console
 from consumer.intake.preset_files import read_presets
 from cutstream.errors import InvalidOption
 from cutstream.matting.presets import BINARY, PRESETS
-from evaluation.scoring.folder import InvalidExamples, Photo
+from evaluation.folder import InvalidExamples, Photo
 from evaluation.tuning.photos import Sample
-from evaluation.tuning.run import Tuning, plan, tune
+from evaluation.tuning.run import TuningPlan, plan_tuning, tune_refinement
 from tests.support.evaluation import evaluation_folder, mask_of
 
 SIDE = 400
@@ -30,8 +30,8 @@ def folder(tmp_path: Path) -> Path:
     return evaluation_folder(tmp_path / "set", DISCS, SIDE)
 
 
-def planned(folder: Path, budget: int = 9, **targets: Path) -> Tuning:
-    return plan(folder, budget, 0, targets.get("json"), targets.get("out"), targets.get("save"))
+def planned(folder: Path, budget: int = 9, **targets: Path) -> TuningPlan:
+    return plan_tuning(folder, budget, 0, targets.get("json"), targets.get("out"), targets.get("save"))
 
 
 def too_large(photo: Photo, by: float = 12) -> Sample:
@@ -42,9 +42,9 @@ def too_large(photo: Photo, by: float = 12) -> Sample:
     return Sample(photo, cv2.resize(cv2.GaussianBlur(larger, (31, 31), 0), (128, 128), interpolation=cv2.INTER_AREA))
 
 
-def run(tuning: Tuning) -> tuple[dict, str]:
+def run(plan: TuningPlan) -> tuple[dict, str]:
     console = Console(file=io.StringIO(), width=150)
-    report = tune(tuning, [too_large(photo) for photo in tuning.photos], "fast", console)
+    report = tune_refinement(plan, [too_large(photo) for photo in plan.photos], "fast", console)
     return {candidate.name: candidate.figures for candidate in report.candidates}, console.file.getvalue()
 
 
@@ -103,7 +103,7 @@ def test_a_folder_of_somebody_elses_is_not_replaced(folder: Path, tmp_path: Path
 
 
 def test_what_cannot_be_used_is_refused_before_the_work(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(InvalidOption, match="--budget 8: at least 9"):
+    with pytest.raises(InvalidOption, match="--budget 8 is too small: give at least 9"):
         planned(folder, budget=8)
     with pytest.raises(InvalidOption, match="built-in"):
         planned(folder, save=tmp_path / "base.toml")

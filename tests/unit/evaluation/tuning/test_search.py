@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from cutstream.contract.options import RefineParameters
 from cutstream.matting.presets import PRESETS, check_work, parameters
-from evaluation.tuning.search import VALUES, Goodness, search, without_idle
+from evaluation.tuning.search import VALUES, RankKey, drop_unused_sizes, search
 
 WANTED = RefineParameters(edges="soft", threshold=150, blur=9, feather=3)
 
@@ -18,7 +18,7 @@ class Judge:
     def __init__(self) -> None:
         self.asked: list[RefineParameters] = []
 
-    def __call__(self, candidates: Sequence[RefineParameters]) -> list[Goodness]:
+    def __call__(self, candidates: Sequence[RefineParameters]) -> list[RankKey]:
         self.asked += candidates
         return [(sum(getattr(how, name) == getattr(WANTED, name) for name in VALUES), 0.0) for how in candidates]
 
@@ -52,15 +52,15 @@ def test_a_seed_asks_again_what_it_asked_and_another_asks_otherwise() -> None:
 def test_the_first_of_equals_stays() -> None:
     judged = search(PRESETS.values(), lambda candidates: [(0.5,) for _ in candidates], 200, seed=0)
     tried = [how for how in judged if how not in PRESETS.values()]
-    variations = {without_idle(replace(PRESETS["soft"], **{n: v})) for n, values in VALUES.items() for v in values}
+    variations = {drop_unused_sizes(replace(PRESETS["soft"], **{n: v})) for n, values in VALUES.items() for v in values}
     assert set(tried) == variations - set(PRESETS.values())
 
 
 def test_sizes_that_nothing_uses_are_not_varied() -> None:
-    assert without_idle(RefineParameters(kernel=9, dilate_kernel=5)) == RefineParameters()
+    assert drop_unused_sizes(RefineParameters(kernel=9, dilate_kernel=5)) == RefineParameters()
     for used in ({"close": 1}, {"open": 1}, {"dilate": 1}):
-        assert without_idle(RefineParameters(kernel=9, **used)).kernel == 9
-    assert without_idle(RefineParameters(kernel=9, dilate=1, dilate_kernel=5)).kernel == 3
+        assert drop_unused_sizes(RefineParameters(kernel=9, **used)).kernel == 9
+    assert drop_unused_sizes(RefineParameters(kernel=9, dilate=1, dilate_kernel=5)).kernel == 3
 
 
 def test_every_value_is_one_that_a_request_may_give() -> None:
