@@ -58,7 +58,7 @@ REGULARISATION = np.float32(0.03)
 
 
 def morphology() -> dict[str, Case]:
-    """Return cases for several footprints. With rectangles the cost on a GPU must not grow with the footprint's size."""
+    """Return cases for several footprints. A GPU's cost must not grow with the size of a rectangle."""
     footprints: dict[str, Footprint] = {f"rectangle {side}": np.ones((side, side), np.uint8) for side in (3, 15, 51)}
     footprints["ellipse 15"] = ellipse(15)
     return {
