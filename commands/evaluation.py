@@ -120,7 +120,7 @@ def tune(
     ] = None,
     save: Annotated[
         Path | None,
-        typer.Option(help="Save the best candidate as a preset: <name>.toml, in the folder CUTSTREAM_MODELS__PRESETS."),
+        typer.Option(help="Save the best candidate as a preset <name>.toml, for the folder CUTSTREAM_MODELS__PRESETS."),
     ] = None,
     matting: Annotated[bool, typer.Option("--matting", help="Compare the matting methods instead.")] = False,
 ) -> None:
