@@ -72,7 +72,7 @@ def next_steps(file_roots: Sequence[Path]) -> list[str]:
     return [
         "In another terminal, in this folder, run:",
         follow,
-        "The worker refuses photos on this machine, because no folder is allowed. To allow one, stop and start again, "
-        "for instance with:",
+        "No folder is allowed, so the worker refuses photos on this machine. To allow one, stop and start again, for "
+        "instance with:",
         f"  {allow} {program()} up",
     ]

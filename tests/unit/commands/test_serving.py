@@ -1,4 +1,4 @@
-"""Which stack an evaluation goes to."""
+"""The choice of the stack that an evaluation uses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from evaluation.folder import Example
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
-    """The settings of each stack that was started."""
+    """Record the settings of each stack that is started."""
     stacks: list[Settings] = []
 
     @contextmanager
@@ -40,7 +40,7 @@ def example(tmp_path: Path) -> Example:
 
 @pytest.fixture
 def checked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The brokers whose topics were looked at."""
+    """Record the brokers whose topics are checked."""
     brokers: list[str] = []
     monkeypatch.setattr(kafka, "check_topics", lambda settings: brokers.append(settings.bootstrap_servers))
     return brokers
@@ -58,7 +58,7 @@ def test_the_running_stack_is_used(local_kafka, checked, started, example, tmp_p
     assert started == []
 
 
-def test_without_one_it_starts_its_own_in_a_state_of_its_own(
+def test_without_a_running_stack_one_is_started_with_its_own_state(
     local_kafka, checked, started, example, tmp_path: Path
 ) -> None:
     local_kafka(False)
@@ -74,7 +74,7 @@ def test_without_one_it_starts_its_own_in_a_state_of_its_own(
     assert checked == []
 
 
-def test_a_broker_that_was_named_is_not_replaced(local_kafka, monkeypatch, started, example, tmp_path: Path) -> None:
+def test_a_broker_in_the_settings_is_never_replaced(local_kafka, monkeypatch, started, example, tmp_path: Path) -> None:
     local_kafka(False)
 
     def away(settings: KafkaSettings) -> None:

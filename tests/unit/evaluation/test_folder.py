@@ -15,24 +15,24 @@ def folder(tmp_path: Path) -> Path:
     return evaluation_folder(tmp_path / "set")
 
 
-def test_pairs_are_found_by_stem_and_in_order(folder: Path) -> None:
-    (folder / "images" / "notes.txt").write_text("not a picture")
-    found = find_examples(folder)
-    assert [example.stem for example in found] == sorted(DISCS)
-    assert found[0].path == folder / "images" / "cats_1.jpg"
-    pixels, truth = read_example(found[0])
+def test_photos_and_masks_are_paired_by_stem_and_sorted(folder: Path) -> None:
+    (folder / "images" / "notes.txt").write_text("not an image")
+    examples = find_examples(folder)
+    assert [example.stem for example in examples] == sorted(DISCS)
+    assert examples[0].path == folder / "images" / "cats_1.jpg"
+    pixels, truth = read_example(examples[0])
     assert pixels.shape == (SIDE, SIDE, 3)
     assert np.array_equal(truth, mask_of("cats_1"))
 
 
 @pytest.mark.parametrize("name", ["images", "masks"])
-def test_a_missing_folder_is_named(folder: Path, name: str) -> None:
+def test_a_missing_folder_is_an_error(folder: Path, name: str) -> None:
     (folder / name).rename(folder / "elsewhere")
     with pytest.raises(InvalidExamples, match=rf"has no folder {name}/.*images/<name>\.jpg and masks/<name>\.png"):
         find_examples(folder)
 
 
-def test_no_pair_says_what_was_looked_for(tmp_path: Path) -> None:
+def test_no_pair_is_an_error_that_lists_the_expected_files(tmp_path: Path) -> None:
     for name in ("images", "masks"):
         (tmp_path / name).mkdir()
     (tmp_path / "images" / "a.jpg").write_bytes(b"")
@@ -40,7 +40,7 @@ def test_no_pair_says_what_was_looked_for(tmp_path: Path) -> None:
         find_examples(tmp_path)
 
 
-def test_what_is_alone_is_named_up_to_five(folder: Path) -> None:
+def test_up_to_five_unpaired_files_are_listed(folder: Path) -> None:
     for number in range(7):
         (folder / "masks" / f"extra_{number}.png").write_bytes(b"")
     (folder / "masks" / "dogs_1.png").unlink()
@@ -56,7 +56,7 @@ def test_two_photos_of_one_name_are_refused(folder: Path) -> None:
         find_examples(folder)
 
 
-def test_sizes_must_agree_and_are_named(folder: Path) -> None:
+def test_different_sizes_are_an_error_that_names_them(folder: Path) -> None:
     Image.new("L", (50, 40)).save(folder / "masks" / "cats_2.png")
     with pytest.raises(InvalidExamples, match=r"cats_2\.png is 50×40, its photo .*cats_2\.jpg 96×96"):
         read_example(find_examples(folder)[1])
@@ -64,7 +64,7 @@ def test_sizes_must_agree_and_are_named(folder: Path) -> None:
 
 def test_a_mask_fits_the_photo_as_its_exif_orientation_shows_it(folder: Path) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned right by a quarter
+    exif[0x0112] = 6  # shown turned right by a quarter
     Image.new("RGB", (60, 40), "red").save(folder / "images" / "cats_1.jpg", exif=exif)
     Image.new("L", (40, 60)).save(folder / "masks" / "cats_1.png")
     pixels, truth = read_example(find_examples(folder)[0])
@@ -72,22 +72,22 @@ def test_a_mask_fits_the_photo_as_its_exif_orientation_shows_it(folder: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "said"),
+    ("name", "data", "message"),
     [
         ("images/cats_1.jpg", b"", r"the photo .*cats_1\.jpg cannot be read: the file is empty"),
-        ("images/cats_1.jpg", b"text, not a picture", r"the photo .*cats_1\.jpg cannot be read: not an image"),
+        ("images/cats_1.jpg", b"text, not an image", r"the photo .*cats_1\.jpg cannot be read: not an image"),
         ("masks/cats_1.png", b"", r"the mask .*cats_1\.png cannot be read"),
         ("masks/cats_1.png", b"\x89PNG\r\n\x1a\nbroken", r"the mask .*cats_1\.png cannot be read"),
     ],
 )
-def test_unreadable_files_are_named(folder: Path, name: str, data: bytes, said: str) -> None:
+def test_unreadable_files_are_errors(folder: Path, name: str, data: bytes, message: str) -> None:
     (folder / name).write_bytes(data)
-    with pytest.raises(InvalidExamples, match=said):
+    with pytest.raises(InvalidExamples, match=message):
         read_example(find_examples(folder)[0])
 
 
 @pytest.mark.parametrize("name", ["images/cats_1.jpg", "masks/cats_1.png"])
-def test_truncated_files_are_named(folder: Path, name: str) -> None:
+def test_truncated_files_are_errors(folder: Path, name: str) -> None:
     whole = (folder / name).read_bytes()
     (folder / name).write_bytes(whole[: len(whole) * 2 // 3])
     with pytest.raises(InvalidExamples, match=r"cats_1\.(jpg|png) cannot be read"):
@@ -112,7 +112,7 @@ def test_mattes_are_found_in_any_accepted_format(folder: Path, tmp_path: Path) -
     }
 
 
-def test_a_missing_matte_is_named(folder: Path, tmp_path: Path) -> None:
+def test_a_missing_matte_is_an_error(folder: Path, tmp_path: Path) -> None:
     mattes = matte_folder(tmp_path / "mattes")
     (mattes / "cats_2.png").unlink()
     with pytest.raises(InvalidExamples, match=r"has no matte for cats_2: each photo needs <name>\.png"):

@@ -16,7 +16,7 @@ def test_a_file_replaces_an_earlier_one(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_folder_replaces_an_earlier_one_whole(tmp_path: Path) -> None:
+def test_a_folder_replaces_an_earlier_one_completely(tmp_path: Path) -> None:
     target = tmp_path / "out"
     for name in ("worst", "scatter.png"):
         with replace_folder(target) as folder:
@@ -26,7 +26,7 @@ def test_a_folder_replaces_an_earlier_one_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
+def test_an_error_leaves_the_earlier_folder(tmp_path: Path) -> None:
     target = tmp_path / "out"
     target.mkdir()
     (target / "scatter.png").write_text("old")
@@ -42,7 +42,7 @@ def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_targets_are_checked_before_the_work(tmp_path: Path) -> None:
+def test_outputs_are_checked_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "thesis.doc").write_text("mine")
     check_targets(tmp_path / "report.json", tmp_path / "new")
     with pytest.raises(InvalidOption, match=r"holds thesis\.doc, which no evaluation made"):
@@ -53,7 +53,7 @@ def test_targets_are_checked_before_the_work(tmp_path: Path) -> None:
         check_targets(tmp_path, None)
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidOption, match=r"file/report\.json cannot be written"):
         write_file(tmp_path / "file" / "report.json", b"")

@@ -19,7 +19,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return evaluation_folder(tmp_path_factory.mktemp("many") / "set", MANY, side=64)
 
 
-def test_processes_measure_as_this_one_and_in_order(folder: Path) -> None:
+def test_processes_give_the_same_scores_in_order(folder: Path) -> None:
     predictions = [Prediction(example, find_examples(folder)[0].mask, 5.0) for example in find_examples(folder)]
     together = list(score_all(predictions))
     assert together == [next(score_all([prediction])) for prediction in predictions]
@@ -28,7 +28,7 @@ def test_processes_measure_as_this_one_and_in_order(folder: Path) -> None:
     assert overlaps[0] == 1.0
 
 
-def test_an_error_in_a_process_arrives_with_its_words(folder: Path, tmp_path: Path) -> None:
+def test_an_error_in_a_process_keeps_its_message(folder: Path, tmp_path: Path) -> None:
     found = find_examples(folder)
     wrong = tmp_path / "wrong.png"
     Image.new("L", (3, 3)).save(wrong)
@@ -37,7 +37,7 @@ def test_an_error_in_a_process_arrives_with_its_words(folder: Path, tmp_path: Pa
         list(score_all(predictions))
 
 
-def test_the_first_that_does_not_fit_stops_the_check(folder: Path, tmp_path: Path) -> None:
+def test_the_check_stops_at_the_first_invalid_example(folder: Path, tmp_path: Path) -> None:
     found = find_examples(folder)[:IN_PROCESS_LIMIT]
     assert len(list(check_examples(found))) == IN_PROCESS_LIMIT
     wrong = tmp_path / "wrong.png"

@@ -31,7 +31,7 @@ SILENT = Console(quiet=True)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two photos, the first with a drawn trimap, beside a picture that belongs to neither."""
+    """Write two photos, the first with a drawn trimap, and an image that belongs to neither."""
     for seed, name in enumerate(("cat.png", "dog.jpg")):
         photo, alpha = fur(150, 200, seed)
         Image.fromarray(photo.pixels).save(tmp_path / name, quality=95)
@@ -43,14 +43,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_photos_are_those_with_an_alpha(folder: Path) -> None:
+def test_only_photos_with_an_alpha_are_examples(folder: Path) -> None:
     cat, dog = find_alpha_examples(folder)
     assert (cat.photo.name, cat.alpha.name) == ("cat.png", "cat_alpha.png")
     assert cat.trimap is not None
     assert (dog.photo.name, dog.trimap) == ("dog.jpg", None)
 
 
-def test_bands_say_what_they_know() -> None:
+def test_bands_cover_what_is_unknown() -> None:
     _, truth = fur(300, 400)
     small, large, automatic, drawn = build_bands(truth, np.full((300, 400), 77, np.uint8), OPS).values()
     soft = (truth > 9) & (truth < 241)
@@ -60,7 +60,9 @@ def test_bands_say_what_they_know() -> None:
     assert (automatic[soft] == UNKNOWN).any()
     thin = truth.copy()
     thin[:30, :30] = 100
-    assert (build_bands(thin, None, OPS)["automatic, 10 px"][:20, :20] == BACKGROUND).all(), "soft alpha was told"
+    assert (build_bands(thin, None, OPS)["automatic, 10 px"][:20, :20] == BACKGROUND).all(), (
+        "the band reveals soft alpha"
+    )
     assert (drawn == UNKNOWN).all()
 
 
@@ -96,7 +98,7 @@ def test_the_table_has_means_over_photos() -> None:
     assert line == ["small", "10.0%", "fast", "3.50", "1.00", "0.25000", "2.000"]
 
 
-def test_what_cannot_be_used_is_named(folder: Path, tmp_path: Path) -> None:
+def test_unusable_folders_are_errors(folder: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(InvalidOption, match=r"_alpha\.png"):
@@ -108,7 +110,7 @@ def test_what_cannot_be_used_is_named(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (0, 180), (130, 0), (130, 180)])
-def test_pictures_show_where_alpha_is_softest(corner: tuple[int, int]) -> None:
+def test_the_sheet_shows_where_alpha_is_softest(corner: tuple[int, int]) -> None:
     row, column = corner
     alpha = np.zeros((150, 200), np.uint8)
     alpha[row : row + 20, column : column + 20] = 99
@@ -118,6 +120,6 @@ def test_pictures_show_where_alpha_is_softest(corner: tuple[int, int]) -> None:
 
 
 def test_hair_is_lost_in_a_coarse_matte() -> None:
-    """What these photos are made for: their alpha has hair that a network's matte has not."""
+    """The photos of these tests have hair that a network's matte would lack."""
     _, truth = fur(300, 400)
     assert (truth > 128).sum() > (coarse(truth, 6) > 128).sum() + 500

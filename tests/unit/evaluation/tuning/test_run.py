@@ -1,4 +1,4 @@
-"""From a folder to what tuning leaves; the mattes are made here, as a network of small answers would."""
+"""Tuning from a folder to its outputs, with mattes made here instead of by a network."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def planned(folder: Path, budget: int = 9, **targets: Path) -> TuningPlan:
 
 
 def too_large(photo: Photo, by: float = 12) -> Sample:
-    """A soft matte that reaches too far, with an island."""
+    """Return a soft matte that is too large and has an island."""
     centre, radius = DISCS[photo.stem]
     larger = mask_of(photo.stem, SIDE, discs={photo.stem: (centre, radius + by)})
     larger[350:390, 350:390] = 255
@@ -48,7 +48,7 @@ def run(plan: TuningPlan) -> tuple[dict, str]:
     return {candidate.name: candidate.figures for candidate in report.candidates}, console.file.getvalue()
 
 
-def test_searching_finds_better_parameters_than_every_preset(folder: Path, tmp_path: Path) -> None:
+def test_the_search_finds_better_parameters_than_every_preset(folder: Path, tmp_path: Path) -> None:
     targets = {"json": tmp_path / "report.json", "out": tmp_path / "pictures", "save": tmp_path / "own" / "discs.toml"}
     figures, printed = run(planned(folder, budget=45, **targets))
     assert len(figures) == 45
@@ -67,13 +67,13 @@ def test_searching_finds_better_parameters_than_every_preset(folder: Path, tmp_p
     )
     assert f"# The best of 45 candidates on 3 photos of {folder}" in targets["save"].read_text()
     sheets = sorted(path.name for path in (targets["out"] / "sheets").iterdir())
-    assert (len(sheets), sheets[0]) == (3, "01-dogs_1.jpg")  # the longest contour, which candidates differ most about
+    assert (len(sheets), sheets[0]) == (3, "01-dogs_1.jpg")  # the longest contour, on which candidates differ most
     with Image.open(targets["out"] / "sheets" / sheets[0]) as picture:
         assert picture.width > 3 * 300
     assert all(word in printed for word in (best, "aggressive", "IoU", str(targets["save"]), "ranked by IoU"))
 
 
-def test_without_masks_the_photos_edges_rank_and_nothing_claims_to_know_the_truth(folder: Path) -> None:
+def test_without_masks_edges_rank_and_no_truth_is_claimed(folder: Path) -> None:
     rmtree(folder / "masks")
     figures, printed = run(planned(folder))
     assert set(figures) == set(PRESETS)
@@ -84,7 +84,7 @@ def test_without_masks_the_photos_edges_rank_and_nothing_claims_to_know_the_trut
     assert "not whether they are the right ones" in printed
 
 
-def test_figures_are_those_of_the_pictures(folder: Path) -> None:
+def test_figures_describe_the_mattes(folder: Path) -> None:
     figures, _ = run(planned(folder))
     assert len(figures) == len(PRESETS) == len(BINARY) + 1
     assert figures["aggressive"].coverage > figures["expanded"].coverage > figures["base"].coverage
@@ -95,14 +95,14 @@ def test_figures_are_those_of_the_pictures(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["report.txt", "worst"])
-def test_a_folder_of_somebody_elses_is_not_replaced(folder: Path, tmp_path: Path, name: str) -> None:
+def test_a_folder_with_other_files_is_not_replaced(folder: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / name).touch()
     with pytest.raises(InvalidOption, match=rf"holds {name}, which no"):
         planned(folder, out=tmp_path / "mine")
 
 
-def test_what_cannot_be_used_is_refused_before_the_work(folder: Path, tmp_path: Path) -> None:
+def test_invalid_inputs_are_errors_before_the_work(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidOption, match="--budget 8 is too small: give at least 9"):
         planned(folder, budget=8)
     with pytest.raises(InvalidOption, match="built-in"):
