@@ -55,9 +55,9 @@ def _measure_photo(sample: Sample, candidates: Sequence[RefineParameters]) -> li
     pixels, truth = read_photo_and_mask(sample.photo)
     ranks = edge_ranks(pixels, ops.resize_linear(sample.matte, pixels.shape[1], pixels.shape[0]), ops)
     figures = []
-    for how in candidates:
+    for parameters in candidates:
         start = time.perf_counter()
-        matte = refine(sample.matte, Image(pixels), how, ops)
+        matte = refine(sample.matte, Image(pixels), parameters, ops)
         ms = (time.perf_counter() - start) * 1e3
         figures.append(
             Figures(

@@ -20,9 +20,9 @@ def check_name(path: Path) -> None:
         raise InvalidOption(f"--save {path}: `{path.stem}` is a built-in preset: choose another name")
 
 
-def to_toml(how: RefineParameters, note: str) -> bytes:
+def to_toml(parameters: RefineParameters, note: str) -> bytes:
     """Write the parameters that differ from the defaults, under the note as a comment."""
     # TOML writes numbers, booleans and plain strings as JSON does.
     lines = [f"# {line}" for line in note.splitlines()]
-    lines += [f"{name} = {json.dumps(value)}" for name, value in msgspec.to_builtins(how).items()]
+    lines += [f"{name} = {json.dumps(value)}" for name, value in msgspec.to_builtins(parameters).items()]
     return ("\n".join(lines) + "\n").encode()

@@ -53,18 +53,23 @@ def rank_key(figures: Figures) -> RankKey:
     return (round(figures.iou, 3), round(figures.boundary_f1, 3))
 
 
-def rank_candidates(found: Mapping[RefineParameters, Figures]) -> tuple[Candidate, ...]:
+def rank_candidates(results: Mapping[RefineParameters, Figures]) -> tuple[Candidate, ...]:
     """Sort by rank. Equally good candidates keep the order in which they were tried, so presets come first."""
-    best_first = sorted(found, key=lambda how: rank_key(found[how]), reverse=True)  # stable, reversed too
-    return tuple(Candidate(name=short_name(how), parameters=how, figures=found[how]) for how in best_first)
+    best_first = sorted(
+        results, key=lambda parameters: rank_key(results[parameters]), reverse=True
+    )  # stable, reversed too
+    return tuple(
+        Candidate(name=short_name(parameters), parameters=parameters, figures=results[parameters])
+        for parameters in best_first
+    )
 
 
-def short_name(how: RefineParameters) -> str:
+def short_name(parameters: RefineParameters) -> str:
     """Return the preset's name, or the parameters that differ from the defaults: `threshold=140 edges=soft`."""
     names = {preset: name for name, preset in PRESETS.items()}
-    given = msgspec.to_builtins(how)
-    words = (name if value is True else f"{name}={value}" for name, value in given.items())
-    return names.get(how) or " ".join(words) or "as it is"
+    changed = msgspec.to_builtins(parameters)
+    words = (name if value is True else f"{name}={value}" for name, value in changed.items())
+    return names.get(parameters) or " ".join(words) or "as it is"
 
 
 def to_json(report: Report) -> bytes:

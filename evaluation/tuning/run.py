@@ -85,14 +85,14 @@ def collect_mattes(
 
 def tune_refinement(plan: TuningPlan, samples: Sequence[Sample], profile: str, console: Console) -> Report:
     """Try presets and searched candidates on the mattes of the profile, and write the outputs."""
-    found: dict[RefineParameters, list[Figures]] = {}
+    results: dict[RefineParameters, list[Figures]] = {}
     with process_mapper(len(samples)) as mapper, progress_bar(console) as progress:
         task = progress.add_task("trying", total=plan.budget)
 
         def judge(candidates: Sequence[RefineParameters]) -> list[RankKey]:
-            found.update(_measure_all(samples, candidates, mapper))
-            progress.update(task, completed=len(found))
-            return [rank_key(average(found[how])) for how in candidates]
+            results.update(_measure_all(samples, candidates, mapper))
+            progress.update(task, completed=len(results))
+            return [rank_key(average(results[parameters])) for parameters in candidates]
 
         search(PRESETS.values(), judge, plan.budget, plan.seed)
     has_masks = have_masks(plan.photos)
@@ -102,9 +102,9 @@ def tune_refinement(plan: TuningPlan, samples: Sequence[Sample], profile: str, c
         photos=len(samples),
         masks=has_masks,
         ranked_by=RANKED_BY_MASKS if has_masks else RANKED_BY_EDGES,
-        candidates=rank_candidates({how: average(figures) for how, figures in found.items()}),
+        candidates=rank_candidates({parameters: average(figures) for parameters, figures in results.items()}),
     )
-    _write_outputs(plan, report, _most_disputed(samples, found.values()), console)
+    _write_outputs(plan, report, _most_disputed(samples, results.values()), console)
     return report
 
 
@@ -112,12 +112,12 @@ def _measure_all(
     samples: Sequence[Sample], candidates: Sequence[RefineParameters], mapper: Mapper
 ) -> Mapping[RefineParameters, list[Figures]]:
     by_candidate = zip(*measure_candidates(samples, candidates, mapper), strict=True)
-    return {how: list(figures) for how, figures in zip(candidates, by_candidate, strict=True)}
+    return {parameters: list(figures) for parameters, figures in zip(candidates, by_candidate, strict=True)}
 
 
-def _most_disputed(samples: Sequence[Sample], found: Iterable[Sequence[Figures]]) -> list[Sample]:
-    """Return the photos whose coverage differs most between candidates. `found` has each candidate's figures."""
-    coverages = [[figures.coverage for figures in photo] for photo in zip(*found, strict=True)]
+def _most_disputed(samples: Sequence[Sample], results: Iterable[Sequence[Figures]]) -> list[Sample]:
+    """Return the photos whose coverage differs most between candidates. `results` has each candidate's figures."""
+    coverages = [[figures.coverage for figures in photo] for photo in zip(*results, strict=True)]
     spreads = [max(photo) - min(photo) for photo in coverages]
     order = sorted(range(len(samples)), key=lambda index: -spreads[index])
     return [samples[index] for index in order[:MAX_SHEETS]]

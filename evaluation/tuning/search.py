@@ -37,10 +37,10 @@ def search(start: Iterable[RefineParameters], judge: Judge, budget: int, seed: i
     judged: dict[RefineParameters, RankKey] = {}
 
     def judge_new(candidates: Iterable[RefineParameters]) -> RefineParameters:
-        fresh = [how for how in dict.fromkeys(candidates) if how not in judged]
+        fresh = [parameters for parameters in dict.fromkeys(candidates) if parameters not in judged]
         fresh = fresh[: max(0, budget - len(judged))] if judged else fresh
         judged.update(zip(fresh, judge(fresh) if fresh else (), strict=True))
-        return max(judged, key=lambda how: judged[how])
+        return max(judged, key=lambda parameters: judged[parameters])
 
     random = Random(seed)
     best, before = judge_new(start), None
@@ -51,10 +51,10 @@ def search(start: Iterable[RefineParameters], judge: Judge, budget: int, seed: i
     return judged
 
 
-def drop_unused_sizes(how: RefineParameters) -> RefineParameters:
+def drop_unused_sizes(parameters: RefineParameters) -> RefineParameters:
     """Reset the sizes that no step uses, so that no two candidates have the same effect."""
-    if not how.dilate:
-        how = replace(how, dilate_kernel=0)
-    if not (how.close or how.open or (how.dilate and not how.dilate_kernel)):
-        how = replace(how, kernel=RefineParameters().kernel)
-    return how
+    if not parameters.dilate:
+        parameters = replace(parameters, dilate_kernel=0)
+    if not (parameters.close or parameters.open or (parameters.dilate and not parameters.dilate_kernel)):
+        parameters = replace(parameters, kernel=RefineParameters().kernel)
+    return parameters

@@ -25,8 +25,8 @@ def draw_sheet(sample: Sample, candidates: Mapping[str, RefineParameters]) -> Pi
     pixels, truth = read_photo_and_mask(sample.photo)
     top_row = [_cell(pixels), *([] if truth is None else [_cell(truth)])]
     rows = {sample.photo.stem: top_row}
-    for name, how in candidates.items():
-        matte = refine(sample.matte, Image(pixels), how, ops)
+    for name, parameters in candidates.items():
+        matte = refine(sample.matte, Image(pixels), parameters, ops)
         rows[name] = [_cell(matte), _cutout(pixels, matte), _cell(overlay(pixels, matte, ops))]
     return _arrange(rows)
 

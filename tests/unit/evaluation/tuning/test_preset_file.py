@@ -31,12 +31,12 @@ EVERYTHING = RefineParameters(
 )
 
 
-@pytest.mark.parametrize("how", [EVERYTHING, RefineParameters(), RefineParameters(edges="soft", threshold=140)])
-def test_a_saved_preset_can_be_named_in_a_request(tmp_path: Path, how: RefineParameters) -> None:
-    (tmp_path / "shoes.toml").write_bytes(to_toml(how, 'of "photos"\nand more'))
+@pytest.mark.parametrize("parameters", [EVERYTHING, RefineParameters(), RefineParameters(edges="soft", threshold=140)])
+def test_a_saved_preset_can_be_named_in_a_request(tmp_path: Path, parameters: RefineParameters) -> None:
+    (tmp_path / "shoes.toml").write_bytes(to_toml(parameters, 'of "photos"\nand more'))
     value = json.dumps({"image": "s3://photos/shoe.jpg", "refine": "shoes"}).encode()
     record = Record(Partition("cutout.requests", 0), 0, 0, None, value, [])
-    assert open_job(ModelSettings(), record, read_presets(tmp_path)).request.refine == how
+    assert open_job(ModelSettings(), record, read_presets(tmp_path)).request.refine == parameters
 
 
 @pytest.mark.parametrize(

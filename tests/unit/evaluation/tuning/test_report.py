@@ -50,20 +50,20 @@ def test_means_are_over_photos_and_the_time_is_the_median() -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "name"),
+    ("parameters", "name"),
     [
         (PRESETS["soft"], "soft"),
         (RefineParameters(edges="soft", threshold=150, keep_largest=True), "threshold=150 edges=soft keep_largest"),
         (RefineParameters(), "as it is"),
     ],
 )
-def test_candidates_are_named_by_their_parameters(how: RefineParameters, name: str) -> None:
-    assert short_name(how) == name
+def test_candidates_are_named_by_their_parameters(parameters: RefineParameters, name: str) -> None:
+    assert short_name(parameters) == name
 
 
 @pytest.fixture
 def report() -> Report:
-    found = {how: judged(0.9 - 0.01 * place, 0.5) for place, how in enumerate(PRESETS.values())}
+    found = {parameters: judged(0.9 - 0.01 * place, 0.5) for place, parameters in enumerate(PRESETS.values())}
     found[RefineParameters(close=4)] = judged(0.95, 0.5)
     return Report(
         folder="photos",

@@ -20,13 +20,16 @@ class Judge:
 
     def __call__(self, candidates: Sequence[RefineParameters]) -> list[RankKey]:
         self.judged += candidates
-        return [(sum(getattr(how, name) == getattr(WANTED, name) for name in VALUES), 0.0) for how in candidates]
+        return [
+            (sum(getattr(parameters, name) == getattr(WANTED, name) for name in VALUES), 0.0)
+            for parameters in candidates
+        ]
 
 
 def test_the_search_ends_at_the_best_candidate() -> None:
     judge = Judge()
     judged = search(PRESETS.values(), judge, budget=500, seed=0)
-    assert max(judged, key=lambda how: judged[how]) == WANTED
+    assert max(judged, key=lambda parameters: judged[parameters]) == WANTED
     assert len(judged) < 500
     assert list(judged) == judge.judged
     assert len(set(judge.judged)) == len(judge.judged)
@@ -51,7 +54,7 @@ def test_the_same_seed_gives_the_same_order() -> None:
 
 def test_the_first_of_equally_good_candidates_stays_the_best() -> None:
     judged = search(PRESETS.values(), lambda candidates: [(0.5,) for _ in candidates], 200, seed=0)
-    tried = [how for how in judged if how not in PRESETS.values()]
+    tried = [parameters for parameters in judged if parameters not in PRESETS.values()]
     variations = {drop_unused_sizes(replace(PRESETS["soft"], **{n: v})) for n, values in VALUES.items() for v in values}
     assert set(tried) == variations - set(PRESETS.values())
 
