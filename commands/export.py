@@ -18,7 +18,7 @@ def export_model(
     to: Annotated[
         Literal["onnx", "tensorrt"],
         typer.Option(help="The format. A TensorRT plan has to be built on the GPU that will run it."),
-    ] = ("onnx"),
+    ] = "onnx",
     precision: Annotated[
         Literal["fp32", "fp16", "bf16", "int8"], typer.Option(help="The number format that the network computes in.")
     ] = "fp32",
