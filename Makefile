@@ -1,4 +1,4 @@
-# Everything that CI and people run. `make` lists it; the environment lives in .venv, the running stack in .state.
+# The commands that people and CI run; `make` lists them. The environment is in .venv, the running stack in .state.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,62 +8,63 @@ UV_VERSION := 0.13.9
 LOCKS := requirements/dev.txt requirements/triton.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-export demo train compare up worker test check format bench docs lock package clean
+.PHONY: help setup setup-export demo train compare up worker test check format bench docs lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.ready ## Make the environment from the lock files, and nothing else on the machine
+setup: $(VENV)/.ready ## Create the environment from the lock files; change nothing else on the machine
 
 $(VENV)/.ready: $(LOCKS) pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	$(UV) pip install --quiet --require-hashes -r requirements/dev.txt
-	# Only Triton's binary is used from this package, so none of its Python dependencies are wanted.
+	# Only Triton's binary is used from this package, so its Python dependencies are left out.
 	$(UV) pip install --quiet --require-hashes --no-deps -r requirements/triton.txt
 	$(UV) pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-setup-export: setup ## Add torch and what export needs (5 GB)
+setup-export: setup ## Add PyTorch and everything else that `cutstream export` needs (5 GB)
 	$(UV) pip install --quiet --require-hashes -r requirements/export.txt
 
-demo: setup ## Cut out real photos end to end: make demo [PHOTOS=DIR] [OUT=DIR]
+# Folders reach the commands through the environment, so their names may contain spaces and quotes.
+demo: setup ## Cut out photos from start to end: make demo [PHOTOS="DIR"] [OUT="DIR"]
 	$(BIN)/cutstream demo --out "$${OUT:-out}" $(if $(PHOTOS),--photos "$$PHOTOS")
 
-train: setup-export ## Train cutnet by its recipe: make train PHOTOS=DIR [OUT=DIR] [FROM=model.onnx]; goes on where it was
+train: setup-export ## Train cutnet, or resume a training: make train PHOTOS=DIR [OUT=DIR] [FROM=model.onnx]
 	$(if $(PHOTOS),,$(error name the folder of photos: make train PHOTOS=DIR (docs/training.md)))
 	$(BIN)/python -m export.train "$$PHOTOS" "$${OUT:-.state/train}" $(if $(FROM),--from "$$FROM")
 
 up: setup ## Keep Kafka, Triton and a worker running until Ctrl-C
 	$(BIN)/cutstream up
 
-test: setup ## All tests, against a real Kafka and a real Triton that they start
+test: setup ## Run all tests; they start a real Kafka and a real Triton
 	$(BIN)/pytest --kafka --triton --s3 --e2e --require kafka,triton,e2e
 
-check: setup ## Lint, types, import boundaries, staleness of what is generated
+check: setup ## Check style, types, import boundaries, and that the generated documents are up to date
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m docs.generate --check
 
-format: setup ## Put the code into the house's form
+format: setup ## Format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: setup ## Measure throughput against this machine's own bound
+bench: setup ## Measure throughput against the bound of this machine (docs/benchmarks.md)
 	$(BIN)/python -m benchmarks.throughput
 	$(BIN)/python -m benchmarks.edges
 	$(BIN)/python -m benchmarks.table
 
-compare: setup ## Profiles side by side on photos with masks: make compare PHOTOS=DIR [COCO=instances.json] [OUT=DIR]
+compare: setup ## Compare profiles on photos with masks: make compare PHOTOS=DIR [COCO=instances.json] [OUT=DIR]
 	$(if $(PHOTOS),,$(error name the folder of photos: make compare PHOTOS=DIR (docs/evaluation.md#comparing-profiles)))
 	$(BIN)/cutstream compare "$$PHOTOS" $(if $(COCO),--coco "$$COCO") --out "$${OUT:-out/compare}"
 
 docs: setup ## Write the generated documents: schemas, AsyncAPI, settings, metrics, errors
 	$(BIN)/python -m docs.generate
 
-lock: setup ## Pin versions and hashes anew
+lock: setup ## Update the lock files to the newest versions
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \
 		--extra local --extra quality --extra dev pyproject.toml -o requirements/dev.txt
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \
@@ -71,8 +72,5 @@ lock: setup ## Pin versions and hashes anew
 	printf 'nvidia-pytriton==0.7.0\n' | $(UV) pip compile --quiet --no-deps --generate-hashes --no-header --no-annotate \
 		- -o requirements/triton.txt
 
-package: setup ## Build the wheel and the source archive into dist/
-	$(UV) build --quiet
-
-clean: ## Remove the environment, the stack's state and the outputs
-	rm -rf $(VENV) .state out dist
+clean: ## Remove the environment, the state of the stack and the outputs
+	rm -rf $(VENV) .state out

@@ -1,0 +1,1 @@
+"""Benchmarks. docs/benchmarks.md explains what they measure and has the published figures."""

@@ -1,7 +1,8 @@
-"""Which thresholds and radii find the subject by depth: IoU and F of `depth` and `depth_fused` over photos with masks.
+"""Measure how the thresholds and radii of the depth profiles change IoU and F-measure on photos with masks.
 
-One setting at a time is moved away from the defaults (`CUTSTREAM_GLUE__…`). The nets run once per photo, ONNX Runtime;
-only the glue behind them runs for each setting. Needs the weights of `depth_fused`.
+Run `python -m benchmarks.depth_ablation FOLDER`. It changes one setting (`CUTSTREAM_GLUE__…`) at a time and measures
+the profiles `depth` and `depth_fused`. The networks run once per photo, in ONNX Runtime; only the glue after them runs
+for each setting. Needs the weights of `depth_fused`.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from benchmarks.machine import record
 from cutstream.images import Matte
 from cutstream.quality.overlap import f_score, iou
 from cutstream.settings import GlueSettings, ModelSettings, load
-from evaluation.scoring.folder import examples, read_example
+from evaluation.folder import find_examples, read_example
 from export.repository.glue_settings import tuned
 from export.repository.join import join
 from export.repository.profiles import size_of
 from export.weights.catalogue import net_for, require
 
-MOVES = {
+VALUES = {
     "depth_edge_threshold": (0.03, 0.06, 0.2, 0.4, 2.0),
     "depth_edge_radius": (0.0, 2.0, 8.0, 16.0),
     "depth_close_radius": (0.0, 4.0, 16.0),
@@ -38,14 +39,14 @@ HEIGHT, WIDTH = size_of("depth")
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("folder", type=Path, help="images/ and masks/")
+    arguments.add_argument("folder", type=Path, help="folder with images/ and masks/")
     folder = arguments.parse_args().folder
     models = load().models
-    depth, semantics = _net("depth", models), _net("semantics", models)
+    depth, semantics = _network("depth", models), _network("semantics", models)
     maps = [(_run(depth, image=image), _run(semantics, image=image), truth) for image, truth in _photos(folder)]
     default = GlueSettings()
     rows = {"defaults": _scores(default, maps)}
-    for name, values in MOVES.items():
+    for name, values in VALUES.items():
         for value in values:
             rows[f"{name}={value:g}"] = _scores(default.model_copy(update={name: value}), maps)
     record(
@@ -60,13 +61,13 @@ def main() -> None:
 
 
 def _photos(folder: Path) -> Iterator[tuple[Matte, Matte]]:
-    """At the ensemble's size, the mask in the photo's own."""
-    for example in examples(folder):
+    """Yield each photo at the ensemble's size, and its mask at the photo's own size."""
+    for example in find_examples(folder):
         pixels, truth = read_example(example)
         yield cv2.resize(pixels, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), truth
 
 
-def _net(step: str, models: ModelSettings) -> onnxruntime.InferenceSession:
+def _network(step: str, models: ModelSettings) -> onnxruntime.InferenceSession:
     model = net_for(step, models)
     return _session(join(model, require(model, models), HEIGHT, WIDTH))
 
@@ -81,14 +82,14 @@ def _run(session: onnxruntime.InferenceSession, **tensors: Matte) -> Matte:
 
 def _scores(settings: GlueSettings, maps: list[tuple[Matte, Matte, Matte]]) -> dict[str, float]:
     foreground = _session(tuned("depth_foreground", HEIGHT, WIDTH, settings))
-    found: dict[str, list[float]] = {name: [] for name in ("depth IoU", "depth F", "fused IoU", "fused F")}
+    scores: dict[str, list[float]] = {name: [] for name in ("depth IoU", "depth F", "fused IoU", "fused F")}
     for depth, semantics, truth in maps:
         near = _run(foreground, depth=depth)
         for profile, matte in (("depth", near), ("fused", np.minimum(near, semantics))):
             full = cv2.resize(matte, truth.shape[::-1], interpolation=cv2.INTER_LINEAR)
-            found[f"{profile} IoU"].append(iou(full, truth))
-            found[f"{profile} F"].append(f_score(full, truth, 0.3))
-    return {name: round(float(np.mean(values)), 3) for name, values in found.items()}
+            scores[f"{profile} IoU"].append(iou(full, truth))
+            scores[f"{profile} F"].append(f_score(full, truth, 0.3))
+    return {name: round(float(np.mean(values)), 3) for name, values in scores.items()}
 
 
 def _print(rows: dict[str, dict[str, float]]) -> None:

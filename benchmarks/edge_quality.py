@@ -1,7 +1,8 @@
-"""How good edges are where alpha and colours are known: refinement by net, and decontamination beside PyMatting's.
+"""Measure the quality of edges where true alpha and colours are known: `python -m benchmarks.edge_quality`.
 
-Pictures of hair drawn around scikit-image's photos, and the photo of a lemur where `ALPHA_PHOTOS` names the
-folder that has it. Nets whose weights are neither in the store nor in the mirror are left out.
+It compares refined with raw mattes for each network, and decontaminated colours with those of PyMatting. The images are
+hair drawn around the subjects of scikit-image's photos, and the photo of a lemur if `ALPHA_PHOTOS` names its folder.
+Networks whose weights are neither in the store nor in the mirror are left out.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from cutstream.settings import load
 from tests.support.hair import HairPicture
 from tests.support.networks import FOUND, OPS, PICTURES, at_hand, edges, matte_of
 
-GROUNDS = ((0, 255, 0), (0, 0, 255), (255, 0, 0), (255, 0, 255))
+BACKGROUNDS = ((0, 255, 0), (0, 0, 255), (255, 0, 0), (255, 0, 255))
 TURNS = 5
 
 
@@ -34,15 +35,15 @@ def main() -> None:
     models = load().models
     pictures = _pictures()
     mattes = {
-        (net, name): matte_of(net, pictures[name].pixels, models)
-        for net, names in FOUND.items()
-        if at_hand(net, models)
+        (network, name): matte_of(network, pictures[name].pixels, models)
+        for network, names in FOUND.items()
+        if at_hand(network, models)
         for name in names
         if name in pictures
     }
     line = record(
         "edge_quality",
-        edges={f"{net}: {name}": _rounded(vars(edges(m, pictures[name]))) for (net, name), m in mattes.items()},
+        edges={f"{network}: {name}": _rounded(vars(edges(m, pictures[name]))) for (network, name), m in mattes.items()},
         colours={name: _colours(picture, picture.alpha) for name, picture in pictures.items()},
         colours_by_cutnet={
             name: _colours(picture, refine(mattes["cutnet", name], Image(picture.pixels), SOFT, OPS))
@@ -54,17 +55,20 @@ def main() -> None:
 
 
 def _pictures() -> dict[str, HairPicture]:
-    found = {}
+    pictures = {}
     for name, make in PICTURES.items():
         try:
-            found[name] = make()
+            pictures[name] = make()
         except pytest.skip.Exception:
-            continue  # the one that is not everywhere
-    return found
+            continue  # the lemur, which not every machine has
+    return pictures
 
 
 def _colours(picture: HairPicture, alpha: Matte) -> dict[str, float]:
-    """Grey levels off, of what is pasted with `alpha`, where the true alpha is undecided; mean of four grounds."""
+    """Return the mean error in grey levels of composites made with `alpha`, over four background colours.
+
+    Only pixels with a true alpha between 0 and 255 count.
+    """
     undecided = (picture.alpha > 0) & (picture.alpha < 255)
 
     def error(pixels: Pixels) -> float:
@@ -72,10 +76,10 @@ def _colours(picture: HairPicture, alpha: Matte) -> dict[str, float]:
             np.abs(OPS.blend(pixels, alpha, ground).astype(int) - OPS.blend(picture.foreground, picture.alpha, ground))[
                 undecided
             ].mean()
-            for ground in GROUNDS
+            for ground in BACKGROUNDS
         )
 
-    return _rounded({way: error(estimate(picture.pixels, alpha)) for way, estimate in WAYS.items()})
+    return _rounded({method: error(estimate(picture.pixels, alpha)) for method, estimate in METHODS.items()})
 
 
 def _pymatting(pixels: Pixels, alpha: Matte) -> Pixels:
@@ -83,7 +87,7 @@ def _pymatting(pixels: Pixels, alpha: Matte) -> Pixels:
     return np.rint(colours * 255).astype(np.uint8)
 
 
-WAYS: dict[str, Callable[[Pixels, Matte], Pixels]] = {
+METHODS: dict[str, Callable[[Pixels, Matte], Pixels]] = {
     "plain": lambda pixels, alpha: pixels,
     "foreground": lambda pixels, alpha: estimate_foreground(pixels, alpha, OPS),
     "pymatting": _pymatting,
@@ -91,14 +95,14 @@ WAYS: dict[str, Callable[[Pixels, Matte], Pixels]] = {
 
 
 def _cpu_ms(picture: HairPicture) -> dict[str, float]:
-    """Of the whole estimate, in turns; PyMatting's has been compiled when the colours were measured."""
+    """Measure whole estimates, in turns. PyMatting was compiled when the colours were measured."""
     spent: dict[str, list[float]] = {"foreground": [], "pymatting": []}
     for _ in range(TURNS):
-        for way, times in spent.items():
+        for method, times in spent.items():
             began = time.process_time()
-            WAYS[way](picture.pixels, picture.alpha)
+            METHODS[method](picture.pixels, picture.alpha)
             times.append((time.process_time() - began) * 1e3)
-    return _rounded({way: median(times) for way, times in spent.items()})
+    return _rounded({method: median(times) for method, times in spent.items()})
 
 
 def _rounded(values: dict[str, float]) -> dict[str, float]:
@@ -106,16 +110,16 @@ def _rounded(values: dict[str, float]) -> dict[str, float]:
 
 
 def _print(line: dict[str, Any]) -> None:
-    table = Table("net and picture", "SAD", "refined", "gradient", "refined")
-    for name, found in line["edges"].items():
-        table.add_row(name, *(str(found[field]) for field in ("raw_sad", "sad", "raw_gradient", "gradient")))
+    table = Table("network and image", "SAD", "refined", "gradient", "refined")
+    for name, errors in line["edges"].items():
+        table.add_row(name, *(str(errors[field]) for field in ("raw_sad", "sad", "raw_gradient", "gradient")))
     Console().print(table)
     for title, key in (("true alpha", "colours"), ("cutnet's matte, refined", "colours_by_cutnet")):
-        table = Table("picture", *WAYS, title=f"Grey levels off, pasted with {title}")
-        for name, found in line[key].items():
-            table.add_row(name, *map(str, found.values()))
+        table = Table("image", *METHODS, title=f"Error in grey levels, composited with {title}")
+        for name, errors in line[key].items():
+            table.add_row(name, *map(str, errors.values()))
         Console().print(table)
-    Console().print(f"CPU ms of the large person: {line['cpu_ms']}")
+    Console().print(f"CPU ms for the large person: {line['cpu_ms']}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""CPU time of one photo's edges: from the network's matte to a cutout's PNG, with and without decontamination.
+"""Measure the CPU time from the network's matte to a cutout's PNG: `python -m benchmarks.edges`.
 
-Beside it the plain way with Pillow: the matte interpolated, `putalpha`, PNG with Pillow's defaults. All on one core, in
-turns; the photo is scikit-image's astronaut, 1500×1000 with sensor-like noise, and the matte is cutnet's own of it.
+It compares cutouts with and without decontamination with the plain method in Pillow: interpolated matte, `putalpha`,
+PNG with Pillow's defaults. All methods run on one core, in turns. The photo is scikit-image's astronaut, 1500×1000 with
+noise like a sensor's; the matte is cutnet's.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import record
-from benchmarks.photos import make
+from benchmarks.photos import make_photos
 from cutstream.arrays.cpu import CpuOps
 from cutstream.images import Image, Matte
 from cutstream.images.png import encode_png
@@ -40,28 +41,28 @@ def main() -> None:
     photo = _photo()
     matte = _matte(photo)
     alpha = refine(matte, photo, SOFT, OPS)
-    ways = {
+    methods = {
         "cutout": lambda: _cutout(photo, matte),
         "cutout, decontaminated": lambda: _decontaminated(photo, matte),
         "Pillow": lambda: _with_pillow(photo, matte),
     }
-    ms = {way: round(median(times), 1) for way, times in _in_turns(ways).items()}
+    ms = {method: round(median(times), 1) for method, times in _time_in_turns(methods).items()}
     line = record(
         "edges",
         pixels=[photo.width, photo.height],
         undecided=round(float(((alpha > 0) & (alpha < 255)).mean()), 4),
         cpu_ms=ms,
-        ratio_to_pillow={way: round(ms["Pillow"] / spent, 2) for way, spent in ms.items()},
-        bytes={way: len(work()) for way, work in ways.items()},
+        ratio_to_pillow={method: round(ms["Pillow"] / spent, 2) for method, spent in ms.items()},
+        bytes={method: len(work()) for method, work in methods.items()},
     )
     _print(line)
 
 
 def _photo() -> Image:
     with tempfile.TemporaryDirectory() as folder:
-        make(Path(folder), count=1)
-        with Pillow.open(next(Path(folder).iterdir())) as picture:
-            return Image(np.asarray(picture.convert("RGB")))
+        make_photos(Path(folder), count=1)
+        with Pillow.open(next(Path(folder).iterdir())) as image:
+            return Image(np.asarray(image.convert("RGB")))
 
 
 def _matte(photo: Image) -> Matte:
@@ -87,22 +88,22 @@ def _with_pillow(photo: Image, matte: Matte) -> bytes:
     return buffer.getvalue()
 
 
-def _in_turns(ways: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
-    """CPU milliseconds of this process; in turns, since the speed of a shared machine drifts."""
-    spent: dict[str, list[float]] = {way: [] for way in ways}
+def _time_in_turns(methods: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
+    """Return CPU milliseconds of this process. Methods take turns because the speed of a shared machine drifts."""
+    spent: dict[str, list[float]] = {method: [] for method in methods}
     for turn in range(WARM_UP + TURNS):
-        for way, work in ways.items():
+        for method, work in methods.items():
             began = time.process_time()
             work()
             if turn >= WARM_UP:
-                spent[way].append((time.process_time() - began) * 1e3)
+                spent[method].append((time.process_time() - began) * 1e3)
     return spent
 
 
 def _print(line: dict[str, Any]) -> None:
-    table = Table("way", "CPU ms", "times faster than Pillow", "bytes", title=f"{line['machine']['cpu']}, one core")
-    for way, spent in line["cpu_ms"].items():
-        table.add_row(way, str(spent), str(line["ratio_to_pillow"][way]), f"{line['bytes'][way]:,}")
+    table = Table("method", "CPU ms", "times faster than Pillow", "bytes", title=f"{line['machine']['cpu']}, one core")
+    for method, spent in line["cpu_ms"].items():
+        table.add_row(method, str(spent), str(line["ratio_to_pillow"][method]), f"{line['bytes'][method]:,}")
     Console().print(table)
 
 

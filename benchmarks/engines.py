@@ -1,6 +1,6 @@
-"""The networks alone, without Triton: pictures per second of each, in f32 and in bf16, side by side in one run.
+"""Measure the networks alone, without Triton: images per second in fp32 and bf16: `python -m benchmarks.engines`.
 
-They take turns, because the speed of a shared machine drifts. Needs the weights of every profile that is compared.
+The networks take turns because the speed of a shared machine drifts. Needs the weights of every profile compared.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ TURNS, SLICE_S = 6, 1.5
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--profiles", default="fast,general", help="comma-separated; the last is what ratios are to")
+    arguments.add_argument(
+        "--profiles", default="fast,general", help="comma-separated list; ratios are to the last one"
+    )
     profiles = tuple(arguments.parse_args().profiles.split(","))
     with tempfile.TemporaryDirectory() as folder:
         settings = load()
@@ -46,7 +48,7 @@ def main() -> None:
         for _ in range(TURNS):
             for key, engine in engines.items():
                 rates[key].append(_images_per_second(engine))
-    median = {key: float(np.median(found)) for key, found in rates.items()}
+    median = {key: float(np.median(turns)) for key, turns in rates.items()}
     line = record(
         "engines",
         images_per_second={f"{name} {precision}": round(rate, 1) for (name, precision), rate in median.items()},
@@ -59,11 +61,11 @@ def main() -> None:
 
 
 def _images_per_second(engine: AsyncInferQueue) -> float:
-    picture = np.random.default_rng(1).integers(0, 256, tuple(engine[0].model_inputs[0].shape), np.uint8)
+    image = np.random.default_rng(1).integers(0, 256, tuple(engine[0].model_inputs[0].shape), np.uint8)
     done, began = 0, time.perf_counter()
     while time.perf_counter() - began < SLICE_S:
         for _ in range(CORES):
-            engine.start_async({0: picture})
+            engine.start_async({0: image})
             done += 1
     engine.wait_all()
     return done / (time.perf_counter() - began)

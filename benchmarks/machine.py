@@ -1,4 +1,4 @@
-"""What a measurement needs of the machine: CPU seconds and memory of process trees, and its record."""
+"""Measure CPU time and memory of process trees, and record the results of a benchmark."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,7 +21,10 @@ CORES = len(os.sched_getaffinity(0))
 
 @dataclass(frozen=True)
 class Spent:
-    """Wall and CPU seconds of a stretch of work; CPU by process name, and what the rest of the machine took."""
+    """The wall and CPU seconds that a piece of work took.
+
+    `by_process` has the CPU seconds by process role, `others_cpu_s` those of the rest of the machine.
+    """
 
     wall_s: float
     cpu_s: float
@@ -29,7 +33,7 @@ class Spent:
 
 
 class Meter:
-    """CPU seconds of this process and everything below it, by what they are, from now until `read`."""
+    """Measures the CPU seconds of this process and its descendants, by role, from its creation until `read`."""
 
     def __init__(self) -> None:
         self._before, self._machine, self._began = _cpu_by_pid(), _busy_s(), time.perf_counter()
@@ -44,19 +48,19 @@ class Meter:
         return Spent(wall_s, cpu_s, max(0.0, _busy_s() - self._machine - cpu_s), by_process)
 
 
-def rss_bytes(name: str) -> int:
-    """Resident memory of all processes of that role, shared pages counted in each."""
+def rss_bytes(role: str) -> int:
+    """Return the resident memory of all processes of a role. Shared pages count in each process."""
     total = 0
     for process in _tree():
         try:
-            total += process.memory_info().rss if _role(process) == name else 0
+            total += process.memory_info().rss if _process_role(process) == role else 0
         except psutil.NoSuchProcess:
-            continue  # it ended between being listed and being asked
+            continue  # it ended after it was listed
     return total
 
 
 def record(benchmark: str, **figures: Any) -> dict[str, Any]:
-    """Appends one line to benchmarks/results/<benchmark>.jsonl and returns it."""
+    """Append a line with these figures to benchmarks/results/<benchmark>.jsonl and return it."""
     line = {
         "benchmark": benchmark,
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -77,23 +81,23 @@ def _tree() -> list[psutil.Process]:
 
 
 def _cpu_by_pid() -> dict[int, tuple[str, float]]:
-    found = {}
+    seconds = {}
     for process in _tree():
         try:
             times = process.cpu_times()
-            found[process.pid] = (_role(process), times.user + times.system)
+            seconds[process.pid] = (_process_role(process), times.user + times.system)
         except psutil.NoSuchProcess:
-            continue  # it ended between being listed and being asked; benchmarks start and stop none while they measure
-    return found
+            continue  # it ended after it was listed; benchmarks start and stop no process while they measure
+    return seconds
 
 
 def _busy_s() -> float:
-    """CPU seconds the whole machine has worked, or was kept from working by its neighbours (steal)."""
+    """Return the CPU seconds that the whole machine has worked, plus those stolen by other virtual machines."""
     times = psutil.cpu_times()
     return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)
 
 
-_ROLES = {
+_ROLES = {  # by a part of the command line
     "kafka.Kafka": "kafka",
     "tritonserver": "triton",
     "triton_python_backend_stub": "triton",
@@ -103,12 +107,15 @@ _ROLES = {
 }
 
 
-def _role(process: psutil.Process) -> str:
-    if process.pid == os.getpid():
-        return "benchmark"
-    command = " ".join(process.cmdline())
-    # Guards name the server they guard nowhere on their command line, so the order of the table does not matter.
-    return next((role for part, role in _ROLES.items() if part in command), process.name())
+def role_of(command: Sequence[str]) -> str | None:
+    """Return the role of a process of the stack from its command line, or None for any other process."""
+    # No command line contains the part of another role, so the order of the table does not matter.
+    line = " ".join(command)
+    return next((role for part, role in _ROLES.items() if part in line), None)
+
+
+def _process_role(process: psutil.Process) -> str:
+    return "benchmark" if process.pid == os.getpid() else role_of(process.cmdline()) or process.name()
 
 
 def _git(*arguments: str) -> str:

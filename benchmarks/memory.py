@@ -1,5 +1,8 @@
-"""Whether the worker's memory stays flat: 2,000 requests of mixed sizes, resident memory after the first 200 against
-the end, both at rest, when what is free has been given back; and the peaks on the way."""
+"""Check that the worker's memory does not grow: `python -m benchmarks.memory`.
+
+It sends 2,000 requests of mixed sizes and compares the worker's resident memory after the first 200 with that at the
+end. Both are taken at rest, when the worker has returned free memory to the system. It also records the peaks.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,16 @@ from pathlib import Path
 from rich.console import Console
 
 import consumer
-from benchmarks import photos
 from benchmarks.machine import record, rss_bytes
+from benchmarks.photos import make_photos
 from cutstream.contract.messages import Request
 from cutstream.settings import ObjectSettings, Settings, load
 from deploy.local.running import running_stack, throwaway
 from export.repository.render import render
-from producer.following import Batch, Submission
+from producer.following import Batch, RequestFollower
 
 FIRST, STEP = 200, 200
-REST_S = 35.0  # the worker gives back every 30 s
+REST_S = 35.0  # the worker returns free memory every 30 s
 SIZES = ((1500, 1000), (1000, 1500), (800, 600), (2400, 1600))
 
 
@@ -32,21 +35,22 @@ def main() -> None:
         folder = Path(name)
         objects = ObjectSettings(destination=(folder / "out").as_uri(), file_roots=(folder,))
         settings = load().model_copy(update={"objects": objects})
-        addresses = [a for size in SIZES for a in photos.make(folder / f"{size[0]}x{size[1]}", 5, size)]
+        addresses = [a for size in SIZES for a in make_photos(folder / f"{size[0]}x{size[1]}", 5, size)]
         with (
             throwaway(settings) as own,
             running_stack(_rendered(own), consumer.COMMAND) as stack,
-            Submission(stack.settings.kafka) as submission,
+            RequestFollower(stack.settings.kafka) as follower,
         ):
             peak_mb, rest_mb = {}, {}
             for done in range(STEP, count + 1, STEP):
                 peak_mb[done] = 0.0
 
-                def watch(batch: Batch, done: int = done) -> None:
+                def record_peak(batch: Batch, done: int = done) -> None:
                     peak_mb[done] = max(peak_mb[done], _rss_mb()["worker"])
 
-                batch = submission.run(
-                    [Request(id=f"m-{done - n}", image=addresses[n % len(addresses)]) for n in range(STEP)], watch=watch
+                batch = follower.follow(
+                    [Request(id=f"m-{done - n}", image=addresses[n % len(addresses)]) for n in range(STEP)],
+                    on_progress=record_peak,
                 )
                 if batch.count("ok") != STEP:
                     raise SystemExit(f"{STEP - batch.count('ok')} of {STEP} requests failed")

@@ -1,4 +1,7 @@
-"""Photos for benchmarks: the demo's, enlarged, with sensor-like noise so that neither JPEG nor PNG is flattered."""
+"""Make photos for benchmarks: the demo's sample photos, enlarged, with noise like a sensor's.
+
+Without noise, JPEG and PNG files would be smaller and faster than those of real photos.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,18 @@ import numpy as np
 import skimage
 from PIL import Image
 
-from producer.demo import OWN_PHOTOS
+from producer.demo import SAMPLE_PHOTOS
 
 DATA = Path(skimage.__file__).parent / "data"
 
 
-def make(folder: Path, count: int, size: tuple[int, int] = (1500, 1000), seed: int = 1) -> list[str]:
-    """`count` different JPEGs of quality 90; returns their addresses. Same arguments, same bytes."""
+def make_photos(folder: Path, count: int, size: tuple[int, int] = (1500, 1000), seed: int = 1) -> list[str]:
+    """Write `count` different JPEGs of quality 90 and return their addresses. Equal arguments give equal bytes."""
     random = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     addresses = []
     for number in range(count):
-        source = Image.open(DATA / OWN_PHOTOS[number % len(OWN_PHOTOS)]).convert("RGB")
+        source = Image.open(DATA / SAMPLE_PHOTOS[number % len(SAMPLE_PHOTOS)]).convert("RGB")
         pixels = np.asarray(source.resize(size, Image.Resampling.BICUBIC, box=_crop(source.size, size, random)))
         path = folder / f"{number:04}.jpg"
         path.write_bytes(_jpeg(_noisy(pixels, random)))
@@ -29,7 +32,7 @@ def make(folder: Path, count: int, size: tuple[int, int] = (1500, 1000), seed: i
 
 
 def _crop(source: tuple[int, int], size: tuple[int, int], random: np.random.Generator) -> tuple[float, ...]:
-    """The largest part of the target's shape, slightly smaller and elsewhere each time."""
+    """Return a random part with the shape of `size`, at 0.85 to 1 times the largest possible size."""
     scale = min(source[0] / size[0], source[1] / size[1]) * random.uniform(0.85, 1.0)
     width, height = size[0] * scale, size[1] * scale
     left, top = random.uniform(0, source[0] - width), random.uniform(0, source[1] - height)
@@ -37,7 +40,10 @@ def _crop(source: tuple[int, int], size: tuple[int, int], random: np.random.Gene
 
 
 def _noisy(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Shot noise grows with the square root of the light, read noise is constant: about 3.5 levels at mid grey."""
+    """Add shot noise, which grows with the square root of the light, and constant read noise.
+
+    At mid grey the standard deviation is about 3.5 levels.
+    """
     light = pixels.astype(np.float32)
     sigma = np.sqrt(2.0**2 + light * 0.07)
     return np.clip(light + random.normal(0.0, 1.0, light.shape).astype(np.float32) * sigma, 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""How long `cutstream up` takes to be ready, and what the stack costs when nobody asks for anything."""
+"""Measure how long `cutstream up` takes to be ready, and what the idle stack costs: `python -m benchmarks.stack`."""
 
 from __future__ import annotations
 

@@ -1,14 +1,18 @@
-"""Writes the README's measured table from the last line of each profile in benchmarks/results/throughput.jsonl."""
+"""Write the throughput table of docs/benchmarks.md: `python -m benchmarks.table`.
+
+It shows the last line of each profile in benchmarks/results/throughput.jsonl.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import RESULTS
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- measured:begin -->\n", "<!-- measured:end -->"
 HEAD = """\
 | machine | profile | images/s | bound | ratio | of each turn | overhead | p50 | p95 |
@@ -17,11 +21,16 @@ HEAD = """\
 
 
 def main() -> None:
-    lines = [json.loads(line) for line in (RESULTS / "throughput.jsonl").read_text().splitlines()]
+    lines = map(json.loads, (RESULTS / "throughput.jsonl").read_text().splitlines())
+    PAGE.write_text(insert_table(PAGE.read_text(), lines))
+
+
+def insert_table(page: str, lines: Iterable[dict[str, Any]]) -> str:
+    """Return the page with the table between its markers replaced by the last line of each profile."""
     latest = {line["profile"]: line for line in lines}
-    before, _, rest = README.read_text().partition(BEGIN)
+    before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
-    README.write_text(f"{before}{BEGIN}{HEAD}{''.join(map(_row, latest.values()))}{END}{after}")
+    return f"{before}{BEGIN}{HEAD}{''.join(map(_row, latest.values()))}{END}{after}"
 
 
 def _row(line: dict[str, Any]) -> str:

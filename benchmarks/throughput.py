@@ -1,14 +1,13 @@
-"""Streamed throughput against this machine's own bound: `make bench`.
+"""Measure the throughput of the whole system against the bound of this machine: `make bench`.
 
-(a) Each stage alone, with the worker's own code and concurrency: core-seconds per photo of everything that works for
-    it. Their sum c gives the bound: cores / c.
-(b) The whole way, Kafka to objects to Kafka: 100 photos to warm up, then 200 counted; then a fixed rate of 70 % of
-    what was reached, for latencies that do not measure the queue.
-(c) The bare engine without Triton, for orientation.
+(a) Run each stage alone, with the worker's own code and concurrency, and count the core-seconds per photo of all
+    processes that work for it. Their sum c gives the bound: cores / c.
+(b) Send photos through the whole system, from Kafka to objects to Kafka: 100 to warm up, then 200 counted. Then send
+    them at a fixed 70 % of the rate reached, for latencies that do not measure the queue.
+(c) Run the bare inference engine without Triton, for orientation.
 
-(a) and (b) take turns in short slices, a b b a a b b a a b, because the speed of a shared machine drifts: between two
-moments by more than the difference that is measured. Each turn gives a ratio of its own, and their spread says how far
-the result may be trusted.
+(a) and (b) take turns in short slices, a b b a a b b a a b, because the speed of a shared machine drifts by more than
+the difference to be measured. Each turn gives a ratio of its own, and their spread shows how reliable the result is.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ from rich.console import Console
 from rich.table import Table
 
 import consumer
-from benchmarks import photos
 from benchmarks.machine import CORES, Meter, Spent, record, rss_bytes
+from benchmarks.photos import make_photos
 from consumer.app import PipelineRuntime
 from consumer.jobs import Job
 from consumer.resources.allocator import keep_freed_memory
@@ -46,20 +45,20 @@ from deploy.local.running import RunningStack, running_stack, throwaway
 from deploy.triton.backends.precision import compile_network
 from export.repository.profiles import networks_of
 from export.repository.render import render
-from producer.following import Batch, Submission
+from producer.following import Batch, RequestFollower
 
 WARM_UP, COUNTED = 100, 200
 TURNS, HELD, REPEATED = 5, 16, 2
-EDGE = 48  # photos before and after a slice's counted ones: a window and a half, in which the machine fills and empties
+EDGE = 48  # uncounted photos before and after a slice: a window and a half, while the system fills and empties
 OPEN_LOOP_SHARE, OPEN_LOOP_S = 0.7, 20.0
-ENGINE = 64
+ENGINE_IMAGES = 64
 RECORD = Record(Partition("benchmark", 0), 0, 0, None, b"", [])
-WORKING = ("benchmark", "decoders", "triton")  # for a stage alone; the idle broker and worker beside it do not
+STAGE_ROLES = ("benchmark", "decoders", "triton")  # the processes that work when a stage runs alone
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One slice of each kind: the stages' core-seconds per photo, and what `counted` photos of the whole way cost."""
+    """One slice of each kind: core-seconds per photo of each stage, and the cost of `counted` photos end to end."""
 
     stages: dict[str, float]
     counted: int
@@ -77,14 +76,14 @@ class Turn:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--photos", type=int, default=COUNTED)
-    arguments.add_argument("--profiles", default="", help="comma-separated; all served ones if not given")
+    arguments.add_argument("--profiles", default="", help="comma-separated list; defaults to all served profiles")
     chosen = arguments.parse_args()
     keep_freed_memory()
     with (
         tempfile.TemporaryDirectory(prefix="cutstream-bench-") as folder,
         throwaway(_settings(Path(folder))) as settings,
     ):
-        addresses = photos.make(Path(folder) / "photos", 40)
+        addresses = make_photos(Path(folder) / "photos", 40)
         render(settings)
         with running_stack(settings, consumer.COMMAND) as stack:
             for profile in chosen.profiles.split(",") if chosen.profiles else settings.models.profiles:
@@ -92,28 +91,29 @@ def main() -> None:
 
 
 def measure(stack: RunningStack, addresses: Sequence[str], profile: str, count: int) -> None:
-    with Submission(stack.settings.kafka) as submission, Staged(stack.settings, addresses, profile) as staged:
-        whole = Whole(stack, submission, addresses, profile)
-        with _watched_memory() as peak:
-            whole.warm_up()
-            turns = [_turn(staged, whole, -(-count // TURNS), number % 2 == 1) for number in range(TURNS)]
+    with RequestFollower(stack.settings.kafka) as follower, StageRunner(stack.settings, addresses, profile) as stages:
+        stream = StreamRunner(stack, follower, addresses, profile)
+        with _PeakMemory() as peak:
+            stream.warm_up()
+            turns = [_run_turn(stages, stream, -(-count // TURNS), number % 2 == 1) for number in range(TURNS)]
             rate = sum(turn.counted for turn in turns) / sum(turn.spent.wall_s for turn in turns)
-            steady = whole.steady(rate * OPEN_LOOP_SHARE)
+            steady = stream.run_steady(rate * OPEN_LOOP_SHARE)
     report(profile, turns, rate, steady, peak, measure_engine(stack.settings, profile))
 
 
-def _turn(staged: Staged, whole: Whole, count: int, whole_first: bool) -> Turn:
-    if whole_first:
-        counted, spent = whole.slice(count)
-        return Turn(staged.slice(), counted, spent)
-    stages = staged.slice()
-    return Turn(stages, *whole.slice(count))
+def _run_turn(stages: StageRunner, stream: StreamRunner, count: int, stream_first: bool) -> Turn:
+    if stream_first:
+        counted, spent = stream.run_slice(count)
+        return Turn(stages.run_slice(), counted, spent)
+    core_s = stages.run_slice()
+    return Turn(core_s, *stream.run_slice(count))
 
 
-class Staged:
-    """The worker's stages in this process, each to be run alone on what the one before made of HELD photos.
+class StageRunner:
+    """Runs the worker's stages in this process, each one alone, on the outputs of the stage before for HELD photos.
 
-    What a run makes is dropped at once, as in the worker: results that pile up would cost fresh pages every time.
+    The outputs of a run are dropped at once, as in the worker: collected outputs would need new memory pages every
+    time.
     """
 
     def __init__(self, settings: Settings, addresses: Sequence[str], profile: str) -> None:
@@ -125,7 +125,7 @@ class Staged:
         ]
         self._inputs: dict[str, list[Any]] = {}
 
-    def __enter__(self) -> Staged:
+    def __enter__(self) -> StageRunner:
         self._runtime.start()
         values: list[Any] = [job.recipe for job in self._jobs]
         for stage in self._stages:
@@ -136,15 +136,15 @@ class Staged:
     def __exit__(self, *exc: object) -> None:
         self._runtime.close()
 
-    def slice(self) -> dict[str, float]:
-        """Core-seconds per photo of each stage."""
+    def run_slice(self) -> dict[str, float]:
+        """Return the core-seconds per photo of each stage."""
         return {stage.name: self._alone(stage) for stage in self._stages}
 
     def _alone(self, stage: Stage[Any, Any]) -> float:
         meter = Meter()
         _through(stage, self._jobs * REPEATED, self._inputs[stage.name] * REPEATED, keep=False)
         spent = meter.read()
-        return sum(spent.by_process.get(role, 0.0) for role in WORKING) / (HELD * REPEATED)
+        return sum(spent.by_process.get(role, 0.0) for role in STAGE_ROLES) / (HELD * REPEATED)
 
 
 def _through(stage: Stage[Any, Any], jobs: Sequence[Job], values: Sequence[Any], keep: bool = True) -> list[Any]:
@@ -162,12 +162,12 @@ def _through(stage: Stage[Any, Any], jobs: Sequence[Job], values: Sequence[Any],
     return done
 
 
-class Whole:
-    """The whole way through the running stack."""
+class StreamRunner:
+    """Sends photos through the running stack, end to end."""
 
-    def __init__(self, stack: RunningStack, submission: Submission, addresses: Sequence[str], profile: str) -> None:
+    def __init__(self, stack: RunningStack, follower: RequestFollower, addresses: Sequence[str], profile: str) -> None:
         self._stack = stack
-        self._submission = submission
+        self._follower = follower
         self._addresses = addresses
         self._profile = profile
         self._sent = 0
@@ -175,19 +175,19 @@ class Whole:
     def warm_up(self) -> None:
         self._run(WARM_UP)
 
-    def slice(self, count: int) -> tuple[int, Spent]:
-        """About `count` photos in the midst of others: results come in handfuls, so it says how many they were."""
+    def run_slice(self, count: int) -> tuple[int, Spent]:
+        """Measure about `count` photos among others; return their exact number, since results arrive in groups."""
         counting = _Counting(count, self._stack)
-        self._run(count + 2 * EDGE, watch=counting)
+        self._run(count + 2 * EDGE, on_progress=counting)
         return counting.counted, counting.spent
 
-    def steady(self, rate: float) -> Batch:
+    def run_steady(self, rate: float) -> Batch:
         return self._run(max(20, int(rate * OPEN_LOOP_S)), interval_s=1.0 / rate)
 
-    def _run(self, count: int, **how: Any) -> Batch:
+    def _run(self, count: int, **options: Any) -> Batch:
         first, self._sent = self._sent, self._sent + count
-        batch = self._submission.run([self._request(number) for number in range(first, self._sent)], **how)
-        _all_ok(batch)
+        batch = self._follower.follow([self._request(number) for number in range(first, self._sent)], **options)
+        _require_all_ok(batch)
         return batch
 
     def _request(self, number: int) -> Request:
@@ -196,7 +196,7 @@ class Whole:
 
 
 class _Counting:
-    """Meters from the EDGEth result to the one after `count` more."""
+    """Measures from the result number EDGE until `count` more have arrived."""
 
     def __init__(self, count: int, stack: RunningStack) -> None:
         self._count = count
@@ -214,33 +214,33 @@ class _Counting:
 
 
 def measure_engine(settings: Settings, profile: str) -> Spent | None:
-    """ENGINE pictures through the profile's networks in this process, without Triton; OpenVINO only."""
+    """Run ENGINE_IMAGES images through the profile's networks in this process, without Triton; OpenVINO only."""
     if settings.models.engine != "openvino":
         return None
     queues = [_engine(settings, name) for name in networks_of([profile])]
     meter = Meter()
     for queue in queues:
-        picture = np.random.default_rng(1).integers(0, 256, tuple(queue[0].model_inputs[0].shape), np.uint8)
-        for _ in range(ENGINE):
-            queue.start_async({0: picture})
+        image = np.random.default_rng(1).integers(0, 256, tuple(queue[0].model_inputs[0].shape), np.uint8)
+        for _ in range(ENGINE_IMAGES):
+            queue.start_async({0: image})
         queue.wait_all()
     return meter.read()
 
 
 def _engine(settings: Settings, name: str) -> AsyncInferQueue:
-    verdict = json.loads((settings.stack.state / "triton" / "precision" / f"{name}.json").read_text())
+    chosen = json.loads((settings.stack.state / "triton" / "precision" / f"{name}.json").read_text())
     network = settings.stack.model_repository / name / "1" / "model.onnx"
-    return AsyncInferQueue(compile_network(network, verdict["precision"], CORES))
+    return AsyncInferQueue(compile_network(network, chosen["precision"], CORES))
 
 
-def _all_ok(batch: Batch) -> None:
+def _require_all_ok(batch: Batch) -> None:
     if batch.count("ok") != len(batch.requests) or batch.duplicates:
         failed = next((r.error for r in batch.results.values() if r.error), None)
-        raise SystemExit(f"not every photo was cut out once: {failed}, {batch.duplicates} duplicates")
+        raise SystemExit(f"not every photo was cut out exactly once: {failed}, {batch.duplicates} duplicates")
 
 
-class _watched_memory:
-    """The highest resident memory of each role, looked at twice a second."""
+class _PeakMemory:
+    """Records the highest resident memory of each process role, sampled twice a second."""
 
     def __enter__(self) -> dict[str, int]:
         self._stop = threading.Event()
@@ -282,8 +282,8 @@ def report(
             ratio_of_each_turn=[round(turn.images_per_second / turn.bound, 3) for turn in turns],
             overhead_ms=round(sum(whole_ms.values()) - c_ms, 1),
             stage_core_ms={name: round(ms, 1) for name, ms in core_ms.items()},
-            bare_engine_core_ms=round(engine.cpu_s / ENGINE * 1000, 1) if engine else None,
-            bare_engine_images_per_second=round(ENGINE / engine.wall_s, 2) if engine else None,
+            bare_engine_core_ms=round(engine.cpu_s / ENGINE_IMAGES * 1000, 1) if engine else None,
+            bare_engine_images_per_second=round(ENGINE_IMAGES / engine.wall_s, 2) if engine else None,
             whole_core_ms=round(sum(whole_ms.values()), 1),
             whole_core_ms_by_process={role: round(ms, 1) for role, ms in whole_ms.items()},
             idle_share_of_machine=round(_idle_share(turns), 3),

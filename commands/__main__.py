@@ -1,3 +1,5 @@
+"""Run the command line: `python -m commands`."""
+
 from commands.app import app
 
 app()

@@ -1,4 +1,4 @@
-"""All commands at a glance."""
+"""The list of all commands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Turn image references on a Kafka topic into finished cutouts.",
+    help="Cut subjects out of photos as a stream: requests come in on Kafka, NVIDIA Triton runs the networks.",
 )
 
 
@@ -35,13 +35,13 @@ app.command()(evaluation.compare)
 app.command()(evaluation.tune)
 app.command("export")(export.export_model)
 
-_models = _group("models", "List, pull and verify model weights; render the model repository.")
+_models = _group("models", "List, download and verify model weights; write the model repository.")
 _models.command("list")(models.list_models)
 _models.command("pull")(models.pull_weights)
 _models.command("verify")(models.verify_weights)
 _models.command("render")(models.render_repository)
 
-_topics = _group("topics", "Manage the topics on the brokers.")
+_topics = _group("topics", "Create the Kafka topics.")
 _topics.command("create")(topics.create)
 
 _backgrounds = _group("backgrounds", "Add, list and remove pictures in the background catalogue.")

@@ -1,4 +1,4 @@
-"""The background catalogue: pictures that requests name in `background.image`."""
+"""Manage the background catalogue: the pictures that requests name in `background.image`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ from commands.console import named_errors, out
 
 
 def add_background(
-    name: Annotated[str, typer.Argument(help="1 to 100 letters, digits and any of . _ -")],
-    picture: Annotated[str, typer.Argument(metavar="FILE|ADDRESS", help="A file here, or an address of a source.")],
+    name: Annotated[str, typer.Argument(help="A name of 1 to 100 letters, digits and any of . _ -")],
+    picture: Annotated[
+        str,
+        typer.Argument(metavar="FILE|ADDRESS", help="A file on this machine, or an address that a request could name."),
+    ],
 ) -> None:
-    """Store a picture below the default destination and give it a name, which requests then use as background.image."""
+    """Add a picture to the catalogue. Requests then give its name as background.image.
+
+    The picture is stored at the deployment's destination. A name that exists gets the new picture.
+    """
     from cutstream.clock import SystemClock
     from cutstream.settings import addressed, load
     from producer.backgrounds import add
@@ -25,23 +31,23 @@ def add_background(
 
 
 def list_backgrounds() -> None:
-    """The names, and what each stands for."""
+    """List the names in the catalogue with size, digest and date of their pictures."""
     from cutstream.settings import addressed, load
-    from producer.backgrounds import known
+    from producer.backgrounds import list_entries
 
     table = Table("name", "size", "bytes", "sha256", "added")
     with named_errors():
-        for name, entry in known(addressed(load()).kafka).items():
+        for name, entry in list_entries(addressed(load()).kafka).items():
             size, added = f"{entry.width}×{entry.height}", entry.added.isoformat()
             table.add_row(name, size, f"{entry.bytes:,}", entry.sha256[:12], added)
     out.print(table)
 
 
-def remove_background(name: Annotated[str, typer.Argument(help="A name of the catalogue.")]) -> None:
-    """Take a name out of the catalogue; requests that use it fail from then on. Its picture stays in the store."""
+def remove_background(name: Annotated[str, typer.Argument(help="A name in the catalogue.")]) -> None:
+    """Remove a name from the catalogue. Requests that use it fail from now on; its picture stays in the store."""
     from cutstream.settings import addressed, load
     from producer.backgrounds import remove
 
     with named_errors():
         entry = remove(addressed(load()).kafka, name)
-        typer.echo(f"{name}: removed. Its picture stays, for requests that are under way: {entry.uri}")
+        typer.echo(f"{name}: removed. Its picture stays in the store, for requests in progress: {entry.uri}")

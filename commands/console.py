@@ -1,4 +1,4 @@
-"""What all commands share: the two consoles, how errors are shown, and which packages a command needs."""
+"""Shared parts of all commands: the consoles, the display of errors, and the check for missing packages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cutstream.errors import ConfigurationError, CutstreamError
 out = Console()
 err = Console(stderr=True)
 
-Profile = Annotated[str | None, typer.Option(help="Profile to use. Defaults to the deployment's default profile.")]
+Profile = Annotated[str | None, typer.Option(help="The profile. Defaults to the deployment's default profile.")]
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def require_packages(command: str, *modules: str, target: str = "setup") -> None
 
 
 def program() -> str:
-    """Return this program's name as it can be pasted into a shell in the current folder."""
+    """Return the command that starts this program, as it can be pasted into a shell in the current folder."""
     path = Path(sys.argv[0])
     if path.name == "__main__.py":
         return f"{shlex.quote(sys.executable)} -m {path.parent.name}"

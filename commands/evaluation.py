@@ -1,4 +1,4 @@
-"""Measure quality: scores against true masks, profiles side by side, refinement tuned to photos, sample pictures."""
+"""Measure quality: score mattes, compare profiles, tune the refinement, and draw the sample pictures of the docs."""
 
 from __future__ import annotations
 
@@ -9,110 +9,125 @@ from typing import Annotated
 import typer
 
 from commands.console import Profile, named_errors, out, require_packages
-from commands.serving import COMPARED, compared, render_models, serving
+from commands.serving import own_stack, require_weights, serving_stack
 from cutstream.errors import InvalidOption
+from evaluation.comparison.profiles import DEFAULT_PROFILES, choose_profiles
+
+JsonFile = Annotated[Path | None, typer.Option("--json", help="File for the report, as JSON.")]
 
 
 def evaluate(
-    folder: Annotated[Path, typer.Argument(help="Holds images/<name>.jpg and masks/<name>.png.")],
+    folder: Annotated[Path, typer.Argument(help="Folder with images/<name>.jpg and masks/<name>.png.")],
     profile: Profile = None,
     predictions: Annotated[
-        Path | None, typer.Option(help="Measure the mattes <name>.png of this folder instead of a profile's.")
+        Path | None, typer.Option(help="Score the mattes <name>.png in this folder instead of a profile's mattes.")
     ] = None,
     attributes: Annotated[
-        Path | None, typer.Option(help="CSV with a column `photo`; tables for each of its other columns.")
+        Path | None,
+        typer.Option(help="CSV file with a column `photo`. Each other column gets a table of its own."),
     ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Where the report goes.")] = None,
+    json_file: JsonFile = None,
     out_folder: Annotated[
-        Path | None, typer.Option("--out", help="Where the pictures go: time against IoU, the worst cases.")
+        Path | None, typer.Option("--out", help="Folder for a chart of time against IoU and the worst cases.")
     ] = None,
 ) -> None:
-    """How good are the mattes of photos whose true masks are known?
+    """Score mattes against the true masks of photos.
 
-    They are cut out by the running stack, or by one that this command starts and stops. docs/evaluation.md explains
-    each measure.
+    The running stack cuts the photos out. If there is none, this command starts one and stops it.
+    docs/evaluation.md explains each measure.
     """
     from cutstream.settings import load
 
     with named_errors():
         require_packages("evaluate", "pywt", "scipy", "skimage")
-        from evaluation.scoring.run import evaluate_given, evaluate_served, plan
+        from evaluation.scoring.run import evaluate_mattes, evaluate_profile, plan_evaluation
 
         if predictions and profile:
-            raise InvalidOption("--predictions and --profile exclude each other: whose mattes are to be measured?")
-        evaluation = plan(folder, attributes, json_file, out_folder, out)
+            raise InvalidOption("--predictions and --profile exclude each other: give the one whose mattes to score")
+        plan = plan_evaluation(folder, attributes, json_file, out_folder, out)
         if predictions:
-            evaluate_given(evaluation, predictions, out)
+            evaluate_mattes(plan, predictions, out)
             return
         with (
             TemporaryDirectory(prefix="cutstream-") as mattes,
-            serving(load(), evaluation.examples, profile, Path(mattes)) as (settings, check),
+            serving_stack(load(), plan.examples, profile, Path(mattes)) as (settings, check_stack),
         ):
-            evaluate_served(evaluation, settings, profile, Path(mattes), check, out)
+            evaluate_profile(plan, settings, profile, Path(mattes), check_stack, out)
 
 
 def compare(
-    folder: Annotated[Path, typer.Argument(help="Holds images/ and masks/, or with --coco the pictures.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder with images/ and masks/; with --coco, the folder of the photos.")
+    ],
     profiles: Annotated[
         str | None,
-        typer.Option(help=f"Comma-separated; if not given, those of {','.join(COMPARED)} whose weights are at hand."),
+        typer.Option(
+            help=f"Comma-separated list. Defaults to those of {','.join(DEFAULT_PROFILES)} whose weights are present."
+        ),
     ] = None,
-    coco: Annotated[Path | None, typer.Option(help="instances_*.json of a COCO set; FOLDER has its pictures.")] = None,
-    sample: Annotated[int, typer.Option(min=1, help="Photos of a round.")] = 500,
-    rounds: Annotated[int, typer.Option(min=1, help="Draws among the photos.")] = 5,
-    seed: Annotated[int, typer.Option(help="Other draws.")] = 0,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Where the report goes.")] = None,
+    coco: Annotated[Path | None, typer.Option(help="The file instances_*.json of a COCO data set.")] = None,
+    sample: Annotated[int, typer.Option(min=1, help="Number of photos in each round.")] = 500,
+    rounds: Annotated[int, typer.Option(min=1, help="Number of rounds; each draws its photos anew.")] = 5,
+    seed: Annotated[int, typer.Option(help="Seed of the random draws.")] = 0,
+    json_file: JsonFile = None,
     out_folder: Annotated[
-        Path | None, typer.Option("--out", help="Where the pictures go: time against IoU, the worst cases with causes.")
+        Path | None,
+        typer.Option("--out", help="Folder for a chart of time against IoU and the worst cases with likely causes."),
     ] = None,
 ) -> None:
-    """Time, IoU and F of several profiles on the same photos, over rounds of draws. docs/evaluation.md explains it."""
+    """Compare time, IoU and F-measure of several profiles on the same photos.
+
+    Each round draws photos at random; the table shows means and spread over the rounds.
+    docs/evaluation.md explains the method.
+    """
     from cutstream.settings import load
 
     with named_errors():
         require_packages("compare", "pywt", "scipy", "skimage")
-        from evaluation.comparison.run import compare as run_comparison
-        from evaluation.comparison.run import plan
+        from evaluation.comparison.run import compare_profiles, plan_comparison
 
         settings = load()
-        names, left_out = compared(settings, profiles)
+        chosen, left_out = choose_profiles(profiles, lambda names: require_weights(settings, names))
         with TemporaryDirectory(prefix="cutstream-") as name:
             (masks := Path(name) / "masks").mkdir()
             (mattes := Path(name) / "mattes").mkdir()
-            planned = plan(
+            plan = plan_comparison(
                 folder,
                 coco,
-                names,
+                chosen,
                 masks,
                 left_out=left_out,
-                size=sample,
+                sample_size=sample,
                 rounds=rounds,
                 seed=seed,
                 json_file=json_file,
                 out_folder=out_folder,
                 console=out,
             )
-            run_comparison(planned, lambda found, profile: serving(settings, found, profile, mattes), mattes, out)
+            compare_profiles(
+                plan, lambda photos, profile: serving_stack(settings, photos, profile, mattes), mattes, out
+            )
 
 
 def tune(
-    folder: Annotated[Path, typer.Argument(help="Holds photos; or images/<name>.jpg and masks/<name>.png.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of photos, or with images/<name>.jpg and masks/<name>.png.")],
     profile: Profile = None,
-    budget: Annotated[int, typer.Option(help="How many candidates are tried, presets among them.")] = 60,
-    seed: Annotated[int, typer.Option(help="Another order of search.")] = 0,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Where the report goes.")] = None,
+    budget: Annotated[int, typer.Option(help="Number of candidates to try, including the presets.")] = 60,
+    seed: Annotated[int, typer.Option(help="Seed of the search order.")] = 0,
+    json_file: JsonFile = None,
     out_folder: Annotated[
-        Path | None, typer.Option("--out", help="Where the pictures go: mask, cutout, overlay side by side.")
+        Path | None, typer.Option("--out", help="Folder for sheets of mask, cutout and overlay side by side.")
     ] = None,
     save: Annotated[
-        Path | None, typer.Option(help="Where the best goes as a preset: <name>.toml (CUTSTREAM_MODELS__PRESETS).")
+        Path | None,
+        typer.Option(help="Save the best candidate as a preset <name>.toml, for the folder CUTSTREAM_MODELS__PRESETS."),
     ] = None,
     matting: Annotated[bool, typer.Option("--matting", help="Compare the matting methods instead.")] = False,
 ) -> None:
-    """Which refinement suits these photos? All presets, and parameters searched from the best.
+    """Find the refinement that suits your photos: try all presets, then search from the best of them.
 
-    The networks' mattes come from the running stack, or from one that this command starts and stops. docs/tuning.md
-    says what the ranking means.
+    The mattes come from the running stack. If there is none, this command starts one and stops it.
+    docs/tuning.md explains the ranking.
     """
     from cutstream.settings import load
 
@@ -120,36 +135,33 @@ def tune(
         require_packages("tune", "pywt", "scipy", "skimage")
         if matting:
             require_packages("tune --matting", "pymatting")
-            from evaluation.tuning.mattings import compare_mattings
+            from evaluation.tuning.matting_methods import compare_methods
 
-            compare_mattings(folder, out_folder, out)
+            compare_methods(folder, out_folder, out)
             return
-        from evaluation.tuning.mattes import chosen_profile
-        from evaluation.tuning.run import mattes_of, plan
-        from evaluation.tuning.run import tune as run_tuning
+        from evaluation.tuning.mattes import choose_profile
+        from evaluation.tuning.run import collect_mattes, plan_tuning, tune_refinement
 
         settings = load()
-        chosen = chosen_profile(profile, settings.models)
-        tuning = plan(folder, budget, seed, json_file, out_folder, save)
+        chosen = choose_profile(profile, settings.models)
+        plan = plan_tuning(folder, budget, seed, json_file, out_folder, save)
         with (
             TemporaryDirectory(prefix="cutstream-") as mattes,
-            serving(settings, tuning.photos, chosen, Path(mattes)) as (served, check),
+            serving_stack(settings, plan.photos, chosen, Path(mattes)) as (served, check_stack),
         ):
-            samples = mattes_of(tuning, served, chosen, check, out)
-        run_tuning(tuning, samples, chosen, out)
+            samples = collect_mattes(plan, served, chosen, check_stack, out)
+        tune_refinement(plan, samples, chosen, out)
 
 
 def gallery(
-    out_folder: Annotated[Path, typer.Option("--out", help="Where the sheets go.")] = Path("docs/pictures"),
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder for the sheets.")] = Path("docs/pictures"),
 ) -> None:
-    """Draw the pictures of docs/composing.md: what each option makes of real photos. Starts the stack and stops it."""
-    import consumer
-    from deploy.local.running import running_stack, throwaway
+    """Draw the sample pictures of docs/composing.md on a stack that this command starts and stops."""
     from evaluation.gallery import draw_gallery
     from producer.demo import demo_settings
 
     with named_errors(), TemporaryDirectory(prefix="cutstream-") as name:
         settings, _ = demo_settings(None, Path(name))
-        with throwaway(settings) as own, running_stack(render_models(own), consumer.COMMAND) as stack:
+        with own_stack(settings) as stack:
             for path in draw_gallery(stack.settings, out_folder, stack.check):
                 typer.echo(path)

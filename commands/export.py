@@ -1,3 +1,5 @@
+"""Export a model as an ONNX graph or a TensorRT plan."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -9,26 +11,32 @@ from commands.console import named_errors, require_packages
 
 
 def export_model(
-    name: Annotated[str, typer.Argument(help="A model of the catalogue (`cutstream models list`).")],
+    name: Annotated[str, typer.Argument(help="A model that `cutstream models list` shows.")],
     weights: Annotated[
-        Path | None, typer.Option(exists=True, help="The checkpoint of a net of torch: .safetensors or a state dict.")
+        Path | None, typer.Option(exists=True, help="Checkpoint of a PyTorch network: .safetensors or a state dict.")
     ] = None,
-    to: Annotated[Literal["onnx", "tensorrt"], typer.Option(help="tensorrt builds a plan, on the GPU it is for.")] = (
-        "onnx"
-    ),
+    to: Annotated[
+        Literal["onnx", "tensorrt"],
+        typer.Option(help="The format. A TensorRT plan has to be built on the GPU that will run it."),
+    ] = "onnx",
     precision: Annotated[
-        Literal["fp32", "fp16", "bf16", "int8"], typer.Option(help="What the network computes in.")
+        Literal["fp32", "fp16", "bf16", "int8"], typer.Option(help="The number format that the network computes in.")
     ] = "fp32",
     photos: Annotated[
         Path | None,
-        typer.Option(exists=True, file_okay=False, help="Folder of real photos, on which it is judged; int8 needs it."),
+        typer.Option(
+            exists=True, file_okay=False, help="Folder of real photos to compare results on. Required for int8."
+        ),
     ] = None,
-    out_file: Annotated[Path | None, typer.Option("--out", help="Another place for the file than the store.")] = None,
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="Path of the file. Defaults to a path in the store.")
+    ] = None,
 ) -> None:
-    """Write the graph that is served for a model: simplified, in a precision, compared with f32, or as a TensorRT plan.
+    """Write the graph or the TensorRT plan that Triton serves for a model, and compare it with the fp32 network.
 
-    A net of torch is made an ONNX file and compared with torch first. Without a checkpoint its weights are random: good
-    for trying the way, not for pictures. docs/exporting.md explains precisions and plans.
+    A PyTorch network is converted to ONNX and compared with PyTorch first.
+    Without a checkpoint its weights are random, which is only good for a trial.
+    docs/exporting.md explains precisions and plans.
     """
     from cutstream.settings import load
 

@@ -1,4 +1,4 @@
-"""Model weights, and the model repository that Triton serves."""
+"""Manage model weights, and write the model repository that Triton serves."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from commands.console import named_errors, out
 
 
 def list_models() -> None:
-    """What the catalogue knows, and what is here."""
+    """List all models with their licences, and whether their weights are present."""
     from cutstream.settings import load
     from export.weights.catalogue import status
 
-    table = Table("model", "licence", "here", "source")
+    table = Table("model", "licence", "present", "source")
     with named_errors():
         for entry in status(load().models):
             table.add_row(entry.name, entry.licence, "yes" if entry.present else "no", entry.source)
@@ -23,9 +23,11 @@ def list_models() -> None:
 
 
 def pull_weights(
-    names: Annotated[list[str] | None, typer.Argument(help="Models; all that the profiles need.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Models. Defaults to all that the served profiles need.")
+    ] = None,
 ) -> None:
-    """Bring weights into the store, from the mirror folder first."""
+    """Copy weights into the store from the mirror folder, or download them if they are not there."""
     from cutstream.settings import load
     from export.weights.catalogue import pull
 
@@ -35,9 +37,11 @@ def pull_weights(
 
 
 def verify_weights(
-    names: Annotated[list[str] | None, typer.Argument(help="Models; all that the profiles need.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Models. Defaults to all that the served profiles need.")
+    ] = None,
 ) -> None:
-    """Read the stored weights anew and compare their digests."""
+    """Read the stored weights and check their digests."""
     from cutstream.settings import load
     from export.weights.catalogue import verify
 
@@ -47,7 +51,7 @@ def verify_weights(
 
 
 def render_repository() -> None:
-    """Write the model repository for a Triton of your own, on its machine, from the settings; print where."""
+    """Write the model repository for your own Triton, on the machine where Triton runs, and print its path."""
     from cutstream.settings import load
     from export.repository.render import render
 

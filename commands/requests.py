@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -11,62 +11,70 @@ from commands.console import Profile, named_errors
 
 
 def submit(
-    what: Annotated[
-        str, typer.Argument(metavar="PATH|GLOB|ADDRESS|-", help="What to cut out; - reads names from standard input.")
+    photos: Annotated[
+        str,
+        typer.Argument(
+            metavar="PATH|GLOB|ADDRESS|-",
+            help="The photos: a file, a folder, a pattern, an address, or - to read these from standard input.",
+        ),
     ],
     profile: Profile = None,
     outputs: Annotated[
-        str, typer.Option(help="Comma-separated: cutout, mask, composite, overlay, background, layers.")
-    ] = "cutout",
-    format: Annotated[str, typer.Option(help="auto, png, webp, jpeg or zip.")] = "auto",
-    crop: Annotated[bool, typer.Option(help="Crop to the subject.")] = False,
-    crop_margin: Annotated[str | None, typer.Option(help="Margin around the crop, such as 5% or 20px.")] = None,
-    background: Annotated[str, typer.Option(help="Background colour of the composite.")] = "white",
-    destination: Annotated[str | None, typer.Option(help="Where the outputs go: a folder or bucket prefix.")] = None,
-    fields: Annotated[
         str | None,
         typer.Option(
-            "--request",
-            help="Further request fields: a JSON object, or a file that holds one (docs/topics.md).",
+            help="Comma-separated list of cutout, mask, composite, overlay, background, layers. "
+            "Defaults to composite if a background is given, else to cutout."
         ),
     ] = None,
+    format: Annotated[str, typer.Option(help="File format: auto, png, webp, jpeg or zip.")] = "auto",
+    crop: Annotated[bool, typer.Option(help="Crop the outputs to the subject.")] = False,
+    crop_margin: Annotated[
+        str | None, typer.Option(help="Margin around the cropped subject, such as 5% or 20px.")
+    ] = None,
+    background: Annotated[
+        str | None, typer.Option(help="Background colour of the composite, such as red or #f4f4f4.")
+    ] = None,
+    destination: Annotated[
+        str | None,
+        typer.Option(help="Folder or bucket prefix for the outputs. Defaults to the deployment's destination."),
+    ] = None,
+    request: Annotated[
+        str | None,
+        typer.Option(help="More request fields: a JSON object, or a file that holds one. See docs/topics.md."),
+    ] = None,
 ) -> None:
-    """Write one request per image and print its id and reference."""
+    """Write one request per photo; print each request's id and the photo's address."""
     from cutstream.settings import addressed, load
-    from producer.submitting import references, request_fields, submit_references
+    from producer.submitting import combine_fields, find_references, parse_request_fields, submit_references
 
     with named_errors():
-        options: dict[str, Any] = {
+        options = {
             "profile": profile,
-            "outputs": outputs.split(","),
+            "outputs": None if outputs is None else outputs.split(","),
             "format": format,
             "crop": crop,
             "crop_margin": crop_margin,
-            "background": {"color": background},
+            "background": None if background is None else {"color": background},
             "destination": destination,
-            **request_fields(fields),
         }
-        for id, reference in submit_references(addressed(load()).kafka, references(what, sys.stdin), options):
+        fields = combine_fields(options, parse_request_fields(request))
+        for id, reference in submit_references(addressed(load()).kafka, find_references(photos, sys.stdin), fields):
             typer.echo(f"{id}\t{reference}")
 
 
 def results(
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new results until Ctrl-C.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Wait for new results and print them, until Ctrl-C.")
+    ] = False,
 ) -> None:
-    """Print committed results as JSON lines."""
-    from cutstream.clients.kafka import TopicReader
+    """Print all committed results, one JSON object per line."""
     from cutstream.settings import addressed, load
+    from producer.following import read_results
 
     with named_errors():
-        kafka = addressed(load()).kafka
-        reader = TopicReader(kafka, kafka.results_topic)
-        reader.start()
         try:
-            while records := reader.poll(1.0) or follow:
-                for record in records if isinstance(records, list) else ():
-                    sys.stdout.write(record.value.decode() + "\n")
+            for lines in read_results(addressed(load()).kafka, follow):
+                sys.stdout.writelines(f"{line}\n" for line in lines)
                 sys.stdout.flush()
         except KeyboardInterrupt:
-            pass  # how --follow ends
-        finally:
-            reader.close()
+            pass  # the usual end of --follow

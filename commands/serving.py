@@ -1,4 +1,7 @@
-"""Which stack and which profiles a command works with."""
+"""Choose the stack that a command sends its photos to, and start one where none is running.
+
+Consumer, deploy and export do not know each other; this module puts them together.
+"""
 
 from __future__ import annotations
 
@@ -7,71 +10,60 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cutstream.errors import WeightsMissing
-
 if TYPE_CHECKING:
     from cutstream.settings import Settings
-    from evaluation.scoring.folder import Photo
-
-# The heaviest profile first: if it cannot start, that shows before minutes are spent on the others.
-COMPARED = ("everything", "depth", "semantic", "depth_fused", "general", "fast")
-
-
-def compared(settings: Settings, profiles: str | None) -> tuple[tuple[str, ...], dict[str, str]]:
-    """The named profiles, all of which must be served; without names those that can be, and why the others cannot."""
-    if profiles is not None:
-        names = tuple(profiles.split(","))
-        require_weights(settings, names)
-        return names, {}
-    left_out = {}
-    for profile in COMPARED:
-        try:
-            require_weights(settings, (profile,))
-        except WeightsMissing as exc:
-            left_out[profile] = str(exc)
-    return tuple(profile for profile in COMPARED if profile not in left_out), left_out
-
-
-def require_weights(settings: Settings, profiles: tuple[str, ...]) -> None:
-    """Before minutes of work with one of them: raises for a profile that there is not, and for weights that are not."""
-    from export.weights.catalogue import chosen, require
-
-    if not settings.triton.url:
-        for model in chosen(settings.models.model_copy(update={"profiles": profiles})):
-            require(model, settings.models)
+    from deploy.local.running import RunningStack
+    from evaluation.folder import Photo
 
 
 @contextmanager
-def serving(
+def serving_stack(
     settings: Settings, photos: Sequence[Photo], profile: str | None, mattes: Path
 ) -> Iterator[tuple[Settings, Callable[[], None]]]:
-    """The running stack if its Kafka answers, or else one of this command's own until the block is left.
+    """Yield the settings of a stack that serves the profile, and a function that raises StackError if it has died.
 
-    With its watchdog, which raises StackError. A broker that the settings name is meant: no other takes its place.
+    A broker that the settings name is always used. Otherwise the local stack is used if its Kafka answers; if not, this
+    starts a stack that serves the one profile, reads the photos and writes to `mattes`, and stops it afterwards.
     """
     from cutstream.clients.kafka import check_topics
     from cutstream.settings import addressed
     from evaluation.scoring.predict import evaluation_settings
 
-    running = addressed(settings)
     if not settings.kafka.bootstrap_servers:
-        import consumer
-        from deploy.local.kafka import answers  # of the checkout: a broker that is named needs nothing of it
-        from deploy.local.running import running_stack, throwaway
+        from deploy.local.kafka import answers
 
         if not answers(settings.stack.kafka_port):
-            own = evaluation_settings(settings, photos, profile, mattes)
-            with throwaway(own) as fresh, running_stack(render_models(fresh), consumer.COMMAND) as stack:
+            with own_stack(evaluation_settings(settings, photos, profile, mattes)) as stack:
                 yield stack.settings, stack.check
             return
+    running = addressed(settings)
     check_topics(running.kafka)
     yield running, lambda: None
 
 
+@contextmanager
+def own_stack(settings: Settings) -> Iterator[RunningStack]:
+    """Run a stack with a temporary state folder until the block is left."""
+    import consumer
+    from deploy.local.running import running_stack, throwaway
+
+    with throwaway(settings) as own, running_stack(render_models(own), consumer.COMMAND) as stack:
+        yield stack
+
+
 def render_models(settings: Settings) -> Settings:
-    """The same settings, once the embedded Triton has what they ask it to serve."""
+    """Write the model repository of the embedded Triton, if the settings name no other; return the settings."""
     from export.repository.render import render
 
     if not settings.triton.url:
         render(settings)
     return settings
+
+
+def require_weights(settings: Settings, profiles: tuple[str, ...]) -> None:
+    """Raise an error if a profile does not exist or its weights are missing; another Triton has weights of its own."""
+    from export.weights.catalogue import chosen, require
+
+    if not settings.triton.url:
+        for model in chosen(settings.models.model_copy(update={"profiles": profiles})):
+            require(model, settings.models)

@@ -1,10 +1,12 @@
+"""Create the Kafka topics."""
+
 from __future__ import annotations
 
 from commands.console import named_errors
 
 
 def create() -> None:
-    """Create the topics of requests, results, dead letters and backgrounds where they are missing."""
+    """Create the topics for requests, results, dead letters and backgrounds, unless they exist."""
     from cutstream.clients.kafka import ensure_topics
     from cutstream.settings import addressed, load
 

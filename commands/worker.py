@@ -1,3 +1,5 @@
+"""Run a worker."""
+
 from __future__ import annotations
 
 import json
@@ -9,7 +11,7 @@ from commands.console import named_errors, out
 
 
 def worker(
-    check: Annotated[bool, typer.Option("--check", help="Validate and print the settings, then exit.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Check the settings, print them and exit.")] = False,
 ) -> None:
     """Run one worker until SIGTERM or Ctrl-C. It finishes the requests it has started before it exits."""
     from consumer import log

@@ -1,4 +1,4 @@
-"""The pictures of docs/composing.md: what each option makes of real photos, asked of a real worker."""
+"""Draw the sample pictures of docs/composing.md: real photos, cut out by a real worker with each option."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from cutstream.clients.objects.files import path_of
 from cutstream.contract.messages import Request, Result, decode_request
 from cutstream.errors import CutstreamError
 from cutstream.settings import Settings
-from producer.collecting import CELL_PX, shown
-from producer.demo import photos_folder
-from producer.following import Batch, Submission
+from producer.collecting import CELL_PX, draw_thumbnail
+from producer.demo import sample_photos_folder
+from producer.following import Batch, RequestFollower
 
 CAPTION_PX, GAP_PX, COLUMNS = 24, 8, 4
 CAT, CUP, WOMAN, ROCKET = "chelsea.png", "coffee.png", "astronaut.png", "rocket.jpg"
@@ -26,7 +26,7 @@ GROUND, BRICKS = "gravel.png", "brick.png"
 
 
 class NotDrawn(CutstreamError):
-    """The stack answered a picture of the gallery with an error.
+    """The stack answered a request of the gallery with an error.
 
     The message has the result's code; docs/errors.md says what to do about it.
     """
@@ -36,7 +36,10 @@ class NotDrawn(CutstreamError):
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture of a sheet. `zoom`: the part that is shown, as shares of left, top, right, bottom."""
+    """One image of a sheet.
+
+    `zoom` is the part of the output that is shown: left, top, right and bottom as shares of its sides.
+    """
 
     caption: str
     photo: str
@@ -48,11 +51,11 @@ class Tile:
 HAIR = (0.28, 0.03, 0.5, 0.25)
 STUDIO = {"gradient": {"colors": ["#f4f4f4", "#9aa0a8"]}}
 CARD = {"color": "#e8e2d6"}
-WITH_ROOM: dict[str, Any] = {"canvas": "900x675", "scale": "65%", "position": "50% 40%"}
+ROOMY: dict[str, Any] = {"canvas": "900x675", "scale": "65%", "position": "50% 40%"}
 WHOLE = {"edges": "soft", "keep_largest": True, "fill_holes": True}
 
 
-def _on(photo: str, caption: str, background: dict[str, Any], **fields: Any) -> Tile:
+def _scene(photo: str, caption: str, background: dict[str, Any], **fields: Any) -> Tile:
     return Tile(caption, photo, fields={"background": background, **fields})
 
 
@@ -64,7 +67,7 @@ def _preset(name: str) -> Tile:
     return Tile(name, WOMAN, "cutout", {"refine": name}, HAIR)
 
 
-def _edge(caption: str, **fields: Any) -> Tile:
+def _edges(caption: str, **fields: Any) -> Tile:
     return Tile(caption, WOMAN, fields={"background": {"color": "#00b140"}, **fields}, zoom=HAIR)
 
 
@@ -80,32 +83,32 @@ SHEETS: dict[str, Sequence[Tile]] = {
         Tile("cutout, alpha", CUP, "cutout", {"channels": "alpha"}),
     ),
     "backgrounds": (
-        _on(CAT, "color", {"color": "#d8c3a5"}),
-        _on(CAT, "gradient", {"gradient": {"colors": ["#fdfbfb", "#a1c4fd"]}}),
-        _on(CAT, "gradient, radial", {"gradient": {"colors": ["#ffffff", "#c9b8a0"], "type": "radial"}}),
-        _on(CAT, "blur 20", {"blur": 20}),
-        _on(CAT, "image, cover", {"image": BRICKS}),
-        _on(CAT, "image, contain", {"image": ROCKET, "fit": "contain", "color": "#223"}, canvas="600x600"),
-        _on(CAT, "image, tile", {"image": BRICKS, "fit": "tile"}, canvas="900x600"),
-        _on(CAT, "transparent", {"color": "transparent"}),
+        _scene(CAT, "color", {"color": "#d8c3a5"}),
+        _scene(CAT, "gradient", {"gradient": {"colors": ["#fdfbfb", "#a1c4fd"]}}),
+        _scene(CAT, "gradient, radial", {"gradient": {"colors": ["#ffffff", "#c9b8a0"], "type": "radial"}}),
+        _scene(CAT, "blur 20", {"blur": 20}),
+        _scene(CAT, "image, cover", {"image": BRICKS}),
+        _scene(CAT, "image, contain", {"image": ROCKET, "fit": "contain", "color": "#223"}, canvas="600x600"),
+        _scene(CAT, "image, tile", {"image": BRICKS, "fit": "tile"}, canvas="900x600"),
+        _scene(CAT, "transparent", {"color": "transparent"}),
     ),
     "shadows": (
-        _on(CUP, "drop", STUDIO, **WITH_ROOM, shadow="drop"),
-        _on(CUP, "contact", STUDIO, **WITH_ROOM, shadow="contact"),
-        _on(CUP, "cast", STUDIO, **WITH_ROOM, shadow="cast"),
-        _on(CUP, "cast, light 45, length 0.8", STUDIO, **WITH_ROOM, shadow=_cast({"angle": 45, "length": 0.8})),
-        _on(CUP, "cast, light auto", {"image": GROUND}, **WITH_ROOM, shadow=_cast("auto")),
-        _on(CUP, "drop on nothing", {"color": "transparent"}, **WITH_ROOM, shadow="drop"),
-        _on(WOMAN, "cast on a wall", STUDIO, **WITH_ROOM, refine=WHOLE, shadow=_cast({"angle": 200, "length": 1})),
-        _on(ROCKET, "cast, low light", STUDIO, **WITH_ROOM, refine=WHOLE, shadow=_cast({"angle": 280, "length": 1.5})),
+        _scene(CUP, "drop", STUDIO, **ROOMY, shadow="drop"),
+        _scene(CUP, "contact", STUDIO, **ROOMY, shadow="contact"),
+        _scene(CUP, "cast", STUDIO, **ROOMY, shadow="cast"),
+        _scene(CUP, "cast, light 45, length 0.8", STUDIO, **ROOMY, shadow=_cast({"angle": 45, "length": 0.8})),
+        _scene(CUP, "cast, light auto", {"image": GROUND}, **ROOMY, shadow=_cast("auto")),
+        _scene(CUP, "drop on nothing", {"color": "transparent"}, **ROOMY, shadow="drop"),
+        _scene(WOMAN, "cast on a wall", STUDIO, **ROOMY, refine=WHOLE, shadow=_cast({"angle": 200, "length": 1})),
+        _scene(ROCKET, "cast, low light", STUDIO, **ROOMY, refine=WHOLE, shadow=_cast({"angle": 280, "length": 1.5})),
     ),
     "placement": (
-        _on(CUP, "canvas 800x800", CARD, canvas="800x800"),
-        _on(CUP, "canvas, scale 80%", CARD, canvas="800x800", scale="80%"),
-        _on(CUP, "scale 40%, position 100%", CARD, canvas="800x800", scale="40%", position="100%"),
-        _on(CUP, "scale 50%, position 0% 50%", CARD, scale="50%", position="0% 50%"),
-        _on(CUP, "perspective", {"image": GROUND}, canvas="800x600", perspective={"baseline": "20% 70% 75% 90%"}),
-        _on(
+        _scene(CUP, "canvas 800x800", CARD, canvas="800x800"),
+        _scene(CUP, "canvas, scale 80%", CARD, canvas="800x800", scale="80%"),
+        _scene(CUP, "scale 40%, position 100%", CARD, canvas="800x800", scale="40%", position="100%"),
+        _scene(CUP, "scale 50%, position 0% 50%", CARD, scale="50%", position="0% 50%"),
+        _scene(CUP, "perspective", {"image": GROUND}, canvas="800x600", perspective={"baseline": "20% 70% 75% 90%"}),
+        _scene(
             CUP,
             "perspective, horizon 20%",
             {"image": GROUND},
@@ -114,8 +117,8 @@ SHEETS: dict[str, Sequence[Tile]] = {
         ),
     ),
     "harmonise": tuple(
-        _on(WOMAN, caption, {"image": picture}, **fields)
-        for picture in (ROCKET, CUP)
+        _scene(WOMAN, caption, {"image": background}, **fields)
+        for background in (ROCKET, CUP)
         for caption, fields in (
             ("as it is", {}),
             ("reinhard 0.5", {"harmonise": "reinhard"}),
@@ -124,14 +127,14 @@ SHEETS: dict[str, Sequence[Tile]] = {
         )
     ),
     "edges": (
-        _edge("refine linear", refine={"edges": "linear"}),
-        _edge("refine soft"),
-        _edge("soft, decontaminate", decontaminate=True),
-        _edge("matting fast, decontaminate", matting="fast", decontaminate=True),
-        _edge("closed_form, decontaminate", matting="closed_form", decontaminate=True),
-        _edge("knn, decontaminate", matting="knn", decontaminate=True),
-        _edge("refine base", refine="base"),
-        _edge("refine base, feather 9", refine={"kernel": 3, "close": 1, "open": 1, "threshold": 127, "feather": 9}),
+        _edges("refine linear", refine={"edges": "linear"}),
+        _edges("refine soft"),
+        _edges("soft, decontaminate", decontaminate=True),
+        _edges("matting fast, decontaminate", matting="fast", decontaminate=True),
+        _edges("closed_form, decontaminate", matting="closed_form", decontaminate=True),
+        _edges("knn, decontaminate", matting="knn", decontaminate=True),
+        _edges("refine base", refine="base"),
+        _edges("refine base, feather 9", refine={"kernel": 3, "close": 1, "open": 1, "threshold": 127, "feather": 9}),
     ),
     "presets": tuple(
         _preset(name)
@@ -142,18 +145,22 @@ SHEETS: dict[str, Sequence[Tile]] = {
 }  # fmt: skip
 
 
-def draw_gallery(settings: Settings, out_folder: Path, check: Callable[[], None]) -> Iterator[Path]:
-    """Writes a sheet each. Raises NotDrawn where a picture failed; `check` is called often, and may raise to stop."""
-    with Submission(settings.kafka) as submission:
+def draw_gallery(settings: Settings, out_folder: Path, check_stack: Callable[[], None]) -> Iterator[Path]:
+    """Write the sheets and yield their paths.
+
+    `check_stack` is called while results are awaited and raises if the stack has died. Raises NotDrawn if a request
+    fails.
+    """
+    with RequestFollower(settings.kafka) as follower:
         for name, tiles in SHEETS.items():
             requests = [_request(f"{name}-{number}", tile) for number, tile in enumerate(tiles)]
-            batch = submission.run(requests, watch=lambda batch: check())
-            pictures = [_picture(batch, request.id or "", tile) for request, tile in zip(requests, tiles, strict=True)]
-            yield _write(out_folder / f"{name}.jpg", pictures)
+            batch = follower.follow(requests, on_progress=lambda batch: check_stack())
+            images = [_draw_tile(batch, request.id or "", tile) for request, tile in zip(requests, tiles, strict=True)]
+            yield _write_sheet(out_folder / f"{name}.jpg", images)
 
 
 def _request(id: str, tile: Tile) -> Request:
-    """Through the decoder, as every other request comes: a mistake in the table is a named error."""
+    """Build the request by decoding JSON, so that a mistake in the table is a named error."""
     fields: dict[str, Any] = {"id": id, "image": _uri(tile.photo), "outputs": [tile.output], **tile.fields}
     background = fields.get("background")
     if background and "image" in background:
@@ -162,21 +169,23 @@ def _request(id: str, tile: Tile) -> Request:
 
 
 def _uri(name: str) -> str:
-    return (photos_folder() / name).as_uri()
+    return (sample_photos_folder() / name).as_uri()
 
 
-def _picture(batch: Batch, id: str, wanted: Tile) -> Pillow.Image:
+def _draw_tile(batch: Batch, id: str, tile: Tile) -> Pillow.Image:
+    """Draw the output of a request under its caption."""
     result = batch.results[id]
     if result.error is not None:
-        raise NotDrawn(f"{wanted.caption} of {wanted.photo}: {result.error.code}: {result.error.message}")
-    picture = shown(_zoomed(result, wanted.zoom))
-    framed = Pillow.new("RGB", (CELL_PX, picture.height + CAPTION_PX + GAP_PX), "white")
-    framed.paste(picture, ((CELL_PX - picture.width) // 2, CAPTION_PX))
-    ImageDraw.Draw(framed).text((4, 4), wanted.caption, "black", ImageFont.load_default(14))
+        raise NotDrawn(f"{tile.caption} of {tile.photo}: {result.error.code}: {result.error.message}")
+    thumbnail = draw_thumbnail(_read_part(result, tile.zoom))
+    framed = Pillow.new("RGB", (CELL_PX, thumbnail.height + CAPTION_PX + GAP_PX), "white")
+    framed.paste(thumbnail, ((CELL_PX - thumbnail.width) // 2, CAPTION_PX))
+    ImageDraw.Draw(framed).text((4, 4), tile.caption, "black", ImageFont.load_default(14))
     return framed
 
 
-def _zoomed(result: Result, zoom: tuple[float, float, float, float]) -> bytes:
+def _read_part(result: Result, zoom: tuple[float, float, float, float]) -> bytes:
+    """Read the part of the first output that `zoom` names, enlarged if it is not the whole."""
     data = Path(path_of(result.objects[0].uri)).read_bytes()
     if zoom == (0, 0, 1, 1):
         return data
@@ -188,13 +197,13 @@ def _zoomed(result: Result, zoom: tuple[float, float, float, float]) -> bytes:
     return buffer.getvalue()
 
 
-def _write(path: Path, pictures: Sequence[Pillow.Image]) -> Path:
-    rows = [pictures[start : start + COLUMNS] for start in range(0, len(pictures), COLUMNS)]
-    heights = [max(picture.height for picture in row) for row in rows]
+def _write_sheet(path: Path, images: Sequence[Pillow.Image]) -> Path:
+    rows = [images[start : start + COLUMNS] for start in range(0, len(images), COLUMNS)]
+    heights = [max(image.height for image in row) for row in rows]
     sheet = Pillow.new("RGB", (len(rows[0]) * CELL_PX, sum(heights)), "white")
     for number, row in enumerate(rows):
-        for column, picture in enumerate(row):
-            sheet.paste(picture, (column * CELL_PX, sum(heights[:number])))
+        for column, image in enumerate(row):
+            sheet.paste(image, (column * CELL_PX, sum(heights[:number])))
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path, quality=85)
     return path

@@ -1,4 +1,4 @@
-"""Pictures into the catalogue of backgrounds, out of it, and what it holds."""
+"""Add pictures to the background catalogue, remove them, and list its entries."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from cutstream.images.header import read_header
 from cutstream.settings import KafkaSettings, Settings
 
 _POLL_S = 0.2
-_EXTENSIONS = {"jpeg": "jpg"}  # others are called as their format
+_EXTENSIONS = {"jpeg": "jpg"}  # any other extension is the name of its format
 
 
 def add(settings: Settings, name: str, source: str, clock: Clock) -> Entry:
-    """Under a name that is taken, from now on instead of the picture it had. Raises what a source can raise, too.
+    """Store a picture and give it a name; a name that exists stands for the new picture from now on.
 
-    `source` is a file of this machine, or an address that requests may name as well. The picture is decoded here, and
-    durable before the record that names it is written.
+    `source` is a file of this machine, or an address that a request could name as its image. The picture is decoded as
+    a check, and it is durable before the record that names it is written. Raises InvalidOption for an invalid name,
+    NoTopic, and the errors of a source that is refused, missing or unreadable.
     """
     check_name(name)
     objects = ObjectStore(settings.objects, settings.limits)
@@ -34,7 +35,7 @@ def add(settings: Settings, name: str, source: str, clock: Clock) -> Entry:
     data = objects.fetch(source) if is_address(source) else files.read(os.path.realpath(source), limit)
     header = read_header(data, settings.limits.max_source_pixels)
     image = decode(data, header)
-    known(settings.kafka)  # before the upload: without the topic it would be for nothing
+    list_entries(settings.kafka)  # raises NoTopic before the upload, which would be useless without the topic
     digest = sha256(data).hexdigest()
     extension = _EXTENSIONS.get(header.format, header.format)
     entry = Entry(
@@ -51,16 +52,16 @@ def add(settings: Settings, name: str, source: str, clock: Clock) -> Entry:
 
 
 def remove(settings: KafkaSettings, name: str) -> Entry:
-    """The name only; its picture stays where it is. Raises UnknownBackground."""
-    entries = known(settings)
+    """Remove a name; its picture stays in the store. Raises UnknownBackground."""
+    entries = list_entries(settings)
     if name not in entries:
         raise UnknownBackground(f"{name!r} is not in the catalogue{nearest(name, entries)}")
     _write(settings, name, None)
     return entries[name]
 
 
-def known(settings: KafkaSettings) -> dict[str, Entry]:
-    """All names with what they stand for now, in order of their names. Raises NoTopic."""
+def list_entries(settings: KafkaSettings) -> dict[str, Entry]:
+    """Return the current entry of each name, sorted by name. Raises NoTopic."""
     entries: dict[str, Entry] = {}
     with closing(TopicReader(settings, settings.backgrounds_topic)) as reader:
         reader.start()

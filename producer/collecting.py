@@ -1,4 +1,4 @@
-"""What is left beside the cutouts: `summary.json` and a contact sheet."""
+"""Summarise a batch of results: `summary.json` and a contact sheet beside the cutouts."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from PIL import ImageDraw, ImageOps
 from producer.following import Batch
 
 CELL_PX = 320
-_MOST_COLUMNS = 4
+_MARGIN_PX = 4
+_MAX_COLUMNS = 4
 _LIGHT, _DARK = (255, 255, 255), (204, 204, 204)
 
 
-def summary(batch: Batch) -> dict[str, Any]:
+def summarise_batch(batch: Batch) -> dict[str, Any]:
+    """Return the content of `summary.json`: counts, throughput, latencies, and one entry per photo."""
     return {
         "requests": len(batch.requests),
         "ok": batch.count("ok"),
         "failed": batch.count("failed") + batch.count("expired"),
         "duplicates": batch.duplicates,
-        "seconds": round(batch.seconds, 3),
+        "seconds": round(batch.duration_s, 3),
         "images_per_second": round(batch.images_per_second, 2),
         "p50_ms": round(batch.latency_ms(0.50), 1),
         "p95_ms": round(batch.latency_ms(0.95), 1),
@@ -43,51 +45,52 @@ def summary(batch: Batch) -> dict[str, Any]:
 
 def write_summary(batch: Batch, folder: Path) -> Path:
     path = folder / "summary.json"
-    path.write_text(json.dumps(summary(batch), indent=2) + "\n")
+    path.write_text(json.dumps(summarise_batch(batch), indent=2) + "\n")
     return path
 
 
 def write_contact_sheet(batch: Batch, folder: Path, fetch: Callable[[str], bytes], limit: int = 24) -> Path | None:
-    """Source and cutout side by side for up to `limit` photos; None when there is nothing to show."""
+    """Draw photo and cutout side by side for up to `limit` photos; return None if no photo succeeded."""
     pairs = [
         (batch.requests[id].image, result.objects[0].uri) for id, result in batch.results.items() if result.objects
     ][:limit]
     if not pairs:
         return None
-    rows = -(-len(pairs) // _MOST_COLUMNS)
+    rows = -(-len(pairs) // _MAX_COLUMNS)
     columns = -(-len(pairs) // rows)
     sheet = Pillow.new("RGB", (columns * CELL_PX * 2, rows * CELL_PX), "white")
     for number, (source, cutout) in enumerate(pairs):
         left, top = (number % columns) * CELL_PX * 2, (number // columns) * CELL_PX
-        sheet.paste(tile(fetch(source)), (left, top))
-        sheet.paste(tile(fetch(cutout)), (left + CELL_PX, top))
+        sheet.paste(_draw_cell(fetch(source)), (left, top))
+        sheet.paste(_draw_cell(fetch(cutout)), (left + CELL_PX, top))
     path = folder / "contact-sheet.jpg"
     sheet.save(path, quality=88)
     return path
 
 
-def tile(data: bytes) -> Pillow.Image:
-    """CELL_PX square, with the picture in its middle."""
-    picture = shown(data)
-    square = Pillow.new("RGB", (CELL_PX, CELL_PX), "white")
-    square.paste(picture, ((CELL_PX - picture.width) // 2, (CELL_PX - picture.height) // 2))
-    return square
-
-
-def shown(data: bytes) -> Pillow.Image:
-    """At most CELL_PX a side, on a chequerboard that shows through where the picture is transparent."""
+def draw_thumbnail(data: bytes) -> Pillow.Image:
+    """Shrink an image file to at most CELL_PX a side, on a chequerboard that shows where it is transparent."""
     with Pillow.open(io.BytesIO(data)) as opened:
         opened.draft("RGB", (CELL_PX, CELL_PX))
-        picture = ImageOps.contain(ImageOps.exif_transpose(opened).convert("RGBA"), (CELL_PX - 8, CELL_PX - 8))
-    board = chequerboard(picture.size)
-    board.paste(picture, (0, 0), picture)
+        side = CELL_PX - 2 * _MARGIN_PX
+        image = ImageOps.contain(ImageOps.exif_transpose(opened).convert("RGBA"), (side, side))
+    board = draw_chequerboard(image.size)
+    board.paste(image, (0, 0), image)
     return board
 
 
-def chequerboard(size: tuple[int, int], square: int = 12) -> Pillow.Image:
+def draw_chequerboard(size: tuple[int, int], square: int = 12) -> Pillow.Image:
     board = Pillow.new("RGB", size, _LIGHT)
     draw = ImageDraw.Draw(board)
     for top in range(0, size[1], square):
         for left in range((top // square % 2) * square, size[0], square * 2):
             draw.rectangle((left, top, left + square - 1, top + square - 1), fill=_DARK)
     return board
+
+
+def _draw_cell(data: bytes) -> Pillow.Image:
+    """Draw the thumbnail in the middle of a square of CELL_PX."""
+    thumbnail = draw_thumbnail(data)
+    cell = Pillow.new("RGB", (CELL_PX, CELL_PX), "white")
+    cell.paste(thumbnail, ((CELL_PX - thumbnail.width) // 2, (CELL_PX - thumbnail.height) // 2))
+    return cell

@@ -1,4 +1,4 @@
-"""The demo: photos in, cutouts, a contact sheet and a summary out, with progress to look at."""
+"""The demo: send photos through the running stack with a progress bar, then write a contact sheet and a summary."""
 
 from __future__ import annotations
 
@@ -17,50 +17,57 @@ from cutstream.contract.messages import Request
 from cutstream.errors import ConfigurationError
 from cutstream.settings import Settings, load
 from producer.collecting import write_contact_sheet, write_summary
-from producer.following import Batch, Submission
-from producer.submitting import references, request_id
+from producer.following import Batch, RequestFollower
+from producer.submitting import find_references, make_request_id
 
-# Photos with a subject among the files of the scikit-image package, so that nothing is downloaded.
-OWN_PHOTOS = ("astronaut.png", "camera.png", "chelsea.png", "coffee.png", "rocket.jpg")
+# Photos with a clear subject that come with the scikit-image package, so the demo downloads nothing.
+SAMPLE_PHOTOS = ("astronaut.png", "camera.png", "chelsea.png", "coffee.png", "rocket.jpg")
 
 
 def demo_settings(photos: str | None, out_folder: Path) -> tuple[Settings, list[str]]:
-    """The site's settings with the photos' folder and the output folder allowed, and the references to submit."""
-    found = list(references(photos, ())) if photos else _own_photos()
+    """Return the deployment's settings, adapted to the demo, and the addresses of the photos to send.
+
+    The worker may read the photos' folders and the output folder, and the output folder is the destination.
+    """
+    references = list(find_references(photos, ())) if photos else _sample_references()
     out_folder.mkdir(parents=True, exist_ok=True)
-    local = {Path(unquote(urlsplit(r).path)).parent for r in found if r.startswith("file://")}
+    photo_folders = {_local_path(reference).parent for reference in references if reference.startswith("file://")}
     settings = load()
-    roots = tuple(sorted({*settings.objects.file_roots, *local, out_folder.absolute()}))
+    roots = tuple(sorted({*settings.objects.file_roots, *photo_folders, out_folder.absolute()}))
     objects = settings.objects.model_copy(update={"file_roots": roots, "destination": out_folder.absolute().as_uri()})
-    return settings.model_copy(update={"objects": objects}), found
+    return settings.model_copy(update={"objects": objects}), references
 
 
 def run_demo(
     settings: Settings,
-    sources: Sequence[str],
+    references: Sequence[str],
     out_folder: Path,
     profile: str | None,
-    check: Callable[[], None],
+    check_stack: Callable[[], None],
     console: Console,
 ) -> Batch:
-    requests = [Request(image=source, id=request_id(source), profile=profile) for source in sources]
-    with Submission(settings.kafka) as submission, _progress(console) as progress:
+    """Send the photos through the stack and write the summary and the contact sheet.
+
+    `check_stack` is called while results are awaited and raises if the stack has died.
+    """
+    requests = [Request(image=reference, id=make_request_id(reference), profile=profile) for reference in references]
+    with RequestFollower(settings.kafka) as follower, _progress_bar(console) as progress:
         task = progress.add_task("cutting out", total=len(requests), rate=0.0)
 
-        def watch(batch: Batch) -> None:
-            check()
+        def show(batch: Batch) -> None:
+            check_stack()
             done = len(batch.results)
             elapsed = progress.tasks[0].elapsed or 0.0
             progress.update(task, completed=done, rate=done / elapsed if elapsed else 0.0)
 
-        batch = submission.run(requests, watch=watch)
+        batch = follower.follow(requests, on_progress=show)
     summary = write_summary(batch, out_folder)
-    sheet = write_contact_sheet(batch, out_folder, _read)
-    console.print(closing_table(batch, summary, sheet))
+    sheet = write_contact_sheet(batch, out_folder, lambda uri: _local_path(uri).read_bytes())
+    console.print(summary_table(batch, summary, sheet))
     return batch
 
 
-def closing_table(batch: Batch, summary: Path, sheet: Path | None) -> Table:
+def summary_table(batch: Batch, summary: Path, sheet: Path | None) -> Table:
     table = Table(show_header=False, box=None)
     rows: list[tuple[str, Any]] = [
         ("photos", len(batch.requests)),
@@ -79,20 +86,22 @@ def closing_table(batch: Batch, summary: Path, sheet: Path | None) -> Table:
     return table
 
 
-def photos_folder() -> Path:
-    """Where the scikit-image package has its photos. Raises ConfigurationError."""
+def sample_photos_folder() -> Path:
+    """Return the folder of scikit-image's photos. Raises ConfigurationError if the package is missing."""
     spec = find_spec("skimage")
     if spec is None or spec.origin is None:
-        raise ConfigurationError("the demo's photos come from scikit-image: `make setup`, or name photos of your own")
+        raise ConfigurationError(
+            "the demo's photos come with scikit-image, which is missing: run `make setup`, or name photos of your own"
+        )
     return Path(spec.origin).parent / "data"
 
 
-def _own_photos() -> list[str]:
-    folder = photos_folder()
-    return [(folder / name).as_uri() for name in OWN_PHOTOS if (folder / name).is_file()]
+def _sample_references() -> list[str]:
+    folder = sample_photos_folder()
+    return [(folder / name).as_uri() for name in SAMPLE_PHOTOS if (folder / name).is_file()]
 
 
-def _progress(console: Console) -> Progress:
+def _progress_bar(console: Console) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -103,5 +112,5 @@ def _progress(console: Console) -> Progress:
     )
 
 
-def _read(uri: str) -> bytes:
-    return Path(unquote(urlsplit(uri).path)).read_bytes()
+def _local_path(uri: str) -> Path:
+    return Path(unquote(urlsplit(uri).path))

@@ -1,4 +1,4 @@
-"""Submits requests and follows them to their results: the demo's and the benchmark's way through the system."""
+"""Submit requests and follow them to their results, and read the results of others."""
 
 from __future__ import annotations
 
@@ -13,46 +13,60 @@ from cutstream.contract.messages import Request, Result, decode_result, encode
 from cutstream.errors import CutstreamError
 from cutstream.settings import KafkaSettings
 
+_POLL_S = 0.1
+_DUPLICATE_WAIT_S = 0.5  # a second result for a request would arrive within this time
+
 
 class NoProgress(CutstreamError):
-    """No result for a long time: the worker, Triton or the broker is not doing its part."""
+    """No result has arrived for a long time.
+
+    Look at the logs of the worker, Triton and the broker: one of them has stopped working.
+    """
 
     code = "no_progress"
 
 
 @dataclass
 class Batch:
-    """Requests by id, and what came back. Times are seconds of this process's monotonic clock."""
+    """Requests by id, and the results that have arrived for them.
+
+    Times are seconds of this process's monotonic clock. `submitted_s` holds when each request was due, `latencies_s`
+    how long after that its result arrived, `duration_s` the time from the start to the last result.
+    """
 
     requests: dict[str, Request]
     results: dict[str, Result] = field(default_factory=dict)
     submitted_s: dict[str, float] = field(default_factory=dict)
     latencies_s: dict[str, float] = field(default_factory=dict)
     duplicates: int = 0
-    seconds: float = 0.0
+    duration_s: float = 0.0
 
     @property
     def images_per_second(self) -> float:
-        return len(self.results) / self.seconds if self.seconds else 0.0
+        return len(self.results) / self.duration_s if self.duration_s else 0.0
 
     def count(self, status: str) -> int:
         return sum(result.status == status for result in self.results.values())
 
-    def latency_ms(self, share: float) -> float:
-        """The latency that `share` of the results stayed within; nearest rank."""
+    def latency_ms(self, quantile: float) -> float:
+        """Return a quantile (0..1) of the latencies by nearest rank, or 0 if there are no results."""
         ordered = sorted(self.latencies_s.values())
-        return ordered[max(0, math.ceil(share * len(ordered)) - 1)] * 1000 if ordered else 0.0
+        return ordered[max(0, math.ceil(quantile * len(ordered)) - 1)] * 1000 if ordered else 0.0
 
 
-class Submission:
-    """Reads results from before the first request is written, so none is missed."""
+class RequestFollower:
+    """Submits requests and collects their results.
+
+    It is a context manager. It reads from the end of the results topic, and starts to do so before it writes the first
+    request, so that it misses no result.
+    """
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._writer = RecordWriter(settings)
         self._results = TopicReader(settings, settings.results_topic, from_end=True)
 
-    def __enter__(self) -> Submission:
+    def __enter__(self) -> RequestFollower:
         self._results.start()
         self._writer.start()
         return self
@@ -61,43 +75,48 @@ class Submission:
         self._writer.close()
         self._results.close()
 
-    def run(
+    def follow(
         self,
         requests: Sequence[Request],
         *,
         interval_s: float = 0.0,
-        in_flight: int | None = None,
-        patience_s: float = 120.0,
-        watch: Callable[[Batch], None] = lambda batch: None,
+        max_in_flight: int | None = None,
+        collect_timeout_s: float = 120.0,
+        on_progress: Callable[[Batch], None] = lambda batch: None,
     ) -> Batch:
-        """Returns when every request has its result; `watch` is called often, and may raise to stop.
+        """Submit the requests, each of which needs an id, and return when every one of them has its result.
 
-        All at once, or one every `interval_s` whether results come or not (an open loop); with `in_flight`, no more
-        than so many without a result, and latencies hold the wait for room. Every request needs an id.
-        Raises NoProgress when no result comes for `patience_s`.
+        With `interval_s` one request is written every so many seconds, whether results arrive or not (an open loop);
+        otherwise all are written at once. With `max_in_flight` no more requests than that are without a result, and
+        latencies include the wait for a place. `on_progress` is called several times a second and may raise to stop.
+
+        Raises NoProgress if no result arrives for `collect_timeout_s`.
         """
         batch = Batch({request.id: request for request in requests if request.id})
         waiting = deque(requests)
-        begun = last = time.monotonic()
+        started = last_result = time.monotonic()
         while len(batch.results) < len(batch.requests):
-            room = math.inf if in_flight is None else in_flight - (len(batch.submitted_s) - len(batch.results))
-            self._write_due(batch, waiting, begun, interval_s, room)
-            if self._collect(batch, min(0.1, interval_s or 0.1)):
-                last = time.monotonic()
-            elif time.monotonic() - last > patience_s:
+            in_flight = len(batch.submitted_s) - len(batch.results)
+            room = math.inf if max_in_flight is None else max_in_flight - in_flight
+            self._write_due(batch, waiting, started, interval_s, room)
+            if self._collect(batch, min(_POLL_S, interval_s or _POLL_S)):
+                last_result = time.monotonic()
+            elif time.monotonic() - last_result > collect_timeout_s:
                 missing = len(batch.requests) - len(batch.results)
-                raise NoProgress(f"{missing} of {len(batch.requests)} requests have no result after {patience_s:g} s")
-            watch(batch)
-        batch.seconds = last - begun
-        self._collect(batch, 0.5)  # a second result for one of them would come now
+                raise NoProgress(
+                    f"{missing} of {len(batch.requests)} requests have no result after {collect_timeout_s:g} s"
+                )
+            on_progress(batch)
+        batch.duration_s = last_result - started
+        self._collect(batch, _DUPLICATE_WAIT_S)
         return batch
 
-    def _write_due(self, batch: Batch, waiting: deque[Request], begun: float, interval_s: float, room: float) -> None:
+    def _write_due(self, batch: Batch, waiting: deque[Request], started: float, interval_s: float, room: float) -> None:
         due: list[Request] = []
-        while waiting and len(due) < room and time.monotonic() - begun >= len(batch.submitted_s) * interval_s:
+        while waiting and len(due) < room and time.monotonic() - started >= len(batch.submitted_s) * interval_s:
             request = waiting.popleft()
-            # The time it was due, not the time we got round to it: a slow client must not flatter the latency.
-            batch.submitted_s[request.id or ""] = begun + len(batch.submitted_s) * interval_s
+            # The time the request was due, not the time it is written: a slow client must not flatter the latency.
+            batch.submitted_s[request.id or ""] = started + len(batch.submitted_s) * interval_s
             due.append(request)
         if due:
             self._writer.write(self._records(due))
@@ -108,15 +127,30 @@ class Submission:
             yield OutgoingRecord(self._settings.requests_topic, key, encode(request))
 
     def _collect(self, batch: Batch, timeout_s: float) -> int:
-        mine = 0
+        """Add the results that arrive within the time; return how many belong to this batch, duplicates included."""
+        count = 0
         for record in self._results.poll(timeout_s):
             result = decode_result(record.value)
             if result.id not in batch.requests:
                 continue
-            mine += 1
+            count += 1
             if result.id in batch.results:
                 batch.duplicates += 1
                 continue
             batch.results[result.id] = result
             batch.latencies_s[result.id] = time.monotonic() - batch.submitted_s[result.id]
-        return mine
+        return count
+
+
+def read_results(settings: KafkaSettings, follow: bool) -> Iterator[list[str]]:
+    """Yield the committed results, as the JSON texts of one poll at a time, from the beginning of the topic.
+
+    Ends when a poll finds nothing, or with `follow` never.
+    """
+    reader = TopicReader(settings, settings.results_topic)
+    reader.start()
+    try:
+        while (records := reader.poll(1.0)) or follow:
+            yield [record.value.decode() for record in records]
+    finally:
+        reader.close()

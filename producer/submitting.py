@@ -1,4 +1,4 @@
-"""Turn what a person names on the command line into requests on the stream."""
+"""Turn the photos that a person names on the command line into requests on the stream."""
 
 from __future__ import annotations
 
@@ -15,50 +15,61 @@ from cutstream.contract.messages import decode_request, encode
 from cutstream.errors import InvalidOption
 from cutstream.settings import KafkaSettings
 
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp"})
 
 
-def references(argument: str, lines: Iterable[str]) -> Iterator[str]:
-    """A folder (searched through), a file, a glob pattern, an address, or `-` for one of these per line of `lines`.
+def find_references(argument: str, lines: Iterable[str]) -> Iterator[str]:
+    """Yield the addresses of the photos that a command-line argument names.
 
-    Raises InvalidOption when it names nothing.
+    The argument is a folder (searched recursively), a file, a glob pattern, an address, or `-`, which reads one of
+    these from each line of `lines`. Raises InvalidOption if it names no photo.
     """
     if argument == "-":
         for line in filter(None, map(str.strip, lines)):
-            yield from references(line, ())
+            yield from find_references(line, ())
     elif "://" in argument:
         yield argument
     else:
-        yield from (path.absolute().as_uri() for path in _files(argument))
+        yield from (path.absolute().as_uri() for path in _find_files(argument))
 
 
 def submit_references(
-    settings: KafkaSettings, references: Iterable[str], options: Mapping[str, Any]
+    settings: KafkaSettings, references: Iterable[str], fields: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
-    """Write one request per reference, each with the same `options`; yield its id and reference once it is written.
+    """Write one request per reference, each with the same further `fields`; yield its id and reference once written.
 
-    Raises InvalidRequest before anything is written for a reference that makes no valid request.
+    Raises InvalidRequest, before it writes anything for the reference, if the fields make no valid request.
     """
     writer = RecordWriter(settings)
     writer.start()
     try:
         for reference in references:
-            id = request_id(reference)
-            request = decode_request(json.dumps({"id": id, "image": reference, **options}).encode())
+            id = make_request_id(reference)
+            request = decode_request(json.dumps({"id": id, "image": reference, **fields}).encode())
             writer.write([OutgoingRecord(settings.requests_topic, id.encode(), encode(request))])
             yield id, reference
     finally:
         writer.close()
 
 
-def request_id(reference: str) -> str:
-    """Readable and unique: the file's stem and eight random hex digits."""
+def make_request_id(reference: str) -> str:
+    """Return a readable and unique id: the file's stem and eight random hex digits."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(reference.partition("?")[0]).stem)[:80].strip("-") or "image"
     return f"{stem}-{uuid4().hex[:8]}"
 
 
-def request_fields(argument: str | None) -> dict[str, Any]:
-    """Fields of a request from JSON, or from a file that holds it. Raises InvalidOption."""
+def combine_fields(options: Mapping[str, Any], further: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge a command's options (None if not given) with further request fields, which take precedence.
+
+    If neither names `outputs`, the request asks for a composite if it has a background, and for a cutout otherwise:
+    the worker refuses a background that no output shows.
+    """
+    fields = {name: value for name, value in options.items() if value is not None} | dict(further)
+    return {"outputs": ["composite" if "background" in fields else "cutout"], **fields}
+
+
+def parse_request_fields(argument: str | None) -> dict[str, Any]:
+    """Read request fields from a JSON object, or from a file that holds one. Raises InvalidOption."""
     if argument is None:
         return {}
     text = argument if argument.lstrip().startswith("{") else _read(Path(argument).expanduser())
@@ -67,9 +78,12 @@ def request_fields(argument: str | None) -> dict[str, Any]:
     except ValueError as exc:
         raise InvalidOption(f"--request is not JSON: {exc}") from exc
     if not isinstance(fields, dict):
-        raise InvalidOption('--request: a JSON object is expected, such as {"shadow": "cast"}')
-    if taken := {"id", "image"} & fields.keys():
-        raise InvalidOption(f"--request: {' and '.join(sorted(taken))} differ for each photo and are made here")
+        raise InvalidOption('--request must be a JSON object, such as {"shadow": "cast"}')
+    if reserved := {"id", "image"} & fields.keys():
+        raise InvalidOption(
+            f"--request: leave {' and '.join(sorted(reserved))} out: id and image differ for each photo, and this "
+            "command sets them"
+        )
     return fields
 
 
@@ -80,15 +94,15 @@ def _read(path: Path) -> str:
         raise InvalidOption(f"--request: {path} is neither JSON nor a file that can be read: {exc}") from exc
 
 
-def _files(argument: str) -> list[Path]:
+def _find_files(argument: str) -> list[Path]:
     path = Path(argument).expanduser()
     if path.is_file():
         return [path]
-    found = path.rglob("*") if path.is_dir() else map(Path, glob.glob(str(path), recursive=True))
-    files = sorted(p for p in found if p.suffix.lower() in PICTURES and p.is_file())
+    candidates = path.rglob("*") if path.is_dir() else map(Path, glob.glob(str(path), recursive=True))
+    files = sorted(file for file in candidates if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
     if not files:
         raise InvalidOption(
-            f"{argument!r} names no pictures: give a folder, a file, a pattern such as 'photos/**/*.jpg', an address "
+            f"{argument!r} names no photos: give a folder, a file, a pattern such as 'photos/**/*.jpg', an address "
             "such as s3://bucket/photo.jpg, or - to read these from standard input"
         )
     return files

@@ -1,7 +1,7 @@
-"""CPU milliseconds and bytes of decoding and encoding one noisy 1500×1000 photo: `python benchmarks/micro/codecs.py`.
+"""Measure CPU time and size of decoding and encoding one 1500×1000 photo: `python -m benchmarks.micro.codecs`.
 
-The photo is a file of scikit-image, enlarged, with sensor-like noise, so that no codec is flattered. CPU time covers
-this process and, for the pool, the decoder's; the least of several runs counts.
+The photo is one of scikit-image's, enlarged, with noise like a sensor's: without noise every codec would look too good.
+CPU time is that of this process and, for the pool, of the decoder process. The lowest of several runs counts.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def photo() -> Pixels:
 
 
 def cutout(pixels: Pixels) -> Cutout:
-    """A soft ellipse over 37 % of the picture, background zeroed."""
+    """Return a soft ellipse over 37 % of the image, with a zeroed background."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     distance = np.hypot((x - WIDTH / 2) / 450, (y - HEIGHT / 2) / 380)
     alpha = (np.clip((1.02 - distance) / 0.04, 0, 1) * 255).astype(np.uint8)

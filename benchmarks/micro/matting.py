@@ -1,7 +1,7 @@
-"""Milliseconds for refinement and compositing of one photo: `python -m benchmarks.micro.matting`.
+"""Measure refinement and compositing of one photo: `python -m benchmarks.micro.matting`.
 
-On `cpu` of one core; where there is a CUDA device, then on `cuda` as well, until the device is done. The photo and the
-matte are there beforehand: what their way to the device and back costs is measured apart.
+It runs on one CPU core and, if there is a CUDA device, on that too, until the device is done. Photo and matte are
+already in the device's memory; transfers are measured separately.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def noise(width: int, height: int) -> Image:
 
 
 def disc() -> Matte:
-    """A soft-edged disc over a third of the picture, as a network would return it."""
+    """Return a disc with soft edges over a third of the image, as a network would return it."""
     rows, columns = np.ogrid[:NETWORK_SIDE, :NETWORK_SIDE]
     distance = np.hypot(rows - NETWORK_SIDE / 2, columns - NETWORK_SIDE / 2)
     return (np.clip((NETWORK_SIDE / 3 - distance) / 8 + 0.5, 0, 1) * 255).astype(np.uint8)

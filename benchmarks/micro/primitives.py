@@ -1,7 +1,7 @@
-"""Milliseconds of every array primitive at three sizes: `python -m benchmarks.micro.primitives [--only NAME]`.
+"""Measure every array primitive at three sizes: `python -m benchmarks.micro.primitives [--only NAME]`.
 
-`cpu` is OpenCV on one core. Where there is a CUDA device each line has `cuda_ms` as well, until the device is done, and
-how many times longer the CPU takes. What is measured is in the device's memory beforehand, except by `to_device`.
+`cpu_ms` is OpenCV on one core. If there is a CUDA device, each line also has `cuda_ms`, until the device is done, and
+`cpu_per_cuda`, the ratio. All inputs are already in the device's memory, except those of `to_device`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from cutstream.images import Matte, Pixels
 from cutstream.matting.refine import ellipse
 
 SIZES = ((512, 512), (1500, 1000), (4096, 4096))
-SPREAD_SIDE = 400  # of the picture that decontamination ends with
-GRID = 320  # side of what a network returns, and of the coefficients made of it
+SWEEP_SIDE = 400  # side of the largest image that decontamination sweeps
+GRID = 320  # side of a network's matte, and of the coefficients fitted to it
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """`host` is in host memory, the others are where `ops` works; `hole` is 1 % of the picture."""
+    """The inputs of the cases: `host` is in host memory, all others are on the device; `hole` is 1 % of the image."""
 
     host: Pixels
     pixels: Pixels
@@ -54,11 +54,11 @@ class Inputs:
 Case = Callable[[Inputs, ArrayOps], object]
 LEVELS = np.arange(256, dtype=np.uint8)
 TILTED = np.array([[1.0, 0.1, -20.0], [0.05, 1.0, -10.0], [1e-5, 2e-5, 1.0]])
-MUCH = np.float32(0.03)  # of regularisation
+REGULARISATION = np.float32(0.03)
 
 
 def morphology() -> dict[str, Case]:
-    """With rectangles a device's cost must not grow with the kernel; OpenCV's does, slowly."""
+    """Return cases for several footprints. A GPU's cost must not grow with the size of a rectangle."""
     footprints: dict[str, Footprint] = {f"rectangle {side}": np.ones((side, side), np.uint8) for side in (3, 15, 51)}
     footprints["ellipse 15"] = ellipse(15)
     return {
@@ -67,7 +67,7 @@ def morphology() -> dict[str, Case]:
     }
 
 
-# By the primitive's name, and after a slash what it is given.
+# By the primitive's name; the part after a slash describes its arguments.
 CASES: dict[str, Case] = {
     "to_device": lambda on, ops: ops.to_device(on.host),
     "to_host": lambda on, ops: ops.to_host(on.pixels),
@@ -86,10 +86,12 @@ CASES: dict[str, Case] = {
     "rgba": lambda on, ops: ops.rgba(on.pixels, on.alpha),
     "blend": lambda on, ops: ops.blend(on.pixels, on.alpha, (10, 20, 30)),
     "composite_over": lambda on, ops: ops.composite_over(on.pixels, on.alpha, on.background),
-    f"foreground_sweep/{SPREAD_SIDE}": lambda on, ops: ops.foreground_sweep(
-        on.small, on.small_alpha, on.colours, on.colours, 8, MUCH
+    f"foreground_sweep/{SWEEP_SIDE}": lambda on, ops: ops.foreground_sweep(
+        on.small, on.small_alpha, on.colours, on.colours, 8, REGULARISATION
     ),
-    "foreground_solve": lambda on, ops: ops.foreground_solve(on.pixels, on.alpha, on.colours, on.colours, MUCH),
+    "foreground_solve": lambda on, ops: ops.foreground_solve(
+        on.pixels, on.alpha, on.colours, on.colours, REGULARISATION
+    ),
     "lookup/matte": lambda on, ops: ops.lookup(on.alpha, LEVELS),
     "lookup/photo": lambda on, ops: ops.lookup(on.pixels, np.stack([LEVELS] * 3, axis=-1)),
     "to_lab": lambda on, ops: ops.to_lab(on.pixels),
@@ -104,7 +106,7 @@ CASES: dict[str, Case] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default="", help="the beginning of a primitive's name")
+    parser.add_argument("--only", default="", help="prefix of the primitives to measure")
     only = parser.parse_args().only
     devices = list(back_ends())
     for width, height in SIZES:
@@ -120,7 +122,7 @@ def milliseconds(case: Case, on: Inputs, ops: ArrayOps) -> float:
 
 
 def primitives() -> set[str]:
-    """The names of `ArrayOps` that do something to an array."""
+    """Return the names of the primitives of `ArrayOps`: the methods that work on an array."""
     return {name for name, value in vars(ArrayOps).items() if isfunction(value) and not name.startswith("_")} - {
         "synchronize",
         "errors",
@@ -128,7 +130,7 @@ def primitives() -> set[str]:
 
 
 def missing() -> set[str]:
-    """The primitives that no case measures."""
+    """Return the primitives that no case measures."""
     return primitives() - {name.partition("/")[0] for name in CASES}
 
 
@@ -151,9 +153,9 @@ def inputs(width: int, height: int, ops: ArrayOps) -> Inputs:
         hole=ops.to_device(hole),
         plane=ops.to_device(random.random((height, width), np.float32)),
         coefficients=ops.to_device(random.random((GRID, GRID, 4), np.float32)),
-        small=ops.to_device(noise(SPREAD_SIDE, SPREAD_SIDE).pixels),
-        small_alpha=ops.to_device(CpuOps().resize_linear(disc(), SPREAD_SIDE, SPREAD_SIDE)),
-        colours=ops.to_device(255 * random.random((SPREAD_SIDE, SPREAD_SIDE, 3), np.float32)),
+        small=ops.to_device(noise(SWEEP_SIDE, SWEEP_SIDE).pixels),
+        small_alpha=ops.to_device(CpuOps().resize_linear(disc(), SWEEP_SIDE, SWEEP_SIDE)),
+        colours=ops.to_device(255 * random.random((SWEEP_SIDE, SWEEP_SIDE, 3), np.float32)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Profiles side by side over seeded rounds of photos: each photo is cut out once, each round is a draw among them."""
+"""Compare profiles over rounds of photos. Each photo is cut out once; each round is a random draw of photos."""
 
 from __future__ import annotations
 
@@ -19,74 +19,79 @@ Item = TypeVar("Item")
 MEASURES = ("time_ms", "iou", "f03", "mae")
 
 
-class Figure(msgspec.Struct, frozen=True):
-    """Over the rounds: the mean of their means, and how far these lie apart (standard deviation)."""
+class MeanAndSpread(msgspec.Struct, frozen=True):
+    """A measure over the rounds: the mean of the rounds' means, and their standard deviation."""
 
     mean: float
     spread: float
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One profile. `rounds` has each round's means, `photos` each photo's scores."""
+class ProfileRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of one profile. `rounds` has each round's means, `photos` each photo's scores by stem."""
 
     profile: str
     model: ServedModel | None
-    figures: dict[str, Figure]
+    figures: dict[str, MeanAndSpread]
     rounds: list[dict[str, float]]
     photos: dict[str, Scores]
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """The JSON document. `left_out` says of profiles that were to be compared why they were not."""
+    """The JSON document. `draws` has each round's photos, `left_out` the reason for each profile that is missing."""
 
     folder: str
     seed: int
     draws: list[list[str]]
-    profiles: list[Row]
+    profiles: list[ProfileRow]
     left_out: dict[str, str] = {}
 
 
-def draws(items: Sequence[Item], size: int, rounds: int, seed: int) -> list[list[Item]]:
-    """For each round `size` of the items, all where there are no more; equal for equal seeds."""
+def draw_rounds(items: Sequence[Item], size: int, rounds: int, seed: int) -> list[list[Item]]:
+    """Draw `size` items for each round, or all if there are fewer. The same seed gives the same draws."""
     return [Random(f"{seed}/{number}").sample(items, min(size, len(items))) for number in range(rounds)]
 
 
-def row(profile: str, model: ServedModel | None, photos: Mapping[str, Scores], rounds: Sequence[Sequence[str]]) -> Row:
-    """`rounds` names the photos of each, all of which `photos` has."""
+def build_row(
+    profile: str, model: ServedModel | None, photos: Mapping[str, Scores], rounds: Sequence[Sequence[str]]
+) -> ProfileRow:
+    """Summarise the scores of one profile. `rounds` has the stems of each round, all of which are in `photos`."""
     means = [_means([photos[stem] for stem in stems]) for stems in rounds]
-    figures = {name: Figure(fmean(values), pstdev(values)) for name in means[0] if (values := [m[name] for m in means])}
-    return Row(profile=profile, model=model, figures=figures, rounds=means, photos=dict(photos))
+    by_measure = {name: [round_means[name] for round_means in means] for name in means[0]}
+    figures = {name: MeanAndSpread(fmean(values), pstdev(values)) for name, values in by_measure.items()}
+    return ProfileRow(profile=profile, model=model, figures=figures, rounds=means, photos=dict(photos))
 
 
-def table(comparison: Comparison) -> Table:
+def build_table(comparison: Comparison) -> Table:
     rounds, photos = len(comparison.draws), len(comparison.draws[0])
-    shown = Table(box=SIMPLE_HEAD, title=f"{rounds} rounds of {photos} photos, mean ± spread of the rounds")
+    table = Table(box=SIMPLE_HEAD, title=f"{rounds} rounds of {photos} photos, mean ± spread of the rounds")
     for heading in ("profile", "ms ↓", "IoU ↑", "F.3 ↑", "MAE ↓"):
-        shown.add_column(heading, justify="left" if heading == "profile" else "right")
-    for one in comparison.profiles:
-        shown.add_row(one.profile, *(_cell(name, one.figures.get(name)) for name in MEASURES))
-    return shown
+        table.add_column(heading, justify="left" if heading == "profile" else "right")
+    for row in comparison.profiles:
+        table.add_row(row.profile, *(_cell(name, row.figures.get(name)) for name in MEASURES))
+    return table
 
 
-def nets(comparison: Comparison) -> Table:
-    """What made each row; apart from the figures, beside which the names would not fit a terminal of 80 columns."""
-    shown = Table("profile", "nets", box=SIMPLE_HEAD)
-    for one in comparison.profiles:
-        shown.add_row(one.profile, ", ".join(one.model.networks) if one.model else "")
-    for profile, why in comparison.left_out.items():
-        shown.add_row(profile, Text(f"left out: {why}"))  # not as markup: it quotes paths
-    return shown
+def build_networks_table(comparison: Comparison) -> Table:
+    """List the networks of each profile, and the reasons for profiles that are left out.
+
+    The names have a table of their own because they do not fit beside the figures in a terminal of 80 columns.
+    """
+    table = Table("profile", "networks", box=SIMPLE_HEAD)
+    for row in comparison.profiles:
+        table.add_row(row.profile, ", ".join(row.model.networks) if row.model else "")
+    for profile, reason in comparison.left_out.items():
+        table.add_row(profile, Text(f"left out: {reason}"))  # Text, not markup: it quotes paths
+    return table
 
 
 def _means(scores: Sequence[Scores]) -> dict[str, float]:
     summary = summarise(scores)
-    found = {name: getattr(summary, name) for name in MEASURES}
-    return {name: value for name, value in found.items() if value is not None}
+    means = {name: getattr(summary, name) for name in MEASURES}
+    return {name: value for name, value in means.items() if value is not None}
 
 
-def _cell(name: str, figure: Figure | None) -> str:
+def _cell(measure: str, figure: MeanAndSpread | None) -> str:
     if figure is None:
         return "–"
-    return (
-        f"{figure.mean:.0f} ± {figure.spread:.0f}" if name == "time_ms" else f"{figure.mean:.3f} ± {figure.spread:.3f}"
-    )
+    digits = 0 if measure == "time_ms" else 3
+    return f"{figure.mean:.{digits}f} ± {figure.spread:.{digits}f}"

@@ -1,4 +1,4 @@
-"""A comparison of profiles from its photos to what it leaves."""
+"""Run a comparison of profiles, from its photos to its report, tables and images."""
 
 from __future__ import annotations
 
@@ -11,24 +11,31 @@ import msgspec
 from rich.console import Console
 
 from cutstream.settings import Settings
+from evaluation import output
 from evaluation.comparison.causes import likely_cause
-from evaluation.comparison.coco import annotated, as_examples, read_instances
-from evaluation.comparison.rounds import Comparison, Row, draws, nets, row, table
-from evaluation.scoring import output
-from evaluation.scoring.folder import Example, InvalidExamples, examples, read_example, read_matte
+from evaluation.comparison.coco import annotated_images, read_instances, write_examples
+from evaluation.comparison.rounds import (
+    Comparison,
+    ProfileRow,
+    build_networks_table,
+    build_row,
+    build_table,
+    draw_rounds,
+)
+from evaluation.folder import Example, InvalidExamples, find_examples, read_example, read_matte
+from evaluation.scoring.drawing import Point, draw_case, draw_scatter, worst_stems
 from evaluation.scoring.measure import Prediction
-from evaluation.scoring.pictures import Point, case, scatter, worst
-from evaluation.scoring.run import check_photos, cut_out, measured
+from evaluation.scoring.run import check_photos, cut_out_photos, score_predictions
 
 WORST_CASES = 6
 
-# A stack that serves the profile, and its watchdog, until the block is left.
-Serve = Callable[[Sequence[Example], str], AbstractContextManager[tuple[Settings, Callable[[], None]]]]
+# Opens a stack that serves the profile. Yields its settings, and a function that raises if the stack has died.
+ServeProfile = Callable[[Sequence[Example], str], AbstractContextManager[tuple[Settings, Callable[[], None]]]]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is compared on what; checked, so that nothing is found wrong after minutes of inference."""
+class ComparisonPlan:
+    """Checked inputs and outputs of a comparison, so that no mistake shows only after minutes of inference."""
 
     folder: Path
     examples: Sequence[Example]
@@ -40,94 +47,93 @@ class Plan:
     out_folder: Path | None
 
 
-def plan(
+def plan_comparison(
     folder: Path,
     instances: Path | None,
     profiles: Sequence[str],
     masks: Path,
     *,
     left_out: Mapping[str, str],
-    size: int,
+    sample_size: int,
     rounds: int,
     seed: int,
     json_file: Path | None,
     out_folder: Path | None,
     console: Console,
-) -> Plan:
-    """Raises InvalidExamples or InvalidOption.
+) -> ComparisonPlan:
+    """Check everything that a comparison uses, and draw the photos of each round.
 
-    With `instances` the folder is a COCO set's; `masks` takes its masks. `left_out`: profiles, and why they are not
-    among `profiles`.
+    With `instances` the folder is that of a COCO data set, whose masks are written into the folder `masks`. `left_out`
+    has the reason for each profile that is not in `profiles`. Raises InvalidExamples or InvalidOption.
     """
     output.check_targets(json_file, out_folder)
-    drawn, found = _drawn(folder, instances, masks, size, rounds, seed)
-    check_photos(found, console)
-    for profile, why in left_out.items():
-        console.print(f"{profile} is left out: {why}", markup=False, highlight=False, soft_wrap=True)
-    return Plan(folder, found, drawn, seed, profiles, left_out, json_file, out_folder)
+    draws, examples = _draw_examples(folder, instances, masks, sample_size, rounds, seed)
+    check_photos(examples, console)
+    for profile, reason in left_out.items():
+        console.print(f"{profile} is left out: {reason}", markup=False, highlight=False, soft_wrap=True)
+    return ComparisonPlan(folder, examples, draws, seed, profiles, left_out, json_file, out_folder)
 
 
-def compare(plan: Plan, serve: Serve, mattes: Path, console: Console) -> Comparison:
+def compare_profiles(plan: ComparisonPlan, serve: ServeProfile, mattes: Path, console: Console) -> Comparison:
+    """Cut out every photo once with each profile, and write the outputs. `mattes` is a folder for the mattes."""
     rows, predictions = [], {}
     for profile in plan.profiles:
         console.print(f"profile {profile}", highlight=False)
-        (place := mattes / profile).mkdir()
-        with serve(plan.examples, profile) as (settings, check):
-            predictions[profile], model, _ = cut_out(plan.examples, settings, profile, place, check, console)
-        rows.append(row(profile, model, measured(predictions[profile], console), plan.draws))
-    found = Comparison(
+        (folder := mattes / profile).mkdir()
+        with serve(plan.examples, profile) as (settings, check_stack):
+            served = cut_out_photos(plan.examples, settings, profile, folder, check_stack, console)
+        predictions[profile] = served.predictions
+        rows.append(build_row(profile, served.model, score_predictions(served.predictions, console), plan.draws))
+    comparison = Comparison(
         folder=str(plan.folder), seed=plan.seed, draws=plan.draws, profiles=rows, left_out=dict(plan.left_out)
     )
     if plan.out_folder is not None:
-        _draw(plan.out_folder, found, predictions)
+        _draw_images(plan.out_folder, comparison, predictions)
     if plan.json_file is not None:
-        output.write_file(plan.json_file, msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
-    console.print(table(found))
-    console.print(nets(found))
-    return found
+        output.write_file(plan.json_file, msgspec.json.format(msgspec.json.encode(comparison), indent=2) + b"\n")
+    console.print(build_table(comparison))
+    console.print(build_networks_table(comparison))
+    return comparison
 
 
-def _drawn(
+def _draw_examples(
     folder: Path, instances: Path | None, masks: Path, size: int, rounds: int, seed: int
 ) -> tuple[list[list[str]], list[Example]]:
-    """The names of each round, and the examples of all rounds together."""
+    """Return the stems of each round, and the examples of all rounds together."""
     if instances is None:
-        pairs = draws(examples(folder), size, rounds, seed)
-        return _names(pairs), list({example.stem: example for chosen in pairs for example in chosen}.values())
-    known = read_instances(instances)
-    showing = annotated(known)
-    if not showing:
-        raise InvalidExamples(f"{instances} annotates no object in any of its pictures")
-    pictures = draws(showing, size, rounds, seed)
-    every = list({picture.id: picture for chosen in pictures for picture in chosen}.values())
-    names = [[Path(picture.file_name).stem for picture in chosen] for chosen in pictures]
-    return names, as_examples(folder, known, every, masks)
+        drawn = draw_rounds(find_examples(folder), size, rounds, seed)
+        stems = [[example.stem for example in examples] for examples in drawn]
+        return stems, list({example.stem: example for examples in drawn for example in examples}.values())
+    data_set = read_instances(instances)
+    candidates = annotated_images(data_set)
+    if not candidates:
+        raise InvalidExamples(f"{instances} annotates no object in any of its images")
+    drawn_images = draw_rounds(candidates, size, rounds, seed)
+    all_images = list({image.id: image for images in drawn_images for image in images}.values())
+    stems = [[Path(image.file_name).stem for image in images] for images in drawn_images]
+    return stems, write_examples(folder, data_set, all_images, masks)
 
 
-def _names(rounds: Sequence[Sequence[Example]]) -> list[list[str]]:
-    return [[example.stem for example in chosen] for chosen in rounds]
-
-
-def _draw(target: Path, found: Comparison, predictions: dict[str, list[Prediction]]) -> None:
-    with output.whole_folder(target) as folder:
-        chart = scatter(list(_points(found.profiles)), "time against IoU, a point for each round")
+def _draw_images(target: Path, comparison: Comparison, predictions: dict[str, list[Prediction]]) -> None:
+    with output.replace_folder(target) as folder:
+        chart = draw_scatter(list(_round_points(comparison.profiles)), "time against IoU, a point for each round")
         if chart is not None:
             chart.save(folder / output.SCATTER)
         (folder / output.WORST).mkdir()
-        for one in found.profiles:
-            by_stem = {prediction.example.stem: prediction for prediction in predictions[one.profile]}
-            for place, stem in enumerate(worst(one.photos, WORST_CASES), 1):
-                sheet = case(by_stem[stem], one.photos[stem], note=_cause(one.profile, by_stem[stem]))
-                sheet.save(folder / output.WORST / f"{one.profile}-{place:02}-{stem}.jpg", quality=90)
+        for row in comparison.profiles:
+            by_stem = {prediction.example.stem: prediction for prediction in predictions[row.profile]}
+            for rank, stem in enumerate(worst_stems(row.photos, WORST_CASES), 1):
+                sheet = draw_case(by_stem[stem], row.photos[stem], note=_cause(row.profile, by_stem[stem]))
+                sheet.save(folder / output.WORST / f"{row.profile}-{rank:02}-{stem}.jpg", quality=90)
 
 
-def _points(rows: Sequence[Row]) -> Iterator[Point]:
-    for one in rows:
-        for means in one.rounds:
+def _round_points(rows: Sequence[ProfileRow]) -> Iterator[Point]:
+    for row in rows:
+        for means in row.rounds:
             if "time_ms" in means:
-                yield Point(one.profile, means["time_ms"], means["iou"])
+                yield Point(row.profile, means["time_ms"], means["iou"])
 
 
 def _cause(profile: str, prediction: Prediction) -> str:
     pixels, truth = read_example(prediction.example)
-    return f"{profile}: {likely_cause(profile, read_matte(prediction.matte, pixels, prediction.example.photo), truth)}"
+    return f"{profile}: {likely_cause(profile, read_matte(prediction.matte, pixels, prediction.example.path), truth)}"

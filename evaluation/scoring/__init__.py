@@ -1,4 +1,5 @@
-"""`cutstream evaluate`: photos with true masks, mattes for them, and how good these are (docs/evaluation.md).
+"""Score mattes against the true masks of photos: `cutstream evaluate` (docs/evaluation.md).
 
-folder → (predict, or mattes that are there already) → measure → report → table, JSON, pictures.
+A folder of photos and masks → mattes, requested from the stack or read from a folder → scores → report → table, JSON
+and images.
 """

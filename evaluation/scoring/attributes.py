@@ -1,4 +1,4 @@
-"""What is known of each photo: how many people, how hard the pose, which light."""
+"""Read a table of photo attributes, such as the number of people, the difficulty of the pose or the light."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 from collections.abc import Collection
 from pathlib import Path
 
-from evaluation.scoring.folder import InvalidExamples, first_few
+from evaluation.folder import InvalidExamples, first_few
 
 KEY = "photo"
 
@@ -14,23 +14,24 @@ Attributes = dict[str, dict[str, str]]  # column → stem → value
 
 
 def read_attributes(path: Path, stems: Collection[str]) -> Attributes:
-    """Every column besides `photo` is an attribute; an empty cell says nothing of that photo, nor does a missing line.
+    """Read a CSV file in which every column except `photo` is an attribute.
 
-    Raises InvalidExamples when the file is not such a table, or tells of photos that are not there.
+    An empty cell or a missing line leaves the photo out of that attribute. Raises InvalidExamples if the file is not
+    such a table, or names photos that are not in `stems`.
     """
-    header, rows = _table(path)
+    header, rows = _read_table(path)
     photos = [row[KEY] for row in rows]
     if unknown := {photo for photo in photos if photo not in stems}:
         raise InvalidExamples(
-            f"{path} tells of {first_few(unknown)}, which images/ does not hold: `{KEY}` is the file's name without "
-            "its extension"
+            f"{path} names {first_few(unknown)}, which images/ does not hold: `{KEY}` is the file's name without its "
+            "extension"
         )
     if twice := {photo for photo in photos if photos.count(photo) > 1}:
         raise InvalidExamples(f"{path} has more than one line for {first_few(twice)}")
     return {column: {row[KEY]: row[column] for row in rows if row[column]} for column in header if column != KEY}
 
 
-def _table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+def _read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines = [[cell.strip() for cell in line] for line in csv.reader(file, strict=True) if any(line)]
@@ -40,7 +41,7 @@ def _table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     if KEY not in header:
         raise InvalidExamples(f"{path} has no column `{KEY}` in its first line, but {', '.join(header) or 'nothing'}")
     if len(set(header)) < len(header) or "" in header:
-        raise InvalidExamples(f"{path}: the names of its columns must differ and not be empty: {', '.join(header)}")
+        raise InvalidExamples(f"{path}: the names of the columns must differ and not be empty: {', '.join(header)}")
     for number, line in enumerate(lines[1:], 2):
         if len(line) != len(header):
             raise InvalidExamples(f"{path}: line {number} has {len(line)} cells, the first line {len(header)}")

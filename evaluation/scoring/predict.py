@@ -1,10 +1,11 @@
-"""The mattes that the served stack makes: real requests, one photo at a time."""
+"""Have the stack make the mattes: real requests, one photo at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 from PIL import Image as Pillow
 
@@ -13,10 +14,10 @@ from cutstream.clients.objects.store import ObjectStore
 from cutstream.contract.messages import Request, Result, ServedModel
 from cutstream.errors import CutstreamError, UnknownForeground
 from cutstream.settings import Settings
-from evaluation.scoring.folder import Example, Photo
+from evaluation.folder import Example, Photo
 from evaluation.scoring.measure import Prediction
-from producer.following import Batch, Submission
-from producer.submitting import request_id
+from producer.following import Batch, RequestFollower
+from producer.submitting import make_request_id
 
 
 class NotCutOut(CutstreamError):
@@ -28,10 +29,18 @@ class NotCutOut(CutstreamError):
     code = "not_cut_out"
 
 
+class ServedMattes(NamedTuple):
+    """Mattes made by a stack, and the model and profile that made them."""
+
+    predictions: list[Prediction]
+    model: ServedModel | None
+    profile: str | None
+
+
 def evaluation_settings(settings: Settings, photos: Sequence[Photo], profile: str | None, folder: Path) -> Settings:
-    """For a stack of this run's own: it serves the one profile, reads the photos, and leaves the mattes in `folder`."""
+    """Adapt the settings for a stack that serves one profile, may read the photos, and writes mattes to `folder`."""
     chosen = profile or settings.models.default_profile
-    folders = {photo.photo.resolve().parent for photo in photos}
+    folders = {photo.path.resolve().parent for photo in photos}
     roots = tuple(sorted({*settings.objects.file_roots, *folders, folder}))
     return settings.model_copy(
         update={
@@ -43,61 +52,61 @@ def evaluation_settings(settings: Settings, photos: Sequence[Photo], profile: st
     )
 
 
-def predict(
+def request_mattes(
     settings: Settings,
     examples: Sequence[Example],
     profile: str | None,
     folder: Path,
-    watch: Callable[[int], None],
-) -> tuple[list[Prediction], ServedModel | None, str | None]:
-    """A matte of every example, at the photo's size as the worker delivers it; the model and the profile behind them.
+    on_progress: Callable[[int], None],
+) -> ServedMattes:
+    """Request the mask of every example, at the photo's size as the worker delivers it.
 
-    One at a time, so that a photo's time is its own and not its neighbours'; shuffled, always in the same way, so that
-    a slow minute of the machine does not fall on one subset. `watch` is told how many are done, and may raise to stop.
-    Mattes that do not lie on this machine are copied into `folder`; where nothing was found the matte is empty. Raises
-    NotCutOut at the first photo that fails otherwise.
+    One request is in flight at a time, so that a photo's time is its own. The order is shuffled, always in the same
+    way, so that a slow minute of the machine does not fall on one subset. `on_progress` gets the number of photos done
+    and may raise to stop. Mattes that are not on this machine are copied into `folder`. A photo without a subject gets
+    an empty matte. Raises NotCutOut at the first photo that fails for another reason.
     """
-    by_id = {request_id(example.photo.name): example for example in examples}
+    by_id = {make_request_id(example.path.name): example for example in examples}
     requests = [_request(id, example, profile) for id, example in by_id.items()]
     Random(0).shuffle(requests)
 
-    def look(batch: Batch) -> None:
+    def check_results(batch: Batch) -> None:
         for id, result in batch.results.items():
-            if result.error is not None and not _nothing_found(result):
-                raise NotCutOut(f"{by_id[id].photo}: {result.error.code}: {result.error.message}")
-        watch(len(batch.results))
+            if result.error is not None and not _has_no_subject(result):
+                raise NotCutOut(f"{by_id[id].path}: {result.error.code}: {result.error.message}")
+        on_progress(len(batch.results))
 
-    with Submission(settings.kafka) as submission:
-        results = submission.run(requests, in_flight=1, watch=look).results
-    fetch = _fetcher(settings, folder)
+    with RequestFollower(settings.kafka) as follower:
+        results = follower.follow(requests, max_in_flight=1, on_progress=check_results).results
+    fetch = _mask_fetcher(settings, folder)
 
     def matte(result: Result, example: Example) -> Path:
-        return _empty(example, folder / f"{result.id}.png") if _nothing_found(result) else fetch(result)
+        return _write_empty(example, folder / f"{result.id}.png") if _has_no_subject(result) else fetch(result)
 
     predictions = [
         Prediction(example, matte(results[id], example), sum(results[id].timings_ms.values()))
         for id, example in by_id.items()
     ]
     model = next((result.model for result in results.values() if result.model is not None), None)
-    return predictions, model, next(iter(results.values())).profile
+    return ServedMattes(predictions, model, next(iter(results.values())).profile)
 
 
-def _nothing_found(result: Result) -> bool:
+def _has_no_subject(result: Result) -> bool:
     return result.error is not None and result.error.code == UnknownForeground.code
 
 
-def _empty(example: Example, path: Path) -> Path:
+def _write_empty(example: Example, path: Path) -> Path:
     with Pillow.open(example.mask) as mask:
         Pillow.new("L", mask.size).save(path)
     return path
 
 
 def _request(id: str, example: Example, profile: str | None) -> Request:
-    return Request(id=id, image=files.uri_of(str(example.photo)), profile=profile, outputs=("mask",), format="png")
+    return Request(id=id, image=files.uri_of(str(example.path)), profile=profile, outputs=("mask",), format="png")
 
 
-def _fetcher(settings: Settings, folder: Path) -> Callable[[Result], Path]:
-    # What our own worker wrote may be read, whichever buckets requests may name.
+def _mask_fetcher(settings: Settings, folder: Path) -> Callable[[Result], Path]:
+    # The allowed buckets limit requests, not what the worker itself wrote.
     own = settings.objects.model_copy(update={"allowed_buckets": ()})
     objects = ObjectStore(own, settings.limits)
 

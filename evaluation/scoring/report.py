@@ -1,4 +1,4 @@
-"""What an evaluation found: overall, by subset, by attribute and by photo; as JSON and as tables."""
+"""Report scores overall, by subset, by attribute and by photo, as JSON and as tables."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEADINGS = ("n", "IoU ↑", "MAE ↓", "F.3 ↑", "edge ↑", "HD95 ↓", "HD ba
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """The JSON document. `profile` and `model` are null where the mattes came from a folder (`predictions`)."""
+    """The JSON document. `profile` and `model` are null if the mattes came from a folder (`predictions`)."""
 
     folder: str
     profile: str | None
@@ -32,7 +32,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     photos: dict[str, Scores]
 
 
-def report(
+def build_report(
     photos: dict[str, Scores],
     attributes: Attributes,
     *,
@@ -41,31 +41,31 @@ def report(
     model: ServedModel | None = None,
     predictions: str | None = None,
 ) -> Report:
-    """`photos` by stem, at least one."""
+    """Summarise the scores of at least one photo; `photos` is by stem."""
     return Report(
         folder=folder,
         profile=profile,
         model=model,
         predictions=predictions,
         overall=summarise(list(photos.values())),
-        subsets=_grouped(photos, {stem: subset(stem) for stem in photos}),
+        subsets=_grouped(photos, {stem: subset_of(stem) for stem in photos}),
         attributes={column: _grouped(photos, values) for column, values in attributes.items()},
         photos=photos,
     )
 
 
-def subset(stem: str) -> str:
-    """`cats_0175` is of `cats`."""
-    prefix, found, _ = stem.partition("_")
-    return prefix if found else NO_SUBSET
+def subset_of(stem: str) -> str:
+    """Return the part of the name before the first underscore: `cats_0175` belongs to `cats`."""
+    prefix, underscore, _ = stem.partition("_")
+    return prefix if underscore else NO_SUBSET
 
 
-def as_json(report: Report) -> bytes:
+def to_json(report: Report) -> bytes:
     return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
 
 
-def tables(report: Report) -> Iterator[Table]:
-    """One by subset and one for each attribute, 80 characters wide where the names allow."""
+def build_tables(report: Report) -> Iterator[Table]:
+    """Yield a table by subset and one for each attribute, 80 characters wide if the names are short enough."""
     yield _table("subset", report.subsets, report.overall)
     for column, groups in report.attributes.items():
         if groups:
@@ -73,7 +73,7 @@ def tables(report: Report) -> Iterator[Table]:
 
 
 def legend() -> str:
-    """What the tables' shorthand means."""
+    """Explain the abbreviations in the tables."""
     bands = ", ".join(f"{word} to {limit:g}" if isfinite(limit) else f"then {word}" for word, limit in BANDS)
     return f"F.3: F for β² 0.3; edge: boundary F1; HD: Hausdorff distance, px at a long side of 1000; bands: {bands}."
 
@@ -82,11 +82,11 @@ def _grouped(photos: Mapping[str, Scores], values: Mapping[str, str]) -> dict[st
     groups: dict[str, list[Scores]] = {}
     for stem, value in values.items():
         groups.setdefault(value, []).append(photos[stem])
-    return {value: summarise(groups[value]) for value in sorted(groups, key=_natural)}
+    return {value: summarise(groups[value]) for value in sorted(groups, key=_natural_order)}
 
 
-def _natural(value: str) -> tuple[float, str]:
-    """2 before 10, numbers before words."""
+def _natural_order(value: str) -> tuple[float, str]:
+    """Sort 2 before 10, and numbers before words."""
     try:
         return float(value), value
     except ValueError:

@@ -1,26 +1,24 @@
-"""An evaluation from its folder to what it leaves, with progress to look at."""
+"""Run an evaluation, from its folder of photos to its report, tables and images."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from cutstream.contract.messages import ServedModel
 from cutstream.quality.scores import Scores
 from cutstream.settings import Settings
-from evaluation.scoring import output
+from evaluation import output
+from evaluation.folder import Example, find_examples, find_mattes
+from evaluation.progress import progress_bar
 from evaluation.scoring.attributes import Attributes, read_attributes
-from evaluation.scoring.folder import Example, examples, given_mattes
-from evaluation.scoring.measure import Prediction, check_all, measure_all
-from evaluation.scoring.pictures import case, points_of, scatter, worst
-from evaluation.scoring.predict import predict
-from evaluation.scoring.report import Report, as_json, legend, report, tables
+from evaluation.scoring.drawing import draw_case, draw_scatter, scatter_points, worst_stems
+from evaluation.scoring.measure import Prediction, check_examples, score_all
+from evaluation.scoring.predict import ServedMattes, request_mattes
+from evaluation.scoring.report import Report, build_report, build_tables, legend, to_json
 
 WORST_CASES = 12
 
@@ -28,8 +26,8 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What is to be evaluated; `plan` has checked it, so that nothing is found wrong after minutes of inference."""
+class EvaluationPlan:
+    """Checked inputs and outputs of an evaluation, so that no mistake shows only after minutes of inference."""
 
     folder: Path
     examples: Sequence[Example]
@@ -38,109 +36,110 @@ class Evaluation:
     out_folder: Path | None
 
 
-def plan(
+def plan_evaluation(
     folder: Path, attributes: Path | None, json_file: Path | None, out_folder: Path | None, console: Console
-) -> Evaluation:
-    """Raises InvalidExamples or InvalidOption for whatever of it cannot be used, before anything is written."""
+) -> EvaluationPlan:
+    """Check everything that an evaluation uses, and write nothing.
+
+    Raises InvalidExamples or InvalidOption for what cannot be used.
+    """
     output.check_targets(json_file, out_folder)
-    found = examples(folder)
-    known = read_attributes(attributes, {example.stem for example in found}) if attributes else {}
-    check_photos(found, console)
-    return Evaluation(folder, found, known, json_file, out_folder)
+    examples = find_examples(folder)
+    columns = read_attributes(attributes, {example.stem for example in examples}) if attributes else {}
+    check_photos(examples, console)
+    return EvaluationPlan(folder, examples, columns, json_file, out_folder)
 
 
-def evaluate_given(evaluation: Evaluation, mattes: Path, console: Console) -> Report:
-    """The mattes that a folder holds."""
-    paths = given_mattes(mattes, evaluation.examples)
-    predictions = [Prediction(example, paths[example.stem]) for example in evaluation.examples]
-    scores = measured(predictions, console)
-    found = report(scores, evaluation.attributes, folder=str(evaluation.folder), predictions=str(mattes))
-    return _leave(evaluation, found, predictions, str(mattes), console)
+def evaluate_mattes(plan: EvaluationPlan, mattes: Path, console: Console) -> Report:
+    """Score the mattes in a folder."""
+    paths = find_mattes(mattes, plan.examples)
+    predictions = [Prediction(example, paths[example.stem]) for example in plan.examples]
+    scores = score_predictions(predictions, console)
+    report = build_report(scores, plan.attributes, folder=str(plan.folder), predictions=str(mattes))
+    _write_outputs(plan, report, predictions, str(mattes), console)
+    return report
 
 
-def evaluate_served(
-    evaluation: Evaluation,
+def evaluate_profile(
+    plan: EvaluationPlan,
     settings: Settings,
     profile: str | None,
     folder: Path,
-    check: Callable[[], None],
+    check_stack: Callable[[], None],
     console: Console,
 ) -> Report:
-    """The mattes that the stack of `settings` makes; `folder` is for those that lie elsewhere, until this is done."""
-    predictions, model, served = cut_out(evaluation.examples, settings, profile, folder, check, console)
-    scores = measured(predictions, console)
-    found = report(scores, evaluation.attributes, folder=str(evaluation.folder), profile=served, model=model)
-    return _leave(evaluation, found, predictions, f"profile {served}", console)
+    """Score the mattes that the stack of `settings` makes.
+
+    `folder` holds copies of mattes that are not on this machine, until the evaluation is done.
+    """
+    served = cut_out_photos(plan.examples, settings, profile, folder, check_stack, console)
+    scores = score_predictions(served.predictions, console)
+    report = build_report(scores, plan.attributes, folder=str(plan.folder), profile=served.profile, model=served.model)
+    _write_outputs(plan, report, served.predictions, f"profile {served.profile}", console)
+    return report
 
 
-def check_photos(found: Sequence[Example], console: Console) -> None:
-    """Raises InvalidExamples for the first that cannot be used."""
-    for _ in _counted(check_all(found), "reading", len(found), console):
+def check_photos(examples: Sequence[Example], console: Console) -> None:
+    """Read all photos and masks. Raises InvalidExamples for the first that cannot be used."""
+    for _ in _with_progress(check_examples(examples), "reading", len(examples), console):
         pass
 
 
-def cut_out(
-    found: Sequence[Example],
+def cut_out_photos(
+    examples: Sequence[Example],
     settings: Settings,
     profile: str | None,
     folder: Path,
-    check: Callable[[], None],
+    check_stack: Callable[[], None],
     console: Console,
-) -> tuple[list[Prediction], ServedModel | None, str | None]:
-    """The mattes, and the model and profile behind them (`predict`)."""
-    with _progress(console) as progress:
-        task = progress.add_task("cutting out", total=len(found))
+) -> ServedMattes:
+    """Have the stack cut out the photos, with a progress bar (`request_mattes`)."""
+    with progress_bar(console) as progress:
+        task = progress.add_task("cutting out", total=len(examples))
 
-        def watch(done: int) -> None:
-            check()
+        def show(done: int) -> None:
+            check_stack()
             progress.update(task, completed=done)
 
-        return predict(settings, found, profile, folder, watch)
+        return request_mattes(settings, examples, profile, folder, show)
 
 
-def measured(predictions: Sequence[Prediction], console: Console) -> dict[str, Scores]:
-    """By stem."""
-    scores = _counted(measure_all(predictions), "measuring", len(predictions), console)
+def score_predictions(predictions: Sequence[Prediction], console: Console) -> dict[str, Scores]:
+    """Return the scores by stem."""
+    scores = _with_progress(score_all(predictions), "measuring", len(predictions), console)
     return dict(zip([prediction.example.stem for prediction in predictions], scores, strict=True))
 
 
-def _leave(
-    evaluation: Evaluation, found: Report, predictions: Sequence[Prediction], title: str, console: Console
-) -> Report:
-    if evaluation.out_folder is not None:
-        _draw(evaluation.out_folder, found, predictions, title)
-    if evaluation.json_file is not None:
-        output.write_file(evaluation.json_file, as_json(found))
-    for table in tables(found):
+def _write_outputs(
+    plan: EvaluationPlan, report: Report, predictions: Sequence[Prediction], title: str, console: Console
+) -> None:
+    if plan.out_folder is not None:
+        _draw_images(plan.out_folder, report, predictions, title)
+    if plan.json_file is not None:
+        output.write_file(plan.json_file, to_json(report))
+    for table in build_tables(report):
         console.print(table)
     console.print(legend(), markup=False, highlight=False)
-    for name, path in (("report", evaluation.json_file), ("pictures", evaluation.out_folder)):
+    for name, path in (("report", plan.json_file), ("images", plan.out_folder)):
         if path is not None:
             console.print(f"{name}: {path}", markup=False, highlight=False, soft_wrap=True)
-    return found
 
 
-def _draw(target: Path, found: Report, predictions: Sequence[Prediction], title: str) -> None:
+def _draw_images(target: Path, report: Report, predictions: Sequence[Prediction], title: str) -> None:
     by_stem = {prediction.example.stem: prediction for prediction in predictions}
-    with output.whole_folder(target) as folder:
-        chart = scatter(
-            points_of(found.photos), f"{title}: mean IoU {found.overall.iou:.3f} over {found.overall.count} photos"
+    with output.replace_folder(target) as folder:
+        chart = draw_scatter(
+            scatter_points(report.photos),
+            f"{title}: mean IoU {report.overall.iou:.3f} over {report.overall.count} photos",
         )
         if chart is not None:
             chart.save(folder / output.SCATTER)
         (folder / output.WORST).mkdir()
-        for place, stem in enumerate(worst(found.photos, WORST_CASES), 1):
-            name = f"{place:02}-{stem}.jpg"
-            case(by_stem[stem], found.photos[stem]).save(folder / output.WORST / name, quality=90)
+        for rank, stem in enumerate(worst_stems(report.photos, WORST_CASES), 1):
+            sheet = draw_case(by_stem[stem], report.photos[stem])
+            sheet.save(folder / output.WORST / f"{rank:02}-{stem}.jpg", quality=90)
 
 
-def _counted(items: Iterable[Item], name: str, total: int, console: Console) -> Iterator[Item]:
-    with _progress(console) as progress:
-        yield from progress.track(items, total=total, description=name)
-
-
-@contextmanager
-def _progress(console: Console) -> Iterator[Progress]:
-    columns = (TextColumn("{task.description:>11}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        yield progress
+def _with_progress(items: Iterable[Item], description: str, total: int, console: Console) -> Iterator[Item]:
+    with progress_bar(console) as progress:
+        yield from progress.track(items, total=total, description=description)

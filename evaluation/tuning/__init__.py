@@ -1,0 +1,1 @@
+"""Find the refinement that suits a folder of photos: `cutstream tune` (docs/tuning.md)."""

@@ -1,4 +1,4 @@
-"""How far a contour runs along the photo's own edges: all that can be said of a matte whose truth nobody knows."""
+"""Measure how well a contour follows the photo's own edges, for photos without a true mask."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from cutstream.quality import LONG_SIDE, subject
 from cutstream.quality.contour import inner
 
 SIGMA = 1.0
-REACH = 15  # of the band around the network's contour, in pixels at a long side of 1000
+BAND_PX = 15  # half-width of the band around the network's contour, in pixels at a long side of 1000
 
 
 def edge_ranks(pixels: Pixels, matte: Matte, ops: ArrayOps) -> Floats:
-    """f32 H×W: what share of the band around the matte's contour has a weaker edge than this pixel, 0..1; 0 elsewhere.
+    """Rank the pixels in a band around the matte's contour by edge strength: f32 H×W, 0..1, 0 outside the band.
 
-    An edge's strength is the photo's gradient in the channel where it is steepest. Both arrays are of the photo's size.
+    A pixel's rank is the share of the band with weaker edges. Edge strength is the photo's gradient in the channel
+    where it is steepest. Both arrays have the photo's size.
     """
     contour = inner(subject(matte))
     ranks = np.zeros(matte.shape, np.float32)
-    band = ops.distance((~contour).view(np.uint8)) <= REACH * max(matte.shape) / LONG_SIDE
+    band = ops.distance((~contour).view(np.uint8)) <= BAND_PX * max(matte.shape) / LONG_SIDE
     if contour.any():
-        found = rankdata(_gradient(pixels)[band], "min") - 1
-        ranks[band] = found / max(1, found.max())
+        order = rankdata(_gradient(pixels)[band], "min") - 1
+        ranks[band] = order / max(1, order.max())
     return ranks
 
 
 def edge_agreement(ranks: Floats, matte: Matte) -> float:
-    """Mean rank along the matte's contour, 0..1: about 0.5 by chance; 0 without a contour."""
+    """Return the mean rank along the matte's contour, 0..1: about 0.5 by chance, 0 without a contour."""
     contour = inner(subject(matte))
     return float(ranks[contour].mean()) if contour.any() else 0.0
 

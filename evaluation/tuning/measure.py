@@ -1,16 +1,11 @@
-"""What candidates make of photos, over the cores."""
+"""Refine the mattes of photos with each candidate and measure the results, on all cores."""
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from functools import partial
-from multiprocessing import get_context
 from statistics import fmean, median
-from typing import Any
 
 import msgspec
 
@@ -22,15 +17,16 @@ from cutstream.matting.refine import refine
 from cutstream.quality.alpha import mean_absolute_error
 from cutstream.quality.contour import separation
 from cutstream.quality.overlap import box_share, coverage, iou
-from evaluation.scoring.measure import FEW
+from evaluation.parallel import Mapper
 from evaluation.tuning.agreement import edge_agreement, edge_ranks
-from evaluation.tuning.photos import Sample, read
-
-Mapper = Callable[[Callable[[Sample], Any], Sequence[Sample]], Iterable[Any]]
+from evaluation.tuning.photos import Sample, read_photo_and_mask
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one photo, or means over many (of `ms` the median). Those that need a mask are null where there is none."""
+    """Measures of one photo, or means over many photos (the median of `ms`).
+
+    `iou`, `boundary_f1` and `mae` are None for photos without a true mask.
+    """
 
     coverage: float
     box_share: float
@@ -41,59 +37,43 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     mae: float | None = None
 
 
-@contextmanager
-def over_the_cores(count: int) -> Iterator[Mapper]:
-    """A `map` that keeps its processes for many calls, where `count` photos are worth their start."""
-    cores = len(os.sched_getaffinity(0))
-    if count <= FEW or cores == 1:
-        yield map
-        return
-    # Started afresh rather than forked: by now this process may have a client's threads.
-    with ProcessPoolExecutor(min(cores, count), get_context("spawn")) as pool:
-        try:
-            yield pool.map
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def measure(
+def measure_candidates(
     samples: Sequence[Sample], candidates: Sequence[RefineParameters], mapper: Mapper
 ) -> Iterator[list[Figures]]:
-    """Each candidate's on one photo after the other."""
-    yield from mapper(partial(_of_photo, candidates=tuple(candidates)), samples)
+    """Yield, for one photo after the other, the figures of each candidate."""
+    yield from mapper(partial(_measure_photo, candidates=tuple(candidates)), samples)
 
 
-def mean(figures: Sequence[Figures]) -> Figures:
-    """Of at least one photo."""
+def average(figures: Sequence[Figures]) -> Figures:
+    """Average the figures of at least one photo."""
     names = [name for name in Figures.__struct_fields__ if getattr(figures[0], name) is not None]
-    means = {name: fmean(getattr(one, name) for one in figures) for name in names}
-    return Figures(**{**means, "ms": median(one.ms for one in figures)})
+    means = {name: fmean(getattr(photo, name) for photo in figures) for name in names}
+    return Figures(**{**means, "ms": median(photo.ms for photo in figures)})
 
 
-def _of_photo(sample: Sample, candidates: Sequence[RefineParameters]) -> list[Figures]:
+def _measure_photo(sample: Sample, candidates: Sequence[RefineParameters]) -> list[Figures]:
     ops = CpuOps()
-    pixels, truth = read(sample.photo)
+    pixels, truth = read_photo_and_mask(sample.photo)
     ranks = edge_ranks(pixels, ops.resize_linear(sample.matte, pixels.shape[1], pixels.shape[0]), ops)
-    found = []
-    for how in candidates:
-        refinement = refinement_of(how)
+    figures = []
+    for parameters in candidates:
+        refinement = refinement_of(parameters)
         start = time.perf_counter()
         matte = refine(sample.matte, Image(pixels), refinement, ops)
         ms = (time.perf_counter() - start) * 1e3
-        found.append(
+        figures.append(
             Figures(
                 coverage=coverage(matte),
                 box_share=box_share(matte),
                 ms=ms,
                 edge_agreement=edge_agreement(ranks, matte),
-                **({} if truth is None else _against(matte, truth)),
+                **({} if truth is None else _compare_with_truth(matte, truth)),
             )
         )
-    return found
+    return figures
 
 
-def _against(matte: Matte, truth: Matte) -> dict[str, float]:
+def _compare_with_truth(matte: Matte, truth: Matte) -> dict[str, float]:
     return {
         "iou": iou(matte, truth),
         "boundary_f1": separation(matte, truth).boundary_f1(),

@@ -1,4 +1,4 @@
-"""The winner as a file that CUTSTREAM_MODELS__PRESETS takes: `<name>.toml`, its parameters."""
+"""Write the best candidate as a preset: a file `<name>.toml` for the folder CUTSTREAM_MODELS__PRESETS."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from cutstream.matting.presets import PRESETS
 
 
 def check_name(path: Path) -> None:
-    """Before the work: raises InvalidOption for a file that no worker would take."""
+    """Raise InvalidOption, before the work begins, for a file name that a worker would refuse."""
     if path.suffix != ".toml":
-        raise InvalidOption(f"--save {path}: a preset is a file <name>.toml, for instance presets/shoes.toml")
+        raise InvalidOption(f"--save {path}: a preset is a file <name>.toml, such as presets/shoes.toml")
     if path.stem in PRESETS:
-        raise InvalidOption(f"--save {path}: `{path.stem}` is a built-in preset; give yours another name")
+        raise InvalidOption(f"--save {path}: `{path.stem}` is a built-in preset: choose another name")
 
 
-def as_toml(how: RefineParameters, note: str) -> bytes:
-    """What differs from the defaults; numbers, truth values and plain words are written in TOML as in JSON."""
+def to_toml(parameters: RefineParameters, note: str) -> bytes:
+    """Write the parameters that differ from the defaults, under the note as a comment."""
+    # TOML writes numbers, booleans and plain strings as JSON does.
     lines = [f"# {line}" for line in note.splitlines()]
-    lines += [f"{name} = {json.dumps(value)}" for name, value in msgspec.to_builtins(how).items()]
+    lines += [f"{name} = {json.dumps(value)}" for name, value in msgspec.to_builtins(parameters).items()]
     return ("\n".join(lines) + "\n").encode()

@@ -1,4 +1,4 @@
-"""What tuning found: every candidate with its figures, the best first."""
+"""Report the result of tuning: every candidate with its figures, the best first."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from cutstream.contract.options import RefineParameters
 from cutstream.contract.recipe import parameters_of
 from cutstream.matting.presets import PRESETS
 from evaluation.tuning.measure import Figures
-from evaluation.tuning.search import Goodness
+from evaluation.tuning.search import RankKey
 
-BY_TRUTH = "IoU, then boundary F1, to three digits"
-BY_EDGES = "agreement with the photo's own edges: how well the contours lie, not whether they are the right ones"
+RANKED_BY_MASKS = "IoU, then boundary F1, to three digits"
+RANKED_BY_EDGES = (
+    "agreement with the photo's own edges: how well the contours fit them, not whether they are the right ones"
+)
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
-    """A preset's name or the parameters in short; the parameters; their figures."""
+    """A candidate's name (a preset's, or its parameters in short), its parameters and its figures."""
 
     name: str
     parameters: RefineParameters
@@ -28,7 +30,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """The JSON document; the candidates are ranked."""
+    """The JSON document. The best candidate comes first."""
 
     folder: str
     profile: str
@@ -42,36 +44,44 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return self.candidates[0]
 
 
-def goodness(figures: Figures) -> Goodness:
-    """More is better, to a thousandth: what differs by less is as good, and a variation of it is no improvement."""
+def rank_key(figures: Figures) -> RankKey:
+    """Return what candidates are ranked by; more is better.
+
+    Values are rounded to a thousandth: a variation that gains less than that is no improvement.
+    """
     if figures.iou is None or figures.boundary_f1 is None:
         return (round(figures.edge_agreement, 3),)
     return (round(figures.iou, 3), round(figures.boundary_f1, 3))
 
 
-def ranked(found: Mapping[RefineParameters, Figures]) -> tuple[Candidate, ...]:
-    """Of equally good ones that which was tried first, so presets before their variations."""
-    best_first = sorted(found, key=lambda how: goodness(found[how]), reverse=True)  # stable, reversed too
-    return tuple(Candidate(name=in_short(how), parameters=how, figures=found[how]) for how in best_first)
+def rank_candidates(results: Mapping[RefineParameters, Figures]) -> tuple[Candidate, ...]:
+    """Sort by rank. Equally good candidates keep the order in which they were tried, so presets come first."""
+    best_first = sorted(
+        results, key=lambda parameters: rank_key(results[parameters]), reverse=True
+    )  # stable, reversed too
+    return tuple(
+        Candidate(name=short_name(parameters), parameters=parameters, figures=results[parameters])
+        for parameters in best_first
+    )
 
 
-def in_short(how: RefineParameters) -> str:
-    """`base`, or what differs from doing nothing, such as `threshold=140 edges=soft keep_largest`."""
+def short_name(parameters: RefineParameters) -> str:
+    """Return the preset's name, or the parameters that differ from the defaults: `threshold=140 edges=soft`."""
     names = {parameters_of(preset): name for name, preset in PRESETS.items()}
-    given = msgspec.to_builtins(how)
-    words = (name if value is True else f"{name}={value}" for name, value in given.items())
-    return names.get(how) or " ".join(words) or "as it is"
+    changed = msgspec.to_builtins(parameters)
+    words = (name if value is True else f"{name}={value}" for name, value in changed.items())
+    return names.get(parameters) or " ".join(words) or "as it is"
 
 
-def as_json(report: Report) -> bytes:
+def to_json(report: Report) -> bytes:
     return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
 
 
-def table(report: Report, shown: int = 25) -> Table:
-    """The best `shown`, and every preset."""
-    made = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    made.add_column("", justify="right")
-    made.add_column("candidate", overflow="fold")
+def build_table(report: Report, limit: int = 25) -> Table:
+    """List the best `limit` candidates and every preset."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("", justify="right")
+    table.add_column("candidate", overflow="fold")
     for heading in (
         "coverage %",
         "box %",
@@ -79,14 +89,14 @@ def table(report: Report, shown: int = 25) -> Table:
         *(("IoU ↑", "edge ↑", "MAE ↓") if report.masks else ()),
         "along edges",
     ):
-        made.add_column(heading, justify="right", no_wrap=True)
-    for place, candidate in enumerate(report.candidates, 1):
-        if place <= shown or candidate.name in PRESETS:
-            made.add_row(str(place), Text(candidate.name), *_cells(candidate.figures))
-    return made
+        table.add_column(heading, justify="right", no_wrap=True)
+    for rank, candidate in enumerate(report.candidates, 1):
+        if rank <= limit or candidate.name in PRESETS:
+            table.add_row(str(rank), Text(candidate.name), *_cells(candidate.figures))
+    return table
 
 
 def _cells(figures: Figures) -> Sequence[str]:
-    against = [f"{value:.3f}" for value in (figures.iou, figures.boundary_f1, figures.mae) if value is not None]
+    with_mask = [f"{value:.3f}" for value in (figures.iou, figures.boundary_f1, figures.mae) if value is not None]
     shares = [f"{100 * share:.1f}" for share in (figures.coverage, figures.box_share)]
-    return (*shares, f"{figures.ms:.1f}", *against, f"{figures.edge_agreement:.3f}")
+    return (*shares, f"{figures.ms:.1f}", *with_mask, f"{figures.edge_agreement:.3f}")

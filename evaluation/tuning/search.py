@@ -1,4 +1,4 @@
-"""Coordinate search: from the best preset, one parameter after the other, as long as one of them makes it better."""
+"""Coordinate search: start at the best preset and vary one parameter after the other while that helps."""
 
 from __future__ import annotations
 
@@ -24,36 +24,37 @@ VALUES: Mapping[str, tuple[Any, ...]] = {
     "feather": (0, 3, 7),
 }
 
-Goodness = tuple[float, ...]
-Judge = Callable[[Sequence[RefineParameters]], Sequence[Goodness]]
+RankKey = tuple[float, ...]  # compared element by element; more is better
+Judge = Callable[[Sequence[RefineParameters]], Sequence[RankKey]]
 
 
-def search(start: Iterable[RefineParameters], judge: Judge, budget: int, seed: int) -> dict[RefineParameters, Goodness]:
-    """What was judged, and how good each was found; the first of equals comes first.
+def search(start: Iterable[RefineParameters], judge: Judge, budget: int, seed: int) -> dict[RefineParameters, RankKey]:
+    """Return every candidate that was judged, with its rank key, in the order of judging.
 
-    All of `start` is judged, then no more than `budget` in all. The same seed asks in the same order.
+    All of `start` is judged first, then others, up to `budget` in all. The same seed gives the same order. Of equally
+    good candidates the first one judged counts as the best.
     """
-    judged: dict[RefineParameters, Goodness] = {}
+    judged: dict[RefineParameters, RankKey] = {}
 
-    def look_at(candidates: Iterable[RefineParameters]) -> RefineParameters:
-        fresh = [how for how in dict.fromkeys(candidates) if how not in judged]
+    def judge_new(candidates: Iterable[RefineParameters]) -> RefineParameters:
+        fresh = [parameters for parameters in dict.fromkeys(candidates) if parameters not in judged]
         fresh = fresh[: max(0, budget - len(judged))] if judged else fresh
         judged.update(zip(fresh, judge(fresh) if fresh else (), strict=True))
-        return max(judged, key=lambda how: judged[how])
+        return max(judged, key=lambda parameters: judged[parameters])
 
     random = Random(seed)
-    best, before = look_at(start), None
+    best, before = judge_new(start), None
     while best != before and len(judged) < budget:
         before = best
         for name in random.sample(list(VALUES), len(VALUES)):
-            best = look_at(without_idle(replace(best, **{name: value})) for value in VALUES[name])
+            best = judge_new(drop_unused_sizes(replace(best, **{name: value})) for value in VALUES[name])
     return judged
 
 
-def without_idle(how: RefineParameters) -> RefineParameters:
-    """Sizes that no step uses are the default's, so that what does the same is tried once."""
-    if not how.dilate:
-        how = replace(how, dilate_kernel=0)
-    if not (how.close or how.open or (how.dilate and not how.dilate_kernel)):
-        how = replace(how, kernel=RefineParameters().kernel)
-    return how
+def drop_unused_sizes(parameters: RefineParameters) -> RefineParameters:
+    """Reset the sizes that no step uses, so that no two candidates have the same effect."""
+    if not parameters.dilate:
+        parameters = replace(parameters, dilate_kernel=0)
+    if not (parameters.close or parameters.open or (parameters.dilate and not parameters.dilate_kernel)):
+        parameters = replace(parameters, kernel=RefineParameters().kernel)
+    return parameters

@@ -17,7 +17,7 @@ REAL = ("astronaut.png", "camera.png", "chelsea.png", "coffee.png", "rocket.jpg"
 
 @pytest.fixture
 def settings(kafka_settings: KafkaSettings, triton: Settings, tmp_path: Path) -> Settings:
-    """A worker's settings: this test's topics, the test run's Triton, a folder that sources and outputs share."""
+    """Return a worker's settings: this test's topics, the test run's Triton, one folder for photos and outputs."""
     folder = tmp_path / "objects"
     folder.mkdir()
     return triton.model_copy(
@@ -36,7 +36,7 @@ def folder(settings: Settings) -> Path:
 
 @pytest.fixture
 def small_photos(folder: Path) -> list[str]:
-    """Twenty real crops, small enough to send thousands of requests through two cores."""
+    """Return twenty crops of real photos, small enough to send thousands of requests through two cores."""
     chooser = random.Random(7)
     sources = [np.asarray(Image.open(DATA / name).convert("RGB")) for name in ("astronaut.png", "chelsea.png")]
     addresses = []

@@ -1,4 +1,4 @@
-"""Real photos in, one result each out, every object as its result says."""
+"""Every real photo gets exactly one result, and every object is as its result says."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def test_real_photos_become_finished_cutouts(settings, tmp_path) -> None:
         (cutout,) = result.objects
         data = read(cutout.uri)
         assert (len(data), sha256(data).hexdigest()) == (cutout.bytes, cutout.sha256)
-        picture = Image.open(io.BytesIO(data))
-        assert (picture.mode, picture.size) == ("RGBA", (cutout.width, cutout.height))
+        image = Image.open(io.BytesIO(data))
+        assert (image.mode, image.size) == ("RGBA", (cutout.width, cutout.height))
         with Image.open(DATA / next(n for n in REAL if Path(n).stem == result.id)) as source:
-            assert picture.size == source.size
+            assert image.size == source.size
         assert set(result.timings_ms) == {"fetch", "decode", "segment", "refine", "compose", "encode", "store"}
 
 
-def test_outputs_formats_crop_and_background_are_what_the_request_asks(settings, tmp_path) -> None:
+def test_outputs_formats_crop_and_background_follow_the_request(settings, tmp_path) -> None:
     request = {
         "id": "all-outputs",
         "image": (DATA / "astronaut.png").as_uri(),
@@ -73,29 +73,29 @@ def test_outputs_formats_crop_and_background_are_what_the_request_asks(settings,
     mask = np.asarray(Image.open(io.BytesIO(read(objects["mask"].uri))))
     assert set(np.unique(mask)) <= {0, 255}  # the preset `base` binarises
     composite = np.asarray(Image.open(io.BytesIO(read(objects["composite"].uri))).convert("RGB")).astype(int)
-    assert np.abs(composite[mask == 0] - (255, 0, 0)).mean() < 12  # JPEG's own error near the contour included
+    assert np.abs(composite[mask == 0] - (255, 0, 0)).mean() < 12  # includes JPEG's own error near the contour
     (obj,) = done["webp"].objects
     assert Image.open(io.BytesIO(read(obj.uri))).format == "WEBP"
 
 
-def test_auto_says_what_it_took_and_why(settings, tmp_path) -> None:
+def test_auto_reports_the_chosen_profile_and_the_reason(settings, tmp_path) -> None:
     models = settings.models.model_copy(update={"auto": settings.models.profiles, "default_profile": "auto"})
     photo = (DATA / "chelsea.png").as_uri()
     requests = [{"id": "any", "image": photo}, {"id": "quick", "image": photo, "profile": "auto", "hint": "speed"}]
     with (
         workers(settings.model_copy(update={"models": models}), tmp_path) as (worker,),
-        Results(settings.kafka) as found,
+        Results(settings.kafka) as results,
     ):
         submit(settings.kafka, requests)
-        done = {result.id: result for result in found.wait_for(2, 120)}
-        exposed = worker.get("/metrics")[1]
+        done = {result.id: result for result in results.wait_for(2, 120)}
+        metrics = worker.get("/metrics")[1]
     for id, profile, reason in (("any", models.profiles[0], "time"), ("quick", models.profiles[-1], "hint")):
         assert (done[id].status, done[id].profile, done[id].choice.reason) == ("ok", profile, reason)
         assert done[id].model.name == f"cutout_{profile}"
-        assert f'cutstream_auto_choices_total{{profile="{profile}",reason="{reason}"}} 1.0' in exposed
+        assert f'cutstream_auto_choices_total{{profile="{profile}",reason="{reason}"}} 1.0' in metrics
 
 
-def test_a_request_without_an_id_is_named_after_its_place(settings, tmp_path) -> None:
+def test_a_request_without_an_id_is_named_after_its_offset(settings, tmp_path) -> None:
     with workers(settings, tmp_path), Results(settings.kafka) as results:
         submit(settings.kafka, [{"image": (DATA / "chelsea.png").as_uri()}])
         (result,) = results.wait_for(1, 120)
@@ -112,7 +112,7 @@ def test_the_same_request_twice_writes_the_same_object(settings, tmp_path, folde
     assert len(list((folder / "out" / "again").iterdir())) == 1
 
 
-def test_brokers_without_transactions_get_every_result_too(settings, tmp_path) -> None:
+def test_at_least_once_delivery_also_delivers_every_result(settings, tmp_path) -> None:
     kafka = settings.kafka.model_copy(update={"delivery": "at_least_once"})
     requests = [{"id": Path(name).stem, "image": (DATA / name).as_uri()} for name in REAL]
     settings = settings.model_copy(update={"kafka": kafka})
@@ -122,4 +122,6 @@ def test_brokers_without_transactions_get_every_result_too(settings, tmp_path) -
         assert worker.terminate() == 0
     assert {(result.id, result.status) for result in done} == {(request["id"], "ok") for request in requests}
     with workers(settings, tmp_path, count=1), Results(kafka) as results:
-        assert len(results.wait_for(len(requests), 30)) == len(done)  # its offsets were committed: nothing comes again
+        assert len(results.wait_for(len(requests), 30)) == len(
+            done
+        )  # the offsets were committed, so no request runs again

@@ -1,4 +1,4 @@
-"""What a request can ask for besides a cutout, on a real stack."""
+"""All composing options of a request, on a real stack."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STUDIO = {
 }
 
 
-def test_a_photo_on_a_background_of_the_catalogue_with_everything_to_it(settings, tmp_path) -> None:
+def test_a_composite_with_all_options_on_a_background_from_the_catalogue(settings, tmp_path) -> None:
     add(settings, "bricks", str(DATA / "brick.png"), SystemClock())
     request = {"id": "studio", "image": (DATA / "coffee.png").as_uri(), **STUDIO}
     with workers(settings, tmp_path) as (worker,), Results(settings.kafka) as results:
@@ -49,8 +49,8 @@ def test_a_photo_on_a_background_of_the_catalogue_with_everything_to_it(settings
             assert (objects[name].width, objects[name].height) == photo.size, name
     mask = np.asarray(Image.open(io.BytesIO(read(objects["mask"].uri))))
     composite = np.asarray(Image.open(io.BytesIO(read(objects["composite"].uri))).convert("RGB")).astype(int)
-    with Image.open(DATA / "brick.png") as picture:
-        bricks = np.asarray(picture.convert("RGB"))[:500].astype(int)
+    with Image.open(DATA / "brick.png") as background:
+        bricks = np.asarray(background.convert("RGB"))[:500].astype(int)
     top_left = (slice(0, 40), slice(0, 100))
     assert mask[top_left].max() == 0
     assert np.abs(composite[top_left] - bricks[top_left]).mean() < 4  # JPEG's own error
@@ -61,7 +61,7 @@ def test_a_photo_on_a_background_of_the_catalogue_with_everything_to_it(settings
     assert [obj.sha256 for obj in done["again"].objects] == [obj.sha256 for obj in result.objects]
 
 
-# By the request's id: what it asks for, the code that it fails with, and where.
+# By request id: the further fields, the error code, and the stage that fails.
 BAD = {
     "nothing-there": ({"roi": "0 0 30 30"}, "unknown_foreground", "compose"),
     "no-such-name": ({"outputs": ["composite"], "background": {"image": "beach"}}, "invalid_bg_image", "fetch"),
@@ -77,7 +77,7 @@ BAD = {
 }
 
 
-def test_what_cannot_be_composed_fails_by_name(settings, tmp_path) -> None:
+def test_impossible_options_fail_with_their_error_codes(settings, tmp_path) -> None:
     photo = (DATA / "chelsea.png").as_uri()
     with workers(settings, tmp_path), Results(settings.kafka) as results:
         submit(settings.kafka, [{"id": id, "image": photo, **fields} for id, (fields, _, _) in BAD.items()])

@@ -1,4 +1,4 @@
-"""`cutstream evaluate` sends photos through the running stack, as real requests, and measures what comes back."""
+"""`cutstream evaluate` and `cutstream compare` send real requests to a running stack and score the results."""
 
 from __future__ import annotations
 
@@ -35,19 +35,21 @@ def evaluate(settings, *arguments, command: str = "evaluate") -> subprocess.Comp
 def test_the_served_profile_is_measured_at_the_photos_size(settings, folder, tmp_path) -> None:
     evaluation_folder(folder / "set", DISCS, SIDE)
     turned = folder / "set" / "images" / "near_2.jpg"
-    with Image.open(turned) as picture:
+    with Image.open(turned) as photo:
         exif = Image.Exif()
-        exif[0x0112] = 6  # shown turned right by a quarter: stored turned left
-        picture.transpose(Image.Transpose.ROTATE_90).save(turned, exif=exif, quality=95)
+        exif[0x0112] = 6  # stored turned left, to be shown turned right by a quarter
+        photo.transpose(Image.Transpose.ROTATE_90).save(turned, exif=exif, quality=95)
     report, pictures = tmp_path / "report.json", tmp_path / "pictures"
     with workers(settings, tmp_path), Results(settings.kafka) as results:
         done = evaluate(settings, folder / "set", "--profile", "general", "--json", report, "--out", pictures)
         answered = results.wait_for(3, 30)
     assert done.returncode == 0, done.stderr
-    found = json.loads(report.read_text())
-    assert found["overall"]["count"] == 3
-    assert all(scores["iou"] > 0.9 and scores["time_ms"] > 0 for scores in found["photos"].values()), found["photos"]
-    assert (found["profile"], found["model"]["digest"]) == ("general", answered[0].model.digest)
+    written = json.loads(report.read_text())
+    assert written["overall"]["count"] == 3
+    assert all(scores["iou"] > 0.9 and scores["time_ms"] > 0 for scores in written["photos"].values()), written[
+        "photos"
+    ]
+    assert (written["profile"], written["model"]["digest"]) == ("general", answered[0].model.digest)
     assert {(result.status, *(obj.output for obj in result.objects)) for result in answered} == {("ok", "mask")}
     assert {(obj.width, obj.height) for result in answered for obj in result.objects} == {(SIDE, SIDE)}
     with Image.open(pictures / "scatter.png") as chart:
@@ -56,7 +58,7 @@ def test_the_served_profile_is_measured_at_the_photos_size(settings, folder, tmp
     assert "near" in done.stdout
 
 
-def test_a_photo_that_the_stack_refuses_ends_it_with_nothing_left(settings, folder, tmp_path) -> None:
+def test_a_photo_that_the_stack_refuses_ends_the_evaluation_without_a_report(settings, folder, tmp_path) -> None:
     outside = evaluation_folder(tmp_path / "outside the roots", {"a_1": ((60, 60), 30)}, 128)
     report = tmp_path / "report.json"
     with workers(settings, tmp_path):
@@ -68,7 +70,7 @@ def test_a_photo_that_the_stack_refuses_ends_it_with_nothing_left(settings, fold
     assert not report.exists()
 
 
-def test_profiles_are_compared_over_rounds_of_the_photos_of_a_coco_set(settings, folder, tmp_path) -> None:
+def test_profiles_are_compared_over_rounds_of_a_coco_data_set(settings, folder, tmp_path) -> None:
     evaluation_folder(folder / "set", DISCS, SIDE)
     names = sorted(path.name for path in (folder / "set" / "images").iterdir())
     instances = {
@@ -82,9 +84,9 @@ def test_profiles_are_compared_over_rounds_of_the_photos_of_a_coco_set(settings,
         photos = folder / "set" / "images"
         done = evaluate(settings, photos, "--coco", tmp_path / "instances.json", *options, command="compare")
     assert done.returncode == 0, done.stderr
-    found = json.loads(report.read_text())
-    assert [len(set(chosen)) for chosen in found["draws"]] == [2, 2, 2]
-    (general,) = found["profiles"]
+    written = json.loads(report.read_text())
+    assert [len(set(chosen)) for chosen in written["draws"]] == [2, 2, 2]
+    (general,) = written["profiles"]
     assert general["figures"]["iou"]["mean"] > 0.85
     assert general["figures"]["time_ms"]["mean"] > 0
     assert general["model"]["networks"] == ["u2netp"]
@@ -94,7 +96,7 @@ def test_profiles_are_compared_over_rounds_of_the_photos_of_a_coco_set(settings,
 
 
 def octagon(name: str) -> list[float]:
-    """Of a disc's own area."""
+    """Return the corners of an octagon with the area of the disc."""
     (x, y), radius = DISCS[name.removesuffix(".jpg")]
     angles = (np.arange(8) + 0.5) * np.pi / 4
     corners = radius * 1.054 * np.stack([np.cos(angles), np.sin(angles)], axis=1) + (x, y)

@@ -1,4 +1,4 @@
-"""Workers are killed, frozen, added and removed under load; every request has exactly one committed result."""
+"""Every request has exactly one committed result while workers are killed, frozen, added and removed under load."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.workers import Results, WorkerProcess, assert_exactly_once, s
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.triton, pytest.mark.timeout(400)]
 
-FREEZE_S = 8.0  # longer than the session of 6 s: a frozen worker is thrown out and its partitions go to the other
+FREEZE_S = 8.0  # longer than the session of 6 s: the group drops the frozen worker, and the other gets its partitions
 
 
 def requests(photos: list[str], count: int) -> list[dict]:
@@ -24,9 +24,9 @@ def wait_until(results: Results, count: int, timeout_s: float = 120) -> None:
         assert time.monotonic() < deadline, f"{len(results.records)} of {count} results"
 
 
-def test_kill_in_mid_batch_and_restart(settings, small_photos, tmp_path) -> None:
-    asked = requests(small_photos, 600)
-    submit(settings.kafka, asked)
+def test_killed_workers_are_replaced(settings, small_photos, tmp_path) -> None:
+    submitted = requests(small_photos, 600)
+    submit(settings.kafka, submitted)
     with Results(settings.kafka) as results:
         for kills in range(1, 4):
             worker = WorkerProcess(settings, tmp_path / f"worker-{kills}.log").wait_ready()
@@ -35,15 +35,15 @@ def test_kill_in_mid_batch_and_restart(settings, small_photos, tmp_path) -> None
             finally:
                 worker.kill()
         with workers(settings, tmp_path):
-            done = results.wait_for(len(asked), 200)
-    assert_exactly_once(done, [request["id"] for request in asked])
+            done = results.wait_for(len(submitted), 200)
+    assert_exactly_once(done, [request["id"] for request in submitted])
     assert all(result.status == "ok" for result in done)
 
 
-def test_a_frozen_worker_comes_back_as_a_zombie(settings, small_photos, tmp_path) -> None:
-    """A zombie's results, and its commits, must be refused: a test that only kills does not see this."""
-    asked = requests(small_photos, 4000)
-    submit(settings.kafka, asked)
+def test_a_frozen_worker_returns_as_a_zombie(settings, small_photos, tmp_path) -> None:
+    """The broker must refuse a zombie's results and commits. A test that only kills workers would not notice."""
+    submitted = requests(small_photos, 4000)
+    submit(settings.kafka, submitted)
     with Results(settings.kafka) as results, workers(settings, tmp_path, count=2) as pair:
         for cycle in range(4):
             frozen = pair[cycle % 2]
@@ -52,16 +52,18 @@ def test_a_frozen_worker_comes_back_as_a_zombie(settings, small_photos, tmp_path
             time.sleep(FREEZE_S)
             frozen.signal(signal.SIGCONT)
             time.sleep(1.0)
-        assert len(results.records) < len(asked), "the load ended before the last freeze: this run shows nothing"
-        done = results.wait_for(len(asked), 300)
+        assert len(results.records) < len(submitted), (
+            "the load ended before the last freeze, so this run proves nothing"
+        )
+        done = results.wait_for(len(submitted), 300)
         lost = [worker.metric("cutstream_rebalances_total", 'change="lost"') for worker in pair]
-        assert min(lost) >= 1, "no worker was thrown out: this run shows nothing"
-    assert_exactly_once(done, [request["id"] for request in asked])
+        assert min(lost) >= 1, "no worker lost its partitions, so this run proves nothing"
+    assert_exactly_once(done, [request["id"] for request in submitted])
 
 
-def test_workers_come_and_go(settings, small_photos, tmp_path) -> None:
-    asked = requests(small_photos, 1500)
-    submit(settings.kafka, asked)
+def test_workers_join_and_leave(settings, small_photos, tmp_path) -> None:
+    submitted = requests(small_photos, 1500)
+    submit(settings.kafka, submitted)
     with Results(settings.kafka) as results, workers(settings, tmp_path) as (first,):
         wait_until(results, 50)
         second = WorkerProcess(settings, tmp_path / "second.log").wait_ready()
@@ -74,22 +76,22 @@ def test_workers_come_and_go(settings, small_photos, tmp_path) -> None:
             assert second.terminate() == 0
         finally:
             second.kill()
-        done = results.wait_for(len(asked), 200)
-    assert_exactly_once(done, [request["id"] for request in asked])
+        done = results.wait_for(len(submitted), 200)
+    assert_exactly_once(done, [request["id"] for request in submitted])
 
 
 def test_sigterm_drains(settings, small_photos, tmp_path) -> None:
-    """What was under way is finished and committed, nothing more is taken, and the exit is clean and in time."""
-    asked = requests(small_photos, 800)
-    submit(settings.kafka, asked)
+    """On SIGTERM a worker finishes and commits its started requests, starts no other, and exits cleanly in time."""
+    submitted = requests(small_photos, 800)
+    submit(settings.kafka, submitted)
     with Results(settings.kafka) as results, workers(settings, tmp_path) as (worker,):
         wait_until(results, 50)
         began = time.monotonic()
         assert worker.terminate(settings.worker.drain_timeout_s + 5) == 0
         assert time.monotonic() - began < settings.worker.drain_timeout_s
         drained = results.wait_for(50, 5)
-        assert len(drained) < len(asked)
+        assert len(drained) < len(submitted)
         assert '"event": "worker stopped"' in worker.tail()
         with workers(settings, tmp_path):
-            done = results.wait_for(len(asked), 120)
-    assert_exactly_once(done, [request["id"] for request in asked])
+            done = results.wait_for(len(submitted), 120)
+    assert_exactly_once(done, [request["id"] for request in submitted])

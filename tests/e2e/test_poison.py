@@ -1,4 +1,4 @@
-"""Every kind of bad input ends as one failed result and, untouched, as a dead letter; its neighbours are unharmed."""
+"""Every bad request ends as one failed result and one unchanged dead letter, and harms no other request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.triton]
 
 
 def huge_png() -> bytes:
-    """A valid header that claims 60 megapixels, and nothing else worth decoding."""
+    """Return a PNG with a valid header that claims 60 megapixels, and no image data."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
@@ -78,7 +78,7 @@ def test_poison_among_good(settings, small_photos, folder, tmp_path) -> None:
     by_id = {result.id: result for result in done}
     assert len(done) == len(by_id) == len(mixed)
     assert all(by_id[request["id"]].status == "ok" for request in good)
-    unnamed = next(r for r in done if r.id not in sent and not r.id.startswith("good-"))  # the one that is no JSON
+    unnamed = next(r for r in done if r.id not in sent and not r.id.startswith("good-"))  # the request that is not JSON
     failed = {name: by_id.get(name, unnamed) for name in cases}
     assert {name: (r.status, r.error.code) for name, r in failed.items()} == {
         name: ("failed", code) for name, (_, code) in cases.items()
@@ -112,7 +112,7 @@ def test_private_addresses_are_refused(settings, small_photos, tmp_path) -> None
     assert not any(result.error.retryable for result in done)
 
 
-def test_an_expired_request_is_not_worked_on(settings, small_photos, tmp_path) -> None:
+def test_an_expired_request_is_not_processed(settings, small_photos, tmp_path) -> None:
     with workers(settings, tmp_path), Results(settings.kafka) as results:
         submit(settings.kafka, [{"id": "late", "image": small_photos[0], "deadline": "2020-01-01T00:00:00Z"}])
         (result,) = results.wait_for(1, 60)

@@ -1,4 +1,4 @@
-"""Triton goes away under load and comes back: requests wait, nothing fails, nothing is lost."""
+"""While Triton is unavailable under load, requests wait; none fails and none is lost."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def test_twenty_seconds_without_triton(settings, small_photos, tmp_path) -> None
     settings = settings.model_copy(
         update={"stack": stack, "triton": settings.triton.model_copy(update={"url": f"127.0.0.1:{grpc}"})}
     )
-    asked = [{"id": f"photo-{n}", "image": small_photos[n % 20]} for n in range(600)]
+    requests = [{"id": f"photo-{n}", "image": small_photos[n % 20]} for n in range(600)]
     server = triton_server(settings)
     with Supervisor(60) as supervisor:
         supervisor.start(server)
         with workers(settings, tmp_path) as (worker,), Results(settings.kafka) as results:
-            submit(settings.kafka, asked)
+            submit(settings.kafka, requests)
             while results.read(0.05) < 50:
                 pass
             supervisor.stop(server.name)
@@ -38,9 +38,9 @@ def test_twenty_seconds_without_triton(settings, small_photos, tmp_path) -> None
             assert worker.get("/healthz")[0] == 200
             assert worker.metric("cutstream_waiting") > 0
             supervisor.start(server)
-            done = results.wait_for(len(asked), 120)
+            done = results.wait_for(len(requests), 120)
             assert worker.metric("cutstream_waiting") == 0
-    assert_exactly_once(done, [request["id"] for request in asked])
+    assert_exactly_once(done, [request["id"] for request in requests])
     assert {result.status for result in done} == {"ok"}
     with Results(settings.kafka, settings.kafka.dead_letters_topic) as letters:
         assert letters.read(2.0) == 0

@@ -1,4 +1,4 @@
-"""The back ends as the subjects of one suite: `cpu`, `simulated` (the GPU's code on a simulated device) and `gpu`."""
+"""The array back ends that one test suite runs on: `cpu`, `simulated` (GPU code on a simulated device) and `gpu`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SUBJECTS = ["cpu", *DEVICES]
 
 
 def back_end(name: str) -> ArrayOps:
-    """Skips the test where it cannot be had."""
+    """Return the back end of that name. Skips the test if it is not available."""
     return {"cpu": CpuOps, "simulated": lambda: simulated()[0], "gpu": _real}[name]()
 
 
 def simulated() -> tuple[GpuOps, SimulatedCupy]:
-    """With a device of its own, that has counted nothing yet."""
+    """Return GPU code on a new simulated device, whose counters are empty."""
     cupy = SimulatedCupy()
     return GpuOps(cupy, _kernels()), cupy
 
@@ -47,7 +47,7 @@ def _real() -> GpuOps:
 
 
 class FromHost:
-    """The primitives of `ops` for arrays in host memory: sent before each call and fetched after it."""
+    """The primitives of `ops` for arrays in host memory, which are sent before each call and fetched after it."""
 
     def __init__(self, ops: ArrayOps) -> None:
         self.ops = ops
@@ -56,12 +56,12 @@ class FromHost:
         primitive = getattr(self.ops, name)
 
         def call(*arguments: Any) -> Any:
-            here = 1 if name in ("erode", "dilate", "lookup", "warp") else None  # footprints, tables, matrices
-            sent = [a if place == here else self._sent(a) for place, a in enumerate(arguments)]
+            host_argument = 1 if name in ("erode", "dilate", "lookup", "warp") else None  # footprints, tables, matrices
+            sent = [a if i == host_argument else self._sent(a) for i, a in enumerate(arguments)]
             result = self.fetched(primitive(*sent))
-            for given, device in zip(arguments, sent, strict=True):
-                if isinstance(given, np.ndarray):
-                    np.testing.assert_array_equal(self.fetched(device), given, "an argument was modified")
+            for host, device in zip(arguments, sent, strict=True):
+                if isinstance(host, np.ndarray):
+                    np.testing.assert_array_equal(self.fetched(device), host, "an argument was modified")
             return result
 
         return call

@@ -1,4 +1,4 @@
-"""Evaluation folders that tests make: discs on a ground, with their masks."""
+"""Evaluation folders for tests: photos of discs, with their masks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def mask_of(stem: str, side: int = SIDE, moved: int = 0, discs: dict | None = No
 
 
 def evaluation_folder(folder: Path, discs: dict | None = None, side: int = SIDE) -> Path:
-    """`images/<stem>.jpg` and `masks/<stem>.png` of each disc."""
+    """Write `images/<stem>.jpg` and `masks/<stem>.png` for each disc."""
     discs = discs or DISCS
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True)
@@ -34,7 +34,7 @@ def evaluation_folder(folder: Path, discs: dict | None = None, side: int = SIDE)
 
 
 def matte_folder(folder: Path, moved: int = 0) -> Path:
-    """A matte of each of DISCS, moved to the right."""
+    """Write a matte for each disc of DISCS, moved to the right."""
     folder.mkdir()
     for stem in DISCS:
         Image.fromarray(mask_of(stem, moved=moved)).save(folder / f"{stem}.png")

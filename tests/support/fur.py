@@ -1,4 +1,4 @@
-"""Photos whose true alpha is known: a subject with a soft and frayed edge over a ground of other colours."""
+"""Photos with known alpha: a subject with a soft, frayed edge on a background of other colours."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cutstream.images import Image
 
 
 def fur(height: int, width: int, seed: int = 0) -> tuple[Image, np.ndarray]:
-    """A photo u8 H×W×3 and its alpha u8 H×W: a disc with hairs, a third of the picture wide."""
+    """Return a photo, u8 H×W×3, of a disc with hairs, and its alpha, u8 H×W."""
     rng = np.random.default_rng(seed)
     scale = min(height, width)
     canvas = np.zeros((4 * height, 4 * width), np.uint8)
@@ -28,7 +28,7 @@ def fur(height: int, width: int, seed: int = 0) -> tuple[Image, np.ndarray]:
 
 
 def coarse(alpha: np.ndarray, radius: int) -> np.ndarray:
-    """As a network would see it: no hair, the edge in about the right place."""
+    """Return a matte as a network would make it: without hair, its edge roughly in the right place."""
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     return np.asarray(cv2.GaussianBlur(cv2.morphologyEx(alpha, cv2.MORPH_OPEN, kernel), (0, 0), 1), np.uint8)
 

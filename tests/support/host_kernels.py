@@ -1,4 +1,4 @@
-"""CUDA sources compiled by the host's C++ compiler against `cuda_emulator.hpp`, and called through ctypes."""
+"""Compile CUDA sources with the host's C++ compiler against `cuda_emulator.hpp`, and call them through ctypes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ EMULATOR = Path(__file__).with_name("cuda_emulator.hpp")
 ENTRY = re.compile(r'extern "C" __global__ void (\w+)\(')
 FLAGS = ("-std=c++17", "-O2", "-ffp-contract=off", "-fPIC", "-shared", "-w")
 
-_one_at_a_time = threading.Lock()  # the emulator's block and thread are global
+_one_at_a_time = threading.Lock()  # the emulator's block and thread are global variables
 
 
 class NoCompiler(Exception):
-    pass
+    """This machine has no C++ compiler."""
 
 
 def compiler() -> list[str]:
@@ -36,7 +36,10 @@ def compiler() -> list[str]:
 
 
 class HostKernel:
-    """One kernel. `parameters` are as `cuda_emulator.hpp` writes them: `&u1` reads bytes, `*u1` writes them."""
+    """A compiled kernel.
+
+    `parameters` are its types as `cuda_emulator.hpp` writes them: `&u1` reads bytes, `*u1` writes them.
+    """
 
     def __init__(self, library: ctypes.CDLL, name: str) -> None:
         self.name = name
@@ -46,17 +49,23 @@ class HostKernel:
         self.parameters: list[str] = signature().decode().split()
 
     def launch(self, shape: Sequence[int], addresses: Sequence[int], backwards: bool) -> None:
-        """`addresses` of the arguments, as CUDA takes them; `backwards` runs the last block's last thread first."""
+        """Run the kernel. `addresses` are those of the arguments, as CUDA takes them.
+
+        `backwards` runs the last block's last thread first.
+        """
         with _one_at_a_time:
             diverged = self._launch(
                 (ctypes.c_uint * 7)(*shape, backwards), (ctypes.c_void_p * len(addresses))(*addresses)
             )
         if diverged:
-            raise RuntimeError(f"{self.name}: only some threads of a block come to a __syncthreads")
+            raise RuntimeError(f"{self.name}: only some threads of a block reach a __syncthreads")
 
 
 def build(source: str) -> ctypes.CDLL:
-    """Kept among the temporary files under the digest of all that goes in. Raises SyntaxError: the compiler's log."""
+    """Compile the source, or load an earlier result for the same input from the temporary files.
+
+    Raises SyntaxError with the compiler's log.
+    """
     entries = "".join(
         f'extern "C" int launch_{name}(const unsigned* shape, void** arguments)'
         f"{{ return emulator::launch({name}, shape, arguments); }}\n"

@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback whose pages are named after how they misbehave."""
+"""A real HTTP server on loopback. Its pages are named after the way they misbehave."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PHOTO = bytes(range(256)) * 40
 
 
 class HttpServer(ThreadingHTTPServer):
-    """`files` are served below /files/; `seen` lists the paths and `hosts` the Host headers of what was asked."""
+    """Serves `files` below /files/, and lists the path (`seen`) and Host header (`hosts`) of each request."""
 
     request_queue_size = 64
 
@@ -35,7 +35,7 @@ class HttpServer(ThreadingHTTPServer):
         return f"http://{host}:{self.port}/{page}"
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up is what many of these tests are about."""
+        """Ignore clients that hang up, which many tests do on purpose."""
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def serving(server: HttpServer) -> Iterator[HttpServer]:
 
 
 def with_tls(server: HttpServer, certificate: Path, key: Path, names: list[str | None]) -> HttpServer:
-    """`names` receives the server names that clients ask for (SNI)."""
+    """Make the server use TLS; `names` receives the server names that clients send (SNI)."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     context.sni_callback = lambda _socket, name, _context: names.append(name)

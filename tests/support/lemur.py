@@ -1,4 +1,4 @@
-"""A photo whose true alpha and colours are known, where `ALPHA_PHOTOS` names the folder that has it."""
+"""A photo with known alpha and colours, on machines where `ALPHA_PHOTOS` names its folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FOLDER = Path(os.environ.get("ALPHA_PHOTOS", ""))
 
 
 def lemur() -> HairPicture:
-    """Of PyMatting's test images, with fur all around. Skips the test where it is not at hand."""
+    """Return the lemur of PyMatting's test images, with fur all around. Skips the test if the files are missing."""
     if not (FOLDER / "lemur_alpha.png").is_file():
         pytest.skip("ALPHA_PHOTOS names no folder with lemur.png, lemur_alpha.png and lemur_foreground.png")
     pixels, foreground = (_read(name, "RGB") for name in ("lemur", "lemur_foreground"))

@@ -1,4 +1,4 @@
-"""NVIDIA's compiler for CUDA sources, from the package nvidia-cuda-nvrtc-cu12: it needs no device and no driver."""
+"""Compile CUDA sources with NVRTC from the package nvidia-cuda-nvrtc-cu12, which needs no device and no driver."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 
 
 class NoNvrtc(Exception):
-    pass
+    """The package nvidia-cuda-nvrtc-cu12 is not installed."""
 
 
 class CompileError(Exception):
-    """The message is the compiler's log, with file and line of each error."""
+    """A source does not compile; the message is the compiler's log, with file and line of each error."""
 
 
 def cubin(source: str, file: str, architecture: str, options: Sequence[str]) -> bytes:
-    """Machine code for an architecture such as `sm_80`. Raises `NoNvrtc` or `CompileError`."""
+    """Return machine code for an architecture such as `sm_80`. Raises NoNvrtc or CompileError."""
     nvrtc = _library()
     program = ctypes.c_void_p()
     _check(nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), file.encode(), 0, None, None))

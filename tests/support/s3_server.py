@@ -1,4 +1,4 @@
-"""A real S3 server: Versity's gateway over a folder, built once from its source by Go."""
+"""A real S3 server: Versity's gateway on a folder, built once from source with Go."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class NoGateway(Exception):
 
 @dataclass(frozen=True)
 class S3Server:
-    """Every folder of `folder` is a bucket."""
+    """A running S3 server. Every folder inside `folder` is a bucket."""
 
     binary: Path
     port: int
@@ -53,7 +53,7 @@ class S3Server:
 
 
 def gateway(tools: Path) -> Path:
-    """The program, built into `tools` where it is not there yet. Raises NoGateway with the reason."""
+    """Return the gateway's program, built into `tools` if it is missing. Raises NoGateway with the reason."""
     binary = tools / f"versitygw-{VERSION}" / "versitygw"
     if binary.exists():
         return binary
@@ -76,7 +76,7 @@ def gateway(tools: Path) -> Path:
 
 @contextmanager
 def s3_server(binary: Path, folder: Path, port: int | None = None) -> Iterator[S3Server]:
-    """On the port given, or on a free one."""
+    """Run the server on the given port, or on a free one, until the block is left."""
     port = port or free_ports(1)[0]
     process = subprocess.Popen(
         [binary, "--port", f"127.0.0.1:{port}", "--quiet", "posix", folder],

@@ -1,9 +1,9 @@
-"""As much of CuPy as `cutstream/arrays/gpu.py` and the matting use, in host memory: correct or not, never how fast.
+"""Simulate the part of CuPy that `cutstream/arrays/gpu.py` and matting use, in host memory.
 
-Strict where the device is: a NumPy array is no argument, an array becomes NumPy's only by `asnumpy`, a kernel's
-arguments must have its parameters' types, it may write only what it does not take as `const`, and read or write nothing
-beside it.
-New memory holds noise. What is missing here is an AttributeError: add it as CuPy has it.
+It shows whether GPU code is correct, not how fast it is. It is as strict as a device: it accepts no NumPy arrays as
+arguments, and only `asnumpy` turns an array into a NumPy array. A kernel's arguments must have the types of its
+parameters. A kernel may not write to arrays that it takes as `const`, nor read or write outside its arrays. New memory
+contains noise. A function that is missing here raises AttributeError: add it as CuPy has it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PATTERN = 0xA5
 
 
 class Array:
-    """`cupy.ndarray`. `view` looks at `memory`, the whole allocation with its guards."""
+    """Stands for `cupy.ndarray`. `view` is a view of `memory`, the whole allocation with its guards."""
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -116,7 +116,7 @@ def _host(value: Any) -> Any:
     if isinstance(value, Array):
         return value._view
     if isinstance(value, np.ndarray):
-        raise TypeError("Unsupported type <class 'numpy.ndarray'>: `ops.to_device` was forgotten")
+        raise TypeError("Unsupported type <class 'numpy.ndarray'>: call `ops.to_device` first")
     return value
 
 
@@ -130,21 +130,21 @@ def _new(values: Any) -> Array:
 def _allocated(shape: Any, dtype: Any) -> Array:
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     memory = np.full(size + 2 * GUARD + 16, PATTERN, np.uint8)
-    start = GUARD + -(memory.ctypes.data + GUARD) % 16  # float4 is read as one
+    start = GUARD + -(memory.ctypes.data + GUARD) % 16  # aligned to 16 bytes, since a float4 is read at once
     return Array(memory[start : start + size].view(dtype).reshape(shape), memory)
 
 
 class Kernel:
-    """`cupy.RawKernel`."""
+    """Stands for `cupy.RawKernel`."""
 
     def __init__(self, kernel: HostKernel) -> None:
         self._kernel = kernel
-        self._backwards = False  # every second launch is: no result may depend on the order of threads
+        self._backwards = False  # true for every second launch: no result may depend on the order of threads
 
     def __call__(self, grid: Sequence[int], block: Sequence[int], arguments: Sequence[Any]) -> None:
         names = [_type(argument, asked) for argument, asked in zip(arguments, self._kernel.parameters, strict=True)]
         if names != self._kernel.parameters:
-            raise TypeError(f"{self._kernel.name}: given {names}, takes {self._kernel.parameters}")
+            raise TypeError(f"{self._kernel.name}: got {names}, takes {self._kernel.parameters}")
         shape = [*grid, *[1] * (3 - len(grid)), *block, *[1] * (3 - len(block))]
         if not all(shape) or max(shape[1:3]) > 65535 or np.prod(shape[3:]) > 1024:
             raise RuntimeError(f"CUDA_ERROR_INVALID_VALUE: grid and block {shape}")
@@ -157,10 +157,10 @@ class Kernel:
 
 
 def _type(argument: Any, asked: str) -> str:
-    """As CuPy passes it: Python's numbers are 64 bits. Whether an array is written, the kernel says."""
+    """Return the type as CuPy passes it. Python numbers have 64 bits; the kernel says whether it writes an array."""
     if isinstance(argument, Array):
         if not argument.flags.c_contiguous:
-            raise TypeError("a kernel that takes no strides is given an array that is not contiguous")
+            raise TypeError("a kernel that takes no strides got an array that is not contiguous")
         return asked[0] + argument.dtype.str[1:]
     return str(np.asarray(argument).dtype.str[1:])
 
@@ -172,7 +172,10 @@ def _holder(argument: Any) -> Any:
 
 
 def _watched(arrays: list[tuple[Array, bool]], launch: Callable[[], None]) -> None:
-    """Launches twice, the second time with other bytes beside the arrays: what is read there changes the result."""
+    """Launch a kernel twice, the second time with other bytes around its arrays, and compare the results.
+
+    A kernel that reads outside its arrays gets a different result. Writing there, or to `const` arrays, also fails.
+    """
     beside = {id(array._memory): (array._memory, np.ones(array._memory.size, bool)) for array, _ in arrays}
     for array, _ in arrays:
         start = array._view.ctypes.data - array._memory.ctypes.data
@@ -185,7 +188,7 @@ def _watched(arrays: list[tuple[Array, bool]], launch: Callable[[], None]) -> No
         start = array._view.ctypes.data - array._memory.ctypes.data
         own = slice(start, start + array.nbytes)
         same = written or (array._memory[own] == before[id(array._memory)][own]).all()
-        assert same, "a kernel has written what it takes as const"
+        assert same, "a kernel has written to an array that it takes as const"
     after = {name: memory.copy() for name, (memory, _) in beside.items()}
     for name, (memory, outside) in beside.items():
         memory[:] = np.where(outside, ~before[name], before[name])
@@ -217,7 +220,7 @@ class OutOfMemoryError(MemoryError):
 
 
 class SimulatedCupy:
-    """The module. `uploads` and `downloads` are the sizes in bytes of what was copied between host and device."""
+    """Stands for the module `cupy`. `uploads` and `downloads` list the bytes of each copy to and from the device."""
 
     ndarray = Array
     RawModule = RawModule

@@ -1,4 +1,4 @@
-"""Rendered scenes whose light is known: bodies of revolution on level ground, and their shadows on it."""
+"""Rendered scenes with known light: bodies of revolution and their shadows on level ground."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 
 
 class Body(NamedTuple):
-    """`x`, `y`: where it stands; `radii`: half its width at each pixel of its height, from below."""
+    """A body that stands at `x`, `y`. `radii` are half its width at each pixel of its height, from below."""
 
     x: float
     y: float
@@ -17,13 +17,17 @@ class Body(NamedTuple):
     colour: tuple[int, int, int]
 
 
-SLANT = 0.4  # how flat the camera sees a circle on the ground
+SLANT = 0.4  # height over width of a circle on the ground, as the camera sees it
 
 
 def scene(
     angle: float, length: float = 1.0, softness: float = 2.0, noise: float = 4.0, seed: int = 0, size: Any = (360, 480)
 ) -> Any:
-    """u8 HWC. The light comes from `angle`, as in `Light`; shadows are `length` heights long, blurred by pixels."""
+    """Render a scene, u8 HWC.
+
+    The light comes from `angle`, as in `Light`. Shadows are `length` times as long as their bodies are high, with a
+    blur of `softness` pixels (standard deviation).
+    """
     random = np.random.default_rng(seed)
     bodies = [_body(random, x, y) for x, y in _places(random, size)]
     down, right = np.cos(np.radians(angle)) * length, -np.sin(np.radians(angle)) * length
@@ -43,7 +47,7 @@ def scene(
 
 
 def shaded(angle: float, noise: float = 4.0, seed: int = 0, size: Any = (360, 480)) -> Any:
-    """u8 HWC: a plain wall that gets darker away from the light."""
+    """Render a plain wall that gets darker away from the light, u8 HWC."""
     random = np.random.default_rng(seed)
     rows, columns = np.mgrid[: size[0], : size[1]] / max(size) - 0.5
     towards = columns * np.sin(np.radians(angle)) - rows * np.cos(np.radians(angle))

@@ -1,10 +1,9 @@
-"""How far a back end may be from each primitive's exact value, in the array's own units.
-
-Rounding takes 0.5; the rest is fixed-point weights, and for `resize_area` a second rounding.
-"""
+"""Tolerances of the array back ends, in the units of each array."""
 
 from __future__ import annotations
 
+# How far a primitive's result may be from the exact value. Rounding takes 0.5. The rest comes from fixed-point weights,
+# and for `resize_area` from a second rounding.
 TOLERANCES: dict[str, float] = {
     "resize_area": 1.5,
     "resize_linear": 1.1,
@@ -20,23 +19,23 @@ TOLERANCES: dict[str, float] = {
     "rgba": 0,
     "blend": 0,
     "composite_over": 0,
-    "foreground_sweep": 1e-2,  # of 255, in float32
+    "foreground_sweep": 1e-2,  # levels of 255, in float32
     "foreground_solve": 0.51,
     "lookup": 0,
-    "to_lab": 2.7,  # linear light in 2040ths, which are coarse in the dark
+    "to_lab": 2.7,  # linear light in steps of 1/2040, which are coarse in dark colours
     "from_lab": 2.7,
-    "inpaint": 6,  # Telea's gradients look into the hole
-    "distance": 1e-3,  # float32 of thousands
+    "inpaint": 6,  # Telea's gradients reach into the hole
+    "distance": 1e-3,  # float32 values of thousands
     "largest_component": 0,
     "fill_holes": 0,
 }
 
-# How far a device's result may be from the CPU's. Both follow OpenCV's fixed point, step by step; where floating point
-# comes in, a value half-way between two levels may go either way on another CPU or GPU.
+# How far a device's result may be from the CPU's. Both follow OpenCV's fixed-point arithmetic step by step. In floating
+# point, a value half-way between two levels may be rounded either way on another CPU or GPU.
 APART: dict[str, float] = {
     "resize_area": 1,
     "resize_linear": 0,
-    "warp": 1,  # positions are float32, and a sum half-way between two levels may go either way
+    "warp": 1,  # positions are float32, and a sum half-way between two levels may be rounded either way
     "box": 1e-5,
     "gaussian": 0,
     "erode": 0,
@@ -57,7 +56,7 @@ APART: dict[str, float] = {
     "largest_component": 0,
     "fill_holes": 0,
     "foreground": 1,
-    "shadow": 3,  # two warps of 1 each, and an edge of the footing that is rounded to one of 256 heights
-    "refine": 2,  # the fit's sums are taken in another order, and the slopes magnify it before `local_linear` rounds
+    "shadow": 3,  # two warps of 1 each, and the edge where the subject stands, rounded to one of 256 heights
+    "refine": 2,  # sums have another order, and the slopes of the fit magnify the difference before rounding
     "fast_matting": 2,
 }

@@ -15,13 +15,13 @@ from typer.testing import CliRunner
 from commands import console
 from commands.app import app
 from consumer.resources import background_catalogue as module
-from consumer.resources.background_catalogue import Catalogue
+from consumer.resources.background_catalogue import BackgroundCatalogue
 from cutstream.clients.kafka import OutgoingRecord, RecordWriter, TopicReader, check_topics, ensure_topics
 from cutstream.clock import SystemClock
 from cutstream.contract.backgrounds import Entry, encode
 from cutstream.errors import UnknownBackground
 from cutstream.settings import KafkaSettings, ObjectSettings, Settings, as_environment
-from producer.backgrounds import add, known, remove
+from producer.backgrounds import add, list_entries, remove
 from tests.support.group import wait_until
 from tests.support.ports import free_ports
 from tests.support.workers import WorkerProcess
@@ -38,12 +38,12 @@ def settings(kafka_settings: KafkaSettings, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def view(kafka_settings: KafkaSettings) -> Iterator[Callable[[], Catalogue]]:
+def view(kafka_settings: KafkaSettings) -> Iterator[Callable[[], BackgroundCatalogue]]:
     """Starts a worker's view of the catalogue."""
     with ExitStack() as stack:
 
-        def start() -> Catalogue:
-            catalogue = Catalogue(kafka_settings)
+        def start() -> BackgroundCatalogue:
+            catalogue = BackgroundCatalogue(kafka_settings)
             catalogue.start()
             stack.callback(catalogue.close)
             return catalogue
@@ -51,14 +51,14 @@ def view(kafka_settings: KafkaSettings) -> Iterator[Callable[[], Catalogue]]:
         yield start
 
 
-def found(catalogue: Catalogue, name: str) -> Entry | None:
+def found(catalogue: BackgroundCatalogue, name: str) -> Entry | None:
     try:
         return catalogue.entry(name)
     except UnknownBackground:
         return None
 
 
-def ready(catalogue: Catalogue) -> Catalogue:
+def ready(catalogue: BackgroundCatalogue) -> BackgroundCatalogue:
     wait_until(lambda: catalogue.ready, "the catalogue is never read")
     return catalogue
 
@@ -73,7 +73,7 @@ def test_its_topic_is_compacted_and_has_one_partition(kafka_settings: KafkaSetti
 
 
 def test_a_worker_follows_additions_replacements_and_removals(
-    settings: Settings, view: Callable[[], Catalogue]
+    settings: Settings, view: Callable[[], BackgroundCatalogue]
 ) -> None:
     catalogue = ready(view())
     assert found(catalogue, "beach") is None
@@ -82,15 +82,15 @@ def test_a_worker_follows_additions_replacements_and_removals(
     second = add(settings, "beach", ROCKET, SystemClock())
     wait_until(lambda: found(catalogue, "beach") == second, "the worker does not know the replacement")
     wood = add(settings, "wood", COFFEE, SystemClock())
-    assert known(settings.kafka) == {"beach": second, "wood": wood}
+    assert list_entries(settings.kafka) == {"beach": second, "wood": wood}
     assert remove(settings.kafka, "beach") == second
     wait_until(lambda: found(catalogue, "beach") is None, "the worker still knows the background that was removed")
-    assert known(settings.kafka) == {"wood": wood}
+    assert list_entries(settings.kafka) == {"wood": wood}
     assert found(catalogue, "wood") == wood
 
 
 def test_a_worker_that_starts_later_knows_the_latest_entry_of_each_name(
-    settings: Settings, view: Callable[[], Catalogue]
+    settings: Settings, view: Callable[[], BackgroundCatalogue]
 ) -> None:
     """The topic holds what compaction leaves: repeated names, and tombstones with and without earlier records."""
     topic = settings.kafka.backgrounds_topic
@@ -108,12 +108,12 @@ def test_a_worker_that_starts_later_knows_the_latest_entry_of_each_name(
         "never": None,
         "stone": entry,
     }
-    assert known(settings.kafka) == {"stone": entry, "wood": entry}
+    assert list_entries(settings.kafka) == {"stone": entry, "wood": entry}
 
 
 def test_a_worker_runs_without_the_topic_and_finds_it_once_it_is_created(
     settings: Settings,
-    view: Callable[[], Catalogue],
+    view: Callable[[], BackgroundCatalogue],
     fresh_name: Callable[[str], str],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -121,7 +121,7 @@ def test_a_worker_runs_without_the_topic_and_finds_it_once_it_is_created(
     monkeypatch.setattr(module, "_AGAIN_S", 0.1)
     older = settings.kafka.model_copy(update={"backgrounds_topic": fresh_name("later")})
     check_topics(older)
-    with closing(Catalogue(older)) as catalogue:
+    with closing(BackgroundCatalogue(older)) as catalogue:
         catalogue.start()
         assert found(ready(catalogue), "beach") is None
         assert "`cutstream topics create` makes it" in caplog.text
@@ -176,7 +176,7 @@ def test_the_commands(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> No
     added = run(app, ["backgrounds", "add", "beach", COFFEE])
     assert added.exit_code == 0, added.output
     assert added.stdout.startswith("beach: 600×400, file://")
-    entry = known(settings.kafka)["beach"]
+    entry = list_entries(settings.kafka)["beach"]
     listed = run(app, ["backgrounds", "list"]).stdout
     assert all(text in listed for text in ("beach", "600×400", f"{entry.bytes:,}", entry.sha256[:12]))
     misspelt = run(app, ["backgrounds", "remove", "beech"])
@@ -186,4 +186,4 @@ def test_the_commands(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> No
     removed = run(app, ["backgrounds", "remove", "beach"])
     assert removed.exit_code == 0
     assert entry.uri in removed.stdout
-    assert known(settings.kafka) == {}
+    assert list_entries(settings.kafka) == {}

@@ -14,7 +14,7 @@ def test_every_primitive_is_measured() -> None:
     assert not absent, f"benchmarks/micro/primitives.py: give CASES a line for {', '.join(absent)}"
 
 
-def test_primitives_are_those_of_the_protocol() -> None:
+def test_primitives_are_the_array_methods_of_the_protocol() -> None:
     assert {"to_host", "erode", "lookup"} < primitives()
     assert not {"xp", "device", "errors", "synchronize"} & primitives()
 
@@ -34,7 +34,7 @@ def test_each_case_is_one_call_of_its_primitive(name: str) -> None:
     assert called == [name.partition("/")[0]]
 
 
-def test_a_line_compares_where_there_are_two_devices() -> None:
+def test_a_line_compares_two_devices() -> None:
     assert "cpu_per_cuda" not in row("box/3", 2, 1, {"cpu": 3.0})
     assert row("box/3", 2, 1, {"cpu": 3.0, "cuda": 1.5}) == {
         "benchmark": "primitive/box/3",

@@ -1,4 +1,4 @@
-"""The command line as a person meets it, up to where it would start something."""
+"""The command line, up to the point where it would start a server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 
 from commands import console
 from commands.app import app
-from commands.serving import COMPARED
 from cutstream import __version__
 from cutstream.clients import kafka
 from cutstream.contract.messages import Request, decode_request
@@ -21,6 +20,7 @@ from cutstream.contract.options import Background, Shadow
 from cutstream.errors import BrokerUnavailable
 from cutstream.settings import ModelSettings
 from evaluation.comparison import run as comparison
+from evaluation.comparison.profiles import DEFAULT_PROFILES
 from export.weights.catalogue import catalogue
 from producer import submitting
 from tests.support.evaluation import evaluation_folder
@@ -31,7 +31,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """With no settings but those given."""
+    """Return a function that runs a command with no settings but those given."""
     for name in [name for name in os.environ if name.startswith("CUTSTREAM_")]:
         monkeypatch.delenv(name)
     for stream in (console.out, console.err):
@@ -72,19 +72,19 @@ def test_check_prints_the_settings_and_no_secret(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "named"),
+    ("name", "value", "message"),
     [
         ("WORKER__WINDOW", "many", "CUTSTREAM_WORKER__WINDOW=many: expected a whole number"),
         ("WORKER__WINDWO", "7", "did you mean `CUTSTREAM_WORKER__WINDOW`"),
         ("MODELS__DEFAULT_PROFILE", "[/]", "CUTSTREAM_MODELS__DEFAULT_PROFILE=[/]"),
     ],
 )
-def test_a_wrong_setting_is_named_and_ends_with_1(run: Run, name: str, value: str, named: str) -> None:
+def test_a_wrong_setting_is_named_and_ends_with_1(run: Run, name: str, value: str, message: str) -> None:
     done = run("worker", "--check", **{name: value})
     assert done.exit_code == 1
     assert done.stdout == ""
     assert done.stderr.startswith("configuration: ")
-    assert named in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.output
 
 
@@ -92,7 +92,7 @@ def test_an_option_that_does_not_exist_ends_with_2(run: Run) -> None:
     assert run("worker", "--chekc").exit_code == 2
 
 
-def test_the_catalogue_is_listed_with_what_is_here(run: Run, tmp_path) -> None:
+def test_the_catalogue_is_listed_with_the_weights_that_are_present(run: Run, tmp_path) -> None:
     done = run("models", "list", MODELS__STORE=str(tmp_path))
     assert done.exit_code == 0
     assert all(model.name in done.stdout for model in catalogue(ModelSettings()))
@@ -100,7 +100,7 @@ def test_the_catalogue_is_listed_with_what_is_here(run: Run, tmp_path) -> None:
 
 
 class Writer:
-    """A RecordWriter that remembers, and fails where it is told to."""
+    """A RecordWriter that keeps what is written, or raises `error` at its start."""
 
     written: list[kafka.OutgoingRecord]
     error: Exception | None = None
@@ -130,35 +130,53 @@ def test_submit_writes_valid_requests_and_prints_their_ids(run: Run, writer: typ
     lines = "s3://photos/a.jpg\n\nhttps://example.org/b[/].jpg?x=1\n"
     done = run("submit", "-", "--crop", "--crop-margin", "5%", "--outputs", "cutout,mask", input=lines)
     assert done.exit_code == 0, done.output
-    asked = [decode_request(record.value) for record in writer.written]
-    assert [request.image for request in asked] == ["s3://photos/a.jpg", "https://example.org/b[/].jpg?x=1"]
-    assert asked[0] == Request(
-        image="s3://photos/a.jpg", id=asked[0].id, crop=True, crop_margin="5%", outputs=("cutout", "mask")
+    requests = [decode_request(record.value) for record in writer.written]
+    assert [request.image for request in requests] == ["s3://photos/a.jpg", "https://example.org/b[/].jpg?x=1"]
+    assert requests[0] == Request(
+        image="s3://photos/a.jpg", id=requests[0].id, crop=True, crop_margin="5%", outputs=("cutout", "mask")
     )
-    assert done.stdout.splitlines() == [f"{request.id}\t{request.image}" for request in asked]
-    assert [record.key for record in writer.written] == [request.id.encode() for request in asked]
+    assert done.stdout.splitlines() == [f"{request.id}\t{request.image}" for request in requests]
+    assert [record.key for record in writer.written] == [request.id.encode() for request in requests]
 
 
-def test_submit_takes_every_other_field_as_json(run: Run, writer: type[Writer]) -> None:
+def test_submit_takes_all_other_fields_as_json(run: Run, writer: type[Writer]) -> None:
     done = run("submit", "s3://a/b.jpg", "--request", '{"shadow": {"type": "cast"}, "background": {"image": "oak"}}')
     assert done.exit_code == 0, done.output
-    (asked,) = [decode_request(record.value) for record in writer.written]
-    assert (asked.shadow, asked.background) == (Shadow(type="cast"), Background(image="oak"))
+    (request,) = [decode_request(record.value) for record in writer.written]
+    assert (request.shadow, request.background) == (Shadow(type="cast"), Background(image="oak"))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "named"),
+    ("arguments", "outputs", "background"),
+    [
+        ((), ("cutout",), Background()),
+        (("--background", "red"), ("composite",), Background(color="red")),
+        (("--background", "red", "--outputs", "cutout,layers"), ("cutout", "layers"), Background(color="red")),
+        (("--request", '{"background": {"image": "oak"}}'), ("composite",), Background(image="oak")),
+    ],
+)
+def test_submit_asks_for_a_composite_if_a_background_is_given(
+    run: Run, writer: type[Writer], arguments: tuple[str, ...], outputs: tuple[str, ...], background: Background
+) -> None:
+    done = run("submit", "s3://a/b.jpg", *arguments)
+    assert done.exit_code == 0, done.output
+    (request,) = [decode_request(record.value) for record in writer.written]
+    assert (request.outputs, request.background) == (outputs, background)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
     [
         (("s3://a/b.jpg", "--request", '{"shadwo": 1}'), "did you mean `shadow`"),
         (("s3://a/b.jpg", "--outputs", "cutuot"), "`outputs[0]`: expected one of"),
         (("s3://a/b.jpg", "--format", "gif"), "`format`: expected one of"),
-        (("no-such-folder",), "names no pictures"),
+        (("no-such-folder",), "names no photos"),
     ],
 )
-def test_submit_refuses_what_the_worker_would(run: Run, writer: type[Writer], arguments, named: str) -> None:
+def test_submit_refuses_invalid_requests(run: Run, writer: type[Writer], arguments, message: str) -> None:
     done = run("submit", *arguments)
     assert done.exit_code == 1
-    assert named in done.stderr
+    assert message in done.stderr
     assert writer.written == []
 
 
@@ -169,7 +187,7 @@ def test_submit_says_when_no_broker_answers(run: Run, writer: type[Writer]) -> N
 
 
 @pytest.mark.parametrize(
-    ("arguments", "named"),
+    ("arguments", "message"),
     [
         (("add", "a b", "README.md"), "invalid_option: 'a b' is not a valid name for a background"),
         (("add", "beach", "README.md"), "invalid_file_type: not an image of an accepted format"),
@@ -177,13 +195,13 @@ def test_submit_says_when_no_broker_answers(run: Run, writer: type[Writer]) -> N
         (("add", "beach", "file:///etc/hostname"), "invalid_image_url: "),
     ],
 )
-def test_what_cannot_be_a_background_is_named_before_anything_is_asked(run: Run, arguments, named: str) -> None:
+def test_an_invalid_background_is_an_error_before_any_connection(run: Run, arguments, message: str) -> None:
     done = run("backgrounds", *arguments)
     assert (done.exit_code, done.stdout) == (1, "")
-    assert named in done.stderr
+    assert message in done.stderr
 
 
-def test_a_comparison_finds_missing_weights_and_profiles_before_it_begins(run: Run, tmp_path) -> None:
+def test_missing_weights_and_profiles_are_errors_before_a_comparison_begins(run: Run, tmp_path) -> None:
     store = {"MODELS__STORE": str(tmp_path)}
     for profiles, words in (("fast,general", "cutstream models pull u2netp"), ("fast,nothing", "called 'nothing'")):
         done = run("compare", str(tmp_path / "absent"), "--profiles", profiles, **store)
@@ -191,11 +209,11 @@ def test_a_comparison_finds_missing_weights_and_profiles_before_it_begins(run: R
         assert words in done.stderr
 
 
-def test_a_comparison_of_the_default_profiles_leaves_out_what_has_no_weights(
+def test_a_comparison_of_the_default_profiles_leaves_out_those_without_weights(
     run: Run, tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     planned = []
-    monkeypatch.setattr(comparison, "compare", lambda plan, *rest: planned.append(plan))
+    monkeypatch.setattr(comparison, "compare_profiles", lambda plan, *rest: planned.append(plan))
     folder, models = evaluation_folder(tmp_path / "set"), small_models(tmp_path)
     nothing = {"MODELS__STORE": str(tmp_path / "empty")}
     done = run("compare", str(folder), **nothing)
@@ -206,14 +224,14 @@ def test_a_comparison_of_the_default_profiles_leaves_out_what_has_no_weights(
     done = run("compare", str(folder), MODELS__STORE=str(tmp_path / "store"), **everything)
     assert done.exit_code == 0, done.output
     few, many = planned
-    assert (few.profiles, set(few.left_out)) == (("fast",), set(COMPARED) - {"fast"})
-    assert (many.profiles, many.left_out) == (COMPARED, {})
+    assert (few.profiles, set(few.left_out)) == (("fast",), set(DEFAULT_PROFILES) - {"fast"})
+    assert (many.profiles, many.left_out) == (DEFAULT_PROFILES, {})
     done = run("compare", str(folder), "--profiles", "everything,fast", **nothing)
     assert (done.exit_code, done.stderr.split(":")[0], len(planned)) == (1, "weights_missing", 2)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "named"),
+    ("arguments", "message"),
     [
         (("cutnte",), "no model is called 'cutnte'"),
         (("cutnet", "--precision", "int8"), "int8 is calibrated on photos"),
@@ -221,14 +239,14 @@ def test_a_comparison_of_the_default_profiles_leaves_out_what_has_no_weights(
         (("cutnet", "--to", "tensorrt"), "TensorRT"),
     ],
 )
-def test_an_export_that_cannot_be_is_named(run: Run, tmp_path: Path, arguments: tuple[str, ...], named: str) -> None:
+def test_an_impossible_export_is_an_error(run: Run, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     done = run("export", *arguments, MODELS__STORE=str(tmp_path))
     assert done.exit_code == 1
-    assert named in done.stderr
+    assert message in done.stderr
     assert not list(tmp_path.iterdir())
 
 
-def test_an_export_goes_where_it_is_told_and_says_how_near_it_is(run: Run, tmp_path: Path) -> None:
+def test_an_export_is_written_to_the_given_path_and_compared_with_fp32(run: Run, tmp_path: Path) -> None:
     place = tmp_path / "half.onnx"
     done = run("export", "cutnet", "--precision", "fp16", "--out", str(place), MODELS__STORE=str(tmp_path / "store"))
     assert done.exit_code == 0, done.output

@@ -1,4 +1,4 @@
-"""Which stack an evaluation goes to."""
+"""The choice of the stack that an evaluation uses."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from cutstream.errors import BrokerUnavailable
 from cutstream.settings import KafkaSettings, Settings, StackSettings
 from deploy.local import kafka as local
 from deploy.local import running
-from evaluation.scoring.folder import Example
+from evaluation.folder import Example
 
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
-    """The settings of each stack that was started."""
+    """Record the settings of each stack that is started."""
     stacks: list[Settings] = []
 
     @contextmanager
@@ -40,7 +40,7 @@ def example(tmp_path: Path) -> Example:
 
 @pytest.fixture
 def checked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The brokers whose topics were looked at."""
+    """Record the brokers whose topics are checked."""
     brokers: list[str] = []
     monkeypatch.setattr(kafka, "check_topics", lambda settings: brokers.append(settings.bootstrap_servers))
     return brokers
@@ -53,17 +53,17 @@ def local_kafka(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
 
 def test_the_running_stack_is_used(local_kafka, checked, started, example, tmp_path: Path) -> None:
     local_kafka(True)
-    with commands_serving.serving(Settings(), [example], "general", tmp_path) as (settings, _):
+    with commands_serving.serving_stack(Settings(), [example], "general", tmp_path) as (settings, _):
         assert checked == [settings.kafka.bootstrap_servers] == ["127.0.0.1:19092"]
     assert started == []
 
 
-def test_without_one_it_starts_its_own_in_a_state_of_its_own(
+def test_without_a_running_stack_one_is_started_with_its_own_state(
     local_kafka, checked, started, example, tmp_path: Path
 ) -> None:
     local_kafka(False)
     state = tmp_path / "state"
-    with commands_serving.serving(Settings(stack=StackSettings(state=state)), [example], "general", tmp_path) as (
+    with commands_serving.serving_stack(Settings(stack=StackSettings(state=state)), [example], "general", tmp_path) as (
         settings,
         _,
     ):
@@ -74,7 +74,7 @@ def test_without_one_it_starts_its_own_in_a_state_of_its_own(
     assert checked == []
 
 
-def test_a_broker_that_was_named_is_not_replaced(local_kafka, monkeypatch, started, example, tmp_path: Path) -> None:
+def test_a_broker_in_the_settings_is_never_replaced(local_kafka, monkeypatch, started, example, tmp_path: Path) -> None:
     local_kafka(False)
 
     def away(settings: KafkaSettings) -> None:
@@ -84,7 +84,7 @@ def test_a_broker_that_was_named_is_not_replaced(local_kafka, monkeypatch, start
     named = Settings(kafka=KafkaSettings(bootstrap_servers="broker:9092"))
     with (
         pytest.raises(BrokerUnavailable, match="broker:9092"),
-        commands_serving.serving(named, [example], None, tmp_path),
+        commands_serving.serving_stack(named, [example], None, tmp_path),
     ):
         pass
     assert started == []

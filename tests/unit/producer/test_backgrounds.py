@@ -1,4 +1,4 @@
-"""What `cutstream backgrounds` accepts and where it puts it; with real brokers in tests/integration/kafka."""
+"""Add and remove backgrounds, with a stand-in for the topic; tests/integration/kafka has real brokers."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def entries(monkeypatch: pytest.MonkeyPatch) -> dict[str, Entry]:
-    """The topic: what is written is applied at once."""
+    """Stand for the topic: every write is applied at once."""
     entries: dict[str, Entry] = {}
 
     def write(settings: KafkaSettings, name: str, value: bytes | None) -> None:
         apply(entries, name.encode(), value or b"")
 
-    monkeypatch.setattr(backgrounds, "known", lambda settings: dict(entries))
+    monkeypatch.setattr(backgrounds, "list_entries", lambda settings: dict(entries))
     monkeypatch.setattr(backgrounds, "_write", write)
     return entries
 
@@ -71,7 +71,7 @@ def picture(tmp_path: Path) -> Callable[..., str]:
     return saved
 
 
-def test_a_picture_is_stored_as_it_is_and_named(settings: Settings, entries: dict[str, Entry]) -> None:
+def test_a_picture_is_stored_unchanged_and_gets_its_name(settings: Settings, entries: dict[str, Entry]) -> None:
     clock = ManualClock()
     entry = add(settings, "coffee", str(COFFEE), clock)
     data = COFFEE.read_bytes()
@@ -84,7 +84,7 @@ def test_a_picture_is_stored_as_it_is_and_named(settings: Settings, entries: dic
 
 
 @pytest.mark.parametrize(("format", "extension"), [("jpeg", "jpg"), ("webp", "webp"), ("tiff", "tiff")])
-def test_the_extension_says_what_it_is(
+def test_the_extension_follows_the_format(
     settings: Settings, entries: dict[str, Entry], picture: Callable[..., str], format: str, extension: str
 ) -> None:
     assert add(settings, "a", picture(format), ManualClock()).uri.endswith(f".{extension}")
@@ -99,7 +99,7 @@ def test_the_size_is_that_of_the_upright_picture(
     assert (entry.width, entry.height) == (20, 30)
 
 
-def test_another_picture_of_the_same_name_leaves_the_first_where_it_is(
+def test_a_new_picture_for_a_name_leaves_the_first_in_the_store(
     settings: Settings, entries: dict[str, Entry], picture: Callable[..., str]
 ) -> None:
     first, second = (add(settings, "a", source, ManualClock()) for source in (picture("png"), picture("webp")))
@@ -119,7 +119,7 @@ def test_another_picture_of_the_same_name_leaves_the_first_where_it_is(
         ("a", "http://127.0.0.1:9/a.png", RefusedAddress),
     ],
 )
-def test_what_cannot_be_a_background_is_neither_stored_nor_named(
+def test_an_invalid_background_is_neither_stored_nor_named(
     settings: Settings, entries: dict[str, Entry], name: str, source: str, kind: type[CutstreamError]
 ) -> None:
     with pytest.raises(kind):
@@ -127,9 +127,7 @@ def test_what_cannot_be_a_background_is_neither_stored_nor_named(
     assert (entries, stored(settings)) == ({}, [])
 
 
-def test_limits_are_those_of_sources(
-    settings: Settings, entries: dict[str, Entry], picture: Callable[..., str]
-) -> None:
+def test_the_limits_of_photos_apply(settings: Settings, entries: dict[str, Entry], picture: Callable[..., str]) -> None:
     with pytest.raises(ResolutionTooHigh):
         add(settings, "a", picture("png", 1000, 301), ManualClock())
     small = settings.model_copy(update={"limits": LimitSettings(max_source_bytes=100)})
@@ -153,13 +151,13 @@ def test_without_the_topic_nothing_is_stored(
     def missing(settings: KafkaSettings) -> dict[str, Entry]:
         raise NoTopic("no such topic")
 
-    monkeypatch.setattr(backgrounds, "known", missing)
+    monkeypatch.setattr(backgrounds, "list_entries", missing)
     with pytest.raises(NoTopic):
         add(settings, "a", str(COFFEE), ManualClock())
     assert stored(settings) == []
 
 
-def test_removing_takes_the_name_and_leaves_the_picture(settings: Settings, entries: dict[str, Entry]) -> None:
+def test_removing_a_name_leaves_the_picture(settings: Settings, entries: dict[str, Entry]) -> None:
     entry = add(settings, "coffee", str(COFFEE), ManualClock())
     with pytest.raises(UnknownBackground, match="did you mean `coffee`"):
         remove(settings.kafka, "cofee")

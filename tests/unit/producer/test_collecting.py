@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from cutstream.contract.messages import ErrorDetail, Request, Result, SourceRecord, StoredObject
-from producer.collecting import CELL_PX, summary, write_contact_sheet, write_summary
+from producer.collecting import CELL_PX, summarise_batch, write_contact_sheet, write_summary
 from producer.following import Batch
 
 SOURCE = SourceRecord(topic="requests", partition=0, offset=0, timestamp_ms=0)
@@ -30,30 +30,30 @@ def ok(id: str) -> Result:
 
 
 def batch(count: int) -> Batch:
-    """`count` that succeeded, and one each that failed and expired."""
+    """Return a batch of `count` successes, one failure and one expired request."""
     results = {f"photo-{n}": ok(f"photo-{n}") for n in range(count)}
     results["bad"] = Result(id="bad", status="failed", source=SOURCE, error=ERROR)
     results["late"] = Result(id="late", status="expired", source=SOURCE, error=ERROR)
     requests = {id: Request(image=f"file:///in/{id}.jpg", id=id) for id in results}
     latencies = {id: 0.1 * (n + 1) for n, id in enumerate(results)}
-    return Batch(requests, results, latencies_s=latencies, duplicates=1, seconds=2.0)
+    return Batch(requests, results, latencies_s=latencies, duplicates=1, duration_s=2.0)
 
 
 def fetch(uri: str) -> bytes:
-    """Red photos, twice as wide as high; cutouts that are transparent all over."""
-    picture = (
+    """Return a red photo, twice as wide as high, or a fully transparent cutout."""
+    image = (
         Image.new("RGB", (400, 200), "red")
         if uri.startswith("file:///in/")
         else Image.new("RGBA", (400, 200), (0,) * 4)
     )
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+    image.save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def test_the_summary_counts_and_lists(tmp_path: Path) -> None:
+def test_the_summary_counts_results_and_lists_photos(tmp_path: Path) -> None:
     written = json.loads(write_summary(batch(2), tmp_path).read_text())
-    assert written == summary(batch(2))
+    assert written == summarise_batch(batch(2))
     photos = written.pop("photos")
     assert written == {
         "requests": 4,
@@ -82,7 +82,7 @@ def test_the_contact_sheet_is_as_large_as_its_pairs(tmp_path: Path, count: int, 
         assert (sheet.format, sheet.size) == ("JPEG", (columns * 2 * CELL_PX, rows * CELL_PX))
 
 
-def test_the_source_is_left_of_its_cutout_which_shows_its_transparency(tmp_path: Path) -> None:
+def test_the_photo_is_left_of_its_cutout_on_a_chequerboard(tmp_path: Path) -> None:
     path = write_contact_sheet(batch(1), tmp_path, fetch)
     with Image.open(path) as sheet:
         pixels = np.asarray(sheet.convert("RGB")).astype(int)
@@ -93,6 +93,6 @@ def test_the_source_is_left_of_its_cutout_which_shows_its_transparency(tmp_path:
     assert np.abs(cutout - cutout[..., :1]).max() < 12  # and nothing else
 
 
-def test_there_is_no_contact_sheet_of_nothing(tmp_path: Path) -> None:
+def test_no_success_makes_no_contact_sheet(tmp_path: Path) -> None:
     assert write_contact_sheet(batch(0), tmp_path, fetch) is None
     assert list(tmp_path.iterdir()) == []

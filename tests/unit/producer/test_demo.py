@@ -7,11 +7,11 @@ from rich.console import Console
 
 from cutstream.contract.messages import ErrorDetail, Request, Result, SourceRecord
 from cutstream.errors import InvalidOption
-from producer.demo import closing_table, demo_settings
+from producer.demo import demo_settings, summary_table
 from producer.following import Batch
 
 
-def test_the_demos_own_photos_and_its_output_folder_are_allowed(tmp_path: Path) -> None:
+def test_the_folders_of_sample_photos_and_outputs_are_allowed(tmp_path: Path) -> None:
     out = tmp_path / "new" / "out"
     settings, sources = demo_settings(None, out)
     assert len(sources) >= 4
@@ -21,7 +21,7 @@ def test_the_demos_own_photos_and_its_output_folder_are_allowed(tmp_path: Path) 
     assert any(sources[0].startswith(root.as_uri()) for root in settings.objects.file_roots)
 
 
-def test_photos_of_ones_own_are_allowed_with_their_folders_only(tmp_path: Path) -> None:
+def test_only_the_folders_of_the_given_photos_are_allowed(tmp_path: Path) -> None:
     for folder in ("one", "my two"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.jpg").write_bytes(b"")
@@ -30,18 +30,18 @@ def test_photos_of_ones_own_are_allowed_with_their_folders_only(tmp_path: Path) 
     assert set(settings.objects.file_roots) == {tmp_path / "one", tmp_path / "my two", tmp_path / "out"}
 
 
-def test_no_photos_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InvalidOption, match="names no pictures"):
+def test_a_folder_without_photos_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InvalidOption, match="names no photos"):
         demo_settings(str(tmp_path), tmp_path / "out")
 
 
-def test_the_last_words_name_what_failed_and_why() -> None:
+def test_the_closing_table_lists_failures_with_their_reasons() -> None:
     error = ErrorDetail(code="file_too_large", message="31 MB [see /limits]", stage="fetch", retryable=False)
     source = SourceRecord(topic="requests", partition=0, offset=0, timestamp_ms=0)
-    batch = Batch({"a": Request(image="file:///a.jpg", id="a")}, seconds=1.0)
+    batch = Batch({"a": Request(image="file:///a.jpg", id="a")}, duration_s=1.0)
     batch.results["a"] = Result(id="a", status="failed", source=source, error=error)
     console = Console(width=200, record=True, file=None, quiet=False)
     with console.capture() as captured:
-        console.print(closing_table(batch, Path("summary.json"), None))
+        console.print(summary_table(batch, Path("summary.json"), None))
     assert "a: file_too_large: 31 MB [see /limits]" in captured.get()
     assert "none: no photo succeeded" in captured.get()

@@ -1,4 +1,4 @@
-"""Submissions against a scripted writer and reader; real ones are in tests/e2e."""
+"""Follow requests with a scripted writer and reader; tests/e2e has real ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cutstream.clock import ManualClock
 from cutstream.contract.messages import Request, Result, SourceRecord, decode_request, encode
 from cutstream.settings import KafkaSettings
 from producer import following as module
-from producer.following import Batch, NoProgress, Submission
+from producer.following import Batch, NoProgress, RequestFollower
 
 SOURCE = SourceRecord(topic="requests", partition=0, offset=0, timestamp_ms=0)
 
@@ -23,7 +23,10 @@ def result(id: str, status="ok", error=None) -> Record:
 
 
 class Worker:
-    """Stands for Kafka and a worker: answers each request after `delay_s`, and at first the `extra` ids, too."""
+    """A stand-in for Kafka and a worker.
+
+    It answers each request after `delay_s`. With its first answers it also answers the `extra` ids.
+    """
 
     def __init__(self, clock: ManualClock, delay_s: float = 0.0, extra=(), answers: bool = True) -> None:
         self.clock = clock
@@ -55,11 +58,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
     return clock
 
 
-def submission(worker: Worker) -> Submission:
-    made = Submission(KafkaSettings())
-    made._writer = worker
-    made._results = worker
-    return made
+def follower(worker: Worker) -> RequestFollower:
+    follower = RequestFollower(KafkaSettings())
+    follower._writer = worker
+    follower._results = worker
+    return follower
 
 
 def requests(count: int) -> list[Request]:
@@ -68,39 +71,39 @@ def requests(count: int) -> list[Request]:
 
 def test_every_request_is_written_once_and_gets_its_result(clock: ManualClock) -> None:
     worker = Worker(clock, delay_s=1.0)
-    asked = requests(5)
-    batch = submission(worker).run(asked)
-    assert [decode_request(record.value) for _, record in worker.written] == asked
+    submitted = requests(5)
+    batch = follower(worker).follow(submitted)
+    assert [decode_request(record.value) for _, record in worker.written] == submitted
     assert [record.key for _, record in worker.written] == [b"photo-%d" % n for n in range(5)]
     assert (batch.count("ok"), batch.duplicates) == (5, 0)
     assert batch.results.keys() == batch.requests.keys()
 
 
-def test_a_second_result_is_a_duplicate_and_others_results_are_not_ours(clock: ManualClock) -> None:
+def test_a_second_result_is_a_duplicate_and_results_of_others_are_ignored(clock: ManualClock) -> None:
     worker = Worker(clock, extra=["photo-0", "somebody-elses", "photo-1"])
-    batch = submission(worker).run(requests(3))
+    batch = follower(worker).follow(requests(3))
     assert (len(batch.results), batch.duplicates) == (3, 2)
 
 
-def test_a_second_result_that_comes_after_the_last_first_one_is_seen(clock: ManualClock) -> None:
+def test_a_duplicate_after_the_last_result_is_counted(clock: ManualClock) -> None:
     worker = Worker(clock)
     worker.due.append((clock.monotonic() + 0.4, "photo-0"))
-    assert submission(worker).run(requests(1)).duplicates == 1
+    assert follower(worker).follow(requests(1)).duplicates == 1
 
 
-def test_silence_is_an_error_that_counts_what_is_missing(clock: ManualClock) -> None:
+def test_no_progress_is_an_error_that_counts_the_missing_results(clock: ManualClock) -> None:
     with pytest.raises(NoProgress, match=r"3 of 3 requests have no result after 7 s"):
-        submission(Worker(clock, answers=False)).run(requests(3), patience_s=7)
+        follower(Worker(clock, answers=False)).follow(requests(3), collect_timeout_s=7)
 
 
-def test_slow_but_steady_is_not_silence(clock: ManualClock) -> None:
+def test_slow_but_steady_results_are_progress(clock: ManualClock) -> None:
     worker = Worker(clock, delay_s=5.0)
-    assert submission(worker).run(requests(4), interval_s=4.0, patience_s=6.0).count("ok") == 4
+    assert follower(worker).follow(requests(4), interval_s=4.0, collect_timeout_s=6.0).count("ok") == 4
 
 
-def test_an_open_loop_writes_on_time_and_measures_from_when_it_was_due(clock: ManualClock) -> None:
+def test_an_open_loop_writes_on_time_and_measures_from_the_due_time(clock: ManualClock) -> None:
     worker = Worker(clock, delay_s=10.0)
-    batch = submission(worker).run(requests(4), interval_s=2.0)
+    batch = follower(worker).follow(requests(4), interval_s=2.0)
     begun = batch.submitted_s["photo-0"]
     assert [batch.submitted_s[f"photo-{n}"] - begun for n in range(4)] == pytest.approx([0, 2, 4, 6])
     assert [when - begun for when, _ in worker.written] == pytest.approx([0, 2, 4, 6], abs=0.11)
@@ -109,11 +112,13 @@ def test_an_open_loop_writes_on_time_and_measures_from_when_it_was_due(clock: Ma
 
 def test_no_more_are_in_flight_than_allowed(clock: ManualClock) -> None:
     worker = Worker(clock, delay_s=3.0)
-    flying: list[int] = []
-    batch = submission(worker).run(
-        requests(5), in_flight=2, watch=lambda batch: flying.append(len(batch.submitted_s) - len(batch.results))
+    in_flight: list[int] = []
+    batch = follower(worker).follow(
+        requests(5),
+        max_in_flight=2,
+        on_progress=lambda batch: in_flight.append(len(batch.submitted_s) - len(batch.results)),
     )
-    assert (batch.count("ok"), max(flying)) == (5, 2)
+    assert (batch.count("ok"), max(in_flight)) == (5, 2)
     assert len({when for when, _ in worker.written}) == 3  # two, two, one
 
 
@@ -124,19 +129,19 @@ def test_a_client_that_falls_behind_does_not_flatter_the_latency(clock: ManualCl
         if len(batch.submitted_s) == 1 and clock.now < 1_020:
             clock.sleep(20.0)
 
-    batch = submission(worker).run(requests(3), interval_s=1.0, watch=stall)
+    batch = follower(worker).follow(requests(3), interval_s=1.0, on_progress=stall)
     assert batch.latencies_s["photo-1"] > 18.0
 
 
-def test_watch_may_end_it(clock: ManualClock) -> None:
+def test_on_progress_may_stop_it(clock: ManualClock) -> None:
     def stop(batch: Batch) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        submission(Worker(clock, answers=False)).run(requests(1), watch=stop)
+        follower(Worker(clock, answers=False)).follow(requests(1), on_progress=stop)
 
 
-def test_latency_is_the_nearest_rank_and_nothing_is_zero() -> None:
+def test_latency_is_by_nearest_rank_and_zero_without_results() -> None:
     batch = Batch({}, latencies_s={str(n): n / 1000 for n in range(1, 101)})
     assert (batch.latency_ms(0.5), batch.latency_ms(0.95), batch.latency_ms(1.0)) == pytest.approx((50, 95, 100))
     assert Batch({}, latencies_s={"only": 0.2}).latency_ms(0.0) == pytest.approx(200)

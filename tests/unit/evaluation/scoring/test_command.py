@@ -1,4 +1,4 @@
-"""`cutstream evaluate --predictions` as a person meets it."""
+"""`cutstream evaluate --predictions` from the command line."""
 
 from __future__ import annotations
 
@@ -48,20 +48,20 @@ def test_a_folder_of_mattes_is_measured(run: Run, folder: Path, mattes: Path, tm
     found = json.loads(report.read_text())
     assert found["photos"].keys() == DISCS.keys()
     assert 0.9 < found["overall"]["iou"] < 1
-    assert found["overall"]["hausdorff"] == pytest.approx(1000 / 96)  # a pixel of 96, wherever it was moved
+    assert found["overall"]["hausdorff"] == pytest.approx(1000 / 96)  # one pixel of 96
     assert {name: group["count"] for name, group in found["subsets"].items()} == {"cats": 2, "dogs": 1}
     assert found["attributes"]["light"]["soft"]["count"] == 1
     assert (found["profile"], found["predictions"], found["overall"]["time_ms"]) == (None, str(mattes), None)
     assert all(word in done.stdout for word in ("cats", "dogs", "all", "light", "soft", "hard"))
     cases = sorted(path.name for path in (pictures / "worst").iterdir())
-    smallest = "cats_1"  # to which a pixel matters most
+    smallest = "cats_1"  # the smallest disc loses most by one pixel
     assert (len(cases), cases[0]) == (3, f"01-{smallest}.jpg")
     with Image.open(pictures / "worst" / cases[0]) as picture:
         assert picture.width > 4 * 96
-    assert not (pictures / "scatter.png").exists()  # nobody knows these mattes' times
+    assert not (pictures / "scatter.png").exists()  # these mattes have no times
 
 
-def test_again_into_the_same_places(run: Run, folder: Path, mattes: Path, tmp_path: Path) -> None:
+def test_a_second_evaluation_replaces_the_outputs(run: Run, folder: Path, mattes: Path, tmp_path: Path) -> None:
     arguments = (folder, "--predictions", mattes, "--json", tmp_path / "r.json", "--out", tmp_path / "p")
     assert [run(*arguments).exit_code for _ in range(2)] == [0, 0]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mattes", "p", "r.json", "set"]
@@ -88,7 +88,7 @@ def spoil_a_photo(folder: Path, mattes: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "named"),
+    ("spoil", "message"),
     [
         (drop_masks, "has no folder masks/"),
         (drop_a_matte, "has no matte for cats_2"),
@@ -97,30 +97,30 @@ def spoil_a_photo(folder: Path, mattes: Path) -> None:
         (spoil_a_photo, "dogs_1.jpg cannot be read"),
     ],
 )
-def test_bad_input_is_named_and_nothing_is_left(run: Run, folder, mattes, tmp_path, spoil, named: str) -> None:
+def test_bad_input_is_an_error_and_nothing_is_written(run: Run, folder, mattes, tmp_path, spoil, message: str) -> None:
     spoil(folder, mattes)
     before = sorted(tmp_path.iterdir())
     done = run(folder, "--predictions", mattes, "--json", tmp_path / "r.json", "--out", tmp_path / "p")
     assert done.exit_code == 1
     assert done.stderr.startswith("invalid_examples: ")
-    assert named in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.output
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_options_that_contradict_each_other(run: Run, folder: Path, mattes: Path) -> None:
+def test_predictions_and_profile_exclude_each_other(run: Run, folder: Path, mattes: Path) -> None:
     done = run(folder, "--predictions", mattes, "--profile", "general")
     assert (done.exit_code, "exclude each other" in done.stderr) == (1, True)
 
 
-def test_a_folder_of_other_things_is_not_replaced(run: Run, folder: Path, mattes: Path, tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_not_replaced(run: Run, folder: Path, mattes: Path, tmp_path: Path) -> None:
     done = run(folder, "--predictions", mattes, "--out", tmp_path)
     assert done.exit_code == 1
     assert "which no evaluation made" in done.stderr
     assert mattes.is_dir()
 
 
-def test_missing_packages_say_what_brings_them(
+def test_a_missing_package_is_an_error_that_says_how_to_install_it(
     run: Run, folder: Path, mattes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(console, "find_spec", lambda name: None if name == "pywt" else True)

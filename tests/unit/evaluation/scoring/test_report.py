@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from cutstream.quality.scores import Scores, score
-from evaluation.scoring.report import NO_SUBSET, as_json, report, subset, tables
+from evaluation.scoring.report import NO_SUBSET, build_report, build_tables, subset_of, to_json
 
 TRUTH = np.zeros((48, 48), np.uint8)
 TRUTH[12:36, 12:36] = 255
@@ -16,24 +16,24 @@ PHOTO = np.full((48, 48, 3), 90, np.uint8)
 
 
 @dataclass(frozen=True)
-class Made:
+class Examples:
     good: Scores
     bad: Scores
 
 
 @pytest.fixture(scope="module")
-def made() -> Made:
-    return Made(score(PHOTO, TRUTH, TRUTH, 10.0), score(PHOTO, TRUTH, np.zeros_like(TRUTH), 30.0))
+def scored() -> Examples:
+    return Examples(score(PHOTO, TRUTH, TRUTH, 10.0), score(PHOTO, TRUTH, np.zeros_like(TRUTH), 30.0))
 
 
 def test_a_subset_is_the_name_up_to_the_first_underscore() -> None:
-    assert [subset(stem) for stem in ("cats_0175_jpg", "_x", "plain")] == ["cats", "", NO_SUBSET]
+    assert [subset_of(stem) for stem in ("cats_0175_jpg", "_x", "plain")] == ["cats", "", NO_SUBSET]
 
 
-def test_groups_by_subset_and_attribute(made: Made) -> None:
-    photos = {"cats_1": made.good, "cats_2": made.bad, "dogs_1": made.good}
+def test_scores_are_grouped_by_subset_and_attribute(scored: Examples) -> None:
+    photos = {"cats_1": scored.good, "cats_2": scored.bad, "dogs_1": scored.good}
     attributes = {"people": {"cats_1": "10", "cats_2": "2", "dogs_1": "2"}, "light": {}}
-    found = report(photos, attributes, folder="here")
+    found = build_report(photos, attributes, folder="here")
     assert (found.overall.count, found.overall.iou) == (3, pytest.approx(2 / 3))
     assert {name: (group.count, group.iou) for name, group in found.subsets.items()} == {
         "cats": (2, 0.5),
@@ -44,8 +44,10 @@ def test_groups_by_subset_and_attribute(made: Made) -> None:
     assert found.attributes["light"] == {}
 
 
-def test_json_has_everything_for_each(made: Made) -> None:
-    written = json.loads(as_json(report({"a": made.good, "b": made.bad}, {}, folder="here", profile="general")))
+def test_the_document_has_every_score_of_each_photo(scored: Examples) -> None:
+    written = json.loads(
+        to_json(build_report({"a": scored.good, "b": scored.bad}, {}, folder="here", profile="general"))
+    )
     fields = set(Scores.__struct_fields__)
     assert fields <= written["overall"].keys()
     assert fields == written["photos"]["b"].keys()
@@ -54,12 +56,12 @@ def test_json_has_everything_for_each(made: Made) -> None:
     assert written["subsets"][NO_SUBSET]["count"] == 2
 
 
-def test_tables_show_each_group_and_all_within_80_columns(made: Made) -> None:
-    photos = {f"fashion_{n}": made.bad for n in range(150)} | {"[b]_1": made.good}
-    found = report(photos, {"pose_difficulty": {"fashion_1": "2"}}, folder="here")
+def test_tables_show_each_group_and_fit_80_columns(scored: Examples) -> None:
+    photos = {f"fashion_{n}": scored.bad for n in range(150)} | {"[b]_1": scored.good}
+    found = build_report(photos, {"pose_difficulty": {"fashion_1": "2"}}, folder="here")
     console = Console(width=80)
     with console.capture() as captured:
-        console.print(*tables(found))
+        console.print(*build_tables(found))
     shown = captured.get()
     assert "…" not in shown
     assert [line.split()[:3] for line in shown.splitlines() if line.startswith((" fashion", " [b]", " all"))] == [

@@ -17,7 +17,7 @@ def disc(radius: float, side: int = SIDE) -> np.ndarray:
 
 @pytest.fixture
 def photo() -> np.ndarray:
-    """A disc whose edge is in one channel only, on a noisy ground."""
+    """Return a photo of a disc whose edge is in one channel only, on a noisy background."""
     pixels = np.random.default_rng(2).integers(60, 90, (SIDE, SIDE, 3), np.uint8)
     pixels[..., 2] += disc(100) // 2
     return pixels
@@ -30,22 +30,22 @@ def test_the_contour_on_the_photos_edge_agrees_most(photo: np.ndarray) -> None:
     assert at[100] > 0.9
     assert at[95] < 0.6
     assert at[105] < 0.6
-    assert at[80] == at[150] == 0  # farther than what the network found
+    assert at[80] == at[150] == 0  # outside the band around the network's contour
 
 
-def test_by_chance_it_is_a_half() -> None:
+def test_the_agreement_of_noise_is_one_half() -> None:
     noise = np.random.default_rng(3).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
     assert edge_agreement(edge_ranks(noise, disc(100), OPS), disc(98)) == pytest.approx(0.5, abs=0.05)
 
 
-def test_the_band_grows_with_the_picture() -> None:
+def test_the_band_scales_with_the_image() -> None:
     noise = np.random.default_rng(3).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
     ranks = edge_ranks(noise, disc(100), OPS)
     distance = np.abs(np.hypot(*np.ogrid[-200:200, -200:200]) - 100)
     assert distance[ranks > 0].max() == pytest.approx(0.015 * SIDE, abs=1)
 
 
-def test_nothing_found_agrees_with_nothing(photo: np.ndarray) -> None:
+def test_without_a_contour_the_agreement_is_zero(photo: np.ndarray) -> None:
     empty, full = np.zeros((SIDE, SIDE), np.uint8), np.full((SIDE, SIDE), 255, np.uint8)
     for matte in (empty, full):
         assert (edge_ranks(photo, matte, OPS) == 0).all()

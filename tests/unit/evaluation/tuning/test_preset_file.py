@@ -1,4 +1,4 @@
-"""What tuning writes is what the worker reads, and what a request then names."""
+"""The worker reads the preset that tuning writes, and a request can name it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cutstream.clients.kafka import Partition, Record
 from cutstream.contract.options import RefineParameters
 from cutstream.errors import InvalidOption
 from cutstream.settings import ModelSettings
-from evaluation.tuning.preset_file import as_toml, check_name
+from evaluation.tuning.preset_file import check_name, to_toml
 
 EVERYTHING = RefineParameters(
     kernel=5,
@@ -31,16 +31,18 @@ EVERYTHING = RefineParameters(
 )
 
 
-@pytest.mark.parametrize("how", [EVERYTHING, RefineParameters(), RefineParameters(edges="soft", threshold=140)])
-def test_a_file_comes_back_as_the_preset_of_a_request(tmp_path: Path, how: RefineParameters) -> None:
-    (tmp_path / "shoes.toml").write_bytes(as_toml(how, 'of "photos"\nand more'))
+@pytest.mark.parametrize("parameters", [EVERYTHING, RefineParameters(), RefineParameters(edges="soft", threshold=140)])
+def test_a_saved_preset_can_be_named_in_a_request(tmp_path: Path, parameters: RefineParameters) -> None:
+    (tmp_path / "shoes.toml").write_bytes(to_toml(parameters, 'of "photos"\nand more'))
     value = json.dumps({"image": "s3://photos/shoe.jpg", "refine": "shoes"}).encode()
     record = Record(Partition("cutout.requests", 0), 0, 0, None, value, [])
-    assert open_job(ModelSettings(), record, read_presets(tmp_path)).request.refine == how
+    assert open_job(ModelSettings(), record, read_presets(tmp_path)).request.refine == parameters
 
 
-@pytest.mark.parametrize(("name", "said"), [("shoes.json", r"<name>\.toml"), ("smooth.toml", "`smooth` is a built-in")])
-def test_a_name_that_no_worker_would_take_is_refused(name: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"), [("shoes.json", r"<name>\.toml"), ("smooth.toml", "`smooth` is a built-in")]
+)
+def test_an_invalid_file_name_is_an_error(name: str, message: str) -> None:
     check_name(Path("presets/shoes.toml"))
-    with pytest.raises(InvalidOption, match=said):
+    with pytest.raises(InvalidOption, match=message):
         check_name(Path("presets") / name)

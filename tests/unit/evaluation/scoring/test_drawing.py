@@ -6,9 +6,19 @@ import numpy as np
 import pytest
 
 from cutstream.quality.scores import Scores, score
-from evaluation.scoring.folder import examples
+from evaluation.folder import find_examples
+from evaluation.scoring.drawing import (
+    MISSING,
+    PALETTE,
+    TOO_MUCH,
+    axis_ticks,
+    draw_case,
+    draw_difference,
+    draw_scatter,
+    scatter_points,
+    worst_stems,
+)
 from evaluation.scoring.measure import Prediction
-from evaluation.scoring.pictures import MISSING, PALETTE, TOO_MUCH, case, difference, points_of, scatter, ticks, worst
 from tests.support.evaluation import evaluation_folder
 
 TRUTH = np.zeros((48, 48), np.uint8)
@@ -20,24 +30,24 @@ def scored(matte: np.ndarray, time_ms: float | None = None) -> Scores:
     return score(PHOTO, TRUTH, matte, time_ms)
 
 
-def test_the_worst_come_first() -> None:
+def test_the_lowest_iou_comes_first() -> None:
     half = np.where(np.arange(48)[:, None] < 24, TRUTH, 0).astype(np.uint8)
     scores = {"good": scored(TRUTH), "none": scored(np.zeros_like(TRUTH)), "half": scored(half)}
-    assert worst(scores, 2) == ["none", "half"]
+    assert worst_stems(scores, 2) == ["none", "half"]
 
 
 def test_too_much_is_red_and_missing_is_blue() -> None:
     matte = np.zeros_like(TRUTH)
     matte[0, 0] = 255
-    painted = difference(PHOTO, TRUTH, matte)
+    painted = draw_difference(PHOTO, TRUTH, matte)
     assert tuple(painted[0, 0]) == TOO_MUCH
     assert tuple(painted[20, 20]) == MISSING
     assert len(set(painted[0, 1].tolist())) == 1  # grey where they agree
 
 
 def test_a_case_shows_four_panels_of_the_photos_shape(tmp_path: Path) -> None:
-    example = examples(evaluation_folder(tmp_path / "set"))[0]
-    sheet = case(Prediction(example, example.mask), scored(TRUTH))
+    example = find_examples(evaluation_folder(tmp_path / "set"))[0]
+    sheet = draw_case(Prediction(example, example.mask), scored(TRUTH))
     assert sheet.width > 4 * 96
     truth_at = (12 + 260 + 12 + 40, 64 + 44)  # the disc's centre in the second panel
     assert sheet.getpixel(truth_at) == (255, 255, 255)
@@ -45,7 +55,9 @@ def test_a_case_shows_four_panels_of_the_photos_shape(tmp_path: Path) -> None:
 
 
 def test_the_scatter_has_a_dot_for_each_photo_in_its_subsets_colour() -> None:
-    chart = scatter(points_of({"a_1": scored(TRUTH, 0.0), "b_1": scored(np.zeros_like(TRUTH), 100.0)}), "title")
+    chart = draw_scatter(
+        scatter_points({"a_1": scored(TRUTH, 0.0), "b_1": scored(np.zeros_like(TRUTH), 100.0)}), "title"
+    )
     colours = {colour for _, colour in chart.getcolors(1 << 20)}
     for code in PALETTE[:2]:
         assert tuple(int(code[at : at + 2], 16) for at in (1, 3, 5)) in colours
@@ -54,15 +66,15 @@ def test_the_scatter_has_a_dot_for_each_photo_in_its_subsets_colour() -> None:
 
 
 def test_without_times_there_is_no_scatter() -> None:
-    assert scatter(points_of({"a": scored(TRUTH)}), "title") is None
+    assert draw_scatter(scatter_points({"a": scored(TRUTH)}), "title") is None
 
 
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [(0, 540, [0, 100, 200, 300, 400, 500, 600]), (0.14, 1.0, [0, 0.2, 0.4, 0.6, 0.8, 1.0]), (1.0, 1.0, None)],
 )
-def test_ticks_are_round_and_hold_everything(low: float, high: float, expected: list[float] | None) -> None:
-    found = ticks(low, high)
+def test_ticks_are_round_and_span_the_values(low: float, high: float, expected: list[float] | None) -> None:
+    found = axis_ticks(low, high)
     assert found[0] <= low
     assert found[-1] >= high
     assert found[-1] > found[0]

@@ -1,4 +1,4 @@
-"""What to look at: time against IoU, and the worst cases."""
+"""Draw a chart of time against IoU, and sheets of the worst cases."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from PIL import ImageDraw, ImageFont
 
 from cutstream.images import Matte, Pixels
 from cutstream.quality.scores import Scores
-from evaluation.scoring.folder import read_example, read_matte
+from evaluation.folder import read_example, read_matte
 from evaluation.scoring.measure import Prediction
-from evaluation.scoring.report import subset
+from evaluation.scoring.report import subset_of
 
 PANEL_PX, GAP_PX, HEAD_PX = 360, 12, 64
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 960, 600, 80, 180, 50, 70
@@ -25,27 +25,27 @@ PALETTE = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e
 
 
 class Point(NamedTuple):
-    """A dot of the chart; groups have colours of their own."""
+    """A dot of the chart. Each group has its own colour."""
 
     group: str
     time_ms: float
     iou: float
 
 
-def worst(scores: Mapping[str, Scores], count: int) -> list[str]:
-    """The stems of the lowest IoU, the lowest first."""
+def worst_stems(scores: Mapping[str, Scores], count: int) -> list[str]:
+    """Return the stems with the lowest IoU, the lowest first."""
     return sorted(scores, key=lambda stem: (scores[stem].iou, stem))[:count]
 
 
-def case(prediction: Prediction, scores: Scores, note: str = "") -> Pillow.Image:
-    """Photo, truth, matte and their difference side by side, under the stem, the IoU and a note."""
+def draw_case(prediction: Prediction, scores: Scores, note: str = "") -> Pillow.Image:
+    """Draw photo, truth, matte and their difference side by side, under the stem, the IoU and a note."""
     pixels, truth = read_example(prediction.example)
-    matte = read_matte(prediction.matte, pixels, prediction.example.photo)
+    matte = read_matte(prediction.matte, pixels, prediction.example.path)
     panels = [
         ("photo", Pillow.fromarray(pixels)),
         ("truth", Pillow.fromarray(truth)),
         ("matte", Pillow.fromarray(matte)),
-        ("difference: red too much, blue missing", Pillow.fromarray(difference(pixels, truth, matte))),
+        ("difference: red too much, blue missing", Pillow.fromarray(draw_difference(pixels, truth, matte))),
     ]
     shrink = min(1.0, PANEL_PX / max(pixels.shape))
     width, height = (max(1, round(side * shrink)) for side in (pixels.shape[1], pixels.shape[0]))
@@ -53,17 +53,20 @@ def case(prediction: Prediction, scores: Scores, note: str = "") -> Pillow.Image
     sheet = Pillow.new("RGB", (4 * column + 5 * GAP_PX, height + HEAD_PX + GAP_PX), "white")
     draw = ImageDraw.Draw(sheet)
     draw.text((GAP_PX, 8), f"{prediction.example.stem}   IoU {scores.iou:.3f}   {note}", INK, _font(20))
-    for number, (name, picture) in enumerate(panels):
+    for number, (name, panel) in enumerate(panels):
         left = GAP_PX + number * (column + GAP_PX)
         draw.text((left, HEAD_PX - 24), name, INK, _font(14))
-        small = picture.convert("RGB").resize((width, height), Pillow.Resampling.LANCZOS)
+        small = panel.convert("RGB").resize((width, height), Pillow.Resampling.LANCZOS)
         sheet.paste(small, (left, HEAD_PX))
         draw.rectangle((left - 1, HEAD_PX - 1, left + width, HEAD_PX + height), outline=GRID)
     return sheet
 
 
-def difference(pixels: Pixels, truth: Matte, matte: Matte) -> Pixels:
-    """u8 H×W×3: the photo pale and grey, red where the matte is too high, blue where it is too low, by how much."""
+def draw_difference(pixels: Pixels, truth: Matte, matte: Matte) -> Pixels:
+    """Paint where the matte is too high red and where it is too low blue, over the pale grey photo; u8 H×W×3.
+
+    The stronger the colour, the larger the error.
+    """
     grey = 160 + pixels.mean(axis=2, keepdims=True) * 0.35
     error = (matte.astype(np.float32) - truth)[..., None] / 255
     colour = np.where(error > 0, TOO_MUCH, MISSING)
@@ -72,19 +75,19 @@ def difference(pixels: Pixels, truth: Matte, matte: Matte) -> Pixels:
     return painted
 
 
-def points_of(scores: Mapping[str, Scores]) -> list[Point]:
-    """Each photo that has a time, grouped by subset."""
-    return [Point(subset(stem), s.time_ms, s.iou) for stem, s in scores.items() if s.time_ms is not None]
+def scatter_points(scores: Mapping[str, Scores]) -> list[Point]:
+    """Return a point for each photo that has a time, grouped by subset."""
+    return [Point(subset_of(stem), s.time_ms, s.iou) for stem, s in scores.items() if s.time_ms is not None]
 
 
-def scatter(points: Sequence[Point], title: str) -> Pillow.Image | None:
-    """Time against IoU; None without points."""
+def draw_scatter(points: Sequence[Point], title: str) -> Pillow.Image | None:
+    """Draw time against IoU; return None if there are no points."""
     if not points:
         return None
     chart = Pillow.new("RGB", (WIDTH, HEIGHT), "white")
     draw = ImageDraw.Draw(chart, "RGBA")
-    across = ticks(0.0, max(time for _, time, _ in points))
-    up = ticks(min(iou for _, _, iou in points), 1.0)
+    across = axis_ticks(0.0, max(time for _, time, _ in points))
+    up = axis_ticks(min(iou for _, _, iou in points), 1.0)
 
     def place(time: float, iou: float) -> tuple[float, float]:
         x = LEFT + (time - across[0]) / (across[-1] - across[0]) * (WIDTH - LEFT - RIGHT)
@@ -110,8 +113,8 @@ def scatter(points: Sequence[Point], title: str) -> Pillow.Image | None:
     return chart
 
 
-def ticks(low: float, high: float) -> list[float]:
-    """Four to nine round numbers that hold `low` and `high` between them."""
+def axis_ticks(low: float, high: float) -> list[float]:
+    """Return four to nine evenly spaced round numbers, the first at most `low` and the last at least `high`."""
     span = max(high - low, 1e-6)
     unit = 10 ** math.floor(math.log10(span / 4))
     step = next(unit * factor for factor in (1, 2, 2.5, 5, 10) if span / (unit * factor) <= 6)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cutstream.errors import InvalidOption
-from evaluation.scoring.output import check_targets, whole_folder, write_file
+from evaluation.output import check_targets, replace_folder, write_file
 
 
 def test_a_file_replaces_an_earlier_one(tmp_path: Path) -> None:
@@ -16,23 +16,23 @@ def test_a_file_replaces_an_earlier_one(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_folder_replaces_an_earlier_one_whole(tmp_path: Path) -> None:
+def test_a_folder_replaces_an_earlier_one_completely(tmp_path: Path) -> None:
     target = tmp_path / "out"
     for name in ("worst", "scatter.png"):
-        with whole_folder(target) as folder:
+        with replace_folder(target) as folder:
             (folder / name).write_text("")
             assert not (target / name).exists()
         assert [path.name for path in target.iterdir()] == [name]
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
+def test_an_error_leaves_the_earlier_folder(tmp_path: Path) -> None:
     target = tmp_path / "out"
     target.mkdir()
     (target / "scatter.png").write_text("old")
 
     def fail() -> None:
-        with whole_folder(target) as folder:
+        with replace_folder(target) as folder:
             (folder / "scatter.png").write_text("new")
             raise KeyError
 
@@ -42,7 +42,7 @@ def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_targets_are_checked_before_the_work(tmp_path: Path) -> None:
+def test_outputs_are_checked_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "thesis.doc").write_text("mine")
     check_targets(tmp_path / "report.json", tmp_path / "new")
     with pytest.raises(InvalidOption, match=r"holds thesis\.doc, which no evaluation made"):
@@ -53,9 +53,9 @@ def test_targets_are_checked_before_the_work(tmp_path: Path) -> None:
         check_targets(tmp_path, None)
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidOption, match=r"file/report\.json cannot be written"):
         write_file(tmp_path / "file" / "report.json", b"")
-    with pytest.raises(InvalidOption, match=r"file/out cannot be written"), whole_folder(tmp_path / "file" / "out"):
+    with pytest.raises(InvalidOption, match=r"file/out cannot be written"), replace_folder(tmp_path / "file" / "out"):
         pass
