@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from consumer.intake.admission import open_job
+from consumer.intake.admission import admit
 from consumer.intake.preset_files import read_presets
 from cutstream.clients.kafka import Partition, Record
 from cutstream.contract.options import RefineParameters
+from cutstream.contract.recipe import refinement_of
 from cutstream.errors import InvalidOption
 from cutstream.settings import ModelSettings
 from evaluation.tuning.preset_file import check_name, to_toml
@@ -36,7 +37,8 @@ def test_a_saved_preset_can_be_named_in_a_request(tmp_path: Path, parameters: Re
     (tmp_path / "shoes.toml").write_bytes(to_toml(parameters, 'of "photos"\nand more'))
     value = json.dumps({"image": "s3://photos/shoe.jpg", "refine": "shoes"}).encode()
     record = Record(Partition("cutout.requests", 0), 0, 0, None, value, [])
-    assert open_job(ModelSettings(), record, read_presets(tmp_path)).request.refine == parameters
+    admitted = admit(record, ModelSettings(), read_presets(tmp_path))
+    assert admitted.recipe.refinement == refinement_of(parameters)
 
 
 @pytest.mark.parametrize(
