@@ -156,8 +156,12 @@ def tune(
 def gallery(
     out_folder: Annotated[Path, typer.Option("--out", help="Folder for the sheets.")] = Path("docs/pictures"),
 ) -> None:
-    """Draw the sample pictures of docs/composing.md on a stack that this command starts and stops."""
+    """Draw the sample pictures of docs/composing.md on a stack that this command starts and stops.
+
+    The README's picture is drawn too if profile `precise` is served (CUTSTREAM_MODELS__PROFILES=fast,precise).
+    """
     from evaluation.gallery import draw_gallery
+    from evaluation.hero import PROFILE, draw_hero
     from producer.demo import demo_settings
 
     with named_errors(), TemporaryDirectory(prefix="cutstream-") as name:
@@ -165,3 +169,5 @@ def gallery(
         with own_stack(settings) as stack:
             for path in draw_gallery(stack.settings, out_folder, stack.check):
                 typer.echo(path)
+            if PROFILE in stack.settings.models.profiles:
+                typer.echo(draw_hero(stack.settings, out_folder / "hero.jpg", stack.check))
