@@ -1,7 +1,7 @@
-"""What travels through the worker: a job, its progress, and the value that each stage hands to the next.
+"""The data that travels through the worker: jobs, their progress, and the values between the stages.
 
-A job and a value never change. What a stage makes is in the value it returns; what the runner measures is in the job's
-progress.
+Jobs and values never change. A stage returns its result as a new value; the runner records its measurements in the
+job's progress.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Job:
 
 @dataclass(slots=True)
 class Progress:
-    """How far a job has come. Times are monotonic seconds; `timings_ms` is work per stage, without waiting."""
+    """The progress of a job. Times are monotonic seconds; `timings_ms` is the work per stage, without waiting."""
 
     started_s: float
     stage: str = "request"
@@ -71,7 +71,7 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Segmentation:
-    """How the subject was found: by which profile and model, and how undecided the network's own matte is (0..1)."""
+    """The profile and the model that found the subject, and how undecided the network's own matte is (0..1)."""
 
     selection: Selection
     model: Ensemble
@@ -102,7 +102,7 @@ class Refined:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What the result says about the subject: its box in pixels of the source, and its share of the source (0..1)."""
+    """The subject's box in pixels of the source, its share of the source (0..1), and how it was found."""
 
     box: Box
     coverage: float

@@ -1,4 +1,4 @@
-"""The flow, on one screen: what a photo passes, in order. Nothing else decides the order."""
+"""The flow on one screen: the stages that a photo passes, in order. Nothing else decides the order."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from cutstream.metrics import Metrics
 
 @dataclass(frozen=True)
 class Dependencies:
-    """What the stages work with. The slots bound how many photos are in each kind of work at once."""
+    """The parts that the stages work with. The slots limit how many photos are in each kind of work at once."""
 
     objects: ObjectStore
     backgrounds: BackgroundStore

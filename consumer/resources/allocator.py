@@ -1,4 +1,4 @@
-"""How this process's memory allocator treats the large arrays that every photo needs anew."""
+"""Settings of this process's memory allocator for the large arrays that every photo needs anew."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long Triton takes for each profile on this machine."""
+"""Estimates of the time that Triton takes for each profile on this machine."""
 
 from __future__ import annotations
 
