@@ -1,4 +1,4 @@
-"""The flow on one screen: the stages that a photo passes, in order. Nothing else decides the order."""
+"""The flow on one screen: the stages that a photo passes through, in order. Nothing else decides the order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Dependencies:
     objects: ObjectStore
     backgrounds: BackgroundStore
     decoders: DecoderPool
-    segment: Segment
+    segment: Segment  # a stage that is built before: it keeps a micro-batcher for each profile
     ops: ArrayOps
     metrics: Metrics
     max_pixels: int
@@ -40,6 +40,7 @@ class Dependencies:
 
 
 def build_pipeline(d: Dependencies) -> Pipeline[Recipe, Stored]:
+    """Build the pipeline. Memory is reserved before `decode` and kept until the job ends."""
     decode = Decode(d.decoders, d.ops, d.metrics, d.max_pixels)
     return (
         Stage[Recipe, Fetched]("fetch", Fetch(d.objects, d.backgrounds, d.metrics), d.io_slots)
@@ -49,4 +50,4 @@ def build_pipeline(d: Dependencies) -> Pipeline[Recipe, Stored]:
         | Stage[Refined, Composed]("compose", Compose(d.ops), d.cpu_slots)
         | Stage[Composed, Encoded]("encode", Encode(d.ops), d.cpu_slots)
         | Stage[Encoded, Stored]("store", Store(d.objects, d.metrics), d.io_slots)
-    )  # then the main loop commits the result and its offset together: consumer/loop.py, consumer/delivery/
+    )  # Then the main loop commits the result and its offset together: consumer/loop.py, consumer/delivery/.
