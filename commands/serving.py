@@ -34,11 +34,12 @@ def compared(settings: Settings, profiles: str | None) -> tuple[tuple[str, ...],
 
 def require_weights(settings: Settings, profiles: tuple[str, ...]) -> None:
     """Before minutes of work with one of them: raises for a profile that there is not, and for weights that are not."""
-    from export.weights.catalogue import chosen, require
+    from export.weights.catalogue import select_models
+    from export.weights.store import ensure_weights
 
     if not settings.triton.url:
-        for model in chosen(settings.models.model_copy(update={"profiles": profiles})):
-            require(model, settings.models)
+        for model in select_models(settings.models.model_copy(update={"profiles": profiles})):
+            ensure_weights(model, settings.models)
 
 
 @contextmanager
@@ -56,10 +57,10 @@ def serving(
     running = addressed(settings)
     if not settings.kafka.bootstrap_servers:
         import consumer
-        from deploy.local.kafka import answers  # of the checkout: a broker that is named needs nothing of it
+        from deploy.local.kafka import is_ready  # of the checkout: a broker that is named needs nothing of it
         from deploy.local.running import running_stack, throwaway
 
-        if not answers(settings.stack.kafka_port):
+        if not is_ready(settings.stack.kafka_port):
             own = evaluation_settings(settings, photos, profile, mattes)
             with throwaway(own) as fresh, running_stack(render_models(fresh), consumer.COMMAND) as stack:
                 yield stack.settings, stack.check

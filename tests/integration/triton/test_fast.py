@@ -15,7 +15,7 @@ from cutstream.clients.triton import Ensemble, Triton
 from cutstream.settings import ModelSettings, Settings, StackSettings, TritonSettings
 from deploy.local.process import Supervisor
 from deploy.local.triton import triton_server
-from export.repository.profiles import network_file
+from export.profiles import network_file
 from export.repository.render import render
 from tests.support.ports import free_ports
 
@@ -67,7 +67,7 @@ def test_finds_what_people_would(served: tuple[Triton, Ensemble], name: str) -> 
     assert part(matte, background).mean() < 25
 
 
-def test_the_served_net_is_the_file_in_git(served: tuple[Triton, Ensemble]) -> None:
+def test_the_served_network_is_the_file_in_git(served: tuple[Triton, Ensemble]) -> None:
     client, ensemble = served
     pictures = np.stack([picture(name, ensemble) for name in CERTAIN])
     session = onnxruntime.InferenceSession(network_file("cutnet"), providers=["CPUExecutionProvider"])

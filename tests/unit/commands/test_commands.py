@@ -21,7 +21,7 @@ from cutstream.contract.options import Background, Shadow
 from cutstream.errors import BrokerUnavailable
 from cutstream.settings import ModelSettings
 from evaluation.comparison import run as comparison
-from export.weights.catalogue import catalogue
+from export.weights.catalogue import read_catalogue
 from producer import submitting
 from tests.support.evaluation import evaluation_folder
 from tests.support.models import small_models
@@ -95,7 +95,7 @@ def test_an_option_that_does_not_exist_ends_with_2(run: Run) -> None:
 def test_the_catalogue_is_listed_with_what_is_here(run: Run, tmp_path) -> None:
     done = run("models", "list", MODELS__STORE=str(tmp_path))
     assert done.exit_code == 0
-    assert all(model.name in done.stdout for model in catalogue(ModelSettings()))
+    assert all(model.name in done.stdout for model in read_catalogue(ModelSettings()))
     assert "no" in done.stdout
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from export.train.augment import sample, whole
+from export.train.augment import resize_whole, sample
 from export.train.photos import Collection, Photo, collect
 from export.train.recipe import Source
 from tests.support.training import photo_folder
@@ -75,7 +75,7 @@ def square(number: int) -> Photo:
 
 def test_a_whole_photo_is_only_resized(discs: list[Collection]) -> None:
     photo = discs[0].held_out[0]
-    pixels, matte = whole(photo, 32)
+    pixels, matte = resize_whole(photo, 32)
     assert pixels.shape == (32, 32, 3)
     expected = photo.matte.reshape(32, 2, 32, 2).mean((1, 3))
     assert np.abs(matte - expected).max() <= 1

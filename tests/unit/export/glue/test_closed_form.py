@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from export.repository.profiles import glue_file
+from export.profiles import glue_file
 
 SIDE = 512
 
@@ -98,7 +98,7 @@ def as_planes(values: np.ndarray):
 
 def test_box_filters_give_the_product_with_the_laplacian(colours: np.ndarray) -> None:
     pytest.importorskip("torch", reason="torch is not installed (extra `export`)")
-    from export.glue.matting import Laplacian
+    from export.glue.closed_form import Laplacian
 
     alpha = np.random.default_rng(5).random((HEIGHT, WIDTH))
     given = Laplacian(as_planes(colours), RADIUS, EPSILON)(as_planes(alpha))[0, 0].numpy()
@@ -107,7 +107,7 @@ def test_box_filters_give_the_product_with_the_laplacian(colours: np.ndarray) ->
 
 def test_the_solution_is_the_direct_one(colours: np.ndarray) -> None:
     pytest.importorskip("torch", reason="torch is not installed (extra `export`)")
-    from export.glue.matting import Laplacian, solve
+    from export.glue.closed_form import Laplacian, solve
 
     given = np.full((HEIGHT, WIDTH), 0.5)
     given[:, :2], given[:, -2:] = 0, 1

@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from export.repository.profiles import glue_file
+from export.profiles import glue_file
 from tests.support.models import disc_of
 
 MASKS, SIDE = 768, 64
