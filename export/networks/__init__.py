@@ -28,7 +28,7 @@ def build(family: str, checkpoint: Path | None) -> nn.Module:
     """
     name, _, variant = family.partition(":")
     torch.manual_seed(0)
-    network: nn.Module = import_module(f"export.networks.{name}").build(variant, checkpoint)
+    network: nn.Module = import_module(f"{__name__}.{name}").build(variant, checkpoint)
     return network.eval()
 
 
