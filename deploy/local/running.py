@@ -50,8 +50,8 @@ def throwaway(settings: Settings) -> Iterator[Settings]:
 def running_stack(settings: Settings, worker_command: Sequence[str]) -> Iterator[RunningStack]:
     """Start Kafka and Triton unless the settings name existing ones, create the topics, and start one worker.
 
-    `worker_command` is the command line of the worker. The caller passes it (`consumer.COMMAND`), because this package
-    knows no other service. Everything stops in reverse order. The model repository must be rendered before.
+    `worker_command` is the command line of the worker. The caller passes it, because this package knows no other
+    service. Everything stops in reverse order. The model repository must be rendered before.
     """
     clock = SystemClock()
     started = clock.monotonic()

@@ -169,7 +169,7 @@ def _assignments(table: dict[str, str | int | None]) -> list[str]:
 
 
 def picture_with_blob(centre: tuple[int, int], radius: int, side: int = SIDE) -> np.ndarray:
-    """u8 [side,side,3] RGB: a bright disc, `centre` (x, y), on a dark, slightly uneven ground."""
+    """u8 [side,side,3] RGB: a bright disc, `centre` (x, y), on a dark, slightly uneven background."""
     y, x = np.mgrid[:side, :side]
     ground = 40 + 10 * np.sin(x / 17)[..., None] + np.array([0, 5, 10])
     disc = np.hypot(x - centre[0], y - centre[1]) <= radius

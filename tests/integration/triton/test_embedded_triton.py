@@ -32,7 +32,7 @@ PICTURES = np.stack([picture_with_blob((60 + 20 * n, 100 + 15 * n), 25 + 5 * n) 
 
 @contextmanager
 def another_server(settings: Settings, folder: Path, **models: object) -> Iterator[tuple[Settings, Supervisor]]:
-    """Beside the test run's own: the same weights, a state and ports of its own."""
+    """Start a second server with the same weights and with its own state and ports."""
     http, rpc, metrics = free_ports(3)
     ports = {"triton_http_port": http, "triton_grpc_port": rpc, "triton_metrics_port": metrics}
     changed = settings.model_copy(
@@ -59,7 +59,7 @@ def connected(settings: Settings) -> Iterator[Callable[[np.ndarray], np.ndarray]
 
 
 def executions(settings: Settings) -> tuple[int, int]:
-    """Pictures and engine calls of the network so far."""
+    """Return the number of images and of engine calls of the network so far."""
     client = grpc.InferenceServerClient(settings.triton.url)
     try:
         (statistics,) = client.get_inference_statistics("u2netp").model_stats

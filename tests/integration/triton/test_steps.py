@@ -35,7 +35,7 @@ REAL = [
 
 
 def expected(profile: str, settings: Settings, pictures: np.ndarray) -> np.ndarray:
-    """The same steps, one after the other in ONNX Runtime."""
+    """Run the same steps one after the other in ONNX Runtime."""
     if profile == "hair":
         semantics = run_network("semantics", settings, image=pictures)
         trimap = run_graph(configure_glue("trimap", *size_of("trimap"), settings.glue), semantics=semantics)

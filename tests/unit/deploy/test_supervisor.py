@@ -19,7 +19,7 @@ from cutstream.errors import StackError
 from deploy.local.process import ServerSpec, Supervisor, check_ports
 
 ROOT = Path(__file__).parents[3]
-# A tree like Triton's, and worse: a child, one in a session of its own, and one whose parent has gone.
+# A tree like Triton's, and worse: a child, a child in its own session, and an orphan.
 TREE = "sleep 97 & setsid sleep 98 & (setsid sleep 99 &) ; echo up; wait"
 PARENT = """
 import os, sys, time

@@ -73,7 +73,7 @@ def test_the_verdict_is_kept_while_the_question_stays(network: Path, tmp_path: P
 @pytest.mark.parametrize(
     "stored",
     [
-        {"precision": "f32", "because": "f32 says so"},  # an earlier release called fp32 f32, and the reason because
+        {"precision": "f32", "because": "f32 says so"},  # the names of an earlier release
         {"precision": "f32", "reason": "a name that no longer exists"},
         {"precision": "fp32"},
     ],

@@ -1,4 +1,4 @@
-"""The building of plans, against the real bindings; only TensorRT and the GPU are missing."""
+"""Building plans with the real bindings. Only TensorRT and the GPU are replaced."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> ModelSettings:
 
 @pytest.fixture
 def planned(exported: ModelSettings, bindings: ModuleType, tmp_path: Path) -> ModelSettings:
-    """A store of its own with the plan, too."""
+    """A separate store that also has the plan."""
     shutil.copytree(exported.store, tmp_path / "store")
     settings = exported.model_copy(update={"store": tmp_path / "store"})
     model = find_model("cutnet", settings)
@@ -78,7 +78,7 @@ def test_a_plan_is_built_for_every_batch(bindings: ModuleType, graph: bytes) -> 
 
 
 def test_precision_is_no_flag_of_the_builder(bindings: ModuleType) -> None:
-    """Where a release brings such flags back, graphs with casts may no longer be all that there is to it."""
+    """If a release brings such flags back, casts in the graph may no longer be enough."""
     assert not {"FP16", "BF16", "INT8"} & set(bindings.BuilderFlag.__members__)
     assert not hasattr(bindings, "IInt8EntropyCalibrator2")
 

@@ -108,7 +108,7 @@ def test_a_simplified_graph_has_fewer_nodes_and_answers_alike(exact: ModelProto)
     assert np.abs(matte_function(original)(picture).astype(int) - matte_function(exact)(picture)).max() <= 1
 
 
-def test_what_is_no_graph_is_a_mismatch() -> None:
+def test_an_invalid_graph_is_a_mismatch() -> None:
     wrong = two_convolutions()
     wrong.graph.node[3].op_type = "Rezise"
     with pytest.raises(ModelMismatch, match="ONNX Runtime cannot load the graph"):
@@ -145,7 +145,7 @@ def test_casts_are_put_where_the_type_is_not_allowed(half: Half) -> None:
 
 
 def test_bf16_is_judged_as_it_rounds(exact: ModelProto) -> None:
-    """ONNX Runtime has no convolution in bf16 for CPUs; OpenVINO, which has, differs from fp32 as much."""
+    """ONNX Runtime has no bf16 convolution for CPUs. OpenVINO has one, and its difference from fp32 is as large."""
     half = check_graph(convert_to_half(exact, "bf16"))
     with pytest.raises(Exception, match="NOT_IMPLEMENTED"):
         onnxruntime.InferenceSession(half.SerializeToString(), providers=["CPUExecutionProvider"])
@@ -253,7 +253,7 @@ def test_nothing_is_written_of_a_graph_that_differs(few: Path, tmp_path: Path, m
     assert not list(tmp_path.iterdir())
 
 
-def test_a_joined_net_goes_the_same_way_and_is_served(few: Path, tmp_path: Path) -> None:
+def test_a_joined_network_goes_the_same_way_and_is_served(few: Path, tmp_path: Path) -> None:
     models = small_models(tmp_path / "models").model_copy(update={"graph_precision": "fp16"})
     settings = Settings(models=models, stack=StackSettings(state=tmp_path / "state"))
     model = find_model("u2netp", models)
@@ -290,7 +290,7 @@ def test_bf16_is_not_given_to_an_engine_without_it(tmp_path: Path) -> None:
         render(Settings(models=models, stack=StackSettings(state=tmp_path / "state")))
 
 
-def test_a_net_with_a_trimap_gets_one_that_knows_nothing(exact: ModelProto) -> None:
+def test_a_network_with_a_trimap_gets_one_that_is_unknown_everywhere(exact: ModelProto) -> None:
     graph = ModelProto()
     graph.CopyFrom(exact)
     graph.graph.input.append(helper.make_tensor_value_info("trimap", TensorProto.UINT8, ["batch", 320, 320]))
@@ -308,4 +308,4 @@ def test_boxes_are_judged_by_what_they_hold() -> None:
     )
     same = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 18)])
     picture = np.zeros((40, 60, 3), np.uint8)
-    assert (matte_function(same)(picture) == np.full((40, 60), 255)).all()  # what it was fed with, the whole picture
+    assert (matte_function(same)(picture) == np.full((40, 60), 255)).all()  # its input box, the whole image

@@ -29,7 +29,7 @@ def square(radius: int) -> np.ndarray:
 
 
 def scene(near: int = 200, far: int = 40) -> np.ndarray:
-    """u8 depth: a disc before a wall, both a little uneven."""
+    """u8 depth of a disc in front of a wall, both slightly noisy."""
     noise = np.random.default_rng(3).integers(-6, 7, (SIDE, SIDE))
     return (np.where(disc_of((120, 100), 50, SIDE), near, far) + noise).astype(np.uint8)
 
@@ -49,7 +49,7 @@ def test_the_trimap_knows_nothing_beyond_the_border() -> None:
     assert run("trimap", semantics=everywhere).min() == 255
 
 
-def test_what_is_near_is_found_by_otsus_threshold() -> None:
+def test_the_near_region_is_found_by_otsus_threshold() -> None:
     depth = scene()
     expected, _ = cv2.threshold(depth, 0, 255, cv2.THRESH_OTSU)
     found = run("depth_foreground", SOFT.model_copy(update={"depth_edge_threshold": 2.0}), depth=depth)
@@ -97,7 +97,7 @@ def test_a_step_is_as_large_as_its_committed_configuration(step: str) -> None:
 
 
 def people(boxes: list[tuple[float, float, float, float]], scores: np.ndarray) -> np.ndarray:
-    """The matte of detections whose masks are everywhere certain; `scores` classes × boxes."""
+    """Return the matte of detections with certain masks. `scores` are classes × boxes."""
     detections = np.zeros((1, 116, 8400), np.float32)
     detections[0, :4, : len(boxes)] = np.array(boxes).T
     detections[0, 4 : 4 + len(scores), : len(boxes)] = scores

@@ -18,7 +18,7 @@ def matte_of(picture: np.ndarray, trimap: np.ndarray) -> np.ndarray:
 
 
 def strands() -> np.ndarray:
-    """f64 alpha: a head with hairs of a few pixels' width all around."""
+    """Return f64 alpha of a head with hairs a few pixels wide."""
     drawn = np.zeros((SIDE * 4, SIDE * 4), np.uint8)
     centre = np.array([SIDE * 2, SIDE * 2])
     cv2.circle(drawn, centre.tolist(), SIDE, 255, -1)
@@ -61,8 +61,8 @@ def test_where_all_is_known_nothing_is_solved(level: int) -> None:
     assert np.all(matte_of(picture, np.full((SIDE, SIDE), level, np.uint8)) == level)
 
 
-def test_where_nothing_is_known_the_answer_is_no_nonsense() -> None:
-    """Every alpha that the colours explain is as good as another: it stays the constant that it began as."""
+def test_where_nothing_is_known_alpha_stays_constant() -> None:
+    """Every alpha that the colours explain is equally good, so it keeps its constant initial value."""
     picture = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
     assert np.ptp(matte_of(picture, np.full((SIDE, SIDE), 128, np.uint8))) <= 1
 
@@ -71,7 +71,7 @@ HEIGHT, WIDTH, RADIUS, EPSILON = 9, 11, 1, 1e-4
 
 
 def by_definition(colours: np.ndarray) -> np.ndarray:
-    """L, f64 HW×HW, summed over the windows as equation 12 of A. Levin et al. has it, over a window's pixels."""
+    """Return L, f64 HW×HW, by equation 12 of A. Levin et al., divided by a window's pixels."""
     index = np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH)
     laplacian = np.zeros((index.size, index.size))
     for y in range(RADIUS, HEIGHT - RADIUS):

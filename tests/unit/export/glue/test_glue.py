@@ -13,7 +13,7 @@ from export.profiles import GLUE_GRAPHS, glue_file  # noqa: E402
 
 pytestmark = [
     pytest.mark.timeout(300),
-    pytest.mark.filterwarnings("ignore"),  # torch's own, on its way through the exporter
+    pytest.mark.filterwarnings("ignore"),  # torch warns during the export
 ]
 
 GLUES = {glue.name: glue for glue in glue_graphs()}

@@ -114,7 +114,7 @@ def test_frees_a_batch_that_is_baked_into_shapes(tmp_path: Path) -> None:
 
 
 def test_a_network_for_one_image_is_not_given_two(tmp_path: Path) -> None:
-    """It shuffles channels through a shape that holds the batch, as old exports do."""
+    """Old exports shuffle channels through a shape that contains the batch."""
     nodes = [
         node("Reshape", ["input.1", "groups"], ["grouped"]),
         node("ReduceMean", ["grouped", "plane"], ["mean"]),

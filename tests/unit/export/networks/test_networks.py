@@ -38,7 +38,7 @@ from tests.support.torch_networks import GIVES, TINY, settle, shapes_of, tiny_mo
 
 pytestmark = [
     pytest.mark.timeout(300),
-    pytest.mark.filterwarnings("ignore"),  # torch's own, on its way through the exporter
+    pytest.mark.filterwarnings("ignore"),  # torch warns during the export
 ]
 
 MIRROR = os.environ.get("CUTSTREAM_MODELS__MIRROR", "")
@@ -65,7 +65,7 @@ def test_onnx_computes_what_torch_does_for_any_batch(family: str, tmp_path: Path
     with torch.no_grad():
         given = network(*(torch.rand(1, *shape) * 2 - 1 for shape in shapes.values()))
     for one in [given] if isinstance(given, torch.Tensor) else given:
-        assert one.std() > 1e-3  # not a constant, which would be easy to compute
+        assert one.std() > 1e-3  # a constant output would agree trivially
     model = find_model(f"tiny_{family}", tiny_models(tmp_path))
     pictures = np.random.default_rng(0).integers(0, 256, (2, *size_of(model.served_step), 3), np.uint8)
     besides = {name: np.zeros((2, *shape), np.float32) for name, shape in model.takes.items()}
@@ -83,8 +83,8 @@ def test_another_graph_is_found_out(tmp_path: Path) -> None:
         compare_with_torch(network, tmp_path / "net.onnx", shapes_of("u2net"))
 
 
-def test_a_net_for_one_picture_at_a_time_is_compared_on_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A picture takes SAM 2 of everything 5 GB: three at once are more than machines for tests have."""
+def test_a_network_for_one_image_at_a_time_is_compared_on_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SAM 2 in automatic mode needs 5 GB per image. Three at once are too many for test machines."""
     compared = []
     monkeypatch.setattr(torch_export, "compare_with_torch", lambda network, file, shapes, batch: compared.append(batch))
     settings = tiny_models(tmp_path)
@@ -113,7 +113,7 @@ def test_an_export_goes_into_the_store_and_serves(tmp_path: Path) -> None:
 
 
 def test_an_export_goes_on_into_other_precisions(tmp_path: Path) -> None:
-    """With attention, products and a trimap; random weights of convolutions alone differ too much in bf16 and int8."""
+    """ViTMatte has attention, products and a trimap. Random convolutions alone differ too much in bf16 and int8."""
     settings = tiny_models(tmp_path)
     model = find_model("tiny_vitmatte", settings)
     exported = export(model, None, settings)
@@ -123,7 +123,7 @@ def test_an_export_goes_on_into_other_precisions(tmp_path: Path) -> None:
         written = write(model, precision, tmp_path, settings, stored_path(model, precision, settings))
         assert (written.photos, written.precision) == (3, precision)
         assert require_stored_graph(model, precision, settings).is_file()
-    assert ensure_weights(model, settings) == exported  # what is served does not count as weights
+    assert ensure_weights(model, settings) == exported  # served graphs do not count as weights
 
 
 def test_a_checkpoint_goes_all_the_way_in_or_not_at_all(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_checkpoint_goes_all_the_way_in_or_not_at_all(tmp_path: Path) -> None:
         build("u2net:tiny", tmp_path / "page.pth")
 
 
-def test_what_is_no_family_or_no_variant_is_named(tmp_path: Path) -> None:
+def test_an_unknown_family_or_variant_is_named(tmp_path: Path) -> None:
     settings = ModelSettings(store=tmp_path)
     with pytest.raises(ModelMismatch, match="there is no variant 'huge'; choose from small, base, tiny"):
         build("depth_anything:huge", None)
@@ -156,7 +156,7 @@ def test_what_is_no_family_or_no_variant_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("variant", "millions"), [("full", 44.0), ("small", 1.1)])
 def test_u2net_has_the_authors_size(variant: str, millions: float) -> None:
-    """44.0 M and 1.1 M parameters, says the paper's repository: 176.3 and 4.7 MB in float32."""
+    """The paper's repository states 176.3 and 4.7 MB in float32, so 44.0 M and 1.1 M parameters."""
     count = sum(parameter.numel() for parameter in build(f"u2net:{variant}", None).parameters())
     assert round(count / 1e6, 1) == millions
 
@@ -167,8 +167,8 @@ def test_u2net_has_the_authors_size(variant: str, millions: float) -> None:
         ("segmentation:unet_resnet34", 24.4),
         ("deeplab_atrous:v1_vgg16", 20.5),  # table 1 of the paper
         ("deeplab_atrous:v2_resnet101", 44.0),
-        ("modnet:mobilenetv2", 6.5),  # 6.49 M, says the paper
-        ("rvm:mobilenetv3", 3.7),  # 3.749 M, says the paper
+        ("modnet:mobilenetv2", 6.5),  # 6.49 M in the paper
+        ("rvm:mobilenetv3", 3.7),  # 3.749 M in the paper
     ],
 )
 def test_a_family_has_its_published_size(family: str, millions: float) -> None:
@@ -200,7 +200,7 @@ def test_mask_rcnn_finds_the_boxes_that_torchvision_does_without_suppression() -
     [("hiera_tiny", 38.9), ("hiera_small", 46.0), ("hiera_base_plus", 80.8), ("hiera_large", 224.4)],
 )
 def test_sam2_has_the_authors_size(variant: str, millions: float) -> None:
-    """They count the memory for videos, too, and cut off the decimals; it does not depend on the variant."""
+    """The authors include the memory for videos, equal in all variants, and truncate the decimals."""
     from transformers import Sam2Model, Sam2VideoConfig, Sam2VideoModel
 
     from export.networks.sam2 import VARIANTS, VIDEO, config
@@ -243,8 +243,8 @@ def test_sam2_unites_its_boxes() -> None:
     assert not none.any()
 
 
-def test_sam2_is_asked_for_everything_at_the_points_of_a_grid() -> None:
-    """Row by row; each point's three masks are those that it gets when it is asked for alone."""
+def test_sam2_is_prompted_at_the_points_of_a_grid() -> None:
+    """The order is row by row. Each point gets the same three masks as when it is the only prompt."""
     network = settle(build("sam2_everything:tiny", None), shapes_of("sam2_everything"))
     pictures = torch.randn(2, *TINY["sam2_everything"], generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -257,8 +257,8 @@ def test_sam2_is_asked_for_everything_at_the_points_of_a_grid() -> None:
             torch.testing.assert_close(guesses[picture, masks], alone.iou_scores[0, 0], rtol=1e-3, atol=1e-3)
 
 
-def test_unpooling_is_that_of_torch_also_where_values_are_equal() -> None:
-    """After a ReLU most of a window may be the same zero; torch keeps the first place."""
+def test_unpooling_equals_torchs_also_for_equal_values() -> None:
+    """After a ReLU most of a window may be zero; torch keeps the first index."""
     from export.networks.deep_matting import positions_of_maxima, unpool
 
     generator = torch.Generator().manual_seed(0)
@@ -306,7 +306,7 @@ def test_a_family_has_the_names_of_its_published_checkpoint(family: str, names: 
 @pytest.mark.weights
 @pytest.mark.parametrize(("name", "family"), [("u2netp", "u2net:small"), ("isnet", "isnet:full")])
 def test_published_weights_give_the_published_map(name: str, family: str) -> None:
-    """The published ONNX files have normalisation folded into their convolutions, in the order in which they run."""
+    """The published ONNX files have folded normalisation and list their convolutions in order of execution."""
     model = find_model(name, ModelSettings())
     found = find_weights(model, ModelSettings(mirror=Path(MIRROR) if MIRROR else None))
     if found is None:
@@ -329,7 +329,7 @@ def test_published_weights_give_the_published_map(name: str, family: str) -> Non
 
 
 def constant(graph: onnx.GraphProto, name: str) -> np.ndarray:
-    """As float32, also where it is stored in half precision and cast."""
+    """Return a constant as float32, also if it is stored in half precision and cast."""
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     makers = {output: node for node in graph.node for output in node.output}
     while name not in tensors:
@@ -338,7 +338,7 @@ def constant(graph: onnx.GraphProto, name: str) -> np.ndarray:
 
 
 def in_order(network) -> list[str]:
-    """The convolutions as they run, the sides last; batch normalisation is made to change nothing."""
+    """Return the convolutions in order of execution, the side outputs last, and neutralise batch normalisation."""
     names: list[str] = []
     for name, module in network.named_modules():
         if isinstance(module, torch.nn.Conv2d):

@@ -33,7 +33,7 @@ def test_a_sample_has_its_shape_and_a_subject(discs: list[Collection], mix: dict
 
 @pytest.mark.parametrize("mix", [PLAIN, COMPOSITES, PANORAMAS])
 def test_the_matte_goes_where_the_subject_goes(discs: list[Collection], mix: dict[str, float]) -> None:
-    """The discs are far brighter than their ground, in whatever light, so the matte must cover the bright pixels."""
+    """The discs are far brighter than their background in any light, so the matte must cover the bright pixels."""
     for seed in range(60):
         pixels, matte = sample(discs, np.random.default_rng(seed), SIZE, **mix)
         inside, outside = pixels[matte > 230], pixels[matte < 20]
@@ -52,7 +52,7 @@ def test_the_same_seed_gives_the_same_sample(discs: list[Collection]) -> None:
 def test_living_subjects_are_placed_among_things_that_are_then_background(
     discs: list[Collection], mix: dict[str, float]
 ) -> None:
-    """A disc is living, squares are things: the matte covers no square, which are as bright."""
+    """Discs are living, squares are things. Squares are as bright, but the matte must not cover them."""
     squares = [square(number) for number in range(8)]
     things = Collection(Source(name="squares", folder="squares", share=0.3), squares, [])
     living = Collection(Source(name="discs", folder="discs", share=1.0, living=True), discs[0].photos, [])

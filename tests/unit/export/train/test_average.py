@@ -15,7 +15,7 @@ from export.train.cutnet_onnx import from_onnx, to_onnx  # noqa: E402
 
 pytestmark = [
     pytest.mark.timeout(300),
-    pytest.mark.filterwarnings("ignore"),  # torch's own, on its way through the exporter
+    pytest.mark.filterwarnings("ignore"),  # torch warns during the export
 ]
 
 
@@ -43,10 +43,10 @@ def test_the_command_leaves_a_network_that_loads(files: list[Path], tmp_path: Pa
     subprocess.run(command, check=True, capture_output=True, timeout=200)
     expected = average(files, [1.0, 3.0]).state_dict()
     name = next(name for name in expected if name.startswith("encoder.") and expected[name].dim() == 4)
-    torch.testing.assert_close(from_onnx(out).state_dict()[name], expected[name], atol=1e-3, rtol=1e-2)  # stored as f16
+    torch.testing.assert_close(from_onnx(out).state_dict()[name], expected[name], atol=1e-3, rtol=1e-2)  # fp16 file
 
 
-def test_a_weight_that_is_none_is_named(files: list[Path], tmp_path: Path) -> None:
+def test_an_invalid_weight_is_named(files: list[Path], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "export.train.average", str(tmp_path / "mean.onnx"), f"{files[0]}=much"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=200)
     assert done.returncode == 1

@@ -17,7 +17,7 @@ from export.train.cutnet_onnx import SIZE, from_onnx, to_onnx  # noqa: E402
 from export.train.imagenet import load_imagenet_weights  # noqa: E402
 from tests.support.models import picture_with_blob, small_network  # noqa: E402
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]  # torch's own, on its way through export
+pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]  # torch warns during the export
 
 
 @pytest.fixture(scope="module")
@@ -25,11 +25,11 @@ def network() -> Cutnet:
     torch.manual_seed(1)
     network = Cutnet().eval()
     for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):  # a fresh one does nothing, which would hide a wrong one
+        if isinstance(module, torch.nn.BatchNorm2d):  # a new one changes nothing, which would hide errors
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 1.5)
     with torch.no_grad():
-        network.heads[-1].weight *= 20  # a fresh network's answer is one even grey
+        network.heads[-1].weight *= 20  # a new network gives a uniform grey
     return network
 
 
@@ -98,7 +98,7 @@ def test_the_file_uses_plain_operators(file: Path) -> None:
 def test_the_net_comes_back_from_its_file(network: Cutnet, file: Path) -> None:
     back = from_onnx(file).eval()
     given = torch.from_numpy(pictures(2))
-    # The file holds f16 weights.
+    # The file holds fp16 weights.
     assert (Served(back)(given).int() - Served(network)(given).int()).abs().max() <= 2
     assert back.training is False
     assert to_onnx(back) == file.read_bytes()

@@ -32,7 +32,7 @@ def test_every_photo_gets_a_matte_of_its_size(network: Path, tmp_path: Path) -> 
         assert matte[photo > 128].mean() > matte[photo <= 128].mean() + 2
 
 
-def test_what_is_there_is_left_and_the_rest_is_made(network: Path, tmp_path: Path) -> None:
+def test_existing_mattes_are_kept_and_missing_ones_made(network: Path, tmp_path: Path) -> None:
     folder = photo_folder(tmp_path / "discs", ["a", "b"], masks=False)
     teach(network, [folder])
     kept = (folder / "teacher" / "a.webp").stat().st_mtime_ns
@@ -42,7 +42,7 @@ def test_what_is_there_is_left_and_the_rest_is_made(network: Path, tmp_path: Pat
     assert not list((folder / "teacher").glob("*.part"))
 
 
-def test_what_cannot_be_used_is_named(network: Path, tmp_path: Path) -> None:
+def test_unusable_input_is_named(network: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingData, match="has no folder `images`"):
         teach(network, [tmp_path])
     folder = photo_folder(tmp_path / "discs", ["a"], masks=False)

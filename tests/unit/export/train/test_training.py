@@ -18,7 +18,7 @@ from export.train.recipe import SHIPPED, Phase, Source, TrainingRecipe, read_rec
 from export.train.training import State, begin, held_out_iou, train  # noqa: E402
 from tests.support.training import photo_folder  # noqa: E402
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]  # torch's and matplotlib's own
+pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]  # torch and matplotlib warn
 
 
 def recipe(**changes: object) -> TrainingRecipe:
@@ -64,7 +64,7 @@ def test_learns_what_a_subject_is(discs: list[Collection], tmp_path: Path) -> No
     state = started(of)
     for module in (*state.network.modules(), *state.average.modules()):
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = 0.3  # sixty batches are few for running means
+            module.momentum = 0.3  # sixty batches are too few for running means
     train(state, of, discs, tmp_path, workers=0)
     assert held_out_iou(state.average, discs, 64)["discs"] > 0.8
     logged = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
@@ -103,7 +103,7 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(
     assert resumed.samples == whole.samples == of.samples
     np.testing.assert_allclose(weights(resumed), weights(whole), atol=1e-5)
     finished = weights(resumed)
-    train(resumed, of, discs, tmp_path / "broken", workers=0)  # again: there is nothing left to do
+    train(resumed, of, discs, tmp_path / "broken", workers=0)  # nothing is left to do
     assert np.array_equal(weights(resumed), finished)
 
 

@@ -24,7 +24,7 @@ def small(tmp_path: Path) -> ModelSettings:
 
 
 def offered(folder: Path, url: str, data: bytes = DATA) -> ModelSettings:
-    """A catalogue whose weights are `data`, at `url` alone."""
+    """Settings with a catalogue whose only weights are `data` at `url`."""
     weights = Weights(file="net.onnx", bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), origin=url)
     model = msgspec.structs.replace(find_model("u2netp", ModelSettings()), weights=(weights,))
     (folder / "catalogue.toml").write_text(as_toml(model))

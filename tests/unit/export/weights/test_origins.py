@@ -1,4 +1,4 @@
-"""Packages come through the registry's own client, which a small script plays here; a real one is used by hand."""
+"""Packages are fetched by the registry's own client. Here a small script replaces it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FILES = {"dist/b": b"second half", "dist/a": b"first half, ", "README.md": b"of 
 
 @pytest.fixture
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """`client(program, archive)`: that program leaves `archive` where it runs, and its arguments in `arguments`."""
+    """`client(program, archive)` replaces the program; it writes `archive`, and its arguments to `arguments`."""
 
     def play(program: str, archive: Path | None, complaint: str = "") -> Path:
         arguments = tmp_path / "arguments"
