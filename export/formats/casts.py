@@ -133,15 +133,15 @@ class _Casts:
 
     def _provide(self, name: str, half: bool) -> Iterator[NodeProto]:
         """Provide the tensor in half precision or in fp32, by a cast or a constant, if it is not present yet."""
-        wanted, other = (self._name(name), name) if half else (name, self._name(name))
-        if wanted in self.present:
+        needed, other = (self._name(name), name) if half else (name, self._name(name))
+        if needed in self.present:
             return
-        self.present.add(wanted)
+        self.present.add(needed)
         if half and name in self.weights:
             values = numpy_helper.to_array(self.weights[name]).astype(DTYPE[self.half])
-            self.constants[wanted] = numpy_helper.from_array(values, wanted)
+            self.constants[needed] = numpy_helper.from_array(values, needed)
         elif half or other in self.present:
-            yield helper.make_node("Cast", [other], [wanted], to=ELEMENT_TYPE[self.half] if half else TensorProto.FLOAT)
+            yield helper.make_node("Cast", [other], [needed], to=ELEMENT_TYPE[self.half] if half else TensorProto.FLOAT)
 
     def _name(self, name: str) -> str:
         return f"{name}/{self.half}"
