@@ -23,10 +23,11 @@ from cutstream.images import Matte
 from cutstream.quality.overlap import f_score, iou
 from cutstream.settings import GlueSettings, ModelSettings, load
 from evaluation.folder import find_examples, read_example
-from export.repository.glue_settings import tuned
-from export.repository.join import join
-from export.repository.profiles import size_of
-from export.weights.catalogue import net_for, require
+from export.glue.configure import configure_glue
+from export.glue.join import join
+from export.profiles import size_of
+from export.weights.catalogue import network_for
+from export.weights.store import ensure_weights
 
 VALUES = {
     "depth_edge_threshold": (0.03, 0.06, 0.2, 0.4, 2.0),
@@ -53,7 +54,7 @@ def main() -> None:
         "depth_ablation",
         folder=folder.name,
         photos=len(maps),
-        network_overrides=[net_for(step, models).name for step in ("depth", "semantics")],
+        network_overrides=[network_for(step, models).name for step in ("depth", "semantics")],
         settings=default.model_dump(),
         scores=rows,
     )
@@ -68,8 +69,8 @@ def _photos(folder: Path) -> Iterator[tuple[Matte, Matte]]:
 
 
 def _network(step: str, models: ModelSettings) -> onnxruntime.InferenceSession:
-    model = net_for(step, models)
-    return _session(join(model, require(model, models), HEIGHT, WIDTH))
+    model = network_for(step, models)
+    return _session(join(model, ensure_weights(model, models), HEIGHT, WIDTH))
 
 
 def _session(graph: ModelProto) -> onnxruntime.InferenceSession:
@@ -81,7 +82,7 @@ def _run(session: onnxruntime.InferenceSession, **tensors: Matte) -> Matte:
 
 
 def _scores(settings: GlueSettings, maps: list[tuple[Matte, Matte, Matte]]) -> dict[str, float]:
-    foreground = _session(tuned("depth_foreground", HEIGHT, WIDTH, settings))
+    foreground = _session(configure_glue("depth_foreground", HEIGHT, WIDTH, settings))
     scores: dict[str, list[float]] = {name: [] for name in ("depth IoU", "depth F", "fused IoU", "fused F")}
     for depth, semantics, truth in maps:
         near = _run(foreground, depth=depth)

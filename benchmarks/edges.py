@@ -30,7 +30,7 @@ from cutstream.images.png import encode_png
 from cutstream.matting.foreground import estimate_foreground
 from cutstream.matting.presets import SOFT
 from cutstream.matting.refine import prepare, refine
-from export.repository.profiles import network_file, size_of
+from export.profiles import network_file, size_of
 
 WARM_UP, TURNS = 2, 25
 OPS = CpuOps()

@@ -20,7 +20,7 @@ from rich.table import Table
 from benchmarks.machine import CORES, record
 from cutstream.settings import load
 from deploy.triton.backends.precision import compile_network
-from export.repository.profiles import networks_of
+from export.profiles import networks_of
 from export.repository.render import render
 
 TURNS, SLICE_S = 6, 1.5

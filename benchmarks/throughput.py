@@ -43,7 +43,7 @@ from cutstream.metrics import Metrics
 from cutstream.settings import ObjectSettings, Settings, load
 from deploy.local.running import RunningStack, running_stack, throwaway
 from deploy.triton.backends.precision import compile_network
-from export.repository.profiles import networks_of
+from export.profiles import networks_of
 from export.repository.render import render
 from producer.following import Batch, RequestFollower
 

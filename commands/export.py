@@ -42,8 +42,9 @@ def export_model(
 
     with named_errors():
         require_packages("export", "ml_dtypes", "onnx", "onnxruntime", "skimage")
-        from export.repository.served_graph import place_of
-        from export.weights.catalogue import find_model, find_weights, require_family
+        from export.formats.served_graph import stored_path
+        from export.weights.catalogue import find_model, require_family
+        from export.weights.store import find_weights
 
         settings = load().models
         model = find_model(name, settings)
@@ -55,19 +56,19 @@ def export_model(
             typer.echo(export(model, weights, settings))
             if (to, precision, out_file) == ("onnx", "fp32", None):
                 return
-        graph = out_file if out_file and to == "onnx" else place_of(model, precision, settings)
+        graph = out_file if out_file and to == "onnx" else stored_path(model, precision, settings)
         if to == "tensorrt":
-            from export.formats.machine import machine, tensorrt_api
+            from export.formats.machine import detect_machine, import_tensorrt
 
-            trt, here = tensorrt_api(), machine()  # before minutes of work for nothing
+            trt, here = import_tensorrt(), detect_machine()  # fail early: what follows takes minutes
         from export.formats.write_graph import write
 
         written = write(model, precision, photos, settings, graph)
         typer.echo(graph)
-        typer.echo(written.told())
+        typer.echo(written.summary())
         if to == "tensorrt":
             from export.formats.tensorrt_plan import write_plan
 
-            plan = out_file or place_of(model, precision, settings, ".plan")
+            plan = out_file or stored_path(model, precision, settings, ".plan")
             write_plan(trt, model, precision, settings, here, graph, plan)
             typer.echo(plan)

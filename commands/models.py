@@ -13,11 +13,11 @@ from commands.console import named_errors, out
 def list_models() -> None:
     """List all models with their licences, and whether their weights are present."""
     from cutstream.settings import load
-    from export.weights.catalogue import status
+    from export.weights.store import model_statuses
 
     table = Table("model", "licence", "present", "source")
     with named_errors():
-        for entry in status(load().models):
+        for entry in model_statuses(load().models):
             table.add_row(entry.name, entry.licence, "yes" if entry.present else "no", entry.source)
     out.print(table)
 
@@ -29,7 +29,7 @@ def pull_weights(
 ) -> None:
     """Copy weights into the store from the mirror folder, or download them if they are not there."""
     from cutstream.settings import load
-    from export.weights.catalogue import pull
+    from export.weights.store import pull
 
     with named_errors():
         for path in pull(load().models, names or []):
@@ -43,7 +43,7 @@ def verify_weights(
 ) -> None:
     """Read the stored weights and check their digests."""
     from cutstream.settings import load
-    from export.weights.catalogue import verify
+    from export.weights.store import verify
 
     with named_errors():
         for path in verify(load().models, names or []):

@@ -30,9 +30,9 @@ def serving_stack(
     from evaluation.scoring.predict import evaluation_settings
 
     if not settings.kafka.bootstrap_servers:
-        from deploy.local.kafka import answers
+        from deploy.local.kafka import is_ready
 
-        if not answers(settings.stack.kafka_port):
+        if not is_ready(settings.stack.kafka_port):
             with own_stack(evaluation_settings(settings, photos, profile, mattes)) as stack:
                 yield stack.settings, stack.check
             return
@@ -62,8 +62,9 @@ def render_models(settings: Settings) -> Settings:
 
 def require_weights(settings: Settings, profiles: tuple[str, ...]) -> None:
     """Raise an error if a profile does not exist or its weights are missing; another Triton has weights of its own."""
-    from export.weights.catalogue import chosen, require
+    from export.weights.catalogue import select_models
+    from export.weights.store import ensure_weights
 
     if not settings.triton.url:
-        for model in chosen(settings.models.model_copy(update={"profiles": profiles})):
-            require(model, settings.models)
+        for model in select_models(settings.models.model_copy(update={"profiles": profiles})):
+            ensure_weights(model, settings.models)

@@ -1,0 +1,1 @@
+"""Everything before serving: weights, torch networks, glue, precisions, Triton's repository, and training."""

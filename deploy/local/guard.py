@@ -1,8 +1,8 @@
-"""Runs one server for a parent that may vanish at any moment.
+"""Run one server for a parent process that may die at any moment.
 
-`python guard.py PARENT_PID` reads one line of JSON from standard input: `command`, `environment`,
-`stop_timeout_s`. The end of standard input is the order to stop, so a parent that is killed gives the same
-order as one that leaves in good form. It imports no package, because it starts before every server.
+`python guard.py PARENT_PID` reads one line of JSON from standard input: `command`, `environment`, `stop_timeout_s`.
+The end of standard input is the command to stop, so a parent that is killed stops its servers like one that exits
+normally. This program imports no package, because it starts before every server.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
-ORDER = 0  # standard input
+CONTROL = 0  # standard input
 NOT_STARTED = 127
 
 prctl = ctypes.CDLL(None).prctl
@@ -27,11 +27,11 @@ prctl = ctypes.CDLL(None).prctl
 def main() -> int:
     parent = int(sys.argv[1])
     wakeup = wake_on_signals()
-    # Whatever a server leaves behind, in whichever session, becomes our child and not init's.
+    # Orphaned processes of the server, in any session, become children of this process and not of init.
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    with open(ORDER, "rb", buffering=0, closefd=False) as order:
-        line = order.readline()
-    if not line:  # the parent has gone already
+    with open(CONTROL, "rb", buffering=0, closefd=False) as control:
+        line = control.readline()
+    if not line:  # the parent has exited already
         return 0
     return serve(json.loads(line), parent, wakeup)
 
@@ -44,7 +44,7 @@ def serve(spec: dict[str, Any], parent: int, wakeup: int) -> int:
         return NOT_STARTED
     watch(leader, parent, wakeup)
     stop(leader, spec["stop_timeout_s"])
-    # A signal's number, negative in subprocess, in the shell's way.
+    # subprocess reports a signal as a negative number; report it like a shell.
     return leader.returncode if leader.returncode >= 0 else 128 - leader.returncode
 
 
@@ -52,9 +52,9 @@ def start(command: list[str], additions: dict[str, str]) -> subprocess.Popen[byt
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
-        env={**os.environ, **additions},  # noqa: TID251  handed over, not read
+        env={**os.environ, **additions},  # noqa: TID251  passed on, not read
         start_new_session=True,
-        # Should the guard itself be killed, the server goes with it (tied to the thread: we have one).
+        # If the guard itself is killed, the server dies with it. The signal is tied to the thread; there is only one.
         preexec_fn=lambda: prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0),
     )
 
@@ -68,11 +68,11 @@ def wake_on_signals() -> int:
 
 
 def watch(leader: subprocess.Popen[bytes], parent: int, wakeup: int) -> None:
-    """Returns when the server has ended, or when it is to end."""
-    # A process forked from the parent may hold the pipe open after the parent's death: look at its id, too.
+    """Return when the server has ended or must stop."""
+    # A process forked from the parent may keep the pipe open after the parent's death, so compare the parent's id, too.
     while leader.poll() is None and os.getppid() == parent:
-        readable, _, _ = select.select([ORDER, wakeup], [], [], 1.0)
-        if ORDER in readable:
+        readable, _, _ = select.select([CONTROL, wakeup], [], [], 1.0)
+        if CONTROL in readable:
             return
         if wakeup in readable:
             if set(os.read(wakeup, 4096)) - {signal.SIGCHLD}:
@@ -81,7 +81,7 @@ def watch(leader: subprocess.Popen[bytes], parent: int, wakeup: int) -> None:
 
 
 def stop(leader: subprocess.Popen[bytes], timeout_s: float) -> None:
-    leader.terminate()  # it alone: a server knows in which order its own processes must end
+    leader.terminate()  # this process alone, because a server stops its own processes in the right order
     try:
         leader.wait(timeout_s)
     except subprocess.TimeoutExpired:
@@ -106,7 +106,7 @@ def children() -> list[int]:
 def parent_of(stat: Path) -> int | None:
     try:
         return int(stat.read_text(errors="replace").rpartition(")")[2].split()[1])
-    except (FileNotFoundError, ProcessLookupError):  # it has ended since it was listed
+    except (FileNotFoundError, ProcessLookupError):  # it ended after it was listed
         return None
 
 

@@ -1,6 +1,6 @@
-"""The broker's jars: exactly those of the committed lock, wherever they come from.
+"""The jars of the embedded broker, verified against the committed lock.
 
-`python -m deploy.local.jars` resolves them anew and rewrites the lock, for instance for a new version of Kafka.
+`python -m deploy.local.jars` resolves them again and rewrites the lock, for instance for a new version of Kafka.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import NamedTuple
 from cutstream.errors import ConfigurationError, StackError
 
 BROKER = "org.apache.kafka:kafka_2.13:4.4.0"
-# Kafka names no logger of its own choice; taken without its dependencies, which Kafka has, and whose versions it would
-# change (of kafka-clients, too).
+# Kafka comes without a logger. This one is resolved without its dependencies: Kafka has them already,
+# and they would change versions, even that of kafka-clients.
 LOGGER = ("org.apache.logging.log4j", "log4j-slf4j-impl", "2.25.5")
 LOCK = Path(__file__).with_name("kafka-jars.lock")
 CONNECTIONS = 8
@@ -41,7 +41,7 @@ class Jar(NamedTuple):
 
 
 def ensure_jars(folder: Path) -> list[Path]:
-    """The locked jars in `folder`, each verified; missing and damaged ones are downloaded."""
+    """Return the locked jars in `folder`, all verified, after downloading missing and damaged ones."""
     jars = read_lock()
     missing = [jar for jar in jars if digest(folder / jar.file) != jar.sha256]
     if missing:
@@ -58,16 +58,16 @@ def download(jars: Iterable[Jar], folder: Path) -> None:
 
 
 def fetch(jar: Jar, scratch: Path, folder: Path) -> None:
-    path = maven(scratch, jar)
-    if (found := digest(path)) != jar.sha256:
+    path = resolve(scratch, jar)
+    if (actual := digest(path)) != jar.sha256:
         raise StackError(
-            f"{jar.coordinate} was downloaded with SHA-256 {found}, {LOCK.name} says {jar.sha256}: a proxy or a "
+            f"{jar.coordinate} was downloaded with SHA-256 {actual}, but {LOCK.name} has {jar.sha256}: a proxy or a "
             "mirror altered it, so it is not used"
         )
     path.replace(folder / jar.file)
 
 
-def maven(scratch: Path, jar: Jar) -> Path:
+def resolve(scratch: Path, jar: Jar) -> Path:
     try:
         from jgo.maven import MavenContext
     except ImportError as exc:

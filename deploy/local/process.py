@@ -1,4 +1,4 @@
-"""Starts servers together, waits for their health, and leaves no process behind, however the parent ends."""
+"""Start servers together and wait until they are healthy. No process survives the parent, however it ends."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ LOG_LINES = 30
 
 
 @dataclass(frozen=True)
-class Server:
-    """What to run.
+class ServerSpec:
+    """A server to start, and how to tell that it is healthy.
 
-    `environment` is added to the inherited one. `ready` answers within about a second, False while the server
-    is not up. `ports` maps the variable that sets a loopback port to that port, for instance
-    {"CUTSTREAM_STACK__KAFKA_PORT": 19092}. SIGTERM goes to the command's process alone; after
-    `stop_timeout_s`, or once it has ended, SIGKILL goes to every process that descends from it.
+    `environment` is added to the inherited one. `ready` returns within about a second, False while the server is not
+    up. `ports` maps each setting of a loopback port to the port, for instance {"CUTSTREAM_STACK__KAFKA_PORT": 19092}.
+    To stop, SIGTERM goes to the command's process alone. After `stop_timeout_s`, or once it has ended, SIGKILL goes to
+    all its descendants.
     """
 
     name: str
@@ -41,11 +41,11 @@ class Server:
     cwd: Path | None = None
 
 
-class Running:
-    def __init__(self, server: Server) -> None:
+class RunningServer:
+    def __init__(self, server: ServerSpec) -> None:
         self.server = server
         server.log.parent.mkdir(parents=True, exist_ok=True)
-        if server.log.exists():  # the log of the run before may tell why there is a new one
+        if server.log.exists():  # keep the previous log, which may explain a restart
             server.log.replace(server.log.with_name(server.log.name + ".1"))
         with server.log.open("wb") as log:
             self._guard = subprocess.Popen(
@@ -54,23 +54,23 @@ class Running:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=server.cwd,
-                start_new_session=True,  # Ctrl-C reaches the parent alone, which stops in order
+                start_new_session=True,  # Ctrl-C reaches only the parent, which stops everything in order
             )
-        self._order(server)
+        self._send_spec(server)
 
-    def _order(self, server: Server) -> None:
-        order = {
+    def _send_spec(self, server: ServerSpec) -> None:
+        spec = {
             "command": [str(part) for part in server.command],
             "environment": dict(server.environment),
             "stop_timeout_s": server.stop_timeout_s,
         }
         assert self._guard.stdin
-        self._guard.stdin.write(json.dumps(order).encode() + b"\n")
+        self._guard.stdin.write(json.dumps(spec).encode() + b"\n")
         self._guard.stdin.flush()
 
     @property
     def pid(self) -> int:
-        """The guard's; the server is its child."""
+        """The process id of the guard. The server is its child."""
         return self._guard.pid
 
     @property
@@ -86,15 +86,15 @@ class Running:
 
 
 class Supervisor:
-    """Use as a context manager; leaving it stops everything, the servers started last first.
+    """A context manager that runs servers. On exit it stops them, the last started first.
 
-    One thread uses it. `ready_s` says how long each server took to become healthy.
+    Not thread-safe. `ready_s` maps each server to the seconds until it was healthy.
     """
 
     def __init__(self, start_timeout_s: float, clock: Clock | None = None) -> None:
         self._start_timeout_s = start_timeout_s
         self._clock = clock or SystemClock()
-        self._groups: list[list[Running]] = []
+        self._groups: list[list[RunningServer]] = []
         self.ready_s: dict[str, float] = {}
 
     def __enter__(self) -> Supervisor:
@@ -105,28 +105,31 @@ class Supervisor:
     ) -> None:
         self.stop()
 
-    def start(self, *servers: Server) -> None:
-        """Starts them at once, returns when all are healthy; StackError has the log of the one that fails."""
-        check_ports(servers)
-        group: list[Running] = []
-        self._groups.append(group)
-        began = self._clock.monotonic()
-        for server in servers:
-            group.append(Running(server))
-        self._await_health(group, began)
+    def start(self, *servers: ServerSpec) -> None:
+        """Start the servers at once and return when all are healthy.
 
-    def _await_health(self, group: list[Running], began: float) -> None:
+        Raises StackError with the end of the log of a server that fails.
+        """
+        check_ports(servers)
+        group: list[RunningServer] = []
+        self._groups.append(group)
+        started = self._clock.monotonic()
+        for server in servers:
+            group.append(RunningServer(server))
+        self._wait_until_healthy(group, started)
+
+    def _wait_until_healthy(self, group: list[RunningServer], started: float) -> None:
         waiting = list(group)
         while waiting:
-            elapsed = self._clock.monotonic() - began
+            elapsed = self._clock.monotonic() - started
             for running in list(waiting):
                 if running.exit_code is not None:
-                    raise failure(running.server, f"ended with code {running.exit_code} before it was ready")
+                    raise server_error(running.server, f"ended with code {running.exit_code} before it was ready")
                 if running.server.ready():
                     self.ready_s[running.server.name] = elapsed
                     waiting.remove(running)
                 elif elapsed > self._start_timeout_s:
-                    raise failure(
+                    raise server_error(
                         running.server,
                         f"was not ready after {self._start_timeout_s:g} s (CUTSTREAM_STACK__START_TIMEOUT_S)",
                     )
@@ -134,48 +137,48 @@ class Supervisor:
                 self._clock.sleep(POLL_S)
 
     def pid(self, name: str) -> int:
-        """The root of the server's process tree, for measurements; signals go through `stop`."""
+        """Return the root of the server's process tree, for measurements. Use `stop` to end the server."""
         return next(running.pid for running in self._running() if running.server.name == name)
 
-    def dead(self) -> tuple[Server, ...]:
-        """Servers that ended without being told to."""
+    def dead(self) -> tuple[ServerSpec, ...]:
+        """Return the servers that ended although nobody stopped them."""
         return tuple(running.server for running in self._running() if running.exit_code is not None)
 
     def check(self) -> None:
-        """Raises StackError when a server has died."""
+        """Raise StackError if a server has died."""
         for running in self._running():
             if running.exit_code is not None:
-                raise failure(running.server, f"ended with code {running.exit_code}")
+                raise server_error(running.server, f"ended with code {running.exit_code}")
 
     def stop(self, *names: str) -> None:
-        """Stops the named servers, or all; returns when every process of theirs has ended."""
+        """Stop the named servers, or all of them. Return when all their processes have ended."""
         for group in reversed(self._groups):
-            chosen = [running for running in group if not names or running.server.name in names]
-            for running in chosen:
+            selected = [running for running in group if not names or running.server.name in names]
+            for running in selected:
                 running.begin_stop()
-            for running in chosen:
+            for running in selected:
                 running.wait()
                 group.remove(running)
         self._groups = [group for group in self._groups if group]
 
-    def _running(self) -> Iterable[Running]:
+    def _running(self) -> Iterable[RunningServer]:
         return (running for group in self._groups for running in group)
 
 
-def check_ports(servers: Iterable[Server]) -> None:
+def check_ports(servers: Iterable[ServerSpec]) -> None:
     taken: dict[int, str] = {}
     for server in servers:
         for setting, port in server.ports.items():
             if port in taken:
-                raise StackError(f"{taken[port]} and {setting} both say {port}: give each a port of its own")
+                raise StackError(f"{taken[port]} and {setting} are both {port}: choose different ports")
             taken[port] = setting
             if not is_free(port):
-                raise StackError(f"port {port} of {server.name} is taken: free it or set {setting} to another")
+                raise StackError(f"port {port} of {server.name} is in use: free it, or set {setting} to another port")
 
 
 def is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the last run's connections do not count
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignore closing connections of the previous run
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
@@ -183,10 +186,10 @@ def is_free(port: int) -> bool:
     return True
 
 
-def failure(server: Server, what: str) -> StackError:
+def server_error(server: ServerSpec, problem: str) -> StackError:
     try:
         with server.log.open(errors="replace") as log:
             tail = "".join(f"    {line.rstrip()}\n" for line in deque(log, maxlen=LOG_LINES))
     except OSError as exc:
-        tail = f"    it cannot be read: {exc.strerror}"
-    return StackError(f"{server.name} {what}. The end of {server.log}:\n{tail}".rstrip())
+        tail = f"    the log cannot be read: {exc.strerror}"
+    return StackError(f"{server.name} {problem}. The end of {server.log}:\n{tail}".rstrip())

@@ -1,4 +1,4 @@
-"""The local stack with its worker: what `cutstream up` and `make demo` run."""
+"""The local stack with a worker, for `cutstream up`, `cutstream demo` and measurements."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cutstream.clients.kafka import ensure_topics
 from cutstream.clock import SystemClock
 from cutstream.settings import Settings, as_environment
 from cutstream.signals import on_termination
-from deploy.local.process import Server, Supervisor
+from deploy.local.process import ServerSpec, Supervisor
 from deploy.local.stack import local_stack
 
 _CHECK_S = 0.5
@@ -22,20 +22,22 @@ _CHECK_S = 0.5
 
 @dataclass(frozen=True)
 class RunningStack:
+    """A running stack. `ready_s` is the time from the start until everything was healthy."""
+
     settings: Settings
     supervisor: Supervisor
     ready_s: float
 
     def check(self) -> None:
-        """Raises StackError, with the end of its log, when a server or the worker has died."""
+        """Raise StackError, with the end of the log, if a server or the worker has died."""
         self.supervisor.check()
 
 
 @contextmanager
 def throwaway(settings: Settings) -> Iterator[Settings]:
-    """The same settings on a state folder of this run's own, removed afterwards.
+    """Yield the settings with a temporary state folder, which is removed at the end.
 
-    What an interrupted run has left in the topics is then never worked on by the next.
+    Thus no run finds requests in the topics that an interrupted run left there.
     """
     parent = settings.stack.state.absolute()
     parent.mkdir(parents=True, exist_ok=True)
@@ -45,29 +47,33 @@ def throwaway(settings: Settings) -> Iterator[Settings]:
 
 
 @contextmanager
-def running_stack(settings: Settings, worker: Sequence[str]) -> Iterator[RunningStack]:
-    """Kafka and Triton where they are ours to start, the topics, and one worker; stopped in the opposite order.
+def running_stack(settings: Settings, worker_command: Sequence[str]) -> Iterator[RunningStack]:
+    """Start Kafka and Triton unless the settings name existing ones, create the topics, and start one worker.
 
-    What Triton is to serve has been rendered before.
+    `worker_command` is the command line of the worker. The caller passes it, because this package knows no other
+    service. Everything stops in reverse order. The model repository must be rendered before.
     """
     clock = SystemClock()
-    began = clock.monotonic()
+    started = clock.monotonic()
     with local_stack(settings) as stack:
         ensure_topics(stack.settings.kafka)
-        stack.supervisor.start(worker_server(stack.settings, worker))
-        yield RunningStack(stack.settings, stack.supervisor, clock.monotonic() - began)
+        stack.supervisor.start(worker_server(stack.settings, worker_command))
+        yield RunningStack(stack.settings, stack.supervisor, clock.monotonic() - started)
 
 
 def wait_until_stopped(stack: RunningStack) -> None:
-    """Returns on SIGTERM or Ctrl-C; raises StackError when something dies."""
+    """Return on SIGTERM or Ctrl-C. Raise StackError if a server or the worker dies."""
     stop = threading.Event()
     on_termination(stop.set)
     while not stop.wait(_CHECK_S):
         stack.check()
 
 
-def worker_server(settings: Settings, command: Sequence[str], name: str = "worker") -> Server:
-    """A worker process on effective settings; ready when it has joined the group and Triton answers it."""
+def worker_server(settings: Settings, command: Sequence[str], name: str = "worker") -> ServerSpec:
+    """Describe a worker process. It is ready when it has joined its group and Triton answers it.
+
+    `settings` must be complete, with every address. `command` is the worker's command line.
+    """
     worker = settings.worker
 
     def ready() -> bool:
@@ -80,7 +86,7 @@ def worker_server(settings: Settings, command: Sequence[str], name: str = "worke
         finally:
             connection.close()
 
-    return Server(
+    return ServerSpec(
         name=name,
         command=list(command),
         environment=as_environment(settings),

@@ -1,4 +1,4 @@
-"""The embedded servers that the settings leave to us, started together on one state folder."""
+"""The embedded servers: Kafka and Triton, started together with one state folder."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from cutstream.clock import Clock, SystemClock
 from cutstream.errors import StackError
 from cutstream.settings import Settings, addressed
 from deploy.local.kafka import kafka_server
-from deploy.local.process import Server, Supervisor
+from deploy.local.process import ServerSpec, Supervisor
 from deploy.local.triton import triton_server
 
 
 @dataclass(frozen=True)
 class Stack:
-    """`settings` are the effective ones, with every address filled in; `ready_s` is the time from nothing to health."""
+    """The started servers. `settings` contain every address; `ready_s` is the time until everything was healthy."""
 
     settings: Settings
     supervisor: Supervisor
@@ -28,18 +28,19 @@ class Stack:
 
 @contextmanager
 def local_stack(settings: Settings, clock: Clock | None = None) -> Iterator[Stack]:
-    """Kafka and Triton, each unless the settings name an existing one; what Triton serves was rendered before.
+    """Start Kafka and Triton, each unless the settings name an existing one. Stop them on exit.
 
-    Servers that are given to `supervisor.start` later, such as workers, are stopped before these.
+    The model repository must be rendered before. Servers that are passed to `supervisor.start` later, such as workers,
+    stop first.
     """
     clock = clock or SystemClock()
-    with sole_use(settings.stack.state), Supervisor(settings.stack.start_timeout_s, clock) as supervisor:
-        began = clock.monotonic()
+    with lock_state(settings.stack.state), Supervisor(settings.stack.start_timeout_s, clock) as supervisor:
+        started = clock.monotonic()
         supervisor.start(*embedded_servers(settings))
-        yield Stack(addressed(settings), supervisor, clock.monotonic() - began)
+        yield Stack(addressed(settings), supervisor, clock.monotonic() - started)
 
 
-def embedded_servers(settings: Settings) -> list[Server]:
+def embedded_servers(settings: Settings) -> list[ServerSpec]:
     servers = []
     if not settings.kafka.bootstrap_servers:
         servers.append(kafka_server(settings.stack))
@@ -49,8 +50,8 @@ def embedded_servers(settings: Settings) -> list[Server]:
 
 
 @contextmanager
-def sole_use(state: Path) -> Iterator[None]:
-    """Makes the folder, and refuses it to every other stack until this one is done or its process is gone."""
+def lock_state(state: Path) -> Iterator[None]:
+    """Create the folder and lock it against other stacks until the block ends or this process dies."""
     state.mkdir(parents=True, exist_ok=True)
     with (state / "stack.lock").open("a+") as lock:
         try:
@@ -59,7 +60,7 @@ def sole_use(state: Path) -> Iterator[None]:
             lock.seek(0)
             raise StackError(
                 f"a stack already runs on {state} (process {lock.read() or 'unknown'}): stop it, or set "
-                "CUTSTREAM_STACK__STATE to a folder, and CUTSTREAM_STACK__*_PORT to ports, of this stack's own"
+                "CUTSTREAM_STACK__STATE to another folder and CUTSTREAM_STACK__*_PORT to other ports"
             ) from exc
         lock.truncate(0)
         lock.write(str(os.getpid()))

@@ -1,6 +1,6 @@
-"""The embedded Triton: the `tritonserver` binary of the nvidia-pytriton package, with backends of our own.
+"""The embedded Triton: the `tritonserver` binary of the nvidia-pytriton package, with our own backends.
 
-Only the binary and its Python backend are taken from the package; its Python part is never imported.
+Only the binary and its Python backend are used; the package's Python modules are never imported.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cutstream.errors import StackError
 from cutstream.settings import Settings, StackSettings
-from deploy.local.process import Server
+from deploy.local.process import ServerSpec
 
 CHECKOUT = Path(__file__).parents[2]
 OUR_BACKENDS = CHECKOUT / "deploy" / "triton" / "backends"
@@ -25,17 +25,17 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 HOST = "127.0.0.1"
 EXIT_TIMEOUT_S = 10
 HEALTH_TIMEOUT_S = 1.0
-TENSOR_MEMORY_BYTES = 16 << 20  # of each network: a few batches of eight in and out
+TENSOR_MEMORY_BYTES = 16 << 20  # per network: a few batches of eight, inputs and outputs
 
 
-def triton_server(settings: Settings) -> Server:
-    """For the repository that `export.repository.render.render` has written before."""
+def triton_server(settings: Settings) -> ServerSpec:
+    """Describe the server for a model repository that was rendered before. Raise StackError if it is incomplete."""
     stack = settings.stack
     ensembles = [f"cutout_{profile}" for profile in settings.models.profiles]
     for ensemble in ensembles:
         if not (stack.model_repository / ensemble).is_dir():
             raise StackError(f"{ensemble} is not in {stack.model_repository}: render the repository first")
-    return Server(
+    return ServerSpec(
         name="triton",
         command=_command(stack, ensembles, _backends(stack.state / "triton")),
         environment=_environment(settings),
@@ -56,13 +56,13 @@ def _command(stack: StackSettings, ensembles: Sequence[str], backends: Path) -> 
         f"--model-repository={stack.model_repository.absolute()}",
         f"--backend-directory={backends.absolute()}",
         "--model-control-mode=explicit",
-        *(f"--load-model={ensemble}" for ensemble in ensembles),  # their steps are loaded with them
+        *(f"--load-model={ensemble}" for ensemble in ensembles),  # loads their steps, too
         "--disable-auto-complete-config",
         "--strict-readiness=true",
         f"--exit-timeout-secs={EXIT_TIMEOUT_S}",
         f"--http-address={HOST}",
         f"--http-port={stack.triton_http_port}",
-        "--http-thread-count=2",  # health and metrics only; pictures come by gRPC
+        "--http-thread-count=2",  # only health and metrics; images arrive by gRPC
         f"--grpc-address={HOST}",
         f"--grpc-port={stack.triton_grpc_port}",
         f"--metrics-address={HOST}",
@@ -74,9 +74,9 @@ def _command(stack: StackSettings, ensembles: Sequence[str], backends: Path) -> 
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """What Triton and the isolated interpreters of its backends are told; they read no PYTHONPATH."""
+    """Return the environment of Triton and of its backends' interpreters, which are isolated and ignore PYTHONPATH."""
     libraries = (PACKAGES / "nvidia_pytriton.libs", shared_libpython().parent)
-    # An embedded interpreter takes its standard library from where it finds a `python3`: it has to be this one's.
+    # An embedded interpreter loads the standard library of the first `python3` on its PATH, which must be this one.
     programs = (str(Path(sys.base_exec_prefix) / "bin"), os.defpath)
     return {
         "PATH": os.pathsep.join(programs),
@@ -88,20 +88,20 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 
 def shared_libpython() -> Path:
-    """The running interpreter's shared library, which Triton's Python backend links to."""
-    places = list(_libpython_places())
-    for place in places:
-        if place.is_file():
-            return place
+    """Return the shared library of the running interpreter. Triton's Python backend links to it."""
+    candidates = list(_libpython_candidates())
+    for path in candidates:
+        if path.is_file():
+            return path
     raise StackError(
-        f"the embedded Triton needs Python {PYTHON}'s shared library {places[0].name}, which is not in "
-        f"{', '.join(str(place.parent) for place in places)}. Install it (Debian, Ubuntu: "
+        f"the embedded Triton needs Python {PYTHON}'s shared library {candidates[0].name}, which is not in "
+        f"{', '.join(str(path.parent) for path in candidates)}. Install it (Debian, Ubuntu: "
         f"`apt install libpython{PYTHON}`; pyenv: PYTHON_CONFIGURE_OPTS=--enable-shared pyenv install {PYTHON}), "
         "or name a Triton of your own in CUTSTREAM_TRITON__URL."
     )
 
 
-def _libpython_places() -> Iterator[Path]:
+def _libpython_candidates() -> Iterator[Path]:
     name = f"libpython{PYTHON}.so.1.0"
     libdir = Path(sysconfig.get_config_var("LIBDIR") or "/usr/lib")
     yield libdir / name
@@ -121,14 +121,14 @@ def _pytriton() -> Path:
 
 
 def _backends(state: Path) -> Path:
-    """A folder with the package's Python backend, the stub of this Python in it, and our backends beside it.
+    """Assemble the backend folder: the package's Python backend with the stub for this Python, and our backends.
 
-    Copies, because Triton refuses a library that is a link out of its backend's folder. What is there already is left
-    alone: another server may be running on it.
+    Files are copied, because Triton refuses libraries that link out of their backend's folder. Equal files stay
+    untouched, because another server may be using them.
     """
     stub = _pytriton() / "python_backend_stubs" / PYTHON / "triton_python_backend_stub"
     if not stub.is_file():
-        raise StackError(f"nvidia-pytriton has no stub for Python {PYTHON}: use one of 3.10 to 3.13")
+        raise StackError(f"nvidia-pytriton has no stub for Python {PYTHON}: use Python 3.10 to 3.13")
     folder = state / "backends"
     for part in (*(_pytriton() / "backends" / "python").iterdir(), stub):
         _copy(part, folder / "python" / part.name)
@@ -137,25 +137,25 @@ def _backends(state: Path) -> Path:
     return folder
 
 
-def _copy(source: Path, place: Path) -> None:
-    if place.is_file() and filecmp.cmp(source, place):
+def _copy(source: Path, target: Path) -> None:
+    if target.is_file() and filecmp.cmp(source, target):
         return
-    place.parent.mkdir(parents=True, exist_ok=True)
-    part = place.with_name(place.name + ".part")
-    shutil.copy2(source, part)  # with its mode: the stub is a program
-    part.replace(place)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    shutil.copy2(source, part)  # keeps the mode, because the stub is a program
+    part.replace(target)
 
 
 def _health_check(http_port: int, ensembles: Sequence[str]) -> Callable[[], bool]:
     paths = ["/v2/health/ready", *(f"/v2/models/{ensemble}/ready" for ensemble in ensembles)]
 
     def ready() -> bool:
-        return all(_answers(http_port, path) for path in paths)
+        return all(_responds(http_port, path) for path in paths)
 
     return ready
 
 
-def _answers(port: int, path: str) -> bool:
+def _responds(port: int, path: str) -> bool:
     connection = http.client.HTTPConnection(HOST, port, timeout=HEALTH_TIMEOUT_S)
     try:
         connection.request("GET", path)

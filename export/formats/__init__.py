@@ -1,0 +1,1 @@
+"""Graphs and plans in other precisions, and the checks that their mattes stay close to fp32."""

@@ -1,4 +1,4 @@
-"""A graph whose network computes in f16 or bf16, by casts: pixels, normalisation and the last steps stay f32."""
+"""Convert a graph to fp16 or bf16 with casts. Pixels, normalisation and the last steps stay in fp32."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from onnx import ModelProto, NodeProto, TensorProto, defs, helper, numpy_helper,
 
 Half = Literal["fp16", "bf16"]
 
-KIND = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
+ELEMENT_TYPE = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 DTYPE = {"fp16": np.dtype(np.float16), "bf16": np.dtype(ml_dtypes.bfloat16)}
 WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
-ANY_KIND = {"Shape", "Size"}  # what they give does not depend on the type
-BF16_OPSET = 22  # from here on a convolution may be one of bf16
+TYPE_AGNOSTIC = {"Shape", "Size"}  # their outputs do not depend on the input's type
+BF16_OPSET = 22  # the first operator set with bf16 convolutions
 
 
-def in_half(graph: ModelProto, half: Half) -> ModelProto:
-    """From the first node with weights to the last, whatever ONNX allows in that type; casts where it does not.
+def convert_to_half(graph: ModelProto, half: Half) -> ModelProto:
+    """Convert everything from the first node with weights to the last, as far as ONNX allows the type.
 
-    In and out stay as they are. The graph has to be simplified: its constants are initializers.
+    Nodes that ONNX does not allow in the type stay in fp32 between casts. Inputs and outputs of the graph keep their
+    types. The graph must be simplified, so that its constants are initializers.
     """
     if half == "bf16" and graph.opset_import[0].version < BF16_OPSET:
         graph = version_converter.convert_version(graph, BF16_OPSET)
@@ -38,26 +39,26 @@ def in_half(graph: ModelProto, half: Half) -> ModelProto:
     return result
 
 
-def between_weights(graph: ModelProto) -> set[int]:
-    """Numbers of the nodes with weights, and of those that lie on a way from one of them to another."""
+def nodes_between_weights(graph: ModelProto) -> set[int]:
+    """Return the indices of the nodes with weights and of all nodes on a path from one of them to another."""
     nodes = graph.graph.node
-    behind, before = set[str](), set[str]()
+    downstream, upstream = set[str](), set[str]()
     weighted = {number for number, node in enumerate(nodes) if node.op_type in WEIGHTED}
     later = set[int]()
     for number, node in enumerate(nodes):
-        if number in weighted or behind.intersection(node.input):
-            behind.update(node.output)
+        if number in weighted or downstream.intersection(node.input):
+            downstream.update(node.output)
             later.add(number)
     earlier = set[int]()
     for number in reversed(range(len(nodes))):
-        if number in weighted or before.intersection(nodes[number].output):
-            before.update(nodes[number].input)
+        if number in weighted or upstream.intersection(nodes[number].output):
+            upstream.update(nodes[number].input)
             earlier.add(number)
     return later & earlier
 
 
-def rounded(graph: ModelProto) -> ModelProto:
-    """The bf16 graph for an engine without bf16: f32, with every tensor rounded to what bf16 would hold."""
+def emulate_bf16(graph: ModelProto) -> ModelProto:
+    """Rewrite a bf16 graph in fp32 with every tensor rounded to bf16, for an engine without bf16."""
     bf16 = {name for name, kind in _types(graph).items() if kind == TensorProto.BFLOAT16}
     result = ModelProto()
     result.CopyFrom(graph)
@@ -69,12 +70,14 @@ def rounded(graph: ModelProto) -> ModelProto:
     for node in graph.graph.node:
         result.graph.node.append(node)
         last = result.graph.node[-1]
-        for place, name in enumerate(node.output):
+        for index, name in enumerate(node.output):
             if name in bf16:
                 if last.op_type == "Cast":
                     last.attribute[0].i = TensorProto.FLOAT
-                last.output[place] = f"{name}/exact"
-                result.graph.node.append(helper.make_node("Cast", [f"{name}/exact"], [f"{name}/bf16"], to=KIND["bf16"]))
+                last.output[index] = f"{name}/exact"
+                result.graph.node.append(
+                    helper.make_node("Cast", [f"{name}/exact"], [f"{name}/bf16"], to=ELEMENT_TYPE["bf16"])
+                )
                 result.graph.node.append(helper.make_node("Cast", [f"{name}/bf16"], [name], to=TensorProto.FLOAT))
     return result
 
@@ -84,7 +87,7 @@ class _Casts:
         self.graph = graph.graph
         self.half = half
         self.opset = graph.opset_import[0].version
-        self.inside = between_weights(graph)
+        self.inside = nodes_between_weights(graph)
         self.types = _types(graph)
         self.weights = {tensor.name: tensor for tensor in graph.graph.initializer}
         self.constants: dict[str, TensorProto] = {}
@@ -94,58 +97,58 @@ class _Casts:
         for number, original in enumerate(self.graph.node):
             node = NodeProto()
             node.CopyFrom(original)
-            places = self._half_inputs(node) if number in self.inside else set()
-            for place, name in enumerate(original.input):
+            indices = self._half_inputs(node) if number in self.inside else set()
+            for index, name in enumerate(original.input):
                 if name and self.types.get(name) == TensorProto.FLOAT:
-                    yield from self._brought(name, place in places)
-                    node.input[place] = self._name(name) if place in places else name
-            for place, name in enumerate(original.output):
-                if places and self.types.get(name) == TensorProto.FLOAT:
-                    node.output[place] = self._name(name)
-                self.present.add(node.output[place])
+                    yield from self._provide(name, index in indices)
+                    node.input[index] = self._name(name) if index in indices else name
+            for index, name in enumerate(original.output):
+                if indices and self.types.get(name) == TensorProto.FLOAT:
+                    node.output[index] = self._name(name)
+                self.present.add(node.output[index])
             yield node
         for value in self.graph.output:
-            yield from self._brought(value.name, False)
+            yield from self._provide(value.name, False)
 
     def _half_inputs(self, node: NodeProto) -> set[int]:
-        """Places of the inputs that can be of that type, if all the node gives follows from them; else none."""
+        """Return the indices of the inputs that may have the type, or none if the outputs would not follow them."""
         if node.domain not in ("", "ai.onnx") or any(attribute.HasField("g") for attribute in node.attribute):
             return set()
         schema = defs.get_schema(node.op_type, self.opset)
         allowed = {constraint.type_param_str: constraint.allowed_type_strs for constraint in schema.type_constraints}
-        kind = "tensor(float16)" if self.half == "fp16" else "tensor(bfloat16)"
-        letters = [_formal(schema.inputs, place).type_str for place in range(len(node.input))]
-        places = {
-            place
-            for place, name in enumerate(node.input)
-            if self.types.get(name) == TensorProto.FLOAT and kind in allowed.get(letters[place], ())
+        half_type = "tensor(float16)" if self.half == "fp16" else "tensor(bfloat16)"
+        type_variables = [_formal(schema.inputs, index).type_str for index in range(len(node.input))]
+        indices = {
+            index
+            for index, name in enumerate(node.input)
+            if self.types.get(name) == TensorProto.FLOAT and half_type in allowed.get(type_variables[index], ())
         }
-        given = {
-            _formal(schema.outputs, place).type_str
-            for place, name in enumerate(node.output)
+        output_variables = {
+            _formal(schema.outputs, index).type_str
+            for index, name in enumerate(node.output)
             if self.types.get(name) == TensorProto.FLOAT
         }
-        follows = given and given <= {letters[place] for place in places}
-        return places if follows or node.op_type in ANY_KIND else set()
+        follows = output_variables and output_variables <= {type_variables[index] for index in indices}
+        return indices if follows or node.op_type in TYPE_AGNOSTIC else set()
 
-    def _brought(self, name: str, half: bool) -> Iterator[NodeProto]:
-        """A cast, or a constant, where the tensor is not there in the type that is needed."""
-        wanted, other = (self._name(name), name) if half else (name, self._name(name))
-        if wanted in self.present:
+    def _provide(self, name: str, half: bool) -> Iterator[NodeProto]:
+        """Provide the tensor in half precision or in fp32, by a cast or a constant, if it is not present yet."""
+        needed, other = (self._name(name), name) if half else (name, self._name(name))
+        if needed in self.present:
             return
-        self.present.add(wanted)
+        self.present.add(needed)
         if half and name in self.weights:
             values = numpy_helper.to_array(self.weights[name]).astype(DTYPE[self.half])
-            self.constants[wanted] = numpy_helper.from_array(values, wanted)
+            self.constants[needed] = numpy_helper.from_array(values, needed)
         elif half or other in self.present:
-            yield helper.make_node("Cast", [other], [wanted], to=KIND[self.half] if half else TensorProto.FLOAT)
+            yield helper.make_node("Cast", [other], [needed], to=ELEMENT_TYPE[self.half] if half else TensorProto.FLOAT)
 
     def _name(self, name: str) -> str:
         return f"{name}/{self.half}"
 
 
-def _formal(parameters: Sequence[defs.OpSchema.FormalParameter], place: int) -> defs.OpSchema.FormalParameter:
-    return parameters[min(place, len(parameters) - 1)]  # the last one may stand for many
+def _formal(parameters: Sequence[defs.OpSchema.FormalParameter], index: int) -> defs.OpSchema.FormalParameter:
+    return parameters[min(index, len(parameters) - 1)]  # the last parameter may be variadic
 
 
 def _types(graph: ModelProto) -> dict[str, int]:

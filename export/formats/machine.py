@@ -1,4 +1,4 @@
-"""The GPU and the TensorRT of this machine, which a plan is bound to."""
+"""The GPU and the TensorRT release of this machine. A plan runs only on an equal machine."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     tensorrt: str
 
 
-def machine() -> Machine:
-    """Its first GPU. Raises ConfigurationError where there is none, or no TensorRT."""
-    version = str(tensorrt_api().__version__)
+def detect_machine() -> Machine:
+    """Return this machine's first GPU and TensorRT. Raise ConfigurationError if either is missing."""
+    version = str(import_tensorrt().__version__)
     try:
-        done = subprocess.run(QUERY, capture_output=True, text=True, timeout=TIMEOUT_S, check=True)
-        gpu, compute_capability, driver = (part.strip() for part in done.stdout.splitlines()[0].split(","))
+        process = subprocess.run(QUERY, capture_output=True, text=True, timeout=TIMEOUT_S, check=True)
+        gpu, compute_capability, driver = (part.strip() for part in process.stdout.splitlines()[0].split(","))
     except (OSError, subprocess.SubprocessError, IndexError, ValueError) as exc:
-        raise ConfigurationError(f"TensorRT needs an NVIDIA GPU, and `nvidia-smi` finds none here: {exc}") from exc
+        raise ConfigurationError(f"TensorRT needs an NVIDIA GPU, and `nvidia-smi` found none: {exc}") from exc
     return Machine(gpu=gpu, compute_capability=compute_capability, driver=driver, tensorrt=version)
 
 
-def tensorrt_api() -> ModuleType:
+def import_tensorrt() -> ModuleType:
     try:
         return import_module("tensorrt")
     except ImportError as exc:

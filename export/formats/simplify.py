@@ -1,4 +1,4 @@
-"""A graph with fewer nodes that computes the same: what ONNX Runtime's basic optimisations leave of it."""
+"""Simplify a graph with ONNX Runtime's basic optimisations, without changing what it computes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from cutstream.errors import ModelMismatch
 
 
 def simplify(graph: ModelProto) -> ModelProto:
-    """Constants folded, batch normalisation and padding in the convolutions; ONNX's own operators only.
+    """Fold constants, and fold batch normalisation and padding into the convolutions.
 
-    The extended level would give still fewer nodes, but of ONNX Runtime's own kind, which no other engine reads.
-    Raises ModelMismatch for a graph that is none, before and after.
+    The extended level would leave fewer nodes, but some of ONNX Runtime's own operators, which no other engine reads.
+    Raises ModelMismatch if the graph is invalid before or after.
     """
     with tempfile.TemporaryDirectory(prefix="cutstream-") as folder:
         options = onnxruntime.SessionOptions()
@@ -24,22 +24,21 @@ def simplify(graph: ModelProto) -> ModelProto:
         options.optimized_model_filepath = str(Path(folder) / "model.onnx")
         try:
             onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        except Exception as exc:  # the classes of ONNX Runtime's errors share no base of their own
-            raise ModelMismatch(f"ONNX Runtime does not take the graph: {exc}") from exc
+        except Exception as exc:  # ONNX Runtime's exceptions share no base class of their own
+            raise ModelMismatch(f"ONNX Runtime cannot load the graph: {exc}") from exc
         simple = onnx.load(options.optimized_model_filepath)
     if foreign := sorted({node.domain for node in simple.graph.node} - {"", "ai.onnx"}):
-        raise ModelMismatch(f"ONNX Runtime put nodes of its own into the graph ({', '.join(foreign)})")
+        raise ModelMismatch(f"ONNX Runtime added operators of its own to the graph ({', '.join(foreign)})")
     version = max(opset.version for opset in simple.opset_import if opset.domain in ("", "ai.onnx"))
-    simple.ClearField("opset_import")  # a joined graph says it once for each of its parts
+    simple.ClearField("opset_import")  # a joined graph has one entry for each of its parts
     simple.opset_import.append(helper.make_opsetid("", version))
     simple.graph.name = "cutout"
     simple.graph.ClearField("value_info")
-    checked(simple)
-    return simple
+    return check_graph(simple)
 
 
-def checked(graph: ModelProto) -> ModelProto:
-    """The same graph, once ONNX's full check has passed it; ModelMismatch."""
+def check_graph(graph: ModelProto) -> ModelProto:
+    """Return the graph if ONNX's full check passes. Raise ModelMismatch otherwise."""
     try:
         onnx.checker.check_model(graph, full_check=True)
     except (ValueError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as exc:

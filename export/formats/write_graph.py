@@ -1,4 +1,4 @@
-"""`cutstream export`: a served graph in a precision, to a file, once its mattes are near enough to f32."""
+"""`cutstream export`: write a served graph in a precision, after checking that its mattes stay close to fp32."""
 
 from __future__ import annotations
 
@@ -17,40 +17,44 @@ from onnx import ModelProto, ValueInfoProto
 from cutstream.errors import ConfigurationError
 from cutstream.images import Pixels
 from cutstream.settings import GraphPrecision, ModelSettings
-from export.formats.casts import in_half, rounded
-from export.formats.precision import require_close
-from export.formats.quantise import in_int8
-from export.formats.simplify import checked, simplify
-from export.repository.parity import PHOTOS, Cut, compare, photo
-from export.repository.profiles import size_of
-from export.repository.served_graph import Written, graph_of, put, report_of, source_digest
-from export.weights.catalogue import Model, require
+from export.formats.casts import convert_to_half, emulate_bf16
+from export.formats.parity import PHOTO_SUFFIXES, MatteFunction, compare, load_photo
+from export.formats.quantise import quantise_to_int8
+from export.formats.served_graph import ExportReport, build_graph, report_path, source_digest, write_atomically
+from export.formats.simplify import check_graph, simplify
+from export.formats.tolerances import require_within_tolerance
+from export.profiles import size_of
+from export.weights.catalogue import Model
+from export.weights.store import ensure_weights
 
-MOST_PHOTOS = 128
-FEW_PHOTOS = 8  # so many are needed before some are kept for judging alone
-OWN_PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")  # of scikit-image
-UNKNOWN = 128  # of a trimap, for a net that wants one: everywhere
+MAX_PHOTOS = 128
+MIN_PHOTOS_TO_SPLIT = 8  # with fewer photos, the same ones calibrate and test
+SAMPLE_PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")  # of scikit-image
+UNKNOWN = 128  # a network with a trimap gets one that is unknown everywhere
 
 
-def write(model: Model, precision: GraphPrecision, photos: Path | None, settings: ModelSettings, to: Path) -> Written:
-    """Writes the graph, simplified, and its report beside it, or raises ModelMismatch where the mattes differ too much.
+def write(
+    model: Model, precision: GraphPrecision, photos: Path | None, settings: ModelSettings, target: Path
+) -> ExportReport:
+    """Write the simplified graph in the precision to `target`, with its report beside it.
 
-    int8 is calibrated on `photos`, every second one; the others judge. Without a folder, other precisions are judged on
-    photos of scikit-image. Raises WeightsMissing and ConfigurationError.
+    If `photos` is a folder of 8 photos or more, every second one calibrates int8 and the others test the mattes.
+    Without a folder, photos of scikit-image test the mattes, and int8 is refused. Raises ModelMismatch if the mattes
+    differ too much, WeightsMissing and ConfigurationError.
     """
-    weights = require(model, settings)
-    size = size_of(model.fills)
-    pictures = _pictures(photos, precision, *size)
-    original = graph_of(model, weights, *size)
-    exact = simplify(original)
-    few = len(pictures) < FEW_PHOTOS
-    calibrating, judging = (pictures, pictures) if few else (pictures[::2], pictures[1::2])
-    graph = checked(in_precision(exact, precision, calibrating))
-    runs_here = rounded(graph) if precision == "bf16" else graph  # ONNX Runtime has no convolution in bf16 for CPUs
-    parity = compare(cut(original), cut(runs_here), judging)
-    require_close(parity, precision)
+    weights = ensure_weights(model, settings)
+    size = size_of(model.served_step)
+    images = _load_images(photos, precision, *size)
+    original = build_graph(model, weights, *size)
+    simple = simplify(original)
+    split = len(images) >= MIN_PHOTOS_TO_SPLIT
+    calibration, test = (images[::2], images[1::2]) if split else (images, images)
+    graph = check_graph(convert(simple, precision, calibration))
+    runnable = emulate_bf16(graph) if precision == "bf16" else graph  # ONNX Runtime has no bf16 convolution for CPUs
+    parity = compare(matte_function(original), matte_function(runnable), test)
+    require_within_tolerance(parity, precision)
     data = graph.SerializeToString(deterministic=True)
-    written = Written(
+    report = ExportReport(
         model=model.name,
         precision=precision,
         source=source_digest(model, weights, *size),
@@ -63,59 +67,63 @@ def write(model: Model, precision: GraphPrecision, photos: Path | None, settings
         mean_iou=parity.mean_iou,
         min_iou=parity.min_iou,
     )
-    put(to, data)
-    put(report_of(to), msgspec.json.format(msgspec.json.encode(written)) + b"\n")
-    return written
+    write_atomically(target, data)
+    write_atomically(report_path(target), msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+    return report
 
 
-def in_precision(exact: ModelProto, precision: GraphPrecision, calibrating: Sequence[Pixels]) -> ModelProto:
+def convert(graph: ModelProto, precision: GraphPrecision, calibration: Sequence[Pixels]) -> ModelProto:
+    """Convert a simplified fp32 graph to the precision."""
     if precision == "fp32":
-        return exact
+        return graph
     if precision == "int8":
-        return in_int8(exact, [feed(exact, picture) for picture in calibrating])
-    return in_half(exact, precision)
+        return quantise_to_int8(graph, [feed(graph, image) for image in calibration])
+    return convert_to_half(graph, precision)
 
 
-def cut(graph: ModelProto) -> Cut:
-    """By ONNX Runtime on the CPU; the map of a net that gives none is taken for a matte, and so is what boxes hold."""
+def matte_function(graph: ModelProto) -> MatteFunction:
+    """Run the graph by ONNX Runtime on the CPU, one image at a time.
+
+    A map of another kind, such as depth, is compared like a matte. Boxes are drawn as a matte of their insides.
+    """
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    return lambda picture: _as_map(np.asarray(session.run(None, feed(graph, picture))[0][0]), *picture.shape[:2])
+    return lambda image: _as_map(np.asarray(session.run(None, feed(graph, image))[0][0]), *image.shape[:2])
 
 
-def feed(graph: ModelProto, picture: Pixels) -> dict[str, NDArray[Any]]:
-    """u8 H×W×3 RGB → a batch of one for every input of the graph."""
-    return {value.name: _fed(value, picture)[None] for value in graph.graph.input}
+def feed(graph: ModelProto, image: Pixels) -> dict[str, NDArray[Any]]:
+    """Return a batch of one for every input of the graph. `image` is u8 H×W×3 RGB."""
+    return {value.name: _input_value(value, image)[None] for value in graph.graph.input}
 
 
-def _fed(value: ValueInfoProto, picture: Pixels) -> NDArray[Any]:
+def _input_value(value: ValueInfoProto, image: Pixels) -> NDArray[Any]:
     if value.name == "image":
-        return picture
-    if value.name == "boxes":  # one, of the whole picture
+        return image
+    if value.name == "boxes":  # one box, the whole image
         boxes = np.zeros([dim.dim_value for dim in value.type.tensor_type.shape.dim[1:]], np.float32)
         boxes[0, 2:] = 1.0
         return boxes
-    return np.full(picture.shape[:2], UNKNOWN, np.uint8)
+    return np.full(image.shape[:2], UNKNOWN, np.uint8)
 
 
-def _as_map(given: NDArray[Any], height: int, width: int) -> NDArray[np.uint8]:
-    if given.dtype == np.uint8:
-        return given
+def _as_map(output: NDArray[Any], height: int, width: int) -> NDArray[np.uint8]:
+    if output.dtype == np.uint8:
+        return output
     inside = np.zeros((height, width), np.uint8)
-    for left, top, right, bottom in (given * [width, height, width, height]).round().astype(int):
+    for left, top, right, bottom in (output * [width, height, width, height]).round().astype(int):
         inside[top:bottom, left:right] = 255
     return inside
 
 
-def _pictures(folder: Path | None, precision: GraphPrecision, height: int, width: int) -> list[Pixels]:
+def _load_images(folder: Path | None, precision: GraphPrecision, height: int, width: int) -> list[Pixels]:
     if folder is None and precision == "int8":
         raise ConfigurationError(
-            "int8 is calibrated on photos: name a folder of some dozen, like those that will be cut out, in --photos"
+            "int8 is calibrated on photos: set --photos to a folder with some dozen photos like those you will cut out"
         )
     if folder is None:
-        with resources.as_file(resources.files("skimage") / "data") as own:
-            return [photo(own / name, height, width) for name in OWN_PHOTOS]
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in PHOTOS)
+        with resources.as_file(resources.files("skimage") / "data") as folder:
+            return [load_photo(folder / name, height, width) for name in SAMPLE_PHOTOS]
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES)
     if not paths:
-        raise ConfigurationError(f"--photos {folder} holds none of {', '.join(sorted(PHOTOS))}")
-    step = -(-len(paths) // MOST_PHOTOS)
-    return [photo(path, height, width) for path in paths[::step]]
+        raise ConfigurationError(f"--photos {folder} has no file with suffix {', '.join(sorted(PHOTO_SUFFIXES))}")
+    step = -(-len(paths) // MAX_PHOTOS)
+    return [load_photo(path, height, width) for path in paths[::step]]

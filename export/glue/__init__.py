@@ -1,4 +1,7 @@
-"""The steps around nets and between them, as torch modules; `python -m export.glue` writes them to `export/glue/onnx/`.
+"""The steps around networks and between them.
 
-The graphs are ONNX files of a few KB, which are committed, so that torch is needed only to change them.
+* The modules `pre_and_postprocessing`, `between_networks`, `people`, `subject_of_everything` and `closed_form` define
+  the steps as torch modules; `graphs` exports them, and `python -m export.glue` writes them to `export/glue/onnx/`.
+  The graphs are ONNX files of a few KB in git, so only changing them needs torch.
+* The modules `load`, `join` and `configure` use the committed graphs and need only onnx.
 """

@@ -1,5 +1,5 @@
-from export.glue.graphs import glues, graph
-from export.repository.profiles import glue_file
+from export.glue.graphs import export_glue, glue_graphs
+from export.profiles import glue_file
 
-for glue in glues():
-    glue_file(glue.name).write_bytes(graph(glue))
+for glue in glue_graphs():
+    glue_file(glue.name).write_bytes(export_glue(glue))

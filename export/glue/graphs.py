@@ -1,4 +1,4 @@
-"""Each step's module with its tensors' names, and its ONNX file."""
+"""The list of glue graphs with the names of their tensors, and their export to ONNX."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ import onnx.numpy_helper
 import torch
 from torch import Tensor, nn
 
-from export.glue.around import (
+from export.glue.between_networks import DepthForeground, Intersection, Trimap
+from export.glue.closed_form import ClosedForm
+from export.glue.people import PeopleBoxes, PeopleMatte
+from export.glue.pre_and_postprocessing import (
     ANY_SIZE,
-    Alpha,
-    Foreground,
+    AlphaLevels,
+    ClassForeground,
     Normalise,
-    Resized,
-    Second,
-    Stretched,
+    NormaliseWithTrimap,
+    Resize,
+    StretchLevels,
+    SubjectProbability,
     U2netNormalise,
-    WithTrimap,
 )
-from export.glue.between import DepthForeground, Intersection, Trimap
-from export.glue.everything import SubjectOfEverything
-from export.glue.matting import ClosedForm
-from export.glue.people import BoxesOfPeople, PeopleOfDetections
+from export.glue.subject_of_everything import SubjectOfEverything
 
 OPSET = 18
 
 
 @dataclass(frozen=True)
-class Glue:
-    """`examples` by their tensors' names, N×H×W×3, N×C×H×W, N×H×W×1 or N×H×W; `output` is the one output's.
+class GlueGraph:
+    """A step around or between networks, as a torch module with the names of its tensors.
 
-    With `any_size` the graph takes any height and width, and whoever uses it sets them; with `open_sides` it takes maps
-    of any, which are not the picture's. `loops`: torch must read the module's code, which it does only if asked.
+    `examples` are inputs by name: N×H×W×3, N×C×H×W, N×H×W×1 or N×H×W. `output` is the name of the only output.
+    With `any_size`, height and width are free, and `load_glue` sets them. With `open_sides`, the sides of the masks are
+    free and independent of the image's. `loops` marks modules with loops, which torch exports only in strict mode.
     """
 
     name: str
@@ -48,8 +49,8 @@ class Glue:
     loops: bool = False
 
 
-def glues() -> Iterator[Glue]:
-    picture = torch.zeros(2, 320, 320, 3, dtype=torch.uint8)
+def glue_graphs() -> Iterator[GlueGraph]:
+    image = torch.zeros(2, 320, 320, 3, dtype=torch.uint8)
     levels = torch.zeros(2, 320, 320, dtype=torch.uint8)
     alpha = torch.zeros(2, 1, 320, 320)
     for name, module in (
@@ -65,40 +66,40 @@ def glues() -> Iterator[Glue]:
             Normalise([126.91, 111.25, 102.89], [66.36 * 255, 62.82 * 255, 62.93 * 255], bgr=True),
         ),
     ):
-        yield Glue(name, module, {"image": picture}, "normalised")
-    yield Glue("trimap_normalise", WithTrimap(), {"image": picture, "trimap": levels}, "normalised")
-    yield Glue("image_resize", Resized(), {"image": picture}, "resized")
-    yield Glue("map_resize", Resized(), {"map": levels}, "resized")
-    yield Glue("u2net_matte", Stretched(), {"saliency": alpha}, "matte")
-    yield Glue("nearness", Stretched(), {"nearness": alpha}, "depth")
-    yield Glue("alpha_matte", Alpha(), {"alpha": alpha}, "matte")
-    yield Glue("alpha_rows_matte", Alpha(planes=False), {"alpha": torch.zeros(2, 320, 320, 1)}, "matte")
-    yield Glue("second_matte", Second(), {"probabilities": torch.zeros(2, 2, 320, 320)}, "matte")
-    yield Glue("class_foreground", Foreground(), {"scores": torch.zeros(2, 21, 320, 320)}, "semantics")
-    yield Glue(
+        yield GlueGraph(name, module, {"image": image}, "normalised")
+    yield GlueGraph("trimap_normalise", NormaliseWithTrimap(), {"image": image, "trimap": levels}, "normalised")
+    yield GlueGraph("image_resize", Resize(), {"image": image}, "resized")
+    yield GlueGraph("map_resize", Resize(), {"map": levels}, "resized")
+    yield GlueGraph("u2net_matte", StretchLevels(), {"saliency": alpha}, "matte")
+    yield GlueGraph("nearness", StretchLevels(), {"nearness": alpha}, "depth")
+    yield GlueGraph("alpha_matte", AlphaLevels(), {"alpha": alpha}, "matte")
+    yield GlueGraph("alpha_rows_matte", AlphaLevels(planes=False), {"alpha": torch.zeros(2, 320, 320, 1)}, "matte")
+    yield GlueGraph("second_matte", SubjectProbability(), {"probabilities": torch.zeros(2, 2, 320, 320)}, "matte")
+    yield GlueGraph("class_foreground", ClassForeground(), {"scores": torch.zeros(2, 21, 320, 320)}, "semantics")
+    yield GlueGraph(
         "people_matte",
-        PeopleOfDetections(),
+        PeopleMatte(),
         {"detections": torch.zeros(2, 116, 8400), "prototypes": torch.zeros(2, 32, 160, 160)},
         "matte",
         any_size=False,
     )
-    yield Glue("people_boxes", BoxesOfPeople(), {"detections": torch.zeros(2, 116, 8400)}, "boxes", any_size=False)
-    yield Glue("depth_foreground", DepthForeground(), {"depth": levels}, "matte")
-    yield Glue("intersection", Intersection(), {"near": levels, "semantics": levels.clone()}, "matte")
-    yield Glue("trimap", Trimap(), {"semantics": levels}, "trimap")
+    yield GlueGraph("people_boxes", PeopleBoxes(), {"detections": torch.zeros(2, 116, 8400)}, "boxes", any_size=False)
+    yield GlueGraph("depth_foreground", DepthForeground(), {"depth": levels}, "matte")
+    yield GlueGraph("intersection", Intersection(), {"near": levels, "semantics": levels.clone()}, "matte")
+    yield GlueGraph("trimap", Trimap(), {"semantics": levels}, "trimap")
     masks = {"logits": torch.zeros(2, 48, 64, 64), "guesses": torch.zeros(2, 48)}
-    yield Glue("subject_of_everything", SubjectOfEverything(), masks, "matte", any_size=False, open_sides=True)
+    yield GlueGraph("subject_of_everything", SubjectOfEverything(), masks, "matte", any_size=False, open_sides=True)
     square = {"image": torch.zeros(2, 512, 512, 3, dtype=torch.uint8), "trimap": torch.zeros(2, 512, 512).byte()}
-    yield Glue("closed_form", ClosedForm(), square, "matte", any_size=False, loops=True)
+    yield GlueGraph("closed_form", ClosedForm(), square, "matte", any_size=False, loops=True)
 
 
-def graph(glue: Glue) -> bytes:
-    """The ONNX file of one step; equal bytes for equal modules, whoever exports them."""
+def export_glue(glue: GlueGraph) -> bytes:
+    """Return the ONNX file of one step. Equal modules give equal bytes on every machine."""
     examples = tuple(glue.examples.values())
-    shapes = tuple(_any_size(glue, example) for example in examples)
-    net = glue.module.eval()
+    shapes = tuple(_dynamic_axes(glue, example) for example in examples)
+    module = glue.module.eval()
     program = torch.onnx.export(
-        torch.export.export(net, examples, dynamic_shapes=shapes, strict=True) if glue.loops else net,
+        torch.export.export(module, examples, dynamic_shapes=shapes, strict=True) if glue.loops else module,
         examples,
         input_names=list(glue.examples),
         output_names=[glue.output],
@@ -108,11 +109,11 @@ def graph(glue: Glue) -> bytes:
         verbose=False,
     )
     assert program is not None
-    model = _with_names(program.model_proto)
-    return bytes(without_provenance(model).SerializeToString(deterministic=True))
+    model = _name_parameters(program.model_proto)
+    return bytes(strip_provenance(model).SerializeToString(deterministic=True))
 
 
-def _any_size(glue: Glue, example: Tensor) -> dict[int, Any]:
+def _dynamic_axes(glue: GlueGraph, example: Tensor) -> dict[int, Any]:
     if glue.open_sides:
         return dict(enumerate(("batch", "masks", "rows", "columns")[: example.dim()]))
     if not glue.any_size:
@@ -123,8 +124,8 @@ def _any_size(glue: Glue, example: Tensor) -> dict[int, Any]:
     return {0: "batch", **classes, 2: "height", 3: "width"}
 
 
-def _with_names(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Those of what is set later: each MaxPool by its place in the module, `close.0.rows` say, and a size."""
+def _name_parameters(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Name the parameters that are set later: each MaxPool by its path in the module (`close.0.rows`), and the size."""
     for node in model.graph.node:
         if node.op_type == "MaxPool":
             scopes = next(entry.value for entry in node.metadata_props if entry.key.endswith("name_scopes"))
@@ -137,7 +138,8 @@ def _with_names(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def without_provenance(model: onnx.ModelProto) -> onnx.ModelProto:
+def strip_provenance(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Remove everything that depends on torch's version and the exporting machine. Changes and returns `model`."""
     for field in ("producer_name", "producer_version", "doc_string", "metadata_props"):
         model.ClearField(field)
     model.graph.name = "glue"
@@ -153,4 +155,4 @@ def _strip(graph: onnx.GraphProto) -> None:
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.HasField("g"):
-                _strip(attribute.g)  # a loop's body
+                _strip(attribute.g)  # the body of a loop

@@ -1,6 +1,6 @@
-"""Deep Image Matting (N. Xu et al., CVPR 2017, arXiv 1703.03872): VGG-16 turned round by its poolings' places, refined.
+"""Deep Image Matting (N. Xu et al., CVPR 2017, arXiv 1703.03872): VGG-16, a decoder that unpools, a refinement.
 
-Checkpoint: the state dict of a training of these modules; the authors published none.
+Checkpoint: the state dict of a training with these modules; the authors published none.
 """
 
 from __future__ import annotations
@@ -13,16 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, pixel_shuffle
 
-from export.networks import load, variant_of
+from export.networks import load_checkpoint, variant_of
 
 
 @dataclass(frozen=True)
 class Size:
-    """Of each encoder stage how many convolutions, and all channels: the encoder's, fc6's, the decoder's from the
-    coarsest, the refinement's.
-    """
+    """The numbers of layers and channels. The decoder's are listed from the coarsest level."""
 
-    encoder: Sequence[tuple[int, int]]
+    encoder: Sequence[tuple[int, int]]  # convolutions and channels of each stage
     deepest: int
     decoder: Sequence[int]
     refinement: int
@@ -35,9 +33,9 @@ VARIANTS = {
 
 
 class DeepMatting(nn.Module):
-    """f32 N×4×H×W, the picture in -1..1 and the trimap in 0..1, sides multiples of 32 → alpha N×1×H×W.
+    """f32 N×4×H×W, the image in -1..1 and the trimap in 0..1, sides multiples of 32 → alpha N×1×H×W.
 
-    The refined alpha strays a little beyond 0..1, until the glue clamps it.
+    The refined alpha may lie slightly outside 0..1; the glue clamps it.
     """
 
     def __init__(self, size: Size) -> None:
@@ -60,19 +58,19 @@ class DeepMatting(nn.Module):
         x, places = normalised, []
         for stage in self.encoder:
             x = stage(x)
-            places.append(places_of_maxima(x))
+            places.append(positions_of_maxima(x))
             x = max_pool2d(x, 2)
         x = self.narrow(self.deepest(x))
         for stage, place in zip(self.decoder, reversed(places), strict=True):
-            x = stage(unpooled(x, place))
+            x = stage(unpool(x, place))
         raw = torch.sigmoid(self.alpha(x))
         return raw + self.refine(torch.cat([normalised[:, :3], raw], 1))
 
 
-def places_of_maxima(x: Tensor) -> Tensor:
-    """f32 N×C×H×W → N×C×4×H/2×W/2: 1 where in its 2×2 window the largest value lies, of equal ones the first.
+def positions_of_maxima(x: Tensor) -> Tensor:
+    """Mark the maximum of each 2×2 window, the first one among equals: f32 N×C×H×W → N×C×4×H/2×W/2 of 0 and 1.
 
-    ONNX has max-pooling's places, and no engine undoes it by them: MaxUnpool is written as a product with these.
+    ONNX has the indices of max-pooling, but no engine runs MaxUnpool, so unpooling is a product with these masks.
     """
     windows = [x[..., row::2, column::2] for row in (0, 1) for column in (0, 1)]
     largest = torch.stack(windows).amax(dim=0)
@@ -84,13 +82,13 @@ def places_of_maxima(x: Tensor) -> Tensor:
     return torch.stack(places, 2)
 
 
-def unpooled(x: Tensor, places: Tensor) -> Tensor:
-    """f32 N×C×H×W → N×C×2H×2W: each value at its place, 0 elsewhere."""
+def unpool(x: Tensor, places: Tensor) -> Tensor:
+    """Undo max-pooling: f32 N×C×H×W → N×C×2H×2W, each value at its position and 0 elsewhere."""
     return pixel_shuffle((x[:, :, None] * places).flatten(1, 2), 2)
 
 
 def build(variant: str, checkpoint: Path | None) -> nn.Module:
-    return load(DeepMatting(variant_of(VARIANTS, variant)), checkpoint)
+    return load_checkpoint(DeepMatting(variant_of(VARIANTS, variant)), checkpoint)
 
 
 def _layers(channels: int, outs: Sequence[int], kernel: int) -> list[nn.Module]:

@@ -11,21 +11,21 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from transformers import MobileNetV2Config, MobileNetV2ForSemanticSegmentation
 
-from export.networks import load, variant_of
+from export.networks import load_checkpoint, variant_of
 
 SIDE, CLASSES = 513, 21
-VARIANTS = {"mobilenetv2": 1.0, "tiny": 0.35}  # the width of all layers
+VARIANTS = {"mobilenetv2": 1.0, "tiny": 0.35}  # width multipliers
 
 
 class DeepLab(nn.Module):
     """f32 N×3×513×513 in -1..1 → scores N×21×513×513, the background's first."""
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.net = net
+        self.network = network
 
     def forward(self, normalised: Tensor) -> Tensor:
-        scores = self.net(pixel_values=normalised).logits
+        scores = self.network(pixel_values=normalised).logits
         return interpolate(scores, size=(SIDE, SIDE), mode="bilinear")
 
 
@@ -33,4 +33,4 @@ def build(variant: str, checkpoint: Path | None) -> nn.Module:
     config = MobileNetV2Config(
         image_size=SIDE, depth_multiplier=variant_of(VARIANTS, variant), num_labels=CLASSES, output_stride=16
     )
-    return DeepLab(load(MobileNetV2ForSemanticSegmentation(config), checkpoint))
+    return DeepLab(load_checkpoint(MobileNetV2ForSemanticSegmentation(config), checkpoint))

@@ -11,10 +11,10 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config
 
-from export.networks import load, variant_of
+from export.networks import load_checkpoint, variant_of
 
 SIDE, PATCH = 518, 14
-# Width, heads, blocks and taken blocks of DINOv2, then the neck's and the head's channels.
+# DINOv2's width, heads, blocks and the blocks whose output is used; then the channels of neck and head.
 VARIANTS: dict[str, tuple[int, int, int, list[int], list[int], int]] = {
     "small": (384, 6, 12, [3, 6, 9, 12], [48, 96, 192, 384], 64),
     "base": (768, 12, 12, [3, 6, 9, 12], [96, 192, 384, 768], 128),
@@ -23,21 +23,23 @@ VARIANTS: dict[str, tuple[int, int, int, list[int], list[int], int]] = {
 
 
 class DepthAnything(nn.Module):
-    """f32 N×3×518×518 with ImageNet's mean and deviation → nearness N×1×518×518, of no unit."""
+    """f32 N×3×518×518 with ImageNet's mean and deviation → nearness N×1×518×518 without a unit."""
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.net = net
+        self.network = network
 
     def forward(self, normalised: Tensor) -> Tensor:
-        return self.net(pixel_values=normalised).predicted_depth.unsqueeze(1)
+        return self.network(pixel_values=normalised).predicted_depth.unsqueeze(1)
 
 
 def build(variant: str, checkpoint: Path | None) -> nn.Module:
-    return DepthAnything(load(DepthAnythingForDepthEstimation(_config(*variant_of(VARIANTS, variant))), checkpoint))
+    return DepthAnything(
+        load_checkpoint(DepthAnythingForDepthEstimation(_config(*variant_of(VARIANTS, variant))), checkpoint)
+    )
 
 
-def _config(width: int, heads: int, blocks: int, taken: list[int], neck: list[int], fusion: int) -> Any:
+def _config(width: int, heads: int, blocks: int, used_blocks: list[int], neck: list[int], fusion: int) -> Any:
     return DepthAnythingConfig(
         backbone_config=Dinov2Config(
             hidden_size=width,
@@ -45,7 +47,7 @@ def _config(width: int, heads: int, blocks: int, taken: list[int], neck: list[in
             num_attention_heads=heads,
             image_size=SIDE,
             patch_size=PATCH,
-            out_indices=taken,
+            out_indices=used_blocks,
             reshape_hidden_states=False,
             apply_layernorm=True,
         ),

@@ -1,6 +1,6 @@
 """ISNet (X. Qin et al., "Highly Accurate Dichotomous Image Segmentation", ECCV 2022, arXiv 2203.03041).
 
-The state dict has the authors' names, so that their `isnet-general-use.pth` (Apache-2.0) loads as it is.
+The state dict has the authors' names, so their `isnet-general-use.pth` (Apache-2.0) loads unchanged.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from export.networks import load, variant_of
+from export.networks import load_checkpoint, variant_of
 from export.networks.u2net import DECODER, ENCODER, Stage, U2net
 
 
 class Isnet(U2net):
     """f32 N×3×H×W in -0.5..0.5 → saliency N×1×H×W in 0..1.
 
-    U²-Net's stages at half the size, behind one convolution; the finest side is the answer, nothing is fused. Sides are
-    loaded, because checkpoints have them, and of no use here.
+    One convolution halves the size, then follow the stages of U²-Net. The finest side output is the result; nothing is
+    fused. The other side outputs exist because checkpoints contain their weights.
     """
 
     def __init__(self, encoder: Sequence[Stage], decoder: Sequence[Stage]) -> None:
@@ -35,4 +35,4 @@ class Isnet(U2net):
 
 
 def build(variant: str, checkpoint: Path | None) -> nn.Module:
-    return load(Isnet(variant_of(ENCODER, variant), DECODER[variant]), checkpoint)
+    return load_checkpoint(Isnet(variant_of(ENCODER, variant), DECODER[variant]), checkpoint)

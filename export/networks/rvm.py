@@ -1,7 +1,7 @@
-"""Robust Video Matting (S. Lin et al., WACV 2022, arXiv 2108.11515) on MobileNetV3, for pictures that have no past.
+"""Robust Video Matting (S. Lin et al., WACV 2022, arXiv 2108.11515) on MobileNetV3, for single images.
 
 The state dict has the names of the authors' `rvm_mobilenetv3.pth` (GPL-3.0; the encoder is torchvision's). Its guided
-filter serves pictures larger than the net's working size; here they are of that size, so that it is loaded and not run.
+filter is for images larger than the network's working size. Here images have that size, so it is loaded and not run.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 from torchvision.models import mobilenet_v3_large
 
-from export.networks import load, variant_of
+from export.networks import load_checkpoint, variant_of
 
-ENDS = (1, 3, 6, 16)  # the encoder's layers that give 1/2, 1/4, 1/8 and 1/16 of the size
-# The width of the encoder's layers, the channels of its summary, and the decoder's, coarsest first.
+FEATURE_LAYERS = (1, 3, 6, 16)  # the encoder's layers at 1/2, 1/4, 1/8 and 1/16 of the size
+# The encoder's width multiplier, the channels of LR-ASPP, and the decoder's channels, coarsest first.
 VARIANTS = {"mobilenetv3": (1.0, 128, (80, 40, 32, 16)), "tiny": (0.25, 16, (8, 8, 8, 8))}
 
 
@@ -33,22 +33,22 @@ class Encoder(nn.Module):
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None], persistent=False)
         self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225])[:, None, None], persistent=False)
 
-    def forward(self, picture: Tensor) -> list[Tensor]:
-        x, taken = (picture - self.mean) / self.deviation, []
+    def forward(self, image: Tensor) -> list[Tensor]:
+        x, features = (image - self.mean) / self.deviation, []
         for number, layer in enumerate(self.features):
             x = layer(x)
-            if number in ENDS:
-                taken.append(x)
-        return taken
+            if number in FEATURE_LAYERS:
+                features.append(x)
+        return features
 
     def channels(self) -> list[int]:
-        """Of what it gives."""
+        """Return the channels of each output."""
         with torch.no_grad():
-            return [taken.shape[1] for taken in self.eval()(torch.zeros(1, 3, 32, 32))]
+            return [features.shape[1] for features in self.eval()(torch.zeros(1, 3, 32, 32))]
 
 
-class Summary(nn.Module):
-    """LR-ASPP (A. Howard et al., ICCV 2019): features, weighted by what the whole picture has of each."""
+class LrAspp(nn.Module):
+    """LR-ASPP (A. Howard et al., ICCV 2019): features weighted by their mean over the whole image."""
 
     def __init__(self, channels: int, out: int) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class Summary(nn.Module):
 
 
 class FirstStep(nn.Module):
-    """A convolutional GRU on the second half of the channels, with nothing to remember."""
+    """The first step of a convolutional GRU on the second half of the channels: the state is zero."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -75,9 +75,9 @@ class FirstStep(nn.Module):
 
     def step(self, x: Tensor) -> Tensor:
         kept, changed = x[:, : self._kept], x[:, self._kept :]
-        with_nothing = torch.cat([changed, torch.zeros_like(changed)], 1)
-        update = self.gru["ih"](with_nothing)[:, self._kept :]
-        return torch.cat([kept, update * self.gru["hh"](with_nothing)], 1)
+        with_zero_state = torch.cat([changed, torch.zeros_like(changed)], 1)
+        update = self.gru["ih"](with_zero_state)[:, self._kept :]
+        return torch.cat([kept, update * self.gru["hh"](with_zero_state)], 1)
 
 
 class Bottleneck(FirstStep):
@@ -86,14 +86,14 @@ class Bottleneck(FirstStep):
 
 
 class Upsampling(FirstStep):
-    """To twice the size, with the encoder's features and the picture at that size."""
+    """Upsampling to twice the size, with the encoder's features and the image at that size."""
 
     def __init__(self, channels: int, skipped: int, out: int) -> None:
         super().__init__(out)
         self.conv = nn.Sequential(*_layer(channels + skipped + 3, out))
 
-    def forward(self, x: Tensor, skipped: Tensor, picture: Tensor) -> Tensor:
-        return self.step(self.conv(torch.cat([_doubled(x), skipped, picture], 1)))
+    def forward(self, x: Tensor, skipped: Tensor, image: Tensor) -> Tensor:
+        return self.step(self.conv(torch.cat([_doubled(x), skipped, image], 1)))
 
 
 class Output(nn.Module):
@@ -101,8 +101,8 @@ class Output(nn.Module):
         super().__init__()
         self.conv = nn.Sequential(*_layer(channels + 3, out), *_layer(out, out))
 
-    def forward(self, x: Tensor, picture: Tensor) -> Tensor:
-        return self.conv(torch.cat([_doubled(x), picture], 1))
+    def forward(self, x: Tensor, image: Tensor) -> Tensor:
+        return self.conv(torch.cat([_doubled(x), image], 1))
 
 
 class Decoder(nn.Module):
@@ -115,12 +115,12 @@ class Decoder(nn.Module):
         self.decode1 = Upsampling(out[1], half, out[2])
         self.decode0 = Output(out[2], out[3])
 
-    def forward(self, picture: Tensor, half: Tensor, quarter: Tensor, eighth: Tensor, summary: Tensor) -> Tensor:
+    def forward(self, image: Tensor, half: Tensor, quarter: Tensor, eighth: Tensor, summary: Tensor) -> Tensor:
         x = self.decode4(summary)
-        x = self.decode3(x, eighth, avg_pool2d(picture, 8))
-        x = self.decode2(x, quarter, avg_pool2d(picture, 4))
-        x = self.decode1(x, half, avg_pool2d(picture, 2))
-        return self.decode0(x, picture)
+        x = self.decode3(x, eighth, avg_pool2d(image, 8))
+        x = self.decode2(x, quarter, avg_pool2d(image, 4))
+        x = self.decode1(x, half, avg_pool2d(image, 2))
+        return self.decode0(x, image)
 
 
 class Projection(nn.Module):
@@ -133,7 +133,7 @@ class Projection(nn.Module):
 
 
 class GuidedFilter(nn.Module):
-    """The parameters alone."""
+    """The parameters of the guided filter, without its computation."""
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
@@ -143,19 +143,19 @@ class GuidedFilter(nn.Module):
 
 
 class Rvm(nn.Module):
-    """f32 N×3×H×W in 0..1, sides multiples of 16 → alpha N×1×H×W, which strays beyond 0..1 until the glue clamps it.
+    """f32 N×3×H×W in 0..1, sides multiples of 16 → alpha N×1×H×W, which may lie outside 0..1; the glue clamps it.
 
-    The colours are not given.
+    The foreground colours are no output.
     """
 
     def __init__(self, width: float, summary: int, decoder: Sequence[int]) -> None:
         super().__init__()
         self.backbone = Encoder(width)
         *skipped, deepest = self.backbone.channels()
-        self.aspp = Summary(deepest, summary)
+        self.aspp = LrAspp(deepest, summary)
         self.decoder = Decoder(skipped, summary, decoder)
         self.project_mat = Projection(decoder[-1], 4)
-        self.project_seg = Projection(decoder[-1], 1)  # of use in training only
+        self.project_seg = Projection(decoder[-1], 1)  # used only in training
         self.refiner = GuidedFilter(decoder[-1])
 
     def forward(self, normalised: Tensor) -> Tensor:
@@ -165,7 +165,7 @@ class Rvm(nn.Module):
 
 
 def build(variant: str, checkpoint: Path | None) -> nn.Module:
-    return load(Rvm(*variant_of(VARIANTS, variant)), checkpoint)
+    return load_checkpoint(Rvm(*variant_of(VARIANTS, variant)), checkpoint)
 
 
 def _layer(channels: int, out: int, kernel: int = 3) -> list[nn.Module]:

@@ -1,4 +1,4 @@
-"""SAM 2 (N. Ravi et al., 2024, arXiv 2408.00714), as transformers has it, of which the image part alone.
+"""SAM 2 (N. Ravi et al., 2024, arXiv 2408.00714), as transformers has it: the part for images.
 
 Checkpoints: `model.safetensors` of facebook/sam2.1-hiera-tiny, -small, -base-plus and -large (Apache-2.0).
 """
@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from transformers import Sam2Config, Sam2Model
 
-from export.networks import load, variant_of
+from export.networks import load_checkpoint, variant_of
 
 BOXES = 8
-NOWHERE = -1e4  # a logit whose probability is 0, also in half precision
-# What a checkpoint has for videos, and a second copy of one tensor.
+EMPTY_LOGIT = -1e4  # its probability is 0, also in half precision
+# Prefixes of a checkpoint's tensors for videos, and of a second copy of one tensor.
 VIDEO = (
     "memory_",
     "mask_downsample.",
@@ -27,8 +27,8 @@ VIDEO = (
     "occlusion_spatial_embedding_parameter",
 )
 COPY = "prompt_encoder.shared_embedding."
-# The side of the input; channels and heads of the first stage, which double with each; blocks per stage, of these the
-# global ones, the others' windows per stage, the side of the position embedding; width of the decoder.
+# The input's side in px; channels and heads of the first stage, which double with each stage; blocks per stage; indices
+# of the blocks with global attention; window size per stage; side of the position embedding; width of the decoder.
 VARIANTS: dict[str, tuple[int, int, int, list[int], list[int], list[int], int, int]] = {
     "hiera_tiny": (1024, 96, 1, [1, 2, 7, 2], [5, 7, 9], [8, 4, 14, 7], 7, 256),
     "hiera_small": (1024, 96, 1, [1, 2, 11, 2], [7, 10, 13], [8, 4, 14, 7], 7, 256),
@@ -39,34 +39,34 @@ VARIANTS: dict[str, tuple[int, int, int, list[int], list[int], list[int], int, i
 
 
 class Sam2(nn.Module):
-    """Two inputs → the union of what is in the boxes, probabilities N×1×S×S in 0..1.
+    """SAM 2 prompted by boxes: the union of the objects in the boxes, as probabilities N×1×S×S in 0..1.
 
-    `normalised` f32 N×3×S×S by ImageNet's mean and deviation, `boxes` f32 N×8×4: left, top, right and bottom as shares
-    of the picture, 0..1. A box without an area, say of zeros, is none.
+    `normalised` is f32 N×3×S×S with ImageNet's mean and deviation. `boxes` is f32 N×8×4: left, top, right, bottom
+    relative to the image, 0..1. Boxes without area, such as zeros, are ignored.
     """
 
-    def __init__(self, net: Any) -> None:
+    def __init__(self, network: Any) -> None:
         super().__init__()
-        self.net = net
+        self.network = network
 
     def forward(self, normalised: Tensor, boxes: Tensor) -> Tensor:
         side = normalised.shape[-1]
-        given = self.net(pixel_values=normalised, input_boxes=boxes * side, multimask_output=False)
+        result = self.network(pixel_values=normalised, input_boxes=boxes * side, multimask_output=False)
         has_area = (boxes[:, :, 2] > boxes[:, :, 0]) & (boxes[:, :, 3] > boxes[:, :, 1])
-        logits = torch.where(has_area[:, :, None, None], given.pred_masks.squeeze(2), NOWHERE)
+        logits = torch.where(has_area[:, :, None, None], result.pred_masks.squeeze(2), EMPTY_LOGIT)
         logits = nn.functional.interpolate(logits, size=(side, side), mode="bilinear")
         return logits.amax(dim=1, keepdim=True).sigmoid()
 
 
 def build(variant: str, checkpoint: Path | None) -> nn.Module:
-    return Sam2(of_pictures(variant, checkpoint))
+    return Sam2(build_image_model(variant, checkpoint))
 
 
-def of_pictures(variant: str, checkpoint: Path | None) -> nn.Module:
-    """transformers' own, for whatever prompts."""
-    net = Sam2Model(config(*variant_of(VARIANTS, variant)))
-    net.prompt_encoder.shared_embedding = net.shared_image_embedding  # as the authors have it: one, for both
-    return load(net, checkpoint, needless=(*VIDEO, COPY))
+def build_image_model(variant: str, checkpoint: Path | None) -> nn.Module:
+    """Build the model of transformers, which accepts any prompts."""
+    network = Sam2Model(config(*variant_of(VARIANTS, variant)))
+    network.prompt_encoder.shared_embedding = network.shared_image_embedding  # shared, as in the authors' code
+    return load_checkpoint(network, checkpoint, optional=(*VIDEO, COPY))
 
 
 def config(
@@ -74,7 +74,7 @@ def config(
     channels: int,
     heads: int,
     blocks: list[int],
-    with_global: list[int],
+    global_blocks: list[int],
     windows: list[int],
     positions: int,
     width: int,
@@ -90,7 +90,7 @@ def config(
         "embed_dim_per_stage": stages,
         "num_attention_heads_per_stage": [heads, 2 * heads, 4 * heads, 8 * heads],
         "window_size_per_stage": windows,
-        "global_attention_blocks": with_global,
+        "global_attention_blocks": global_blocks,
     }
     return Sam2Config(
         vision_config={

@@ -1,7 +1,7 @@
-"""SAM 2 (N. Ravi et al., 2024, arXiv 2408.00714) asked for everything: the masks at each point of a regular grid.
+"""SAM 2 (N. Ravi et al., 2024, arXiv 2408.00714) in automatic mode: the masks at each point of a regular grid.
 
-As the authors' automatic mask generator asks it; which masks count is decided behind the net, by
-`export/glue/everything.py`. Variants and checkpoints as for the boxes (`export/networks/sam2.py`).
+The grid is that of the authors' automatic mask generator. The post-processing in `export/glue/subject_of_everything.py`
+selects the masks. Variants and checkpoints are those of `export/networks/sam2.py`.
 """
 
 from __future__ import annotations
@@ -12,55 +12,56 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from export.networks.sam2 import of_pictures
+from export.networks.sam2 import build_image_model
 
-# Of the grid's side. The authors ask at 32×32 points; each costs a pass of the decoder, so that a quarter of
-# them takes a quarter of the time, and misses what is smaller than a sixteenth of the picture.
+# Points per side of the grid. The authors use 32×32 points. Each point is a pass of the decoder, so a quarter of them
+# takes a quarter of the time, and misses objects smaller than a sixteenth of the image.
 POINTS = 16
-AT_ONCE = 32  # points that the decoder takes together: what it computes of the picture it computes for each of them
+CHUNK = 32  # points per call of the decoder, which repeats its work on the image for each point
 
 
 class Everything(nn.Module):
-    """`normalised` f32 N×3×S×S by ImageNet's mean and deviation → what is at 16×16 points, three masks for each.
+    """SAM 2 prompted by 16×16 points: three masks for each point.
 
-    The masks' logits N×768×S/4×S/4, the picture's shape, and the net's own guess of each one's IoU N×768, 0..1.
+    `normalised` f32 N×3×S×S with ImageNet's mean and deviation → the masks' logits N×768×S/4×S/4, and the network's
+    estimates of their IoU N×768, 0..1.
     """
 
     points: Tensor
 
-    def __init__(self, net: Any, at_once: int = AT_ONCE) -> None:
+    def __init__(self, network: Any, chunk: int = CHUNK) -> None:
         super().__init__()
-        self.net, self._at_once = net, at_once
-        places = (torch.arange(POINTS) + 0.5) / POINTS
-        down, across = torch.meshgrid(places, places, indexing="ij")
+        self.network, self._chunk = network, chunk
+        positions = (torch.arange(POINTS) + 0.5) / POINTS
+        down, across = torch.meshgrid(positions, positions, indexing="ij")
         self.register_buffer("points", torch.stack([across, down], dim=-1).reshape(-1, 2), persistent=False)
 
     def forward(self, normalised: Tensor) -> tuple[Tensor, Tensor]:
-        maps = self.net.get_image_embeddings(normalised)
-        asked = [self._ask(points, maps) for points in torch.split(self.points, self._at_once)]
-        masks, guesses = zip(*asked, strict=True)
+        maps = self.network.get_image_embeddings(normalised)
+        results = [self._prompt(points, maps) for points in torch.split(self.points, self._chunk)]
+        masks, guesses = zip(*results, strict=True)
         return torch.cat(masks, dim=1), torch.cat(guesses, dim=1)
 
-    def _ask(self, points: Tensor, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Masks N×3P×S/4×S/4 and guesses N×3P at the points P×2, as shares of the picture.
+    def _prompt(self, points: Tensor, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return masks N×3P×S/4×S/4 and estimates N×3P for the points P×2, which are relative to the image, 0..1.
 
-        Each point counts as a picture of its own: as prompts of one picture they would each have a copy of the places'
-        embedding, a constant, which engines would keep by the gigabyte.
+        Each point is passed as an image of its own. As prompts of one image, each would get a copy of the position
+        embedding, a constant, and engines would store gigabytes of it.
         """
-        count, many, side = maps[-1].shape[0], len(points), self.net.prompt_encoder.input_image_size
+        count, many, side = maps[-1].shape[0], len(points), self.network.prompt_encoder.input_image_size
         labels = torch.ones(1, many, 1, dtype=torch.int32)
-        prompts, nothing_drawn = self.net.prompt_encoder((points * side)[None, :, None], labels, None, None)
-        of_points = [one.repeat_interleave(many, dim=0) for one in maps]
-        masks, guesses, _, _ = self.net.mask_decoder(
-            image_embeddings=of_points[-1],
-            image_positional_embeddings=self.net.get_image_wide_positional_embeddings(),
+        prompts, no_mask = self.network.prompt_encoder((points * side)[None, :, None], labels, None, None)
+        repeated = [level.repeat_interleave(many, dim=0) for level in maps]
+        masks, guesses, _, _ = self.network.mask_decoder(
+            image_embeddings=repeated[-1],
+            image_positional_embeddings=self.network.get_image_wide_positional_embeddings(),
             sparse_prompt_embeddings=prompts.transpose(0, 1).repeat(count, 1, 1, 1),
-            dense_prompt_embeddings=nothing_drawn,
+            dense_prompt_embeddings=no_mask,
             multimask_output=True,
-            high_resolution_features=of_points[:-1],
+            high_resolution_features=repeated[:-1],
         )
         return masks.reshape(count, -1, *masks.shape[-2:]), guesses.reshape(count, -1)
 
 
 def build(variant: str, checkpoint: Path | None) -> nn.Module:
-    return Everything(of_pictures(variant, checkpoint), 128 if variant == "tiny" else AT_ONCE)
+    return Everything(build_image_model(variant, checkpoint), 128 if variant == "tiny" else CHUNK)

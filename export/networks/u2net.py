@@ -1,6 +1,6 @@
 """U²-Net and U²-Net-P (X. Qin et al., Pattern Recognition 2020, arXiv 2005.09007).
 
-The state dict has the authors' names, so that their `u2net.pth` and `u2netp.pth` (Apache-2.0) load as they are.
+The state dict has the authors' names, so their `u2net.pth` and `u2netp.pth` (Apache-2.0) load unchanged.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d
 
-from export.networks import load, variant_of
+from export.networks import load_checkpoint, variant_of
 
-# Of each stage: how deep its own U is (0 for the dilated one), and its channels in, between and out.
+# One stage: the depth of its own U (0 for the dilated one), and its input, inner and output channels.
 Stage = tuple[int, int, int, int]
 ENCODER: dict[str, list[Stage]] = {
     "full": [
@@ -24,7 +24,7 @@ ENCODER: dict[str, list[Stage]] = {
     "small": [(7, 3, 16, 64), (6, 64, 16, 64), (5, 64, 16, 64), (4, 64, 16, 64), (0, 64, 16, 64), (0, 64, 16, 64)],
     "tiny": [(7, 3, 4, 8), (6, 8, 4, 8), (5, 8, 4, 8), (4, 8, 4, 8), (0, 8, 4, 8), (0, 8, 4, 8)],
 }
-# The decoder's stages 1 to 5, whose input is two stages' output.
+# The decoder's stages 1 to 5. Their input is the output of two stages.
 DECODER: dict[str, list[Stage]] = {
     "full": [(7, 128, 16, 64), (6, 256, 32, 64), (5, 512, 64, 128), (4, 1024, 128, 256), (0, 1024, 256, 512)],
     "small": [(7, 128, 16, 64), (6, 128, 16, 64), (5, 128, 16, 64), (4, 128, 16, 64), (0, 128, 16, 64)],
@@ -46,9 +46,9 @@ class Block(nn.Module):
 
 
 class ResidualU(nn.Module):
-    """A U-Net of its own inside a stage, added to what it started from.
+    """A residual block that contains a U-Net.
 
-    `depth` halvings less one with pooling; 0 keeps the size and widens the view by dilation instead.
+    A block of depth d pools d - 2 times. Depth 0 keeps the size and uses dilation instead of pooling.
     """
 
     def __init__(self, depth: int, channels: int, between: int, out: int) -> None:
@@ -68,12 +68,12 @@ class ResidualU(nn.Module):
         start = self.rebnconvin(x)
         down = [self._down(1)(start)]
         for level in range(2, self._levels + 1):
-            # The lowest level follows the one above without a halving.
-            halved = _halved(down[-1]) if self._pooled and level < self._levels else down[-1]
+            # The lowest level has the size of the level above.
+            halved = _pool(down[-1]) if self._pooled and level < self._levels else down[-1]
             down.append(self._down(level)(halved))
         up = down[-1]
         for level in range(self._levels - 1, 0, -1):
-            up = getattr(self, f"rebnconv{level}d")(torch.cat([_like(up, down[level - 1]), down[level - 1]], 1))
+            up = getattr(self, f"rebnconv{level}d")(torch.cat([_resize_like(up, down[level - 1]), down[level - 1]], 1))
         return up + start
 
     def _down(self, level: int) -> nn.Module:
@@ -82,7 +82,7 @@ class ResidualU(nn.Module):
 
 
 class U2net(nn.Module):
-    """f32 N×3×H×W → saliency N×1×H×W in 0..1: the map fused from six sides; the sides themselves are not given."""
+    """f32 N×3×H×W → saliency N×1×H×W in 0..1, the map fused from six side outputs."""
 
     def __init__(self, encoder: Sequence[Stage], decoder: Sequence[Stage]) -> None:
         super().__init__()
@@ -97,28 +97,28 @@ class U2net(nn.Module):
 
     def forward(self, normalised: Tensor) -> Tensor:
         *coarser, finest = self.sides(normalised)
-        fused = self.outconv(torch.cat([finest, *(_like(side, finest) for side in reversed(coarser))], 1))
+        fused = self.outconv(torch.cat([finest, *(_resize_like(side, finest) for side in reversed(coarser))], 1))
         return torch.sigmoid(fused)
 
     def sides(self, x: Tensor) -> list[Tensor]:
-        """Of each decoder stage a map before the sigmoid, the coarsest first."""
+        """Return the side outputs before the sigmoid, the coarsest first."""
         down: list[Tensor] = []
         for number in range(1, 7):
-            down.append(getattr(self, f"stage{number}")(_halved(down[-1]) if down else x))
+            down.append(getattr(self, f"stage{number}")(_pool(down[-1]) if down else x))
         up, sides = down[-1], [getattr(self, "side6")(down[-1])]  # noqa: B009 - named like its neighbours
         for number in range(5, 0, -1):
-            up = getattr(self, f"stage{number}d")(torch.cat([_like(up, down[number - 1]), down[number - 1]], 1))
+            up = getattr(self, f"stage{number}d")(torch.cat([_resize_like(up, down[number - 1]), down[number - 1]], 1))
             sides.append(getattr(self, f"side{number}")(up))
         return sides
 
 
 def build(variant: str, checkpoint: Path | None) -> nn.Module:
-    return load(U2net(variant_of(ENCODER, variant), DECODER[variant]), checkpoint)
+    return load_checkpoint(U2net(variant_of(ENCODER, variant), DECODER[variant]), checkpoint)
 
 
-def _halved(x: Tensor) -> Tensor:
+def _pool(x: Tensor) -> Tensor:
     return max_pool2d(x, 2, stride=2, ceil_mode=True)
 
 
-def _like(x: Tensor, other: Tensor) -> Tensor:
+def _resize_like(x: Tensor, other: Tensor) -> Tensor:
     return interpolate(x, size=other.shape[-2:], mode="bilinear")

@@ -11,10 +11,10 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import VitDetConfig, VitMatteConfig, VitMatteForImageMatting
 
-from export.networks import load, variant_of
+from export.networks import load_checkpoint, variant_of
 
 SIDE, PATCH, WINDOW = 512, 16, 14
-# Width, heads and blocks, and of these the windowed and the residual ones; the channels of fusion and detail stream.
+# Width, heads, number of blocks; indices of the windowed and of the residual blocks; channels of fusion and details.
 VARIANTS: dict[str, tuple[int, int, int, list[int], list[int], list[int], list[int]]] = {
     "small": (384, 6, 12, [0, 1, 3, 4, 6, 7, 9, 10], [2, 5, 8, 11], [256, 128, 64, 32], [48, 96, 192]),
     "base": (768, 12, 12, [0, 1, 3, 4, 6, 7, 9, 10], [2, 5, 8, 11], [256, 128, 64, 32], [48, 96, 192]),
@@ -23,19 +23,19 @@ VARIANTS: dict[str, tuple[int, int, int, list[int], list[int], list[int], list[i
 
 
 class VitMatte(nn.Module):
-    """f32 N×4×512×512, the picture in -1..1 and the trimap in 0..1 → alpha N×1×512×512 in 0..1."""
+    """f32 N×4×512×512, the image in -1..1 and the trimap in 0..1 → alpha N×1×512×512 in 0..1."""
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.net = net
+        self.network = network
 
     def forward(self, normalised: Tensor) -> Tensor:
-        alphas: Tensor = self.net(pixel_values=normalised).alphas
+        alphas: Tensor = self.network(pixel_values=normalised).alphas
         return alphas
 
 
 def build(variant: str, checkpoint: Path | None) -> nn.Module:
-    return VitMatte(load(VitMatteForImageMatting(_config(*variant_of(VARIANTS, variant))), checkpoint))
+    return VitMatte(load_checkpoint(VitMatteForImageMatting(_config(*variant_of(VARIANTS, variant))), checkpoint))
 
 
 def _config(

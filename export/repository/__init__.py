@@ -1,0 +1,1 @@
+"""The model repository that Triton serves, rendered from the committed one."""

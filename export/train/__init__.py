@@ -1,0 +1,1 @@
+"""The training of cutnet, the network that ships with the product."""

@@ -1,5 +1,7 @@
-"""The seeded sequence of samples: sample k is the same whenever it is asked for, so a resumed training goes on with
-what would have come."""
+"""The seeded sequence of samples.
+
+Sample k depends only on the seed and k, so a resumed training gets the samples that would have come next.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from export.train.augment import one_thread, sample
+from export.train.augment import sample, use_one_thread
 from export.train.photos import Collection
-from export.train.recipe import Phase, Recipe
+from export.train.recipe import Phase, TrainingRecipe
 
 
 class _Samples(Dataset[tuple[Tensor, Tensor]]):
-    def __init__(self, collections: Sequence[Collection], recipe: Recipe, phase: Phase, first: int, count: int) -> None:
+    def __init__(
+        self, collections: Sequence[Collection], recipe: TrainingRecipe, phase: Phase, first: int, count: int
+    ) -> None:
         self._collections, self._recipe, self._phase = collections, recipe, phase
         self._first, self._count = first, count
 
@@ -36,9 +40,9 @@ class _Samples(Dataset[tuple[Tensor, Tensor]]):
 
 
 def batches(
-    collections: Sequence[Collection], recipe: Recipe, phase: Phase, first: int, count: int, workers: int
+    collections: Sequence[Collection], recipe: TrainingRecipe, phase: Phase, first: int, count: int, workers: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """u8 N×H×W×3 and u8 N×H×W, `count` samples from number `first` on."""
+    """Yield batches u8 N×H×W×3 and u8 N×H×W of `count` samples, starting with sample number `first`."""
     loader = DataLoader(
         _Samples(collections, recipe, phase, first, count),
         batch_size=phase.batch,
@@ -51,4 +55,4 @@ def batches(
 
 
 def _one_thread(worker: int) -> None:
-    one_thread()
+    use_one_thread()

@@ -1,10 +1,10 @@
-"""cutnet: our own small net for salient subjects, made for CPUs. 2.6 M parameters, 0.87 GMAC at 320×320.
+"""cutnet: a small network for salient subjects, designed for CPUs. 2.6 M parameters, 0.87 GMAC at 320×320.
 
 The encoder is EfficientNet-Lite0 (https://arxiv.org/abs/1905.11946, the Lite variant without squeeze-and-excitation and
-with ReLU6) up to stride 32, so that its public ImageNet weights fit. Behind it lies a context block of atrous
-depthwise convolutions and the picture's mean (after DeepLabV3, https://arxiv.org/abs/1706.05587), and a decoder with
-U-Net's skip connections that ends at half the input's size. Every operator is one that TensorRT, OpenVINO and ONNX
-Runtime fuse: convolution, batch normalisation, ReLU6, addition, concatenation, bilinear resize, mean.
+with ReLU6) up to stride 32, so its public ImageNet weights fit. A context block follows, with atrous depthwise
+convolutions and the mean over the image (after DeepLabV3, https://arxiv.org/abs/1706.05587). The decoder has U-Net's
+skip connections and ends at half the input's size. TensorRT, OpenVINO and ONNX Runtime can fuse every operator:
+convolution, batch normalisation, ReLU6, addition, concatenation, bilinear resize, mean.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Stage:
-    """Blocks of EfficientNet-Lite0 that share a width; the first one has the stride."""
+    """A stage of EfficientNet-Lite0: blocks of one width, of which the first has the stride."""
 
     blocks: int
     kernel: int
@@ -28,8 +28,8 @@ class Stage:
     width: int
 
 
-# The published network goes on with a stage of 320 and a head of 1280, which hold a third of its weights; here the
-# context block takes their place.
+# The published network has a further stage of width 320 and a head of 1280, a third of its weights. Here the context
+# block replaces them.
 STEM = 32
 STAGES = (
     Stage(1, 3, 1, 1, 16),
@@ -39,7 +39,7 @@ STAGES = (
     Stage(3, 5, 1, 6, 112),
     Stage(4, 5, 2, 6, 192),
 )
-SKIPS = (0, 1, 2, 4)  # the last stage at strides 2, 4, 8 and 16
+SKIPS = (0, 1, 2, 4)  # the last stages at strides 2, 4, 8 and 16
 DECODER = (96, 64, 40, 24)  # widths at strides 16, 8, 4 and 2
 CONTEXT = 128
 
@@ -47,7 +47,7 @@ CONTEXT = 128
 class Cutnet(nn.Module):
     """f32 N×3×H×W in about -1..1 → logits N×1×H×W; H and W multiples of 32.
 
-    In training a list of logits, finest first, at the input's size and at strides 4, 8 and 16.
+    In training mode it returns a list of logits, finest first, at the input's size and at strides 4, 8 and 16.
     """
 
     def __init__(self) -> None:
@@ -62,20 +62,20 @@ class Cutnet(nn.Module):
         self.heads = nn.ModuleList(nn.Conv2d(width, 1, 3, padding=1) for width in DECODER)
 
     def forward(self, pixels: Tensor) -> Tensor | list[Tensor]:
-        skips, deep = self.encoder(pixels)
-        value = self.context(deep)
+        skips, deepest = self.encoder(pixels)
+        value = self.context(deepest)
         levels: list[Tensor] = []
         for up, skip in zip(self.decoder, reversed(skips), strict=True):
             value = up(value, skip)
             levels.append(value)
-        finest = _twice(self.heads[-1](levels[-1]))
+        finest = _double_size(self.heads[-1](levels[-1]))
         if not self.training:
             return finest
         return [finest, *(head(level) for head, level in zip(self.heads[-2::-1], levels[-2::-1], strict=True))]
 
 
 class Encoder(nn.Module):
-    """N×3×H×W → the features at strides 2, 4, 8, 16, and the deepest at 32."""
+    """N×3×H×W → features at strides 2, 4, 8 and 16, and the deepest features at stride 32."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class Encoder(nn.Module):
         return skips, value
 
     def load_imagenet(self, published: Mapping[str, Tensor]) -> None:
-        """From EfficientNet-Lite0's published state dict; what lies behind our last stage is left out."""
+        """Load EfficientNet-Lite0's published state dict, without the layers after our last stage."""
         names = {"_conv_stem": "stem.convolution", "_bn0": "stem.norm"}
         number = 0
         for stage_number, stage in enumerate(STAGES):
@@ -126,7 +126,10 @@ _BLOCK_NAMES = {
 
 
 class Convolution(nn.Module):
-    """Convolution, batch normalisation, ReLU6 unless `linear`; padded like TensorFlow's `SAME`, for the weights."""
+    """Convolution, batch normalisation, and ReLU6 unless `linear`.
+
+    The padding is TensorFlow's `SAME`, which the published weights were trained with.
+    """
 
     def __init__(
         self,
@@ -140,7 +143,7 @@ class Convolution(nn.Module):
         linear: bool = False,
     ) -> None:
         super().__init__()
-        # At stride 2 and even sizes TensorFlow pads one more on the right and at the bottom than on the other sides.
+        # At stride 2 and even sizes, TensorFlow pads the right and the bottom by one pixel more than the other sides.
         before, after = dilation * ((kernel - 1) // 2), dilation * (kernel - 1)
         self.pad = (before - 1, after - before) * 2 if stride == 2 else None
         padding = 0 if stride == 2 else before
@@ -149,23 +152,23 @@ class Convolution(nn.Module):
         )
         self.norm = nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01)
         self.linear = linear
-        # oneDNN's bf16 gradients of these are 10 to 100 times slower than its f32 ones.
-        self.exact = groups > 1 and (kernel == 5 or stride == 2)
+        # oneDNN's bf16 gradients of these are 10 to 100 times slower than its fp32 ones.
+        self.in_fp32 = groups > 1 and (kernel == 5 or stride == 2)
 
     def forward(self, value: Tensor) -> Tensor:
         if self.pad is not None:
             value = F.pad(value, self.pad)
-        value = self.norm(self._exactly(value) if self.exact and self.training else self.convolution(value))
+        value = self.norm(self._convolve_in_fp32(value) if self.in_fp32 and self.training else self.convolution(value))
         return value if self.linear else F.relu6(value)
 
-    def _exactly(self, value: Tensor) -> Tensor:
+    def _convolve_in_fp32(self, value: Tensor) -> Tensor:
         with torch.autocast(value.device.type, enabled=False):
-            made: Tensor = self.convolution(value.float())
-        return made.to(value.dtype)
+            result: Tensor = self.convolution(value.float())
+        return result.to(value.dtype)
 
 
 class Block(nn.Module):
-    """An inverted bottleneck: widen, convolve each channel, narrow; added to its input where the shapes allow."""
+    """An inverted bottleneck: expand, depthwise convolution, project. It is residual if the shapes allow."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expand: int) -> None:
         super().__init__()
@@ -173,15 +176,15 @@ class Block(nn.Module):
         self.expand = Convolution(inputs, wide, 1) if expand > 1 else nn.Identity()
         self.depthwise = Convolution(wide, wide, kernel, stride=stride, groups=wide)
         self.project = Convolution(wide, outputs, 1, linear=True)
-        self.adds = stride == 1 and inputs == outputs
+        self.residual = stride == 1 and inputs == outputs
 
     def forward(self, value: Tensor) -> Tensor:
-        made: Tensor = self.project(self.depthwise(self.expand(value)))
-        return value + made if self.adds else made
+        result: Tensor = self.project(self.depthwise(self.expand(value)))
+        return value + result if self.residual else result
 
 
 class Context(nn.Module):
-    """What lies around: depthwise convolutions of growing reach and the mean of the whole picture."""
+    """The context: depthwise convolutions with growing dilation, and the mean over the whole image."""
 
     def __init__(self, inputs: int, outputs: int, dilations: Sequence[int] = (1, 2, 3)) -> None:
         super().__init__()
@@ -200,7 +203,7 @@ class Context(nn.Module):
 
 
 class Up(nn.Module):
-    """The coarse level at the fine one's size, beside the encoder's features there, mixed by separable convolutions."""
+    """One level of the decoder: upsample, concatenate the encoder's features, mix by separable convolutions."""
 
     def __init__(self, coarse: int, skip: int, outputs: int) -> None:
         super().__init__()
@@ -214,28 +217,28 @@ class Up(nn.Module):
         )
 
     def forward(self, coarse: Tensor, skip: Tensor) -> Tensor:
-        # Narrowed before it is enlarged: the same result for a quarter of the arithmetic.
-        coarse = _twice(self.narrow(coarse))
+        # Reduce the channels before upsampling: the same result for a quarter of the arithmetic.
+        coarse = _double_size(self.narrow(coarse))
         mixed: Tensor = self.mix(torch.cat([coarse, self.skip(skip)], 1))
         return mixed
 
 
-def _twice(value: Tensor) -> Tensor:
+def _double_size(value: Tensor) -> Tensor:
     enlarged: Tensor = F.interpolate(value, scale_factor=2.0, mode="bilinear", align_corners=False)
     return enlarged
 
 
 def normalise(image: Tensor) -> Tensor:
-    """u8 N×H×W×3 RGB → f32 N×3×H×W in -1..1, as EfficientNet-Lite's weights expect it."""
+    """Normalise for EfficientNet-Lite's weights: u8 N×H×W×3 RGB → f32 N×3×H×W in -1..1."""
     return ((image.float() - 127.0) / 128.0).permute(0, 3, 1, 2)
 
 
 class Served(nn.Module):
-    """u8 `image` N×H×W×3 RGB → u8 `matte` N×H×W, 0 background, 255 subject: what Triton serves."""
+    """The served network: u8 `image` N×H×W×3 RGB → u8 `matte` N×H×W, 0 background, 255 subject."""
 
-    def __init__(self, net: Cutnet) -> None:
+    def __init__(self, network: Cutnet) -> None:
         super().__init__()
-        self.net = net
+        self.net = network  # the names in committed files begin with it
 
     def forward(self, image: Tensor) -> Tensor:
         alpha: Tensor = self.net(normalise(image)).squeeze(1).sigmoid()

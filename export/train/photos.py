@@ -1,4 +1,4 @@
-"""Training photos with their mattes, decoded once and held in memory."""
+"""Training photos with their mattes, decoded once and kept in memory."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from cutstream.quality.overlap import iou
 from export.train.recipe import Source
 
 IMAGES = (".jpg", ".jpeg", ".png", ".webp")
-# A hard mask and the teacher's matte that agree this well show the same thing, and the soft one has the better edges.
+# IoU from which a mask and the teacher's matte show the same subject. The teacher's matte then has the better edges.
 AGREE = 0.85
-# Photos of which more than this share is grey in their matte are left out: the teacher has not found what fills them, a
-# head seen from near mostly. Small subjects that it is as unsure of stay; there are few others among grass and crowds.
-UNSURE = 0.15
+# Photos with a larger share of grey in their matte are left out: the teacher has missed what fills them, mostly a head
+# seen from close by. Small unsure subjects stay, because few others are set in grass and crowds.
+MAX_GREY_SHARE = 0.15
 HELD_OUT = 32
 
 
 class TrainingData(CutstreamError):
-    """A folder, photo or matte is not fit for training. The message names it and says what is expected."""
+    """A folder, photo or matte cannot be used for training. The message names it and says what is expected."""
 
     code = "training_data"
 
 
 @dataclass(frozen=True)
 class Photo:
-    """`pixels` u8 H×W×3 RGB and `matte` u8 H×W; `box` is the subject's top, left, bottom, right in px."""
+    """A photo, u8 H×W×3 RGB, with its matte, u8 H×W. `box` is the subject's top, left, bottom, right in px."""
 
     stem: str
     pixels: NDArray[np.uint8]
@@ -43,7 +43,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class Collection:
-    """What a source gives: photos to learn from, and every 32nd by name, held out for the curves."""
+    """The photos of a source. Every 32nd by name is held out for the curves; the others are for training."""
 
     source: Source
     photos: Sequence[Photo]
@@ -51,7 +51,7 @@ class Collection:
 
 
 def collect(root: Path, sources: Sequence[Source]) -> list[Collection]:
-    """Raises TrainingData for a source without usable photos and for the first file that is not what it should be."""
+    """Load all sources. Raise TrainingData for a source without usable photos and for the first unusable file."""
     return [_collect(root, source) for source in sources]
 
 
@@ -75,12 +75,12 @@ def _files(folder: Path, subsets: tuple[str, ...]) -> Iterator[Path]:
 
 
 def _load(file: Path, *, masks: bool) -> Photo | None:
-    """None where neither mask nor teacher finds a subject, or most of the photo is one that they are unsure of."""
-    with opened(file) as picture:
-        pixels = np.asarray(picture.convert("RGB"))
+    """Load a photo. Return None if its matte has no subject or is grey over too large a share."""
+    with open_image(file) as image:
+        pixels = np.asarray(image.convert("RGB"))
     matte = _matte(file, pixels.shape[:2], masks)
     rows, columns = (np.flatnonzero((matte >= 128).any(axis=axis)) for axis in (1, 0))
-    if len(rows) == 0 or _grey_share(matte) > UNSURE:
+    if len(rows) == 0 or _grey_share(matte) > MAX_GREY_SHARE:
         return None
     return Photo(file.stem, pixels, matte, (int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1))
 
@@ -92,7 +92,7 @@ def _matte(photo: Path, shape: tuple[int, ...], masks: bool) -> NDArray[np.uint8
     if mask is None and teacher is None:
         raise TrainingData(
             f"{photo}: has neither masks/{photo.stem}.png nor teacher/{photo.stem}.webp; "
-            "`python -m export.train.teacher` makes the latter"
+            "make the latter with `python -m export.train.teacher`"
         )
     if mask is None or teacher is None:
         return teacher if mask is None else mask  # type: ignore[return-value]
@@ -102,7 +102,7 @@ def _matte(photo: Path, shape: tuple[int, ...], masks: bool) -> NDArray[np.uint8
 
 
 def _grey_share(matte: NDArray[np.uint8]) -> float:
-    """0: black and white; 1: half transparent all over."""
+    """Return 0 for a matte of black and white, 1 for one that is half transparent everywhere."""
     alpha = matte.astype(np.float32) / 255
     return float((4 * alpha * (1 - alpha)).mean())
 
@@ -110,19 +110,19 @@ def _grey_share(matte: NDArray[np.uint8]) -> float:
 def _grey(file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
     if not file.is_file():
         return None
-    with opened(file) as picture:
-        values = np.asarray(picture.convert("L"))
+    with open_image(file) as image:
+        values = np.asarray(image.convert("L"))
     if values.shape != shape:
         raise TrainingData(
-            f"{file}: is {values.shape[1]}×{values.shape[0]}, its photo {shape[1]}×{shape[0]}; sizes must be equal"
+            f"{file}: is {values.shape[1]}×{values.shape[0]}, its photo {shape[1]}×{shape[0]}; the sizes must be equal"
         )
     return values
 
 
-def opened(file: Path) -> Image.Image:
+def open_image(file: Path) -> Image.Image:
     try:
-        picture = Image.open(file)
-        picture.load()
-        return picture
+        image = Image.open(file)
+        image.load()
+        return image
     except (OSError, UnidentifiedImageError) as exc:
-        raise TrainingData(f"{file}: cannot be read as a picture ({exc}); remove or replace it") from exc
+        raise TrainingData(f"{file}: cannot be read as an image ({exc}); remove or replace it") from exc

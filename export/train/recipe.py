@@ -1,4 +1,4 @@
-"""What a training does, as data: `recipe.toml` is the one that cutnet is trained by."""
+"""The parameters of a training. cutnet is trained by `recipe.toml`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ SHIPPED = Path(__file__).with_name("recipe.toml")
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Photos of `folder`, or those whose names begin with one of `subsets`, and how often they are drawn.
+    """The photos of `folder` whose names begin with one of `subsets`, and how they are used.
 
-    `share` is a weight against the other sources'. `closer` is the share of draws that come near, down to a head.
-    `living`: people or animals. Placed into a photo of other sources they are its subject, and its things are not.
-    `masks` = false: the masks there show something else than the subject, and only the teacher's mattes serve.
+    * `share`: how often they are drawn, relative to the other sources.
+    * `closer`: the share of draws with a close crop, down to a head.
+    * `living`: people or animals. In a photo of things, they are the subject and the things are background.
+    * `masks`: false if the masks show something else than the subject; then only the teacher's mattes are used.
     """
 
     name: str
@@ -29,17 +30,18 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A stretch of training at one input size, px a side, a multiple of 32."""
+    """A part of the training at one input size, px, a multiple of 32."""
 
     size: int
     samples: int
     batch: int
 
 
-class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The learning rate rises over `warm_up` samples and then falls to nothing along half a cosine.
+class TrainingRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All parameters of a training.
 
-    `composites` and `panoramas` are the shares of samples that are several photos put on or beside each other.
+    The learning rate rises over `warm_up` samples and then falls to 0 along half a cosine. `composites` and
+    `panoramas` are the shares of samples that combine several photos, on top of or beside each other.
     """
 
     seed: int
@@ -58,9 +60,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return sum(phase.samples for phase in self.phases)
 
 
-def read(file: Path) -> Recipe:
-    """Raises ConfigurationError that names the field."""
+def read_recipe(file: Path) -> TrainingRecipe:
+    """Read a recipe. Raise ConfigurationError with the name of the wrong field."""
     try:
-        return msgspec.toml.decode(file.read_bytes(), type=Recipe)
+        return msgspec.toml.decode(file.read_bytes(), type=TrainingRecipe)
     except (OSError, msgspec.DecodeError) as exc:
         raise ConfigurationError(f"recipe {file}: {exc}") from exc

@@ -1,0 +1,1 @@
+"""The catalogue of networks, and their weights on this machine."""

@@ -1,4 +1,4 @@
-"""A small real net of U²-Net-P's shape, in a catalogue of its own: the whole way to Triton without any weights."""
+"""A small real network of U²-Net-P's shape with its own catalogue, so that tests need no published weights."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnx.helper import make_node as node
 
 from cutstream.settings import ModelSettings, Settings, StackSettings
-from export.weights.catalogue import Model, Weights, catalogue
+from export.weights.catalogue import Model, Weights, read_catalogue
 
 SIDE = 320
 BORDER = 16
 
 
-def small_net() -> ModelProto:
-    """`input.1` f32 [N,3,320,320] normalised → `1959` f32 [N,1,320,320] in 0..1: how far a colour is from the border's.
+def small_network() -> ModelProto:
+    """`input.1` f32 [N,3,320,320], normalised → `1959` f32 [N,1,320,320] in 0..1: distance from the border's colour.
 
-    Like U²-Net-P it works at half the size in between, and has a side output; `classes` f32 [N,2,320,320] are scores of
+    Like U²-Net-P it computes at half the size and has a side output. `classes` f32 [N,2,320,320] are scores of
     background and subject.
     """
     ring = np.ones((1, 1, SIDE, SIDE), np.float32)
@@ -49,15 +49,17 @@ def small_net() -> ModelProto:
         "gain": np.full((1, 1, 1, 1), 1.2, np.float32),
         "offset": np.array([-3], np.float32),
     }
-    return net(nodes, constants, outputs=["1959", "1960", "classes"])
+    return make_network(nodes, constants, outputs=["1959", "1960", "classes"])
 
 
-def net(nodes: list, constants: dict[str, np.ndarray], outputs: list[str], batch: str | int = "batch", opset: int = 18):
-    picture = [batch, 3, SIDE, SIDE]
+def make_network(
+    nodes: list, constants: dict[str, np.ndarray], outputs: list[str], batch: str | int = "batch", opset: int = 18
+) -> ModelProto:
+    shape = [batch, 3, SIDE, SIDE]
     graph = helper.make_graph(
         nodes,
         "small",
-        [helper.make_tensor_value_info("input.1", TensorProto.FLOAT, picture)],
+        [helper.make_tensor_value_info("input.1", TensorProto.FLOAT, shape)],
         [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, 1 + (name == "classes"), SIDE, SIDE])
             for name in outputs
@@ -68,7 +70,7 @@ def net(nodes: list, constants: dict[str, np.ndarray], outputs: list[str], batch
 
 
 def detector(centre: tuple[int, int], size: tuple[int, int]) -> ModelProto:
-    """`pixels` f32 [N,3,640,640] → `output0` f32 [N,116,8400]: one person there, whatever the picture."""
+    """`pixels` f32 [N,3,640,640] → `output0` f32 [N,116,8400]: always one person in this box."""
     detections = np.zeros((1, 116, 8400), np.float32)
     detections[0, :5, 7] = *centre, *size, 0.9
     nodes = [
@@ -94,11 +96,11 @@ def detector(centre: tuple[int, int], size: tuple[int, int]) -> ModelProto:
 
 
 def small_models(folder: Path) -> ModelSettings:
-    """Settings that serve `general`, by a catalogue that takes the small net for U²-Net-P, from a mirror."""
-    weights, mirror = small_weights(), weights_in(folder / "mirror")
+    """Settings that serve `general` with the small network in place of U²-Net-P, from a mirror."""
+    weights, mirror = small_weights(), mirror_in(folder / "mirror")
     models = [
         model if model.shipped else msgspec.structs.replace(model, weights=(weights,))
-        for model in catalogue(ModelSettings())
+        for model in read_catalogue(ModelSettings())
     ]
     path = folder / "catalogue.toml"
     path.write_text("\n".join(as_toml(model) for model in models))
@@ -112,27 +114,27 @@ def small_models(folder: Path) -> ModelSettings:
 
 
 def small_model(name: str, **changes: object) -> Model:
-    """An entry that takes the small net for a net of its own."""
-    u2netp = next(model for model in catalogue(ModelSettings()) if model.name == "u2netp")
+    """A catalogue entry for the small network."""
+    u2netp = next(model for model in read_catalogue(ModelSettings()) if model.name == "u2netp")
     return msgspec.structs.replace(u2netp, name=name, weights=(small_weights(),), **changes)
 
 
 def small_weights() -> Weights:
-    data = small_net().SerializeToString(deterministic=True)
+    data = small_network().SerializeToString(deterministic=True)
     return Weights(file="small.onnx", bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
-def weights_in(mirror: Path) -> Path:
+def mirror_in(mirror: Path) -> Path:
     mirror.mkdir(parents=True, exist_ok=True)
-    (mirror / "renamed by its owner.onnx").write_bytes(small_net().SerializeToString(deterministic=True))
+    (mirror / "renamed by its owner.onnx").write_bytes(small_network().SerializeToString(deterministic=True))
     return mirror
 
 
 FUSED = ["depth", "semantics", "depth_foreground", "intersection"]
 
 
-def fused_settings(folder: Path, nets: tuple[str, ...] = ()) -> Settings:
-    """Serves `depth_fused` by small nets, two of them for the step `depth`."""
+def fused_settings(folder: Path, overrides: tuple[str, ...] = ()) -> Settings:
+    """Settings that serve `depth_fused` with small networks, two of them for the step `depth`."""
     models = [
         small_model("shallow", step="depth", activate="nearness"),
         small_model("shallow_two", step="depth", activate="nearness", one_at_a_time=True),
@@ -141,12 +143,12 @@ def fused_settings(folder: Path, nets: tuple[str, ...] = ()) -> Settings:
     (folder / "catalogue.toml").write_text("\n".join(as_toml(model) for model in models))
     return Settings(
         models=ModelSettings(
-            mirror=weights_in(folder / "mirror"),
+            mirror=mirror_in(folder / "mirror"),
             store=folder / "store",
             catalogue=folder / "catalogue.toml",
             profiles=("depth_fused",),
             default_profile="depth_fused",
-            network_overrides=nets,
+            network_overrides=overrides,
         ),
         stack=StackSettings(state=folder / "state"),
     )
@@ -162,12 +164,12 @@ def as_toml(model: Model) -> str:
 
 
 def _assignments(table: dict[str, str | int | None]) -> list[str]:
-    # A JSON string is a TOML string, too.
+    # A JSON string is also a TOML string.
     return [f"{key} = {json.dumps(value)}" for key, value in table.items() if value is not None]
 
 
 def picture_with_blob(centre: tuple[int, int], radius: int, side: int = SIDE) -> np.ndarray:
-    """u8 [side,side,3] RGB: a bright disc, `centre` (x, y), on a dark, slightly uneven ground."""
+    """u8 [side,side,3] RGB: a bright disc, `centre` (x, y), on a dark, slightly uneven background."""
     y, x = np.mgrid[:side, :side]
     ground = 40 + 10 * np.sin(x / 17)[..., None] + np.array([0, 5, 10])
     disc = np.hypot(x - centre[0], y - centre[1]) <= radius

@@ -1,4 +1,4 @@
-"""Mattes of real nets, one picture at a time in ONNX Runtime, and what they find in which pictures of hair."""
+"""Mattes of real networks by ONNX Runtime, and the images of hair in which each network finds the subject."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from cutstream.matting.presets import SOFT
 from cutstream.matting.refine import prepare, refine
 from cutstream.quality.alpha import gradient_error, sum_of_absolute_differences
 from cutstream.settings import ModelSettings
-from export.repository.profiles import size_of
-from export.repository.served_graph import graph_of
-from export.weights.catalogue import find_model, find_weights, require
+from export.formats.served_graph import build_graph
+from export.profiles import size_of
+from export.weights.catalogue import find_model
+from export.weights.store import ensure_weights, find_weights
 from tests.support.hair import HairPicture, astronaut, fur_ball
 from tests.support.lemur import lemur
 
@@ -31,8 +32,8 @@ PICTURES: dict[str, Callable[[], HairPicture]] = {
     "fur on grass": lambda: fur_ball("grass.png"),
 }
 PERSONS = [name for name in PICTURES if "person" in name]
-# Where a net misses the subject there is no edge to judge: each has the pictures in which it finds it, with an IoU of
-# at least 0.8. Nets for persons are not asked for fur.
+# The edges can be compared only where a network finds the subject, with an IoU of at least 0.8. Networks for people
+# have no images of fur.
 FOUND: dict[str, list[str]] = {
     "cutnet": list(PICTURES),
     "u2netp": list(PICTURES),
@@ -47,7 +48,7 @@ FOUND: dict[str, list[str]] = {
 
 @dataclass(frozen=True)
 class Edges:
-    """SAD and gradient error of the net's matte interpolated to the photo's size, and of the refined one."""
+    """SAD and gradient error of the network's matte, interpolated to the photo's size, and of the refined matte."""
 
     raw_sad: float
     sad: float
@@ -72,7 +73,7 @@ def at_hand(name: str, models: ModelSettings) -> bool:
 
 
 def matte_of(name: str, pixels: Pixels, models: ModelSettings) -> Matte:
-    height, width = size_of(find_model(name, models).fills)
+    height, width = size_of(find_model(name, models).served_step)
     return _session(name, models).run(None, {"image": prepare(Image(pixels), width, height, OPS)[None]})[0][0]
 
 
@@ -80,6 +81,6 @@ def matte_of(name: str, pixels: Pixels, models: ModelSettings) -> Matte:
 def _session(name: str, models: ModelSettings) -> onnxruntime.InferenceSession:
     model = find_model(name, models)
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # a published file's unused initialisers are a hundred warnings
-    graph = graph_of(model, require(model, models), *size_of(model.fills)).SerializeToString()
+    options.log_severity_level = 3  # unused initialisers of a published file cause a hundred warnings
+    graph = build_graph(model, ensure_weights(model, models), *size_of(model.served_step)).SerializeToString()
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

@@ -1,4 +1,4 @@
-"""Serving what settings say by a Triton of the test's own, and the same steps one by one in ONNX Runtime."""
+"""A Triton for one test, and the same steps one after the other in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from cutstream.clients.triton import Triton
 from cutstream.settings import Settings
 from deploy.local.process import Supervisor
 from deploy.local.triton import triton_server
-from export.repository.profiles import size_of
+from export.formats.served_graph import build_graph
+from export.profiles import size_of
 from export.repository.render import render
-from export.repository.served_graph import graph_of
-from export.weights.catalogue import net_for, require
+from export.weights.catalogue import network_for
+from export.weights.store import ensure_weights
 from tests.support.ports import free_ports
 
 
 @contextmanager
-def triton_of(settings: Settings) -> Iterator[Triton]:
+def serve(settings: Settings) -> Iterator[Triton]:
     http, rpc, metrics = free_ports(3)
     ports = {"triton_http_port": http, "triton_grpc_port": rpc, "triton_metrics_port": metrics}
     settings = settings.model_copy(
@@ -40,15 +41,15 @@ def triton_of(settings: Settings) -> Iterator[Triton]:
             client.close()
 
 
-def run(graph: ModelProto, **tensors: np.ndarray) -> np.ndarray:
+def run_graph(graph: ModelProto, **tensors: np.ndarray) -> np.ndarray:
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
     return session.run(None, tensors)[0]
 
 
-def net(step: str, settings: Settings, **tensors: np.ndarray) -> np.ndarray:
-    """One picture at a time, as the engines do."""
-    model = net_for(step, settings.models)
-    graph = graph_of(model, require(model, settings.models), *size_of(step))
+def run_network(step: str, settings: Settings, **tensors: np.ndarray) -> np.ndarray:
+    """Run the network of a step, one image at a time, as the engines do."""
+    model = network_for(step, settings.models)
+    graph = build_graph(model, ensure_weights(model, settings.models), *size_of(step))
     count = len(next(iter(tensors.values())))
-    pictures = ({name: values[number : number + 1] for name, values in tensors.items()} for number in range(count))
-    return np.concatenate([run(graph, **picture) for picture in pictures])
+    images = ({name: values[number : number + 1] for name, values in tensors.items()} for number in range(count))
+    return np.concatenate([run_graph(graph, **image) for image in images])

@@ -1,5 +1,7 @@
-"""The real TensorRT bindings without TensorRT: loaded over libraries that only name its functions, and stand-ins that
-know what the bindings' classes know, and no more.
+"""The real TensorRT bindings without TensorRT.
+
+The bindings are loaded with empty libraries in place of TensorRT's. Stand-ins have exactly the attributes and methods
+of the bindings' classes.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from unittest.mock import NonCallableMagicMock, create_autospec
 
 import pytest
 
-# What the bindings link to. A release that wants more fails to load, and names it.
+# The functions that the bindings link to. A release that needs more fails to load and names them.
 FUNCTIONS = (
     "createInferBuilder_INTERNAL",
     "createInferRefitter_INTERNAL",
@@ -38,7 +40,7 @@ COMPILERS = ("cc", "gcc", "clang")
 
 
 def load_bindings(folder: Path) -> ModuleType:
-    """Skips by name where they or a compiler are not installed."""
+    """Load the bindings. Skip the test if they or a C compiler are not installed."""
     try:
         importlib.metadata.version("tensorrt-cu12-bindings")
     except importlib.metadata.PackageNotFoundError:
@@ -52,84 +54,83 @@ def load_bindings(folder: Path) -> ModuleType:
         subprocess.run(
             [compiler, "-shared", "-fPIC", f"-Wl,-soname,{name}", "-o", folder / name, source], check=True, timeout=60
         )
-        ctypes.CDLL(str(folder / name), ctypes.RTLD_GLOBAL)  # the bindings find it by its name
+        ctypes.CDLL(str(folder / name), ctypes.RTLD_GLOBAL)  # the bindings find it by name
     return importlib.import_module("tensorrt_bindings")
 
 
 @dataclass(frozen=True)
 class Signature:
-    """As the bindings' own docstring gives it; `annotation` is what comes back."""
+    """The signature of a method from the docstring of the bindings; `annotation` is the return type."""
 
     names: tuple[str, ...]
     required: int
     annotation: str
 
     def accepts(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> bool:
-        given = (*self.names[: len(arguments)], *keywords)
+        passed = (*self.names[: len(arguments)], *keywords)
         known = len(arguments) <= len(self.names) and set(keywords) <= set(self.names)
-        return known and len(set(given)) == len(given) and set(self.names[: self.required]) <= set(given)
+        return known and len(set(passed)) == len(passed) and set(self.names[: self.required]) <= set(passed)
 
 
 def signatures(method: Any) -> list[Signature]:
-    """Each overload. The compiled methods have no signature that `inspect` could read."""
+    """Return each overload. `inspect` cannot read the signatures of compiled methods."""
     name, text = method.__name__, method.__doc__ or ""
     return [
-        _signature(arguments, given)
-        for arguments, given in re.findall(rf"^(?:\d+\. )?{name}\((self: .*)\) -> (.+)$", text, re.MULTILINE)
+        _signature(arguments, returned)
+        for arguments, returned in re.findall(rf"^(?:\d+\. )?{name}\((self: .*)\) -> (.+)$", text, re.MULTILINE)
     ]
 
 
-def _signature(arguments: str, given: str) -> Signature:
+def _signature(arguments: str, returned: str) -> Signature:
     parts = re.findall(r"(\w+): ((?:[^,\[\]<]|\[[^\]]*\]|<[^>]*>)+)", arguments)[1:]
     return Signature(
         names=tuple(name for name, _ in parts),
         required=sum("=" not in kind for _, kind in parts),
-        annotation=given.split(".")[-1].split("::")[-1].strip(),
+        annotation=returned.split(".")[-1].split("::")[-1].strip(),
     )
 
 
-# What methods that give no object of the bindings give here, as they do where all is well.
-WELL = {"bool": True, "int": 0}
+# Return values of success for methods that return no object of the bindings.
+SUCCESS = {"bool": True, "int": 0}
 
 
 class StandIns:
-    """In place of the module `tensorrt`: its own enums and constants, and classes that make stand-ins.
+    """A replacement for the module `tensorrt`, with its enums and constants and with classes that make stand-ins.
 
-    A stand-in has the attributes of its class and no others, to read or to set; a method takes the arguments of its
-    docstring and no others, and gives a stand-in of the class that the docstring names. `answers` are what a method
-    gives instead, or an attribute's value: `OnnxParser_parse=False`, `OnnxParser_num_errors=1`. `made` has the last
-    one of each class.
+    A stand-in has exactly the attributes of its class. A method accepts exactly the arguments of its docstring and
+    returns a stand-in of the class that the docstring names. `results` override the result of a method or the value of
+    an attribute: `OnnxParser_parse=False`, `OnnxParser_num_errors=1`. `latest` has the last stand-in of each class.
     """
 
-    def __init__(self, bindings: ModuleType, **answers: Any) -> None:
+    def __init__(self, bindings: ModuleType, **results: Any) -> None:
         self._bindings = bindings
-        self._answers = answers
-        self.made: dict[str, Any] = {}
+        self._results = results
+        self.latest: dict[str, Any] = {}
 
     def __getattr__(self, name: str) -> Any:
         real = getattr(self._bindings, name)
         return _Class(self, real) if isinstance(real, type) and not hasattr(real, "__members__") else real
 
     def stand_in(self, kind: type) -> NonCallableMagicMock:
-        made = create_autospec(kind, instance=True, spec_set=True)
+        stand_in = create_autospec(kind, instance=True, spec_set=True)
         for name in _methods(kind):
-            getattr(made, name).side_effect = functools.partial(self._call, kind, name)
-        for answer, value in self._answers.items():
-            owner, _, name = answer.partition("_")
+            getattr(stand_in, name).side_effect = functools.partial(self._call, kind, name)
+        for result, value in self._results.items():
+            owner, _, name = result.partition("_")
             if owner == kind.__name__ and name not in _methods(kind):
-                setattr(made, name, value)
-        self.made[kind.__name__] = made
-        return made
+                setattr(stand_in, name, value)
+        self.latest[kind.__name__] = stand_in
+        return stand_in
 
     def _call(self, kind: type, name: str, *arguments: Any, **keywords: Any) -> Any:
-        given = check(kind, name, arguments, keywords)
-        answer = f"{kind.__name__}_{name}"
-        if answer in self._answers:
-            return self._answers[answer]
-        if given in WELL:
-            return WELL[given]
-        # One class is known to docstrings by its C++ name.
-        real = getattr(self._bindings, given, None) or getattr(self._bindings, given.removeprefix("I"), None)
+        returned = check(kind, name, arguments, keywords)
+        result = f"{kind.__name__}_{name}"
+        if result in self._results:
+            return self._results[result]
+        if returned in SUCCESS:
+            return SUCCESS[returned]
+        # Docstrings name one class by its C++ name.
+        real = getattr(self._bindings, returned, None) or getattr(self._bindings, returned.removeprefix("I"), None)
         return self.stand_in(real) if isinstance(real, type) else None
 
 
@@ -147,7 +148,7 @@ class _Class:
 
 
 def check(kind: type, name: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> str:
-    """What the call gives; TypeError for one that no overload of the method takes."""
+    """Return the type that the call returns. Raise TypeError if no overload accepts the arguments."""
     known = signatures(getattr(kind, name))
     for signature in known:
         if signature.accepts(arguments, keywords):

@@ -1,4 +1,4 @@
-"""Torch families at a size that tests can afford."""
+"""Torch families at a size for tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from export.networks import build
 from export.weights.catalogue import Model, Weights
 from tests.support.models import as_toml, detector
 
-# What each family's net takes: channels, height, width.
+# The input of each family's network: channels, height, width.
 TINY = {
     "u2net": (3, 320, 320),
     "isnet": (3, 256, 256),
@@ -29,9 +29,9 @@ TINY = {
     "sam2": (3, 128, 128),
     "sam2_everything": (3, 128, 128),
 }
-# And what it takes besides.
+# Further inputs.
 TAKES: dict[str, dict[str, tuple[int, ...]]] = {"sam2": {"boxes": (8, 4)}}
-# The step that it fills in tests, and its glue.
+# The step that it fills in tests, and its glue before and after.
 GLUE = {
     "u2net": ("u2netp", "u2net_normalise", "u2net_matte"),
     "isnet": ("isnet", "isnet_normalise", "alpha_matte"),
@@ -47,9 +47,9 @@ GLUE = {
     "sam2": ("prompted_masks", "imagenet_normalise", "alpha_matte"),
     "sam2_everything": ("everything", "imagenet_normalise", "subject_of_everything"),
 }
-# What of its graph goes into the glue, where that is not its one output.
+# The outputs that go into the glue, if there are several.
 GIVES: dict[str, tuple[str, ...]] = {"sam2_everything": ("logits", "guesses")}
-# Parts of a detector, which keep their own random weights: larger ones would move every box off the picture.
+# Parts of a detector that keep their random weights: larger ones would move every box out of the image.
 DETECTING = ("fpn", "rpn", "roi_heads")
 
 
@@ -57,39 +57,39 @@ def shapes_of(family: str) -> dict[str, tuple[int, ...]]:
     return {"normalised": TINY[family], **TAKES.get(family, {})}
 
 
-def settle(net: nn.Module, shapes: dict[str, tuple[int, ...]]) -> nn.Module:
-    """Random weights as large as they need to be for an answer that depends on the picture."""
+def settle(network: nn.Module, shapes: dict[str, tuple[int, ...]]) -> nn.Module:
+    """Set random weights large enough for an output that depends on the image."""
     generator = torch.Generator().manual_seed(0)
-    for name, parameter in net.named_parameters():
+    for name, parameter in network.named_parameters():
         if parameter.dim() > 1 and not any(part in name for part in DETECTING):
             fan_in = parameter[0].numel()
             parameter.data = torch.randn(parameter.shape, generator=generator) * (2 / fan_in) ** 0.5
-    for module in net.modules():
+    for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.momentum = None  # what it saw on the whole, from the start
-    net.train()
+            module.momentum = None  # average over everything seen
+    network.train()
     with torch.no_grad():
         for _ in range(2):
-            net(*(torch.rand(2, *shape, generator=generator) * 2 - 1 for shape in shapes.values()))
-    return net.eval()
+            network(*(torch.rand(2, *shape, generator=generator) * 2 - 1 for shape in shapes.values()))
+    return network.eval()
 
 
 def checkpoint_of(family: str, folder: Path) -> Path | None:
-    """What the tiny net is served with: where random weights find nothing, those with which it is sure of its masks."""
+    """A checkpoint for families whose random weights find nothing: with it the network is confident of its masks."""
     if family != "sam2_everything":
         return None
-    net = settle(build(f"{family}:tiny", None), shapes_of(family)).net
-    decoder = net.mask_decoder
+    network = settle(build(f"{family}:tiny", None), shapes_of(family)).network
+    decoder = network.mask_decoder
     decoder.iou_prediction_head.proj_out.bias.data += 2.0
     for perceptron in decoder.output_hypernetworks_mlps:
         for parameter in perceptron.proj_out.parameters():
             parameter.data *= 30.0
-    torch.save(net.state_dict(), folder / f"{family}.pth")
+    torch.save(network.state_dict(), folder / f"{family}.pth")
     return folder / f"{family}.pth"
 
 
 def tiny_models(folder: Path) -> ModelSettings:
-    """A catalogue of the families, `tiny_<family>` each, and of `tiny_detector`; a store that is empty."""
+    """Settings with a catalogue of all families, as `tiny_<family>`, and of `tiny_detector`, and an empty store."""
     models = [
         Model(
             name=f"tiny_{family}",
@@ -121,7 +121,7 @@ def tiny_models(folder: Path) -> ModelSettings:
 
 
 def _detector(mirror: Path) -> Model:
-    """A person on the left, always."""
+    """A detector that always finds a person on the left."""
     data = detector((200, 320), (240, 480)).SerializeToString(deterministic=True)
     mirror.mkdir(parents=True, exist_ok=True)
     (mirror / "detector.onnx").write_bytes(data)

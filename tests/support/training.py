@@ -1,4 +1,4 @@
-"""Folders of small photos with mattes, as a training expects them."""
+"""Folders of small training photos with mattes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIDE = 64
 
 
 def photo_folder(folder: Path, names: list[str], masks: bool = True, teacher: bool = False) -> Path:
-    """A disc of another place and size in each photo."""
+    """Write photos with a disc at a different position and of a different size in each."""
     for part in ("images", *(["masks"] if masks else []), *(["teacher"] if teacher else [])):
         (folder / part).mkdir(parents=True, exist_ok=True)
     for number, name in enumerate(names):

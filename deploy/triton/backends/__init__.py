@@ -1,0 +1,1 @@
+"""Triton backends in Python: one folder per engine, and the code that they share."""

@@ -1,4 +1,4 @@
-"""What the backends share: the pictures of all requests of a call go to the engine together, and back one by one."""
+"""Shared code of the backends: run the images of all requests of a call in one engine call, and split the results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Tensors: TypeAlias = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Network:
-    """What Triton says about the model that an instance serves."""
+    """The model that a backend instance serves, from Triton's arguments."""
 
     name: str
     file: Path
@@ -28,7 +28,7 @@ class Network:
     instances: int
 
     @classmethod
-    def of(cls, args: Mapping[str, str]) -> Network:
+    def from_args(cls, args: Mapping[str, str]) -> Network:
         config = json.loads(args["model_config"])
         return cls(
             name=args["model_name"],
@@ -40,34 +40,37 @@ class Network:
 
     @property
     def threads(self) -> int:
-        """This instance's share of the cores."""
+        """The number of cores for this instance."""
         return max(1, len(os.sched_getaffinity(0)) // self.instances)
 
 
-def answer(network: Network, requests: Sequence[Any], infer: Callable[[list[Tensors]], Iterable[Tensors]]) -> list[Any]:
-    """One engine call for the pictures of all requests, each a batch of one, answered in their order.
+def run_requests(
+    network: Network, requests: Sequence[Any], infer: Callable[[list[Tensors]], Iterable[Tensors]]
+) -> list[Any]:
+    """Run all images of the requests in one engine call and return a response per request, in order.
 
-    When it fails, each request says why and the server lives on.
+    `infer` takes the images as batches of one and yields their outputs in the same order. If it fails, every request
+    gets the error, and the server continues.
     """
-    batches = [_pictures(network, request) for request in requests]
+    batches = [_split(network, request) for request in requests]
     try:
-        answers = iter(infer([picture for batch in batches for picture in batch]))
-        return [_response(network, list(islice(answers, len(batch)))) for batch in batches]
-    except Exception as exc:  # whatever an engine throws belongs to these requests
+        outputs = iter(infer([image for batch in batches for image in batch]))
+        return [_response(network, list(islice(outputs, len(batch)))) for batch in batches]
+    except Exception as exc:  # any error of the engine concerns these requests
         pb.Logger.log_error(f"{network.name}: {exc}")
         return [pb.InferenceResponse(error=pb.TritonError(str(exc))) for _ in requests]
 
 
-# Both ways by DLPack: Triton's stub was built for NumPy 1 and reads the element size of NumPy 2's types as 0, so its
+# Tensors pass by DLPack. Triton's stub was built for NumPy 1 and reads the element size of NumPy 2's types as 0, so its
 # `as_numpy()` repeats the first element everywhere and its `Tensor(name, array)` is empty.
 
 
-def _pictures(network: Network, request: Any) -> list[Tensors]:
+def _split(network: Network, request: Any) -> list[Tensors]:
     tensors = {name: np.from_dlpack(pb.get_input_tensor_by_name(request, name)) for name in network.inputs}
     count = len(tensors[network.inputs[0]])
     return [{name: tensor[index : index + 1] for name, tensor in tensors.items()} for index in range(count)]
 
 
-def _response(network: Network, answers: Sequence[Tensors]) -> Any:
-    batch = {name: np.concatenate([one[name] for one in answers]) for name in network.outputs}
+def _response(network: Network, outputs: Sequence[Tensors]) -> Any:
+    batch = {name: np.concatenate([output[name] for output in outputs]) for name in network.outputs}
     return pb.InferenceResponse([pb.Tensor.from_dlpack(name, tensor) for name, tensor in batch.items()])

@@ -1,4 +1,4 @@
-"""The real server with the product's repository and a small net: both engines, batches, bad input, a clean end."""
+"""The real server with the product's repository and a small network: both engines, batches, bad input, a clean end."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from cutstream.errors import StackError
 from cutstream.settings import Settings
 from deploy.local.process import Supervisor
 from deploy.local.triton import triton_server
-from export.repository.parity import served
+from export.formats.parity import load_served
 from export.repository.render import render
-from export.weights.catalogue import find_model, require
+from export.weights.catalogue import find_model
+from export.weights.store import ensure_weights
 from tests.support.models import disc_of, picture_with_blob
 from tests.support.ports import free_ports
 
@@ -31,7 +32,7 @@ PICTURES = np.stack([picture_with_blob((60 + 20 * n, 100 + 15 * n), 25 + 5 * n) 
 
 @contextmanager
 def another_server(settings: Settings, folder: Path, **models: object) -> Iterator[tuple[Settings, Supervisor]]:
-    """Beside the test run's own: the same weights, a state and ports of its own."""
+    """Start a second server with the same weights and with its own state and ports."""
     http, rpc, metrics = free_ports(3)
     ports = {"triton_http_port": http, "triton_grpc_port": rpc, "triton_metrics_port": metrics}
     changed = settings.model_copy(
@@ -58,7 +59,7 @@ def connected(settings: Settings) -> Iterator[Callable[[np.ndarray], np.ndarray]
 
 
 def executions(settings: Settings) -> tuple[int, int]:
-    """Pictures and engine calls of the network so far."""
+    """Return the number of images and of engine calls of the network so far."""
     client = grpc.InferenceServerClient(settings.triton.url)
     try:
         (statistics,) = client.get_inference_statistics("u2netp").model_stats
@@ -70,7 +71,7 @@ def executions(settings: Settings) -> tuple[int, int]:
 @pytest.fixture(scope="module")
 def expected(triton: Settings) -> np.ndarray:
     model = find_model("u2netp", triton.models)
-    cut = served(model, require(model, triton.models))
+    cut = load_served(model, ensure_weights(model, triton.models))
     return np.stack([cut(picture) for picture in PICTURES])
 
 
@@ -149,7 +150,7 @@ def test_both_engines_give_the_same_mattes(triton: Settings, expected: np.ndarra
     ):
         assert np.abs(infer(PICTURES).astype(int) - expected).max() <= 2
     log = (settings.stack.state / "logs" / "triton.log").read_text()
-    assert "u2netp runs in fp32: CUTSTREAM_MODELS__PRECISION says so" in log
+    assert "u2netp runs in fp32: it is set by CUTSTREAM_MODELS__PRECISION" in log
 
 
 def test_a_network_that_the_engine_cannot_read_ends_the_start_with_its_name(triton: Settings, tmp_path: Path) -> None:

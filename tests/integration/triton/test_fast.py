@@ -15,14 +15,14 @@ from cutstream.clients.triton import Ensemble, Triton
 from cutstream.settings import ModelSettings, Settings, StackSettings, TritonSettings
 from deploy.local.process import Supervisor
 from deploy.local.triton import triton_server
-from export.repository.profiles import network_file
+from export.profiles import network_file
 from export.repository.render import render
 from tests.support.ports import free_ports
 
 pytestmark = [pytest.mark.triton, pytest.mark.timeout(180)]
 
 DATA = Path(skimage.__file__).parent / "data"
-# Parts of 1 by 1 that people would certainly call subject, and background: left, top, right, bottom.
+# A region that is certainly subject and one that is certainly background: left, top, right, bottom in 0..1.
 CERTAIN = {
     "astronaut.png": ((0.35, 0.1, 0.5, 0.9), (0.92, 0.02, 0.99, 0.3)),
     "chelsea.png": ((0.3, 0.3, 0.65, 0.7), (0.0, 0.0, 0.05, 0.3)),
@@ -67,13 +67,13 @@ def test_finds_what_people_would(served: tuple[Triton, Ensemble], name: str) -> 
     assert part(matte, background).mean() < 25
 
 
-def test_the_served_net_is_the_file_in_git(served: tuple[Triton, Ensemble]) -> None:
+def test_the_served_network_is_the_file_in_git(served: tuple[Triton, Ensemble]) -> None:
     client, ensemble = served
     pictures = np.stack([picture(name, ensemble) for name in CERTAIN])
     session = onnxruntime.InferenceSession(network_file("cutnet"), providers=["CPUExecutionProvider"])
     (exact,) = session.run(["matte"], {"image": pictures})
     mattes = client.infer(ensemble, pictures)
-    # The local server may run in bf16, within its parity check's bound.
+    # The local server may run in bf16, if the mattes agree well enough.
     assert np.abs(mattes.astype(int) - exact).mean() < 3
     both, either = ((mattes >= 128) & (exact >= 128)).sum(), ((mattes >= 128) | (exact >= 128)).sum()
     assert both / either > 0.96

@@ -1,4 +1,4 @@
-"""Ensembles of several steps on the real server, by small nets; every net by real weights where they are at hand."""
+"""Ensembles of several steps on the real server: with small networks, and with real weights where available."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from cutstream.settings import ModelSettings, Settings
-from export.repository.glue_settings import tuned
-from export.repository.profiles import networks_of, size_of
-from export.weights.catalogue import Model, catalogue, find_weights, net_for
+from export.glue.configure import configure_glue
+from export.profiles import networks_of, size_of
+from export.weights.catalogue import Model, network_for, read_catalogue
+from export.weights.store import find_weights
 from tests.support.models import disc_of, fused_settings, picture_with_blob
-from tests.support.steps import net, run, triton_of
+from tests.support.steps import run_graph, run_network, serve
 
 pytestmark = [pytest.mark.triton, pytest.mark.timeout(180)]
 
@@ -34,20 +35,22 @@ REAL = [
 
 
 def expected(profile: str, settings: Settings, pictures: np.ndarray) -> np.ndarray:
-    """The same steps, one after the other in ONNX Runtime."""
+    """Run the same steps one after the other in ONNX Runtime."""
     if profile == "hair":
-        semantics = net("semantics", settings, image=pictures)
-        trimap = run(tuned("trimap", *size_of("trimap"), settings.glue), semantics=semantics)
-        return net("matting", settings, image=pictures, trimap=trimap)
+        semantics = run_network("semantics", settings, image=pictures)
+        trimap = run_graph(configure_glue("trimap", *size_of("trimap"), settings.glue), semantics=semantics)
+        return run_network("matting", settings, image=pictures, trimap=trimap)
     if not profile.startswith("depth"):
         step = {"person": "people", "general": "u2netp", "semantic": "semantics"}.get(profile, profile)
-        return net(step, settings, image=pictures)
+        return run_network(step, settings, image=pictures)
     size = size_of("depth")
-    near = run(tuned("depth_foreground", *size, settings.glue), depth=net("depth", settings, image=pictures))
+    near = run_graph(
+        configure_glue("depth_foreground", *size, settings.glue), depth=run_network("depth", settings, image=pictures)
+    )
     if profile == "depth":
         return near
-    semantics = net("semantics", settings, image=pictures)
-    return run(tuned("intersection", *size, settings.glue), near=near, semantics=semantics)
+    semantics = run_network("semantics", settings, image=pictures)
+    return run_graph(configure_glue("intersection", *size, settings.glue), near=near, semantics=semantics)
 
 
 def test_the_steps_of_an_ensemble_give_what_they_give_one_by_one(tmp_path: Path) -> None:
@@ -55,12 +58,12 @@ def test_the_steps_of_an_ensemble_give_what_they_give_one_by_one(tmp_path: Path)
     settings = settings.model_copy(update={"models": settings.models.model_copy(update={"engine": "onnxruntime"})})
     side = size_of("depth")[0]
     pictures = np.stack([picture_with_blob((180 + 60 * n, 200), 90 + 20 * n, side) for n in range(3)])
-    with triton_of(settings) as triton:
+    with serve(settings) as triton:
         ensemble = triton.ensemble("depth_fused")
         mattes, depths = triton.infer_with_depth(ensemble, pictures)
     assert (ensemble.networks, ensemble.max_batch) == (("shallow", "semantic_one"), 4)
     assert np.array_equal(mattes, expected("depth_fused", settings, pictures))
-    assert np.array_equal(depths, net("depth", settings, image=pictures))
+    assert np.array_equal(depths, run_network("depth", settings, image=pictures))
     for number, matte in enumerate(mattes):
         disc = disc_of((180 + 60 * number, 200), 90 + 20 * number, side)
         assert ((matte >= 128) & disc).sum() / ((matte >= 128) | disc).sum() > 0.85
@@ -81,7 +84,7 @@ def test_real_weights_cut_out_real_photos(tmp_path: Path, profile: str, name: st
         pytest.skip(f"CUTSTREAM_MODELS__MIRROR names no folder with the weights of {name}")
     settings = Settings(models=models)
     settings = settings.model_copy(update={"stack": settings.stack.model_copy(update={"state": tmp_path / "state"})})
-    with triton_of(settings) as triton:
+    with serve(settings) as triton:
         ensemble = triton.ensemble(profile)
         with resources.as_file(resources.files("skimage") / "data" / "astronaut.png") as path:
             photo = cv2.imread(str(path))[..., ::-1]
@@ -97,10 +100,10 @@ def test_real_weights_cut_out_real_photos(tmp_path: Path, profile: str, name: st
 
 
 def needed(profile: str, models: ModelSettings) -> list[Model]:
-    return [net_for(step, models) for step in networks_of([profile])]
+    return [network_for(step, models) for step in networks_of([profile])]
 
 
-def test_every_net_of_a_step_is_tried_here() -> None:
-    # Two have tests of their own, and of the third the profile `prompted` needs a net without published ONNX besides.
+def test_every_network_of_a_step_is_tried_here() -> None:
+    # cutnet and isnet have their own tests. yolov8n_boxes needs a second network that nobody publishes as ONNX.
     tried = {name for _, name in REAL} | {"cutnet", "isnet", "yolov8n_boxes"}
-    assert {model.name for model in catalogue(ModelSettings()) if not model.family} == tried
+    assert {model.name for model in read_catalogue(ModelSettings()) if not model.family} == tried

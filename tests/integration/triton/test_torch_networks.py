@@ -1,4 +1,4 @@
-"""Nets of torch with random weights, the whole way: torch, ONNX, glue, Triton, matte."""
+"""Torch networks with random weights from end to end: torch, ONNX, glue, Triton, matte."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ pytest.importorskip("transformers", reason="transformers is not installed (extra
 from cutstream.clients.triton import Triton
 from cutstream.settings import Settings, StackSettings
 from export.formats.torch_to_onnx import export
-from export.repository.glue_settings import tuned
-from export.repository.profiles import size_of
-from export.weights.catalogue import chosen
-from tests.support.steps import net, run, triton_of
+from export.glue.configure import configure_glue
+from export.profiles import size_of
+from export.weights.catalogue import select_models
+from tests.support.steps import run_graph, run_network, serve
 from tests.support.torch_networks import TINY, checkpoint_of, tiny_models
 
 pytestmark = [
     pytest.mark.triton,
     pytest.mark.timeout(300),
-    pytest.mark.filterwarnings("ignore"),  # torch's own, on its way through the exporter
+    pytest.mark.filterwarnings("ignore"),  # torch warns during the export
 ]
 
-# Which profile shows a family, in as few servers as have a net for a step only once.
+# The profile that serves each family. A server has one network per step, so several servers are needed.
 ROUNDS = (
     {"general": "u2net", "depth": "depth_anything", "semantic": "deeplab", "hair": "vitmatte"},
     {"precise": "isnet", "semantic": "segmentation", "hair": "deep_matting", "portrait": "modnet"},
@@ -59,11 +59,11 @@ def served(
             "engine": "onnxruntime",
         }
     )
-    for model in chosen(models):
+    for model in select_models(models):
         if model.family:
             export(model, checkpoint_of(model.family.split(":")[0], folder), models)
     settings = Settings(models=models, stack=StackSettings(state=folder / "state"))
-    with triton_of(settings) as triton:
+    with serve(settings) as triton:
         yield settings, triton
 
 
@@ -77,15 +77,17 @@ def photos(side: int) -> np.ndarray:
 
 def step_by_step(profile: str, settings: Settings, pictures: np.ndarray) -> np.ndarray:
     if profile in STEPS:
-        return net(STEPS[profile], settings, image=pictures)
+        return run_network(STEPS[profile], settings, image=pictures)
     if profile == "depth":
-        depth = net("depth", settings, image=pictures)
-        return run(tuned("depth_foreground", *size_of("depth"), settings.glue), depth=depth)
+        depth = run_network("depth", settings, image=pictures)
+        return run_graph(configure_glue("depth_foreground", *size_of("depth"), settings.glue), depth=depth)
     if profile == "prompted":
-        return net("prompted_masks", settings, image=pictures, boxes=net("boxes", settings, image=pictures))
-    semantics = net("semantics", settings, image=pictures)
-    trimap = run(tuned("trimap", *size_of("trimap"), settings.glue), semantics=semantics)
-    return net("matting", settings, image=pictures, trimap=trimap)
+        return run_network(
+            "prompted_masks", settings, image=pictures, boxes=run_network("boxes", settings, image=pictures)
+        )
+    semantics = run_network("semantics", settings, image=pictures)
+    trimap = run_graph(configure_glue("trimap", *size_of("trimap"), settings.glue), semantics=semantics)
+    return run_network("matting", settings, image=pictures, trimap=trimap)
 
 
 def test_every_family_is_served_here() -> None:
@@ -102,8 +104,8 @@ def test_the_served_matte_is_the_steps_matte(served: tuple[Settings, Triton], pr
     most = ensemble.max_batch
     mattes = np.concatenate([triton.infer(ensemble, pictures[n : n + most]) for n in range(0, len(pictures), most)])
     expected = step_by_step(profile, settings, pictures)
-    assert mattes.any()  # nothing found would be easy to agree on
-    # A step of one level in what goes into a threshold moves few pixels.
+    assert mattes.any()  # empty mattes would agree trivially
+    # A difference of one level before a threshold changes few pixels.
     assert (np.abs(mattes.astype(int) - expected) <= 1).mean() > 0.999
     assert set(ensemble.networks) <= {*settings.models.network_overrides, "tiny_detector"}
     steps, networks = {"depth": (2, 1), "hair": (3, 2), "prompted": (2, 2)}.get(profile, (1, 1))

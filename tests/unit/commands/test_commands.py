@@ -21,7 +21,7 @@ from cutstream.errors import BrokerUnavailable
 from cutstream.settings import ModelSettings
 from evaluation.comparison import run as comparison
 from evaluation.comparison.profiles import DEFAULT_PROFILES
-from export.weights.catalogue import catalogue
+from export.weights.catalogue import read_catalogue
 from producer import submitting
 from tests.support.evaluation import evaluation_folder
 from tests.support.models import small_models
@@ -95,7 +95,7 @@ def test_an_option_that_does_not_exist_ends_with_2(run: Run) -> None:
 def test_the_catalogue_is_listed_with_the_weights_that_are_present(run: Run, tmp_path) -> None:
     done = run("models", "list", MODELS__STORE=str(tmp_path))
     assert done.exit_code == 0
-    assert all(model.name in done.stdout for model in catalogue(ModelSettings()))
+    assert all(model.name in done.stdout for model in read_catalogue(ModelSettings()))
     assert "no" in done.stdout
 
 
@@ -203,7 +203,7 @@ def test_an_invalid_background_is_an_error_before_any_connection(run: Run, argum
 
 def test_missing_weights_and_profiles_are_errors_before_a_comparison_begins(run: Run, tmp_path) -> None:
     store = {"MODELS__STORE": str(tmp_path)}
-    for profiles, words in (("fast,general", "cutstream models pull u2netp"), ("fast,nothing", "called 'nothing'")):
+    for profiles, words in (("fast,general", "cutstream models pull u2netp"), ("fast,nothing", "no profile 'nothing'")):
         done = run("compare", str(tmp_path / "absent"), "--profiles", profiles, **store)
         assert done.exit_code == 1
         assert words in done.stderr
@@ -219,7 +219,7 @@ def test_a_comparison_of_the_default_profiles_leaves_out_those_without_weights(
     done = run("compare", str(folder), **nothing)
     assert done.exit_code == 0, done.output
     assert "everything is left out: SAM 2.1, Hiera tiny, automatic mode has no exported graph" in done.stdout
-    assert "`cutstream export sam2_everything_hiera_tiny --weights FILE` makes it" in done.stdout
+    assert "run `cutstream export sam2_everything_hiera_tiny --weights FILE`" in done.stdout
     everything = {"MODELS__MIRROR": str(models.mirror), "MODELS__CATALOGUE": str(models.catalogue)}
     done = run("compare", str(folder), MODELS__STORE=str(tmp_path / "store"), **everything)
     assert done.exit_code == 0, done.output
@@ -233,7 +233,7 @@ def test_a_comparison_of_the_default_profiles_leaves_out_those_without_weights(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("cutnte",), "no model is called 'cutnte'"),
+        (("cutnte",), "the catalogue has no model 'cutnte'"),
         (("cutnet", "--precision", "int8"), "int8 is calibrated on photos"),
         (("cutnet", "--weights", "README.md"), "cutnet is published as ONNX"),
         (("cutnet", "--to", "tensorrt"), "TensorRT"),
@@ -251,7 +251,7 @@ def test_an_export_is_written_to_the_given_path_and_compared_with_fp32(run: Run,
     done = run("export", "cutnet", "--precision", "fp16", "--out", str(place), MODELS__STORE=str(tmp_path / "store"))
     assert done.exit_code == 0, done.output
     assert done.stdout.splitlines()[0] == str(place)
-    assert "against f32 on 5 photos: IoU 0.99" in done.stdout
+    assert "compared with fp32 on 5 photos: mean IoU 0.99" in done.stdout
     assert sorted(file.name for file in tmp_path.iterdir()) == ["half.onnx", "half.onnx.json"]
 
 

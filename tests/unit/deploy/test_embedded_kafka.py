@@ -9,7 +9,7 @@ import pytest
 
 from cutstream.errors import ConfigurationError
 from cutstream.settings import StackSettings
-from deploy.local.kafka import answers, format_storage, java, java_command, render
+from deploy.local.kafka import format_storage, is_ready, java, java_command, render
 from tests.support.ports import free_ports
 
 
@@ -32,13 +32,13 @@ def reply_once(server: socket.socket, reply: bytes) -> bytes:
 def test_ready_is_a_broker_that_counts_itself_as_alive(reply: bytes, ready: bool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
         request = pool.submit(reply_once, server, reply)
-        assert answers(server.getsockname()[1]) is ready
+        assert is_ready(server.getsockname()[1]) is ready
         sent = request.result()
     assert struct.unpack(">i", sent[:4])[0] == len(sent) - 4
 
 
 def test_nobody_listening_is_not_ready() -> None:
-    assert not answers(free_ports(1)[0])
+    assert not is_ready(free_ports(1)[0])
 
 
 def test_only_loopback_is_listened_on(tmp_path: Path) -> None:

@@ -14,14 +14,14 @@ JAR = Jar("org.example", "broker", "1.2", hashlib.sha256(GOOD).hexdigest())
 
 
 class Repository:
-    """Maven Central's place: hands out `content` and remembers what it was asked for."""
+    """A replacement for Maven Central that returns `content` and records the requests."""
 
     def __init__(self, content: bytes) -> None:
         self.content = content
-        self.asked: list[str] = []
+        self.requested: list[str] = []
 
     def __call__(self, scratch: Path, jar: Jar) -> Path:
-        self.asked.append(jar.coordinate)
+        self.requested.append(jar.coordinate)
         path = scratch / jar.file
         path.write_bytes(self.content)
         return path
@@ -30,7 +30,7 @@ class Repository:
 @pytest.fixture
 def repository(monkeypatch: pytest.MonkeyPatch) -> Repository:
     repository = Repository(GOOD)
-    monkeypatch.setattr(jars, "maven", repository)
+    monkeypatch.setattr(jars, "resolve", repository)
     monkeypatch.setattr(jars, "read_lock", lambda: [JAR])
     return repository
 
@@ -38,7 +38,7 @@ def repository(monkeypatch: pytest.MonkeyPatch) -> Repository:
 def test_jars_are_downloaded_once(tmp_path: Path, repository: Repository) -> None:
     assert ensure_jars(tmp_path / "jars") == [tmp_path / "jars" / "broker-1.2.jar"]
     ensure_jars(tmp_path / "jars")
-    assert repository.asked == ["org.example:broker:1.2"]
+    assert repository.requested == ["org.example:broker:1.2"]
     assert [path.name for path in (tmp_path / "jars").iterdir()] == ["broker-1.2.jar"]
 
 
@@ -75,4 +75,4 @@ def test_without_network_the_error_says_what_to_do(tmp_path: Path, monkeypatch: 
     with pytest.raises(
         StackError, match=r"no route to host.*CUTSTREAM_STACK__JARS.*CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS"
     ):
-        jars.maven(tmp_path, JAR)
+        jars.resolve(tmp_path, JAR)

@@ -9,14 +9,14 @@ from cutstream.clock import ManualClock
 from cutstream.errors import StackError
 from cutstream.settings import KafkaSettings, Settings, StackSettings, TritonSettings
 from deploy.local import stack
-from deploy.local.process import Server
-from deploy.local.stack import addressed, embedded_servers, local_stack, sole_use
+from deploy.local.process import ServerSpec
+from deploy.local.stack import addressed, embedded_servers, local_stack, lock_state
 
 
 @pytest.fixture(autouse=True)
 def shells_for_servers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def shell(name: str) -> Server:
-        return Server(name, ["sleep", "97"], {}, tmp_path / f"{name}.log", lambda: True)
+    def shell(name: str) -> ServerSpec:
+        return ServerSpec(name, ["sleep", "97"], {}, tmp_path / f"{name}.log", lambda: True)
 
     monkeypatch.setattr(stack, "kafka_server", lambda _: shell("kafka"))
     monkeypatch.setattr(stack, "triton_server", lambda _: shell("triton"))
@@ -57,13 +57,13 @@ def test_the_stack_says_where_it_is_and_stops_when_left(tmp_path: Path) -> None:
         assert running.settings.triton.url == "127.0.0.1:1002"
         assert running.supervisor.dead() == ()
         assert set(running.supervisor.ready_s) == {"kafka", "triton"}
-    with sole_use(state):
+    with lock_state(state):
         pass  # free again
 
 
 def test_a_second_stack_on_one_folder_is_refused(tmp_path: Path) -> None:
     with (
-        sole_use(tmp_path),
+        lock_state(tmp_path),
         pytest.raises(StackError, match=rf"already runs on .* \(process {os.getpid()}\): .*CUTSTREAM_STACK__STATE"),
         local_stack(settings(tmp_path)),
     ):

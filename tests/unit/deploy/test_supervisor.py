@@ -1,4 +1,4 @@
-"""What the supervisor promises, with small shells in the servers' place."""
+"""The supervisor's promises, with small shells in place of servers."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ import pytest
 
 from cutstream.clock import ManualClock
 from cutstream.errors import StackError
-from deploy.local.process import Server, Supervisor, check_ports
+from deploy.local.process import ServerSpec, Supervisor, check_ports
 
 ROOT = Path(__file__).parents[3]
-# A tree like Triton's, and worse: a child, one in a session of its own, and one whose parent has gone.
+# A tree like Triton's, and worse: a child, a child in its own session, and an orphan.
 TREE = "sleep 97 & setsid sleep 98 & (setsid sleep 99 &) ; echo up; wait"
 PARENT = """
 import os, sys, time
 from pathlib import Path
-from deploy.local.process import Server, Supervisor
+from deploy.local.process import ServerSpec, Supervisor
 
 def ready():
     return log.exists() and "up" in log.read_text()
 
 log = Path(sys.argv[1])
 with Supervisor(10) as supervisor:
-    supervisor.start(Server("tree", ["bash", "-c", sys.argv[2]], {}, log, ready))
+    supervisor.start(ServerSpec("tree", ["bash", "-c", sys.argv[2]], {}, log, ready))
     if sys.argv[3] == "fork" and os.fork() == 0:
         time.sleep(60)
     print(supervisor.pid("tree"), flush=True)
@@ -39,10 +39,10 @@ with Supervisor(10) as supervisor:
 """
 
 
-def shell(folder: Path, script: str, name: str = "shell", **options: object) -> Server:
+def shell(folder: Path, script: str, name: str = "shell", **options: object) -> ServerSpec:
     log = folder / f"{name}.log"
     options.setdefault("ready", lambda: "up" in log.read_text())
-    return Server(name, ["bash", "-c", script], {}, log, **options)  # type: ignore[arg-type]
+    return ServerSpec(name, ["bash", "-c", script], {}, log, **options)  # type: ignore[arg-type]
 
 
 def descendants(pid: int) -> list[psutil.Process]:
@@ -161,7 +161,7 @@ def test_a_server_that_never_becomes_healthy_is_an_error_that_names_the_setting(
 
 
 def test_a_command_that_does_not_exist_is_an_error_that_names_it(tmp_path: Path) -> None:
-    server = Server("ghost", ["/no/such/binary"], {}, tmp_path / "ghost.log", lambda: False)
+    server = ServerSpec("ghost", ["/no/such/binary"], {}, tmp_path / "ghost.log", lambda: False)
     with pytest.raises(StackError, match="cannot start /no/such/binary: No such file"), Supervisor(10) as supervisor:
         supervisor.start(server)
 
@@ -219,7 +219,7 @@ def test_one_server_can_be_stopped_and_started_again(tmp_path: Path) -> None:
 
 def test_the_environment_is_added_to_the_inherited_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INHERITED", "a")
-    server = Server(
+    server = ServerSpec(
         "env",
         ["bash", "-c", "echo $INHERITED $ADDED in $PWD; exec sleep 97"],
         {"ADDED": "b"},
@@ -238,7 +238,7 @@ def test_a_taken_port_is_an_error_before_anything_starts(tmp_path: Path) -> None
         other.listen()
         port = other.getsockname()[1]
         server = shell(tmp_path, "echo up", ports={"CUTSTREAM_STACK__KAFKA_PORT": port})
-        message = f"port {port} of shell is taken: free it or set CUTSTREAM_STACK__KAFKA_PORT"
+        message = f"port {port} of shell is in use: free it, or set CUTSTREAM_STACK__KAFKA_PORT"
         with pytest.raises(StackError, match=message), Supervisor(10) as supervisor:
             supervisor.start(server)
     assert not server.log.exists()
@@ -246,5 +246,5 @@ def test_a_taken_port_is_an_error_before_anything_starts(tmp_path: Path) -> None
 
 def test_two_settings_with_one_port_are_an_error(tmp_path: Path) -> None:
     server = shell(tmp_path, "", ports={"CUTSTREAM_STACK__A_PORT": 18_999, "CUTSTREAM_STACK__B_PORT": 18_999})
-    with pytest.raises(StackError, match="CUTSTREAM_STACK__A_PORT and CUTSTREAM_STACK__B_PORT both say 18999"):
+    with pytest.raises(StackError, match="CUTSTREAM_STACK__A_PORT and CUTSTREAM_STACK__B_PORT are both 18999"):
         check_ports([server])

@@ -16,7 +16,7 @@ from cutstream.settings import Settings, StackSettings
 from deploy.local.triton import PYTHON, shared_libpython, triton_server
 from tests.support.ports import free_ports
 
-# Found, not imported: the product never imports it either.
+# Only looked for, because the product never imports it either.
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("pytriton") is None, reason="nvidia-pytriton is not installed (requirements/triton.txt)"
 )
@@ -48,7 +48,7 @@ def test_brings_together_a_backend_folder(settings: Settings) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["onnxruntime", "openvino", "python"]
     stub = folder / "python" / "triton_python_backend_stub"
     assert stub.stat().st_mode & stat.S_IXUSR
-    # A running server may hold these files: what is right is not written again.
+    # A running server may use these files, so equal files are not written again.
     before = stub.stat().st_ino
     triton_server(settings)
     assert stub.stat().st_ino == before
@@ -63,27 +63,27 @@ def test_hands_the_libraries_of_this_interpreter_over(settings: Settings) -> Non
 
 
 def test_its_interpreters_find_this_ones_standard_library(settings: Settings) -> None:
-    """With another `python3` first on the PATH they would load that one's modules, and end."""
+    """If another `python3` were first on the PATH, they would load its modules and exit."""
     found = shutil.which("python3", path=triton_server(settings).environment["PATH"])
     assert found
     prefix = subprocess.run([found, "-c", "import sys; print(sys.base_prefix)"], capture_output=True, text=True)
     assert prefix.stdout.strip() == sys.base_prefix
 
 
-def test_a_python_without_its_shared_library_is_told_what_to_install(monkeypatch, tmp_path: Path) -> None:
+def test_without_the_shared_library_of_python_the_error_says_what_to_install(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sysconfig, "get_config_var", lambda name: str(tmp_path))
     monkeypatch.setattr("sys.base_prefix", str(tmp_path))
     with pytest.raises(StackError, match=rf"apt install libpython{PYTHON}.*--enable-shared.*CUTSTREAM_TRITON__URL"):
         shared_libpython()
 
 
-def test_a_machine_without_the_package_is_told_what_to_do(settings: Settings, monkeypatch, tmp_path: Path) -> None:
+def test_without_the_package_the_error_says_what_to_do(settings: Settings, monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setattr("deploy.local.triton.PACKAGES", tmp_path)
     with pytest.raises(StackError, match=r"make setup.*CUTSTREAM_TRITON__URL"):
         triton_server(settings)
 
 
-def test_nothing_answers_nothing_is_ready(settings: Settings) -> None:
+def test_without_a_server_it_is_not_ready(settings: Settings) -> None:
     (http_port,) = free_ports(1)
     stack = settings.stack.model_copy(update={"triton_http_port": http_port})
     assert not triton_server(settings.model_copy(update={"stack": stack})).ready()

@@ -18,12 +18,12 @@ import openvino
 from cutstream.settings import GlueSettings, ModelSettings
 from deploy.triton.backends import precision
 from deploy.triton.backends.precision import choose, compile_network, diffuse
-from export.formats.casts import Half, in_half
+from export.formats.casts import Half, convert_to_half
 from export.formats.simplify import simplify
-from export.repository.glue_settings import tuned
-from export.repository.join import join
+from export.glue.configure import configure_glue
+from export.glue.join import join
 from export.weights.catalogue import find_model
-from tests.support.models import picture_with_blob, small_net
+from tests.support.models import picture_with_blob, small_network
 
 filters = arrays.arrays(
     np.float32, arrays.array_shapes(min_dims=4, max_dims=4, max_side=5), elements=st.floats(-4, 4, width=32)
@@ -33,7 +33,7 @@ filters = arrays.arrays(
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("network")
-    onnx.save(small_net(), folder / "net.onnx")
+    onnx.save(small_network(), folder / "net.onnx")
     onnx.save(join(find_model("u2netp", ModelSettings()), folder / "net.onnx"), folder / "model.onnx")
     return folder / "model.onnx"
 
@@ -64,29 +64,49 @@ def test_the_verdict_is_kept_while_the_question_stays(network: Path, tmp_path: P
     verdict = choose(network, "fp32", report)
     assert (verdict.precision, verdict.question[0]) == ("fp32", "fp32")
     assert msgspec.json.decode(report.read_bytes(), type=precision.Verdict) == verdict
-    monkeypatch.setattr(precision, "_decide", lambda file, asked: ("bf16", f"asked for {asked}"))
+    monkeypatch.setattr(precision, "_decide", lambda file, setting: ("bf16", f"set to {setting}"))
     assert choose(network, "fp32", report) == verdict
-    assert choose(network, "bf16", report).because == "asked for bf16"
+    assert choose(network, "bf16", report).reason == "set to bf16"
     assert [path.name for path in report.parent.iterdir()] == ["u2netp.json"]
 
 
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"precision": "f32", "because": "f32 says so"},  # the names of an earlier release
+        {"precision": "f32", "reason": "a name that no longer exists"},
+        {"precision": "fp32"},
+    ],
+)
+def test_a_verdict_in_the_words_of_an_earlier_release_is_decided_again(
+    network: Path, tmp_path: Path, monkeypatch, stored: dict[str, str]
+) -> None:
+    report = tmp_path / "u2netp.json"
+    monkeypatch.setattr(precision, "_decide", lambda file, setting: ("fp32", "decided"))
+    question = choose(network, "auto", report).question
+    report.write_bytes(msgspec.json.encode({"question": question, **stored}))
+    monkeypatch.setattr(precision, "_decide", lambda file, setting: ("bf16", "decided again"))
+    assert choose(network, "auto", report).reason == "decided again"
+    assert msgspec.json.decode(report.read_bytes(), type=precision.Verdict).precision == "bf16"
+
+
 def test_a_step_between_networks_stays_exact(tmp_path: Path) -> None:
-    onnx.save(tuned("trimap", 64, 64, GlueSettings()), tmp_path / "model.onnx")
+    onnx.save(configure_glue("trimap", 64, 64, GlueSettings()), tmp_path / "model.onnx")
     verdict = choose(tmp_path / "model.onnx", "auto", tmp_path / "one.json")
-    assert (verdict.precision, verdict.because[:28]) == ("fp32", "it is a step between network")
+    assert (verdict.precision, verdict.reason[:28]) == ("fp32", "it is a step between network")
 
 
 def test_auto_takes_bf16_only_where_the_mattes_agree(
     network: Path, tmp_path: Path, monkeypatch, has_bf16: bool
 ) -> None:
     if not has_bf16:
-        assert choose(network, "auto", tmp_path / "one.json").because == "this CPU has no bf16"
+        assert choose(network, "auto", tmp_path / "one.json").reason == "this CPU has no bf16"
         pytest.skip("this CPU has no bf16")
     assert choose(network, "auto", tmp_path / "one.json").precision == "bf16"
     monkeypatch.setattr(precision, "MIN_AGREEMENT", 1.01)
     refused = choose(network, "auto", tmp_path / "two.json")
     assert refused.precision == "fp32"
-    assert "at least 1.01 is required" in refused.because
+    assert "at least 1.01 is required" in refused.reason
 
 
 def test_both_precisions_find_the_blob(network: Path) -> None:
@@ -98,7 +118,7 @@ def test_both_precisions_find_the_blob(network: Path) -> None:
 @pytest.mark.parametrize("half", ["fp16", "bf16"])
 @pytest.mark.parametrize("arithmetic", ["fp32", "bf16"])
 def test_a_graph_exported_in_half_precision_runs(network: Path, tmp_path: Path, half: Half, arithmetic: str) -> None:
-    onnx.save(in_half(simplify(onnx.load(network)), half), tmp_path / "model.onnx")
+    onnx.save(convert_to_half(simplify(onnx.load(network)), half), tmp_path / "model.onnx")
     picture = picture_with_blob((150, 150), 60)[None]
     exact = compile_network(network, "fp32", threads=1)([picture])[0].astype(int)
     assert np.abs(exact - compile_network(tmp_path / "model.onnx", arithmetic, threads=1)([picture])[0]).mean() < 2

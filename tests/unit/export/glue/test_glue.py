@@ -1,4 +1,4 @@
-"""The committed graphs are what export/glue/ makes; needs torch, which only the `export` extra brings."""
+"""The committed graphs are those that export/glue/ exports. Needs torch, from the `export` extra."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra `export`)")
 
-from export.glue.graphs import Glue, glues, graph  # noqa: E402
-from export.repository.profiles import GRAPHS, glue_file  # noqa: E402
+from export.glue.graphs import GlueGraph, export_glue, glue_graphs  # noqa: E402
+from export.profiles import GLUE_GRAPHS, glue_file  # noqa: E402
 
 pytestmark = [
     pytest.mark.timeout(300),
-    pytest.mark.filterwarnings("ignore"),  # torch's own, on its way through the exporter
+    pytest.mark.filterwarnings("ignore"),  # torch warns during the export
 ]
 
-GLUES = {one.name: one for one in glues()}
+GLUES = {glue.name: glue for glue in glue_graphs()}
 LEVELS = {"matte", "depth", "semantics", "trimap", "resized"}
 
 
-def random_inputs(glue: Glue, pictures: int) -> dict[str, np.ndarray]:
+def random_inputs(glue: GlueGraph, pictures: int) -> dict[str, np.ndarray]:
     chooser = np.random.default_rng(1)
     inputs = {}
     for name, example in glue.examples.items():
@@ -31,11 +31,11 @@ def random_inputs(glue: Glue, pictures: int) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("name", GLUES)
 def test_the_committed_graph_is_what_the_module_exports(name: str) -> None:
-    assert graph(GLUES[name]) == glue_file(name).read_bytes()
+    assert export_glue(GLUES[name]) == glue_file(name).read_bytes()
 
 
 def test_every_committed_graph_has_its_module() -> None:
-    assert {path.stem for path in GRAPHS.glob("*.onnx")} == set(GLUES)
+    assert {path.stem for path in GLUE_GRAPHS.glob("*.onnx")} == set(GLUES)
 
 
 @pytest.mark.parametrize("name", GLUES)

@@ -11,7 +11,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 from cutstream.clients.triton import ensemble_name
 from cutstream.errors import ConfigurationError, WeightsMissing
 from cutstream.settings import GlueSettings, ModelSettings, Settings, StackSettings
-from export.repository.profiles import REPOSITORY, all_profiles, ensemble_of, network_file, steps_in, steps_of
+from export.profiles import REPOSITORY, all_profiles, ensemble_of, network_file, steps_in, steps_of
 from export.repository.render import render
 from tests.support.models import FUSED, fused_settings, small_models
 
@@ -95,7 +95,7 @@ def test_the_ensemble_carries_its_networks_digest(settings: Settings) -> None:
     assert len(bytes.fromhex(digests.pop())) == 32
 
 
-def test_glue_between_nets_is_rendered_with_the_settings(tmp_path: Path) -> None:
+def test_glue_between_networks_is_rendered_with_the_settings(tmp_path: Path) -> None:
     settings = fused_settings(tmp_path)
     served = render(settings)
     assert sorted(folder.name for folder in served.iterdir()) == sorted(["cutout_depth_fused", *FUSED])
@@ -111,7 +111,7 @@ def test_glue_between_nets_is_rendered_with_the_settings(tmp_path: Path) -> None
 
 
 def test_the_ensemble_names_its_networks_and_takes_what_they_take(tmp_path: Path) -> None:
-    served = render(fused_settings(tmp_path, nets=("shallow_two",)))
+    served = render(fused_settings(tmp_path, overrides=("shallow_two",)))
     ensemble = parsed(served / "cutout_depth_fused")
     assert ensemble.parameters["networks"].string_value == "shallow_two+semantic_one"
     assert (ensemble.max_batch_size, parsed(served / "depth").max_batch_size) == (1, 1)
@@ -119,9 +119,9 @@ def test_the_ensemble_names_its_networks_and_takes_what_they_take(tmp_path: Path
     assert parsed(render(fused_settings(tmp_path)) / "cutout_depth_fused").max_batch_size == 4
 
 
-def test_a_net_that_the_catalogue_does_not_know_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="no model is called 'deeper'"):
-        render(fused_settings(tmp_path, nets=("deeper",)))
+def test_a_network_that_the_catalogue_does_not_know_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="the catalogue has no model 'deeper'"):
+        render(fused_settings(tmp_path, overrides=("deeper",)))
 
 
 def test_a_second_rendering_touches_nothing(settings: Settings) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from export.train.augment import sample, whole
+from export.train.augment import resize_whole, sample
 from export.train.photos import Collection, Photo, collect
 from export.train.recipe import Source
 from tests.support.training import photo_folder
@@ -33,7 +33,7 @@ def test_a_sample_has_its_shape_and_a_subject(discs: list[Collection], mix: dict
 
 @pytest.mark.parametrize("mix", [PLAIN, COMPOSITES, PANORAMAS])
 def test_the_matte_goes_where_the_subject_goes(discs: list[Collection], mix: dict[str, float]) -> None:
-    """The discs are far brighter than their ground, in whatever light, so the matte must cover the bright pixels."""
+    """The discs are far brighter than their background in any light, so the matte must cover the bright pixels."""
     for seed in range(60):
         pixels, matte = sample(discs, np.random.default_rng(seed), SIZE, **mix)
         inside, outside = pixels[matte > 230], pixels[matte < 20]
@@ -52,7 +52,7 @@ def test_the_same_seed_gives_the_same_sample(discs: list[Collection]) -> None:
 def test_living_subjects_are_placed_among_things_that_are_then_background(
     discs: list[Collection], mix: dict[str, float]
 ) -> None:
-    """A disc is living, squares are things: the matte covers no square, which are as bright."""
+    """Discs are living, squares are things. Squares are as bright, but the matte must not cover them."""
     squares = [square(number) for number in range(8)]
     things = Collection(Source(name="squares", folder="squares", share=0.3), squares, [])
     living = Collection(Source(name="discs", folder="discs", share=1.0, living=True), discs[0].photos, [])
@@ -75,7 +75,7 @@ def square(number: int) -> Photo:
 
 def test_a_whole_photo_is_only_resized(discs: list[Collection]) -> None:
     photo = discs[0].held_out[0]
-    pixels, matte = whole(photo, 32)
+    pixels, matte = resize_whole(photo, 32)
     assert pixels.shape == (32, 32, 3)
     expected = photo.matte.reshape(32, 2, 32, 2).mean((1, 3))
     assert np.abs(matte - expected).max() <= 1

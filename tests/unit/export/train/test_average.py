@@ -11,25 +11,25 @@ torch = pytest.importorskip("torch", reason="torch is not installed (extra `expo
 from cutstream.errors import ModelMismatch  # noqa: E402
 from export.train.average import average  # noqa: E402
 from export.train.cutnet import Cutnet  # noqa: E402
-from export.train.cutnet_graph import graph, load  # noqa: E402
+from export.train.cutnet_onnx import from_onnx, to_onnx  # noqa: E402
 
 pytestmark = [
     pytest.mark.timeout(300),
-    pytest.mark.filterwarnings("ignore"),  # torch's own, on its way through the exporter
+    pytest.mark.filterwarnings("ignore"),  # torch warns during the export
 ]
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("nets")
+    folder = tmp_path_factory.mktemp("networks")
     for seed in (1, 2):
         torch.manual_seed(seed)
-        (folder / f"{seed}.onnx").write_bytes(graph(Cutnet()))
+        (folder / f"{seed}.onnx").write_bytes(to_onnx(Cutnet()))
     return [folder / "1.onnx", folder / "2.onnx"]
 
 
 def test_every_tensor_is_the_weighted_mean(files: list[Path]) -> None:
-    one, two = (load(file).state_dict() for file in files)
+    one, two = (from_onnx(file).state_dict() for file in files)
     mean = average(files, [1.0, 3.0]).state_dict()
     stored = [name for name in mean if name.startswith("encoder.") and mean[name].is_floating_point()]
     assert stored
@@ -37,20 +37,20 @@ def test_every_tensor_is_the_weighted_mean(files: list[Path]) -> None:
         torch.testing.assert_close(mean[name], 0.25 * one[name] + 0.75 * two[name])
 
 
-def test_the_command_leaves_a_net_that_loads(files: list[Path], tmp_path: Path) -> None:
+def test_the_command_leaves_a_network_that_loads(files: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "mean.onnx"
     command = [sys.executable, "-m", "export.train.average", str(out), str(files[0]), f"{files[1]}=3"]
     subprocess.run(command, check=True, capture_output=True, timeout=200)
     expected = average(files, [1.0, 3.0]).state_dict()
     name = next(name for name in expected if name.startswith("encoder.") and expected[name].dim() == 4)
-    torch.testing.assert_close(load(out).state_dict()[name], expected[name], atol=1e-3, rtol=1e-2)  # stored as f16
+    torch.testing.assert_close(from_onnx(out).state_dict()[name], expected[name], atol=1e-3, rtol=1e-2)  # fp16 file
 
 
-def test_a_weight_that_is_none_is_named(files: list[Path], tmp_path: Path) -> None:
+def test_an_invalid_weight_is_named(files: list[Path], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "export.train.average", str(tmp_path / "mean.onnx"), f"{files[0]}=much"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=200)
     assert done.returncode == 1
-    assert "1.onnx=much: a weight is a number above 0" in done.stderr
+    assert "1.onnx=much: a weight must be a number above 0" in done.stderr
     assert not list(tmp_path.iterdir())
 
 

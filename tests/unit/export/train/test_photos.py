@@ -59,7 +59,7 @@ def test_photos_without_a_subject_are_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("radius", "kept"), [(0.1, True), (0.4, False)])
-def test_of_unsure_mattes_those_are_left_out_that_fill_the_photo(tmp_path: Path, radius: float, kept: bool) -> None:
+def test_unsure_mattes_are_left_out_if_they_fill_the_photo(tmp_path: Path, radius: float, kept: bool) -> None:
     folder = photo_folder(tmp_path / "discs", ["clear", "clear_too", "unsure"])
     rows, columns = np.mgrid[:SIDE, :SIDE] - SIDE / 2
     grey = np.where(np.hypot(rows, columns) < radius * SIDE, 140, 0).astype(np.uint8)
@@ -100,7 +100,7 @@ def test_a_mask_of_another_size_is_named_with_both_sizes(tmp_path: Path) -> None
 def test_an_unreadable_file_is_named(tmp_path: Path, part: str) -> None:
     folder = photo_folder(tmp_path / "discs", ["a"])
     (folder / part / "a.png").write_bytes(b"no picture")
-    with pytest.raises(TrainingData, match=rf"{part}/a\.png: cannot be read as a picture"):
+    with pytest.raises(TrainingData, match=rf"{part}/a\.png: cannot be read as an image"):
         collect(tmp_path, [DISCS])
 
 

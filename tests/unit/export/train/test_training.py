@@ -14,14 +14,14 @@ from cutstream.errors import ConfigurationError  # noqa: E402
 from export.train import training  # noqa: E402
 from export.train.cutnet import Cutnet  # noqa: E402
 from export.train.photos import Collection, collect  # noqa: E402
-from export.train.recipe import SHIPPED, Phase, Recipe, Source, read  # noqa: E402
+from export.train.recipe import SHIPPED, Phase, Source, TrainingRecipe, read_recipe  # noqa: E402
 from export.train.training import State, begin, held_out_iou, train  # noqa: E402
 from tests.support.training import photo_folder  # noqa: E402
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]  # torch's and matplotlib's own
+pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]  # torch and matplotlib warn
 
 
-def recipe(**changes: object) -> Recipe:
+def recipe(**changes: object) -> TrainingRecipe:
     given = {
         "seed": 1,
         "learning_rate": 2e-3,
@@ -34,7 +34,7 @@ def recipe(**changes: object) -> Recipe:
         "sources": [Source(name="discs", folder="discs", share=1.0, closer=0.0)],
         "phases": [Phase(size=64, samples=16, batch=4), Phase(size=96, samples=8, batch=4)],
     }
-    return Recipe(**{**given, **changes})  # type: ignore[arg-type]
+    return TrainingRecipe(**{**given, **changes})  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def discs(tmp_path_factory: pytest.TempPathFactory) -> list[Collection]:
     return collect(folder, recipe().sources)
 
 
-def started(of: Recipe) -> State:
+def started(of: TrainingRecipe) -> State:
     torch.manual_seed(1)
     return begin(Cutnet(), of, "cpu")
 
@@ -62,9 +62,9 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_learns_what_a_subject_is(discs: list[Collection], tmp_path: Path) -> None:
     of = recipe(phases=[Phase(size=64, samples=480, batch=8)], average=0.9)
     state = started(of)
-    for module in (*state.net.modules(), *state.average.modules()):
+    for module in (*state.network.modules(), *state.average.modules()):
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = 0.3  # sixty batches are few for running means
+            module.momentum = 0.3  # sixty batches are too few for running means
     train(state, of, discs, tmp_path, workers=0)
     assert held_out_iou(state.average, discs, 64)["discs"] > 0.8
     logged = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
@@ -103,7 +103,7 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(
     assert resumed.samples == whole.samples == of.samples
     np.testing.assert_allclose(weights(resumed), weights(whole), atol=1e-5)
     finished = weights(resumed)
-    train(resumed, of, discs, tmp_path / "broken", workers=0)  # again: there is nothing left to do
+    train(resumed, of, discs, tmp_path / "broken", workers=0)  # nothing is left to do
     assert np.array_equal(weights(resumed), finished)
 
 
@@ -114,7 +114,7 @@ def test_another_recipes_checkpoint_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_shipped_recipe_trains_only_on_what_may_be_trained_on() -> None:
-    shipped = read(SHIPPED)
+    shipped = read_recipe(SHIPPED)
     assert {source.folder for source in shipped.sources} <= {"garments_train", "things_train", "train_masked"}
     assert all(phase.size % 32 == 0 and phase.samples % phase.batch == 0 for phase in shipped.phases)
 
@@ -123,7 +123,7 @@ def test_a_wrong_recipe_names_its_field(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text("seed = 'one'")
     with pytest.raises(ConfigurationError, match=r"mine\.toml: .*seed"):
-        read(file)
+        read_recipe(file)
 
 
 def test_the_command_says_what_is_wrong_without_a_stack_trace(tmp_path: Path) -> None:

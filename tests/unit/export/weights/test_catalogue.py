@@ -8,8 +8,9 @@ import pytest
 
 from cutstream.errors import ConfigurationError, WeightsMissing
 from cutstream.settings import ModelSettings
-from export.repository.profiles import all_profiles, glue_file, network_file, networks_of
-from export.weights.catalogue import Weights, catalogue, chosen, find_model, in_git, pull, require, status, verify
+from export.profiles import all_profiles, glue_file, network_file, networks_of
+from export.weights.catalogue import Weights, committed_file, find_model, read_catalogue, select_models
+from export.weights.store import ensure_weights, model_statuses, pull, verify
 from tests.support.http_server import HttpServer, serving
 from tests.support.models import as_toml, small_models
 
@@ -23,7 +24,7 @@ def small(tmp_path: Path) -> ModelSettings:
 
 
 def offered(folder: Path, url: str, data: bytes = DATA) -> ModelSettings:
-    """A catalogue whose weights are `data`, at `url` alone."""
+    """Settings with a catalogue whose only weights are `data` at `url`."""
     weights = Weights(file="net.onnx", bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), origin=url)
     model = msgspec.structs.replace(find_model("u2netp", ModelSettings()), weights=(weights,))
     (folder / "catalogue.toml").write_text(as_toml(model))
@@ -33,15 +34,15 @@ def offered(folder: Path, url: str, data: bytes = DATA) -> ModelSettings:
 
 
 def test_every_profile_has_its_networks_in_the_catalogue() -> None:
-    fillable = {model.fills for model in catalogue(ModelSettings())}
+    fillable = {model.served_step for model in read_catalogue(ModelSettings())}
     assert all_profiles()
     assert set(networks_of(all_profiles())) == fillable
 
 
 def test_every_entry_is_complete() -> None:
-    for model in catalogue(ModelSettings()):
+    for model in read_catalogue(ModelSettings()):
         if model.shipped:
-            data = in_git(model).read_bytes()
+            data = committed_file(model).read_bytes()
             (weights,) = model.weights
             assert (len(data), hashlib.sha256(data).hexdigest()) == (weights.bytes, weights.sha256)
             continue
@@ -53,34 +54,34 @@ def test_every_entry_is_complete() -> None:
 
 def test_what_is_in_git_needs_neither_store_nor_network(tmp_path: Path) -> None:
     settings = ModelSettings(store=tmp_path / "store")
-    (entry,) = [entry for entry in status(settings) if entry.name == "cutnet"]
-    assert entry.found
-    assert (entry.found.where, entry.profiles) == ("git", ("fast",))
+    (entry,) = [entry for entry in model_statuses(settings) if entry.name == "cutnet"]
+    assert entry.local
+    assert (entry.local.location, entry.profiles) == ("git", ("fast",))
     assert list(pull(settings)) == list(verify(settings)) == [network_file("cutnet")]
     assert not settings.store.exists()
 
 
 def test_what_is_missing_from_git_says_how_to_get_it_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("export.repository.profiles.REPOSITORY", tmp_path)
+    monkeypatch.setattr("export.profiles.REPOSITORY", tmp_path)
     settings = ModelSettings(store=tmp_path / "store")
     with pytest.raises(WeightsMissing, match=r"model\.onnx is missing from the checkout: `git checkout"):
-        require(find_model("cutnet", settings), settings)
+        ensure_weights(find_model("cutnet", settings), settings)
 
 
 def test_a_changed_file_of_git_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("export.repository.profiles.REPOSITORY", tmp_path)
+    monkeypatch.setattr("export.profiles.REPOSITORY", tmp_path)
     network_file("cutnet").parent.mkdir(parents=True)
     network_file("cutnet").write_bytes(b"of another training")
     settings = ModelSettings(store=tmp_path / "store")
     monkeypatch.setattr("export.weights.catalogue.networks_of", lambda profiles: ["cutnet"])
-    with pytest.raises(WeightsMissing, match="is not the file that the catalogue names: `git checkout"):
+    with pytest.raises(WeightsMissing, match="is not the file that the catalogue names: run `git checkout"):
         list(verify(settings))
 
 
 def test_mirrored_weights_are_found_by_their_digest_whatever_their_name(small: ModelSettings) -> None:
-    (entry,) = [entry for entry in status(small) if entry.name == "u2netp"]
-    assert entry.found
-    assert (entry.found.where, entry.present) == ("mirror", True)
+    (entry,) = [entry for entry in model_statuses(small) if entry.name == "u2netp"]
+    assert entry.local
+    assert (entry.local.location, entry.present) == ("mirror", True)
     assert entry.profiles == ("general",)
     (path,) = pull(small)
     assert path.parent == small.store
@@ -90,7 +91,7 @@ def test_mirrored_weights_are_found_by_their_digest_whatever_their_name(small: M
 def test_stored_weights_need_no_mirror_any_more(small: ModelSettings) -> None:
     (path,) = pull(small)
     alone = small.model_copy(update={"mirror": None})
-    assert require(find_model("u2netp", alone), alone) == path
+    assert ensure_weights(find_model("u2netp", alone), alone) == path
     assert list(verify(alone)) == [path]
 
 
@@ -99,13 +100,13 @@ def test_weights_of_the_right_size_and_another_content_are_not_taken(small: Mode
     (file,) = small.mirror.iterdir()
     file.write_bytes(bytes(len(file.read_bytes())))
     with pytest.raises(WeightsMissing, match="does not hold them"):
-        require(find_model("u2netp", small), small)
+        ensure_weights(find_model("u2netp", small), small)
 
 
 def test_missing_weights_name_what_gets_them(tmp_path: Path) -> None:
     settings = ModelSettings(store=tmp_path)
     with pytest.raises(WeightsMissing) as caught:
-        require(find_model("u2netp", settings), settings)
+        ensure_weights(find_model("u2netp", settings), settings)
     for words in ("cutstream models pull u2netp", "CUTSTREAM_MODELS__MIRROR", "u2netp.onnx", "SHA-256 309c8469"):
         assert words in str(caught.value)
 
@@ -147,13 +148,13 @@ def test_an_address_that_does_not_answer_is_named(tmp_path: Path) -> None:
 
 def test_unknown_names_are_answered_with_the_known_ones() -> None:
     with pytest.raises(ConfigurationError, match="u2netp"):
-        chosen(ModelSettings(), ["u3net"])
+        select_models(ModelSettings(), ["u3net"])
     with pytest.raises(ConfigurationError, match=r"CUTSTREAM_MODELS__PROFILES.*general"):
-        chosen(ModelSettings(profiles=("generic",), default_profile="generic"))
+        select_models(ModelSettings(profiles=("generic",), default_profile="generic"))
 
 
 def test_a_file_that_is_no_catalogue_names_its_setting(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text("[[models]]\nnmae = 'x'")
     with pytest.raises(ConfigurationError, match=r"CUTSTREAM_MODELS__CATALOGUE: .*mine\.toml"):
-        status(ModelSettings(catalogue=path))
+        model_statuses(ModelSettings(catalogue=path))

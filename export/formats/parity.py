@@ -1,4 +1,4 @@
-"""Does a served graph answer like the published pipeline? Compared on photos."""
+"""Compare the mattes of two pipelines on photos, such as a served graph and the published network."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from PIL import Image
 from cutstream.arrays.cpu import CpuOps
 from cutstream.images import Matte, Pixels
 from cutstream.quality.overlap import iou
-from export.repository.join import join
+from export.glue.join import join
 from export.weights.catalogue import Model
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
-PHOTOS = {".jpg", ".jpeg", ".png", ".webp"}
+PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
-Cut: TypeAlias = Callable[[Pixels], Matte]
+MatteFunction: TypeAlias = Callable[[Pixels], Matte]
 
 
 @dataclass(frozen=True)
 class Parity:
-    """Two ways to a matte over the same photos: differences in grey levels, IoU of the subjects cut at 128."""
+    """The comparison of two pipelines over photos: differences in grey levels, and IoU of the mattes cut at 128."""
 
     photos: int
     max_difference: int
@@ -37,36 +37,36 @@ class Parity:
 
 
 def reference_input(image: Pixels) -> NDArray[np.float32]:
-    """As the authors of U²-Net normalise: u8 H×W×3 RGB → f32 1×3×H×W."""
+    """Normalise as the authors of U²-Net do: u8 H×W×3 RGB → f32 1×3×H×W."""
     scaled = image.astype(np.float32) / max(int(image.max()), 1)
     normalised: NDArray[np.float32] = ((scaled - MEAN) / DEVIATION).astype(np.float32)
     return normalised.transpose(2, 0, 1)[None]
 
 
 def reference_matte(saliency: NDArray[np.float32]) -> Matte:
-    """f32 1×1×H×W → u8 H×W, from the picture's own minimum to its maximum."""
+    """Stretch the map from its minimum to its maximum: f32 1×1×H×W → u8 H×W."""
     fused = saliency[0, 0]
     low, high = fused.min(), fused.max()
     matte: Matte = np.rint((fused - low) / max(high - low, 1e-6) * 255).astype(np.uint8)
     return matte
 
 
-def reference(weights: Path) -> Cut:
-    """The net as published, glue in NumPy."""
+def load_published(weights: Path) -> MatteFunction:
+    """Load U²-Net or U²-Net-P as published, with pre- and post-processing in NumPy."""
     session = onnxruntime.InferenceSession(weights, providers=["CPUExecutionProvider"])
     name, output = session.get_inputs()[0].name, session.get_outputs()[0].name
     return lambda image: reference_matte(session.run([output], {name: reference_input(image)})[0])
 
 
-def served(model: Model, weights: Path) -> Cut:
-    """The joined graph that Triton gets."""
+def load_served(model: Model, weights: Path) -> MatteFunction:
+    """Load the joined graph that Triton serves."""
     graph = join(model, weights).SerializeToString()
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     return lambda image: np.asarray(session.run(["matte"], {"image": image[None]})[0][0])
 
 
-def compare(one: Cut, other: Cut, pictures: Iterable[Pixels]) -> Parity:
-    pairs = [(one(picture), other(picture)) for picture in pictures]
+def compare(reference: MatteFunction, candidate: MatteFunction, images: Iterable[Pixels]) -> Parity:
+    pairs = [(reference(image), candidate(image)) for image in images]
     differences = [np.abs(a.astype(np.int16) - b) for a, b in pairs]
     overlaps = [iou(a, b) for a, b in pairs]
     return Parity(
@@ -78,13 +78,13 @@ def compare(one: Cut, other: Cut, pictures: Iterable[Pixels]) -> Parity:
     )
 
 
-def photos(folder: Path, model: Model) -> Iterator[Pixels]:
-    """A folder's pictures at the net's input size."""
-    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in PHOTOS):
-        yield photo(path, model.height, model.width)
+def load_photos(folder: Path, model: Model) -> Iterator[Pixels]:
+    """Yield the photos of a folder at the network's input size."""
+    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES):
+        yield load_photo(path, model.height, model.width)
 
 
-def photo(path: Path, height: int, width: int) -> Pixels:
-    """A picture at this size, as the worker resizes it: u8 H×W×3 RGB."""
-    with Image.open(path) as picture:
-        return CpuOps().resize_area(np.asarray(picture.convert("RGB")), width, height)
+def load_photo(path: Path, height: int, width: int) -> Pixels:
+    """Load a photo as u8 H×W×3 RGB, resized as the worker does it."""
+    with Image.open(path) as photo:
+        return CpuOps().resize_area(np.asarray(photo.convert("RGB")), width, height)

@@ -1,4 +1,4 @@
-"""What the steps between nets compute, on the graphs that are served, with the settings' radii and thresholds."""
+"""The steps between networks, on the served graphs, with radii and thresholds of the settings."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import onnxruntime
 import pytest
 
 from cutstream.settings import GlueSettings
-from export.repository.glue_settings import LONG_SIDE, tuned
-from export.repository.profiles import glue_file, size_of
+from export.glue.configure import LONG_SIDE, configure_glue
+from export.profiles import glue_file, size_of
 from tests.support.models import disc_of
 
 SIDE = 250
@@ -19,7 +19,7 @@ SOFT = GlueSettings(depth_edge_radius=0, depth_close_radius=0, depth_open_radius
 
 def run(step: str, settings: GlueSettings = SOFT, **maps: np.ndarray) -> np.ndarray:
     height, width = next(iter(maps.values())).shape
-    graph = tuned(step, height, width, settings).SerializeToString()
+    graph = configure_glue(step, height, width, settings).SerializeToString()
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     return session.run(None, {name: values[None] for name, values in maps.items()})[0][0]
 
@@ -29,7 +29,7 @@ def square(radius: int) -> np.ndarray:
 
 
 def scene(near: int = 200, far: int = 40) -> np.ndarray:
-    """u8 depth: a disc before a wall, both a little uneven."""
+    """u8 depth of a disc in front of a wall, both slightly noisy."""
     noise = np.random.default_rng(3).integers(-6, 7, (SIDE, SIDE))
     return (np.where(disc_of((120, 100), 50, SIDE), near, far) + noise).astype(np.uint8)
 
@@ -49,7 +49,7 @@ def test_the_trimap_knows_nothing_beyond_the_border() -> None:
     assert run("trimap", semantics=everywhere).min() == 255
 
 
-def test_what_is_near_is_found_by_otsus_threshold() -> None:
+def test_the_near_region_is_found_by_otsus_threshold() -> None:
     depth = scene()
     expected, _ = cv2.threshold(depth, 0, 255, cv2.THRESH_OTSU)
     found = run("depth_foreground", SOFT.model_copy(update={"depth_edge_threshold": 2.0}), depth=depth)
@@ -91,13 +91,13 @@ def test_the_intersection_is_as_sure_as_the_less_sure_map() -> None:
 
 @pytest.mark.parametrize("step", ["depth_foreground", "intersection", "trimap"])
 def test_a_step_is_as_large_as_its_committed_configuration(step: str) -> None:
-    graph = tuned(step, *size_of(step), GlueSettings()).graph
+    graph = configure_glue(step, *size_of(step), GlueSettings()).graph
     for value in (*graph.input, *graph.output):
         assert [dim.dim_value for dim in value.type.tensor_type.shape.dim[1:]] == list(size_of(step))
 
 
 def people(boxes: list[tuple[float, float, float, float]], scores: np.ndarray) -> np.ndarray:
-    """The matte of detections whose masks are everywhere certain; `scores` classes × boxes."""
+    """Return the matte of detections with certain masks. `scores` are classes × boxes."""
     detections = np.zeros((1, 116, 8400), np.float32)
     detections[0, :4, : len(boxes)] = np.array(boxes).T
     detections[0, 4 : 4 + len(scores), : len(boxes)] = scores

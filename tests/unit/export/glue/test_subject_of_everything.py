@@ -1,4 +1,4 @@
-"""Which of the masks of everything are the subject, on the graph that is served."""
+"""The choice of the subject among all masks, on the served graph."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from export.repository.profiles import glue_file
+from export.profiles import glue_file
 from tests.support.models import disc_of
 
 MASKS, SIDE = 768, 64
 
 
 def matte_of(logits: np.ndarray, guesses: np.ndarray) -> np.ndarray:
-    """u8 N×4H×4W, of fewer masks than the graph takes: the others are not there."""
+    """Return the matte u8 N×4H×4W of fewer masks than the graph takes. The others are empty."""
     count, many, height, width = logits.shape
     everything = np.full((count, MASKS, height, width), -20, np.float32)
     everything[:, :many], guessed = logits, np.zeros((count, MASKS), np.float32)
@@ -24,7 +24,7 @@ def matte_of(logits: np.ndarray, guesses: np.ndarray) -> np.ndarray:
 
 
 def subject_of(*masks: tuple[np.ndarray, float]) -> np.ndarray:
-    """bool H×W, of masks that are certain everywhere, each with its guess."""
+    """Return the subject, bool H×W, of certain masks with their estimated IoU."""
     logits = np.stack([np.where(mask, 20.0, -20.0) for mask, _ in masks])[None]
     (matte,) = matte_of(logits, np.array([[guess for _, guess in masks]]))
     return matte[2::4, 2::4] >= 128
@@ -35,7 +35,7 @@ def disc(x: int, y: int, radius: int) -> np.ndarray:
 
 
 def expected(logits: np.ndarray, guesses: np.ndarray) -> np.ndarray:
-    """bool K, by the definitions and OpenCV's suppression."""
+    """Return the selected masks, bool K, by the definitions and OpenCV's suppression."""
     masks = logits > 0
     stable = (logits > 1).sum((1, 2)) / np.maximum((logits > -1).sum((1, 2)), 1)
     counted = np.flatnonzero((stable > 0.95) & (guesses > 0.8))
@@ -54,7 +54,7 @@ def expected(logits: np.ndarray, guesses: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_the_matte_is_the_union_of_the_masks_that_the_rule_takes(seed: int) -> None:
-    """Of blobs of every size and place, many of them nearly the same, as the masks of neighbouring points are."""
+    """Blobs of all sizes and positions; many are nearly equal, like the masks of neighbouring points."""
     chooser = np.random.default_rng(seed)
     blobs = np.stack(
         [cv2.GaussianBlur(chooser.standard_normal((SIDE, SIDE)), (0, 0), sigma) for sigma in (3, 5, 7, 9, 11, 13)]
@@ -81,21 +81,21 @@ def test_two_that_matter_alike_are_both_the_subject() -> None:
     assert np.array_equal(subject_of((left, 0.9), (right, 0.9)), left | right)
 
 
-def test_what_runs_along_the_frame_is_background() -> None:
+def test_a_mask_along_the_frame_is_background() -> None:
     subject = disc(32, 32, 12)
     assert np.array_equal(subject_of((~subject, 0.99), (subject, 0.85)), subject)
     bust = disc(32, 60, 24)  # cut off below
     assert np.array_equal(subject_of((~bust, 0.99), (bust, 0.85)), bust)
 
 
-def test_of_two_that_are_nearly_the_same_the_one_guessed_better_counts() -> None:
+def test_of_two_nearly_equal_masks_the_one_with_the_better_estimate_counts() -> None:
     small, large = disc(32, 32, 15), disc(32, 32, 16)
     assert np.array_equal(subject_of((large, 0.85), (small, 0.95)), small)
     assert np.array_equal(subject_of((large, 0.95), (small, 0.85)), large)
 
 
-def test_what_is_dropped_drops_nothing_itself() -> None:
-    """Three squares in a row, each of which overlaps with the next alone; the one in the middle goes."""
+def test_a_dropped_mask_drops_no_other() -> None:
+    """Three squares in a row, each overlapping only with the next. The middle one is dropped."""
     squares = [np.zeros((SIDE, SIDE), bool) for _ in range(3)]
     for number, square in enumerate(squares):
         square[22:42, 20 + 2 * number : 40 + 2 * number] = True
@@ -112,7 +112,7 @@ def test_masks_that_are_unlikely_or_unstable_do_not_count() -> None:
         assert matte.any() == found
 
 
-def test_nothing_found_is_an_empty_matte_beside_another_picture() -> None:
+def test_without_masks_the_matte_is_empty_beside_another_image() -> None:
     logits = np.stack([np.full((1, SIDE, SIDE), -20.0), np.where(disc(30, 30, 10), 20.0, -20.0)[None]])
     nothing, something = matte_of(logits, np.array([[0.99], [0.99]]))
     assert not nothing.any()

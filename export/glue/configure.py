@@ -1,4 +1,4 @@
-"""Glue between nets with the settings' thresholds and radii, for maps of one size."""
+"""Glue between networks with the thresholds and radii of the settings."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import numpy as np
 from onnx import ModelProto, NodeProto, numpy_helper
 
 from cutstream.settings import GlueSettings
-from export.repository.join import glue
+from export.glue.load import load_glue
 
-LONG_SIDE = 1000  # radii are px of a photo of this long side
+LONG_SIDE = 1000  # radii in the settings are px of an image with this long side
 
 
-def tuned(step: str, height: int, width: int, settings: GlueSettings) -> ModelProto:
-    graph = glue(step, height, width)
+def configure_glue(step: str, height: int, width: int, settings: GlueSettings) -> ModelProto:
+    """Load the step's graph for maps of this size and set its thresholds and radii."""
+    graph = load_glue(step, height, width)
     constants = {"edge_threshold": settings.depth_edge_threshold}
     for tensor in graph.graph.initializer:
         if tensor.name in constants:
@@ -26,7 +27,7 @@ def tuned(step: str, height: int, width: int, settings: GlueSettings) -> ModelPr
 
 
 def _radii(settings: GlueSettings) -> dict[str, float]:
-    """By the names of the sweeps in `export/glue/between.py`."""
+    """Return the radii by the names of the sweeps in `export/glue/between_networks.py`."""
     erode, dilate = settings.trimap.split("/")
     return {
         "edge": settings.depth_edge_radius,
@@ -38,7 +39,7 @@ def _radii(settings: GlueSettings) -> dict[str, float]:
 
 
 def _set_radius(sweep: NodeProto, radius: int) -> None:
-    """A sweep goes along one axis: its footprint is 2 · radius + 1 px long there and 1 px across."""
+    """Set the footprint of a sweep, which is 2 · radius + 1 px long along its axis and 1 px across."""
     axis = 0 if sweep.name.endswith("rows") else 1
     values = {"kernel_shape": [1, 1], "pads": [0, 0, 0, 0]}
     values["kernel_shape"][axis] = 2 * radius + 1

@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from export.repository.profiles import glue_file
+from export.profiles import glue_file
 
 SIDE = 512
 
@@ -18,7 +18,7 @@ def matte_of(picture: np.ndarray, trimap: np.ndarray) -> np.ndarray:
 
 
 def strands() -> np.ndarray:
-    """f64 alpha: a head with hairs of a few pixels' width all around."""
+    """Return f64 alpha of a head with hairs a few pixels wide."""
     drawn = np.zeros((SIDE * 4, SIDE * 4), np.uint8)
     centre = np.array([SIDE * 2, SIDE * 2])
     cv2.circle(drawn, centre.tolist(), SIDE, 255, -1)
@@ -61,8 +61,8 @@ def test_where_all_is_known_nothing_is_solved(level: int) -> None:
     assert np.all(matte_of(picture, np.full((SIDE, SIDE), level, np.uint8)) == level)
 
 
-def test_where_nothing_is_known_the_answer_is_no_nonsense() -> None:
-    """Every alpha that the colours explain is as good as another: it stays the constant that it began as."""
+def test_where_nothing_is_known_alpha_stays_constant() -> None:
+    """Every alpha that the colours explain is equally good, so it keeps its constant initial value."""
     picture = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
     assert np.ptp(matte_of(picture, np.full((SIDE, SIDE), 128, np.uint8))) <= 1
 
@@ -71,7 +71,7 @@ HEIGHT, WIDTH, RADIUS, EPSILON = 9, 11, 1, 1e-4
 
 
 def by_definition(colours: np.ndarray) -> np.ndarray:
-    """L, f64 HW×HW, summed over the windows as equation 12 of A. Levin et al. has it, over a window's pixels."""
+    """Return L, f64 HW×HW, by equation 12 of A. Levin et al., divided by a window's pixels."""
     index = np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH)
     laplacian = np.zeros((index.size, index.size))
     for y in range(RADIUS, HEIGHT - RADIUS):
@@ -98,7 +98,7 @@ def as_planes(values: np.ndarray):
 
 def test_box_filters_give_the_product_with_the_laplacian(colours: np.ndarray) -> None:
     pytest.importorskip("torch", reason="torch is not installed (extra `export`)")
-    from export.glue.matting import Laplacian
+    from export.glue.closed_form import Laplacian
 
     alpha = np.random.default_rng(5).random((HEIGHT, WIDTH))
     given = Laplacian(as_planes(colours), RADIUS, EPSILON)(as_planes(alpha))[0, 0].numpy()
@@ -107,7 +107,7 @@ def test_box_filters_give_the_product_with_the_laplacian(colours: np.ndarray) ->
 
 def test_the_solution_is_the_direct_one(colours: np.ndarray) -> None:
     pytest.importorskip("torch", reason="torch is not installed (extra `export`)")
-    from export.glue.matting import Laplacian, solve
+    from export.glue.closed_form import Laplacian, solve
 
     given = np.full((HEIGHT, WIDTH), 0.5)
     given[:, :2], given[:, -2:] = 0, 1

@@ -15,10 +15,10 @@ from onnx.helper import make_node as node
 
 from cutstream.errors import ModelMismatch
 from cutstream.settings import ModelSettings
-from export.repository.join import join
-from export.repository.parity import reference_input, reference_matte
+from export.formats.parity import reference_input, reference_matte
+from export.glue.join import join
 from export.weights.catalogue import find_model
-from tests.support.models import SIDE, detector, disc_of, net, picture_with_blob, small_net
+from tests.support.models import SIDE, detector, disc_of, make_network, picture_with_blob, small_network
 
 U2NETP = find_model("u2netp", ModelSettings())
 
@@ -34,7 +34,7 @@ def joined(model: ModelProto, folder: Path) -> ModelProto:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> onnxruntime.InferenceSession:
-    return session(joined(small_net(), tmp_path_factory.mktemp("net")))
+    return session(joined(small_network(), tmp_path_factory.mktemp("net")))
 
 
 def matte(engine: onnxruntime.InferenceSession, *pictures: np.ndarray) -> np.ndarray:
@@ -63,7 +63,7 @@ def test_a_constant_picture_is_all_background(small, level: int) -> None:
 @given(st.integers(0, 2**32 - 1))
 def test_equals_the_published_pipeline(small, seed: int) -> None:
     image = np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
-    bare = session(small_net())
+    bare = session(small_network())
     expected = reference_matte(bare.run(["1959"], {"input.1": reference_input(image)})[0])
     assert np.abs(matte(small, image)[0].astype(int) - expected.astype(int)).max() <= 1
 
@@ -76,7 +76,7 @@ def test_a_picture_does_not_see_its_neighbours(small) -> None:
 
 
 def test_side_outputs_are_left_out(tmp_path: Path) -> None:
-    assert not [n for n in joined(small_net(), tmp_path).graph.node if "1960" in n.output]
+    assert not [n for n in joined(small_network(), tmp_path).graph.node if "1960" in n.output]
 
 
 def test_frees_a_batch_that_an_old_exporter_fixed(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_frees_a_batch_that_an_old_exporter_fixed(tmp_path: Path) -> None:
         node("Sigmoid", ["full"], ["out"]),
     ]
     constants = {"sum": np.full((1, 3, 3, 3), 1 / 27, np.float32)}
-    engine = session(joined(net(nodes, constants, ["out"], batch=1, opset=11), tmp_path))
+    engine = session(joined(make_network(nodes, constants, ["out"], batch=1, opset=11), tmp_path))
     pictures = [picture_with_blob((x, 100), 40) for x in (60, 160, 260)]
     together = matte(engine, *pictures)
     assert all(np.array_equal(one, matte(engine, picture)[0]) for one, picture in zip(together, pictures, strict=True))
@@ -107,14 +107,14 @@ def test_frees_a_batch_that_is_baked_into_shapes(tmp_path: Path) -> None:
         "to": np.array([1, SIDE * SIDE]),
         "square": np.array([1, 1, SIDE, SIDE]),
     }
-    engine = session(joined(net(nodes, constants, ["out"], batch=1), tmp_path))
+    engine = session(joined(make_network(nodes, constants, ["out"], batch=1), tmp_path))
     pictures = [picture_with_blob((x, 100), 40) for x in (60, 160)]
     together = matte(engine, *pictures)
     assert all(np.array_equal(one, matte(engine, picture)[0]) for one, picture in zip(together, pictures, strict=True))
 
 
-def test_a_net_that_takes_one_picture_is_not_given_two(tmp_path: Path) -> None:
-    """It shuffles channels through a shape that holds the batch, as old exports do."""
+def test_a_network_for_one_image_is_not_given_two(tmp_path: Path) -> None:
+    """Old exports shuffle channels through a shape that contains the batch."""
     nodes = [
         node("Reshape", ["input.1", "groups"], ["grouped"]),
         node("ReduceMean", ["grouped", "plane"], ["mean"]),
@@ -125,15 +125,15 @@ def test_a_net_that_takes_one_picture_is_not_given_two(tmp_path: Path) -> None:
         "plane": np.array([0]),
         "picture": np.array([1, 1, SIDE, SIDE]),
     }
-    single = net(nodes, constants, ["out"], batch=1)
-    with pytest.raises(ModelMismatch, match=r"takes one picture at a time.*one_at_a_time = true"):
+    single = make_network(nodes, constants, ["out"], batch=1)
+    with pytest.raises(ModelMismatch, match=r"takes one image at a time.*one_at_a_time = true"):
         joined(single, tmp_path)
     model = msgspec.structs.replace(U2NETP, one_at_a_time=True)
     assert matte(session(join(model, tmp_path / "net.onnx")), picture_with_blob((160, 100), 40)).any()
 
 
-def test_a_net_of_another_size_gets_the_picture_resized_and_its_map_back(small, tmp_path: Path) -> None:
-    onnx.save(small_net(), tmp_path / "net.onnx")
+def test_a_network_of_another_size_gets_the_picture_resized_and_its_map_back(small, tmp_path: Path) -> None:
+    onnx.save(small_network(), tmp_path / "net.onnx")
     engine = session(join(U2NETP, tmp_path / "net.onnx", 200, 480))
     assert engine.get_inputs()[0].shape == ["batch", 200, 480, 3]
     picture = picture_with_blob((200, 120), 50)
@@ -146,7 +146,7 @@ def test_a_net_of_another_size_gets_the_picture_resized_and_its_map_back(small, 
 
 
 def test_nodes_that_a_converter_appended_find_their_place(small, tmp_path: Path) -> None:
-    unsorted = small_net()
+    unsorted = small_network()
     nodes = list(reversed(unsorted.graph.node))
     unsorted.graph.ClearField("node")
     unsorted.graph.node.extend(nodes)
@@ -155,13 +155,13 @@ def test_nodes_that_a_converter_appended_find_their_place(small, tmp_path: Path)
 
 
 def test_the_catalogue_chooses_outputs_and_fixes_inputs(tmp_path: Path) -> None:
-    """As a video net wants: a gain that never changes, and the alpha behind the state."""
+    """A video network needs this: a gain that never changes, and the alpha after the state."""
     nodes = [
         node("Mul", ["input.1", "gain"], ["scaled"]),
         node("ReduceMax", ["scaled", "plane"], ["state"]),
         node("ReduceMean", ["scaled", "plane"], ["alpha"]),
     ]
-    two = net(nodes, {"plane": np.array([1])}, ["state", "alpha"])
+    two = make_network(nodes, {"plane": np.array([1])}, ["state", "alpha"])
     two.graph.input.append(onnx.helper.make_tensor_value_info("gain", onnx.TensorProto.FLOAT, [1]))
     model = msgspec.structs.replace(U2NETP, activate="alpha_matte", gives=("alpha",), constants={"gain": [0.0]})
     onnx.save(two, tmp_path / "net.onnx")
@@ -186,10 +186,10 @@ def test_boxes_are_shares_of_any_size(tmp_path: Path, size: tuple[int, int]) -> 
     assert not boxes[:, 1:].any()
 
 
-def test_a_net_of_another_shape_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_network_of_another_shape_is_refused_by_name(tmp_path: Path) -> None:
     nodes = [node("GlobalAveragePool", ["input.1"], ["pooled"]), node("Flatten", ["pooled"], ["out"])]
     with pytest.raises(ModelMismatch, match=r"net\.onnx does not fit between u2net_normalise and u2net_matte"):
-        joined(net(nodes, {}, ["out"]), tmp_path)
+        joined(make_network(nodes, {}, ["out"]), tmp_path)
 
 
 def test_a_file_that_is_no_onnx_is_refused_by_name(tmp_path: Path) -> None:
@@ -198,8 +198,8 @@ def test_a_file_that_is_no_onnx_is_refused_by_name(tmp_path: Path) -> None:
         join(U2NETP, tmp_path / "net.onnx")
 
 
-def test_a_net_of_another_size_than_its_trimap_is_refused_by_name(tmp_path: Path) -> None:
-    onnx.save(small_net(), tmp_path / "net.onnx")
+def test_a_network_of_another_size_than_its_trimap_is_refused_by_name(tmp_path: Path) -> None:
+    onnx.save(small_network(), tmp_path / "net.onnx")
     model = msgspec.structs.replace(U2NETP, normalise="trimap_normalise", activate="alpha_matte")
-    with pytest.raises(ModelMismatch, match="with a trimap it must be its step's 512×512"):
+    with pytest.raises(ModelMismatch, match="with a trimap it must have the size of its step, 512×512"):
         join(model, tmp_path / "net.onnx", 512, 512)
