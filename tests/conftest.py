@@ -52,10 +52,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    wanted = required(item.config)
+    demanded = required(item.config)
     if item.get_closest_marker("weights"):
-        wanted &= {"weights"}  # a server that is there does not bring them
-    missed = sorted(name for name in wanted if item.get_closest_marker(name))
+        demanded &= {"weights"}  # a running server does not provide the weights
+    missed = sorted(name for name in demanded if item.get_closest_marker(name))
     if report.skipped and missed and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"--require {','.join(missed)}: {report.longrepr[2]}"  # type: ignore[index]
@@ -73,7 +73,7 @@ class ErrorCollector(logging.Handler):
 
 @pytest.fixture(autouse=True)
 def no_internal_errors(request: pytest.FixtureRequest) -> Iterator[None]:
-    """An error in our own log is a failure, also where the code went on."""
+    """Fail a test that logs an error in our own log, even if the code went on."""
     collector = ErrorCollector()
     for name in OUR_LOGGERS:
         logging.getLogger(name).addHandler(collector)
@@ -86,19 +86,19 @@ def no_internal_errors(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def fresh_name() -> Callable[[str], str]:
-    """Names that no other test uses: `fresh_name("results")` is for instance `results-3fa85f64`."""
+    """Return a function that makes unique names: `fresh_name("results")` is for instance `results-3fa85f64`."""
     return lambda prefix: f"{prefix}-{uuid4().hex[:8]}"
 
 
 @pytest.fixture(scope="session")
 def jars(pytestconfig: pytest.Config) -> Path:
-    """The checkout's own folder of jars, so that they are downloaded once."""
+    """The folder of jars in the checkout, so that they are downloaded only once."""
     return pytestconfig.rootpath / ".state" / "jars"
 
 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory, jars: Path) -> Iterator[str]:
-    """Address of a real broker that lives as long as the test run."""
+    """The address of a real broker, which runs until the tests end."""
     port, controller_port = free_ports(2)
     settings = StackSettings(
         state=tmp_path_factory.mktemp("kafka"), jars=jars, kafka_port=port, kafka_controller_port=controller_port
@@ -110,7 +110,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory, jars: Path) -> Iterator[str]
 
 @pytest.fixture
 def kafka_settings(kafka: str, fresh_name: Callable[[str], str]) -> KafkaSettings:
-    """Settings with topics, which exist and are empty, and a group of this test's own."""
+    """Settings with new, empty topics and a consumer group that only this test uses."""
     settings = KafkaSettings(
         bootstrap_servers=kafka,
         group=fresh_name("group"),
@@ -126,8 +126,8 @@ def kafka_settings(kafka: str, fresh_name: Callable[[str], str]) -> KafkaSetting
 
 @pytest.fixture(scope="session")
 def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """Settings of a real Triton that lives as long as the test run and serves the product's repository."""
-    from export.repository.render import render  # with onnx: slow to import, and few tests need it
+    """Settings of a real Triton, which serves the product's repository until the tests end."""
+    from export.repository.render import render  # imports onnx, which is slow, and few tests need it
     from tests.support.models import small_models
 
     folder = tmp_path_factory.mktemp("triton")
@@ -145,7 +145,7 @@ def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 @pytest.fixture(scope="session")
 def s3(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """A real S3 server that lives as long as the test run."""
+    """A real S3 server, which runs until the tests end."""
     try:
         binary = gateway(pytestconfig.rootpath / ".state" / "tools")
     except NoGateway as exc:

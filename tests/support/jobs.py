@@ -13,7 +13,7 @@ RECORD = Record(Partition("requests", 0), 7, 0, None, b"", [])
 
 
 def job_of(profile: str = "fast", **fields: Any) -> Job:
-    """An admitted job with these request fields."""
+    """Return an admitted job with these request fields."""
     request = Request(**{"image": "file:///a.png", **fields})
     return Job(
         record=RECORD,

@@ -1,4 +1,4 @@
-"""One record in, its one outcome out."""
+"""The handler turns each record into exactly one outcome."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ STORED = Stored(
 )
 
 
-class Carrier:
-    """Returns or raises `outcome`, in the named stage."""
+class StubRunner:
+    """Returns or raises `result` in the named stage."""
 
-    def __init__(self, outcome, stage: str = "decode") -> None:
-        self.outcome = outcome
+    def __init__(self, result, stage: str = "decode") -> None:
+        self.result = result
         self.stage = stage
 
     def carry(self, job: Job, progress: Progress):
         progress.stage = self.stage
-        if isinstance(self.outcome, BaseException):
-            raise self.outcome
-        return self.outcome
+        if isinstance(self.result, BaseException):
+            raise self.result
+        return self.result
 
 
 def admit(record: Record) -> Job:
@@ -62,17 +62,17 @@ def admit(record: Record) -> Job:
     return replace(job, record=record, trace=(("traceparent", TRACE),))
 
 
-def handle(outcome, admission=admit) -> Outcome:
+def handle(result, admission=admit) -> Outcome:
     clock = ManualClock()
     settings = KafkaSettings(results_topic="results", dead_letters_topic="letters")
-    return RequestHandler(admission, Carrier(outcome), RecordBuilder(settings, clock), clock)(TASK)
+    return RequestHandler(admission, StubRunner(result), RecordBuilder(settings, clock), clock)(TASK)
 
 
-def test_a_success_is_one_result_with_the_requests_key() -> None:
-    handled = handle(STORED)
-    (record,) = handled.records
+def test_a_success_is_one_result_with_the_key_of_the_request() -> None:
+    outcome = handle(STORED)
+    (record,) = outcome.records
     result = decode_result(record.value)
-    assert (handled.status, handled.code, handled.tracked) == ("ok", "", TASK.tracked)
+    assert (outcome.status, outcome.code, outcome.tracked) == ("ok", "", TASK.tracked)
     assert (record.topic, record.key) == ("results", b"key")
     assert (result.status, result.objects, result.error) == ("ok", STORED.objects, None)
     assert (result.model.digest, result.labels, result.replay) == ("ab12", {"shop": "1"}, 2)
@@ -80,67 +80,67 @@ def test_a_success_is_one_result_with_the_requests_key() -> None:
 
 
 def test_a_failure_is_a_result_and_a_dead_letter() -> None:
-    handled = handle(UnreadableImage("truncated"))
-    result_record, letter = handled.records
+    outcome = handle(UnreadableImage("truncated"))
+    result_record, letter = outcome.records
     result = decode_result(result_record.value)
-    assert (handled.status, handled.code) == ("failed", "failed_to_read_image")
+    assert (outcome.status, outcome.code) == ("failed", "failed_to_read_image")
     assert (result.status, result.error.stage, result.error.message) == ("failed", "decode", "truncated")
     assert (result_record.topic, letter.topic) == ("results", "letters")
 
 
-def test_a_dead_letter_is_the_untouched_original_with_its_headers_first() -> None:
-    handled = handle(UnreadableImage("truncated"))
-    letter = handled.records[1]
+def test_a_dead_letter_is_the_unchanged_record_with_its_headers_first() -> None:
+    outcome = handle(UnreadableImage("truncated"))
+    letter = outcome.records[1]
     assert (letter.key, letter.value) == (RECORD.key, RECORD.value)
     assert letter.headers[: len(HEADERS)] == HEADERS
-    reasons = dict(letter.headers[len(HEADERS) :])
-    assert all(name.startswith("__cutstream.errors.") for name in reasons)
-    assert reasons["__cutstream.errors.topic"] == b"requests"
-    assert reasons["__cutstream.errors.partition"] == b"3"
-    assert reasons["__cutstream.errors.offset"] == b"7"
-    assert reasons["__cutstream.errors.request-id"] == b"a"
-    assert reasons["__cutstream.errors.stage"] == b"decode"
-    assert reasons["__cutstream.errors.exception.class.name"] == b"cutstream.errors.UnreadableImage"
+    error_headers = dict(letter.headers[len(HEADERS) :])
+    assert all(name.startswith("__cutstream.errors.") for name in error_headers)
+    assert error_headers["__cutstream.errors.topic"] == b"requests"
+    assert error_headers["__cutstream.errors.partition"] == b"3"
+    assert error_headers["__cutstream.errors.offset"] == b"7"
+    assert error_headers["__cutstream.errors.request-id"] == b"a"
+    assert error_headers["__cutstream.errors.stage"] == b"decode"
+    assert error_headers["__cutstream.errors.exception.class.name"] == b"cutstream.errors.UnreadableImage"
 
 
-def test_a_request_that_cannot_be_opened_is_answered_with_what_can_be_salvaged() -> None:
+def test_a_refused_request_is_answered_with_the_fields_that_can_be_read() -> None:
     def refuse(record: Record) -> Job:
         raise InvalidRequest("unknown field `imgae`")
 
-    handled = handle(STORED, refuse)
-    result = decode_result(handled.records[0].value)
+    outcome = handle(STORED, refuse)
+    result = decode_result(outcome.records[0].value)
     assert (result.id, result.status, result.profile) == ("a", "failed", None)
     assert (result.error.code, result.error.stage) == ("invalid_request", "request")
-    assert dict(handled.records[0].headers)["traceparent"] == TRACE
-    assert handled.records[1].value == RECORD.value
+    assert dict(outcome.records[0].headers)["traceparent"] == TRACE
+    assert outcome.records[1].value == RECORD.value
 
 
-def test_a_source_that_was_away_may_be_asked_for_again() -> None:
-    handled = handle(SourceFailed("503 (3 attempts)", retryable=True))
-    assert decode_result(handled.records[0].value).error.retryable is True
+def test_the_error_of_an_unavailable_source_is_retryable() -> None:
+    outcome = handle(SourceFailed("503 (3 attempts)", retryable=True))
+    assert decode_result(outcome.records[0].value).error.retryable is True
 
 
 def test_an_expired_request_has_a_result_and_no_dead_letter() -> None:
-    handled = handle(Expired("the deadline passed"))
-    (record,) = handled.records
-    assert decode_result(record.value).status == handled.status == "expired"
+    outcome = handle(Expired("the deadline passed"))
+    (record,) = outcome.records
+    assert decode_result(record.value).status == outcome.status == "expired"
 
 
 @pytest.mark.parametrize("error", [ModelMismatch("tensors"), MemoryError(), KeyboardInterrupt()])
-def test_what_is_not_the_requests_fault_is_published_nowhere(error: BaseException) -> None:
-    handled = handle(error)
-    assert isinstance(handled, Crashed)
-    assert handled.error is error
+def test_an_error_that_the_request_did_not_cause_is_not_published(error: BaseException) -> None:
+    outcome = handle(error)
+    assert isinstance(outcome, Crashed)
+    assert outcome.error is error
 
 
 def test_an_abandoned_request_is_left_to_the_next_worker() -> None:
-    handled = handle(WorkerStopping("the worker is stopping"))
-    assert handled == Abandoned(TASK.tracked)
+    outcome = handle(WorkerStopping("the worker is stopping"))
+    assert outcome == Abandoned(TASK.tracked)
 
 
-def test_times_are_those_of_the_record_and_of_the_start() -> None:
-    handled = handle(STORED)
-    assert (handled.started_s, handled.timestamp_ms) == (ManualClock().monotonic(), RECORD.timestamp_ms)
-    headers = dict(handled.records[0].headers)
-    written = datetime.fromisoformat(headers["ce_time"].decode())
-    assert written == datetime.fromtimestamp(ManualClock().wall(), timezone.utc)
+def test_an_outcome_has_its_start_and_the_timestamp_of_the_record() -> None:
+    outcome = handle(STORED)
+    assert (outcome.started_s, outcome.timestamp_ms) == (ManualClock().monotonic(), RECORD.timestamp_ms)
+    headers = dict(outcome.records[0].headers)
+    event_time = datetime.fromisoformat(headers["ce_time"].decode())
+    assert event_time == datetime.fromtimestamp(ManualClock().wall(), timezone.utc)

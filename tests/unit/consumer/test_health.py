@@ -37,7 +37,7 @@ def get(address: str, path: str) -> tuple[int, str, str]:
         connection.close()
 
 
-def test_one_failing_check_makes_it_a_503_and_is_named(address: str, checks: dict[str, bool]) -> None:
+def test_one_failing_check_makes_readiness_a_503_and_is_named(address: str, checks: dict[str, bool]) -> None:
     assert get(address, "/readyz")[0] == 200
     checks["triton"] = False
     status, media_type, body = get(address, "/readyz")
@@ -45,18 +45,18 @@ def test_one_failing_check_makes_it_a_503_and_is_named(address: str, checks: dic
     assert get(address, "/healthz")[0] == 200
 
 
-def test_metrics_are_prometheus_text(address: str) -> None:
+def test_metrics_have_the_prometheus_text_format(address: str) -> None:
     status, media_type, body = get(address, "/metrics?name=all")
     assert status == 200
     assert media_type.startswith("text/plain; version=")
     assert 'cutstream_requests_total{code="",status="ok"} 3.0' in body.splitlines()
 
 
-def test_other_paths_are_told_which_there_are(address: str) -> None:
+def test_an_unknown_path_is_answered_with_the_known_paths(address: str) -> None:
     assert get(address, "/") == (404, "text/plain", "/metrics, /healthz or /readyz\n")
 
 
-def test_a_taken_port_is_an_error_that_names_the_setting() -> None:
+def test_a_port_in_use_is_an_error_that_names_the_setting() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -67,7 +67,7 @@ def test_a_taken_port_is_an_error_that_names_the_setting() -> None:
             HealthServer("127.0.0.1", port, Metrics(), dict, dict).start()
 
 
-def test_an_address_that_is_not_this_machines_is_an_error_that_names_the_setting() -> None:
+def test_an_address_of_another_machine_is_an_error_that_names_the_setting() -> None:
     with pytest.raises(ConfigurationError, match=r"192\.0\.2\.1:0 \(.*\): CUTSTREAM_WORKER__HOST"):
         HealthServer("192.0.2.1", 0, Metrics(), dict, dict).start()
 

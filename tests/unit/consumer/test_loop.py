@@ -1,4 +1,4 @@
-"""The loop with a broker in memory. tests/e2e keeps the same promises with real servers."""
+"""The loop with a broker in memory. tests/e2e checks the same behaviour with real servers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KEY_OF_PARTITION_1 = b"a"
 
 
 class ObservedReader(MemoryReader):
-    """Notes the loop's calls. `errors` are raised by the first polls."""
+    """Records the loop's calls. Its first polls raise `errors`."""
 
     def __init__(self, broker, errors=()) -> None:
         super().__init__(broker)
@@ -71,7 +71,7 @@ class RefusingCommitter(MemoryCommitter):
 
 
 class SlowCommitter(MemoryCommitter):
-    """Leaves time to throw its member out before the transaction."""
+    """Waits before each transaction, so that its member can be thrown out first."""
 
     def commit(self, records, offsets, membership):
         time.sleep(0.005)
@@ -79,7 +79,7 @@ class SlowCommitter(MemoryCommitter):
 
 
 def requests(count, partitions=1):
-    """A broker that holds `count` requests."""
+    """Return a broker that holds `count` requests."""
     broker = MemoryBroker(partitions)
     for number in range(count):
         broker.append(OutgoingRecord("requests", None, b"%d" % number))
@@ -160,7 +160,7 @@ def test_an_outcome_of_a_lost_partition_is_not_published() -> None:
 
     def until():
         if started.is_set():
-            other.poll(0.0, 1)  # as a second member it takes partition 1 over
+            other.poll(0.0, 1)  # a second member takes over partition 1
         if other.partitions:
             gate.set()
         return gate.is_set()
@@ -175,10 +175,10 @@ def test_nothing_is_committed_while_the_group_is_not_stable() -> None:
     reader, committer = UnstableReader(broker), MemoryCommitter(broker)
     run(reader, committer, drain_timeout_s=0.2)
     assert committer.commits == []
-    assert min(reader.timeouts) > 0, "a join makes no progress in polls without time, and the loop spins"
+    assert min(reader.timeouts) > 0, "the group is not joined in polls without a timeout, and the loop spins"
 
 
-def test_while_the_group_is_joined_only_polls_wait(monkeypatch) -> None:
+def test_only_polls_wait_while_the_group_is_joined(monkeypatch) -> None:
     gate, waits, collect = threading.Event(), [], Window.collect
 
     def record(window, timeout_s):
@@ -197,7 +197,7 @@ def test_while_the_group_is_joined_only_polls_wait(monkeypatch) -> None:
     monkeypatch.setattr(Window, "collect", record)
     broker = requests(1)
     run(UnstableReader(broker), MemoryCommitter(broker), work, until, drain_timeout_s=0.2, size=1)
-    assert set(waits) == {0.0}, "the client discards a join that ends while the loop waits elsewhere"
+    assert set(waits) == {0.0}, "the client discards a join that completes while the loop waits elsewhere"
 
 
 def test_a_full_window_pauses_and_a_free_one_resumes() -> None:
@@ -277,7 +277,7 @@ def test_the_loop_waits_for_a_broker_that_is_away() -> None:
     assert sample(metrics, "cutstream_retries_total", stage="poll", reason="broker_unavailable") == 1
 
 
-def test_memory_is_trimmed_after_work_and_not_while_there_is_none(monkeypatch) -> None:
+def test_memory_is_trimmed_after_work_and_not_when_idle(monkeypatch) -> None:
     monkeypatch.setattr("consumer.loop._TRIM_INTERVAL_S", 0.2)
     trimmed: list[float] = []
     loop = make_loop(*clients(2), callbacks={"trim_memory": lambda: trimmed.append(time.monotonic())})

@@ -29,7 +29,7 @@ def test_stages_of_one_kind_of_work_share_its_slots() -> None:
     assert (slots["decode"], slots["segment"]) == (d.decoder_slots, d.segment_slots)
 
 
-def test_the_documented_flow_has_the_same_order() -> None:
+def test_the_documented_stages_have_the_same_order() -> None:
     page = (docs.FOLDER / "architecture.md").read_text(encoding="utf-8")
     section = re.search(r"^## [^\n]*flow[^\n]*\n(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE | re.IGNORECASE)
     assert section, "docs/architecture.md has no section on the flow"

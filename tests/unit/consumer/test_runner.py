@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import suppress
+from contextlib import nullcontext
 from datetime import datetime, timezone
 
 import numpy as np
@@ -34,8 +34,8 @@ from cutstream.metrics import Metrics
 from tests.support.jobs import job_of
 
 
-class Patient(threading.Event):
-    """A stopping event whose waits take no time, and are counted."""
+class InstantEvent(threading.Event):
+    """A stopping event whose waits return at once and are recorded. It is set in wait number `set_after`."""
 
     def __init__(self, set_after: int | None = None) -> None:
         super().__init__()
@@ -49,26 +49,27 @@ class Patient(threading.Event):
         return self.is_set()
 
 
-class Carried:
-    """A job of these request fields, carried through `steps`, and its progress."""
+class Execution:
+    """A job with these request fields, which `run` carries through `steps`, and its progress."""
 
     def __init__(self, *steps, stopping=None, clock=None, attempts=3, memory=None, **request) -> None:
         clock, slots = clock or ManualClock(), PrioritySemaphore(1)
         self.job = job_of(**request)
         self.progress = Progress(clock.monotonic())
-        self.held: list[float] = []
-        budget = MemoryBudget(100, self.held.append)
+        self.reserved: list[float] = []
+        budget = MemoryBudget(100, self.reserved.append)
         stages = tuple(
             Stage(f"step{i}", step, slots, memory=(lambda job, value: memory) if memory else None)
             for i, step in enumerate(steps)
         )
-        self._runner = Runner(Pipeline(stages), budget, Metrics(), clock, attempts, stopping or Patient())
+        self._runner = Runner(Pipeline(stages), budget, Metrics(), clock, attempts, stopping or InstantEvent())
 
     def run(self):
         return self._runner.carry(self.job, self.progress)
 
 
 def failing(*errors):
+    """Return a step that raises these errors one after the other and then succeeds."""
     left = list(errors)
 
     def step(job, value):
@@ -79,60 +80,61 @@ def failing(*errors):
     return step
 
 
-def test_each_stage_gets_what_the_one_before_returned() -> None:
-    carried = Carried(lambda j, v: [v.image], lambda j, v: [*v, "second"])
-    assert carried.run() == ["file:///a.png", "second"]
-    assert set(carried.progress.timings_ms) == {"step0", "step1"}
+def test_each_stage_gets_the_value_of_the_stage_before() -> None:
+    execution = Execution(lambda j, v: [v.image], lambda j, v: [*v, "second"])
+    assert execution.run() == ["file:///a.png", "second"]
+    assert set(execution.progress.timings_ms) == {"step0", "step1"}
 
 
-def test_ours_is_waited_for_without_end() -> None:
-    stopping = Patient()
-    carried = Carried(failing(*[TritonUnavailable("away")] * 50), stopping=stopping)
-    carried.run()
+def test_our_own_servers_are_waited_for_without_end() -> None:
+    stopping = InstantEvent()
+    execution = Execution(failing(*[TritonUnavailable("away")] * 50), stopping=stopping)
+    execution.run()
     assert len(stopping.waits) == 50
-    assert carried.progress.attempts == 1
+    assert execution.progress.attempts == 1
 
 
-def test_the_source_gets_its_attempts_and_no_more() -> None:
-    carried = Carried(failing(*[SourceUnavailable("timeout")] * 3))
+def test_a_source_is_tried_as_often_as_configured() -> None:
+    execution = Execution(failing(*[SourceUnavailable("timeout")] * 3))
     with pytest.raises(SourceFailed, match=r"timeout \(3 attempts\)"):
-        carried.run()
-    assert (carried.progress.attempts, carried.progress.stage) == (3, "step0")
+        execution.run()
+    assert (execution.progress.attempts, execution.progress.stage) == (3, "step0")
 
 
-def test_a_background_gets_the_same_attempts_and_fails_under_its_own_name() -> None:
+def test_a_background_is_tried_as_often_and_fails_with_its_own_error() -> None:
     with pytest.raises(BackgroundFailed, match=r"background: timeout \(3 attempts\)") as raised:
-        Carried(failing(*[BackgroundUnavailable("background: timeout")] * 3)).run()
+        Execution(failing(*[BackgroundUnavailable("background: timeout")] * 3)).run()
     assert raised.value.retryable
     assert raised.value.code == BackgroundUnavailable.code != SourceFailed.code
 
 
 def test_a_source_that_recovers_is_a_success() -> None:
-    carried = Carried(failing(SourceUnavailable("503"), SourceUnavailable("503")))
-    carried.run()
-    assert carried.progress.attempts == 3
+    execution = Execution(failing(SourceUnavailable("503"), SourceUnavailable("503")))
+    execution.run()
+    assert execution.progress.attempts == 3
 
 
-def test_a_servers_own_hint_is_followed_up_to_a_bound() -> None:
-    stopping = Patient()
+def test_the_retry_hint_of_a_server_is_followed_up_to_a_limit() -> None:
+    stopping = InstantEvent()
     errors = [SourceUnavailable("429", retry_after_s=7.0), SourceUnavailable("429", retry_after_s=9999.0)]
-    Carried(failing(*errors), stopping=stopping).run()
+    Execution(failing(*errors), stopping=stopping).run()
     assert stopping.waits == [7.0, 30.0]
 
 
 @pytest.mark.parametrize("error", [UnreadableImage("bad"), ModelMismatch("tensors")])
 def test_named_errors_pass_through(error) -> None:
-    with pytest.raises(type(error)):
-        Carried(failing(error)).run()
+    with pytest.raises(type(error)) as raised:
+        Execution(failing(error)).run()
+    assert raised.value is error
 
 
 @pytest.mark.logs_errors
-def test_a_bug_becomes_a_named_error_with_its_stage() -> None:
+def test_an_unexpected_exception_becomes_a_named_error_with_its_stage() -> None:
     with pytest.raises(Unexpected, match=r"ZeroDivisionError in step1"):
-        Carried(lambda j, v: v, lambda j, v: 1 // 0).run()
+        Execution(lambda j, v: v, lambda j, v: 1 // 0).run()
 
 
-def test_a_deadline_is_kept_between_stages() -> None:
+def test_the_deadline_is_checked_between_stages() -> None:
     clock = ManualClock()
     deadline = datetime.fromtimestamp(clock.wall() + 5, timezone.utc)
 
@@ -140,20 +142,26 @@ def test_a_deadline_is_kept_between_stages() -> None:
         clock.sleep(10)
         return value
 
-    carried = Carried(slow, lambda j, v: pytest.fail("ran"), clock=clock, deadline=deadline)
+    execution = Execution(
+        slow, lambda j, v: pytest.fail("a stage ran after the deadline"), clock=clock, deadline=deadline
+    )
     with pytest.raises(Expired):
-        carried.run()
-    assert carried.progress.stage == "step1"
+        execution.run()
+    assert execution.progress.stage == "step1"
 
 
-def test_a_stopping_worker_abandons_what_waits() -> None:
+def test_a_stopping_worker_abandons_waiting_jobs() -> None:
+    stopping = InstantEvent(set_after=2)
     with pytest.raises(WorkerStopping):
-        Carried(failing(*[TritonUnavailable("away")] * 50), stopping=Patient(set_after=2)).run()
+        Execution(failing(*[TritonUnavailable("away")] * 50), stopping=stopping).run()
+    assert len(stopping.waits) == 2
 
 
-def test_backoff_doubles_to_its_ceiling_with_jitter() -> None:
-    assert all(0.05 <= backoff_s(1) <= 0.1 for _ in range(50))
-    assert all(2.5 <= backoff_s(40) <= 5.0 for _ in range(50))
+def test_backoff_doubles_to_its_limit_with_jitter() -> None:
+    for attempt, longest_s in [(1, 0.1), (2, 0.2), (3, 0.4), (6, 3.2), (7, 5.0), (40, 5.0)]:
+        waits = [backoff_s(attempt) for _ in range(50)]
+        assert all(longest_s / 2 <= wait <= longest_s for wait in waits)
+        assert len(set(waits)) > 1, "there is no jitter"
 
 
 @pytest.mark.parametrize(
@@ -169,30 +177,32 @@ def test_backoff_doubles_to_its_ceiling_with_jitter() -> None:
     ids=lambda error: type(error).__name__,
 )
 @pytest.mark.logs_errors
-def test_memory_is_kept_until_the_job_ends_however_it_ends(error: Exception | None) -> None:
+def test_memory_is_reserved_until_the_job_ends_with_or_without_an_error(error: Exception | None) -> None:
     def last(job, value):
-        seen.append(carried.held[-1])
+        reserved_in_stage.append(execution.reserved[-1])
         if error is not None:
             raise error
         return value
 
-    seen: list[float] = []
-    carried = Carried(lambda job, value: value, last, memory=30)
-    with suppress(type(error)) if isinstance(error, CutstreamError) else suppress(Unexpected):
-        carried.run()
-    assert (seen, carried.held[-1]) == ([60.0], 0.0)
+    reserved_in_stage: list[float] = []
+    execution = Execution(lambda job, value: value, last, memory=30)
+    expected = type(error) if isinstance(error, CutstreamError) else Unexpected
+    with nullcontext() if error is None else pytest.raises(expected):
+        execution.run()
+    assert (reserved_in_stage, execution.reserved[-1]) == ([60.0], 0.0)
 
 
-def test_a_failed_attempt_gives_its_memory_back_before_it_waits() -> None:
-    carried = Carried(failing(DeviceOutOfMemory("full"), DeviceOutOfMemory("full")), memory=40)
-    carried.run()
-    assert carried.held == [40, 0, 40, 0, 40, 0]
+def test_a_failed_attempt_releases_its_memory_before_it_waits() -> None:
+    execution = Execution(failing(DeviceOutOfMemory("full"), DeviceOutOfMemory("full")), memory=40)
+    execution.run()
+    assert execution.reserved == [40, 0, 40, 0, 40, 0]
 
 
-def test_waiting_for_memory_holds_no_slot_and_counts_in_no_timing() -> None:
+def test_waiting_for_memory_takes_no_slot_and_is_not_in_the_timings() -> None:
     clock, slots, budget = SystemClock(), PrioritySemaphore(1), MemoryBudget(100)
     stage = Stage("decode", lambda job, value: value, slots, memory=lambda job, value: 60)
-    runner = Runner(Pipeline((stage,)), budget, Metrics(), clock, 3, Patient())
+    metrics = Metrics()
+    runner = Runner(Pipeline((stage,)), budget, metrics, clock, 3, InstantEvent())
     progress = Progress(clock.monotonic())
     carrier = threading.Thread(target=lambda: runner.carry(job_of(), progress), daemon=True)
     with budget.reserve(60):
@@ -203,15 +213,18 @@ def test_waiting_for_memory_holds_no_slot_and_counts_in_no_timing() -> None:
             time.sleep(0.1)
     carrier.join(10)
     assert 0 <= progress.timings_ms["decode"] < 50
+    waited_s = metrics.registry.get_sample_value("cutstream_stage_wait_seconds_total", {"stage": "decode"})
+    assert waited_s is not None
+    assert waited_s >= 0.1
 
 
-def test_a_failure_after_segmentation_still_says_which_profile_was_selected() -> None:
+def test_a_failure_after_segmentation_keeps_the_selected_profile() -> None:
     selection = Selection("fast", Choice(reason="time", detail="fast needs 0.20 s"))
     pixels = np.zeros((2, 2, 3), np.uint8)
     segmented = Segmented(
         Image(pixels), pixels[..., 0], Segmentation(selection, Ensemble("cutout_fast", "1", 2, 2, 1), 0)
     )
-    carried = Carried(lambda job, value: segmented, failing(UnreadableImage("bad")))
+    execution = Execution(lambda job, value: segmented, failing(UnreadableImage("bad")))
     with pytest.raises(UnreadableImage):
-        carried.run()
-    assert carried.progress.selection == selection
+        execution.run()
+    assert execution.progress.selection == selection

@@ -5,20 +5,20 @@ import threading
 from consumer.window import Window
 
 
-def test_every_item_comes_out_and_free_slots_are_counted() -> None:
+def test_every_item_is_collected_and_free_slots_are_counted() -> None:
     window = Window(4, lambda x: x * 2)
     window.start()
-    out, waiting = [], list(range(50))
+    results, waiting = [], list(range(50))
     while waiting or window.in_flight:
         while waiting and window.free:
             window.submit(waiting.pop())
         assert 0 <= window.in_flight <= 4
-        out += window.collect(1.0)
-    assert sorted(out) == [x * 2 for x in range(50)]
+        results += window.collect(1.0)
+    assert sorted(results) == [x * 2 for x in range(50)]
     assert window.free == 4
 
 
-def test_a_slow_item_delays_no_other() -> None:
+def test_a_slow_item_delays_no_other_item() -> None:
     gate = threading.Event()
     window = Window(2, lambda x: gate.wait(10) and x if x == 0 else x)
     window.start()

@@ -1,4 +1,4 @@
-"""What a broken request still gets back."""
+"""A broken request still gets a result and a dead letter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ERROR = InvalidRequest("broken")
 RECORDS = RecordBuilder(KafkaSettings(), ManualClock())
 
 
-def answer(value: bytes, headers=()):
+def result_and_letter(value: bytes, headers=()):
     record = Record(Partition("requests", 1), 9, 5, b"k", value, list(headers))
     progress = Progress(started_s=0.0)
     result, letter = (build(record, None, progress, ERROR) for build in (RECORDS.failure, RECORDS.dead_letter))
@@ -33,21 +33,21 @@ def answer(value: bytes, headers=()):
         (b"", "requests-1-9", {}, 0),
     ],
 )
-def test_what_can_be_read_of_a_broken_request_is_in_its_result(value, id, labels, replay) -> None:
-    result, letter = answer(value)
+def test_the_result_of_a_broken_request_has_the_fields_that_can_be_read(value, id, labels, replay) -> None:
+    result, letter = result_and_letter(value)
     assert (result.id, result.labels, result.replay, result.status) == (id, labels, replay, "failed")
     assert (letter.value, letter.key) == (value, b"k")
     assert dict(letter.headers)["__cutstream.errors.request-id"] == id.encode()
 
 
-def test_a_broken_request_in_an_event_has_the_events_id() -> None:
+def test_a_broken_request_in_a_cloudevent_has_the_id_of_the_event() -> None:
     headers = [("ce_specversion", b"1.0"), ("ce_id", b"event-1"), ("ce_source", b"/"), ("ce_type", b"t")]
-    result, letter = answer(b"{", headers)
+    result, letter = result_and_letter(b"{", headers)
     assert result.id == "event-1"
     assert letter.headers[:4] == headers
 
 
-def test_a_result_without_a_job_says_that_it_was_the_request() -> None:
-    result, _ = answer(b"{")
+def test_without_a_job_the_error_has_the_stage_request() -> None:
+    result, _ = result_and_letter(b"{")
     assert (result.error.stage, result.error.code, result.attempts) == ("request", "invalid_request", 1)
     assert (result.profile, result.model, result.timings_ms) == (None, None, {})

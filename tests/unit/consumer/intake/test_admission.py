@@ -1,4 +1,4 @@
-"""A record becomes a job, or is refused before any work."""
+"""Admission turns a record into a job, or refuses it before any work."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def record(headers=(), **fields) -> Record:
     return Record(Partition("cutout.requests", 2), 41, 0, None, value, list(headers))
 
 
-def test_the_deployments_profile_stands_in_for_none() -> None:
+def test_a_request_without_a_profile_has_the_default_profile() -> None:
     assert admit(record(), MODELS).profile == "general"
     assert admit(record(profile="precise"), MODELS).profile == "precise"
 
 
-def test_an_unknown_profile_is_refused_with_those_there_are() -> None:
+def test_the_error_for_an_unknown_profile_lists_the_served_profiles() -> None:
     with pytest.raises(InvalidProfile, match=r"'depth' is not served here; .* general, precise"):
         admit(record(profile="depth"), MODELS)
 
@@ -43,12 +43,12 @@ def test_an_unknown_profile_is_refused_with_those_there_are() -> None:
         ([*EVENT, ("ce_id", b"no/folder")], {}, "cutout.requests-2-41"),
     ],
 )
-def test_the_id_is_the_requests_then_the_events_then_where_it_lies(headers, fields, id: str) -> None:
+def test_the_id_comes_from_the_request_or_the_event_or_the_offset(headers, fields, id: str) -> None:
     assert admit(record(headers, **fields), MODELS).id == id
 
 
 @pytest.mark.parametrize(
-    ("fields", "named"),
+    ("fields", "message"),
     [
         ({"format": "jpeg"}, "transparency"),
         ({"outputs": ["composite", "cutout"], "format": "jpeg"}, "transparency"),
@@ -59,20 +59,22 @@ def test_the_id_is_the_requests_then_the_events_then_where_it_lies(headers, fiel
         ({"background": {"color": "nope"}}, "background.color"),
     ],
 )
-def test_options_that_make_no_sense_are_refused_before_any_work(fields: dict, named: str) -> None:
-    with pytest.raises(Poison, match=named):
+def test_invalid_options_are_refused_before_any_work(fields: dict, message: str) -> None:
+    with pytest.raises(Poison, match=message):
         admit(record(**fields), MODELS)
 
 
-def test_an_opaque_output_may_be_a_jpeg() -> None:
-    assert admit(record(outputs=["composite", "mask"], format="jpeg"), MODELS)
-    assert admit(record(format="jpeg", channels="alpha"), MODELS)
+def test_an_opaque_output_can_be_a_jpeg() -> None:
+    opaque = admit(record(outputs=["composite", "mask"], format="jpeg"), MODELS).recipe.encoding
+    assert opaque.formats == {"composite": "jpeg", "mask": "jpeg"}
+    alpha = admit(record(format="jpeg", channels="alpha"), MODELS).recipe.encoding
+    assert alpha.formats == {"cutout": "jpeg"}
     with pytest.raises(InvalidOption):
         admit(record(format="jpeg"), MODELS)
 
 
 @pytest.mark.parametrize(
-    ("asked", "meant"),
+    ("fields", "expected"),
     [
         ({}, PRESETS["soft"]),
         ({"refine": "smooth"}, PRESETS["smooth"]),
@@ -80,23 +82,24 @@ def test_an_opaque_output_may_be_a_jpeg() -> None:
         ({"refine": {"close": 3}}, Refinement(close=3)),
     ],
 )
-def test_after_admission_there_are_parameters_only(asked: dict, meant: Refinement) -> None:
-    assert admit(record(**asked), MODELS, {**PRESETS, "ours": Refinement(open=2)}).recipe.refinement == meant
+def test_a_job_has_parameters_in_place_of_a_presets_name(fields: dict, expected: Refinement) -> None:
+    job = admit(record(**fields), MODELS, {**PRESETS, "ours": Refinement(open=2)})
+    assert job.recipe.refinement == expected
 
 
-def test_a_preset_that_there_is_not_is_refused_with_the_nearest() -> None:
+def test_the_error_for_an_unknown_preset_suggests_a_similar_name() -> None:
     with pytest.raises(InvalidOption, match="'agressive'; did you mean `aggressive`"):
         admit(record(refine="agressive"), MODELS)
     with pytest.raises(InvalidOption, match=r"did you mean `ours`.*known are .*, ours"):
         admit(record(refine="our"), MODELS, {**PRESETS, "ours": Refinement()})
 
 
-def test_what_is_no_request_is_refused_with_its_field() -> None:
+def test_the_error_for_an_unknown_field_suggests_a_similar_name() -> None:
     with pytest.raises(InvalidRequest, match="did you mean `image`"):
         admit(record(imgae="s3://photos/table.jpg"), MODELS)
 
 
-def test_auto_is_a_profile_where_one_of_its_choices_is_served() -> None:
+def test_profile_auto_is_available_if_one_of_its_choices_is_served() -> None:
     models = ModelSettings(profiles=("general", "precise"), default_profile="auto")
     assert (admit(record(), models).profile, admit(record(profile="general"), models).profile) == (AUTO, "general")
     assert admit(record(profile="auto", hint="speed"), MODELS).recipe.hint == "speed"

@@ -1,4 +1,4 @@
-"""Presets that a deployment adds."""
+"""Preset files of a deployment are added to the built-in presets."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from cutstream.matting.presets import PRESETS
 from cutstream.matting.specs import Refinement
 
 
-def test_without_a_folder_there_are_the_built_in_ones() -> None:
+def test_without_a_folder_there_are_only_built_in_presets() -> None:
     assert read_presets(None) is PRESETS
 
 
-def test_each_file_is_a_preset_beside_the_built_in_ones(tmp_path: Path) -> None:
+def test_each_file_adds_a_preset_to_the_built_in_ones(tmp_path: Path) -> None:
     (tmp_path / "packshot.toml").write_text('close = 4\nedges = "soft"\nkeep_largest = true\n')
     (tmp_path / "as it comes.toml").write_text("# nothing\n")
-    (tmp_path / "README.md").write_text("no preset")
+    (tmp_path / "README.md").write_text("not a preset")
     assert read_presets(tmp_path) == {
         **PRESETS,
         "packshot": Refinement(close=4, edges="soft", keep_largest=True),
@@ -29,7 +29,7 @@ def test_each_file_is_a_preset_beside_the_built_in_ones(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "message"),
     [
         ("a", "close = 99", r"a\.toml: `close`: expected a whole number from 0 to 20"),
         ("a", 'close = "often"', r"a\.toml: `close`: expected a whole number from 0 to 20, not `str`"),
@@ -43,14 +43,14 @@ def test_each_file_is_a_preset_beside_the_built_in_ones(tmp_path: Path) -> None:
         ("a" * 101, "close = 1", "at most 100 characters"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, name: str, text: str, said: str) -> None:
+def test_an_invalid_file_is_reported_with_its_error(tmp_path: Path, name: str, text: str, message: str) -> None:
     (tmp_path / f"{name}.toml").write_text(text)
-    with pytest.raises(ConfigurationError, match=said) as caught:
+    with pytest.raises(ConfigurationError, match=message) as caught:
         read_presets(tmp_path)
     assert str(caught.value).startswith("CUTSTREAM_MODELS__PRESETS: ")
 
 
-def test_every_file_that_is_wrong_has_its_line(tmp_path: Path) -> None:
+def test_the_error_has_a_line_for_every_invalid_file(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.toml").write_text("close = -1")
     (tmp_path / "c.toml").mkdir()
@@ -59,13 +59,13 @@ def test_every_file_that_is_wrong_has_its_line(tmp_path: Path) -> None:
     assert [line.split(".toml")[0][-1] for line in str(caught.value).splitlines()] == ["a", "b", "c"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can read every file")
+def test_an_unreadable_file_is_named_in_the_error(tmp_path: Path) -> None:
     (tmp_path / "a.toml").touch(mode=0)
     with pytest.raises(ConfigurationError, match=r"a\.toml: cannot be read: Permission"):
         read_presets(tmp_path)
 
 
-def test_the_setting_names_a_folder(tmp_path: Path) -> None:
+def test_the_setting_must_name_an_existing_folder(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"CUTSTREAM_MODELS__PRESETS=.*nowhere cannot be read: No such file"):
         read_presets(tmp_path / "nowhere")

@@ -1,4 +1,4 @@
-"""The worker's view of the catalogue, with a topic that does what it is told."""
+"""The worker's catalogue of backgrounds follows its topic, here a fake that fails or blocks on command."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ def entry(number: int) -> Entry:
 
 
 class Topic:
-    """`records` are (name, entry or None); a poll gives one. `trouble` is raised by `start`, `broken` by the next poll.
+    """A topic in memory.
 
-    A poll waits while `held`.
+    `records` are (name, entry or None); each poll returns one. A reader's `start` raises `start_error`, and its next
+    poll raises `poll_error`. Polls block until `polls_allowed` is set.
     """
 
     def __init__(self) -> None:
         self.records: list[tuple[str, Entry | None]] = []
-        self.trouble: Exception | None = None
-        self.broken: Exception | None = None
-        self.go = threading.Event()
-        self.go.set()
+        self.start_error: Exception | None = None
+        self.poll_error: Exception | None = None
+        self.polls_allowed = threading.Event()
+        self.polls_allowed.set()
         self.opened = self.closed = 0
 
     def reader(self, settings: KafkaSettings, topic: str, **_: object) -> Reader:
@@ -49,8 +50,8 @@ class Reader:
 
     def start(self) -> None:
         self._topic.opened += 1
-        if self._topic.trouble:
-            raise self._topic.trouble
+        if self._topic.start_error:
+            raise self._topic.start_error
         self._end = len(self._topic.records)
 
     @property
@@ -58,15 +59,15 @@ class Reader:
         return self._read >= self._end
 
     def poll(self, timeout_s: float) -> list[Record]:
-        self._topic.go.wait(20)
-        if broken := self._topic.broken:
-            self._topic.broken = None
-            raise broken
-        found = self._topic.records[self._read : self._read + 1]
-        self._read += len(found)
-        if not found:
+        self._topic.polls_allowed.wait(20)
+        if error := self._topic.poll_error:
+            self._topic.poll_error = None
+            raise error
+        records = self._topic.records[self._read : self._read + 1]
+        self._read += len(records)
+        if not records:
             time.sleep(0.002)
-        return [Record(Partition("b", 0), 0, 0, n.encode(), encode(e) if e else b"", []) for n, e in found]
+        return [Record(Partition("b", 0), 0, 0, n.encode(), encode(e) if e else b"", []) for n, e in records]
 
     def close(self) -> None:
         self._topic.closed += 1
@@ -81,20 +82,21 @@ def topic(monkeypatch: pytest.MonkeyPatch) -> Topic:
 
 
 @pytest.fixture
-def known() -> list[float]:
+def sizes() -> list[float]:
+    """The numbers of entries that the catalogue has reported."""
     return []
 
 
 @pytest.fixture
-def catalogue(topic: Topic, known: list[float]) -> Iterator[BackgroundCatalogue]:
-    catalogue = BackgroundCatalogue(KafkaSettings(), known.append)
+def catalogue(topic: Topic, sizes: list[float]) -> Iterator[BackgroundCatalogue]:
+    catalogue = BackgroundCatalogue(KafkaSettings(), sizes.append)
     yield catalogue
-    topic.go.set()
+    topic.polls_allowed.set()
     catalogue.close()
     assert topic.closed == topic.opened
 
 
-def until(condition: Callable[[], object]) -> None:
+def wait_until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < deadline
@@ -108,39 +110,39 @@ def knows(catalogue: BackgroundCatalogue, name: str, number: int) -> bool:
         return False
 
 
-def test_it_is_ready_when_all_is_read_and_not_sooner(
-    topic: Topic, catalogue: BackgroundCatalogue, known: list[float]
+def test_it_is_ready_only_when_the_whole_topic_is_read(
+    topic: Topic, catalogue: BackgroundCatalogue, sizes: list[float]
 ) -> None:
     topic.records = [("beach", entry(1)), ("wood", entry(2)), ("beach", entry(3))]
-    topic.go.clear()
+    topic.polls_allowed.clear()
     catalogue.start()
-    until(lambda: topic.opened)
+    wait_until(lambda: topic.opened)
     assert not catalogue.ready
     with pytest.raises(BrokerUnavailable, match="not been read yet"):
         catalogue.entry("beach")
-    topic.go.set()
-    until(lambda: catalogue.ready)
+    topic.polls_allowed.set()
+    wait_until(lambda: catalogue.ready)
     assert catalogue.entry("beach") == entry(3)
-    assert known == [2]  # never less, and never an older picture
+    assert sizes == [2]  # it never reported fewer entries
 
 
-def test_what_is_written_later_is_followed(topic: Topic, catalogue: BackgroundCatalogue, known: list[float]) -> None:
+def test_later_records_change_the_catalogue(topic: Topic, catalogue: BackgroundCatalogue, sizes: list[float]) -> None:
     catalogue.start()
-    until(lambda: catalogue.ready)
+    wait_until(lambda: catalogue.ready)
     topic.records.append(("beach", entry(1)))
-    until(lambda: knows(catalogue, "beach", 1))
+    wait_until(lambda: knows(catalogue, "beach", 1))
     topic.records.append(("beach", entry(2)))
-    until(lambda: knows(catalogue, "beach", 2))
+    wait_until(lambda: knows(catalogue, "beach", 2))
     topic.records.append(("beach", None))
-    until(lambda: known[-1] == 0)
+    wait_until(lambda: sizes[-1] == 0)
     with pytest.raises(UnknownBackground):
         catalogue.entry("beach")
 
 
-def test_an_unknown_name_is_told_what_is_near(topic: Topic, catalogue: BackgroundCatalogue) -> None:
+def test_the_error_for_an_unknown_name_suggests_a_similar_one(topic: Topic, catalogue: BackgroundCatalogue) -> None:
     topic.records = [("beach", entry(1)), ("wood", entry(2))]
     catalogue.start()
-    until(lambda: catalogue.ready)
+    wait_until(lambda: catalogue.ready)
     with pytest.raises(UnknownBackground, match=r"'beech' is not in the catalogue; did you mean `beach`\?"):
         catalogue.entry("beech")
     with pytest.raises(UnknownBackground) as raised:
@@ -148,76 +150,78 @@ def test_an_unknown_name_is_told_what_is_near(topic: Topic, catalogue: Backgroun
     assert len(str(raised.value)) < 200
 
 
-@pytest.mark.parametrize("trouble", [NoTopic("no such topic"), ConfigurationError("Kafka refuses this client")])
-def test_without_a_topic_it_is_empty_says_so_once_and_finds_it_later(
-    topic: Topic, catalogue: BackgroundCatalogue, trouble: Exception, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("error", [NoTopic("no such topic"), ConfigurationError("Kafka refuses this client")])
+def test_without_a_topic_it_is_empty_and_warns_once_until_the_topic_exists(
+    topic: Topic, catalogue: BackgroundCatalogue, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    topic.trouble = trouble
+    topic.start_error = error
     with caplog.at_level(logging.WARNING):
         catalogue.start()
-        until(lambda: topic.opened > 3)
+        wait_until(lambda: topic.opened > 3)
     assert catalogue.ready
-    assert [record.getMessage() for record in caplog.records] == [f"background catalogue: {trouble}"]
+    assert [record.getMessage() for record in caplog.records] == [f"background catalogue: {error}"]
     with pytest.raises(UnknownBackground, match="which is empty: `cutstream backgrounds add`"):
         catalogue.entry("beach")
-    topic.records, topic.trouble = [("beach", entry(1))], None
-    until(lambda: knows(catalogue, "beach", 1))
+    topic.records, topic.start_error = [("beach", entry(1))], None
+    wait_until(lambda: knows(catalogue, "beach", 1))
 
 
-def test_while_no_broker_answers_it_is_not_ready(topic: Topic, catalogue: BackgroundCatalogue) -> None:
-    topic.trouble = BrokerUnavailable("nobody there")
+def test_it_is_not_ready_until_a_broker_answers(topic: Topic, catalogue: BackgroundCatalogue) -> None:
+    topic.start_error = BrokerUnavailable("no broker")
     catalogue.start()
-    until(lambda: topic.opened > 3)
+    wait_until(lambda: topic.opened > 3)
     assert not catalogue.ready
-    topic.trouble = None
-    until(lambda: catalogue.ready)
+    topic.start_error = None
+    wait_until(lambda: catalogue.ready)
 
 
-def test_in_trouble_it_keeps_what_it_knows_and_never_goes_back(
-    topic: Topic, catalogue: BackgroundCatalogue, known: list[float]
+def test_while_the_broker_is_away_it_keeps_its_entries_and_never_shows_older_ones(
+    topic: Topic, catalogue: BackgroundCatalogue, sizes: list[float]
 ) -> None:
     topic.records = [("beach", entry(1)), ("wood", entry(2)), ("wood", None), ("beach", entry(3))]
     catalogue.start()
-    until(lambda: catalogue.ready)
-    topic.trouble = topic.broken = BrokerUnavailable("gone")
-    until(lambda: topic.opened > 3)
+    wait_until(lambda: catalogue.ready)
+    topic.start_error = topic.poll_error = BrokerUnavailable("gone")
+    wait_until(lambda: topic.opened > 3)
     assert catalogue.entry("beach") == entry(3)
-    topic.go.clear()
-    topic.trouble, opened = None, topic.opened
-    until(lambda: topic.opened > opened)
+    topic.polls_allowed.clear()
+    topic.start_error, opened = None, topic.opened
+    wait_until(lambda: topic.opened > opened)
     assert catalogue.entry("beach") == entry(3)
     topic.records.append(("wood", entry(4)))
-    topic.go.set()
-    until(lambda: knows(catalogue, "wood", 4))
-    assert known == [1, 2] or known == [1, 1, 2]
+    topic.polls_allowed.set()
+    wait_until(lambda: knows(catalogue, "wood", 4))
+    assert sizes == [1, 2] or sizes == [1, 1, 2]
 
 
-def test_a_topic_that_is_taken_away_leaves_what_was_known(topic: Topic, catalogue: BackgroundCatalogue) -> None:
+def test_a_deleted_topic_leaves_the_known_entries(topic: Topic, catalogue: BackgroundCatalogue) -> None:
     topic.records = [("beach", entry(1))]
     catalogue.start()
-    until(lambda: catalogue.ready)
-    topic.trouble, topic.broken = NoTopic("no such topic"), BrokerUnavailable("gone")
-    until(lambda: topic.opened > 3)
+    wait_until(lambda: catalogue.ready)
+    topic.start_error, topic.poll_error = NoTopic("no such topic"), BrokerUnavailable("gone")
+    wait_until(lambda: topic.opened > 3)
     assert catalogue.entry("beach") == entry(1)
 
 
-def test_a_topic_made_anew_is_read_anew(topic: Topic, catalogue: BackgroundCatalogue, known: list[float]) -> None:
+def test_a_recreated_topic_is_read_from_its_start(
+    topic: Topic, catalogue: BackgroundCatalogue, sizes: list[float]
+) -> None:
     topic.records = [("beach", entry(1)), ("wood", entry(2))]
     catalogue.start()
-    until(lambda: catalogue.ready)
-    topic.go.clear()
-    topic.records, topic.broken = [("wood", entry(5))], BrokerUnavailable("gone")
-    topic.go.set()
-    until(lambda: knows(catalogue, "wood", 5))
-    assert known == [2, 1]
+    wait_until(lambda: catalogue.ready)
+    topic.polls_allowed.clear()
+    topic.records, topic.poll_error = [("wood", entry(5))], BrokerUnavailable("gone")
+    topic.polls_allowed.set()
+    wait_until(lambda: knows(catalogue, "wood", 5))
+    assert sizes == [2, 1]
 
 
 @pytest.mark.logs_errors
-def test_a_bug_while_reading_is_logged_and_reading_begins_anew(
+def test_an_unexpected_error_is_logged_and_the_topic_is_read_again(
     topic: Topic, catalogue: BackgroundCatalogue, caplog: pytest.LogCaptureFixture
 ) -> None:
-    topic.records, topic.broken = [("beach", entry(1))], ZeroDivisionError("bug")
+    topic.records, topic.poll_error = [("beach", entry(1))], ZeroDivisionError("bug")
     catalogue.start()
-    until(lambda: catalogue.ready)
+    wait_until(lambda: catalogue.ready)
     assert catalogue.entry("beach") == entry(1)
     assert "ZeroDivisionError" in caplog.text

@@ -1,4 +1,4 @@
-"""From what a request says of its background to pixels, with real files and a real HTTP server."""
+"""Backgrounds by address and by catalogue name become pixels; with real files and a real HTTP server."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ WHITE = (255, 255, 255)
 
 
 class Decoders:
-    """A DecoderPool without its processes."""
+    """A stand-in for DecoderPool without processes. It counts its calls."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -65,7 +65,7 @@ class Decoders:
 
 
 class Site:
-    """A worker's backgrounds, with an HTTP server to fetch from and a destination of its own."""
+    """A worker's BackgroundStore, with an HTTP server to fetch from and a destination to store in."""
 
     def __init__(self, server: HttpServer, folder: Path, ops: ArrayOps, kept_bytes: int, max_pixels: int) -> None:
         self.server = server
@@ -89,12 +89,12 @@ class Site:
             max_pixels=max_pixels,
         )
 
-    def served(self, name: str, data: bytes) -> str:
+    def serve(self, name: str, data: bytes) -> str:
         self.server.files[name] = data
         return self.server.url(f"files/{name}")
 
-    def added(self, name: str, data: bytes) -> Entry:
-        """As `cutstream backgrounds add` does it."""
+    def add(self, name: str, data: bytes) -> Entry:
+        """Add a picture to the catalogue, as `cutstream backgrounds add` does."""
         digest = sha256(data).hexdigest()
         uri = self.objects.resolve(None, f"backgrounds/{name}-{digest[:12]}.png")
         self.objects.put(uri, data, "image/png")
@@ -105,9 +105,10 @@ class Site:
     def open(self, picture: str) -> CachedBackground:
         return self.backgrounds.open(picture)
 
-    def error(self, image: str, kind: type[CutstreamError]) -> str:
+    def error(self, picture: str, kind: type[CutstreamError]) -> str:
+        """Return the message of the error that `open` raises, whose type must be exactly `kind`."""
         with pytest.raises(kind) as raised:
-            self.open(image)
+            self.open(picture)
         assert type(raised.value) is kind
         assert str(raised.value).startswith("background")
         return str(raised.value)
@@ -139,23 +140,23 @@ def shown(background: CachedBackground, width: int = 4, height: int = 4) -> np.n
     return background.fit(width, height, "cover", WHITE)
 
 
-def test_a_picture_by_address_and_by_name_are_the_same_pixels(site: Site) -> None:
+def test_a_picture_has_the_same_pixels_by_address_and_by_name(site: Site) -> None:
     data = COFFEE.read_bytes()
-    site.added("coffee", data)
-    by_address, by_name = site.open(site.served("coffee.png", data)), site.open("coffee")
+    site.add("coffee", data)
+    by_address, by_name = site.open(site.serve("coffee.png", data)), site.open("coffee")
     pixels = by_address.fit(600, 400, "cover", WHITE)
     np.testing.assert_array_equal(pixels, np.asarray(Pillow.open(COFFEE)))
     np.testing.assert_array_equal(by_name.fit(600, 400, "cover", WHITE), pixels)
 
 
-def test_what_is_transparent_lies_over_the_colour(site: Site) -> None:
-    background = site.open(site.served("a.png", png(2, 2, (0, 0, 0, 0))))
+def test_transparent_pixels_show_the_colour(site: Site) -> None:
+    background = site.open(site.serve("a.png", png(2, 2, (0, 0, 0, 0))))
     for colour in (WHITE, (1, 2, 3)):
         assert (background.fit(4, 4, "tile", colour) == colour).all()
 
 
 def test_an_address_is_fetched_once_while_it_is_fresh(site: Site) -> None:
-    address = site.served("a.png", png(2, 2))
+    address = site.serve("a.png", png(2, 2))
     for _ in range(3):
         site.open(address)
     site.clock.sleep(AGE_S - 1)
@@ -163,28 +164,28 @@ def test_an_address_is_fetched_once_while_it_is_fresh(site: Site) -> None:
     assert (len(site.server.seen), site.decoders.calls) == (1, 1)
 
 
-def test_an_address_is_fetched_anew_when_it_is_old_and_shows_what_is_there_now(site: Site) -> None:
-    address = site.served("a.png", png(2, 2))
+def test_an_address_is_fetched_again_when_its_picture_is_too_old(site: Site) -> None:
+    address = site.serve("a.png", png(2, 2))
     before = site.open(address)
     assert (shown(before) == (10, 20, 30)).all()
-    site.served("a.png", png(2, 2, (9, 9, 9)))
+    site.serve("a.png", png(2, 2, (9, 9, 9)))
     site.clock.sleep(AGE_S)
     assert (shown(site.open(address)) == 9).all()
     assert (shown(before) == (10, 20, 30)).all()
 
 
-def test_a_name_is_never_fetched_anew_until_it_stands_for_another_picture(site: Site) -> None:
-    site.added("beach", png(2, 2))
+def test_a_name_is_fetched_again_only_when_it_names_another_picture(site: Site) -> None:
+    site.add("beach", png(2, 2))
     site.open("beach")
     site.clock.sleep(10 * AGE_S)
     site.open("beach")
     assert site.decoders.calls == 1
-    site.added("beach", png(2, 2, (9, 9, 9)))
+    site.add("beach", png(2, 2, (9, 9, 9)))
     assert (shown(site.open("beach")) == 9).all()
 
 
-def test_each_size_fit_and_colour_is_fitted_once(site: Site) -> None:
-    background = site.open(site.served("a.png", png(4, 2)))
+def test_a_picture_is_fitted_once_per_size_fit_and_colour(site: Site) -> None:
+    background = site.open(site.serve("a.png", png(4, 2)))
     first = background.fit(8, 8, "contain", WHITE)
     assert background.fit(8, 8, "contain", WHITE) is first
     others = [
@@ -193,21 +194,21 @@ def test_each_size_fit_and_colour_is_fitted_once(site: Site) -> None:
         background.fit(8, 8, "contain", (0, 0, 0)),
     ]
     assert all(other is not first for other in others)
-    # Where no colour shows, all colours are one.
+    # The colour makes no difference where it is not visible.
     assert background.fit(8, 8, "cover", (0, 0, 0)) is others[1]
 
 
-def test_many_at_once_fetch_it_once(site: Site) -> None:
-    address = site.served("a.png", png(2, 2))
+def test_concurrent_requests_fetch_a_picture_once(site: Site) -> None:
+    address = site.serve("a.png", png(2, 2))
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(site.open, [address] * 64))
     assert (len(site.server.seen), site.decoders.calls) == (1, 1)
 
 
-def test_on_a_device_a_fitted_picture_goes_up_once_and_stays(server: HttpServer, tmp_path: Path) -> None:
+def test_a_fitted_picture_is_uploaded_once_and_stays_on_the_device(server: HttpServer, tmp_path: Path) -> None:
     ops, device = simulated()
     site = Site(server, tmp_path, ops, kept_bytes=10_000_000, max_pixels=300_000)
-    address = site.served("a.png", png(6, 5, (1, 2, 3, 128)))
+    address = site.serve("a.png", png(6, 5, (1, 2, 3, 128)))
     results = [site.open(address).fit(7, 7, "cover", WHITE) for _ in range(3)]
     assert isinstance(results[0], ops.xp.ndarray)
     assert all(result is results[0] for result in results)
@@ -216,7 +217,7 @@ def test_on_a_device_a_fitted_picture_goes_up_once_and_stays(server: HttpServer,
 
 
 @pytest.mark.parametrize(
-    ("page", "kind", "words"),
+    ("page", "kind", "message"),
     [
         ("status/404", BackgroundFailed, "answered 404"),
         ("status/503", BackgroundUnavailable, "answered 503"),
@@ -224,12 +225,14 @@ def test_on_a_device_a_fitted_picture_goes_up_once_and_stays(server: HttpServer,
         ("declares/2000000", UnusableBackground, "at most 1000000"),
     ],
 )
-def test_an_address_that_fails(site: Site, page: str, kind: type[CutstreamError], words: str) -> None:
-    assert words in site.error(site.server.url(page), kind)
+def test_an_address_that_fails_is_a_background_error(
+    site: Site, page: str, kind: type[CutstreamError], message: str
+) -> None:
+    assert message in site.error(site.server.url(page), kind)
 
 
 @pytest.mark.parametrize(
-    ("data", "words"),
+    ("data", "message"),
     [
         (b"GIF89a", "not an image of an accepted format"),
         (b"", "empty"),
@@ -237,52 +240,54 @@ def test_an_address_that_fails(site: Site, page: str, kind: type[CutstreamError]
         (png(1000, 301), "limit is 0.3"),
     ],
 )
-def test_a_file_that_is_no_picture_or_too_large_is_the_backgrounds_fault(site: Site, data: bytes, words: str) -> None:
-    assert words in site.error(site.served("a.png", data), UnusableBackground)
+def test_a_file_that_is_too_large_or_not_an_image_is_an_unusable_background(
+    site: Site, data: bytes, message: str
+) -> None:
+    assert message in site.error(site.serve("a.png", data), UnusableBackground)
 
 
-def test_a_picture_too_large_is_refused_before_it_is_decoded(site: Site) -> None:
-    site.error(site.served("a.png", png(1000, 301)), UnusableBackground)
+def test_a_picture_with_too_many_pixels_is_refused_before_it_is_decoded(site: Site) -> None:
+    site.error(site.serve("a.png", png(1000, 301)), UnusableBackground)
     assert site.decoders.calls == 0
 
 
-def test_a_picture_that_crashes_its_decoder_is_the_backgrounds_fault(site: Site) -> None:
+def test_a_picture_that_crashes_its_decoder_is_an_unusable_background(site: Site) -> None:
     def crash(data: bytes, header: Header) -> Image:
         raise UnreadableImage("the decoder crashed on this png")
 
     site.decoders = site.backgrounds._decoders = SimpleNamespace(decode=crash)  # type: ignore[assignment]
-    assert "crashed" in site.error(site.served("a.png", png(2, 2)), UnusableBackground)
+    assert "crashed" in site.error(site.serve("a.png", png(2, 2)), UnusableBackground)
 
 
 @pytest.mark.parametrize("address", ["ftp://host/a.png", "file:///etc/passwd", "s3://", "http://user@127.0.0.1/a.png"])
-def test_an_address_that_is_not_allowed_is_refused_as_a_source_would_be(site: Site, address: str) -> None:
+def test_an_address_that_is_not_allowed_for_a_photo_is_refused(site: Site, address: str) -> None:
     site.error(address, RefusedBackground)
 
 
 def test_private_addresses_are_refused(server: HttpServer, site: Site) -> None:
     site.backgrounds._objects = ObjectStore(ObjectSettings(), LimitSettings())
-    site.error(site.served("a.png", png(2, 2)), RefusedBackground)
+    site.error(site.serve("a.png", png(2, 2)), RefusedBackground)
     assert server.seen == []
 
 
-def test_a_request_cannot_read_the_own_store_by_address(site: Site) -> None:
-    entry = site.added("beach", png(2, 2))
+def test_a_request_cannot_read_our_own_store_by_address(site: Site) -> None:
+    entry = site.add("beach", png(2, 2))
     site.open("beach")
     site.error(entry.uri, RefusedBackground)
 
 
-def test_a_retry_hint_is_passed_on(site: Site) -> None:
+def test_the_retry_hint_of_a_server_is_passed_on(site: Site) -> None:
     with pytest.raises(BackgroundUnavailable) as raised:
         site.open(site.server.url("busy/7"))
     assert raised.value.retry_after_s == 7
 
 
-def test_a_name_that_is_not_there(site: Site) -> None:
+def test_an_unknown_name_is_an_error_with_the_name(site: Site) -> None:
     assert "'beech'" in site.error("beech", UnknownBackground)
 
 
-def test_a_picture_of_the_catalogue_that_is_gone_or_changed(site: Site) -> None:
-    entry = site.added("beach", png(2, 2))
+def test_a_missing_or_changed_file_of_the_catalogue_is_an_error(site: Site) -> None:
+    entry = site.add("beach", png(2, 2))
     (path,) = (site.destination / "backgrounds").iterdir()
     path.write_bytes(png(2, 3))
     assert f"'beach': {entry.uri} is no longer" in site.error("beach", BackgroundFailed)
@@ -291,55 +296,55 @@ def test_a_picture_of_the_catalogue_that_is_gone_or_changed(site: Site) -> None:
 
 
 def test_our_own_store_is_waited_for_without_end(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    site.added("beach", png(2, 2))
+    site.add("beach", png(2, 2))
 
-    def away(uri: str) -> bytes:
+    def refuse_connection(uri: str) -> bytes:
         raise SourceUnavailable("connection refused", 3.0)
 
-    monkeypatch.setattr(site.objects, "fetch_own", away)
+    monkeypatch.setattr(site.objects, "fetch_own", refuse_connection)
     with pytest.raises(StoreUnavailable, match="background 'beach': connection refused") as raised:
         site.open("beach")
     assert raised.value.retry_after_s == 3
 
 
-def test_pictures_in_use_never_take_more_room_than_there_is(server: HttpServer, tmp_path: Path) -> None:
-    """Room for one of the largest, though nothing is kept."""
+def test_pictures_in_use_never_exceed_their_memory_limit(server: HttpServer, tmp_path: Path) -> None:
+    """There is memory for one picture of the largest accepted size, although the cache keeps nothing."""
     site = Site(server, tmp_path, CpuOps(), kept_bytes=0, max_pixels=10_000)
-    first = site.open(site.served("a.png", png(100, 60)))
-    second = site.served("b.png", png(100, 60))
+    first = site.open(site.serve("a.png", png(100, 60)))
+    second = site.serve("b.png", png(100, 60))
     with pytest.raises(BackgroundsFull, match="CUTSTREAM_WORKER__BACKGROUND_BYTES"):
         site.open(second)
     assert (shown(first) == (10, 20, 30)).all()
     del first
-    gc.collect()  # an error's traceback may still hold it
+    gc.collect()  # a traceback may still refer to the picture
     site.open(second)
 
 
-def test_kept_pictures_make_room_for_those_in_use(server: HttpServer, tmp_path: Path) -> None:
+def test_cached_pictures_are_dropped_for_pictures_in_use(server: HttpServer, tmp_path: Path) -> None:
     site = Site(server, tmp_path, CpuOps(), kept_bytes=40_000, max_pixels=10_000)
     for name in ("a.png", "b.png", "c.png"):
-        site.open(site.served(name, png(100, 60)))
+        site.open(site.serve(name, png(100, 60)))
     assert site.decoders.calls == 3
 
 
-def test_a_picture_that_fails_gives_its_room_back(server: HttpServer, tmp_path: Path) -> None:
+def test_a_picture_that_fails_gives_its_memory_back(server: HttpServer, tmp_path: Path) -> None:
     site = Site(server, tmp_path, CpuOps(), kept_bytes=0, max_pixels=10_000)
     for _ in range(3):
-        site.error(site.served("a.png", png(100, 100)[:60]), UnusableBackground)
-    site.open(site.served("b.png", png(100, 100)))
+        site.error(site.serve("a.png", png(100, 100)[:60]), UnusableBackground)
+    site.open(site.serve("b.png", png(100, 100)))
 
 
-def test_fetch_hands_the_background_on_and_keeps_it_when_the_source_is_tried_again(site: Site) -> None:
-    source = site.served("photo", b"photo")
+def test_fetch_passes_the_background_on_and_keeps_it_when_the_source_is_retried(site: Site) -> None:
+    source = site.serve("photo", b"photo")
     job = job_of(
-        image=source, outputs=("composite",), background=Background(image=site.served("a", png(2, 2, (9, 9, 9))))
+        image=source, outputs=("composite",), background=Background(image=site.serve("a", png(2, 2, (9, 9, 9))))
     )
     photo = site.server.files.pop("photo")
     fetch = Fetch(site.objects, site.backgrounds, site.metrics)
     with pytest.raises(SourceFailed):
         fetch(job, job.recipe)
     assert site.decoders.calls == 1
-    site.served("photo", photo)
+    site.serve("photo", photo)
     fetched = fetch(job, job.recipe)
     assert fetched.data == b"photo"
     assert fetched.background is not None

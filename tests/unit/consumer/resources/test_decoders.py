@@ -1,4 +1,4 @@
-"""Real processes, stopped and killed from outside while they hold a photo."""
+"""The pool of real decoder processes, which the tests stop and kill while they hold a photo."""
 
 from __future__ import annotations
 
@@ -66,30 +66,30 @@ def single(restarts: list[float]) -> Iterator[DecoderPool]:
     pool.close()
 
 
-def same(one: Image, other: Image) -> bool:
-    assert (one.alpha is None) == (other.alpha is None)
-    if one.alpha is not None and other.alpha is not None:
-        assert np.array_equal(one.alpha, other.alpha)
-    return np.array_equal(one.pixels, other.pixels) and (one.format, one.icc, one.dpi) == (
-        other.format,
-        other.icc,
-        other.dpi,
+def equal(first: Image, second: Image) -> bool:
+    assert (first.alpha is None) == (second.alpha is None)
+    if first.alpha is not None and second.alpha is not None:
+        assert np.array_equal(first.alpha, second.alpha)
+    return np.array_equal(first.pixels, second.pixels) and (first.format, first.icc, first.dpi) == (
+        second.format,
+        second.icc,
+        second.dpi,
     )
 
 
-def until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
+def wait_until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
 
 
-def gone(pid: int) -> bool:
+def has_ended(pid: int) -> bool:
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 def bomb(side: int) -> tuple[bytes, Header]:
-    """A valid PNG header of side × side RGB pixels, with next to nothing behind it."""
+    """Return a PNG whose header declares side × side RGB pixels, and which has no pixels, with that header."""
     ihdr = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     body = b"".join(
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
@@ -98,25 +98,25 @@ def bomb(side: int) -> tuple[bytes, Header]:
     return b"\x89PNG\r\n\x1a\n" + body, Header("png", side, side)
 
 
-def test_photos_arrive_as_decoded_in_process(pool: DecoderPool) -> None:
+def test_photos_are_equal_to_those_decoded_in_this_process(pool: DecoderPool) -> None:
     files = [PHOTO, saved("chelsea.png", "PNG", "RGBA"), saved("astronaut.png", "WEBP"), saved("rocket.jpg", "TIFF")]
     cutout = np.dstack([np.asarray(Pillow.open(DATA / "chelsea.png")), np.eye(300, 451, dtype=np.uint8) * 200])
     files.append(encode(cutout, "png"))
     with ThreadPoolExecutor(8) as threads:
         futures = [threads.submit(pool.decode, file, read_header(file, MAX_PIXELS)) for file in files * 4]
     for file, future in zip(files * 4, futures, strict=True):
-        assert same(future.result(), decode(file, read_header(file, MAX_PIXELS)))
+        assert equal(future.result(), decode(file, read_header(file, MAX_PIXELS)))
 
 
-def test_the_arrays_belong_to_the_caller(pool: DecoderPool) -> None:
+def test_the_caller_owns_the_arrays(pool: DecoderPool) -> None:
     first = pool.decode(PHOTO, HEADER)
-    kept = first.pixels.copy()
+    before = first.pixels.copy()
     first.pixels[:5] = 0
     pool.decode(saved("chelsea.png", "PNG"), read_header(saved("chelsea.png", "PNG"), MAX_PIXELS))
-    assert np.array_equal(first.pixels[5:], kept[5:])
+    assert np.array_equal(first.pixels[5:], before[5:])
 
 
-def test_a_bad_photo_keeps_its_process(pool: DecoderPool) -> None:
+def test_an_unreadable_photo_does_not_end_its_process(pool: DecoderPool) -> None:
     before = pool.pids
     with pytest.raises(UnreadableImage, match="truncated"):
         pool.decode(PHOTO[: len(PHOTO) // 2], HEADER)
@@ -127,7 +127,7 @@ def test_a_bad_photo_keeps_its_process(pool: DecoderPool) -> None:
     assert pool.pids == before
 
 
-def test_a_memory_bomb_fails_in_its_process(pool: DecoderPool) -> None:
+def test_a_decompression_bomb_fails_and_its_process_survives(pool: DecoderPool) -> None:
     before = pool.pids
     with pytest.raises(UnreadableImage, match="more memory"):
         pool.decode(*bomb(20_000))
@@ -146,70 +146,70 @@ def test_signals_of_the_terminal_are_ignored(pool: DecoderPool) -> None:
     assert pool.pids == before
 
 
-def test_a_large_photo_gives_its_memory_back(pool: DecoderPool) -> None:
+def test_the_shared_memory_of_a_large_photo_is_released(pool: DecoderPool) -> None:
     side = int((KEPT_SLOT_BYTES / 4) ** 0.5) + 100
     large = encode(np.zeros((side, side, 3), np.uint8), "png")
     assert pool.decode(large, read_header(large, MAX_PIXELS)).pixels.max() == 0
     assert sum(psutil.Process(pid).memory_info().shared for pid in pool.pids) < KEPT_SLOT_BYTES
 
 
-def test_a_crash_costs_its_photo_and_the_process_is_replaced(single: DecoderPool, restarts: list[float]) -> None:
+def test_a_crash_fails_its_photo_and_the_process_is_replaced(single: DecoderPool, restarts: list[float]) -> None:
     (pid,) = single.pids
     os.kill(pid, signal.SIGSTOP)
     with ThreadPoolExecutor(1) as threads:
-        doomed = threads.submit(single.decode, PHOTO, HEADER)
+        crashing = threads.submit(single.decode, PHOTO, HEADER)
         time.sleep(0.05)
         os.kill(pid, signal.SIGKILL)
         with pytest.raises(UnreadableImage, match="crashed on this jpeg"):
-            doomed.result()
+            crashing.result()
     assert single.pids != (pid,)
     assert len(restarts) == 1
-    assert same(single.decode(PHOTO, HEADER), decode(PHOTO, HEADER))
+    assert equal(single.decode(PHOTO, HEADER), decode(PHOTO, HEADER))
 
 
-def test_a_hang_costs_its_photo_and_the_process_is_replaced(single: DecoderPool, restarts: list[float]) -> None:
+def test_a_hang_fails_its_photo_and_the_process_is_replaced(single: DecoderPool, restarts: list[float]) -> None:
     (pid,) = single.pids
     os.kill(pid, signal.SIGSTOP)
     started = time.monotonic()
     with pytest.raises(UnreadableImage, match=r"longer than 0\.4 s"):
         single.decode(PHOTO, HEADER)
     assert 0.4 <= restarts[0] - started < 5
-    assert gone(pid)
-    assert same(single.decode(PHOTO, HEADER), decode(PHOTO, HEADER))
+    assert has_ended(pid)
+    assert equal(single.decode(PHOTO, HEADER), decode(PHOTO, HEADER))
 
 
-def test_a_process_that_died_idle_costs_no_photo(single: DecoderPool, restarts: list[float]) -> None:
+def test_an_idle_process_that_dies_fails_no_photo(single: DecoderPool, restarts: list[float]) -> None:
     (pid,) = single.pids
     os.kill(pid, signal.SIGKILL)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    assert same(single.decode(PHOTO, HEADER), decode(PHOTO, HEADER))
+    assert equal(single.decode(PHOTO, HEADER), decode(PHOTO, HEADER))
     assert len(restarts) == 1
 
 
-def test_neighbours_of_a_crash_are_unharmed(pool: DecoderPool) -> None:
+def test_a_crash_fails_no_other_photo(pool: DecoderPool) -> None:
     victim = pool.pids[0]
     os.kill(victim, signal.SIGSTOP)
     with ThreadPoolExecutor(6) as threads:
         futures: list[Future[Image]] = [threads.submit(pool.decode, PHOTO, HEADER) for _ in range(12)]
-        until(lambda: sum(future.done() for future in futures) == 11)
+        wait_until(lambda: sum(future.done() for future in futures) == 11)
         os.kill(victim, signal.SIGKILL)
     errors = [future.exception() for future in futures if future.exception() is not None]
     assert [type(error) for error in errors] == [UnreadableImage]
     assert victim not in pool.pids
 
 
-def test_closing_leaves_no_process_and_no_descriptor() -> None:
+def test_a_closed_pool_leaves_no_process_and_no_file_descriptor() -> None:
     before = set(os.listdir("/proc/self/fd"))
     pool = make_pool(2, timeout_s=5)
     pool.start()
     pids = pool.pids
     pool.decode(PHOTO, HEADER)
     pool.close()
-    assert all(gone(pid) for pid in pids)
+    assert all(has_ended(pid) for pid in pids)
     assert set(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_killed_parent_leaves_no_process() -> None:
+def test_the_processes_end_when_their_parent_is_killed() -> None:
     program = """
 import sys, time
 from consumer.resources.decoders import DecoderPool
@@ -223,11 +223,11 @@ time.sleep(60)
         pids = [int(pid) for pid in parent.stdout.readline().split()]
         assert len(pids) == 2
         parent.kill()
-    until(lambda: all(gone(pid) for pid in pids))
+    wait_until(lambda: all(has_ended(pid) for pid in pids))
 
 
-def test_a_decoder_imports_only_what_decoding_needs() -> None:
+def test_a_decoder_process_does_not_import_the_large_libraries() -> None:
     program = "import sys, consumer.resources.decoder_process; print(*{name.split('.')[0] for name in sys.modules})"
-    loaded = set(subprocess.check_output([sys.executable, "-c", program], text=True).split())
-    assert {"PIL", "numpy"} <= loaded
-    assert loaded.isdisjoint({"cv2", "scipy", "pydantic", "msgspec", "grpc", "kafka", "obstore", "tritonclient"})
+    imported = set(subprocess.check_output([sys.executable, "-c", program], text=True).split())
+    assert {"PIL", "numpy"} <= imported
+    assert imported.isdisjoint({"cv2", "scipy", "pydantic", "msgspec", "grpc", "kafka", "obstore", "tritonclient"})

@@ -18,18 +18,18 @@ def composition_of(**options: Any) -> CompositionSpec:
     return parse_recipe(Request(image="a", **options)).composition
 
 
-def started(target):
+def start_thread(target):
     thread = threading.Thread(target=target, daemon=True)
     thread.start()
     return thread
 
 
-def test_what_could_never_fit_is_refused_by_name() -> None:
+def test_an_amount_above_the_whole_budget_is_refused_and_names_the_setting() -> None:
     with pytest.raises(ResolutionTooHigh, match="CUTSTREAM_WORKER__MEMORY_BYTES"), MemoryBudget(10).reserve(11):
-        pytest.fail("reserved")
+        pytest.fail("11 bytes of 10 were reserved")
 
 
-# Peaks per pixel of the source, and of the canvas where there is one, measured on a photo of 24 megapixels.
+# Peak bytes per pixel of the source, or of the canvas if there is one, measured on a photo of 24 megapixels.
 MEASURED = [
     ({}, 15.2),
     ({"decontaminate": True}, 15.2),
@@ -42,45 +42,47 @@ MEASURED = [
 
 
 @pytest.mark.parametrize(("options", "peak"), MEASURED, ids=str)
-def test_what_a_photo_was_seen_to_hold_is_reserved_and_little_more(options: dict[str, object], peak: float) -> None:
+def test_the_reservation_covers_the_measured_peak_with_at_most_half_in_reserve(
+    options: dict[str, object], peak: float
+) -> None:
     needed = needed_bytes(composition_of(**options), 1000) / 1000
     assert peak <= needed <= 1.5 * peak
 
 
-def test_a_canvas_counts_by_its_own_size() -> None:
+def test_the_canvas_counts_with_its_own_size() -> None:
     small = composition_of(canvas="10x10", outputs=("composite",), shadow="drop")
     large = composition_of(canvas="1000x1000", outputs=("composite",), shadow="drop")
     assert needed_bytes(small, 1000) == 1000 * BYTES_PER_PIXEL + 100 * 20
     assert needed_bytes(large, 1000) == 1000 * BYTES_PER_PIXEL + 1_000_000 * 20
 
 
-def test_use_is_observed_and_given_back_also_after_an_error() -> None:
-    seen: list[float] = []
-    budget = MemoryBudget(10, seen.append)
+def test_a_reservation_is_observed_and_released_after_an_error() -> None:
+    observed: list[float] = []
+    budget = MemoryBudget(10, observed.append)
     with pytest.raises(KeyError), budget.reserve(7):
         raise KeyError
-    assert seen == [7, 0]
+    assert observed == [7, 0]
 
 
-def test_a_large_picture_is_not_starved_by_small_ones() -> None:
+def test_small_images_do_not_starve_a_large_one() -> None:
     budget, order = MemoryBudget(10), []
-    release_first, large_waits = threading.Event(), threading.Event()
+    release_first = threading.Event()
 
     def first():
         with budget.reserve(6):
             release_first.wait(10)
 
-    def take(name, amount):
+    def reserve(name, amount):
         with budget.reserve(amount):
             order.append(name)
 
-    holder = started(first)
+    holder = start_thread(first)
     while budget._used != 6:
         pass
-    large = started(lambda: (large_waits.set(), take("large", 10)))
+    large = start_thread(lambda: reserve("large", 10))
     while not budget._queue:
         pass
-    small = started(lambda: take("small", 1))
+    small = start_thread(lambda: reserve("small", 1))
     while len(budget._queue) < 2:
         pass
     release_first.set()

@@ -8,15 +8,15 @@ import pytest
 from consumer.resources.priority_semaphore import PrioritySemaphore
 
 
-def waiting(slots: PrioritySemaphore, count: int) -> None:
+def wait_for_waiters(slots: PrioritySemaphore, count: int) -> None:
     deadline = time.monotonic() + 5
     while len(slots._waiting) < count:
         assert time.monotonic() < deadline
         time.sleep(0.001)
 
 
-def test_no_more_are_inside_than_there_are_slots() -> None:
-    slots, inside, most = PrioritySemaphore(3), [0], [0]
+def test_at_most_one_caller_per_slot_is_inside() -> None:
+    slots, inside, peak = PrioritySemaphore(3), [0], [0]
     lock = threading.Lock()
 
     def work() -> None:
@@ -24,7 +24,7 @@ def test_no_more_are_inside_than_there_are_slots() -> None:
             with slots.acquire():
                 with lock:
                     inside[0] += 1
-                    most[0] = max(most[0], inside[0])
+                    peak[0] = max(peak[0], inside[0])
                 time.sleep(0.0002)
                 with lock:
                     inside[0] -= 1
@@ -34,11 +34,11 @@ def test_no_more_are_inside_than_there_are_slots() -> None:
         thread.start()
     for thread in threads:
         thread.join(10)
-    assert (inside[0], most[0]) == (0, 3)
+    assert (inside[0], peak[0]) == (0, 3)
 
 
 @pytest.mark.parametrize(("orders", "expected"), [([3, 1, 2], [1, 2, 3]), ([0, 0, 0], [0, 0, 0])])
-def test_the_oldest_that_waits_is_next(orders: list[int], expected: list[int]) -> None:
+def test_the_waiter_with_the_lowest_order_is_served_next(orders: list[int], expected: list[int]) -> None:
     slots, served = PrioritySemaphore(1), []
 
     def work(number: int, order: int) -> None:
@@ -49,32 +49,33 @@ def test_the_oldest_that_waits_is_next(orders: list[int], expected: list[int]) -
     with slots.acquire():
         for number, thread in enumerate(threads, start=1):
             thread.start()
-            waiting(slots, number)
+            wait_for_waiters(slots, number)
     for thread in threads:
         thread.join(5)
     assert [order for order, _ in served] == expected
-    assert orders[0] or [number for _, number in served] == [0, 1, 2]
+    assert served == sorted(served), "waiters of equal order were not served first come, first served"
 
 
-def test_whoever_comes_by_does_not_overtake_one_that_waits() -> None:
+def test_a_new_caller_does_not_overtake_a_waiter() -> None:
     slots, served = PrioritySemaphore(1), []
 
     def work(name: str) -> None:
         with slots.acquire(1.0):
             served.append(name)
 
-    waits = threading.Thread(target=work, args=("waits",))
+    waiter = threading.Thread(target=work, args=("waiter",))
     with slots.acquire():
-        waits.start()
-        waiting(slots, 1)
-    work("comes by")
-    waits.join(5)
-    assert served == ["waits", "comes by"]
+        waiter.start()
+        wait_for_waiters(slots, 1)
+    work("new caller")
+    waiter.join(5)
+    assert served == ["waiter", "new caller"]
 
 
-def test_an_error_inside_gives_the_place_back() -> None:
+def test_an_error_inside_releases_the_slot() -> None:
     slots = PrioritySemaphore(1)
     with pytest.raises(ValueError, match="inside"), slots.acquire():
         raise ValueError("inside")
+    assert slots._free == 1
     with slots.acquire():
         assert not slots._waiting

@@ -1,4 +1,4 @@
-"""Profile `auto`: what it takes, why, and what it has measured."""
+"""Profile `auto` selects a profile by measured latencies and gives its reason."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PRECISE, FAST = Estimate("precise", needed_s=2.0, backlog_s=40.0), Estimate("fas
 
 
 @pytest.mark.parametrize(
-    ("hint", "left_s", "most_backlog_s", "profile", "reason"),
+    ("hint", "left_s", "max_backlog_s", "profile", "reason"),
     [
         (None, None, 60, "precise", "time"),
         (None, 2 * SAFETY_FACTOR + 0.1, 60, "precise", "time"),
@@ -35,12 +35,12 @@ PRECISE, FAST = Estimate("precise", needed_s=2.0, backlog_s=40.0), Estimate("fas
         ("speed", 100, 60, "fast", "hint"),
     ],
 )
-def test_the_most_precise_that_there_is_time_for(hint, left_s, most_backlog_s, profile, reason) -> None:
-    chosen, choice = decide([PRECISE, FAST], hint, left_s, most_backlog_s)
-    assert (chosen, choice.reason) == (profile, reason)
+def test_the_most_precise_profile_in_time_is_selected(hint, left_s, max_backlog_s, profile, reason) -> None:
+    selected, choice = decide([PRECISE, FAST], hint, left_s, max_backlog_s)
+    assert (selected, choice.reason) == (profile, reason)
 
 
-def test_the_reason_names_the_profile_that_there_was_no_time_for() -> None:
+def test_the_reason_names_the_profile_that_takes_too_long() -> None:
     middle = Estimate("general", needed_s=0.5, backlog_s=10.0)
     assert decide([PRECISE, middle, FAST], None, None, 20)[0] == "general"
     _, choice = decide([PRECISE, middle, FAST], None, 1.0, 60)
@@ -48,7 +48,7 @@ def test_the_reason_names_the_profile_that_there_was_no_time_for() -> None:
     assert decide([PRECISE], None, 1.0, 60)[0] == "precise"
 
 
-def test_what_was_slow_long_ago_gets_another_chance() -> None:
+def test_an_average_forgets_slow_measurements_after_a_minute() -> None:
     average = MovingAverage()
     average.add(1.0, now_s=0.0)
     for now in range(1, 30):
@@ -59,7 +59,7 @@ def test_what_was_slow_long_ago_gets_another_chance() -> None:
 
 @dataclass
 class Server:
-    """Takes as long as it is told to, the first time thrice that."""
+    """A Triton whose requests take `seconds` of its profile, and three times as long the first time."""
 
     clock: ManualClock
     seconds: dict[str, float]
@@ -95,17 +95,18 @@ def latency(server: Server, clock: ManualClock) -> LatencyEstimator:
 
 
 @pytest.fixture
-def auto(latency: LatencyEstimator, clock: ManualClock) -> ProfileSelector:
+def selector(latency: LatencyEstimator, clock: ManualClock) -> ProfileSelector:
     settings = ModelSettings(profiles=("fast", "precise"), default_profile="auto", auto_backlog_s=30)
     return ProfileSelector(settings, latency, Metrics(), clock)
 
 
-def selected(auto: ProfileSelector, clock: ManualClock, left_s: float | None = None, hint: str | None = None):
+def select(selector: ProfileSelector, clock: ManualClock, left_s: float | None = None, hint: str | None = None):
+    """Select a profile for `auto`, `left_s` before the deadline."""
     deadline = datetime.fromtimestamp(clock.wall() + left_s, timezone.utc) if left_s is not None else None
-    return auto.select(AUTO, hint, deadline)
+    return selector.select(AUTO, hint, deadline)
 
 
-def test_a_profile_is_measured_once_before_it_is_ever_asked(
+def test_a_profile_is_measured_once_before_its_first_photo(
     latency: LatencyEstimator, server: Server, clock: ManualClock
 ) -> None:
     assert latency.estimate("precise") == (2.0, 2.0)
@@ -117,18 +118,16 @@ def test_a_profile_is_measured_once_before_it_is_ever_asked(
     assert len(server.calls) == 2
 
 
-def test_photos_of_requests_side_by_side_cost_less(latency: LatencyEstimator, clock: ManualClock) -> None:
+def test_photos_of_concurrent_requests_take_less_time_each(latency: LatencyEstimator, clock: ManualClock) -> None:
     with latency.measure("fast", images=2), latency.measure("fast", images=2):
         clock.sleep(1.0)
     assert latency.estimate("fast")[0] == 1.0
     assert latency.estimate("fast")[1] == pytest.approx(
         0.25 + 0.2 * (0.5 - 0.25)
-    )  # two under way, then the last one alone
+    )  # two requests in flight, then one alone
 
 
-def test_a_request_that_fails_says_nothing_about_time(
-    latency: LatencyEstimator, server: Server, clock: ManualClock
-) -> None:
+def test_a_failed_request_is_not_a_measurement(latency: LatencyEstimator, server: Server, clock: ManualClock) -> None:
     server.away = True
     with pytest.raises(TritonUnavailable), latency.measure("fast", images=1):
         server.infer(server.ensemble("fast"), np.zeros((1, 16, 32, 3), np.uint8))
@@ -138,43 +137,45 @@ def test_a_request_that_fails_says_nothing_about_time(
     assert latency.estimate("fast") == (0.25, 0.25)
 
 
-def test_the_deadline_counts_what_is_ahead_and_what_comes_after(auto: ProfileSelector, clock: ManualClock) -> None:
-    done = selected(auto, clock)
-    assert (done.profile, done.choice.reason) == ("precise", "time")
-    with auto.segmenting(done.profile):
-        behind = selected(auto, clock, left_s=4.0)
+def test_the_deadline_includes_the_photos_ahead_and_the_stages_after(
+    selector: ProfileSelector, clock: ManualClock
+) -> None:
+    first = select(selector, clock)
+    assert (first.profile, first.choice.reason) == ("precise", "time")
+    with selector.segmenting(first.profile):
+        behind = select(selector, clock, left_s=4.0)
         assert (behind.profile, behind.choice.detail) == ("fast", "precise needs 4.00 s, 4.00 s are left")
-    auto.record_tail(1.5)
-    later = selected(auto, clock, left_s=5.0)
+    selector.record_tail(1.5)
+    later = select(selector, clock, left_s=5.0)
     assert (later.profile, later.choice.detail) == ("fast", "precise needs 3.50 s, 5.00 s are left")
-    patient = selected(auto, clock, left_s=3.5 * SAFETY_FACTOR + 0.01)
-    assert patient.profile == "precise"
+    unhurried = select(selector, clock, left_s=3.5 * SAFETY_FACTOR + 0.01)
+    assert unhurried.profile == "precise"
 
 
-def test_a_backlog_is_worked_off_with_the_fast_profile(auto: ProfileSelector, clock: ManualClock) -> None:
-    auto.set_backlog(15)
-    within = selected(auto, clock)
-    auto.set_backlog(16)
-    beyond = selected(auto, clock)
-    wanted = selected(auto, clock, hint="quality")
-    assert [one.profile for one in (within, beyond, wanted)] == ["precise", "fast", "precise"]
-    assert beyond.choice.detail == "with precise the backlog takes 32 s"
-    counted = auto._metrics.registry.get_sample_value
-    assert counted("cutstream_auto_choices_total", {"profile": "fast", "reason": "backlog"}) == 1
+def test_a_backlog_is_worked_off_with_the_fast_profile(selector: ProfileSelector, clock: ManualClock) -> None:
+    selector.set_backlog(15)
+    short = select(selector, clock)
+    selector.set_backlog(16)
+    long = select(selector, clock)
+    quality = select(selector, clock, hint="quality")
+    assert [selection.profile for selection in (short, long, quality)] == ["precise", "fast", "precise"]
+    assert long.choice.detail == "with precise the backlog takes 32 s"
+    sample = selector._metrics.registry.get_sample_value
+    assert sample("cutstream_auto_choices_total", {"profile": "fast", "reason": "backlog"}) == 1
 
 
-def test_another_attempt_chooses_anew_and_other_jobs_are_left_alone(auto: ProfileSelector, clock: ManualClock) -> None:
+def test_a_retry_selects_again_and_a_named_profile_stays(selector: ProfileSelector, clock: ManualClock) -> None:
     deadline = datetime.fromtimestamp(clock.wall() + 10, timezone.utc)
-    assert auto.select(AUTO, None, deadline).profile == "precise"
+    assert selector.select(AUTO, None, deadline).profile == "precise"
     clock.sleep(7)
-    again = auto.select(AUTO, None, deadline)
+    again = selector.select(AUTO, None, deadline)
     assert (again.profile, again.choice.reason) == ("fast", "deadline")
-    assert auto.select("precise", None, None) == Selection("precise", None)
+    assert selector.select("precise", None, None) == Selection("precise", None)
 
 
-def test_without_a_photo_segmented_nothing_is_learnt(auto: ProfileSelector, clock: ManualClock) -> None:
-    with pytest.raises(TritonUnavailable), auto.segmenting("precise"):
+def test_a_failed_segmentation_does_not_count_as_ahead(selector: ProfileSelector, clock: ManualClock) -> None:
+    with pytest.raises(TritonUnavailable), selector.segmenting("precise"):
         raise TritonUnavailable("away")
     clock.sleep(100)
-    first = selected(auto, clock, left_s=2 * SAFETY_FACTOR + 0.1)
+    first = select(selector, clock, left_s=2 * SAFETY_FACTOR + 0.1)
     assert first.profile == "precise"

@@ -1,4 +1,4 @@
-"""What kind of file each output becomes, and what is in it."""
+"""Encode turns each output into a file of the requested format."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ RGBA = np.dstack([RGB, ALPHA])
 
 def encoded(output: Output, **options: Any) -> File:
     job = job_of(outputs=(output.name,), **options)
-    made = Encode(CpuOps())(job, Composed((output,), Image(RGB, icc=None, dpi=(300, 300)), FINDINGS))
-    (file,) = made.files
+    result = Encode(CpuOps())(job, Composed((output,), Image(RGB, icc=None, dpi=(300, 300)), FINDINGS))
+    (file,) = result.files
     return file
 
 
-def test_a_picture_is_one_file() -> None:
+def test_an_image_is_one_file() -> None:
     file = encoded(Output("cutout", (Layer("cutout", RGBA),)))
     assert (file.output, file.media_type, file.extension) == ("cutout", "image/png", "png")
     assert (file.width, file.height) == (8, 6)
     np.testing.assert_array_equal(np.asarray(Pillow.open(BytesIO(file.data))), RGBA)
 
 
-def test_a_zipped_cutout_is_colours_and_alpha() -> None:
+def test_a_zipped_cutout_has_a_file_of_colours_and_one_of_alpha() -> None:
     file = encoded(Output("cutout", (Layer("color", RGB), Layer("alpha", ALPHA))), format="zip", quality=100)
     assert (file.media_type, file.extension) == ("application/zip", "zip")
     with zipfile.ZipFile(BytesIO(file.data)) as archive:
@@ -53,7 +53,7 @@ def test_a_zipped_cutout_is_colours_and_alpha() -> None:
     np.testing.assert_array_equal(alpha, ALPHA)
 
 
-def test_layers_come_with_their_order() -> None:
+def test_zipped_layers_come_with_their_order() -> None:
     layers = (Layer("background", RGB), Layer("shadow", RGBA), Layer("cutout", RGBA))
     file = encoded(Output("layers", layers), keep_metadata=True)
     with zipfile.ZipFile(BytesIO(file.data)) as archive:
@@ -66,12 +66,12 @@ def test_layers_come_with_their_order() -> None:
                 {"name": "cutout", "file": "cutout.png"},
             ],
         }
-        picture = Pillow.open(archive.open("cutout.png"))
-        assert picture.info["dpi"] == pytest.approx((300, 300), abs=0.1)
-        np.testing.assert_array_equal(np.asarray(picture), RGBA)
+        cutout = Pillow.open(archive.open("cutout.png"))
+        assert cutout.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+        np.testing.assert_array_equal(np.asarray(cutout), RGBA)
 
 
-def test_layers_in_webp() -> None:
+def test_zipped_layers_can_be_webp() -> None:
     file = encoded(Output("layers", (Layer("background", RGB), Layer("cutout", RGBA))), format="webp")
     with zipfile.ZipFile(BytesIO(file.data)) as archive:
         assert archive.namelist() == ["layers.json", "background.webp", "cutout.webp"]

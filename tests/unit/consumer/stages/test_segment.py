@@ -1,4 +1,4 @@
-"""What segment asks of Triton, and what it makes of the answers."""
+"""Segment passes Triton's matte on, and its depth to the shadows that need it."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ def segmented(measures_depth: bool, **options: Any) -> Segmented:
 
 
 @pytest.mark.parametrize("measures_depth", [False, True])
-def test_the_matte_is_tritons(measures_depth: bool) -> None:
-    found = segmented(measures_depth)
-    np.testing.assert_array_equal(found.matte, MATTE)
-    assert found.depth is None
+def test_the_matte_comes_from_triton(measures_depth: bool) -> None:
+    result = segmented(measures_depth)
+    np.testing.assert_array_equal(result.matte, MATTE)
+    assert result.depth is None
 
 
-def test_depth_goes_on_to_shadows_that_ask_for_it() -> None:
+def test_depth_is_passed_on_only_to_shadows_that_need_it() -> None:
     np.testing.assert_array_equal(segmented(True, shadow=DEEP).depth, DEPTH)
     assert segmented(True, shadow="cast").depth is None
 
 
-def test_a_profile_without_depth_has_none_for_shadows() -> None:
+def test_a_shadow_that_needs_depth_is_refused_with_a_profile_without_depth() -> None:
     with pytest.raises(InvalidOption, match="'depth' measures no depth"):
         segmented(False, shadow=DEEP)

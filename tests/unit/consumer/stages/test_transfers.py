@@ -1,4 +1,4 @@
-"""What crosses between host and device on a photo's way through the stages, counted on the simulated device."""
+"""Transfers between host and device while a photo passes the stages, counted on the simulated device."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def photo() -> Image:
 
 
 class Yard:
-    """A background picture: ground with a hard shadow on it."""
+    """A background picture of a ground with a hard shadow."""
 
     def __init__(self, ops: ArrayOps) -> None:
         self._ops = ops
@@ -73,8 +73,8 @@ class Yard:
         return self._ops.to_device(pixels)
 
 
-def carried(photo: Image, ops: ArrayOps, before: Any = lambda stage: None, **options: Any) -> Encoded:
-    """From the source's bytes to the outputs', with a decoder and a Triton that know their answers."""
+def process(photo: Image, ops: ArrayOps, before_stage: Any = lambda stage: None, **options: Any) -> Encoded:
+    """Carry the bytes of a photo through the stages, with a fake decoder and a fake Triton, to the encoded outputs."""
     small = np.zeros((SIDE, SIDE), np.uint8)
     small[8:24, 6:30] = 255
     triton: Any = SimpleNamespace(
@@ -97,72 +97,76 @@ def carried(photo: Image, ops: ArrayOps, before: Any = lambda stage: None, **opt
         "encode": Encode(ops),
     }
     for name, stage in stages.items():
-        before(name)
+        before_stage(name)
         value = stage(job, value)
     return value
 
 
-def test_a_photo_goes_up_once_after_decode_and_its_cutout_comes_down_once_before_encode(photo: Image) -> None:
+def test_a_photo_is_uploaded_once_after_decode_and_its_cutout_downloaded_once_before_encode(photo: Image) -> None:
     ops, device = simulated()
-    seen: dict[str, tuple[int, int]] = {}
-    carried(Image(photo.pixels), ops, lambda stage: seen.update({stage: (len(device.uploads), len(device.downloads))}))
+    transfers: dict[str, tuple[int, int]] = {}
+    process(
+        Image(photo.pixels), ops, lambda stage: transfers.update({stage: (len(device.uploads), len(device.downloads))})
+    )
     assert device.uploads == [PHOTO, MATTE]
     assert device.downloads == [NETWORK, COUNTS, COUNTS, BOX, 4 * HEIGHT * WIDTH]
-    # Between them refine and compose fetch what the result says of the subject, and no picture.
-    assert seen["compose"] == seen["refine"] == (2, 2)
-    assert seen["encode"] == (2, 4)
+    # In between, refine and compose download the figures that the result reports, and no image.
+    assert transfers["compose"] == transfers["refine"] == (2, 2)
+    assert transfers["encode"] == (2, 4)
 
 
-def test_a_photo_that_finds_the_devices_memory_full_gives_its_reservation_back(photo: Image) -> None:
-    held: list[int] = []
+def test_a_photo_releases_its_reservation_while_the_devices_memory_is_full(photo: Image) -> None:
+    reserved: list[int] = []
     pool: Any = SimpleNamespace(decode=lambda data, header: photo)
     file = BytesIO()
     Pillow.fromarray(photo.pixels).save(file, "PNG")
     full: Any = SimpleNamespace(errors=nullcontext, to_device=Mock(side_effect=[DeviceOutOfMemory("full"), 1, 2]))
     decode = Decode(pool, full, Metrics(), 10**6)
-    seen: list[list[int]] = []
+    snapshots: list[list[int]] = []
     slots = PrioritySemaphore(1)
     stages = (
         Stage("fetch", lambda job, recipe: Fetched(file.getvalue()), slots),
         Stage("decode", decode, slots, memory=decode.needed_bytes),
-        Stage("last", lambda job, value: seen.append(list(held)), slots),
+        Stage("last", lambda job, value: snapshots.append(list(reserved)), slots),
     )
-    stopping: Any = SimpleNamespace(is_set=lambda: False, wait=lambda seconds: seen.append(list(held)))
+    stopping: Any = SimpleNamespace(is_set=lambda: False, wait=lambda seconds: snapshots.append(list(reserved)))
     runner: Runner[Any] = Runner(
-        Pipeline(stages), MemoryBudget(10**6, held.append), Metrics(), SystemClock(), 3, stopping
+        Pipeline(stages), MemoryBudget(10**6, reserved.append), Metrics(), SystemClock(), 3, stopping
     )
     runner.carry(job_of(), Progress(0.0))
-    waiting, decoded = seen
+    waiting, decoded = snapshots
     assert waiting[-1] == 0
     assert decoded[-1] == HEIGHT * WIDTH * BYTES_PER_PIXEL
-    assert held[-1] == 0
+    assert reserved[-1] == 0
 
 
-def test_each_output_comes_down_once(photo: Image) -> None:
+def test_each_output_is_downloaded_once(photo: Image) -> None:
     ops, device = simulated()
-    carried(photo, ops, outputs=("mask", "composite", "cutout"), existing_alpha="multiply", roi="10% 10% 90% 90%")
+    process(photo, ops, outputs=("mask", "composite", "cutout"), existing_alpha="multiply", roi="10% 10% 90% 90%")
     assert device.uploads == [HEIGHT * WIDTH, PHOTO, MATTE]
     assert device.downloads[-3:] == [channels * HEIGHT * WIDTH for channels in (1, 3, 4)]
 
 
-def test_morphology_sends_its_footprints_and_weights_besides(photo: Image) -> None:
+def test_morphology_uploads_only_its_small_tables_besides(photo: Image) -> None:
     ops, device = simulated()
-    carried(Image(photo.pixels), ops, refine="aggressive")
+    process(Image(photo.pixels), ops, refine="aggressive")
     assert device.uploads[:2] == [PHOTO, MATTE]
     assert max(device.uploads[2:], default=0) < 1000
 
 
 @pytest.mark.parametrize("method", ["reinhard", "histogram"])
-def test_harmonising_fetches_histograms_and_sends_tables(photo: Image, method: HarmoniseMethod) -> None:
+def test_harmonising_downloads_histograms_and_uploads_tables(photo: Image, method: HarmoniseMethod) -> None:
     ops, device = simulated()
     pixels, alpha, background = map(ops.to_device, (photo.pixels, photo.alpha, photo.pixels[::-1]))
     device.uploads.clear()
     harmonise(pixels, alpha, background, HarmoniseSpec(method=method), ops)
-    assert device.downloads == [COUNTS] * 7  # three channels of subject and background, and how much is subject
+    assert (
+        device.downloads == [COUNTS] * 7
+    )  # three channels of subject and background, and the number of subject pixels
     assert max(device.uploads) <= 2 * 4096
 
 
-def test_inpainting_alone_goes_through_the_host_and_at_its_small_size() -> None:
+def test_inpainting_alone_passes_through_the_host_at_its_small_size() -> None:
     ops, device = simulated()
     large = np.random.default_rng(3).integers(0, 256, (300, 500, 3), np.uint8)
     alpha = np.zeros((300, 500), np.uint8)
@@ -199,31 +203,35 @@ def test_inpainting_alone_goes_through_the_host_and_at_its_small_size() -> None:
     ],
     ids=str,
 )
-def test_a_device_makes_the_same_files(
+def test_a_device_produces_the_same_files(
     photo: Image, device: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`soft` alone may differ, by the level that `local_linear` is allowed; a composite then by as much."""
+    """Compare the files with those of the CPU.
+
+    Only `soft` may differ, by the one level that `local_linear` is allowed, and a composite by as much.
+    """
     monkeypatch.setitem(MAX_PIXELS, "preview", 1000)
-    expected, made = (carried(photo, ops, **options) for ops in (CpuOps(), back_end(device)))
-    assert made.findings.box == expected.findings.box
-    assert made.findings.coverage == pytest.approx(expected.findings.coverage, abs=1 / 255)
-    for theirs, ours in zip(expected.files, made.files, strict=True):
-        for name, first, second in pictures(theirs, ours):
+    expected, actual = (process(photo, ops, **options) for ops in (CpuOps(), back_end(device)))
+    assert actual.findings.box == expected.findings.box
+    assert actual.findings.coverage == pytest.approx(expected.findings.coverage, abs=1 / 255)
+    for expected_file, actual_file in zip(expected.files, actual.files, strict=True):
+        for name, first, second in image_pairs(expected_file, actual_file):
             transparent = first.ndim == 3 and first.shape[2] == 4
-            shown = np.broadcast_to(((first > 0) & (second > 0))[..., -1:] if transparent else True, first.shape)
-            apart = np.abs(first - second)[shown]
-            # A colour of hardly visible alpha is a quotient of small numbers; a cast shadow passes through three blurs.
-            assert apart.max(initial=0) <= (3 if options.get("shadow") or options.get("decontaminate") else 1), name
-            assert (apart > 0).mean() <= 0.01, name
+            visible = np.broadcast_to(((first > 0) & (second > 0))[..., -1:] if transparent else True, first.shape)
+            difference = np.abs(first - second)[visible]
+            # The colour of a nearly transparent pixel is a quotient of small numbers. A cast shadow passes three blurs.
+            limit = 3 if options.get("shadow") or options.get("decontaminate") else 1
+            assert difference.max(initial=0) <= limit, name
+            assert (difference > 0).mean() <= 0.01, name
 
 
-def pictures(theirs: File, ours: File) -> Iterator[tuple[str, Any, Any]]:
-    """Of a picture itself, of an archive each of its files."""
-    if theirs.extension != "zip":
-        first, second = (np.asarray(Pillow.open(BytesIO(file.data)), int) for file in (theirs, ours))
-        yield theirs.output, first, second
+def image_pairs(expected: File, actual: File) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the name and both images of a file, or of each PNG in an archive."""
+    if expected.extension != "zip":
+        first, second = (np.asarray(Pillow.open(BytesIO(file.data)), int) for file in (expected, actual))
+        yield expected.output, first, second
         return
-    archives = [zipfile.ZipFile(BytesIO(file.data)) for file in (theirs, ours)]
+    archives = [zipfile.ZipFile(BytesIO(file.data)) for file in (expected, actual)]
     assert archives[0].namelist() == archives[1].namelist()
     for name in archives[0].namelist():
         if name.endswith(".png"):
