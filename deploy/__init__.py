@@ -1,1 +1,1 @@
-"""How the system runs: the local stack, and the backends of the local Triton."""
+"""The local stack, and the backends of the local Triton."""

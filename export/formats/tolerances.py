@@ -1,4 +1,4 @@
-"""How far the mattes of an exported graph may differ from fp32, by precision."""
+"""Tolerances for the mattes of an exported graph, compared with fp32, by precision."""
 
 from __future__ import annotations
 
