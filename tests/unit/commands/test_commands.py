@@ -185,7 +185,7 @@ def test_what_cannot_be_a_background_is_named_before_anything_is_asked(run: Run,
 
 def test_a_comparison_finds_missing_weights_and_profiles_before_it_begins(run: Run, tmp_path) -> None:
     store = {"MODELS__STORE": str(tmp_path)}
-    for profiles, words in (("fast,general", "cutstream models pull u2netp"), ("fast,nothing", "called 'nothing'")):
+    for profiles, words in (("fast,general", "cutstream models pull u2netp"), ("fast,nothing", "there is no profile 'nothing'")):
         done = run("compare", str(tmp_path / "absent"), "--profiles", profiles, **store)
         assert done.exit_code == 1
         assert words in done.stderr
@@ -201,7 +201,7 @@ def test_a_comparison_of_the_default_profiles_leaves_out_what_has_no_weights(
     done = run("compare", str(folder), **nothing)
     assert done.exit_code == 0, done.output
     assert "everything is left out: SAM 2.1, Hiera tiny, automatic mode has no exported graph" in done.stdout
-    assert "`cutstream export sam2_everything_hiera_tiny --weights FILE` makes it" in done.stdout
+    assert "run `cutstream export sam2_everything_hiera_tiny --weights FILE`" in done.stdout
     everything = {"MODELS__MIRROR": str(models.mirror), "MODELS__CATALOGUE": str(models.catalogue)}
     done = run("compare", str(folder), MODELS__STORE=str(tmp_path / "store"), **everything)
     assert done.exit_code == 0, done.output
@@ -215,7 +215,7 @@ def test_a_comparison_of_the_default_profiles_leaves_out_what_has_no_weights(
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (("cutnte",), "no model is called 'cutnte'"),
+        (("cutnte",), "the catalogue has no model 'cutnte'"),
         (("cutnet", "--precision", "int8"), "int8 is calibrated on photos"),
         (("cutnet", "--weights", "README.md"), "cutnet is published as ONNX"),
         (("cutnet", "--to", "tensorrt"), "TensorRT"),
@@ -233,7 +233,7 @@ def test_an_export_goes_where_it_is_told_and_says_how_near_it_is(run: Run, tmp_p
     done = run("export", "cutnet", "--precision", "fp16", "--out", str(place), MODELS__STORE=str(tmp_path / "store"))
     assert done.exit_code == 0, done.output
     assert done.stdout.splitlines()[0] == str(place)
-    assert "against f32 on 5 photos: IoU 0.99" in done.stdout
+    assert "compared with fp32 on 5 photos: mean IoU 0.99" in done.stdout
     assert sorted(file.name for file in tmp_path.iterdir()) == ["half.onnx", "half.onnx.json"]
 
 

@@ -15,7 +15,7 @@ from cutstream.matting.presets import BINARY, PRESETS, check_work, parameters
 from cutstream.matting.refine import prepare, refine
 from cutstream.quality.overlap import box_share, coverage
 from export.profiles import network_file
-from producer.demo import SAMPLE_PHOTOS
+from producer.demo import OWN_PHOTOS
 
 OPS = CpuOps()
 NORMAL = {"smooth", "enhanced_edge", "base", "alpha_matting"}
@@ -69,7 +69,7 @@ def mattes() -> list[tuple[Image, Matte]]:
 
     session = onnxruntime.InferenceSession(network_file("cutnet"))
     found = []
-    for name in SAMPLE_PHOTOS:
+    for name in OWN_PHOTOS:
         with Pillow.open(Path(skimage.__file__).parent / "data" / name) as picture:
             photo = Image(np.array(picture.convert("RGB")))
         (matte,) = session.run(None, {"image": prepare(photo, 320, 320, OPS)[None]})
