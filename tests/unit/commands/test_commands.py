@@ -185,7 +185,7 @@ def test_what_cannot_be_a_background_is_named_before_anything_is_asked(run: Run,
 
 def test_a_comparison_finds_missing_weights_and_profiles_before_it_begins(run: Run, tmp_path) -> None:
     store = {"MODELS__STORE": str(tmp_path)}
-    for profiles, words in (("fast,general", "cutstream models pull u2netp"), ("fast,nothing", "there is no profile 'nothing'")):
+    for profiles, words in (("fast,general", "cutstream models pull u2netp"), ("fast,nothing", "no profile 'nothing'")):
         done = run("compare", str(tmp_path / "absent"), "--profiles", profiles, **store)
         assert done.exit_code == 1
         assert words in done.stderr
