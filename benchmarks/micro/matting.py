@@ -86,7 +86,10 @@ def cases(source: Image, small: Matte, ops: ArrayOps) -> dict[str, Callable[[], 
         "to_host": lambda: ops.to_host(photo.pixels),
         "prepare": lambda: prepare(photo, NETWORK_SIDE, NETWORK_SIDE, ops),
         "measure": lambda: measure(full, ops),
-        **{f"refine_{name}": (lambda how=how: refine(matte, photo, how, ops)) for name, how in PRESETS.items()},
+        **{
+            f"refine_{name}": (lambda preset=preset: refine(matte, photo, preset, ops))
+            for name, preset in PRESETS.items()
+        },
         "foreground": lambda: estimate_foreground(photo.pixels, full, ops),
         "matting_fast": lambda: estimate_alpha(full, photo, MattingSpec(), ops),
         **{f"compose_{output}": composing(CompositionSpec(outputs=(output,))) for output in OUTPUTS},

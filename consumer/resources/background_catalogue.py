@@ -60,7 +60,7 @@ class BackgroundCatalogue:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                self._follow()
+                self._read_topic()
             except ConfigurationError as exc:
                 # The topic is missing or not readable for this client: everything works but catalogue names.
                 self._publish(self._entries or {})
@@ -71,7 +71,7 @@ class BackgroundCatalogue:
                 log.exception("background catalogue: reading it failed")
             self._stop.wait(_RETRY_S)
 
-    def _follow(self) -> None:
+    def _read_topic(self) -> None:
         """Read until asked to stop, or until an error. Starting over also finds a topic that was created anew."""
         entries: dict[str, Entry] = {}
         complete = False
