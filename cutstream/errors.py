@@ -131,7 +131,8 @@ class SourceUnavailable(Retryable):
 class BackgroundUnavailable(SourceUnavailable):
     """The request's background is not available at the moment (timeout, refused connection, 429, 5xx).
 
-    Do nothing: the worker tries `CUTSTREAM_LIMITS__SOURCE_ATTEMPTS` times, then the request fails with BackgroundFailed.
+    Do nothing: the worker tries `CUTSTREAM_LIMITS__SOURCE_ATTEMPTS` times, then the request fails with
+    BackgroundFailed.
     """
 
     code = "failed_bg_download"

@@ -159,7 +159,7 @@ REBALANCES = Definition(
     "cutstream_rebalances_total",
     "counter",
     "Changes of this worker's partitions, by kind.",
-    "If there are many without deployments, sessions time out: check CPU load and CUTSTREAM_KAFKA__MAX_POLL_INTERVAL_S.",
+    "If many happen without deployments, sessions time out: check CPU load and CUTSTREAM_KAFKA__MAX_POLL_INTERVAL_S.",
     ("change",),
 )
 PARTITIONS = Definition(

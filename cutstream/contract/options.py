@@ -1,7 +1,7 @@
 """The nested options of `messages.Request`: refinement, matting, background, shadow, harmonising and perspective.
 
-Lengths that are numbers are px of an image with a long side of 1000, and scale with the image. Lengths in texts are px of
-the image itself, or percentages.
+Lengths that are numbers are px of an image with a long side of 1000, and scale with the image. Lengths in texts are px
+of the image itself, or percentages.
 """
 
 from __future__ import annotations

@@ -60,8 +60,8 @@ This page describes the Kafka topics and their messages for people. For programs
 * **Traces:** a result has the `traceparent` and `tracestate` of its request. They are read from the headers, or from
   the CloudEvent if the headers have none.
 * **Unknown fields:** a request with an unknown field is refused. Results may gain fields: ignore those you do not know.
-* **Lengths:** a length that is a number is in px of an image with a long side of 1000, and scales with the image, unless
-  its field says otherwise. A length in a text, such as `roi`, is in px of the image itself, or in %.
+* **Lengths:** a length that is a number is in px of an image with a long side of 1000, and scales with the image,
+  unless its field says otherwise. A length in a text, such as `roi`, is in px of the image itself, or in %.
 """
 
 
