@@ -61,7 +61,7 @@ compare: setup ## Compare profiles on photos with masks: make compare PHOTOS=DIR
 	$(if $(PHOTOS),,$(error name the folder of photos: make compare PHOTOS=DIR (docs/evaluation.md#comparing-profiles)))
 	$(BIN)/cutstream compare "$$PHOTOS" $(if $(COCO),--coco "$$COCO") --out "$${OUT:-out/compare}"
 
-docs: setup ## Write the generated documents: schemas, AsyncAPI, settings, metrics, errors
+docs: setup ## Write the generated documents: settings, metrics, errors, topics, AsyncAPI, schemas
 	$(BIN)/python -m docs.generate
 
 lock: setup ## Update the lock files to the newest versions

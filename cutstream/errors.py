@@ -20,7 +20,7 @@ CutstreamError
 │   ├── UnsupportedImage          none of the accepted formats
 │   ├── ResolutionTooHigh         more pixels than allowed; known before decoding
 │   ├── UnreadableImage           empty, truncated or corrupt, or its decoder crashed or hung
-│   ├── UnknownBackground         a name that is not in the catalogue of backgrounds
+│   ├── UnknownBackground         a name that is not in the background catalogue
 │   ├── RefusedBackground         a background outside the allowed schemes, hosts, buckets or folders
 │   ├── UnusableBackground        a background that is too large, of another format, or not readable
 │   ├── RegionOutOfBounds         `roi` lies outside the image
@@ -118,7 +118,7 @@ class BackgroundsFull(Retryable):
 class SourceUnavailable(Retryable):
     """The request's source is not available at the moment (timeout, refused connection, 429, 5xx).
 
-    Nothing: the worker tries `CUTSTREAM_LIMITS__SOURCE_ATTEMPTS` times, then the request fails with SourceFailed.
+    Do nothing: the worker tries `CUTSTREAM_LIMITS__SOURCE_ATTEMPTS` times, then the request fails with SourceFailed.
     """
 
     code = "failed_image_download"
@@ -131,7 +131,8 @@ class SourceUnavailable(Retryable):
 class BackgroundUnavailable(SourceUnavailable):
     """The request's background is not available at the moment (timeout, refused connection, 429, 5xx).
 
-    Nothing: the worker tries `CUTSTREAM_LIMITS__SOURCE_ATTEMPTS` times, then the request fails with BackgroundFailed.
+    Do nothing: the worker tries `CUTSTREAM_LIMITS__SOURCE_ATTEMPTS` times, then the request fails with
+    BackgroundFailed.
     """
 
     code = "failed_bg_download"
@@ -246,7 +247,7 @@ class UnreadableImage(Poison):
 
 
 class UnknownBackground(Poison):
-    """`background.image` is neither an address nor a name in the catalogue of backgrounds.
+    """`background.image` is neither an address nor a name in the background catalogue.
 
     Correct the name. `cutstream backgrounds list` shows all names, `cutstream backgrounds add` adds a picture.
     """
@@ -255,7 +256,7 @@ class UnknownBackground(Poison):
 
 
 class RefusedBackground(Poison):
-    """The background's address lies outside the allowed schemes, hosts, buckets or folders, which are those of sources.
+    """The background's address lies outside the schemes, hosts, buckets or folders that are allowed for sources.
 
     Move the picture, add it to the catalogue, or extend the `CUTSTREAM_OBJECTS__*` setting that the message names.
     """
@@ -264,8 +265,8 @@ class RefusedBackground(Poison):
 
 
 class UnusableBackground(Poison):
-    """The background picture is too large, in none of the accepted formats, or not readable. The limits are those of
-    sources.
+    """The background picture is too large, in none of the accepted formats, or not readable. The limits for sources
+    apply.
 
     Use another picture. The message says what is wrong with this one.
     """
@@ -330,7 +331,7 @@ class Fatal(CutstreamError):
 class ConfigurationError(Fatal):
     """A setting is missing, wrong or unknown, or contradicts another.
 
-    Correct the variable that the message names. settings.md describes all settings.
+    Correct the variable that the message names. docs/settings.md describes all settings.
     """
 
     code = "configuration"
@@ -339,7 +340,7 @@ class ConfigurationError(Fatal):
 class ModelMismatch(Fatal):
     """A model that Triton serves has other tensors than the worker expects.
 
-    Serve the `model_repository/` of this release.
+    Serve the repository that `cutstream models render` of this release writes.
     """
 
     code = "model_mismatch"

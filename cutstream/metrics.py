@@ -67,14 +67,14 @@ RETRIES = Definition(
     "cutstream_retries_total",
     "counter",
     "Attempts that failed because something was not ready, by stage and reason.",
-    "With `triton_unavailable` or `store_unavailable`, restore that service. Requests wait, none is lost.",
+    "With `triton_unavailable` or `store_unavailable`, restore that service. Requests wait, and none is lost.",
     ("stage", "reason"),
 )
 WAITING = Definition(
     "cutstream_waiting",
     "gauge",
     "Photos that are waiting to be tried again, by reason.",
-    "If it stays above zero, the service that the reason names is not available. `/readyz` reports it too.",
+    "If it stays above zero, the service that the reason names is not available. `/readyz` also reports Triton.",
     ("reason",),
 )
 IN_FLIGHT = Definition(
@@ -111,7 +111,7 @@ BACKGROUND_BYTES = Definition(
 BACKGROUNDS = Definition(
     "cutstream_backgrounds",
     "gauge",
-    "Names in this worker's copy of the catalogue of backgrounds.",
+    "Names in this worker's copy of the background catalogue.",
     "If workers keep differing, search their logs for `background catalogue`.",
 )
 BATCH_ITEMS = Definition(
@@ -125,7 +125,7 @@ AUTO_CHOICES = Definition(
     "cutstream_auto_choices_total",
     "counter",
     "Choices made for requests of profile `auto`, by chosen profile and reason. Each retry makes a new choice.",
-    "If `deadline` or `backlog` grows, the workers are too slow: add workers, or accept the lower precision.",
+    "If `deadline` or `backlog` grows, the workers are too slow: add workers, or accept the less precise profiles.",
     ("profile", "reason"),
 )
 COMMITS = Definition(
@@ -138,7 +138,7 @@ COMMITS = Definition(
 COMMIT_SECONDS = Definition(
     "cutstream_commit_duration_seconds",
     "histogram",
-    "Time of one transaction, from begin to commit.",
+    "Time of one transaction, from its begin to its commit.",
     "If it takes seconds, check the broker.",
     buckets=_FAST,
 )
@@ -159,7 +159,7 @@ REBALANCES = Definition(
     "cutstream_rebalances_total",
     "counter",
     "Changes of this worker's partitions, by kind.",
-    "If frequent without deployments, sessions time out: check CPU load and CUTSTREAM_KAFKA__MAX_POLL_INTERVAL_S.",
+    "If many happen without deployments, sessions time out: check CPU load and CUTSTREAM_KAFKA__MAX_POLL_INTERVAL_S.",
     ("change",),
 )
 PARTITIONS = Definition(
@@ -191,7 +191,7 @@ OUTPUT_BYTES = Definition(
 DECODER_RESTARTS = Definition(
     "cutstream_decoder_restarts_total",
     "counter",
-    "Decoder processes replaced after a crash or a hang. Each time one request failed.",
+    "Decoder processes that were replaced after a crash or a hang. One request failed each time.",
     "Examine the sources of the `failed_to_read_image` results of that time: they may be hostile files.",
 )
 HEARTBEAT = Definition(

@@ -79,7 +79,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = None
     profile: Annotated[
         Name | None,
-        Meta(description="Models that find the subject. `auto`: the most precise profile that is fast enough."),
+        Meta(description="Profile that finds the subject. `auto`: the most precise profile that is fast enough."),
     ] = None
     hint: Annotated[
         Literal["speed", "quality"] | None,

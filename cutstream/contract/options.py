@@ -1,6 +1,7 @@
 """The nested options of `messages.Request`: refinement, matting, background, shadow, harmonising and perspective.
 
-Lengths without a unit are px of an image with a long side of 1000, and scale with the image.
+Lengths that are numbers are px of an image with a long side of 1000, and scale with the image. Lengths in texts are px
+of the image itself, or percentages.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ class Background(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ] = "white"
     gradient: Gradient | None = None
     image: Annotated[
-        Address | None, Meta(description="Background picture: a name in the catalogue of backgrounds, or an address.")
+        Address | None, Meta(description="Background picture: a name in the background catalogue, or an address.")
     ] = None
     fit: Annotated[
         Fit,

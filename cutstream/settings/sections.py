@@ -49,7 +49,7 @@ class KafkaSettings(Section):
     dead_letters_topic: str = "cutout.dead-letters"
     """Topic that receives the unchanged record of every failed request."""
     backgrounds_topic: str = "cutout.backgrounds"
-    """Topic that holds the catalogue of backgrounds. It is compacted and has one partition."""
+    """Topic that holds the background catalogue. It is compacted and has one partition."""
     partitions: int = Field(default=8, ge=1, le=10_000)
     """Partitions of the other topics, when the local stack or `cutstream topics create` creates them."""
     replication: int = Field(default=1, ge=1, le=10)
@@ -116,11 +116,11 @@ class TritonSettings(Section):
     timeout_s: float = Field(default=30.0, gt=0, le=600)
     """Triton counts as unavailable when it has not answered a call within this time."""
     batch_max_items: int = Field(default=8, ge=1, le=256)
-    """Most photos in one call to Triton. Must not exceed the models' `max_batch_size`."""
+    """Most photos in one call to Triton. A model's `max_batch_size` applies if it is smaller."""
     batch_max_wait_s: float = Field(default=0.005, ge=0, le=1)
     """Longest time that the first photo of a batch waits for others to join it."""
     in_flight: int = Field(default=4, ge=1, le=256)
-    """Most calls to Triton in flight at once."""
+    """Most calls to Triton in flight at once, for each profile."""
 
 
 class ModelSettings(Section):
@@ -251,7 +251,7 @@ class WorkerSettings(Section):
     background_bytes: int = Field(default=256_000_000, ge=0)
     """Size of the cache of background pictures, as decoded and as fitted to a size. 0: no cache."""
     background_age_s: float = Field(default=300.0, ge=0, le=86_400)
-    """Age at which a cached background picture is fetched again from its address. Pictures of the catalogue never
+    """Age at which a cached background picture is fetched again from its address. The catalogue's pictures never
     change."""
     cores: int = Field(default=0, ge=0, le=1024)
     """Most photos in each CPU stage at once. 0: as many as this process has cores."""

@@ -24,7 +24,7 @@ _SETTINGS = """\
 A setting is an environment variable, `CUTSTREAM_<SECTION>__<NAME>`, or an entry in the TOML file that
 `CUTSTREAM_CONFIG` names: `CUTSTREAM_WORKER__WINDOW=8` means the same as `window = 8` under `[worker]`. The environment
 takes precedence over the file. In a variable, a list is comma-separated. An empty variable counts as unset. An unknown
-`CUTSTREAM_` variable is an error, and so is the former name of a setting: the message gives the new one.
+`CUTSTREAM_` variable is an error, and so is the former name of a setting; the message then gives the new one.
 
 `cutstream worker --check` checks all settings and prints them, with secrets hidden. Units are part of the names: `_s`
 means seconds, `_bytes` bytes.
@@ -60,6 +60,8 @@ This page describes the Kafka topics and their messages for people. For programs
 * **Traces:** a result has the `traceparent` and `tracestate` of its request. They are read from the headers, or from
   the CloudEvent if the headers have none.
 * **Unknown fields:** a request with an unknown field is refused. Results may gain fields: ignore those you do not know.
+* **Lengths:** a length that is a number is in px of an image with a long side of 1000, and scales with the image,
+  unless its field says otherwise. A length in a text, such as `roi`, is in px of the image itself, or in %.
 """
 
 
@@ -108,7 +110,7 @@ def topics_page(kafka: settings.KafkaSettings) -> str:
         (f"`{kafka.dead_letters_topic}`", "records of failed requests, unchanged", "the workers", "operators"),
         (
             f"`{kafka.backgrounds_topic}`",
-            "the [catalogue of backgrounds](backgrounds.md), compacted",
+            "the [background catalogue](backgrounds.md), compacted",
             "`cutstream backgrounds`",
             "every worker, completely",
         ),
