@@ -118,7 +118,7 @@ def test_a_worker_runs_without_the_topic_and_finds_it_once_it_is_created(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(module, "_AGAIN_S", 0.1)
+    monkeypatch.setattr(module, "_RETRY_S", 0.1)
     older = settings.kafka.model_copy(update={"backgrounds_topic": fresh_name("later")})
     check_topics(older)
     with closing(BackgroundCatalogue(older)) as catalogue:
