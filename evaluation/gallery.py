@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -153,19 +153,24 @@ def draw_gallery(settings: Settings, out_folder: Path, check_stack: Callable[[],
     """
     with RequestFollower(settings.kafka) as follower:
         for name, tiles in SHEETS.items():
-            requests = [_request(f"{name}-{number}", tile) for number, tile in enumerate(tiles)]
+            requests = [
+                sample_request(f"{name}-{number}", tile.photo, {"outputs": [tile.output], **tile.fields})
+                for number, tile in enumerate(tiles)
+            ]
             batch = follower.follow(requests, on_progress=lambda batch: check_stack())
             images = [_draw_tile(batch, request.id or "", tile) for request, tile in zip(requests, tiles, strict=True)]
             yield _write_sheet(out_folder / f"{name}.jpg", images)
 
 
-def _request(id: str, tile: Tile) -> Request:
-    """Build the request by decoding JSON, so that a mistake in the table is a named error."""
-    fields: dict[str, Any] = {"id": id, "image": _uri(tile.photo), "outputs": [tile.output], **tile.fields}
-    background = fields.get("background")
-    if background and "image" in background:
-        fields["background"] = {**background, "image": _uri(background["image"])}
-    return decode_request(msgspec.json.encode(fields))
+def sample_request(id: str, photo: str, fields: Mapping[str, Any]) -> Request:
+    """Build a request for a sample photo by decoding JSON, so that a mistake in a table is a named error.
+
+    A background image is the name of a sample photo, too.
+    """
+    background = fields.get("background", {})
+    if "image" in background:
+        fields = {**fields, "background": {**background, "image": _uri(background["image"])}}
+    return decode_request(msgspec.json.encode({"id": id, "image": _uri(photo), **fields}))
 
 
 def _uri(name: str) -> str:

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from cutstream.clients.objects.files import path_of
-from cutstream.contract.messages import Request, decode_request
 from cutstream.settings import Settings
-from evaluation.gallery import NotDrawn
+from evaluation.gallery import NotDrawn, sample_request
 from producer.collecting import draw_chequerboard
 from producer.demo import sample_photos_folder
 from producer.following import RequestFollower
@@ -25,6 +23,7 @@ CAPTIONS = ("photo", "cutout", "background and shadow", "background picture, col
 WIDTH_PX, GAP_PX, CAPTION_PX, FONT_PX = 1600, 12, 44, 21
 TILE_PX = (WIDTH_PX - (len(CAPTIONS) + 1) * GAP_PX) // len(CAPTIONS)
 
+COMMON = {"profile": PROFILE, "decontaminate": True, "format": "png"}
 CANVAS = {"canvas": "1200x800", "position": "50% 45%"}
 
 
@@ -83,7 +82,7 @@ ROWS = (
 def draw_hero(settings: Settings, path: Path, check_stack: Callable[[], None]) -> Path:
     """Write the picture and return its path. Raises NotDrawn if a request fails."""
     requests = [
-        _request(f"hero-{row}-{column}", ROWS[row].photo, fields)
+        sample_request(f"hero-{row}-{column}", ROWS[row].photo, {**COMMON, **fields})
         for row in range(len(ROWS))
         for column, fields in enumerate(ROWS[row].outputs)
     ]
@@ -127,15 +126,3 @@ def _draw_tile(file: bytes, height: int) -> Pillow.Image:
     tile = draw_chequerboard((TILE_PX, height), square=14)
     tile.paste(shown, (0, 0), shown)
     return tile
-
-
-def _request(id: str, photo: str, fields: Mapping[str, Any]) -> Request:
-    wanted = {"id": id, "image": _uri(photo), "profile": PROFILE, "decontaminate": True, "format": "png", **fields}
-    background = wanted.get("background")
-    if background and "image" in background:
-        wanted["background"] = {**background, "image": _uri(background["image"])}
-    return decode_request(msgspec.json.encode(wanted))
-
-
-def _uri(name: str) -> str:
-    return (sample_photos_folder() / name).as_uri()

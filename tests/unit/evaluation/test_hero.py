@@ -8,6 +8,7 @@ from PIL import Image as Pillow
 
 from cutstream.contract.recipe import parse_recipe
 from evaluation import hero
+from evaluation.gallery import sample_request
 
 
 def png(size: tuple[int, int], colour: tuple[int, ...]) -> bytes:
@@ -17,7 +18,11 @@ def png(size: tuple[int, int], colour: tuple[int, ...]) -> bytes:
 
 
 def test_every_request_of_the_picture_is_valid() -> None:
-    recipes = [parse_recipe(hero._request("a", row.photo, fields)) for row in hero.ROWS for fields in row.outputs]
+    recipes = [
+        parse_recipe(sample_request("a", row.photo, {**hero.COMMON, **fields}))
+        for row in hero.ROWS
+        for fields in row.outputs
+    ]
     assert len(recipes) == len(hero.ROWS) * (len(hero.CAPTIONS) - 1)
     assert all(recipe.composition.decontaminate for recipe in recipes)
 
