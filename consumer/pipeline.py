@@ -29,7 +29,7 @@ class Dependencies:
     objects: ObjectStore
     backgrounds: BackgroundStore
     decoders: DecoderPool
-    segment: Segment  # a stage that is built before: it keeps a micro-batcher for each profile
+    segment: Segment  # built with the worker, because it keeps a micro-batcher for each profile
     ops: ArrayOps
     metrics: Metrics
     max_pixels: int
@@ -40,7 +40,7 @@ class Dependencies:
 
 
 def build_pipeline(d: Dependencies) -> Pipeline[Recipe, Stored]:
-    """Build the pipeline. Memory is reserved before `decode` and kept until the job ends."""
+    """Build the pipeline. Memory is reserved before `decode` and released after `store`, or when the job fails."""
     decode = Decode(d.decoders, d.ops, d.metrics, d.max_pixels)
     return (
         Stage[Recipe, Fetched]("fetch", Fetch(d.objects, d.backgrounds, d.metrics), d.io_slots)
