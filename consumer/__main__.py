@@ -10,7 +10,10 @@ from cutstream.errors import CutstreamError
 from cutstream.settings import addressed, load
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
+    if arguments:
+        sys.stderr.write("python -m consumer takes no arguments; its settings are environment variables\n")
+        return 2
     log.configure()
     try:
         run_worker(addressed(load()))
@@ -21,4 +24,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

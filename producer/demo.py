@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cutstream.contract.messages import Request
-from cutstream.errors import ConfigurationError
+from cutstream.errors import ConfigurationError, InvalidOption
 from cutstream.settings import Settings, load
 from producer.collecting import write_contact_sheet, write_summary
 from producer.following import Batch, RequestFollower
@@ -30,7 +30,10 @@ def demo_settings(photos: str | None, out_folder: Path) -> tuple[Settings, list[
     The worker may read the photos' folders and the output folder, and the output folder is the destination.
     """
     references = list(find_references(photos, ())) if photos else _sample_references()
-    out_folder.mkdir(parents=True, exist_ok=True)
+    try:
+        out_folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise InvalidOption(f"--out {out_folder} cannot be made a folder: {exc.strerror}") from exc
     photo_folders = {_local_path(reference).parent for reference in references if reference.startswith("file://")}
     settings = load()
     roots = tuple(sorted({*settings.objects.file_roots, *photo_folders, out_folder.absolute()}))

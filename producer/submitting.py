@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import msgspec
+
 from cutstream.clients.kafka import OutgoingRecord, RecordWriter
-from cutstream.contract.messages import decode_request, encode
+from cutstream.contract.messages import Request, decode_request, encode
+from cutstream.contract.recipe import parse_recipe
 from cutstream.errors import InvalidOption
 from cutstream.settings import KafkaSettings
 
+SCENE_FIELDS = frozenset({"background", "shadow", "harmonise"})
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp"})
 
 
@@ -27,6 +31,8 @@ def find_references(argument: str, lines: Iterable[str]) -> Iterator[str]:
     if argument == "-":
         for line in filter(None, map(str.strip, lines)):
             yield from find_references(line, ())
+    elif not argument.strip():
+        raise InvalidOption("no photo is named: give a folder, a file, a pattern, an address, or -")
     elif "://" in argument:
         yield argument
     else:
@@ -38,7 +44,8 @@ def submit_references(
 ) -> Iterator[tuple[str, str]]:
     """Write one request per reference, each with the same further `fields`; yield its id and reference once written.
 
-    Raises InvalidRequest, before it writes anything for the reference, if the fields make no valid request.
+    Raises InvalidRequest or InvalidOption, before it writes anything for the reference, if a worker would refuse the
+    request.
     """
     writer = RecordWriter(settings)
     writer.start()
@@ -46,10 +53,17 @@ def submit_references(
         for reference in references:
             id = make_request_id(reference)
             request = decode_request(json.dumps({"id": id, "image": reference, **fields}).encode())
+            _check_options(request)
             writer.write([OutgoingRecord(settings.requests_topic, id.encode(), encode(request))])
             yield id, reference
     finally:
         writer.close()
+
+
+def _check_options(request: Request) -> None:
+    """Refuse what the worker would refuse. The names of a deployment's own presets are known to it alone."""
+    named = isinstance(request.refine, str)
+    parse_recipe(msgspec.structs.replace(request, refine="soft") if named else request)
 
 
 def make_request_id(reference: str) -> str:
@@ -61,21 +75,21 @@ def make_request_id(reference: str) -> str:
 def combine_fields(options: Mapping[str, Any], further: Mapping[str, Any]) -> dict[str, Any]:
     """Merge a command's options (None if not given) with further request fields, which take precedence.
 
-    If neither names `outputs`, the request asks for a composite if it has a background, and for a cutout otherwise:
-    the worker refuses a background that no output shows.
+    If neither names `outputs`, the request asks for a composite if it has a background, a shadow or harmonising, and
+    for a cutout otherwise: the worker refuses options that no output shows.
     """
     fields = {name: value for name, value in options.items() if value is not None} | dict(further)
-    return {"outputs": ["composite" if "background" in fields else "cutout"], **fields}
+    return {"outputs": ["cutout" if fields.keys().isdisjoint(SCENE_FIELDS) else "composite"], **fields}
 
 
 def parse_request_fields(argument: str | None) -> dict[str, Any]:
     """Read request fields from a JSON object, or from a file that holds one. Raises InvalidOption."""
     if argument is None:
         return {}
-    text = argument if argument.lstrip().startswith("{") else _read(Path(argument).expanduser())
+    text = argument if argument.lstrip().startswith("{") else _read(_expand_user(argument))
     try:
         fields = json.loads(text)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise InvalidOption(f"--request is not JSON: {exc}") from exc
     if not isinstance(fields, dict):
         raise InvalidOption('--request must be a JSON object, such as {"shadow": "cast"}')
@@ -94,8 +108,15 @@ def _read(path: Path) -> str:
         raise InvalidOption(f"--request: {path} is neither JSON nor a file that can be read: {exc}") from exc
 
 
+def _expand_user(argument: str) -> Path:
+    try:
+        return Path(argument).expanduser()
+    except RuntimeError as exc:  # no such user
+        raise InvalidOption(f"{argument!r}: {exc}") from exc
+
+
 def _find_files(argument: str) -> list[Path]:
-    path = Path(argument).expanduser()
+    path = _expand_user(argument)
     if path.is_file():
         return [path]
     candidates = path.rglob("*") if path.is_dir() else map(Path, glob.glob(str(path), recursive=True))

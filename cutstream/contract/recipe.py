@@ -290,7 +290,10 @@ _CHANGED_BY: Mapping[str, frozenset[OutputName]] = {
 def _check_all_used(request: Request) -> None:
     """Raise `InvalidOption` for an option that changes none of the request's outputs."""
     defaults = Request(image=request.image)
-    for option, outputs in _CHANGED_BY.items():
+    changed = dict(_CHANGED_BY)
+    if request.channels == "alpha":  # the cutout then has no colours to decontaminate
+        changed["decontaminate"] = SCENE_OUTPUTS
+    for option, outputs in changed.items():
         if getattr(request, option) != getattr(defaults, option) and outputs.isdisjoint(request.outputs):
             names = " or ".join(f"'{output}'" for output in sorted(outputs))
             raise InvalidOption(f"{option} changes only output {names}: add it to `outputs`, or leave {option} out")

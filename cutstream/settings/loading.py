@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from pydantic_settings import SettingsError
 
 from cutstream.constraints import Node, describe, is_secret, nearest
 from cutstream.errors import ConfigurationError
-from cutstream.settings.naming import CONFIG_FILE, PREFIX, RENAMED, RENAMED_VALUES, anchor, variable
+from cutstream.settings.naming import CONFIG_FILE, PREFIX, RENAMED, RENAMED_VALUES, anchor, config_file, variable
 from cutstream.settings.tree import Settings
 
 
@@ -24,7 +25,7 @@ def load(**sections: Mapping[str, object]) -> Settings:
     quoted.
     """
     problems = [_unknown(name) for name in _names_in_environment() if name not in variables()]
-    file = os.environ.get(CONFIG_FILE)
+    file = config_file()
     if file and not Path(file).is_file():
         problems.append(f"{CONFIG_FILE}={file}: no such file (docs/settings.md)")
     try:
@@ -79,7 +80,7 @@ def variables() -> dict[str, tuple[str, str, Node]]:
 def _as_text(value: object) -> str:
     if isinstance(value, SecretStr):
         return value.get_secret_value()
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return json.dumps([str(part) for part in value]) if isinstance(value, tuple) else str(value)
 
 
 def _names_in_environment() -> list[str]:
@@ -108,7 +109,7 @@ def _explain(error: ErrorDetails) -> list[str]:
 def _wrong_value(section: str, name: str, value: object) -> str:
     node = variables()[variable(section, name)][2]
     shown = variable(section, name) if is_secret(node) else f"{variable(section, name)}={str(value)[:100]}"
-    new = RENAMED_VALUES.get((section, name), {}).get(str(value))
+    new = RENAMED_VALUES.get((section, name), {}).get(str(value).strip().lower())
     problem = f"expected {describe(node, {})}" if new is None else f"this value is now called {new}"
     return f"{shown}: {problem} ({_page(section, name)})"
 

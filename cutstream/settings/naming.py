@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 PREFIX = "CUTSTREAM_"
@@ -17,6 +18,11 @@ RENAMED: Mapping[tuple[str, str], str] = {
 RENAMED_VALUES: Mapping[tuple[str, str], Mapping[str, str]] = {
     ("models", "precision"): {"f32": "fp32"},
 }
+
+
+def config_file() -> str | None:
+    """Return the value of CUTSTREAM_CONFIG, in whatever case the variable is written."""
+    return next((value for name, value in os.environ.items() if name.upper() == CONFIG_FILE), None)
 
 
 def variable(section: str, name: str) -> str:

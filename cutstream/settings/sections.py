@@ -6,6 +6,7 @@ its message names both variables.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,8 +17,20 @@ from cutstream.profiles import AUTO
 
 
 def _split(value: object) -> object:
-    """Split the comma-separated text of a variable. TOML has lists of its own."""
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+    """Split the text of a variable: separated by commas, or a JSON list if a part has commas or outer spaces."""
+    if not isinstance(value, str):  # TOML has lists of its own
+        return value
+    if value.lstrip().startswith("["):
+        try:
+            return tuple(json.loads(value))
+        except ValueError:
+            pass  # a folder's name may begin so
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _is_broker(text: str) -> bool:
+    host, colon, port = text.strip().rpartition(":")
+    return bool(host and colon and port.isascii() and port.isdigit() and 0 < int(port) < 65536)
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
@@ -84,6 +97,11 @@ class KafkaSettings(Section):
         login = (self.sasl_mechanism, self.sasl_username, self.sasl_password)
         topics = (self.requests_topic, self.results_topic, self.dead_letters_topic, self.backgrounds_topic)
         require(
+            (
+                not self.bootstrap_servers or all(map(_is_broker, self.bootstrap_servers.split(","))),
+                f"CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS={self.bootstrap_servers} must be `host:port`, or several of them "
+                "separated by commas",
+            ),
             (
                 self.session_timeout_s < self.max_poll_interval_s,
                 f"CUTSTREAM_KAFKA__SESSION_TIMEOUT_S={self.session_timeout_s:g} must be below "

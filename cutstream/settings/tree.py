@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from pydantic import model_validator
@@ -13,7 +12,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from cutstream.settings.naming import CONFIG_FILE, PREFIX, variable
+from cutstream.settings.naming import PREFIX, config_file, variable
 from cutstream.settings.sections import (
     GlueSettings,
     KafkaSettings,
@@ -82,7 +81,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        file = os.environ.get(CONFIG_FILE)
+        file = config_file()
         toml = (TomlConfigSettingsSource(settings_cls, Path(file)),) if file else ()
         return init_settings, env_settings, *toml
 

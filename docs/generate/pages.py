@@ -22,12 +22,13 @@ _SETTINGS = """\
 # Settings
 
 A setting is an environment variable, `CUTSTREAM_<SECTION>__<NAME>`, or an entry in the TOML file that
-`CUTSTREAM_CONFIG` names: `CUTSTREAM_WORKER__WINDOW=8` means the same as `window = 8` under `[worker]`. The environment
-takes precedence over the file. In a variable, a list is comma-separated. An empty variable counts as unset. An unknown
-`CUTSTREAM_` variable is an error, and so is the former name of a setting; the message then gives the new one.
+`CUTSTREAM_CONFIG` names: `CUTSTREAM_WORKER__WINDOW=8` means the same as `window = 8` under `[worker]`. The
+environment takes precedence over the file. In a variable, a list is comma-separated, or a JSON list if a part has a
+comma. An empty variable counts as unset. An unknown `CUTSTREAM_` variable is an error, and so is the former name of
+a setting; the message then gives the new one.
 
-`cutstream worker --check` checks all settings and prints them, with secrets hidden. Units are part of the names: `_s`
-means seconds, `_bytes` bytes.
+`cutstream worker --check` checks all settings and prints them, with secrets hidden. Units are part of the names:
+`_s` means seconds, `_bytes` bytes.
 """
 _ERRORS = """\
 # Errors

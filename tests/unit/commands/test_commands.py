@@ -171,6 +171,11 @@ def test_submit_asks_for_a_composite_if_a_background_is_given(
         (("s3://a/b.jpg", "--outputs", "cutuot"), "`outputs[0]`: expected one of"),
         (("s3://a/b.jpg", "--format", "gif"), "`format`: expected one of"),
         (("no-such-folder",), "names no photos"),
+        (("",), "no photo is named"),
+        (("~no-such-user/x",), "'~no-such-user/x': "),
+        (("s3://a/b.jpg", "--crop-margin", "5%"), "crop_margin does nothing without `crop`"),
+        (("s3://a/b.jpg", "--background", "red", "--outputs", "cutout"), "background changes only output"),
+        (("s3://a/b.jpg", "--request", '{"a":' + "[" * 100_000), "--request is not JSON"),
     ],
 )
 def test_submit_refuses_invalid_requests(run: Run, writer: type[Writer], arguments, message: str) -> None:

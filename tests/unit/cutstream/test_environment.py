@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import pytest
+
+from cutstream.errors import ConfigurationError
 from cutstream.settings import Settings, as_environment, load
 
 
@@ -19,6 +22,28 @@ def test_another_process_gets_the_same_settings(monkeypatch) -> None:
     for name, value in as_environment(settings).items():
         monkeypatch.setenv(name, value)
     assert load() == settings
+
+
+def test_another_process_gets_folders_with_commas_and_spaces_and_empty_lists(monkeypatch) -> None:
+    settings = Settings(objects={"file_roots": ("/a,b", "/a ", "[c]")}, models={"auto": ()})
+    for name, value in as_environment(settings).items():
+        monkeypatch.setenv(name, value)
+    assert load() == settings
+    monkeypatch.setenv("CUTSTREAM_OBJECTS__FILE_ROOTS", "[a, b")
+    assert [str(root) for root in load().objects.file_roots] == ["[a", "b"]
+
+
+def test_the_file_of_settings_is_found_in_whatever_case_its_variable_is(monkeypatch, tmp_path) -> None:
+    (tmp_path / "c.toml").write_text("[worker]\nwindow = 7\n")
+    monkeypatch.setenv("cutstream_config", str(tmp_path / "c.toml"))
+    assert load().worker.window == 7
+
+
+@pytest.mark.parametrize("brokers", ["a", "a:b", "a:0", "a:99999", "a:1,b", ":1", ","])
+def test_a_broker_that_is_not_host_and_port_is_refused(monkeypatch, brokers: str) -> None:
+    monkeypatch.setenv("CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS", brokers)
+    with pytest.raises(ConfigurationError, match=r"CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS=.* must be `host:port`"):
+        load()
 
 
 def test_defaults_are_left_out() -> None:

@@ -35,6 +35,12 @@ def test_a_folder_without_photos_is_an_error(tmp_path: Path) -> None:
         demo_settings(str(tmp_path), tmp_path / "out")
 
 
+def test_an_output_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InvalidOption, match=r"--out .* cannot be made a folder"):
+        demo_settings(None, tmp_path / "file" / "out")
+
+
 def test_the_closing_table_lists_failures_with_their_reasons() -> None:
     error = ErrorDetail(code="file_too_large", message="31 MB [see /limits]", stage="fetch", retryable=False)
     source = SourceRecord(topic="requests", partition=0, offset=0, timestamp_ms=0)

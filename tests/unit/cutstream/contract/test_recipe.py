@@ -260,6 +260,7 @@ UNUSED: list[tuple[dict[str, Any], str]] = [
     ({"outputs": ("background",), "canvas": "50x50"}, "canvas changes only"),
     ({"outputs": ("background",), "perspective": Perspective(baseline="0 5 5 5")}, "perspective changes only"),
     ({"outputs": ("mask", "overlay"), "decontaminate": True}, "decontaminate changes only"),
+    ({"outputs": ("cutout", "mask"), "channels": "alpha", "decontaminate": True}, "decontaminate changes only"),
     ({"background": Background(color="red")}, "background changes only output 'composite' or 'layers'"),
     ({"shadow": "drop"}, "shadow changes only output 'composite' or 'layers'"),
     ({"background": Background(blur=3), "harmonise": "reinhard", "outputs": ("mask",)}, "changes only"),
