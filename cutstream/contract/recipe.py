@@ -287,14 +287,17 @@ _CHANGED_BY: Mapping[str, frozenset[OutputName]] = {
 }
 
 
+_DEFAULTS = Request(image="unused")
+
+
 def _check_all_used(request: Request) -> None:
     """Raise `InvalidOption` for an option that changes none of the request's outputs."""
-    defaults = Request(image=request.image)
-    changed = dict(_CHANGED_BY)
-    if request.channels == "alpha":  # the cutout then has no colours to decontaminate
-        changed["decontaminate"] = SCENE_OUTPUTS
-    for option, outputs in changed.items():
-        if getattr(request, option) != getattr(defaults, option) and outputs.isdisjoint(request.outputs):
+    for option, outputs in _CHANGED_BY.items():
+        if getattr(request, option) == getattr(_DEFAULTS, option):
+            continue
+        if option == "decontaminate" and request.channels == "alpha":
+            outputs = SCENE_OUTPUTS  # the cutout then has no colours
+        if outputs.isdisjoint(request.outputs):
             names = " or ".join(f"'{output}'" for output in sorted(outputs))
             raise InvalidOption(f"{option} changes only output {names}: add it to `outputs`, or leave {option} out")
     if request.format == "zip" and "zip" not in {file_format(request, output) for output in request.outputs}:
