@@ -115,6 +115,8 @@ def kafka_settings(kafka: str, fresh_name: Callable[[str], str]) -> KafkaSetting
         bootstrap_servers=kafka,
         group=fresh_name("group"),
         requests_topic=fresh_name("requests"),
+        urgent_topic=fresh_name("urgent"),
+        retry_topic=fresh_name("retry"),
         results_topic=fresh_name("results"),
         dead_letters_topic=fresh_name("dead-letters"),
         backgrounds_topic=fresh_name("backgrounds"),

@@ -57,6 +57,10 @@ class KafkaSettings(Section):
     """Consumer group that all workers join."""
     requests_topic: str = "cutout.requests"
     """Topic that workers read requests from."""
+    urgent_topic: str = "cutout.requests.urgent"
+    """Topic of urgent requests. Workers read it before the other two."""
+    retry_topic: str = "cutout.requests.retry"
+    """Topic on which requests wait whose own source is away. Workers write it and read it."""
     results_topic: str = "cutout.results"
     """Topic that workers write results to. Read it with `isolation_level=read_committed`."""
     dead_letters_topic: str = "cutout.dead-letters"
@@ -64,7 +68,7 @@ class KafkaSettings(Section):
     backgrounds_topic: str = "cutout.backgrounds"
     """Topic that holds the background catalogue. It is compacted and has one partition."""
     partitions: int = Field(default=8, ge=1, le=10_000)
-    """Partitions of the other topics, when the local stack or `cutstream topics create` creates them."""
+    """Partitions of each of the other topics, when the local stack or `cutstream topics create` creates them."""
     replication: int = Field(default=1, ge=1, le=10)
     """Replication factor of the topics that are created."""
     delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
@@ -95,7 +99,8 @@ class KafkaSettings(Section):
     def _consistent(self) -> KafkaSettings:
         sasl = self.security_protocol.startswith("SASL_")
         login = (self.sasl_mechanism, self.sasl_username, self.sasl_password)
-        topics = (self.requests_topic, self.results_topic, self.dead_letters_topic, self.backgrounds_topic)
+        fields = [name for name in KafkaSettings.model_fields if name.endswith("_topic")]
+        topics = [getattr(self, name) for name in fields]
         require(
             (
                 not self.bootstrap_servers or all(map(_is_broker, self.bootstrap_servers.split(","))),
@@ -109,9 +114,8 @@ class KafkaSettings(Section):
             ),
             (
                 len(set(topics)) == len(topics),
-                "CUTSTREAM_KAFKA__REQUESTS_TOPIC, CUTSTREAM_KAFKA__RESULTS_TOPIC, "
-                "CUTSTREAM_KAFKA__DEAD_LETTERS_TOPIC and "
-                f"CUTSTREAM_KAFKA__BACKGROUNDS_TOPIC must differ, not {', '.join(topics)}",
+                f"{', '.join(f'CUTSTREAM_KAFKA__{name.upper()}' for name in fields)} must differ, not "
+                f"{', '.join(topics)}",
             ),
             (
                 all(part is not None for part in login) if sasl else login == (None, None, None),
@@ -126,6 +130,11 @@ class KafkaSettings(Section):
             ),
         )
         return self
+
+    @property
+    def request_topics(self) -> tuple[str, str, str]:
+        """The topics that workers read requests from, those of higher priority first."""
+        return self.urgent_topic, self.requests_topic, self.retry_topic
 
 
 class TritonSettings(Section):

@@ -107,6 +107,13 @@ def metrics_page() -> str:
 def topics_page(kafka: settings.KafkaSettings) -> str:
     topics = [
         (f"`{kafka.requests_topic}`", "requests", "your systems, `cutstream submit`", "the workers, as one group"),
+        (f"`{kafka.urgent_topic}`", "requests that are read before all others", "your systems", "likewise"),
+        (
+            f"`{kafka.retry_topic}`",
+            "requests whose own source is away, until they are due again",
+            "the workers",
+            "likewise",
+        ),
         (f"`{kafka.results_topic}`", "one result per request", "the workers", "your systems"),
         (f"`{kafka.dead_letters_topic}`", "records of failed requests, unchanged", "the workers", "operators"),
         (

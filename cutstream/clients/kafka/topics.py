@@ -40,7 +40,7 @@ def check_topics(settings: KafkaSettings) -> None:
 
     The topic of the backgrounds may be missing: then only requests that name a background fail, and they say why.
     """
-    required = {settings.requests_topic, settings.results_topic, settings.dead_letters_topic}
+    required = {*settings.request_topics, settings.results_topic, settings.dead_letters_topic}
     with _admin_client(settings) as admin:
         missing = sorted(required - set(admin.list_topics()))
     if missing:
@@ -52,10 +52,13 @@ def check_topics(settings: KafkaSettings) -> None:
 
 def _new_topics(settings: KafkaSettings) -> list[NewTopic]:
     s = settings
+    longer = {"max.message.bytes": MAX_RECORD_BYTES}  # what workers add to the headers must fit as well
     return [
         NewTopic(s.requests_topic, s.partitions, s.replication),
+        NewTopic(s.urgent_topic, s.partitions, s.replication),
+        NewTopic(s.retry_topic, s.partitions, s.replication, None, longer),
         NewTopic(s.results_topic, s.partitions, s.replication),
-        NewTopic(s.dead_letters_topic, s.partitions, s.replication, None, {"max.message.bytes": MAX_RECORD_BYTES}),
+        NewTopic(s.dead_letters_topic, s.partitions, s.replication, None, longer),
         NewTopic(s.backgrounds_topic, 1, s.replication, None, {"cleanup.policy": "compact"}),
     ]
 
