@@ -32,7 +32,7 @@ import consumer
 from benchmarks.machine import CORES, Meter, Spent, record, rss_bytes
 from benchmarks.photos import make_photos
 from consumer.app import PipelineRuntime
-from consumer.jobs import Job
+from consumer.jobs import Job, first_delivery
 from consumer.resources.allocator import keep_freed_memory
 from consumer.runner import Stage
 from cutstream.clients.kafka import Partition, Record
@@ -120,7 +120,13 @@ class StageRunner:
         self._runtime = PipelineRuntime(settings, Metrics(), SystemClock())
         self._stages = self._runtime.pipeline.stages
         self._jobs = [
-            Job(record=RECORD, id=f"staged-{n}", profile=profile, recipe=parse_recipe(Request(image=address)))
+            Job(
+                record=RECORD,
+                origin=first_delivery(RECORD).origin,
+                id=f"staged-{n}",
+                profile=profile,
+                recipe=parse_recipe(Request(image=address)),
+            )
             for n, address in enumerate(addresses[:HELD])
         ]
         self._inputs: dict[str, list[Any]] = {}

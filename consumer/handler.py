@@ -47,6 +47,7 @@ class RequestHandler:
         record, job = task.record, None
         try:
             job = self._admit(record)
+            progress.attempts = job.attempts + 1
             stored = self._runner.carry(job, progress)
             self._on_stored(progress)
             return _answered(task, progress, "ok", "", self._records.success(job, progress, stored))

@@ -16,8 +16,9 @@ from cutstream.clients.triton import Ensemble
 from cutstream.compositing.background import BackgroundPicture
 from cutstream.compositing.compose import Output
 from cutstream.compositing.specs import OutputName
-from cutstream.contract.messages import StoredObject
+from cutstream.contract.messages import SourceRecord, StoredObject
 from cutstream.contract.recipe import Recipe
+from cutstream.contract.redelivery import Redelivery, read_redelivery
 from cutstream.images import Image, Matte
 from cutstream.images.geometry import Box
 
@@ -26,14 +27,20 @@ Trace: TypeAlias = tuple[tuple[str, bytes], ...]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One admitted request: the record it came in, its identity, and its recipe."""
+    """One admitted request: the record it came in, its identity, and its recipe.
+
+    `origin` is the request's first record, and `attempts` counts the attempts before this delivery: the record may be
+    a retry or a replay. `replay` counts the replays by the requester and those from the dead letters.
+    """
 
     record: Record
+    origin: SourceRecord
     id: str
     profile: str  # as requested: may be `auto`
     recipe: Recipe
     labels: Mapping[str, str] = field(default_factory=dict)
     replay: int = 0
+    attempts: int = 0
     trace: Trace = ()
 
 
@@ -142,6 +149,23 @@ class Stored:
     findings: Findings
 
 
-def origin_id(record: Record) -> str:
-    """Return the id of a request that brings none: where its record lies, which is unique and never changes."""
-    return f"{record.partition.topic}-{record.partition.number}-{record.offset}"
+def delivery_of(record: Record) -> Redelivery:
+    """Return the history of a request up to this delivery. Raises InvalidRequest if its headers cannot be read."""
+    return read_redelivery(record.headers) or first_delivery(record)
+
+
+def first_delivery(record: Record) -> Redelivery:
+    """Return the history of a request whose first record this is."""
+    return Redelivery(
+        SourceRecord(
+            topic=record.partition.topic,
+            partition=record.partition.number,
+            offset=record.offset,
+            timestamp_ms=record.timestamp_ms,
+        )
+    )
+
+
+def origin_id(origin: SourceRecord) -> str:
+    """Return the id of a request that brings none: where its first record lies, which is unique and never changes."""
+    return f"{origin.topic}-{origin.partition}-{origin.offset}"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from consumer.jobs import Job, Progress, Stored, Trace, origin_id
+from dataclasses import dataclass
+
+from consumer.jobs import Job, Progress, Stored, Trace, delivery_of, first_delivery, origin_id
 from cutstream.clients.kafka import OutgoingRecord, Record
 from cutstream.clock import Clock
-from cutstream.contract.envelope import Identity, dead_letter_headers, result_headers, salvage
+from cutstream.contract.envelope import dead_letter_headers, result_headers, salvage
 from cutstream.contract.messages import BoundingBox, ErrorDetail, Result, ServedModel, SourceRecord, encode
-from cutstream.errors import CutstreamError, Expired
+from cutstream.contract.redelivery import Redelivery
+from cutstream.errors import CutstreamError, Expired, InvalidRequest
 from cutstream.images.geometry import Box
 from cutstream.settings import KafkaSettings
 
@@ -25,7 +28,7 @@ class RecordBuilder:
         result = Result(
             id=job.id,
             status="ok",
-            source=_source(job.record),
+            source=job.origin,
             objects=stored.objects,
             bbox=_bounding_box(findings.box),
             coverage=findings.coverage,
@@ -48,9 +51,9 @@ class RecordBuilder:
         identity = _identity(record, job)
         selection = progress.selection
         result = Result(
-            id=identity.id or origin_id(record),
+            id=identity.id,
             status="expired" if isinstance(error, Expired) else "failed",
-            source=_source(record),
+            source=identity.origin,
             profile=selection.profile if selection else job.profile if job else None,
             choice=selection.choice if selection else None,
             timings_ms=progress.timings_ms,
@@ -63,10 +66,11 @@ class RecordBuilder:
 
     def dead_letter(self, record: Record, job: Job | None, progress: Progress, error: CutstreamError) -> OutgoingRecord:
         """Build the untouched original, with its origin and the reason in headers."""
+        identity = _identity(record, job)
         headers = dead_letter_headers(
             record.headers,
-            _identity(record, job).id or origin_id(record),
-            _source(record),
+            identity.id,
+            identity.origin,
             ErrorDetail.of(error, progress.stage),
             error,
         )
@@ -77,10 +81,35 @@ class RecordBuilder:
         return OutgoingRecord(self._settings.results_topic, record.key, encode(result), headers)
 
 
-def _identity(record: Record, job: Job | None) -> Identity:
-    if job is None:
-        return salvage(record.value, record.headers)
-    return Identity(job.id, dict(job.labels), job.replay, job.trace)
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """The fields of a failed result that identify its request."""
+
+    id: str
+    origin: SourceRecord
+    labels: dict[str, str]
+    replay: int
+    trace: Trace
+
+
+def _identity(record: Record, job: Job | None) -> _Identity:
+    if job is not None:
+        return _Identity(job.id, job.origin, dict(job.labels), job.replay, job.trace)
+    delivery, salvaged = _salvage_delivery(record), salvage(record.value, record.headers)
+    return _Identity(
+        salvaged.id or origin_id(delivery.origin),
+        delivery.origin,
+        salvaged.labels,
+        salvaged.replay + delivery.replay,
+        salvaged.trace,
+    )
+
+
+def _salvage_delivery(record: Record) -> Redelivery:
+    try:
+        return delivery_of(record)
+    except InvalidRequest:
+        return first_delivery(record)
 
 
 def _bounding_box(box: Box) -> BoundingBox:
@@ -89,13 +118,4 @@ def _bounding_box(box: Box) -> BoundingBox:
         foreground_top=box.top,
         foreground_width=box.width,
         foreground_height=box.height,
-    )
-
-
-def _source(record: Record) -> SourceRecord:
-    return SourceRecord(
-        topic=record.partition.topic,
-        partition=record.partition.number,
-        offset=record.offset,
-        timestamp_ms=record.timestamp_ms,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from consumer.jobs import Job, origin_id
+from consumer.jobs import Job, delivery_of, origin_id
 from cutstream.clients.kafka import Record
 from cutstream.contract.envelope import open_envelope
 from cutstream.contract.messages import Request, decode_request
@@ -18,15 +18,18 @@ from cutstream.settings import ModelSettings
 
 def admit(record: Record, models: ModelSettings, presets: Mapping[str, Refinement] = PRESETS) -> Job:
     """Parse a record into a job. Raises Poison, with a message that names the field."""
+    delivery = delivery_of(record)
     envelope = open_envelope(record.value, record.headers)
     request = decode_request(envelope.payload)
     return Job(
         record=record,
-        id=request.id or envelope.id or origin_id(record),
+        origin=delivery.origin,
+        id=request.id or envelope.id or origin_id(delivery.origin),
         profile=_served_profile(request, models),
         recipe=parse_recipe(request, presets),
         labels=request.labels,
-        replay=request.replay,
+        replay=request.replay + delivery.replay,
+        attempts=delivery.attempts,
         trace=envelope.trace,
     )
 

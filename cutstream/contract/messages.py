@@ -242,7 +242,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """The request's record in Kafka."""
+    """The first record of the request in Kafka. A retry or a replay keeps it."""
 
     topic: Annotated[str, Meta(description="Topic of the record.")]
     partition: Annotated[int, Meta(description="Partition of the record.")]

@@ -86,6 +86,6 @@ def without_redelivery(headers: Headers) -> Headers:
 
 def _number(text: bytes) -> int:
     number = int(text)
-    if number < 0:
-        raise ValueError(f"{number} is negative")
+    if not 0 <= number < 2**63:
+        raise ValueError(f"{number} is out of range")
     return number

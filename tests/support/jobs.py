@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from consumer.jobs import Job
+from consumer.jobs import Job, first_delivery
 from cutstream.clients.kafka import Partition, Record
 from cutstream.contract.messages import Request
 from cutstream.contract.recipe import parse_recipe
@@ -17,6 +17,7 @@ def job_of(profile: str = "fast", **fields: Any) -> Job:
     request = Request(**{"image": "file:///a.png", **fields})
     return Job(
         record=RECORD,
+        origin=first_delivery(RECORD).origin,
         id=request.id or "a",
         profile=profile,
         recipe=parse_recipe(request),

@@ -11,7 +11,7 @@ from consumer.delivery.offsets import TrackedOffset
 from consumer.delivery.outcomes import Abandoned, Crashed, Outcome, TrackedRecord
 from consumer.delivery.results import RecordBuilder
 from consumer.handler import RequestHandler
-from consumer.jobs import Findings, Job, Progress, Segmentation, Stored
+from consumer.jobs import Findings, Job, Progress, Segmentation, Stored, first_delivery
 from consumer.resources.profile_selector import Selection
 from consumer.runner import WorkerStopping
 from cutstream.clients.kafka import Partition, Record
@@ -59,7 +59,7 @@ class StubRunner:
 
 def admit(record: Record) -> Job:
     job = job_of(profile="general", image="s3://a/b.jpg", id="a", labels={"shop": "1"}, replay=2)
-    return replace(job, record=record, trace=(("traceparent", TRACE),))
+    return replace(job, record=record, origin=first_delivery(record).origin, trace=(("traceparent", TRACE),))
 
 
 def handle(result, admission=admit) -> Outcome:

@@ -8,7 +8,8 @@ from consumer.delivery.results import RecordBuilder
 from consumer.jobs import Progress
 from cutstream.clients.kafka import Partition, Record
 from cutstream.clock import ManualClock
-from cutstream.contract.messages import decode_result
+from cutstream.contract.messages import SourceRecord, decode_result
+from cutstream.contract.redelivery import Redelivery, redelivery_headers
 from cutstream.errors import InvalidRequest
 from cutstream.settings import KafkaSettings
 
@@ -51,3 +52,13 @@ def test_without_a_job_the_error_has_the_stage_request() -> None:
     result, _ = result_and_letter(b"{")
     assert (result.error.stage, result.error.code, result.attempts) == ("request", "invalid_request", 1)
     assert (result.profile, result.model, result.timings_ms) == (None, None, {})
+
+
+def test_a_broken_replay_names_its_origin_and_its_replay() -> None:
+    origin = SourceRecord(topic="requests", partition=4, offset=2, timestamp_ms=8)
+    headers = redelivery_headers([("tenant", b"a")], Redelivery(origin, replay=2))
+    result, letter = result_and_letter(b'{"replay": 1, "nope": 1}', headers)
+    assert (result.id, result.source, result.replay) == ("requests-4-2", origin, 3)
+    assert dict(letter.headers)["__cutstream.errors.offset"] == b"2"
+    result, letter = result_and_letter(b"{", [("__cutstream.delivery.offset", b"x")])
+    assert (result.id, result.replay) == ("requests-1-9", 0)

@@ -8,6 +8,8 @@ import pytest
 
 from consumer.intake.admission import admit
 from cutstream.clients.kafka import Partition, Record
+from cutstream.contract.messages import SourceRecord
+from cutstream.contract.redelivery import Redelivery, redelivery_headers
 from cutstream.errors import InvalidOption, InvalidProfile, InvalidRequest, Poison
 from cutstream.matting.presets import PRESETS
 from cutstream.matting.specs import Refinement
@@ -107,3 +109,12 @@ def test_profile_auto_is_available_if_one_of_its_choices_is_served() -> None:
         admit(record(hint="speed"), MODELS)
     with pytest.raises(InvalidProfile, match=r"'auto' is not served here; the profiles are: general$"):
         admit(record(profile="auto"), ModelSettings(profiles=("general",), default_profile="general"))
+
+
+def test_a_redelivered_request_keeps_its_origin_and_adds_its_replays() -> None:
+    origin = SourceRecord(topic="cutout.requests", partition=7, offset=3, timestamp_ms=9)
+    headers = redelivery_headers([], Redelivery(origin, attempts=4, not_before_ms=5, replay=2))
+    job = admit(record(headers, replay=1), MODELS)
+    assert (job.origin, job.id, job.replay, job.attempts) == (origin, "cutout.requests-7-3", 3, 4)
+    with pytest.raises(InvalidRequest, match="leave them out"):
+        admit(record([*headers, ("__cutstream.delivery.replay", b"9" * 30)]), MODELS)
