@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
+from typing import Any
 
 from consumer.delivery.outcomes import Outcome, TrackedRecord
 from consumer.delivery.results import RecordBuilder
@@ -42,7 +43,7 @@ from cutstream.clients.kafka import (
 from cutstream.clients.objects.store import ObjectStore
 from cutstream.clients.triton import Triton
 from cutstream.clock import Clock, SystemClock
-from cutstream.errors import BrokerUnavailable
+from cutstream.errors import BrokerUnavailable, CutstreamError, Fatal, PoisonLimit
 from cutstream.metrics import Metrics
 from cutstream.settings import Settings
 from cutstream.signals import on_termination
@@ -110,7 +111,11 @@ class PipelineRuntime:
 
 
 class Worker:
-    """One worker process. `run` returns after a drain, or raises Fatal."""
+    """One worker process. `run` returns after a drain, or raises Fatal.
+
+    After PoisonLimit the process stays, halted and outside the group, until `stop`; only then `run` raises it. A worker
+    that ended would be started again and fail again on the same requests.
+    """
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         s = settings
@@ -137,9 +142,21 @@ class Worker:
 
     def run(self) -> None:
         self._metrics.info.labels(__version__, self._settings.models.engine, self._runtime.device).set(1)
+        self._metrics.halted.labels(PoisonLimit.code).set(0)
+        address = self._health.start()
+        try:
+            self._work(address)
+        except PoisonLimit as exc:
+            self._metrics.halted.labels(exc.code).set(1)
+            log.critical("halted: %s", exc, extra={"code": exc.code})
+            self._stop.wait()
+            raise
+        finally:
+            self._health.close()
+        log.info("worker stopped")
+
+    def _work(self, address: str) -> None:
         with ExitStack() as started:
-            address = self._health.start()
-            started.callback(self._health.close)
             self._runtime.start()
             started.callback(self._runtime.close)
             self._runtime.catalogue.start()
@@ -158,7 +175,6 @@ class Worker:
                 self._loop.run(self._stop)
             finally:
                 self._stopping.set()
-        log.info("worker stopped")
 
     def stop(self) -> None:
         """Drain: finish what can be finished in time, and leave the rest to the next worker. From any thread."""
@@ -201,7 +217,9 @@ class Worker:
     def _alive(self) -> Mapping[str, bool]:
         return {"loop": self._loop.seconds_since_heartbeat() < self._settings.worker.heartbeat_s}
 
-    def _ready(self) -> Mapping[str, bool]:
+    def _ready(self) -> Mapping[str, Any]:
+        if halting := self._loop.halting:
+            return {"running": False, "halted": {"code": halting.code, "message": str(halting)}}
         return {
             "running": not self._stop.is_set(),
             "group": self._loop.joined,
@@ -215,4 +233,10 @@ def run_worker(settings: Settings) -> None:
     keep_freed_memory()
     worker = Worker(settings)
     on_termination(worker.stop)
-    worker.run()
+    try:
+        worker.run()
+    except CutstreamError:
+        raise
+    except Exception as exc:
+        log.exception("the worker cannot continue")
+        raise Fatal(f"{type(exc).__name__}: {exc}. Report it with the stack trace in the log above") from exc

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
+from consumer.delivery.failure_limit import suspicion
 from consumer.delivery.outcomes import Abandoned, Answered, Crashed, Outcome, TrackedRecord
 from consumer.delivery.results import RecordBuilder
 from consumer.jobs import Job, Progress, Stored
@@ -58,7 +60,8 @@ class RequestHandler:
             log.info("failed: %s", exc, extra={"request": job.id if job else None, "code": exc.code})
             result = self._records.failure(record, job, progress, exc)
             dead_letter = self._records.dead_letter(record, job, progress, exc)
-            return _answered(task, progress, "failed", exc.code, result, dead_letter)
+            answered = _answered(task, progress, "failed", exc.code, result, dead_letter)
+            return replace(answered, suspicion=suspicion(exc, record, job))
 
 
 def _answered(task: TrackedRecord, progress: Progress, status: Status, code: str, *records: OutgoingRecord) -> Answered:

@@ -16,11 +16,16 @@ from cutstream.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-Checks = Callable[[], Mapping[str, bool]]
+_REQUEST_TIMEOUT_S = 5.0  # a client that connects and sends nothing must not keep its thread
+
+Checks = Callable[[], Mapping[str, Any]]
 
 
 class HealthServer:
-    """Answers on a thread of its own. `alive` and `ready` return named checks; any False makes the answer a 503."""
+    """Answers on threads of its own, from what is known: no probe waits for another server.
+
+    `alive` and `ready` return the answer's JSON: named checks, any of which makes it a 503 by being False, and details.
+    """
 
     def __init__(self, host: str, port: int, metrics: Metrics, alive: Checks, ready: Checks) -> None:
         self._address = (host, port)
@@ -52,13 +57,15 @@ class HealthServer:
         if path not in self._checks:
             return HTTPStatus.NOT_FOUND, "text/plain", b"/metrics, /healthz or /readyz\n"
         checks = dict(self._checks[path]())
-        status = HTTPStatus.OK if all(checks.values()) else HTTPStatus.SERVICE_UNAVAILABLE
+        status = HTTPStatus.SERVICE_UNAVAILABLE if False in checks.values() else HTTPStatus.OK
         return status, "application/json", json.dumps(checks).encode() + b"\n"
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         answer = self._answer
 
         class Handler(BaseHTTPRequestHandler):
+            timeout = _REQUEST_TIMEOUT_S
+
             def do_GET(self) -> None:
                 status, media_type, body = answer(self.path.partition("?")[0])
                 self.send_response(status)
@@ -75,6 +82,7 @@ class HealthServer:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # many probes at once are answered one after the other, not refused
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log the error as one event. A probe that hangs up is not an error of ours."""

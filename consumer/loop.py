@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 
 from consumer.delivery.commits import Commit
+from consumer.delivery.failure_limit import FailureLimit
 from consumer.delivery.offsets import OffsetTracker
 from consumer.delivery.outcomes import Abandoned, Answered, Crashed, Outcome, TrackedRecord
 from consumer.window import Window
@@ -60,22 +61,33 @@ class Loop:
         self._unread: dict[Partition, int] = {}
         self._commit: Commit | None = None
         self._last_commit = clock.monotonic()
-        self._consecutive_failures = 0
+        self._failures = FailureLimit(settings.max_consecutive_failures)
         self._worked_since_trim = False
         self._last_trim = clock.monotonic()
         self._stopping_since: float | None = None
-        self._last_heartbeat = clock.monotonic()
+        self._last_heartbeat: float | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set, then drain: finish and commit the requests in flight.
 
-        Returns when they are committed or when `drain_timeout_s` is over. Raises Fatal.
+        Returns when they are committed or when `drain_timeout_s` is over. Raises Fatal at once, except PoisonLimit,
+        which it raises after a drain.
         """
-        while not self._drained():
-            if stop.is_set() and self._stopping_since is None:
-                log.info("draining", extra={"in_flight": self._window.in_flight})
-                self._stopping_since = self._clock.monotonic()
-            self._run_once()
+        try:
+            while not self._drained():
+                if self._stopping_since is None and (stop.is_set() or self.halting):
+                    log.info("draining", extra={"in_flight": self._window.in_flight})
+                    self._stopping_since = self._clock.monotonic()
+                self._run_once()
+        finally:
+            self._last_heartbeat = None
+        if self.halting is not None:
+            raise self.halting
+
+    @property
+    def halting(self) -> PoisonLimit | None:
+        """The reason why this worker gives up reading, if it does. Any thread may ask."""
+        return self._failures.reached
 
     @property
     def joined(self) -> bool:
@@ -83,8 +95,9 @@ class Loop:
         return self._source.membership is not None
 
     def seconds_since_heartbeat(self) -> float:
-        """Return the time since the last turn of the loop began. Any thread may call it."""
-        return self._clock.monotonic() - self._last_heartbeat
+        """Return the time since the last turn of the loop began, 0 while it does not run. Any thread may call it."""
+        last = self._last_heartbeat
+        return 0.0 if last is None else self._clock.monotonic() - last
 
     def _run_once(self) -> None:
         self._last_heartbeat = self._clock.monotonic()
@@ -162,7 +175,7 @@ class Loop:
                 case Abandoned():
                     continue
                 case Answered():
-                    self._count_failures(outcome)
+                    self._failures.note(outcome)
                     if not self._offsets.finish(outcome.tracked, outcome):
                         self._metrics.discarded.inc()
         self._metrics.in_flight.set(self._window.in_flight)
@@ -177,16 +190,6 @@ class Loop:
         if self._window.in_flight == 0 or not self.joined:
             return 0.0
         return _BUSY_WAIT_S if self._window.free else _FULL_WAIT_S
-
-    def _count_failures(self, answered: Answered) -> None:
-        """Count consecutive failures. Raise PoisonLimit when they are too many to be the requests' fault."""
-        self._consecutive_failures = self._consecutive_failures + 1 if answered.status == "failed" else 0
-        if self._consecutive_failures >= self._settings.max_consecutive_failures:
-            raise PoisonLimit(
-                f"{self._consecutive_failures} requests in a row failed, the last one with {answered.code!r}; the "
-                "worker stops, so that it does not move the whole topic to the dead letters "
-                "(docs/settings.md#worker-max-consecutive-failures)"
-            )
 
     # -- committing
 

@@ -99,7 +99,8 @@ class Runner(Generic[Out]):
             attempt += 1
             self._check(job, progress)
             try:
-                return self._attempt(stage, job, value, progress, reserved)
+                with self._abandoned_when_stopping():
+                    return self._attempt(stage, job, value, progress, reserved)
             except Retryable as exc:
                 self._back_off(stage, job, progress, exc, attempt)
             except CutstreamError:
@@ -117,6 +118,16 @@ class Runner(Generic[Out]):
                 result = stage.run(job, value)
             reserved.push(memory.pop_all())
             return result
+
+    @contextmanager
+    def _abandoned_when_stopping(self) -> Iterator[None]:
+        """Once the worker stops, what breaks under a photo is no outcome: the next worker starts the photo again."""
+        try:
+            yield
+        except Exception as exc:
+            if self._stopping.is_set():
+                raise WorkerStopping("the worker is stopping") from exc
+            raise
 
     @contextmanager
     def _timed(self, stage: Stage[Any, Any], progress: Progress, waiting_since_s: float) -> Iterator[None]:

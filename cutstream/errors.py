@@ -13,13 +13,15 @@ CutstreamError
 │   ├── InvalidRequest            not JSON, or a field that is unknown or of the wrong type
 │   ├── InvalidProfile            a profile that this deployment does not serve
 │   ├── InvalidOption             a value of the right type that makes no sense; the message names the option
-│   ├── RefusedAddress            a source or destination outside the allowed schemes, hosts, buckets or folders
+│   ├── RefusedAddress            not an address of a supported form, or a destination that denies access
+│   │   └── AddressNotAllowed       a source or destination outside the allowed hosts, buckets or folders
 │   ├── SourceFailed              a missing object, 404, or no attempts left
 │   │   └── BackgroundFailed        the same for the background
 │   ├── FileTooLarge              more bytes than allowed
 │   ├── UnsupportedImage          none of the accepted formats
 │   ├── ResolutionTooHigh         more pixels than allowed; known before decoding
-│   ├── UnreadableImage           empty, truncated or corrupt, or its decoder crashed or hung
+│   ├── UnreadableImage           empty, truncated or corrupt
+│   │   └── DecoderFailed           its decoder crashed or hung
 │   ├── UnknownBackground         a name that is not in the background catalogue
 │   ├── RefusedBackground         a background outside the allowed schemes, hosts, buckets or folders
 │   ├── UnusableBackground        a background that is too large, of another format, or not readable
@@ -35,14 +37,18 @@ CutstreamError
     ├── DeviceLost                the GPU, or a kernel on it, failed
     ├── Fenced                    another worker has taken over the transactional id
     ├── StackError                an embedded server of the local stack did not start, or died
-    └── PoisonLimit               too many failures in a row to be the fault of the requests
+    └── PoisonLimit               too many failures in a row to be the fault of the requests: the worker halts
 
 Codes are those of remove.bg where it has one (docs/errors.md).
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal, TypeAlias
+
+PointsTo: TypeAlias = Literal["request", "source", "settings", "deployment"]
+"""Where the cause of a failed request is likely to be: in the request itself, at the place its photo comes from, in
+the deployment's settings, or elsewhere in the deployment (consumer/delivery/failure_limit.py)."""
 
 OPERATOR_NEEDED = 78  # EX_CONFIG of sysexits.h; systemd's example for RestartPreventExitStatus
 
@@ -152,6 +158,7 @@ class Poison(CutstreamError):
     """
 
     code = "unexpected"
+    points_to: PointsTo = "request"
 
 
 class InvalidRequest(Poison):
@@ -170,6 +177,7 @@ class InvalidProfile(Poison):
     """
 
     code = "invalid_profile"
+    points_to = "settings"
 
 
 class InvalidOption(Poison):
@@ -182,12 +190,21 @@ class InvalidOption(Poison):
 
 
 class RefusedAddress(Poison):
-    """The source or destination lies outside the allowed schemes, hosts, buckets or folders.
+    """The source or destination is not an address of a supported form, or the request's own destination denies access.
+
+    Correct the address. The message says what is wrong with it.
+    """
+
+    code = "invalid_image_url"
+
+
+class AddressNotAllowed(RefusedAddress):
+    """The source or destination lies outside the hosts, buckets or folders that the settings allow.
 
     Move the object, or extend the `CUTSTREAM_OBJECTS__*` setting that the message names.
     """
 
-    code = "invalid_image_url"
+    points_to = "settings"
 
 
 class SourceFailed(Poison):
@@ -197,10 +214,13 @@ class SourceFailed(Poison):
     """
 
     code = "failed_image_download"
+    points_to: PointsTo = "source"
 
     def __init__(self, message: str, retryable: bool = False) -> None:
         super().__init__(message)
         self.retryable = retryable
+        if not retryable:  # an answer: the way to the source works, and there is nothing
+            self.points_to = "request"
 
 
 class BackgroundFailed(SourceFailed):
@@ -242,12 +262,21 @@ class ResolutionTooHigh(Poison):
 
 
 class UnreadableImage(Poison):
-    """The source is empty, truncated or corrupt, or its decoder crashed or hung.
+    """The source is empty, truncated or corrupt.
 
     Open the file with another program. If that works, keep the file and report it.
     """
 
     code = "failed_to_read_image"
+
+
+class DecoderFailed(UnreadableImage):
+    """The decoder crashed or hung while it read the source.
+
+    Keep the file and report it: it may be hostile. If all files fail, look for a lack of memory or a broken library.
+    """
+
+    points_to = "deployment"
 
 
 class UnknownBackground(Poison):
@@ -257,6 +286,7 @@ class UnknownBackground(Poison):
     """
 
     code = "invalid_bg_image"
+    points_to = "settings"
 
 
 class RefusedBackground(Poison):
@@ -266,6 +296,7 @@ class RefusedBackground(Poison):
     """
 
     code = "invalid_bg_image_url"
+    points_to = "settings"
 
 
 class UnusableBackground(Poison):
@@ -294,6 +325,7 @@ class UnknownForeground(Poison):
     """
 
     code = "unknown_foreground"
+    points_to = "deployment"
 
 
 class InferenceFailed(Poison):
@@ -303,6 +335,7 @@ class InferenceFailed(Poison):
     """
 
     code = "inference_failed"
+    points_to = "deployment"
 
 
 class Unexpected(Poison):
@@ -312,6 +345,7 @@ class Unexpected(Poison):
     """
 
     code = "unexpected"
+    points_to = "deployment"
 
 
 class Expired(CutstreamError):
@@ -389,9 +423,11 @@ class StackError(Fatal):
 
 
 class PoisonLimit(Fatal):
-    """`CUTSTREAM_WORKER__MAX_CONSECUTIVE_FAILURES` requests in a row failed, which points to the deployment.
+    """`CUTSTREAM_WORKER__MAX_CONSECUTIVE_FAILURES` failures in a row point to the deployment, not to the requests.
 
-    Look at the error codes of the last results, correct the common cause, and restart the worker.
+    The worker halts: it commits what is finished, leaves the group and waits for an operator. Correct the cause that
+    the message names, restart the worker, and replay the dead letters. If the requests are at fault after all, restart
+    it as it is.
     """
 
     code = "poison_limit"

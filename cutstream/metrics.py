@@ -200,6 +200,13 @@ HEARTBEAT = Definition(
     "Unix time at which the main loop last completed a turn.",
     "If it stands still, the loop is stuck: `/healthz` fails, and the worker should be restarted.",
 )
+HALTED = Definition(
+    "cutstream_halted",
+    "gauge",
+    "1 while this worker has halted, by the code of the reason. It has left the group and waits for an operator.",
+    "The last line of its log and `/readyz` say why and what to do. Correct the cause and restart the worker.",
+    ("reason",),
+)
 INFO = Definition(
     "cutstream_worker_info",
     "gauge",
@@ -243,6 +250,7 @@ class Metrics:
         self.output_bytes = self._counter(OUTPUT_BYTES)
         self.decoder_restarts = self._counter(DECODER_RESTARTS)
         self.heartbeat = self._gauge(HEARTBEAT)
+        self.halted = self._gauge(HALTED)
         self.info = self._gauge(INFO)
 
     def exposition(self) -> bytes:

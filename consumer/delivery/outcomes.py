@@ -8,6 +8,7 @@ from typing import TypeAlias
 from consumer.delivery.offsets import TrackedOffset
 from cutstream.clients.kafka import OutgoingRecord, Record
 from cutstream.contract.messages import Status
+from cutstream.errors import PointsTo
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,15 @@ class TrackedRecord:
 
     tracked: TrackedOffset
     record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """A failure that does not point to its request alone. Those with the same `subject` have one cause."""
+
+    points_to: PointsTo
+    subject: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +38,7 @@ class Answered:
     status: Status = "ok"
     code: str = ""  # the error's code; empty without an error
     records: tuple[OutgoingRecord, ...] = ()
+    suspicion: Suspicion | None = None
 
 
 @dataclass(frozen=True, slots=True)

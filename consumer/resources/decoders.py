@@ -20,7 +20,7 @@ import numpy as np
 
 from consumer.resources import decoder_process
 from consumer.resources.decoder_process import DecodeReply, DecodeRequest
-from cutstream.errors import Fatal, Poison, UnreadableImage
+from cutstream.errors import DecoderFailed, Fatal, Poison
 from cutstream.images import Image
 from cutstream.images.header import Header
 
@@ -57,7 +57,7 @@ class DecoderPool:
             self._idle.put(process)
 
     def decode(self, data: bytes, header: Header) -> Image:
-        """Decode one file into arrays of the caller's own. Raises `UnreadableImage`, also if the decoder dies of it."""
+        """Decode one file into arrays of the caller's own. Raises UnreadableImage; DecoderFailed if a decoder dies."""
         process = self._idle.get()
         try:
             return process.decode(data, header)
@@ -103,10 +103,10 @@ class _Process:
             reply = self._receive(self._timeout_s)
         except (EOFError, ConnectionError) as error:
             self._replace()
-            raise UnreadableImage(f"the decoder crashed on this {header.format}") from error
+            raise DecoderFailed(f"the decoder crashed on this {header.format}") from error
         except TimeoutError as error:
             self._replace()
-            raise UnreadableImage(f"decoding takes longer than {self._timeout_s:g} s") from error
+            raise DecoderFailed(f"decoding takes longer than {self._timeout_s:g} s") from error
         if isinstance(reply, Poison):
             raise reply
         return self._take(reply, header.format)

@@ -298,8 +298,8 @@ class WorkerSettings(Section):
     drain_timeout_s: float = Field(default=20.0, gt=0, le=600)
     """Time that photos in flight get to finish after SIGTERM. The next worker processes the rest."""
     max_consecutive_failures: int = Field(default=200, ge=1)
-    """Number of failed requests in a row that stops the worker, because the cause is then likely to be the
-    deployment."""
+    """The worker halts after this many failures that point to the deployment, without a success between them. What
+    points to the deployment is in docs/errors.md."""
     host: str = "127.0.0.1"
     """Address on which /metrics, /healthz and /readyz are served."""
     port: int = Field(default=9100, ge=0, le=65535)

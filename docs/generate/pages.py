@@ -38,6 +38,11 @@ those of remove.bg where it has one. `error.retryable` in a result is true if th
 
 The base class of an error decides what the worker does.
 """
+_POINTS_TO = """\
+**Points to** says where the cause is likely to be, and whether a failure counts towards the limit at which a worker
+halts (`CUTSTREAM_WORKER__MAX_CONSECUTIVE_FAILURES` without a success between them): `request` never, `source` once for
+each host or bucket, `settings` until the worker's first success, `deployment` always; one photo counts once.
+"""
 _METRICS = """\
 # Metrics
 
@@ -88,12 +93,19 @@ def errors_page() -> str:
     parts = [f"{_ERRORS}\n```\n{tree}\n```\n"]
     for base in (errors.Retryable, errors.Poison, errors.Expired, errors.Fatal):
         occasion, remedy = _occasion_and_remedy(base)
+        columns = ["code", "error", "when", "what to do"]
         rows = [
-            (f'<a id="{kind.__name__.lower()}"></a>`{kind.code}`', f"`{kind.__name__}`", *_occasion_and_remedy(kind))
+            [f'<a id="{kind.__name__.lower()}"></a>`{kind.code}`', f"`{kind.__name__}`", *_occasion_and_remedy(kind)]
             for kind in _errors_below(base)
         ]
-        table = _table(("code", "error", "when", "what to do"), rows)
-        parts.append(f"## {base.__name__}\n\n{occasion} {remedy}\n\n{table}")
+        note = ""
+        if base is errors.Poison:
+            columns.append("points to")
+            for row, kind in zip(rows, _errors_below(base), strict=True):
+                assert issubclass(kind, errors.Poison)
+                row.append(f"`{kind.points_to}`")
+            note = f"\n{_POINTS_TO}"
+        parts.append(f"## {base.__name__}\n\n{occasion} {remedy}\n{note}\n{_table(columns, rows)}")
     return "\n".join(parts)
 
 

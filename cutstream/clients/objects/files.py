@@ -15,7 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from cutstream.errors import FileTooLarge, RefusedAddress, SourceFailed, SourceUnavailable, StoreUnavailable
+from cutstream.errors import (
+    AddressNotAllowed,
+    FileTooLarge,
+    RefusedAddress,
+    SourceFailed,
+    SourceUnavailable,
+    StoreUnavailable,
+)
 
 # Errors that the address itself causes. The others (a full disk, a stale mount, no descriptors left) are temporary.
 _MALFORMED = {errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EEXIST}
@@ -45,10 +52,11 @@ class AllowedFolders:
         self._prefixes = tuple(os.path.join(os.path.realpath(folder), "") for folder in folders)
 
     def resolve(self, path: str) -> str:
-        """Return the real path of a file, which need not exist. Raises RefusedAddress if it is not in a folder."""
+        """Return the real path of a file, which need not exist. Raises AddressNotAllowed if it is not in a folder."""
         real = os.path.realpath(path)
         if not os.path.join(real, "").startswith(self._prefixes):
-            raise RefusedAddress(f"{uri_of(path)} lies outside the folders of CUTSTREAM_OBJECTS__FILE_ROOTS")
+            which = "" if self._prefixes else ", which names none"
+            raise AddressNotAllowed(f"{uri_of(path)} lies outside the folders of CUTSTREAM_OBJECTS__FILE_ROOTS{which}")
         return real
 
 

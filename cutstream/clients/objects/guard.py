@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from time import monotonic
 from typing import Any, TypeAlias
 
-from cutstream.errors import RefusedAddress, SourceFailed, SourceUnavailable
+from cutstream.errors import AddressNotAllowed, RefusedAddress, SourceFailed, SourceUnavailable
 
 Address: TypeAlias = tuple[socket.AddressFamily, tuple[Any, ...]]  # family and sockaddr, as getaddrinfo gives them
 Resolver: TypeAlias = Callable[[str, int], Sequence[Address]]
@@ -124,7 +124,7 @@ class Guard:
     def _check_host(self, host: str) -> None:
         name = host.rstrip(".").lower()
         if self._hosts and not any(_matches(name, pattern) for pattern in self._hosts):
-            raise RefusedAddress(f"CUTSTREAM_OBJECTS__ALLOWED_HOSTS does not list {host}")
+            raise AddressNotAllowed(f"CUTSTREAM_OBJECTS__ALLOWED_HOSTS does not list {host}")
 
     def _addresses(self, host: str, port: int, timeout_s: float) -> Sequence[Address]:
         try:
@@ -143,7 +143,7 @@ class Guard:
             return
         for _, sockaddr in addresses:
             if not is_public(sockaddr[0]):
-                raise RefusedAddress(f"{host} has an address outside the public internet")
+                raise AddressNotAllowed(f"{host} has an address outside the public internet")
 
 
 def _matches(name: str, pattern: str) -> bool:

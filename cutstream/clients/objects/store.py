@@ -8,7 +8,7 @@ from __future__ import annotations
 from cutstream.clients.objects import buckets, files
 from cutstream.clients.objects.download import Downloader
 from cutstream.clients.objects.guard import Guard
-from cutstream.errors import ConfigurationError, RefusedAddress, StoreUnavailable
+from cutstream.errors import AddressNotAllowed, ConfigurationError, RefusedAddress, StoreUnavailable
 from cutstream.settings import LimitSettings, ObjectSettings
 
 _PUT_TIMEOUT_S = 60.0
@@ -111,7 +111,7 @@ def _scheme_of(uri: str) -> str:
 def _check_bucket(uri: str, allowed: frozenset[str]) -> None:
     scheme, bucket, _ = buckets.bucket_and_key(uri)
     if allowed.isdisjoint({bucket, f"{scheme}://{bucket}"}):
-        raise RefusedAddress(f"{uri} is in a bucket that CUTSTREAM_OBJECTS__ALLOWED_BUCKETS does not list")
+        raise AddressNotAllowed(f"{uri} is in a bucket that CUTSTREAM_OBJECTS__ALLOWED_BUCKETS does not list")
 
 
 def _default_prefix(destination: str) -> str:

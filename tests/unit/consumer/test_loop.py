@@ -8,7 +8,7 @@ from collections import deque
 
 import pytest
 
-from consumer.delivery.outcomes import Answered, Crashed, Outcome, TrackedRecord
+from consumer.delivery.outcomes import Answered, Crashed, Outcome, Suspicion, TrackedRecord
 from consumer.loop import Loop
 from consumer.window import Window
 from cutstream.clients.kafka import CommitRefused, OutgoingRecord, Partition
@@ -242,24 +242,20 @@ def test_a_drain_ends_in_time_and_leaves_the_rest_to_the_next_worker() -> None:
     assert committer.commits == [{P: 1}]
 
 
-def test_consecutive_failures_stop_the_worker() -> None:
-    reader, committer = clients(3)
+def test_failures_that_point_to_the_deployment_stop_the_worker_after_a_drain() -> None:
+    reader, committer = clients(20)
 
     def work(task):
-        return answered(task, status="failed", code="invalid_request")
+        if task.record.offset == 0:
+            time.sleep(0.1)  # holds the others of its partition back
+        suspicion = Suspicion("deployment", str(task.record.offset), "no subject")
+        return answered(task, status="failed", code="unknown_foreground", suspicion=suspicion)
 
-    with pytest.raises(PoisonLimit, match="invalid_request"):
-        run(reader, committer, work, max_consecutive_failures=3)
-
-
-def test_a_success_between_failures_resets_their_count() -> None:
-    reader, committer = clients(3)
-
-    def work(task):
-        return answered(task, status="ok" if task.record.offset == 1 else "failed")
-
-    run(reader, committer, work, size=1, max_consecutive_failures=2)
-    assert committer.commits[-1] == {P: 3}
+    with pytest.raises(PoisonLimit, match="3 × unknown_foreground"):
+        run(reader, committer, work, until=lambda: False, max_consecutive_failures=3)
+    committed = committer.commits[-1][P]
+    assert 3 <= committed < 20, "what was read is committed, so that a restart goes on behind it"
+    assert [record.value for record in reader._broker.read_all("results")] == [b"%d" % n for n in range(committed)]
 
 
 def test_a_fatal_error_ends_the_loop_with_nothing_more_committed() -> None:

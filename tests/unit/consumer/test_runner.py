@@ -150,6 +150,21 @@ def test_the_deadline_is_checked_between_stages() -> None:
     assert execution.progress.stage == "step1"
 
 
+@pytest.mark.parametrize(
+    "error", [RuntimeError("cannot schedule"), UnreadableImage("killed"), TritonUnavailable("closed")]
+)
+def test_what_breaks_while_the_worker_stops_is_no_outcome_and_is_not_logged(error: Exception, caplog) -> None:
+    stopping = threading.Event()
+
+    def step(job, value):
+        stopping.set()
+        raise error
+
+    with pytest.raises(WorkerStopping):
+        Execution(step, stopping=stopping).run()
+    assert not caplog.records
+
+
 def test_a_stopping_worker_abandons_waiting_jobs() -> None:
     stopping = InstantEvent(set_after=2)
     with pytest.raises(WorkerStopping):

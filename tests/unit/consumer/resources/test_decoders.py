@@ -21,7 +21,7 @@ import skimage
 from PIL import Image as Pillow
 
 from consumer.resources.decoders import KEPT_SLOT_BYTES, DecoderPool
-from cutstream.errors import UnreadableImage, UnsupportedImage
+from cutstream.errors import DecoderFailed, UnreadableImage, UnsupportedImage
 from cutstream.images import Image
 from cutstream.images.decode import decode
 from cutstream.images.encode import encode
@@ -194,7 +194,7 @@ def test_a_crash_fails_no_other_photo(pool: DecoderPool) -> None:
         wait_until(lambda: sum(future.done() for future in futures) == 11)
         os.kill(victim, signal.SIGKILL)
     errors = [future.exception() for future in futures if future.exception() is not None]
-    assert [type(error) for error in errors] == [UnreadableImage]
+    assert [type(error) for error in errors] == [DecoderFailed]
     assert victim not in pool.pids
 
 
