@@ -12,6 +12,7 @@ from typing import Any
 
 from consumer.delivery.outcomes import Outcome, TrackedRecord
 from consumer.delivery.results import RecordBuilder
+from consumer.delivery.retries import RetryPolicy
 from consumer.handler import RequestHandler
 from consumer.health import HealthServer
 from consumer.intake.admission import admit
@@ -201,10 +202,22 @@ class Worker:
     def _make_handler(self) -> RequestHandler:
         s, runtime = self._settings, self._runtime
         runner = Runner(
-            runtime.pipeline, runtime.memory, self._metrics, self._clock, s.limits.source_attempts, self._stopping
+            runtime.pipeline,
+            runtime.memory,
+            self._metrics,
+            self._clock,
+            s.limits.source_attempts,
+            self._stopping,
+            s.kafka.urgent_topic,
         )
-        admission = partial(admit, models=s.models, presets=read_presets(s.models.presets))
-        return RequestHandler(admission, runner, RecordBuilder(s.kafka, self._clock), self._clock, self._record_tail)
+        return RequestHandler(
+            partial(admit, models=s.models, presets=read_presets(s.models.presets)),
+            runner,
+            RecordBuilder(s.kafka, self._clock),
+            RetryPolicy(s.limits, self._clock),
+            self._clock,
+            self._record_tail,
+        )
 
     def _make_committer(self) -> Committer:
         if self._settings.kafka.delivery == "exactly_once":

@@ -7,14 +7,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from consumer.delivery.failure_limit import suspicion
-from consumer.delivery.outcomes import Abandoned, Answered, Crashed, Outcome, TrackedRecord
+from consumer.delivery.outcomes import Abandoned, Answered, Crashed, Finished, Outcome, Postponed, TrackedRecord
 from consumer.delivery.results import RecordBuilder
+from consumer.delivery.retries import RetryPolicy
 from consumer.jobs import Job, Progress, Stored
 from consumer.runner import Runner, WorkerStopping
 from cutstream.clients.kafka import OutgoingRecord, Record
 from cutstream.clock import Clock
 from cutstream.contract.messages import Status
-from cutstream.errors import Expired, Poison
+from cutstream.errors import Expired, Poison, SourceUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -27,12 +28,14 @@ class RequestHandler:
         admit: Callable[[Record], Job],
         runner: Runner[Stored],
         records: RecordBuilder,
+        retries: RetryPolicy,
         clock: Clock,
         on_stored: Callable[[Progress], None] = lambda progress: None,
     ) -> None:
         self._admit = admit
         self._runner = runner
         self._records = records
+        self._retries = retries
         self._clock = clock
         self._on_stored = on_stored
 
@@ -45,24 +48,36 @@ class RequestHandler:
         except BaseException as exc:
             return Crashed(task.tracked, exc)
 
-    def _answer(self, task: TrackedRecord, progress: Progress) -> Answered:
+    def _answer(self, task: TrackedRecord, progress: Progress) -> Finished:
         record, job = task.record, None
         try:
             job = self._admit(record)
             progress.attempts = job.attempts + 1
-            stored = self._runner.carry(job, progress)
+            try:
+                stored = self._runner.carry(job, progress)
+            except SourceUnavailable as exc:
+                return self._postpone(task, job, progress, exc)
             self._on_stored(progress)
-            return _answered(task, progress, "ok", "", self._records.success(job, progress, stored))
+            return _answered(task, job, progress, "ok", "", self._records.success(job, progress, stored))
         except Expired as exc:
             result = self._records.failure(record, job, progress, exc)
-            return _answered(task, progress, "expired", exc.code, result)
+            return _answered(task, job, progress, "expired", exc.code, result)
         except Poison as exc:
             log.info("failed: %s", exc, extra={"request": job.id if job else None, "code": exc.code})
             result = self._records.failure(record, job, progress, exc)
             dead_letter = self._records.dead_letter(record, job, progress, exc)
-            answered = _answered(task, progress, "failed", exc.code, result, dead_letter)
+            answered = _answered(task, job, progress, "failed", exc.code, result, dead_letter)
             return replace(answered, suspicion=suspicion(exc, record, job))
 
+    def _postpone(self, task: TrackedRecord, job: Job, progress: Progress, error: SourceUnavailable) -> Postponed:
+        """Move the request to the retry topic. Raises Poison after the last attempt, or Expired."""
+        due_ms = self._retries.next_attempt_ms(job, progress, error)
+        log.info("postponed: %s", error, extra={"request": job.id, "code": error.code, "attempts": progress.attempts})
+        return Postponed(task.tracked, error.code, (self._records.retry(task.record, progress.attempts, due_ms),))
 
-def _answered(task: TrackedRecord, progress: Progress, status: Status, code: str, *records: OutgoingRecord) -> Answered:
-    return Answered(task.tracked, progress.started_s, task.record.timestamp_ms, status, code, records)
+
+def _answered(
+    task: TrackedRecord, job: Job | None, progress: Progress, status: Status, code: str, *records: OutgoingRecord
+) -> Answered:
+    timestamp_ms = job.origin.timestamp_ms if job else task.record.timestamp_ms
+    return Answered(task.tracked, progress.started_s, timestamp_ms, status, code, records)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from consumer.delivery.commits import Commit
 from consumer.delivery.failure_limit import FailureLimit
 from consumer.delivery.offsets import OffsetTracker
-from consumer.delivery.outcomes import Abandoned, Answered, Crashed, Outcome, TrackedRecord
+from consumer.delivery.outcomes import Abandoned, Answered, Crashed, Finished, Outcome, Postponed, TrackedRecord
 from consumer.window import Window
 from cutstream.clients.kafka import CommitRefused, Committer, Partition, Polled, RequestSource
 from cutstream.clock import Clock
@@ -57,7 +57,7 @@ class Loop:
         self._clock = clock
         self._trim_memory = trim_memory
         self._on_backlog = on_backlog
-        self._offsets: OffsetTracker[Answered] = OffsetTracker()
+        self._offsets: OffsetTracker[Finished] = OffsetTracker()
         self._unread: dict[Partition, int] = {}
         self._commit: Commit | None = None
         self._last_commit = clock.monotonic()
@@ -176,10 +176,15 @@ class Loop:
                     continue
                 case Answered():
                     self._failures.note(outcome)
-                    if not self._offsets.finish(outcome.tracked, outcome):
-                        self._metrics.discarded.inc()
+                    self._finish(outcome)
+                case Postponed():
+                    self._finish(outcome)
         self._metrics.in_flight.set(self._window.in_flight)
         self._metrics.uncommitted.set(self._offsets.finished_count)
+
+    def _finish(self, outcome: Finished) -> None:
+        if not self._offsets.finish(outcome.tracked, outcome):
+            self._metrics.discarded.inc()
 
     def _collect_timeout_s(self) -> float:
         """Return how long to wait for an outcome. The wait may be longer when the window is full.
@@ -235,18 +240,24 @@ class Loop:
         self._record_metrics(commit)
 
     def _record_metrics(self, commit: Commit) -> None:
-        now, wall = self._clock.monotonic(), self._clock.wall()
         self._metrics.commits.labels("ok").inc()
         self._metrics.commit_seconds.observe(commit.seconds)
         self._metrics.commit_results.observe(len(commit.batch.outcomes))
-        for answered in commit.batch.outcomes:
-            self._metrics.requests.labels(answered.status, answered.code).inc()
-            self._metrics.request_seconds.observe(now - answered.started_s)
-            self._metrics.request_age.observe(max(0.0, wall - answered.timestamp_ms / 1000))
+        for outcome in commit.batch.outcomes:
+            match outcome:
+                case Answered():
+                    self._record_answer(outcome)
+                case Postponed():
+                    self._metrics.postponed.labels(outcome.code).inc()
         for partition, offset in commit.batch.offsets.items():
             end = self._source.end_offset(partition)
             if end is not None:
                 self._metrics.lag.labels(str(partition.number)).set(max(0, end - offset))
+
+    def _record_answer(self, answered: Answered) -> None:
+        self._metrics.requests.labels(answered.status, answered.code).inc()
+        self._metrics.request_seconds.observe(self._clock.monotonic() - answered.started_s)
+        self._metrics.request_age.observe(max(0.0, self._clock.wall() - answered.timestamp_ms / 1000))
 
     # -- stopping
 

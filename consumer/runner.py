@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from consumer.jobs import Job, Progress
 from consumer.resources.memory_budget import MemoryBudget
-from consumer.resources.priority_semaphore import PrioritySemaphore
+from consumer.resources.priority_semaphore import Order, PrioritySemaphore
 from cutstream.clock import Clock
 from cutstream.contract.recipe import Recipe
 from cutstream.errors import CutstreamError, Expired, Retryable, SourceUnavailable, Unexpected
@@ -27,7 +28,6 @@ Next = TypeVar("Next")
 
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 5.0
-_LONGEST_HINT_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,11 @@ class WorkerStopping(CutstreamError):
 
 
 class Runner(Generic[Out]):
-    """Carries many jobs at once. Thread-safe."""
+    """Carries many jobs at once. Thread-safe.
+
+    Urgent jobs, which are those first written to `urgent_topic`, are served before all others that wait for a slot or
+    for memory, and the oldest before younger ones.
+    """
 
     def __init__(
         self,
@@ -74,6 +78,7 @@ class Runner(Generic[Out]):
         clock: Clock,
         source_attempts: int,
         stopping: threading.Event,
+        urgent_topic: str = "",
     ) -> None:
         self._stages = pipeline.stages
         self._memory = memory
@@ -81,9 +86,13 @@ class Runner(Generic[Out]):
         self._clock = clock
         self._source_attempts = source_attempts
         self._stopping = stopping
+        self._urgent_topic = urgent_topic
 
     def carry(self, job: Job, progress: Progress) -> Out:
-        """Return the last stage's value. Raises Poison, Expired, Fatal or WorkerStopping; `progress` says where."""
+        """Return the last stage's value. Raises Poison, Expired, Fatal or WorkerStopping; `progress` says where.
+
+        Raises SourceUnavailable when the attempts in place are used up, or when the source asks for a longer wait.
+        """
         value: Any = job.recipe
         with ExitStack() as reserved:
             for stage in self._stages:
@@ -93,7 +102,7 @@ class Runner(Generic[Out]):
         return value  # type: ignore[no-any-return]
 
     def _run(self, stage: Stage[Any, Any], job: Job, value: Any, progress: Progress, reserved: ExitStack) -> Any:
-        """Run one stage until it succeeds, or fails for good."""
+        """Run one stage until it succeeds, or until it makes no sense to try it again here."""
         attempt = 0
         while True:
             attempt += 1
@@ -111,13 +120,19 @@ class Runner(Generic[Out]):
 
     def _attempt(self, stage: Stage[Any, Any], job: Job, value: Any, progress: Progress, reserved: ExitStack) -> Any:
         waiting_since_s = self._clock.monotonic()
+        order, check = self._order(job, progress), partial(self._check, job, progress)
         with ExitStack() as memory:  # released if this attempt fails: the next one reserves anew
             if stage.memory is not None:
-                memory.enter_context(self._memory.reserve(stage.memory(job, value)))
-            with stage.slots.acquire(progress.started_s), self._timed(stage, progress, waiting_since_s):
-                result = stage.run(job, value)
+                memory.enter_context(self._memory.reserve(stage.memory(job, value), order, check))
+            with stage.slots.acquire(order, give_up=check):
+                check()  # the wait may have outlasted the deadline
+                with self._timed(stage, progress, waiting_since_s):
+                    result = stage.run(job, value)
             reserved.push(memory.pop_all())
             return result
+
+    def _order(self, job: Job, progress: Progress) -> Order:
+        return job.origin.topic != self._urgent_topic, progress.started_s
 
     @contextmanager
     def _abandoned_when_stopping(self) -> Iterator[None]:
@@ -143,21 +158,25 @@ class Runner(Generic[Out]):
     def _check(self, job: Job, progress: Progress) -> None:
         if self._stopping.is_set():
             raise WorkerStopping("the worker is stopping")
+        if self._seconds_left(job) <= 0:
+            raise Expired(f"the deadline {job.recipe.deadline} passed before {progress.stage}")
+
+    def _seconds_left(self, job: Job) -> float:
+        """Return the time until the job's deadline: infinite without one, and not above zero when it has passed."""
         deadline = job.recipe.deadline
-        if deadline is not None and datetime.fromtimestamp(self._clock.wall(), timezone.utc) >= deadline:
-            raise Expired(f"the deadline {deadline} passed before {progress.stage}")
+        return math.inf if deadline is None else deadline.timestamp() - self._clock.wall()
 
     def _back_off(self, stage: Stage[Any, Any], job: Job, progress: Progress, exc: Retryable, attempt: int) -> None:
-        """Wait before the next attempt: without end for our own servers, a bounded number of times for the source."""
+        """Wait before the next attempt: without end for our own servers, a few times for the source."""
         self._metrics.retries.labels(stage.name, exc.code).inc()
         if isinstance(exc, SourceUnavailable):
-            if attempt >= self._source_attempts:
-                raise exc.given_up(attempt) from exc
+            if progress.attempts >= self._source_attempts or (exc.retry_after_s or 0) > _LONGEST_WAIT_S:
+                raise exc
             progress.attempts += 1
         elif attempt == 1:
             log.warning("waiting: %s", exc, extra={"request": job.id, "stage": stage.name})
         with self._counted_as_waiting(exc):
-            self._stopping.wait(backoff_s(attempt, exc.retry_after_s))
+            self._stopping.wait(min(backoff_s(attempt, exc.retry_after_s), max(0.0, self._seconds_left(job))))
 
     @contextmanager
     def _counted_as_waiting(self, exc: Retryable) -> Iterator[None]:
@@ -170,11 +189,11 @@ class Runner(Generic[Out]):
 
 
 def backoff_s(attempt: int, hint_s: float | None = None) -> float:
-    """Return the wait before the next attempt: a server's own hint, up to 30 s.
+    """Return the wait before the next attempt: a server's own hint, up to 5 s.
 
     Without a hint it doubles from 0.1 s to 5 s, with jitter in its upper half.
     """
     if hint_s is not None:
-        return min(hint_s, _LONGEST_HINT_S)
+        return min(hint_s, _LONGEST_WAIT_S)
     ceiling = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0 ** min(attempt - 1, 16))
     return ceiling * random.uniform(0.5, 1.0)

@@ -7,8 +7,8 @@ CutstreamError
 │   ├── BrokerUnavailable         the Kafka brokers: retried without limit
 │   ├── DeviceOutOfMemory         the GPU's memory is full at the moment: retried without limit
 │   ├── BackgroundsFull           the background pictures in use fill their memory: retried without limit
-│   └── SourceUnavailable         the request's own source: a limited number of attempts, then SourceFailed
-│       └── BackgroundUnavailable   the request's own background: likewise, then BackgroundFailed
+│   └── SourceUnavailable         the request's own source: the retry topic, and in the end SourceFailed
+│       └── BackgroundUnavailable   the request's own background: likewise, and in the end BackgroundFailed
 ├── Poison                      this request can never succeed: one `failed` result and a dead letter
 │   ├── InvalidRequest            not JSON, or a field that is unknown or of the wrong type
 │   ├── InvalidProfile            a profile that this deployment does not serve
@@ -50,19 +50,15 @@ PointsTo: TypeAlias = Literal["request", "source", "settings", "deployment"]
 """Where the cause of a failed request is likely to be: in the request itself, at the place its photo comes from, in
 the deployment's settings, or elsewhere in the deployment (consumer/delivery/failure_limit.py)."""
 
-OPERATOR_NEEDED = 78  # EX_CONFIG of sysexits.h; systemd's example for RestartPreventExitStatus
-
 
 class CutstreamError(Exception):
     """The base of all errors. `code` is the result's error code, the metrics' label and the dead letter's header.
 
-    `retryable` tells the requester whether the same request may succeed later. A worker that ends because of the error
-    exits with `exit_status`. docs/errors.md is generated from the docstrings: the first paragraph says when the error
-    occurs, the second what to do.
+    `retryable` tells the requester whether the same request may succeed later. docs/errors.md is generated from the
+    docstrings: the first paragraph says when the error occurs, the second what to do.
     """
 
     code: ClassVar[str] = "internal"
-    exit_status: ClassVar[int] = 1
     retryable: bool = False
 
 
@@ -128,7 +124,8 @@ class BackgroundsFull(Retryable):
 class SourceUnavailable(Retryable):
     """The request's source is not available at the moment (timeout, refused connection, 429, 5xx).
 
-    Do nothing: the worker tries `CUTSTREAM_LIMITS__SOURCE_ATTEMPTS` times, then the request fails with SourceFailed.
+    Do nothing: the request waits on the retry topic and is tried again. After `CUTSTREAM_LIMITS__SOURCE_ATTEMPTS` and
+    `CUTSTREAM_LIMITS__RETRIES` attempts it fails with SourceFailed.
     """
 
     code = "failed_image_download"
@@ -141,8 +138,8 @@ class SourceUnavailable(Retryable):
 class BackgroundUnavailable(SourceUnavailable):
     """The request's background is not available at the moment (timeout, refused connection, 429, 5xx).
 
-    Do nothing: the worker tries `CUTSTREAM_LIMITS__SOURCE_ATTEMPTS` times, then the request fails with
-    BackgroundFailed.
+    Do nothing: the request waits on the retry topic and is tried again. After `CUTSTREAM_LIMITS__SOURCE_ATTEMPTS` and
+    `CUTSTREAM_LIMITS__RETRIES` attempts it fails with BackgroundFailed.
     """
 
     code = "failed_bg_download"
@@ -210,7 +207,7 @@ class AddressNotAllowed(RefusedAddress):
 class SourceFailed(Poison):
     """There is nothing at the source's address (404, missing file or object), or the last attempt to fetch it failed.
 
-    Check the address. If `retryable` is true, the source was not available: send the request again later.
+    Check the address. If `retryable` is true, the source was not available: replay the dead letter once it is.
     """
 
     code = "failed_image_download"
@@ -228,7 +225,7 @@ class BackgroundFailed(SourceFailed):
     failed.
 
     Check the address, or add the picture to the catalogue again. If `retryable` is true, the background was not
-    available: send the request again later.
+    available: replay the dead letter once it is.
     """
 
     code = "failed_bg_download"
@@ -349,7 +346,8 @@ class Unexpected(Poison):
 
 
 class Expired(CutstreamError):
-    """The request's `deadline` passed before its outputs were finished.
+    """The request's `deadline` passed before its outputs were finished, or passes before the next attempt to fetch its
+    source.
 
     Allow more time, or add workers. There is no dead letter.
     """
@@ -358,13 +356,12 @@ class Expired(CutstreamError):
 
 
 class Fatal(CutstreamError):
-    """The worker cannot continue. It aborts its transaction and exits with status 78: another start does not help.
+    """The worker cannot continue. It aborts its transaction, stops and exits non-zero.
 
-    Nothing is committed, so no request is lost. Correct the cause and start the worker again.
+    Nothing is committed, so no request is lost. Correct the cause and restart the worker.
     """
 
     code = "fatal"
-    exit_status = OPERATOR_NEEDED
 
 
 class ConfigurationError(Fatal):
@@ -395,13 +392,12 @@ class WeightsMissing(Fatal):
 
 
 class DeviceLost(Fatal):
-    """The GPU is gone, or a kernel on it failed. The process cannot use the GPU after that. It exits with status 1.
+    """The GPU is gone, or a kernel on it failed. The process cannot use the GPU after that.
 
     Check the system's log (Xid lines of `dmesg`) and `nvidia-smi`. `CUTSTREAM_WORKER__DEVICE=cpu` runs without a GPU.
     """
 
     code = "device_lost"
-    exit_status = 1  # a new process may work
 
 
 class Fenced(Fatal):

@@ -34,17 +34,24 @@ REQUESTS = Definition(
     "If the share of `failed` rises, look at the codes and the dead letters.",
     ("status", "code"),
 )
+POSTPONED = Definition(
+    "cutstream_postponed_total",
+    "counter",
+    "Moves of a request to the retry topic, because its own source or background is away.",
+    "If it rises, a host or bucket that requests name is away: the worker's log says which (`postponed`).",
+    ("code",),
+)
 REQUEST_SECONDS = Definition(
     "cutstream_request_duration_seconds",
     "histogram",
-    "Time from reading a request to committing its result.",
+    "Time from reading a request, for the last time if it was postponed, to committing its result.",
     "Compare it with the durations and waits of the stages to see where photos queue.",
     buckets=_SLOW,
 )
 REQUEST_AGE = Definition(
     "cutstream_request_age_seconds",
     "histogram",
-    "Time from the timestamp of the request's record to committing its result: the latency that the requester sees.",
+    "Time from the timestamp of the request's first record to committing its result: what the requester waits.",
     "If it grows while the duration stays the same, requests wait in Kafka: add workers or partitions.",
     buckets=_SLOW,
 )
@@ -224,6 +231,7 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
         self.requests = self._counter(REQUESTS)
+        self.postponed = self._counter(POSTPONED)
         self.request_seconds = self._histogram(REQUEST_SECONDS)
         self.request_age = self._histogram(REQUEST_AGE)
         self.stage_seconds = self._histogram(STAGE_SECONDS)

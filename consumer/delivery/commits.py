@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from consumer.delivery.offsets import CommitBatch
-from consumer.delivery.outcomes import Answered
+from consumer.delivery.outcomes import Finished
 from cutstream.clients.kafka import CommitRefused, Committer, Membership
 from cutstream.clock import Clock
 from cutstream.errors import BrokerUnavailable
@@ -15,7 +15,7 @@ class Commit:
     """A commit in progress. It starts at once; call `result` when `done` is true."""
 
     def __init__(
-        self, committer: Committer, batch: CommitBatch[Answered], membership: Membership, clock: Clock
+        self, committer: Committer, batch: CommitBatch[Finished], membership: Membership, clock: Clock
     ) -> None:
         self.batch = batch
         self.seconds = 0.0
@@ -42,7 +42,7 @@ class Commit:
     def _run(self, committer: Committer, membership: Membership) -> None:
         started = self._clock.monotonic()
         try:
-            records = [record for answered in self.batch.outcomes for record in answered.records]
+            records = [record for finished in self.batch.outcomes for record in finished.records]
             committer.commit(records, self.batch.offsets, membership)
         except Exception as exc:
             self._error = exc

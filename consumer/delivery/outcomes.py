@@ -1,4 +1,4 @@
-"""The three outcomes of a request: an answer to commit, an unfinished job, or an error that stops the worker."""
+"""The outcomes of a request: it is answered or postponed, which is committed, or abandoned, or it stops the worker."""
 
 from __future__ import annotations
 
@@ -34,11 +34,20 @@ class Answered:
 
     tracked: TrackedOffset
     started_s: float  # on the monotonic clock
-    timestamp_ms: int  # of the request's record
+    timestamp_ms: int  # of the request's first record
     status: Status = "ok"
     code: str = ""  # the error's code; empty without an error
     records: tuple[OutgoingRecord, ...] = ()
     suspicion: Suspicion | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """The request's own source is away. `records` holds the request for the retry topic; its result comes later."""
+
+    tracked: TrackedOffset
+    code: str  # the error's code
+    records: tuple[OutgoingRecord, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,4 +65,5 @@ class Crashed:
     error: BaseException
 
 
-Outcome: TypeAlias = Answered | Abandoned | Crashed
+Finished: TypeAlias = Answered | Postponed  # these are committed, with their offset
+Outcome: TypeAlias = Finished | Abandoned | Crashed

@@ -1,22 +1,22 @@
-"""The records that answer a request: its result, and for a failure the dead letter."""
+"""The records that a request leaves: its result, for a failure the dead letter, or the request itself to be retried."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from consumer.jobs import Job, Progress, Stored, Trace, delivery_of, first_delivery, origin_id
 from cutstream.clients.kafka import OutgoingRecord, Record
 from cutstream.clock import Clock
 from cutstream.contract.envelope import dead_letter_headers, result_headers, salvage
 from cutstream.contract.messages import BoundingBox, ErrorDetail, Result, ServedModel, SourceRecord, encode
-from cutstream.contract.redelivery import Redelivery
+from cutstream.contract.redelivery import Redelivery, redelivery_headers
 from cutstream.errors import CutstreamError, Expired, InvalidRequest
 from cutstream.images.geometry import Box
 from cutstream.settings import KafkaSettings
 
 
 class RecordBuilder:
-    """Builds result and dead-letter records. Thread-safe."""
+    """Builds results, dead letters and retries. Thread-safe."""
 
     def __init__(self, settings: KafkaSettings, clock: Clock) -> None:
         self._settings = settings
@@ -75,6 +75,12 @@ class RecordBuilder:
             error,
         )
         return OutgoingRecord(self._settings.dead_letters_topic, record.key, record.value, headers)
+
+    def retry(self, record: Record, attempts: int, not_before_ms: int) -> OutgoingRecord:
+        """Build the untouched original for the retry topic, with its origin and the attempts so far in headers."""
+        delivery = replace(delivery_of(record), attempts=attempts, not_before_ms=not_before_ms)
+        headers = redelivery_headers(record.headers, delivery)
+        return OutgoingRecord(self._settings.retry_topic, record.key, record.value, headers)
 
     def _result(self, record: Record, result: Result, trace: Trace) -> OutgoingRecord:
         headers = result_headers(result, self._clock.wall(), trace)

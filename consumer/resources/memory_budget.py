@@ -1,13 +1,12 @@
-"""A memory budget in bytes for decoded images: a photo waits until it fits, first come first served."""
+"""A memory budget in bytes for decoded images: a photo waits until it fits, the oldest first."""
 
 from __future__ import annotations
 
 import math
-import threading
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
+from consumer.resources.priority_semaphore import Order, PrioritySemaphore
 from cutstream.compositing.specs import CompositionSpec
 from cutstream.errors import ResolutionTooHigh
 from cutstream.settings import BYTES_PER_PIXEL
@@ -41,14 +40,12 @@ class MemoryBudget:
 
     def __init__(self, total_bytes: int, observe: Callable[[float], None] = lambda used: None) -> None:
         self._total = total_bytes
-        self._used = 0
-        self._observe = observe
-        self._queue: deque[object] = deque()
-        self._changed = threading.Condition()
+        self._bytes = PrioritySemaphore(total_bytes, observe)
 
-    @contextmanager
-    def reserve(self, amount: int) -> Iterator[None]:
-        """Hold `amount` bytes inside the block; wait until they are free and all earlier callers were served.
+    def reserve(
+        self, amount: int, order: Order = (), give_up: Callable[[], None] = lambda: None
+    ) -> AbstractContextManager[None]:
+        """Hold `amount` bytes inside the block; wait for them as `PrioritySemaphore.acquire` does.
 
         Raises ResolutionTooHigh if the amount could never fit.
         """
@@ -57,25 +54,4 @@ class MemoryBudget:
                 f"the image needs {amount:,} bytes while it is worked on, and the worker's whole budget is "
                 f"{self._total:,} (CUTSTREAM_WORKER__MEMORY_BYTES); fewer outputs or a smaller canvas need less"
             )
-        self._acquire(amount)
-        try:
-            yield
-        finally:
-            self._release(amount)
-
-    def _acquire(self, amount: int) -> None:
-        turn = object()
-        with self._changed:
-            self._queue.append(turn)
-            # A large image at the head holds the small ones back. Otherwise it would starve.
-            self._changed.wait_for(lambda: self._queue[0] is turn and self._used + amount <= self._total)
-            self._queue.popleft()
-            self._used += amount
-            self._observe(self._used)
-            self._changed.notify_all()
-
-    def _release(self, amount: int) -> None:
-        with self._changed:
-            self._used -= amount
-            self._observe(self._used)
-            self._changed.notify_all()
+        return self._bytes.acquire(order, amount, give_up)

@@ -264,8 +264,14 @@ class LimitSettings(Section):
     """Time limit for one download, from connecting to the last byte."""
     max_redirects: int = Field(default=5, ge=0, le=20)
     """Most redirects to follow. Each is checked like the first address."""
-    source_attempts: int = Field(default=3, ge=1, le=20)
-    """Attempts to fetch a source that times out, refuses the connection or answers 429 or 5xx."""
+    source_attempts: int = Field(default=2, ge=1, le=20)
+    """Attempts in quick succession to fetch a source that times out, refuses the connection or answers 429 or
+    5xx. Then the request moves to CUTSTREAM_KAFKA__RETRY_TOPIC."""
+    retries: int = Field(default=5, ge=0, le=1000)
+    """Further attempts from the retry topic, before the request fails."""
+    retry_delay_s: float = Field(default=60.0, ge=0.1, le=86_400)
+    """Time that a request waits on the retry topic before each further attempt, whatever the source suggests. With the
+    defaults a source may be away for five minutes."""
     decode_timeout_s: float = Field(default=20.0, gt=0, le=600)
     """Time limit for decoding one image. A decoder that takes longer is killed, and its request fails."""
 

@@ -160,7 +160,7 @@ def _responds(port: int, path: str) -> bool:
     try:
         connection.request("GET", path)
         return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):  # it may die while it answers
+    except OSError:
         return False
     finally:
         connection.close()

@@ -8,19 +8,29 @@ from datetime import datetime, timezone
 import pytest
 
 from consumer.delivery.offsets import TrackedOffset
-from consumer.delivery.outcomes import Abandoned, Crashed, Outcome, TrackedRecord
+from consumer.delivery.outcomes import Abandoned, Crashed, Outcome, Postponed, TrackedRecord
 from consumer.delivery.results import RecordBuilder
+from consumer.delivery.retries import RetryPolicy
 from consumer.handler import RequestHandler
-from consumer.jobs import Findings, Job, Progress, Segmentation, Stored, first_delivery
+from consumer.jobs import Findings, Job, Progress, Segmentation, Stored, delivery_of, first_delivery
 from consumer.resources.profile_selector import Selection
 from consumer.runner import WorkerStopping
 from cutstream.clients.kafka import Partition, Record
 from cutstream.clients.triton import Ensemble
 from cutstream.clock import ManualClock
 from cutstream.contract.messages import StoredObject, decode_result
-from cutstream.errors import Expired, InvalidRequest, ModelMismatch, SourceFailed, UnreadableImage
+from cutstream.contract.redelivery import Redelivery, read_redelivery, redelivery_headers, without_redelivery
+from cutstream.errors import (
+    BackgroundUnavailable,
+    Expired,
+    InvalidRequest,
+    ModelMismatch,
+    SourceFailed,
+    SourceUnavailable,
+    UnreadableImage,
+)
 from cutstream.images.geometry import Box
-from cutstream.settings import KafkaSettings
+from cutstream.settings import KafkaSettings, LimitSettings
 from tests.support.jobs import job_of
 
 TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -59,13 +69,18 @@ class StubRunner:
 
 def admit(record: Record) -> Job:
     job = job_of(profile="general", image="s3://a/b.jpg", id="a", labels={"shop": "1"}, replay=2)
-    return replace(job, record=record, origin=first_delivery(record).origin, trace=(("traceparent", TRACE),))
+    delivery = delivery_of(record)
+    return replace(
+        job, record=record, origin=delivery.origin, attempts=delivery.attempts, trace=(("traceparent", TRACE),)
+    )
 
 
-def handle(result, admission=admit) -> Outcome:
+def handle(result, admission=admit, record=RECORD) -> Outcome:
     clock = ManualClock()
-    settings = KafkaSettings(results_topic="results", dead_letters_topic="letters")
-    return RequestHandler(admission, StubRunner(result), RecordBuilder(settings, clock), clock)(TASK)
+    settings = KafkaSettings(results_topic="results", dead_letters_topic="letters", retry_topic="retry")
+    retries = RetryPolicy(LimitSettings(source_attempts=2, retries=3, retry_delay_s=60), clock)
+    handler = RequestHandler(admission, StubRunner(result), RecordBuilder(settings, clock), retries, clock)
+    return handler(TrackedRecord(TASK.tracked, record))
 
 
 def test_a_success_is_one_result_with_the_key_of_the_request() -> None:
@@ -118,6 +133,74 @@ def test_a_refused_request_is_answered_with_the_fields_that_can_be_read() -> Non
 def test_the_error_of_an_unavailable_source_is_retryable() -> None:
     outcome = handle(SourceFailed("503 (3 attempts)", retryable=True))
     assert decode_result(outcome.records[0].value).error.retryable is True
+
+
+def retried(attempts: int, replay: int = 0) -> Record:
+    """Return RECORD as it lies on the retry topic after this many attempts."""
+    delivery = Redelivery(first_delivery(RECORD).origin, attempts, not_before_ms=5, replay=replay)
+    return replace(
+        RECORD,
+        partition=Partition("retry", 1),
+        offset=99,
+        timestamp_ms=RECORD.timestamp_ms + 90_000,
+        headers=redelivery_headers(HEADERS, delivery),
+    )
+
+
+@pytest.mark.parametrize("error", [SourceUnavailable("503"), BackgroundUnavailable("503")])
+def test_a_request_whose_source_is_away_moves_unchanged_to_the_retry_topic(error) -> None:
+    outcome = handle(error)
+    assert isinstance(outcome, Postponed)
+    (record,) = outcome.records
+    assert (outcome.tracked, outcome.code) == (TASK.tracked, error.code)
+    assert (record.topic, record.key, record.value) == ("retry", RECORD.key, RECORD.value)
+    assert without_redelivery(record.headers) == HEADERS
+    due_ms = round((ManualClock().wall() + 60) * 1000)
+    assert read_redelivery(record.headers) == Redelivery(first_delivery(RECORD).origin, 1, due_ms)
+
+
+def test_a_postponed_request_keeps_its_origin_its_attempts_and_its_replay() -> None:
+    (record,) = handle(SourceUnavailable("503"), record=retried(attempts=3, replay=1)).records
+    delivery = read_redelivery(record.headers)
+    assert delivery == Redelivery(first_delivery(RECORD).origin, 4, delivery.not_before_ms, replay=1)
+    assert without_redelivery(record.headers) == HEADERS
+
+
+def test_the_last_attempt_ends_in_a_failure_and_a_dead_letter_that_name_the_origin() -> None:
+    outcome = handle(SourceUnavailable("503"), record=retried(attempts=4))
+    result_record, letter = outcome.records
+    result = decode_result(result_record.value)
+    assert (result.status, result.attempts, result.error.message) == ("failed", 5, "503 (5 attempts)")
+    assert (result.error.code, result.error.retryable) == ("failed_image_download", True)
+    assert result.source == first_delivery(RECORD).origin
+    assert dict(letter.headers)["__cutstream.errors.topic"] == b"requests"
+    assert outcome.timestamp_ms == RECORD.timestamp_ms
+
+
+def test_a_success_from_the_retry_topic_counts_all_attempts_and_names_the_origin() -> None:
+    outcome = handle(STORED, record=retried(attempts=3))
+    result = decode_result(outcome.records[0].value)
+    assert (result.status, result.attempts) == ("ok", 4)
+    assert result.source == first_delivery(RECORD).origin
+    assert outcome.timestamp_ms == RECORD.timestamp_ms
+
+
+@pytest.mark.parametrize(("seconds", "expires"), [(60, True), (61, False)])
+def test_a_request_that_would_be_due_after_its_deadline_expires_at_once(seconds: float, expires: bool) -> None:
+    deadline = datetime.fromtimestamp(ManualClock().wall() + seconds, timezone.utc)
+
+    def admit_with_deadline(record: Record) -> Job:
+        job = admit(record)
+        return replace(job, recipe=replace(job.recipe, deadline=deadline))
+
+    outcome = handle(SourceUnavailable("503"), admit_with_deadline)
+    if not expires:
+        assert isinstance(outcome, Postponed)
+        return
+    (record,) = outcome.records
+    result = decode_result(record.value)
+    assert result.status == "expired"
+    assert "503 (1 attempts); the next attempt would be after the deadline" in result.error.message
 
 
 def test_an_expired_request_has_a_result_and_no_dead_letter() -> None:

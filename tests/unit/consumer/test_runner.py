@@ -3,8 +3,10 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import datetime, timezone
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -17,33 +19,39 @@ from cutstream.clients.triton import Ensemble
 from cutstream.clock import ManualClock, SystemClock
 from cutstream.contract.messages import Choice
 from cutstream.errors import (
-    BackgroundFailed,
     BackgroundUnavailable,
     CutstreamError,
     DeviceOutOfMemory,
     Expired,
     ModelMismatch,
-    SourceFailed,
     SourceUnavailable,
+    StoreUnavailable,
     TritonUnavailable,
     Unexpected,
     UnreadableImage,
 )
 from cutstream.images import Image
 from cutstream.metrics import Metrics
+from tests.support.group import wait_until
 from tests.support.jobs import job_of
 
 
 class InstantEvent(threading.Event):
-    """A stopping event whose waits return at once and are recorded. It is set in wait number `set_after`."""
+    """A stopping event whose waits return at once and are recorded. It is set in wait number `set_after`.
 
-    def __init__(self, set_after: int | None = None) -> None:
+    The waits take their time on `clock`, if there is one.
+    """
+
+    def __init__(self, set_after: int | None = None, clock: ManualClock | None = None) -> None:
         super().__init__()
+        self.clock = clock
         self.waits: list[float] = []
         self.set_after = set_after
 
     def wait(self, timeout=None):
         self.waits.append(timeout)
+        if self.clock:
+            self.clock.sleep(timeout)
         if len(self.waits) == self.set_after:
             self.set()
         return self.is_set()
@@ -94,18 +102,22 @@ def test_our_own_servers_are_waited_for_without_end() -> None:
     assert execution.progress.attempts == 1
 
 
-def test_a_source_is_tried_as_often_as_configured() -> None:
-    execution = Execution(failing(*[SourceUnavailable("timeout")] * 3))
-    with pytest.raises(SourceFailed, match=r"timeout \(3 attempts\)"):
+@pytest.mark.parametrize("error", [SourceUnavailable("timeout"), BackgroundUnavailable("timeout")])
+def test_a_source_is_tried_in_place_as_often_as_configured(error) -> None:
+    execution = Execution(failing(*[error] * 3))
+    with pytest.raises(type(error)) as raised:
         execution.run()
+    assert raised.value is error
     assert (execution.progress.attempts, execution.progress.stage) == (3, "step0")
 
 
-def test_a_background_is_tried_as_often_and_fails_with_its_own_error() -> None:
-    with pytest.raises(BackgroundFailed, match=r"background: timeout \(3 attempts\)") as raised:
-        Execution(failing(*[BackgroundUnavailable("background: timeout")] * 3)).run()
-    assert raised.value.retryable
-    assert raised.value.code == BackgroundUnavailable.code != SourceFailed.code
+def test_a_request_from_the_retry_topic_is_tried_once() -> None:
+    stopping = InstantEvent()
+    execution = Execution(failing(*[SourceUnavailable("timeout")] * 3), stopping=stopping)
+    execution.progress.attempts = 4
+    with pytest.raises(SourceUnavailable):
+        execution.run()
+    assert (execution.progress.attempts, stopping.waits) == (4, [])
 
 
 def test_a_source_that_recovers_is_a_success() -> None:
@@ -114,11 +126,20 @@ def test_a_source_that_recovers_is_a_success() -> None:
     assert execution.progress.attempts == 3
 
 
-def test_the_retry_hint_of_a_server_is_followed_up_to_a_limit() -> None:
+def test_a_short_hint_of_a_source_is_followed_and_a_long_one_is_not_waited_for_in_place() -> None:
     stopping = InstantEvent()
-    errors = [SourceUnavailable("429", retry_after_s=7.0), SourceUnavailable("429", retry_after_s=9999.0)]
-    Execution(failing(*errors), stopping=stopping).run()
-    assert stopping.waits == [7.0, 30.0]
+    errors = [SourceUnavailable("429", retry_after_s=4.0), SourceUnavailable("429", retry_after_s=6.0)]
+    execution = Execution(failing(*errors), stopping=stopping)
+    with pytest.raises(SourceUnavailable) as raised:
+        execution.run()
+    assert raised.value is errors[1]
+    assert (stopping.waits, execution.progress.attempts) == ([4.0], 2)
+
+
+def test_a_long_hint_of_our_own_servers_is_followed_up_to_a_limit() -> None:
+    stopping = InstantEvent()
+    Execution(failing(StoreUnavailable("503", retry_after_s=9999.0)), stopping=stopping).run()
+    assert stopping.waits == [5.0]
 
 
 @pytest.mark.parametrize("error", [UnreadableImage("bad"), ModelMismatch("tensors")])
@@ -163,6 +184,98 @@ def test_what_breaks_while_the_worker_stops_is_no_outcome_and_is_not_logged(erro
     with pytest.raises(WorkerStopping):
         Execution(step, stopping=stopping).run()
     assert not caplog.records
+
+
+def test_a_job_expires_at_its_deadline_while_it_waits_for_our_own_servers() -> None:
+    clock = ManualClock()
+    stopping = InstantEvent(clock=clock)
+    deadline = datetime.fromtimestamp(clock.wall() + 20, timezone.utc)
+    execution = Execution(failing(*[TritonUnavailable("away")] * 50), stopping=stopping, clock=clock, deadline=deadline)
+    with pytest.raises(Expired, match="before step0"):
+        execution.run()
+    assert sum(stopping.waits) == pytest.approx(20)
+
+
+class Contest:
+    """A job that waits for the memory or the slot of its only stage while the test holds it."""
+
+    def __init__(self, resource: str) -> None:
+        self.clock, self.stopping = ManualClock(), threading.Event()
+        self.downloads: list[str] = []
+        self.outcomes: list[BaseException] = []
+        self.budget, self.slots = MemoryBudget(100), PrioritySemaphore(1)
+        amount = 60 if resource == "memory" else 1
+        stage = Stage("fetch", self._run, self.slots, memory=lambda job, value: amount)
+        self._runner = Runner(Pipeline((stage,)), self.budget, Metrics(), self.clock, 3, self.stopping, "urgent")
+        self.queue, self.hold = {
+            "memory": (self.budget._bytes, lambda: self.budget.reserve(60)),
+            "slot": (self.slots, self.slots.acquire),
+        }[resource]
+
+    def _run(self, job, value):
+        self.downloads.append(job.id)
+        return value
+
+    def carry(self, **request) -> threading.Thread:
+        """Start to carry a job with these fields. Return when it waits."""
+        job = job_of(**request)
+        if request.get("id") == "urgent":
+            job = replace(job, origin=msgspec.structs.replace(job.origin, topic="urgent"))
+        waiting = len(self.queue._waiting)
+        thread = threading.Thread(target=self._carry, args=(job,), daemon=True)
+        thread.start()
+        wait_until(lambda: len(self.queue._waiting) > waiting, "the job does not wait")
+        return thread
+
+    def _carry(self, job) -> None:
+        try:
+            self._runner.carry(job, Progress(self.clock.monotonic()))
+        except CutstreamError as exc:
+            self.outcomes.append(exc)
+
+
+@pytest.fixture(params=["memory", "slot"])
+def contest(request) -> Contest:
+    return Contest(request.param)
+
+
+def test_a_job_expires_while_it_waits_for_memory_or_a_slot(contest) -> None:
+    with contest.hold():
+        thread = contest.carry(deadline=datetime.fromtimestamp(contest.clock.wall() + 20, timezone.utc))
+        contest.clock.sleep(20)
+        thread.join(5)
+    assert [type(outcome) for outcome in contest.outcomes] == [Expired]
+    assert contest.downloads == []
+
+
+def test_a_job_whose_deadline_passed_while_it_waited_costs_no_download(contest, monkeypatch) -> None:
+    monkeypatch.setattr("consumer.resources.priority_semaphore._CHECK_INTERVAL_S", 3600)
+    with contest.hold():
+        thread = contest.carry(deadline=datetime.fromtimestamp(contest.clock.wall() + 20, timezone.utc))
+        contest.clock.sleep(20)
+    thread.join(5)
+    assert [type(outcome) for outcome in contest.outcomes] == [Expired]
+    assert contest.downloads == []
+
+
+def test_a_stopping_worker_abandons_jobs_that_wait_for_memory_or_a_slot(contest) -> None:
+    with contest.hold():
+        thread = contest.carry()
+        contest.stopping.set()
+        thread.join(5)
+    assert [type(outcome) for outcome in contest.outcomes] == [WorkerStopping]
+    assert contest.downloads == []
+
+
+def test_an_urgent_job_is_served_before_older_ones(contest) -> None:
+    with contest.hold():
+        threads = []
+        for id in ("first", "second", "urgent"):
+            threads.append(contest.carry(id=id))
+            contest.clock.sleep(1)
+    for thread in threads:
+        thread.join(5)
+    assert (contest.downloads, contest.outcomes) == (["urgent", "first", "second"], [])
 
 
 def test_a_stopping_worker_abandons_waiting_jobs() -> None:
@@ -222,8 +335,7 @@ def test_waiting_for_memory_takes_no_slot_and_is_not_in_the_timings() -> None:
     carrier = threading.Thread(target=lambda: runner.carry(job_of(), progress), daemon=True)
     with budget.reserve(60):
         carrier.start()
-        while not budget._queue:
-            time.sleep(0.001)
+        wait_until(lambda: budget._bytes._waiting, "the job does not wait")
         with slots.acquire():
             time.sleep(0.1)
     carrier.join(10)
