@@ -211,7 +211,7 @@ class _Counting:
         self.counted = 0
 
     def __call__(self, batch: Batch) -> None:
-        self._stack.check()
+        self._stack.supervisor.check()  # a restart would falsify the figures
         done = len(batch.results)
         if self._meter is None and done >= EDGE:
             self._meter, self._skipped = Meter(), done

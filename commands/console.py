@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -24,14 +25,19 @@ Profile = Annotated[str | None, typer.Option(help="The profile. Defaults to the 
 
 
 @contextmanager
-def named_errors() -> Iterator[None]:
-    """Show a named error as its code and message, without a stack trace, and exit with status 1."""
+def named_errors(status: Callable[[CutstreamError], int] = lambda _: 1) -> Iterator[None]:
+    """Show a named error as its code and message, without a stack trace, and exit with its `status`."""
     try:
         yield
     except CutstreamError as exc:
         # Text, not markup: a message may quote anything, square brackets included.
         err.print(Text.assemble((exc.code, "bold red"), f": {exc}"), soft_wrap=True)
-        raise typer.Exit(1) from exc
+        raise typer.Exit(status(exc)) from exc
+
+
+def say(message: str) -> None:
+    """Print a message that may quote anything, with the time of day."""
+    out.print(f"{datetime.now():%H:%M:%S} {message}", soft_wrap=True, highlight=False, markup=False)
 
 
 def require_packages(command: str, *modules: str, target: str = "setup") -> None:

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from commands.console import say
+
 if TYPE_CHECKING:
     from cutstream.settings import Settings
     from deploy.local.running import RunningStack
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 def serving_stack(
     settings: Settings, photos: Sequence[Photo], profile: str | None, mattes: Path
 ) -> Iterator[tuple[Settings, Callable[[], None]]]:
-    """Yield the settings of a stack that serves the profile, and a function that raises StackError if it has died.
+    """Yield the settings of a stack that serves the profile, and a function that keeps it running or raises StackError.
 
     A broker that the settings name is always used. Otherwise the local stack is used if its Kafka answers; if not, this
     starts a stack that serves the one profile, reads the photos and writes to `mattes`, and stops it afterwards.
@@ -47,7 +49,7 @@ def own_stack(settings: Settings) -> Iterator[RunningStack]:
     import consumer
     from deploy.local.running import running_stack, throwaway
 
-    with throwaway(settings) as own, running_stack(render_models(own), consumer.COMMAND) as stack:
+    with throwaway(settings) as own, running_stack(render_models(own), consumer.COMMAND, say) as stack:
         yield stack
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from commands.console import Profile, named_errors, out, program
+from commands.console import Profile, named_errors, out, program, say
 from commands.serving import own_stack, render_models
 
 if TYPE_CHECKING:
@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 
 
 def up() -> None:
-    """Start Kafka, Triton and a worker on this machine and keep them running until Ctrl-C."""
+    """Start Kafka, Triton and a worker on this machine and keep them running until Ctrl-C.
+
+    One that dies is started again.
+    """
     import consumer
     from cutstream.settings import load
     from deploy.local.running import running_stack, wait_until_stopped
 
-    with named_errors(), running_stack(render_models(load()), consumer.COMMAND) as stack:
+    with named_errors(), running_stack(render_models(load()), consumer.COMMAND, say) as stack:
         out.print(addresses(stack.settings))
         out.print(f"Ready after {stack.ready_s:.1f} s. Press Ctrl-C to stop.")
         for line in next_steps(stack.settings.objects.file_roots):

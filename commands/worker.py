@@ -18,7 +18,7 @@ def worker(
     from consumer.app import run_worker
     from cutstream.settings import addressed, load, redacted
 
-    with named_errors():
+    with named_errors(lambda error: error.exit_status):
         settings = load()
         if check:
             out.print_json(json.dumps(redacted(settings)))

@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> int:
         run_worker(addressed(load()))
     except CutstreamError as exc:
         sys.stderr.write(f"{exc.code}: {exc}\n")
-        return 1
+        return exc.exit_status
     return 0
 
 

@@ -50,15 +50,19 @@ PointsTo: TypeAlias = Literal["request", "source", "settings", "deployment"]
 """Where the cause of a failed request is likely to be: in the request itself, at the place its photo comes from, in
 the deployment's settings, or elsewhere in the deployment (consumer/delivery/failure_limit.py)."""
 
+OPERATOR_NEEDED = 78  # EX_CONFIG of sysexits.h; systemd's example for RestartPreventExitStatus
+
 
 class CutstreamError(Exception):
     """The base of all errors. `code` is the result's error code, the metrics' label and the dead letter's header.
 
-    `retryable` tells the requester whether the same request may succeed later. docs/errors.md is generated from the
-    docstrings: the first paragraph says when the error occurs, the second what to do.
+    `retryable` tells the requester whether the same request may succeed later. A worker that ends because of the error
+    exits with `exit_status`. docs/errors.md is generated from the docstrings: the first paragraph says when the error
+    occurs, the second what to do.
     """
 
     code: ClassVar[str] = "internal"
+    exit_status: ClassVar[int] = 1
     retryable: bool = False
 
 
@@ -356,12 +360,13 @@ class Expired(CutstreamError):
 
 
 class Fatal(CutstreamError):
-    """The worker cannot continue. It aborts its transaction, stops and exits non-zero.
+    """The worker cannot continue. It aborts its transaction and exits with status 78: another start does not help.
 
-    Nothing is committed, so no request is lost. Correct the cause and restart the worker.
+    Nothing is committed, so no request is lost. Correct the cause and start the worker again.
     """
 
     code = "fatal"
+    exit_status = OPERATOR_NEEDED
 
 
 class ConfigurationError(Fatal):
@@ -392,12 +397,13 @@ class WeightsMissing(Fatal):
 
 
 class DeviceLost(Fatal):
-    """The GPU is gone, or a kernel on it failed. The process cannot use the GPU after that.
+    """The GPU is gone, or a kernel on it failed. The process cannot use the GPU after that. It exits with status 1.
 
     Check the system's log (Xid lines of `dmesg`) and `nvidia-smi`. `CUTSTREAM_WORKER__DEVICE=cpu` runs without a GPU.
     """
 
     code = "device_lost"
+    exit_status = 1  # a new process may work
 
 
 class Fenced(Fatal):

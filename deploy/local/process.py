@@ -26,7 +26,8 @@ class ServerSpec:
     """A server to start, and how to tell that it is healthy.
 
     `environment` is added to the inherited one. `ready` returns within about a second, False while the server is not
-    up. `ports` maps each setting of a loopback port to the port, for instance {"CUTSTREAM_STACK__KAFKA_PORT": 19092}.
+    up. `answers` does the same for a server that was ready once, where being ready depends on other servers, too.
+    `ports` maps each setting of a loopback port to the port, for instance {"CUTSTREAM_STACK__KAFKA_PORT": 19092}.
     To stop, SIGTERM goes to the command's process alone. After `stop_timeout_s`, or once it has ended, SIGKILL goes to
     all its descendants.
     """
@@ -39,6 +40,7 @@ class ServerSpec:
     ports: Mapping[str, int] = field(default_factory=dict)
     stop_timeout_s: float = 10.0
     cwd: Path | None = None
+    answers: Callable[[], bool] | None = None
 
 
 class RunningServer:
@@ -92,7 +94,7 @@ class Supervisor:
     """
 
     def __init__(self, start_timeout_s: float, clock: Clock | None = None) -> None:
-        self._start_timeout_s = start_timeout_s
+        self.start_timeout_s = start_timeout_s
         self._clock = clock or SystemClock()
         self._groups: list[list[RunningServer]] = []
         self.ready_s: dict[str, float] = {}
@@ -128,17 +130,35 @@ class Supervisor:
                 if running.server.ready():
                     self.ready_s[running.server.name] = elapsed
                     waiting.remove(running)
-                elif elapsed > self._start_timeout_s:
+                elif elapsed > self.start_timeout_s:
                     raise server_error(
                         running.server,
-                        f"was not ready after {self._start_timeout_s:g} s (CUTSTREAM_STACK__START_TIMEOUT_S)",
+                        f"was not ready after {self.start_timeout_s:g} s (CUTSTREAM_STACK__START_TIMEOUT_S)",
                     )
             if waiting:
                 self._clock.sleep(POLL_S)
 
+    def restart(self, name: str) -> None:
+        """Start a server that has ended again, on the same ports, and return at once. It stops in its old place."""
+        for group in self._groups:
+            for place, running in enumerate(group):
+                if running.server.name == name:
+                    running.begin_stop()
+                    running.wait()
+                    group[place] = RunningServer(running.server)
+
     def pid(self, name: str) -> int:
         """Return the root of the server's process tree, for measurements. Use `stop` to end the server."""
-        return next(running.pid for running in self._running() if running.server.name == name)
+        return self._find(name).pid
+
+    def exit_code(self, name: str) -> int | None:
+        """Return the server's exit status, with 128 and a signal's number added up. None while it runs."""
+        return self._find(name).exit_code
+
+    @property
+    def servers(self) -> tuple[ServerSpec, ...]:
+        """The servers that were started and not stopped, in this order, whether they have died or not."""
+        return tuple(running.server for running in self._running())
 
     def dead(self) -> tuple[ServerSpec, ...]:
         """Return the servers that ended although nobody stopped them."""
@@ -160,6 +180,9 @@ class Supervisor:
                 running.wait()
                 group.remove(running)
         self._groups = [group for group in self._groups if group]
+
+    def _find(self, name: str) -> RunningServer:
+        return next(running for running in self._running() if running.server.name == name)
 
     def _running(self) -> Iterable[RunningServer]:
         return (running for group in self._groups for running in group)

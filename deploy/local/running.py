@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import http.client
+import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from cutstream.clients.kafka import ensure_topics
 from cutstream.clock import SystemClock
+from cutstream.errors import ConfigurationError
 from cutstream.settings import Settings, as_environment
 from cutstream.signals import on_termination
 from deploy.local.process import ServerSpec, Supervisor
+from deploy.local.restarts import Restarter
 from deploy.local.stack import local_stack
+
+log = logging.getLogger(__name__)
 
 _CHECK_S = 0.5
 
@@ -27,10 +33,14 @@ class RunningStack:
     settings: Settings
     supervisor: Supervisor
     ready_s: float
+    restarter: Restarter
 
     def check(self) -> None:
-        """Raise StackError, with the end of the log, if a server or the worker has died."""
-        self.supervisor.check()
+        """Start a server or a worker that has died again. Raises StackError if that does not help.
+
+        Call it about twice a second. It says what it does on the stack's `report`.
+        """
+        self.restarter.check()
 
 
 @contextmanager
@@ -47,22 +57,29 @@ def throwaway(settings: Settings) -> Iterator[Settings]:
 
 
 @contextmanager
-def running_stack(settings: Settings, worker_command: Sequence[str]) -> Iterator[RunningStack]:
+def running_stack(
+    settings: Settings, worker_command: Sequence[str], report: Callable[[str], None] = log.warning
+) -> Iterator[RunningStack]:
     """Start Kafka and Triton unless the settings name existing ones, create the topics, and start one worker.
 
     `worker_command` is the command line of the worker. The caller passes it, because this package knows no other
-    service. Everything stops in reverse order. The model repository must be rendered before.
+    service. Everything stops in reverse order. The model repository must be rendered before. `report` receives what
+    happens to the servers afterwards, in sentences for people.
     """
     clock = SystemClock()
     started = clock.monotonic()
     with local_stack(settings) as stack:
         ensure_topics(stack.settings.kafka)
         stack.supervisor.start(worker_server(stack.settings, worker_command))
-        yield RunningStack(stack.settings, stack.supervisor, clock.monotonic() - started)
+        ready_s = clock.monotonic() - started
+        yield RunningStack(stack.settings, stack.supervisor, ready_s, Restarter(stack.supervisor, report))
 
 
 def wait_until_stopped(stack: RunningStack) -> None:
-    """Return on SIGTERM or Ctrl-C. Raise StackError if a server or the worker dies."""
+    """Keep the servers and the worker running. Return on SIGTERM or Ctrl-C.
+
+    Raises StackError if one of them cannot be kept running.
+    """
     stop = threading.Event()
     on_termination(stop.set)
     while not stop.wait(_CHECK_S):
@@ -72,16 +89,22 @@ def wait_until_stopped(stack: RunningStack) -> None:
 def worker_server(settings: Settings, command: Sequence[str], name: str = "worker") -> ServerSpec:
     """Describe a worker process. It is ready when it has joined its group and Triton answers it.
 
-    `settings` must be complete, with every address. `command` is the worker's command line.
+    `settings` must be complete, with every address. `command` is the worker's command line. Raises ConfigurationError
+    if its health cannot be asked for.
     """
     worker = settings.worker
+    if worker.port == 0:
+        raise ConfigurationError(
+            "CUTSTREAM_WORKER__PORT=0 (any free port) is for workers on their own: the local stack asks its worker for "
+            "its health, so give it a port (docs/settings.md#worker-port)"
+        )
 
-    def ready() -> bool:
+    def passes(path: str) -> bool:
         connection = http.client.HTTPConnection(worker.host, worker.port, timeout=1.0)
         try:
-            connection.request("GET", "/readyz")
+            connection.request("GET", path)
             return connection.getresponse().status == 200
-        except OSError:
+        except (OSError, http.client.HTTPException):  # it may die while it answers
             return False
         finally:
             connection.close()
@@ -91,7 +114,8 @@ def worker_server(settings: Settings, command: Sequence[str], name: str = "worke
         command=list(command),
         environment=as_environment(settings),
         log=settings.stack.state / "logs" / f"{name}.log",
-        ready=ready,
+        ready=partial(passes, "/readyz"),
+        answers=partial(passes, "/healthz"),  # it is not ready while Triton is away, which is no fault of its own
         ports={"CUTSTREAM_WORKER__PORT": worker.port},
         stop_timeout_s=worker.drain_timeout_s + 15,
     )

@@ -160,7 +160,7 @@ def _responds(port: int, path: str) -> bool:
     try:
         connection.request("GET", path)
         return connection.getresponse().status == 200
-    except OSError:
+    except (OSError, http.client.HTTPException):  # it may die while it answers
         return False
     finally:
         connection.close()

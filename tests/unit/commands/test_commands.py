@@ -79,9 +79,9 @@ def test_check_prints_the_settings_and_no_secret(run: Run) -> None:
         ("MODELS__DEFAULT_PROFILE", "[/]", "CUTSTREAM_MODELS__DEFAULT_PROFILE=[/]"),
     ],
 )
-def test_a_wrong_setting_is_named_and_ends_with_1(run: Run, name: str, value: str, message: str) -> None:
+def test_a_wrong_setting_is_named_and_ends_with_78(run: Run, name: str, value: str, message: str) -> None:
     done = run("worker", "--check", **{name: value})
-    assert done.exit_code == 1
+    assert done.exit_code == 78
     assert done.stdout == ""
     assert done.stderr.startswith("configuration: ")
     assert message in done.stderr

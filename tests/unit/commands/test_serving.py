@@ -24,7 +24,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     stacks: list[Settings] = []
 
     @contextmanager
-    def starting(settings: Settings, worker: Sequence[str]) -> Iterator[SimpleNamespace]:
+    def starting(settings: Settings, worker: Sequence[str], report: object) -> Iterator[SimpleNamespace]:
         stacks.append(settings)
         yield SimpleNamespace(settings=settings, check=lambda: None)
 
