@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from commands import backgrounds, evaluation, export, models, requests, stack, topics, worker
+from commands import backgrounds, cancelling, evaluation, export, models, requests, stack, topics, worker
 from commands.console import out
 from cutstream import __version__
 
@@ -43,6 +43,12 @@ _models.command("render")(models.render_repository)
 
 _topics = _group("topics", "Create the Kafka topics.")
 _topics.command("create")(topics.create)
+
+_cancel = typer.Typer()
+_cancel.callback(invoke_without_command=True)(cancelling.cancel)
+_cancel.command("list")(cancelling.list_cancellations)
+_cancel.command("undo")(cancelling.undo)
+app.add_typer(_cancel, name="cancel")
 
 _backgrounds = _group("backgrounds", "Add, list and remove pictures in the background catalogue.")
 _backgrounds.command("add")(backgrounds.add_background)

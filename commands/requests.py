@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import Annotated
 
 import typer
 
-from commands.console import Profile, named_errors
+from commands.console import Profile, err, named_errors, program
 
 
 def submit(
@@ -43,9 +44,19 @@ def submit(
         typer.Option(help="More request fields: a JSON object, or a file that holds one. See docs/topics.md."),
     ] = None,
 ) -> None:
-    """Write one request per photo; print each request's id and the photo's address."""
+    """Write one request per photo; print each request's id and the photo's address.
+
+    All requests get the same label `batch`, which `cutstream cancel --batch` takes.
+    """
     from cutstream.settings import addressed, load
-    from producer.submitting import combine_fields, find_references, parse_request_fields, submit_references
+    from producer.submitting import (
+        combine_fields,
+        find_references,
+        make_batch_id,
+        parse_request_fields,
+        submit_references,
+        with_batch_label,
+    )
 
     with named_errors():
         options = {
@@ -57,9 +68,19 @@ def submit(
             "background": None if background is None else {"color": background},
             "destination": destination,
         }
-        fields = combine_fields(options, parse_request_fields(request))
-        for id, reference in submit_references(addressed(load()).kafka, find_references(photos, sys.stdin), fields):
-            typer.echo(f"{id}\t{reference}")
+        fields = with_batch_label(combine_fields(options, parse_request_fields(request)), make_batch_id())
+        written = 0
+        try:
+            for id, reference in submit_references(addressed(load()).kafka, find_references(photos, sys.stdin), fields):
+                written += 1
+                typer.echo(f"{id}\t{reference}")
+        finally:
+            if written:  # also after Ctrl-C: a mistake is noticed while it is made
+                err.print(*_how_to_cancel(fields["labels"]["batch"]), soft_wrap=True, highlight=False, markup=False)
+
+
+def _how_to_cancel(batch: str) -> tuple[str, ...]:
+    return (f"Batch {batch}. To call it off:", f"{program()} cancel --batch {shlex.quote(batch)}")
 
 
 def results(

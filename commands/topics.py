@@ -6,7 +6,7 @@ from commands.console import named_errors
 
 
 def create() -> None:
-    """Create the topics for requests, results, dead letters and backgrounds, unless they exist."""
+    """Create all topics of the product, unless they exist."""
     from cutstream.clients.kafka import ensure_topics
     from cutstream.settings import addressed, load
 

@@ -16,6 +16,7 @@ from consumer.delivery.retries import RetryPolicy
 from consumer.handler import RequestHandler
 from consumer.health import HealthServer
 from consumer.intake.admission import admit
+from consumer.intake.cancellations import Cancellations
 from consumer.intake.preset_files import read_presets
 from consumer.jobs import Progress
 from consumer.loop import Loop
@@ -126,6 +127,7 @@ class Worker:
         self._stopping = threading.Event()
         self._metrics = Metrics()
         self._runtime = PipelineRuntime(s, self._metrics, self._clock)
+        self._cancellations = Cancellations(s.kafka, self._clock)
         self._reader = RequestReader(s.kafka)
         self._committer = self._make_committer()
         self._window: Window[TrackedRecord, Outcome] = Window(s.worker.window, self._make_handler())
@@ -165,7 +167,7 @@ class Worker:
             # Closed in the opposite order: the group is left at once, so that others take over without a time-out.
             if not self._start_with_broker(partial(check_topics, self._settings.kafka)):
                 return
-            for client in (self._committer, self._reader):
+            for client in (self._cancellations, self._committer, self._reader):
                 if not self._start_with_broker(client.start):
                     return
                 started.callback(client.close)
@@ -209,9 +211,16 @@ class Worker:
             s.limits.source_attempts,
             self._stopping,
             s.kafka.urgent_topic,
+            refuse=self._cancellations.refuse,
+        )
+        admission = partial(
+            admit,
+            models=s.models,
+            presets=read_presets(s.models.presets),
+            refuse=self._cancellations.refuse_record,
         )
         return RequestHandler(
-            partial(admit, models=s.models, presets=read_presets(s.models.presets)),
+            admission,
             runner,
             RecordBuilder(s.kafka, self._clock),
             RetryPolicy(s.limits, self._clock),
@@ -237,6 +246,7 @@ class Worker:
             "running": not self._stop.is_set(),
             "group": self._loop.joined,
             "backgrounds": self._runtime.catalogue.ready,
+            "cancellations": self._cancellations.ready,
             "triton": self._runtime.triton.ready(),
         }
 

@@ -14,8 +14,8 @@ from consumer.jobs import Job, Progress, Stored
 from consumer.runner import Runner, WorkerStopping
 from cutstream.clients.kafka import OutgoingRecord, Record
 from cutstream.clock import Clock
-from cutstream.contract.messages import Status
-from cutstream.errors import Expired, Poison, SourceUnavailable
+from cutstream.contract.messages import Status, status_of
+from cutstream.errors import Cancelled, Expired, Poison, SourceUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +59,9 @@ class RequestHandler:
                 return self._postpone(task, job, progress, exc)
             self._on_stored(progress)
             return _answered(task, job, progress, "ok", "", self._records.success(job, progress, stored))
-        except Expired as exc:
+        except (Expired, Cancelled) as exc:
             result = self._records.failure(record, job, progress, exc)
-            return _answered(task, job, progress, "expired", exc.code, result)
+            return _answered(task, job, progress, status_of(exc), exc.code, result)
         except Poison as exc:
             log.info("failed: %s", exc, extra={"request": job.id if job else None, "code": exc.code})
             result = self._records.failure(record, job, progress, exc)

@@ -67,7 +67,7 @@ class Runner(Generic[Out]):
     """Carries many jobs at once. Thread-safe.
 
     Urgent jobs, which are those first written to `urgent_topic`, are served before all others that wait for a slot or
-    for memory, and the oldest before younger ones.
+    for memory, and the oldest before younger ones. `refuse` is called before each attempt; it may raise to end the job.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class Runner(Generic[Out]):
         source_attempts: int,
         stopping: threading.Event,
         urgent_topic: str = "",
+        refuse: Callable[[Job], None] = lambda job: None,
     ) -> None:
         self._stages = pipeline.stages
         self._memory = memory
@@ -87,11 +88,13 @@ class Runner(Generic[Out]):
         self._source_attempts = source_attempts
         self._stopping = stopping
         self._urgent_topic = urgent_topic
+        self._refuse = refuse
 
     def carry(self, job: Job, progress: Progress) -> Out:
-        """Return the last stage's value. Raises Poison, Expired, Fatal or WorkerStopping; `progress` says where.
+        """Return the last stage's value. Raises Poison, Expired, Cancelled, Fatal or WorkerStopping.
 
         Raises SourceUnavailable when the attempts in place are used up, or when the source asks for a longer wait.
+        `progress` says where.
         """
         value: Any = job.recipe
         with ExitStack() as reserved:
@@ -158,6 +161,7 @@ class Runner(Generic[Out]):
     def _check(self, job: Job, progress: Progress) -> None:
         if self._stopping.is_set():
             raise WorkerStopping("the worker is stopping")
+        self._refuse(job)
         if self._seconds_left(job) <= 0:
             raise Expired(f"the deadline {job.recipe.deadline} passed before {progress.stage}")
 

@@ -30,6 +30,7 @@ CutstreamError
 │   ├── InferenceFailed           Triton fails on this image even when it is sent alone
 │   └── Unexpected                a bug that showed while this request was processed
 ├── Expired                     the request's deadline has passed: one `expired` result
+├── Cancelled                   the request was called off: one `cancelled` result
 └── Fatal                       the worker cannot continue: it aborts its transaction and exits non-zero
     ├── ConfigurationError        a wrong setting
     ├── ModelMismatch             a served model with other tensors than this release expects
@@ -357,6 +358,16 @@ class Expired(CutstreamError):
     """
 
     code = "expired"
+
+
+class Cancelled(CutstreamError):
+    """The request was called off with `cutstream cancel` before its outputs were finished.
+
+    Do nothing. There is no dead letter. If it was called off by mistake, send it again; a cancellation applies only to
+    requests written before it.
+    """
+
+    code = "cancelled"
 
 
 class Fatal(CutstreamError):

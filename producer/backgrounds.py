@@ -7,7 +7,7 @@ from contextlib import closing
 from datetime import datetime, timezone
 from hashlib import sha256
 
-from cutstream.clients.kafka import OutgoingRecord, RecordWriter, TopicReader
+from cutstream.clients.kafka import OutgoingRecord, RecordWriter
 from cutstream.clients.objects import files
 from cutstream.clients.objects.store import ObjectStore
 from cutstream.clock import Clock
@@ -17,8 +17,8 @@ from cutstream.errors import UnknownBackground
 from cutstream.images.decode import decode
 from cutstream.images.header import read_header
 from cutstream.settings import KafkaSettings, Settings
+from producer.entries import read_entries
 
-_POLL_S = 0.2
 _EXTENSIONS = {"jpeg": "jpg"}  # any other extension is the name of its format
 
 
@@ -62,13 +62,7 @@ def remove(settings: KafkaSettings, name: str) -> Entry:
 
 def list_entries(settings: KafkaSettings) -> dict[str, Entry]:
     """Return the current entry of each name, sorted by name. Raises NoTopic."""
-    entries: dict[str, Entry] = {}
-    with closing(TopicReader(settings, settings.backgrounds_topic)) as reader:
-        reader.start()
-        while not reader.caught_up:
-            for record in reader.poll(_POLL_S):
-                apply(entries, record.key, record.value)
-    return dict(sorted(entries.items()))
+    return read_entries(settings, settings.backgrounds_topic, apply)
 
 
 def _write(settings: KafkaSettings, name: str, value: bytes | None) -> None:

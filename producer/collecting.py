@@ -24,7 +24,7 @@ def summarise_batch(batch: Batch) -> dict[str, Any]:
     return {
         "requests": len(batch.requests),
         "ok": batch.count("ok"),
-        "failed": batch.count("failed") + batch.count("expired"),
+        "failed": len(batch.results) - batch.count("ok"),
         "duplicates": batch.duplicates,
         "seconds": round(batch.duration_s, 3),
         "images_per_second": round(batch.images_per_second, 2),

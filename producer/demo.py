@@ -75,7 +75,7 @@ def summary_table(batch: Batch, summary: Path, sheet: Path | None) -> Table:
     rows: list[tuple[str, Any]] = [
         ("photos", len(batch.requests)),
         ("ok", batch.count("ok")),
-        ("failed", batch.count("failed") + batch.count("expired")),
+        ("failed", len(batch.results) - batch.count("ok")),
         ("images/s", f"{batch.images_per_second:.1f}"),
         ("latency", f"p50 {batch.latency_ms(0.5):.0f} ms, p95 {batch.latency_ms(0.95):.0f} ms"),
         ("summary", summary),

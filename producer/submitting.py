@@ -66,6 +66,17 @@ def _check_options(request: Request) -> None:
     parse_recipe(msgspec.structs.replace(request, refine="soft") if named else request)
 
 
+def with_batch_label(fields: Mapping[str, Any], batch: str) -> dict[str, Any]:
+    """Add the label `batch` to request fields, unless they have one, so that the batch can be called off as a whole."""
+    labels = fields.get("labels") or {}
+    return {**fields, "labels": {"batch": batch, **labels}} if isinstance(labels, dict) else dict(fields)
+
+
+def make_batch_id() -> str:
+    """Return the value of label `batch` for the requests of one command: eight random hex digits."""
+    return uuid4().hex[:8]
+
+
 def make_request_id(reference: str) -> str:
     """Return a readable and unique id: the file's stem and eight random hex digits."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(reference.partition("?")[0]).stem)[:80].strip("-") or "image"

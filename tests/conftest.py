@@ -119,6 +119,7 @@ def kafka_settings(kafka: str, fresh_name: Callable[[str], str]) -> KafkaSetting
         retry_topic=fresh_name("retry"),
         results_topic=fresh_name("results"),
         dead_letters_topic=fresh_name("dead-letters"),
+        cancellations_topic=fresh_name("cancellations"),
         backgrounds_topic=fresh_name("backgrounds"),
         partitions=4,
     )

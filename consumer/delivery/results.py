@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from consumer.jobs import Job, Progress, Stored, Trace, delivery_of, first_delivery, origin_id
+from consumer.intake.identity import Identity, identify
+from consumer.jobs import Job, Progress, Stored, Trace, delivery_of
 from cutstream.clients.kafka import OutgoingRecord, Record
 from cutstream.clock import Clock
-from cutstream.contract.envelope import dead_letter_headers, result_headers, salvage
-from cutstream.contract.messages import BoundingBox, ErrorDetail, Result, ServedModel, SourceRecord, encode
-from cutstream.contract.redelivery import Redelivery, redelivery_headers
-from cutstream.errors import CutstreamError, Expired, InvalidRequest
+from cutstream.contract.envelope import dead_letter_headers, result_headers
+from cutstream.contract.messages import BoundingBox, ErrorDetail, Result, ServedModel, encode, status_of
+from cutstream.contract.redelivery import redelivery_headers
+from cutstream.errors import CutstreamError
 from cutstream.images.geometry import Box
 from cutstream.settings import KafkaSettings
 
@@ -44,7 +45,7 @@ class RecordBuilder:
         return self._result(job.record, result, job.trace)
 
     def failure(self, record: Record, job: Job | None, progress: Progress, error: CutstreamError) -> OutgoingRecord:
-        """Build the result of a failed or expired request.
+        """Build the result of a request that has failed, expired or been cancelled.
 
         `job` is None if the request was refused at admission; then the result says what can be salvaged of it.
         """
@@ -52,7 +53,7 @@ class RecordBuilder:
         selection = progress.selection
         result = Result(
             id=identity.id,
-            status="expired" if isinstance(error, Expired) else "failed",
+            status=status_of(error),
             source=identity.origin,
             profile=selection.profile if selection else job.profile if job else None,
             choice=selection.choice if selection else None,
@@ -87,35 +88,10 @@ class RecordBuilder:
         return OutgoingRecord(self._settings.results_topic, record.key, encode(result), headers)
 
 
-@dataclass(frozen=True, slots=True)
-class _Identity:
-    """The fields of a failed result that identify its request."""
-
-    id: str
-    origin: SourceRecord
-    labels: dict[str, str]
-    replay: int
-    trace: Trace
-
-
-def _identity(record: Record, job: Job | None) -> _Identity:
-    if job is not None:
-        return _Identity(job.id, job.origin, dict(job.labels), job.replay, job.trace)
-    delivery, salvaged = _salvage_delivery(record), salvage(record.value, record.headers)
-    return _Identity(
-        salvaged.id or origin_id(delivery.origin),
-        delivery.origin,
-        salvaged.labels,
-        salvaged.replay + delivery.replay,
-        salvaged.trace,
-    )
-
-
-def _salvage_delivery(record: Record) -> Redelivery:
-    try:
-        return delivery_of(record)
-    except InvalidRequest:
-        return first_delivery(record)
+def _identity(record: Record, job: Job | None) -> Identity:
+    if job is None:
+        return identify(record)
+    return Identity(job.id, job.origin, dict(job.labels), job.replay, job.trace)
 
 
 def _bounding_box(box: Box) -> BoundingBox:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from consumer.jobs import Job, delivery_of, origin_id
 from cutstream.clients.kafka import Record
@@ -16,8 +16,17 @@ from cutstream.profiles import AUTO
 from cutstream.settings import ModelSettings
 
 
-def admit(record: Record, models: ModelSettings, presets: Mapping[str, Refinement] = PRESETS) -> Job:
-    """Parse a record into a job. Raises Poison, with a message that names the field."""
+def admit(
+    record: Record,
+    models: ModelSettings,
+    presets: Mapping[str, Refinement] = PRESETS,
+    refuse: Callable[[Record], None] = lambda record: None,
+) -> Job:
+    """Parse a record into a job. Raises Poison, with a message that names the field.
+
+    `refuse` is called first: it may raise to refuse the record, whether it can be parsed or not.
+    """
+    refuse(record)
     delivery = delivery_of(record)
     envelope = open_envelope(record.value, record.headers)
     request = decode_request(envelope.payload)

@@ -28,10 +28,10 @@ from cutstream.contract.options import (
     Shadow,
 )
 from cutstream.contract.validation import explain
-from cutstream.errors import CutstreamError, InvalidRequest
+from cutstream.errors import Cancelled, CutstreamError, Expired, InvalidRequest
 from cutstream.matting.specs import MattingMethod
 
-Status = Literal["ok", "failed", "expired"]
+Status = Literal["ok", "failed", "expired", "cancelled"]
 
 # The id becomes a folder name in the object store: it has no separators and is not `.` or `..`. `(?!\n)` is needed
 # because `$` accepts a trailing newline.
@@ -272,7 +272,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     id: Annotated[str, Meta(description="Id of the request, or of its CloudEvent, or `<topic>-<partition>-<offset>`.")]
     status: Annotated[
-        Status, Meta(description="`failed`: there is a dead letter as well. `expired`: the deadline passed.")
+        Status,
+        Meta(
+            description="`failed`: there is a dead letter as well. `expired`: the deadline passed. `cancelled`: the "
+            "request was called off."
+        ),
     ]
     source: SourceRecord
     objects: tuple[StoredObject, ...] = ()
@@ -302,6 +306,17 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if (self.status == "ok") != (self.error is None):
             raise ValueError(f"a result that is {self.status!r} must {'not ' * (self.status == 'ok')}have an error")
+
+
+def status_of(error: CutstreamError) -> Status:
+    """Return the status of a request that ends with this error."""
+    match error:
+        case Expired():
+            return "expired"
+        case Cancelled():
+            return "cancelled"
+        case _:
+            return "failed"
 
 
 _encoder = msgspec.json.Encoder()

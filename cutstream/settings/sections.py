@@ -65,6 +65,8 @@ class KafkaSettings(Section):
     """Topic that workers write results to. Read it with `isolation_level=read_committed`."""
     dead_letters_topic: str = "cutout.dead-letters"
     """Topic that receives the unchanged record of every failed request."""
+    cancellations_topic: str = "cutout.cancellations"
+    """Topic that holds the requests that were called off. It is compacted and has one partition."""
     backgrounds_topic: str = "cutout.backgrounds"
     """Topic that holds the background catalogue. It is compacted and has one partition."""
     partitions: int = Field(default=8, ge=1, le=10_000)

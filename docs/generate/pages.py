@@ -91,7 +91,7 @@ def errors_page() -> str:
     lines = inspect.cleandoc(errors.__doc__ or "").splitlines()[2:]
     tree = "\n".join(takewhile(str.strip, lines))
     parts = [f"{_ERRORS}\n```\n{tree}\n```\n"]
-    for base in (errors.Retryable, errors.Poison, errors.Expired, errors.Fatal):
+    for base in (errors.Retryable, errors.Poison, errors.Expired, errors.Cancelled, errors.Fatal):
         occasion, remedy = _occasion_and_remedy(base)
         columns = ["code", "error", "when", "what to do"]
         rows = [
@@ -128,6 +128,12 @@ def topics_page(kafka: settings.KafkaSettings) -> str:
         ),
         (f"`{kafka.results_topic}`", "one result per request", "the workers", "your systems"),
         (f"`{kafka.dead_letters_topic}`", "records of failed requests, unchanged", "the workers", "operators"),
+        (
+            f"`{kafka.cancellations_topic}`",
+            "the requests that were [called off](dead-letters.md#cancel), compacted",
+            "`cutstream cancel`",
+            "every worker, completely",
+        ),
         (
             f"`{kafka.backgrounds_topic}`",
             "the [background catalogue](backgrounds.md), compacted",

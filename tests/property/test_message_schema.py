@@ -101,7 +101,7 @@ results = st.one_of(
     st.builds(
         Result, id=ids, status=st.just("ok"), source=sources, error=st.none(), bbox=st.none() | boxes, labels=labels
     ),
-    st.builds(Result, id=ids, status=st.sampled_from(["failed", "expired"]), source=sources, error=errors),
+    st.builds(Result, id=ids, status=st.sampled_from(["failed", "expired", "cancelled"]), source=sources, error=errors),
 )
 
 

@@ -40,7 +40,8 @@ def check_topics(settings: KafkaSettings) -> None:
 
     The topic of the backgrounds may be missing: then only requests that name a background fail, and they say why.
     """
-    required = {*settings.request_topics, settings.results_topic, settings.dead_letters_topic}
+    s = settings
+    required = {*s.request_topics, s.results_topic, s.dead_letters_topic, s.cancellations_topic}
     with _admin_client(settings) as admin:
         missing = sorted(required - set(admin.list_topics()))
     if missing:
@@ -59,6 +60,7 @@ def _new_topics(settings: KafkaSettings) -> list[NewTopic]:
         NewTopic(s.retry_topic, s.partitions, s.replication, None, longer),
         NewTopic(s.results_topic, s.partitions, s.replication),
         NewTopic(s.dead_letters_topic, s.partitions, s.replication, None, longer),
+        NewTopic(s.cancellations_topic, 1, s.replication, None, {"cleanup.policy": "compact"}),
         NewTopic(s.backgrounds_topic, 1, s.replication, None, {"cleanup.policy": "compact"}),
     ]
 

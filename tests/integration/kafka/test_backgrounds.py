@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from commands import console
 from commands.app import app
-from consumer.resources import background_catalogue as module
+from consumer.resources import topic_copy as module
 from consumer.resources.background_catalogue import BackgroundCatalogue
 from cutstream.clients.kafka import OutgoingRecord, RecordWriter, TopicReader, check_topics, ensure_topics
 from cutstream.clock import SystemClock

@@ -133,8 +133,15 @@ def test_submit_writes_valid_requests_and_prints_their_ids(run: Run, writer: typ
     requests = [decode_request(record.value) for record in writer.written]
     assert [request.image for request in requests] == ["s3://photos/a.jpg", "https://example.org/b[/].jpg?x=1"]
     assert requests[0] == Request(
-        image="s3://photos/a.jpg", id=requests[0].id, crop=True, crop_margin="5%", outputs=("cutout", "mask")
+        image="s3://photos/a.jpg",
+        id=requests[0].id,
+        crop=True,
+        crop_margin="5%",
+        outputs=("cutout", "mask"),
+        labels=requests[0].labels,
     )
+    assert requests[0].labels == requests[1].labels
+    assert f"cancel --batch {requests[0].labels['batch']}" in done.stderr
     assert done.stdout.splitlines() == [f"{request.id}\t{request.image}" for request in requests]
     assert [record.key for record in writer.written] == [request.id.encode() for request in requests]
 

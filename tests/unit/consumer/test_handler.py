@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timezone
+from functools import partial
 
 import pytest
 
@@ -12,6 +13,7 @@ from consumer.delivery.outcomes import Abandoned, Crashed, Outcome, Postponed, T
 from consumer.delivery.results import RecordBuilder
 from consumer.delivery.retries import RetryPolicy
 from consumer.handler import RequestHandler
+from consumer.intake.admission import admit as admit_record
 from consumer.jobs import Findings, Job, Progress, Segmentation, Stored, delivery_of, first_delivery
 from consumer.resources.profile_selector import Selection
 from consumer.runner import WorkerStopping
@@ -22,6 +24,8 @@ from cutstream.contract.messages import StoredObject, decode_result
 from cutstream.contract.redelivery import Redelivery, read_redelivery, redelivery_headers, without_redelivery
 from cutstream.errors import (
     BackgroundUnavailable,
+    Cancelled,
+    CutstreamError,
     Expired,
     InvalidRequest,
     ModelMismatch,
@@ -30,7 +34,7 @@ from cutstream.errors import (
     UnreadableImage,
 )
 from cutstream.images.geometry import Box
-from cutstream.settings import KafkaSettings, LimitSettings
+from cutstream.settings import KafkaSettings, LimitSettings, ModelSettings
 from tests.support.jobs import job_of
 
 TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -203,10 +207,19 @@ def test_a_request_that_would_be_due_after_its_deadline_expires_at_once(seconds:
     assert "503 (1 attempts); the next attempt would be after the deadline" in result.error.message
 
 
-def test_an_expired_request_has_a_result_and_no_dead_letter() -> None:
-    outcome = handle(Expired("the deadline passed"))
+@pytest.mark.parametrize(("error", "status"), [(Expired("late"), "expired"), (Cancelled("called off"), "cancelled")])
+def test_an_expired_or_cancelled_request_has_a_result_and_no_dead_letter(error: CutstreamError, status: str) -> None:
+    outcome = handle(error)
     (record,) = outcome.records
-    assert decode_result(record.value).status == outcome.status == "expired"
+    assert decode_result(record.value).status == outcome.status == outcome.code == status
+
+
+def test_a_broken_request_that_was_called_off_is_cancelled() -> None:
+    def refuse(record: Record) -> None:
+        raise Cancelled("called off")
+
+    (record,) = handle(STORED, partial(admit_record, models=ModelSettings(), refuse=refuse)).records
+    assert decode_result(record.value).status == "cancelled"
 
 
 @pytest.mark.parametrize("error", [ModelMismatch("tensors"), MemoryError(), KeyboardInterrupt()])

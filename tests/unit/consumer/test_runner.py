@@ -20,6 +20,7 @@ from cutstream.clock import ManualClock, SystemClock
 from cutstream.contract.messages import Choice
 from cutstream.errors import (
     BackgroundUnavailable,
+    Cancelled,
     CutstreamError,
     DeviceOutOfMemory,
     Expired,
@@ -60,7 +61,9 @@ class InstantEvent(threading.Event):
 class Execution:
     """A job with these request fields, which `run` carries through `steps`, and its progress."""
 
-    def __init__(self, *steps, stopping=None, clock=None, attempts=3, memory=None, **request) -> None:
+    def __init__(
+        self, *steps, stopping=None, clock=None, attempts=3, memory=None, refuse=lambda job: None, **request
+    ) -> None:
         clock, slots = clock or ManualClock(), PrioritySemaphore(1)
         self.job = job_of(**request)
         self.progress = Progress(clock.monotonic())
@@ -70,7 +73,9 @@ class Execution:
             Stage(f"step{i}", step, slots, memory=(lambda job, value: memory) if memory else None)
             for i, step in enumerate(steps)
         )
-        self._runner = Runner(Pipeline(stages), budget, Metrics(), clock, attempts, stopping or InstantEvent())
+        self._runner = Runner(
+            Pipeline(stages), budget, Metrics(), clock, attempts, stopping or InstantEvent(), refuse=refuse
+        )
 
     def run(self):
         return self._runner.carry(self.job, self.progress)
@@ -276,6 +281,23 @@ def test_an_urgent_job_is_served_before_older_ones(contest) -> None:
     for thread in threads:
         thread.join(5)
     assert (contest.downloads, contest.outcomes) == (["urgent", "first", "second"], [])
+
+
+def test_a_job_that_is_called_off_ends_before_its_next_stage() -> None:
+    called_off: list[str] = []
+
+    def refuse(job) -> None:
+        if job.id in called_off:
+            raise Cancelled("called off")
+
+    execution = Execution(
+        lambda j, v: called_off.append(j.id),
+        lambda j, v: pytest.fail("a stage ran after the cancellation"),
+        refuse=refuse,
+    )
+    with pytest.raises(Cancelled):
+        execution.run()
+    assert execution.progress.stage == "step1"
 
 
 def test_a_stopping_worker_abandons_waiting_jobs() -> None:

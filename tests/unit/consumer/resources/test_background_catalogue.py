@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from consumer.resources import background_catalogue as module
+from consumer.resources import topic_copy as module
 from consumer.resources.background_catalogue import BackgroundCatalogue
 from cutstream.clients.kafka import NoTopic, Partition, Record
 from cutstream.contract.backgrounds import Entry, encode
