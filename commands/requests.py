@@ -43,6 +43,7 @@ def submit(
         str | None,
         typer.Option(help="More request fields: a JSON object, or a file that holds one. See docs/topics.md."),
     ] = None,
+    urgent: Annotated[bool, typer.Option("--urgent", help="Have workers read them before all other requests.")] = False,
 ) -> None:
     """Write one request per photo; print each request's id and the photo's address.
 
@@ -71,7 +72,8 @@ def submit(
         fields = with_batch_label(combine_fields(options, parse_request_fields(request)), make_batch_id())
         written = 0
         try:
-            for id, reference in submit_references(addressed(load()).kafka, find_references(photos, sys.stdin), fields):
+            kafka, references = addressed(load()).kafka, find_references(photos, sys.stdin)
+            for id, reference in submit_references(kafka, references, fields, urgent=urgent):
                 written += 1
                 typer.echo(f"{id}\t{reference}")
         finally:

@@ -40,13 +40,15 @@ def find_references(argument: str, lines: Iterable[str]) -> Iterator[str]:
 
 
 def submit_references(
-    settings: KafkaSettings, references: Iterable[str], fields: Mapping[str, Any]
+    settings: KafkaSettings, references: Iterable[str], fields: Mapping[str, Any], *, urgent: bool = False
 ) -> Iterator[tuple[str, str]]:
     """Write one request per reference, each with the same further `fields`; yield its id and reference once written.
 
+    Workers read urgent requests before all others.
     Raises InvalidRequest or InvalidOption, before it writes anything for the reference, if a worker would refuse the
     request.
     """
+    topic = settings.urgent_topic if urgent else settings.requests_topic
     writer = RecordWriter(settings)
     writer.start()
     try:
@@ -54,7 +56,7 @@ def submit_references(
             id = make_request_id(reference)
             request = decode_request(json.dumps({"id": id, "image": reference, **fields}).encode())
             _check_options(request)
-            writer.write([OutgoingRecord(settings.requests_topic, id.encode(), encode(request))])
+            writer.write([OutgoingRecord(topic, id.encode(), encode(request))])
             yield id, reference
     finally:
         writer.close()

@@ -146,6 +146,12 @@ def test_submit_writes_valid_requests_and_prints_their_ids(run: Run, writer: typ
     assert [record.key for record in writer.written] == [request.id.encode() for request in requests]
 
 
+@pytest.mark.parametrize(("options", "topic"), [((), "cutout.requests"), (("--urgent",), "cutout.requests.urgent")])
+def test_submit_writes_urgent_requests_to_their_own_topic(run: Run, writer: type[Writer], options, topic: str) -> None:
+    assert run("submit", "s3://a/b.jpg", *options).exit_code == 0
+    assert [record.topic for record in writer.written] == [topic]
+
+
 def test_submit_takes_all_other_fields_as_json(run: Run, writer: type[Writer]) -> None:
     done = run("submit", "s3://a/b.jpg", "--request", '{"shadow": {"type": "cast"}, "background": {"image": "oak"}}')
     assert done.exit_code == 0, done.output
