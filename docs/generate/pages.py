@@ -61,12 +61,12 @@ This page describes the Kafka topics and their messages for people. For programs
   evenly over the partitions, which is fastest.
 * **Ids:** the id is the request's `id`, or the id of its CloudEvent, or `<topic>-<partition>-<offset>`. Each pair (id,
   replay) has one result. The outputs are stored below `<destination>/<id>/`.
-* **Urgent requests:** a request on `{urgent}` is read before all requests of the other topics, and gets the next free slot
-  for each kind of work (`cutstream submit --urgent`). It does not interrupt what is in flight. Priority is a topic, because
-  a partition is committed in its order: within one, nobody can be let past. It is strict, so keep urgent requests few. As
-  long as they alone fill the workers, no other request is read.
-* **Retries:** a request whose own source or background is away moves to `{retry}` and is tried again after a constant delay.
-  It has no result until it succeeds or fails for good. Do not write to this topic.
+* **Urgent requests:** a request on `{urgent}` is read before all requests of the other topics, and gets the
+  next free slot for each kind of work (`cutstream submit --urgent`). It does not interrupt what is in flight. Priority
+  is a topic, because a partition is committed in its order: within one, nobody can be let past. It is strict, so keep
+  urgent requests few. As long as they alone fill the workers, no other request is read.
+* **Retries:** a request whose own source or background is away moves to `{retry}` and is tried again after a
+  constant delay. It has no result until it succeeds or fails for good. Do not write to this topic.
 * **Deadlines:** a request that is read after its `deadline` expires before anything is downloaded.
 * **CloudEvents 1.0:** a request may be plain JSON, a CloudEvent in binary mode (`ce_` headers) or a CloudEvent in
   structured mode (`content-type: {structured}`, with `data` or `data_base64`). Results are written in binary mode.
