@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -30,8 +30,9 @@ from consumer.resources.latency import LatencyEstimator
 from consumer.resources.memory_budget import MemoryBudget
 from consumer.resources.priority_semaphore import PrioritySemaphore
 from consumer.resources.profile_selector import ProfileSelector
-from consumer.runner import Runner, backoff_s
+from consumer.runner import Runner
 from consumer.stages.segment import Segment
+from consumer.starting import start_with_broker
 from consumer.window import Window
 from cutstream import __version__
 from cutstream.arrays.device import open_device
@@ -45,7 +46,7 @@ from cutstream.clients.kafka import (
 from cutstream.clients.objects.store import ObjectStore
 from cutstream.clients.triton import Triton
 from cutstream.clock import Clock, SystemClock
-from cutstream.errors import BrokerUnavailable, CutstreamError, Fatal, PoisonLimit
+from cutstream.errors import CutstreamError, Fatal, PoisonLimit
 from cutstream.metrics import Metrics
 from cutstream.settings import Settings
 from cutstream.signals import on_termination
@@ -162,13 +163,15 @@ class Worker:
         with ExitStack() as started:
             self._runtime.start()
             started.callback(self._runtime.close)
+            if not self._runtime.triton.ready():
+                log.warning("no Triton server answers at %s: requests wait until it does", self._settings.triton.url)
             self._runtime.catalogue.start()
             started.callback(self._runtime.catalogue.close)
             # Closed in the opposite order: the group is left at once, so that others take over without a time-out.
-            if not self._start_with_broker(partial(check_topics, self._settings.kafka)):
+            if not start_with_broker(partial(check_topics, self._settings.kafka), self._stop):
                 return
             for client in (self._cancellations, self._committer, self._reader):
-                if not self._start_with_broker(client.start):
+                if not start_with_broker(client.start, self._stop):
                     return
                 started.callback(client.close)
             self._window.start()
@@ -187,19 +190,6 @@ class Worker:
         watchdog = threading.Timer(limit_s, os._exit, (1,))
         watchdog.daemon = True
         watchdog.start()
-
-    def _start_with_broker(self, start: Callable[[], None]) -> bool:
-        """Wait for brokers that are not there yet. Returns False if the worker is asked to stop meanwhile."""
-        attempt = 0
-        while not self._stop.is_set():
-            attempt += 1
-            try:
-                start()
-                return True
-            except BrokerUnavailable as exc:
-                log.warning("waiting for the broker: %s", exc)
-                self._stop.wait(backoff_s(attempt))
-        return False
 
     def _make_handler(self) -> RequestHandler:
         s, runtime = self._settings, self._runtime

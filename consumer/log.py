@@ -7,6 +7,8 @@ import logging
 import sys
 from datetime import datetime, timezone
 
+from cutstream.clients.kafka import fold_client_log
+
 _KNOWN = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -28,4 +30,4 @@ def configure(level: str = "INFO") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.getLogger("kafka").setLevel(logging.WARNING)  # at INFO it reports every fetch and join
+    fold_client_log()

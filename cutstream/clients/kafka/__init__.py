@@ -8,6 +8,8 @@ record_writer   writes records outside a transaction
 topic_reader    reads a whole topic without a group
 topics          creates and checks the topics
 connection      connection settings and type conversions
+reachability    which broker answers, before a client is opened
+client_log      kafka-python's own log, folded
 errors          kafka-python's errors, in the product's terms
 
 kafka-python 3.0 has four traps. Each guard has a regression test in tests/integration/kafka/, which also shows whether
@@ -26,6 +28,7 @@ a new version of the client still needs it.
    the join again.
 """
 
+from cutstream.clients.kafka.client_log import fold_client_log
 from cutstream.clients.kafka.committers import AtLeastOnceCommitter, TransactionalCommitter
 from cutstream.clients.kafka.errors import CommitRefused, NoTopic, map_kafka_errors
 from cutstream.clients.kafka.protocols import Committer, RequestSource
@@ -53,5 +56,6 @@ __all__ = [
     "TransactionalCommitter",
     "check_topics",
     "ensure_topics",
+    "fold_client_log",
     "map_kafka_errors",
 ]

@@ -6,14 +6,26 @@ from typing import Any
 
 from kafka import TopicPartition
 
+from cutstream.clients.kafka.reachability import first_to_answer
 from cutstream.clients.kafka.records import Partition, Record
 from cutstream.settings import KafkaSettings
 
+# An answer may take as long as a cluster needs to replace a broker that is lost: 9 s with Kafka's defaults.
+REQUEST_TIMEOUT_MS = 12_000
+_RECONNECT_MAX_MS = 1_000  # the client's default of 30 s would prolong every outage by as much
+_BOOTSTRAP_TIMEOUT_MS = 4_000
+
 
 def connection_options(settings: KafkaSettings) -> dict[str, Any]:
-    """Return the keyword arguments that consumers, producers and admin clients take to reach the brokers."""
+    """Find a broker that answers. Return the keyword arguments with which every client of kafka-python reaches it.
+
+    Raises BrokerUnavailable after 3 s at most.
+    """
     options: dict[str, Any] = {
-        "bootstrap_servers": settings.bootstrap_servers.split(","),
+        "bootstrap_servers": [first_to_answer(settings)],
+        "bootstrap_timeout_ms": _BOOTSTRAP_TIMEOUT_MS,
+        "request_timeout_ms": REQUEST_TIMEOUT_MS,
+        "reconnect_backoff_max_ms": _RECONNECT_MAX_MS,
         "security_protocol": settings.security_protocol,
         "client_id": "cutstream",
     }
