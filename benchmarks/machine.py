@@ -61,18 +61,21 @@ def rss_bytes(role: str) -> int:
 
 def record(benchmark: str, **figures: Any) -> dict[str, Any]:
     """Append a line with these figures to benchmarks/results/<benchmark>.jsonl and return it."""
-    line = {
-        "benchmark": benchmark,
-        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "commit": _git("rev-parse", "--short", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", ":!results")),
-        "machine": {"cpu": _cpu_name(), "cores": CORES, "python": platform.python_version()},
-        **figures,
-    }
+    time_now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    line = {"benchmark": benchmark, "time": time_now, **describe_machine(), **figures}
     RESULTS.mkdir(exist_ok=True)
     with (RESULTS / f"{benchmark}.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
     return line
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return the commit and the machine, as every record of a measurement names them."""
+    return {
+        "commit": _git("rev-parse", "--short", "HEAD"),
+        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", ":!results")),
+        "machine": {"cpu": _cpu_name(), "cores": CORES, "python": platform.python_version()},
+    }
 
 
 def _tree() -> list[psutil.Process]:

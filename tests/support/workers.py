@@ -23,14 +23,14 @@ from tests.support.ports import free_ports
 class WorkerProcess:
     """A worker process, started as an operator would start it, with a health port of its own."""
 
-    def __init__(self, settings: Settings, log: Path) -> None:
+    def __init__(self, settings: Settings, log: Path, command: Sequence[str] = consumer.COMMAND) -> None:
         (self.port,) = free_ports(1)
         self.log = log
         worker = settings.worker.model_copy(update={"port": self.port})
         environment = as_environment(settings.model_copy(update={"worker": worker}))
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                list(consumer.COMMAND),
+                list(command),
                 env={**os.environ, **environment},
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -1,0 +1,43 @@
+"""`python -m tests.e2e.chaos`: a long run that writes a report. Exits with 1 if it finds a violation."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+from tempfile import mkdtemp
+
+from tests.e2e.chaos.report import write_report
+from tests.e2e.chaos.run import Options, run_chaos
+from tests.e2e.chaos.schedule import KINDS
+
+STATE = Path(__file__).parents[3] / ".state"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.e2e.chaos", description=__doc__)
+    parser.add_argument("--requests", type=int, default=10_000)
+    parser.add_argument("--faults", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kinds", default=",".join(KINDS), help="kinds of faults, separated by commas")
+    parser.add_argument("--out", type=Path, default=Path("out/chaos"), help="folder of the report and the logs")
+    chosen = parser.parse_args()
+    options = Options(chosen.requests, chosen.seed, chosen.faults, kinds=chosen.kinds.split(","))
+    STATE.mkdir(exist_ok=True)
+    folder = Path(mkdtemp(prefix="chaos-", dir=STATE))
+    out = chosen.out.absolute()
+    try:
+        outcome = run_chaos(options, folder, STATE / "tools", STATE / "jars")
+        page = write_report(outcome, out)
+    finally:
+        out.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(folder / "logs", out / "logs", dirs_exist_ok=True)
+        shutil.copytree(folder / "state" / "logs", out / "logs", dirs_exist_ok=True)
+        shutil.rmtree(folder)
+    sys.stdout.write(page.read_text())
+    return 1 if outcome.violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
