@@ -38,11 +38,11 @@ def available(stack: ChaosStack) -> tuple[str, ...]:
 @contextmanager
 def worker_killed(stack: ChaosStack, choice: int) -> Iterator[str]:
     name, worker = stack.pick_worker(choice)
-    stack.expected_dead.add(name)
+    stack.leaving.add(name)
     worker.kill()
     yield name
     stack.start_worker(name)
-    stack.expected_dead.discard(name)
+    stack.leaving.discard(name)
 
 
 @contextmanager
@@ -59,22 +59,22 @@ def worker_frozen(stack: ChaosStack, choice: int) -> Iterator[str]:
 def worker_joins(stack: ChaosStack, choice: int) -> Iterator[str]:
     worker = stack.start_worker(EXTRA_WORKER)
     yield EXTRA_WORKER
-    stack.expected_dead.add(EXTRA_WORKER)
+    stack.leaving.add(EXTRA_WORKER)
     code = worker.terminate()
     del stack.workers[EXTRA_WORKER]
-    stack.expected_dead.discard(EXTRA_WORKER)
+    stack.leaving.discard(EXTRA_WORKER)
     assert code == 0, f"the worker that left ended with {code}:\n{worker.tail()}"
 
 
 @contextmanager
 def worker_leaves(stack: ChaosStack, choice: int) -> Iterator[str]:
     name, worker = stack.pick_worker(choice)
-    stack.expected_dead.add(name)
+    stack.leaving.add(name)
     worker.signal(signal.SIGTERM)
     yield name
     worker.process.wait(stack.settings.worker.drain_timeout_s + 15)
     stack.start_worker(name)
-    stack.expected_dead.discard(name)
+    stack.leaving.discard(name)
 
 
 @contextmanager
@@ -88,12 +88,10 @@ def worker_clock(number: signal.Signals, stack: ChaosStack, choice: int) -> Iter
 
 @contextmanager
 def server_killed(server: str, stack: ChaosStack, choice: int) -> Iterator[str]:
-    stack.expected_dead.add(server)
     for process in stack.processes(server)[:1]:
         process.kill()
     yield server
-    stack.restart(server)
-    stack.expected_dead.discard(server)
+    stack.await_server(server)
 
 
 @contextmanager

@@ -53,6 +53,7 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
         "recovered_late": sum(seconds > RECOVERY_S for seconds in recovery) + len(outcome.faults) - len(recovery),
         "longest_idle_s": round(max((idle.idle_s for idle in outcome.idle), default=0.0), 1),
         "not_there": outcome.missing,
+        "reports": outcome.notes,
         "faults": [_rounded(line) for line in sorted(outcome.faults, key=lambda line: line.began_s)],
         "violations": [asdict(violation) for violation in outcome.violations],
     }
@@ -100,6 +101,10 @@ def render(figures: dict[str, Any]) -> str:
         "## Violations",
         "",
         *([f"* {v['kind']}: {v['detail']}" for v in figures["violations"]] or ["None."]),
+        "",
+        "## What the local stack said about its servers",
+        "",
+        *(f"* {report.partition(chr(10))[0]}" for report in figures["reports"]),
         "",
         "## Faults",
         "",

@@ -94,6 +94,7 @@ class _Run:
             self._sender.add(quiet)
             self._drain("the quiet run")
             began = time.monotonic()
+            self._sender.rate = 0.0
             self._sender.add(chaos)
             for number, round_ in enumerate(rounds):
                 left_s = sum(later.planned_s for later in rounds[number:])
@@ -184,6 +185,7 @@ class _Run:
             missing=self._stack.missing,
             seconds=seconds,
             sent=self._sender.sent,
+            notes=self._stack.reports,
         )
 
 

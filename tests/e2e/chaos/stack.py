@@ -28,6 +28,7 @@ from cutstream.settings import (
 )
 from deploy.local.kafka import kafka_server
 from deploy.local.process import ServerSpec, Supervisor
+from deploy.local.restarts import Restarter
 from deploy.local.triton import triton_server
 from export.repository.render import render
 from tests.e2e.chaos.proxy import Proxy
@@ -46,7 +47,7 @@ DISK_BYTES_EACH, DISK_BYTES_LEAST = 100_000, 64_000_000
 
 @dataclass
 class Death:
-    """A process that ended although no fault hit it, or whose fault should not have ended it."""
+    """A worker that ended although no fault ended it."""
 
     name: str
     at_s: float
@@ -58,7 +59,8 @@ class ChaosStack:
     """The running stack. Only the thread that runs the schedule may use it.
 
     `disk` is the folder of the outputs, on a file system of its own, or None where none can be mounted. `missing` says
-    why a part is not there.
+    why a part is not there. `leaving` are the workers that are ending because of a fault. `reports` is what the local
+    stack says about its servers.
     """
 
     settings: Settings
@@ -74,7 +76,11 @@ class ChaosStack:
     missing: dict[str, str]
     workers: dict[str, WorkerProcess] = field(default_factory=dict)
     deaths: list[Death] = field(default_factory=list)
-    expected_dead: set[str] = field(default_factory=set)
+    leaving: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.reports: list[str] = []
+        self.restarter = Restarter(self.supervisor, self.reports.append)
 
     def start_worker(self, name: str) -> WorkerProcess:
         """Start a worker and do not wait for it."""
@@ -95,28 +101,21 @@ class ChaosStack:
         except (psutil.NoSuchProcess, StopIteration):
             return []
 
-    def restart(self, name: str) -> None:
-        """Start a dead server again, and return when it is healthy."""
-        self.supervisor.stop(name)
-        self.supervisor.start(self.servers[name])
+    def await_server(self, name: str) -> None:
+        """Return when the server is healthy again. The local stack's own Restarter starts it."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while self.supervisor.exit_code(name) is not None or not self.servers[name].ready():
+            assert time.monotonic() < deadline, f"{name} is not healthy after {START_TIMEOUT_S} s"
+            self.revive()
+            time.sleep(0.2)
 
     def revive(self) -> None:
-        """Note and restart what has died without a fault that explains it."""
-        for server in self.supervisor.dead():
-            if server.name not in self.expected_dead:
-                self._note_death(server.name, tail(server.log))
-                self.restart(server.name)
+        """Restart what has died, and note workers that ended without a fault that explains it. Call it often."""
+        self.restarter.check()
         for name, worker in list(self.workers.items()):
-            if worker.process.poll() is not None and name not in self.expected_dead:
-                self._note_death(f"{name} ({worker.process.returncode})", worker.tail(15))
+            if worker.process.poll() is not None and name not in self.leaving:
+                self.deaths.append(Death(f"{name} ({worker.process.returncode})", time.monotonic(), worker.tail(15)))
                 self.start_worker(name)
-
-    def _note_death(self, name: str, log: str) -> None:
-        self.deaths.append(Death(name, time.monotonic(), log))
-
-
-def tail(log: Path, lines: int = 15) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
 @contextmanager
@@ -169,7 +168,7 @@ def _settings(folder: Path, jars: Path, store_port: int | None, s3: S3Server | N
         triton=TritonSettings(timeout_s=5),
         objects=objects,
         # A source is away for up to 10 s, and then its requests must succeed all the same.
-        limits=LimitSettings(download_timeout_s=4, source_attempts=20),
+        limits=LimitSettings(download_timeout_s=4, retries=20, retry_delay_s=3),
         worker=WorkerSettings(memory_bytes=1_000_000_000, drain_timeout_s=15, port=0),
         stack=StackSettings(
             state=folder / "state",
