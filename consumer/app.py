@@ -5,10 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
-from typing import Any
 
 from consumer.delivery.outcomes import Outcome, TrackedRecord
 from consumer.delivery.results import RecordBuilder
@@ -21,6 +19,7 @@ from consumer.intake.preset_files import read_presets
 from consumer.jobs import Progress
 from consumer.loop import Loop
 from consumer.pipeline import Dependencies, build_pipeline
+from consumer.readiness import Readiness
 from consumer.resources.allocator import keep_freed_memory, trim_memory
 from consumer.resources.background_catalogue import BackgroundCatalogue
 from consumer.resources.backgrounds import BackgroundStore
@@ -29,7 +28,9 @@ from consumer.resources.decoders import DecoderPool
 from consumer.resources.latency import LatencyEstimator
 from consumer.resources.memory_budget import MemoryBudget
 from consumer.resources.priority_semaphore import PrioritySemaphore
+from consumer.resources.probe import Probe
 from consumer.resources.profile_selector import ProfileSelector
+from consumer.resources.waits import Waits
 from consumer.runner import Runner
 from consumer.stages.segment import Segment
 from consumer.starting import start_with_broker
@@ -39,6 +40,7 @@ from cutstream.arrays.device import open_device
 from cutstream.clients.kafka import (
     AtLeastOnceCommitter,
     Committer,
+    PartitionEnds,
     RequestReader,
     TransactionalCommitter,
     check_topics,
@@ -129,6 +131,7 @@ class Worker:
         self._metrics = Metrics()
         self._runtime = PipelineRuntime(s, self._metrics, self._clock)
         self._cancellations = Cancellations(s.kafka, self._clock)
+        self._waits = Waits(self._clock, lambda reason, photos: self._metrics.waiting.labels(reason).set(photos))
         self._reader = RequestReader(s.kafka)
         self._committer = self._make_committer()
         self._window: Window[TrackedRecord, Outcome] = Window(s.worker.window, self._make_handler())
@@ -142,7 +145,22 @@ class Worker:
             trim_memory=trim_memory,
             on_backlog=self._runtime.selector.set_backlog,
         )
-        self._health = HealthServer(s.worker.host, s.worker.port, self._metrics, self._alive, self._ready)
+        self._ends = PartitionEnds(s.kafka, lambda: self._loop.partitions)
+        self._probes = (
+            broker := Probe("broker", self._ends.refresh, self._clock),
+            triton := Probe("triton", self._runtime.triton.ready, self._clock),
+        )
+        readiness = Readiness(
+            self._loop,
+            self._waits,
+            {"backgrounds": lambda: self._runtime.catalogue.ready, "cancellations": lambda: self._cancellations.ready},
+            broker=broker,
+            triton=triton,
+            stopping=self._stop,
+            heartbeat_s=s.worker.heartbeat_s,
+        )
+        readiness.observe(self._metrics)
+        self._health = HealthServer(s.worker.host, s.worker.port, self._metrics, readiness.alive, readiness.answer)
 
     def run(self) -> None:
         self._metrics.info.labels(__version__, self._settings.models.engine, self._runtime.device).set(1)
@@ -170,6 +188,10 @@ class Worker:
             # Closed in the opposite order: the group is left at once, so that others take over without a time-out.
             if not start_with_broker(partial(check_topics, self._settings.kafka), self._stop):
                 return
+            started.callback(self._ends.close)
+            for probe in self._probes:
+                probe.start()
+                started.callback(probe.close)
             for client in (self._cancellations, self._committer, self._reader):
                 if not start_with_broker(client.start, self._stop):
                     return
@@ -200,6 +222,7 @@ class Worker:
             self._clock,
             s.limits.source_attempts,
             self._stopping,
+            self._waits,
             s.kafka.urgent_topic,
             refuse=self._cancellations.refuse,
         )
@@ -225,20 +248,6 @@ class Worker:
 
     def _record_tail(self, progress: Progress) -> None:
         self._runtime.selector.record_tail(progress.finished_s["store"] - progress.finished_s["segment"])
-
-    def _alive(self) -> Mapping[str, bool]:
-        return {"loop": self._loop.seconds_since_heartbeat() < self._settings.worker.heartbeat_s}
-
-    def _ready(self) -> Mapping[str, Any]:
-        if halting := self._loop.halting:
-            return {"running": False, "halted": {"code": halting.code, "message": str(halting)}}
-        return {
-            "running": not self._stop.is_set(),
-            "group": self._loop.joined,
-            "backgrounds": self._runtime.catalogue.ready,
-            "cancellations": self._cancellations.ready,
-            "triton": self._runtime.triton.ready(),
-        }
 
 
 def run_worker(settings: Settings) -> None:

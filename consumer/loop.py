@@ -28,6 +28,7 @@ _BUSY_WAIT_S = 0.02
 _FULL_WAIT_S = 0.1
 _BROKER_WAIT_S = 0.5
 _TRIM_INTERVAL_S = 30.0
+_REFUSALS, _REFUSALS_AGE_S = 3, 60.0  # one or two are normal in a rebalance
 
 
 class Loop:
@@ -58,6 +59,8 @@ class Loop:
         self._trim_memory = trim_memory
         self._on_backlog = on_backlog
         self._offsets: OffsetTracker[Finished] = OffsetTracker()
+        self.partitions: frozenset[Partition] = frozenset()
+        """The partitions of this worker, as of the last change. Any thread may read it."""
         self._unread: dict[Partition, int] = {}
         self._commit: Commit | None = None
         self._last_commit = clock.monotonic()
@@ -66,6 +69,8 @@ class Loop:
         self._last_trim = clock.monotonic()
         self._stopping_since: float | None = None
         self._last_heartbeat: float | None = None
+        self._refused = 0
+        self._last_refused = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set, then drain: finish and commit the requests in flight.
@@ -81,6 +86,7 @@ class Loop:
                 self._run_once()
         finally:
             self._last_heartbeat = None
+            self._clear_gauges()
         if self.halting is not None:
             raise self.halting
 
@@ -93,6 +99,11 @@ class Loop:
     def joined(self) -> bool:
         """True while this worker is a member of a stable group, with or without partitions."""
         return self._source.membership is not None
+
+    @property
+    def commits(self) -> bool:
+        """False after three refused transactions in a row, until one succeeds or none is tried for a minute."""
+        return self._refused < _REFUSALS or self._clock.monotonic() - self._last_refused > _REFUSALS_AGE_S
 
     def seconds_since_heartbeat(self) -> float:
         """Return the time since the last turn of the loop began, 0 while it does not run. Any thread may call it."""
@@ -113,6 +124,13 @@ class Loop:
             self._trim_memory()
             self._worked_since_trim, self._last_trim = False, self._clock.monotonic()
 
+    def _clear_gauges(self) -> None:
+        """Nothing is this worker's any more: it leaves the group next."""
+        for gauge in (self._metrics.in_flight, self._metrics.uncommitted, self._metrics.oldest_request):
+            gauge.set(0)
+        self._metrics.partitions.set(0)
+        self._metrics.lag.clear()
+
     # -- reading
 
     def _read_requests(self) -> None:
@@ -126,7 +144,7 @@ class Loop:
             return
         self._handle_rebalance(polled)
         for record in polled.records:
-            tracked = self._offsets.track(record.partition, record.offset)
+            tracked = self._offsets.track(record.partition, record.offset, self._clock.monotonic())
             self._window.submit(TrackedRecord(tracked, record))
             end = self._source.end_offset(record.partition) or 0
             self._unread[record.partition] = max(0, end - record.offset - 1)
@@ -156,7 +174,8 @@ class Loop:
                 self._metrics.rebalances.labels(change).inc()
                 self._drop_partitions(partitions)
         if polled.lost or polled.gained:
-            self._metrics.partitions.set(len(self._source.partitions))
+            self.partitions = self._source.partitions
+            self._metrics.partitions.set(len(self.partitions))
 
     def _drop_partitions(self, partitions: frozenset[Partition]) -> None:
         """Discard the work on these partitions, finished or not."""
@@ -181,6 +200,8 @@ class Loop:
                     self._finish(outcome)
         self._metrics.in_flight.set(self._window.in_flight)
         self._metrics.uncommitted.set(self._offsets.finished_count)
+        oldest_s = self._offsets.oldest_read_s
+        self._metrics.oldest_request.set(0.0 if oldest_s is None else self._clock.monotonic() - oldest_s)
 
     def _finish(self, outcome: Finished) -> None:
         if not self._offsets.finish(outcome.tracked, outcome):
@@ -233,9 +254,11 @@ class Loop:
         except CommitRefused as exc:
             log.warning("transaction refused: %s", exc)
             self._metrics.commits.labels("refused").inc()
+            self._refused, self._last_refused = self._refused + 1, self._clock.monotonic()
             self._drop_partitions(self._source.partitions)
             self._source.rewind(self._source.partitions)
             return
+        self._refused = 0
         self._offsets.mark_committed(commit.batch)
         self._record_metrics(commit)
 

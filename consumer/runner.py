@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 from consumer.jobs import Job, Progress
 from consumer.resources.memory_budget import MemoryBudget
 from consumer.resources.priority_semaphore import Order, PrioritySemaphore
+from consumer.resources.waits import Wait, Waits
 from cutstream.clock import Clock
 from cutstream.contract.recipe import Recipe
 from cutstream.errors import CutstreamError, Expired, Retryable, SourceUnavailable, Unexpected
@@ -78,6 +79,7 @@ class Runner(Generic[Out]):
         clock: Clock,
         source_attempts: int,
         stopping: threading.Event,
+        waits: Waits,
         urgent_topic: str = "",
         refuse: Callable[[Job], None] = lambda job: None,
     ) -> None:
@@ -87,6 +89,7 @@ class Runner(Generic[Out]):
         self._clock = clock
         self._source_attempts = source_attempts
         self._stopping = stopping
+        self._waits = waits
         self._urgent_topic = urgent_topic
         self._refuse = refuse
 
@@ -107,19 +110,20 @@ class Runner(Generic[Out]):
     def _run(self, stage: Stage[Any, Any], job: Job, value: Any, progress: Progress, reserved: ExitStack) -> Any:
         """Run one stage until it succeeds, or until it makes no sense to try it again here."""
         attempt = 0
-        while True:
-            attempt += 1
-            self._check(job, progress)
-            try:
-                with self._abandoned_when_stopping():
-                    return self._attempt(stage, job, value, progress, reserved)
-            except Retryable as exc:
-                self._back_off(stage, job, progress, exc, attempt)
-            except CutstreamError:
-                raise
-            except Exception as exc:
-                log.exception("unexpected error", extra={"request": job.id, "stage": stage.name})
-                raise Unexpected(f"{type(exc).__name__} in {stage.name}: {exc}") from exc
+        with self._waits.in_stage(stage.name) as wait:
+            while True:
+                attempt += 1
+                self._check(job, progress)
+                try:
+                    with self._abandoned_when_stopping():
+                        return self._attempt(stage, job, value, progress, reserved)
+                except Retryable as exc:
+                    self._back_off(stage, job, progress, exc, attempt, wait)
+                except CutstreamError:
+                    raise
+                except Exception as exc:
+                    log.exception("unexpected error", extra={"request": job.id, "stage": stage.name})
+                    raise Unexpected(f"{type(exc).__name__} in {stage.name}: {exc}") from exc
 
     def _attempt(self, stage: Stage[Any, Any], job: Job, value: Any, progress: Progress, reserved: ExitStack) -> Any:
         waiting_since_s = self._clock.monotonic()
@@ -170,7 +174,9 @@ class Runner(Generic[Out]):
         deadline = job.recipe.deadline
         return math.inf if deadline is None else deadline.timestamp() - self._clock.wall()
 
-    def _back_off(self, stage: Stage[Any, Any], job: Job, progress: Progress, exc: Retryable, attempt: int) -> None:
+    def _back_off(
+        self, stage: Stage[Any, Any], job: Job, progress: Progress, exc: Retryable, attempt: int, wait: Wait
+    ) -> None:
         """Wait before the next attempt: without end for our own servers, a few times for the source."""
         self._metrics.retries.labels(stage.name, exc.code).inc()
         if isinstance(exc, SourceUnavailable):
@@ -179,17 +185,8 @@ class Runner(Generic[Out]):
             progress.attempts += 1
         elif attempt == 1:
             log.warning("waiting: %s", exc, extra={"request": job.id, "stage": stage.name})
-        with self._counted_as_waiting(exc):
-            self._stopping.wait(min(backoff_s(attempt, exc.retry_after_s), max(0.0, self._seconds_left(job))))
-
-    @contextmanager
-    def _counted_as_waiting(self, exc: Retryable) -> Iterator[None]:
-        gauge = self._metrics.waiting.labels(exc.code)
-        gauge.inc()
-        try:
-            yield
-        finally:
-            gauge.dec()
+        wait.begin(exc.code)
+        self._stopping.wait(min(backoff_s(attempt, exc.retry_after_s), max(0.0, self._seconds_left(job))))
 
 
 def backoff_s(attempt: int, hint_s: float | None = None) -> float:

@@ -80,9 +80,22 @@ RETRIES = Definition(
 WAITING = Definition(
     "cutstream_waiting",
     "gauge",
-    "Photos that are waiting to be tried again, by reason.",
-    "If it stays above zero, the service that the reason names is not available. `/readyz` also reports Triton.",
+    "Photos that wait for something that was not ready, by reason, until an attempt has succeeded.",
+    "If it stays above zero, what the reason names is not available. `/readyz` says so too, after a few seconds.",
     ("reason",),
+)
+READY = Definition(
+    "cutstream_ready",
+    "gauge",
+    "1 while this check of `/readyz` is true, else 0.",
+    "The runbook says what each check means and what to do.",
+    ("check",),
+)
+OLDEST_REQUEST = Definition(
+    "cutstream_oldest_request_seconds",
+    "gauge",
+    "Time since this worker read the oldest of its requests that have no committed result. 0 without such requests.",
+    "If it grows beyond the time that a photo may take, something is stuck: see cutstream_waiting and cutstream_ready.",
 )
 IN_FLIGHT = Definition(
     "cutstream_in_flight",
@@ -238,6 +251,8 @@ class Metrics:
         self.stage_wait = self._counter(STAGE_WAIT)
         self.retries = self._counter(RETRIES)
         self.waiting = self._gauge(WAITING)
+        self.ready = self._gauge(READY)
+        self.oldest_request = self._gauge(OLDEST_REQUEST)
         self.in_flight = self._gauge(IN_FLIGHT)
         self.uncommitted = self._gauge(UNCOMMITTED)
         self.decoded_bytes = self._gauge(DECODED_BYTES)

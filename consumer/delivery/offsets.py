@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class TrackedOffset(NamedTuple):
-    """The offset of a request that was read.
+    """The offset of a request that was read at `read_s` on the monotonic clock.
 
     `epoch` changes when the partition is lost or rewound, so that an outcome from before that can be told apart.
     """
@@ -21,6 +21,7 @@ class TrackedOffset(NamedTuple):
     partition: Partition
     offset: int
     epoch: int
+    read_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,10 @@ class OffsetTracker(Generic[T]):
         self._tracked: dict[Partition, deque[TrackedOffset]] = {}
         self._finished: dict[TrackedOffset, T] = {}
 
-    def track(self, partition: Partition, offset: int) -> TrackedOffset:
+    def track(self, partition: Partition, offset: int, now_s: float = 0.0) -> TrackedOffset:
         """Add a request that was just read. Call it in reading order."""
         epoch = self._epochs.setdefault(partition, self._epoch)
-        tracked = TrackedOffset(partition, offset, epoch)
+        tracked = TrackedOffset(partition, offset, epoch, now_s)
         self._tracked.setdefault(partition, deque()).append(tracked)
         return tracked
 
@@ -92,6 +93,11 @@ class OffsetTracker(Generic[T]):
             for tracked in self._tracked.pop(partition, ()):
                 discarded += self._finished.pop(tracked, None) is not None
         return discarded
+
+    @property
+    def oldest_read_s(self) -> float | None:
+        """When the oldest request that is not committed was read. None without one."""
+        return min((in_order[0].read_s for in_order in self._tracked.values() if in_order), default=None)
 
     @property
     def finished_count(self) -> int:

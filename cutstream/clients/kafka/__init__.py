@@ -6,6 +6,7 @@ request_reader  reads requests as a member of the workers' group
 committers      commit results and offsets, in a transaction or at least once
 record_writer   writes records outside a transaction
 topic_reader    reads a whole topic without a group
+partition_ends  asks where partitions end
 topics          creates and checks the topics
 connection      connection settings and type conversions
 reachability    which broker answers, before a client is opened
@@ -31,6 +32,7 @@ a new version of the client still needs it.
 from cutstream.clients.kafka.client_log import fold_client_log
 from cutstream.clients.kafka.committers import AtLeastOnceCommitter, TransactionalCommitter
 from cutstream.clients.kafka.errors import CommitRefused, NoTopic, map_kafka_errors
+from cutstream.clients.kafka.partition_ends import PartitionEnds
 from cutstream.clients.kafka.protocols import Committer, RequestSource
 from cutstream.clients.kafka.record_writer import RecordWriter
 from cutstream.clients.kafka.records import Headers, Membership, OutgoingRecord, Partition, Polled, Record
@@ -47,6 +49,7 @@ __all__ = [
     "NoTopic",
     "OutgoingRecord",
     "Partition",
+    "PartitionEnds",
     "Polled",
     "Record",
     "RecordWriter",

@@ -14,6 +14,7 @@ from consumer.jobs import Progress, Segmentation, Segmented
 from consumer.resources.memory_budget import MemoryBudget
 from consumer.resources.priority_semaphore import PrioritySemaphore
 from consumer.resources.profile_selector import Selection
+from consumer.resources.waits import Waits
 from consumer.runner import Pipeline, Runner, Stage, WorkerStopping, backoff_s
 from cutstream.clients.triton import Ensemble
 from cutstream.clock import ManualClock, SystemClock
@@ -74,7 +75,14 @@ class Execution:
             for i, step in enumerate(steps)
         )
         self._runner = Runner(
-            Pipeline(stages), budget, Metrics(), clock, attempts, stopping or InstantEvent(), refuse=refuse
+            Pipeline(stages),
+            budget,
+            Metrics(),
+            clock,
+            attempts,
+            stopping or InstantEvent(),
+            Waits(clock),
+            refuse=refuse,
         )
 
     def run(self):
@@ -211,7 +219,9 @@ class Contest:
         self.budget, self.slots = MemoryBudget(100), PrioritySemaphore(1)
         amount = 60 if resource == "memory" else 1
         stage = Stage("fetch", self._run, self.slots, memory=lambda job, value: amount)
-        self._runner = Runner(Pipeline((stage,)), self.budget, Metrics(), self.clock, 3, self.stopping, "urgent")
+        self._runner = Runner(
+            Pipeline((stage,)), self.budget, Metrics(), self.clock, 3, self.stopping, Waits(self.clock), "urgent"
+        )
         self.queue, self.hold = {
             "memory": (self.budget._bytes, lambda: self.budget.reserve(60)),
             "slot": (self.slots, self.slots.acquire),
@@ -352,7 +362,7 @@ def test_waiting_for_memory_takes_no_slot_and_is_not_in_the_timings() -> None:
     clock, slots, budget = SystemClock(), PrioritySemaphore(1), MemoryBudget(100)
     stage = Stage("decode", lambda job, value: value, slots, memory=lambda job, value: 60)
     metrics = Metrics()
-    runner = Runner(Pipeline((stage,)), budget, metrics, clock, 3, InstantEvent())
+    runner = Runner(Pipeline((stage,)), budget, metrics, clock, 3, InstantEvent(), Waits(clock))
     progress = Progress(clock.monotonic())
     carrier = threading.Thread(target=lambda: runner.carry(job_of(), progress), daemon=True)
     with budget.reserve(60):

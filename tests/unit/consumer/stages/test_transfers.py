@@ -19,6 +19,7 @@ from consumer.resources.latency import LatencyEstimator
 from consumer.resources.memory_budget import MemoryBudget
 from consumer.resources.priority_semaphore import PrioritySemaphore
 from consumer.resources.profile_selector import ProfileSelector
+from consumer.resources.waits import Waits
 from consumer.runner import Pipeline, Runner, Stage
 from consumer.stages.compose import Compose
 from consumer.stages.decode import Decode
@@ -131,7 +132,13 @@ def test_a_photo_releases_its_reservation_while_the_devices_memory_is_full(photo
     )
     stopping: Any = SimpleNamespace(is_set=lambda: False, wait=lambda seconds: snapshots.append(list(reserved)))
     runner: Runner[Any] = Runner(
-        Pipeline(stages), MemoryBudget(10**6, reserved.append), Metrics(), SystemClock(), 3, stopping
+        Pipeline(stages),
+        MemoryBudget(10**6, reserved.append),
+        Metrics(),
+        SystemClock(),
+        3,
+        stopping,
+        Waits(SystemClock()),
     )
     runner.carry(job_of(), Progress(0.0))
     waiting, decoded = snapshots

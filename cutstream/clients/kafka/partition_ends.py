@@ -1,0 +1,53 @@
+"""Where partitions end. The reader does not know: while it has enough records it fetches no more, and learns no end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kafka import IsolationLevel, OffsetSpec
+from kafka.admin import KafkaAdminClient
+
+from cutstream.clients.kafka.connection import connection_options, to_partition, to_topic_partition
+from cutstream.clients.kafka.errors import map_kafka_errors
+from cutstream.clients.kafka.records import Partition
+from cutstream.settings import KafkaSettings
+
+_TIMEOUT_MS = 4_000
+
+
+class PartitionEnds:
+    """Asks the brokers for the ends of some partitions. One thread calls `refresh` and `close`; any thread `known`."""
+
+    def __init__(self, settings: KafkaSettings, partitions: Callable[[], frozenset[Partition]]) -> None:
+        self._settings = settings
+        self._partitions = partitions
+        self._admin: Any = None
+        self.known: Mapping[Partition, int] = {}
+        """For each partition the offset behind its last committed record, as of the last answer."""
+
+    def refresh(self) -> bool:
+        """Ask, and return True. Raises BrokerUnavailable if a broker of these partitions does not answer in 4 s."""
+        partitions = {to_topic_partition(partition): OffsetSpec.LATEST for partition in self._partitions()}
+        try:
+            with map_kafka_errors():
+                if self._admin is None:
+                    self._admin = KafkaAdminClient(
+                        request_timeout_ms=_TIMEOUT_MS,
+                        bootstrap_timeout_ms=_TIMEOUT_MS,
+                        **connection_options(self._settings),
+                    )
+                if partitions:
+                    found = self._admin.list_partition_offsets(partitions, IsolationLevel.READ_COMMITTED, _TIMEOUT_MS)
+                    self.known = {to_partition(tp): answer.offset for tp, answer in found.items()}
+                else:
+                    self._admin.list_topics()
+        except BaseException:
+            self.close()
+            raise
+        return True
+
+    def close(self) -> None:
+        admin, self._admin = self._admin, None
+        if admin is not None:
+            admin.close()
