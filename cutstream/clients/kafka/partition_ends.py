@@ -32,11 +32,8 @@ class PartitionEnds:
         try:
             with map_kafka_errors():
                 if self._admin is None:
-                    self._admin = KafkaAdminClient(
-                        request_timeout_ms=_TIMEOUT_MS,
-                        bootstrap_timeout_ms=_TIMEOUT_MS,
-                        **connection_options(self._settings),
-                    )
+                    options = connection_options(self._settings) | {"request_timeout_ms": _TIMEOUT_MS}
+                    self._admin = KafkaAdminClient(**options)
                 if partitions:
                     found = self._admin.list_partition_offsets(partitions, IsolationLevel.READ_COMMITTED, _TIMEOUT_MS)
                     self.known = {to_partition(tp): answer.offset for tp, answer in found.items()}

@@ -1,0 +1,64 @@
+"""A worker halts for its own misconfiguration, never for wrong requests, and others go on with its work."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+
+from cutstream.settings import ObjectSettings
+from tests.support.group import wait_until
+from tests.support.workers import Results, WorkerProcess, assert_exactly_once, submit
+
+pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.triton]
+
+LIMIT = 10
+
+
+def last_event(worker: WorkerProcess) -> dict[str, str]:
+    return dict(json.loads(worker.tail(1)))
+
+
+def test_a_worker_without_its_folders_halts_and_its_requests_are_left_to_another(
+    settings, small_photos, tmp_path
+) -> None:
+    limited = settings.worker.model_copy(update={"max_consecutive_failures": LIMIT, "window": 4})
+    settings = settings.model_copy(update={"worker": limited})
+    lost_folders = ObjectSettings(destination=settings.objects.destination)
+    misconfigured = WorkerProcess(settings.model_copy(update={"objects": lost_folders}), tmp_path / "bad.log")
+    other = None
+    try:
+        misconfigured.wait_ready()
+        with Results(settings.kafka) as results:
+            submit(settings.kafka, [b"{}"] * 300)
+            assert {result.error.code for result in results.wait_for(300, 60)} == {"invalid_request"}
+            assert misconfigured.get("/readyz")[0] == 200, "wrong requests stop nobody"
+
+            requests = [{"id": f"photo-{n}", "image": small_photos[n % 20]} for n in range(100)]
+            submit(settings.kafka, requests)
+            wait_until(lambda: misconfigured.metric("cutstream_halted") == 1, "it does not halt")
+            status, body = misconfigured.get("/readyz")
+            halted = json.loads(body)["halted"]
+            assert (status, halted["code"]) == (503, "poison_limit")
+            assert "CUTSTREAM_OBJECTS__FILE_ROOTS, which names none" in halted["message"]
+            assert misconfigured.get("/healthz")[0] == 200
+            assert misconfigured.metric("cutstream_assigned_partitions") == 0
+            assert misconfigured.metric("cutstream_ready", 'check="group"') == 0
+            event = last_event(misconfigured)
+            assert (event["level"], event["code"]) == ("critical", "poison_limit")
+            assert event["event"].startswith("halted: ")
+
+            other = WorkerProcess(settings, tmp_path / "good.log").wait_ready()
+            done = [result for result in results.wait_for(400, 60) if result.id.startswith("photo-")]
+        assert_exactly_once(done, [request["id"] for request in requests])
+        failed = [result for result in done if result.status == "failed"]
+        assert LIMIT <= len(failed) <= LIMIT + limited.window
+        assert last_event(misconfigured) == event, "nothing is logged after the reason"
+        assert misconfigured.process.poll() is None, "it waits for an operator"
+        misconfigured.signal(signal.SIGTERM)
+        assert misconfigured.process.wait(20) not in (0, None)
+        assert misconfigured.tail(1).startswith("poison_limit: ")
+    finally:
+        for worker in filter(None, (misconfigured, other)):
+            worker.kill()
