@@ -132,7 +132,8 @@ class Worker:
         self._runtime = PipelineRuntime(s, self._metrics, self._clock)
         self._cancellations = Cancellations(s.kafka, self._clock)
         self._waits = Waits(self._clock, lambda reason, photos: self._metrics.waiting.labels(reason).set(photos))
-        self._reader = RequestReader(s.kafka)
+        ranks = ((s.kafka.urgent_topic,), (s.kafka.requests_topic, s.kafka.retry_topic))
+        self._reader = RequestReader(s.kafka, ranks, self._clock)
         self._committer = self._make_committer()
         self._window: Window[TrackedRecord, Outcome] = Window(s.worker.window, self._make_handler())
         self._loop = Loop(

@@ -135,8 +135,7 @@ class Loop:
 
     def _read_requests(self) -> None:
         try:
-            self._source.set_paused(self._must_pause())
-            polled = self._source.poll(self._poll_timeout_s(), max(1, self._window.free))
+            polled = self._source.poll(self._poll_timeout_s(), self._wanted())
         except BrokerUnavailable as exc:
             log.warning("broker away: %s", exc)
             self._metrics.retries.labels("poll", exc.code).inc()
@@ -160,17 +159,16 @@ class Loop:
             return _IDLE_POLL_S
         return 0.0 if self._window.in_flight and self.joined else _BUSY_WAIT_S
 
-    def _must_pause(self) -> bool:
-        return (
-            self._stopping_since is not None
-            or self._window.free == 0
-            or self._offsets.finished_count >= self._settings.max_uncommitted
-        )
+    def _wanted(self) -> int:
+        """Return how many requests may be read now."""
+        if self._stopping_since is not None or self._offsets.finished_count >= self._settings.max_uncommitted:
+            return 0
+        return self._window.free
 
     def _handle_rebalance(self, polled: Polled) -> None:
         for change, partitions in (("lost", polled.lost), ("gained", polled.gained)):
             if partitions:
-                log.info("partitions %s", change, extra={"partitions": sorted(p.number for p in partitions)})
+                log.info("partitions %s", change, extra={"partitions": sorted(map(str, partitions))})
                 self._metrics.rebalances.labels(change).inc()
                 self._drop_partitions(partitions)
         if polled.lost or polled.gained:
@@ -182,6 +180,7 @@ class Loop:
         self._metrics.discarded.inc(self._offsets.drop(partitions))
         for partition in partitions:
             self._unread.pop(partition, None)
+            self._metrics.lag.remove(partition.topic, str(partition.number))
 
     # -- collecting
 
@@ -275,7 +274,7 @@ class Loop:
         for partition, offset in commit.batch.offsets.items():
             end = self._source.end_offset(partition)
             if end is not None:
-                self._metrics.lag.labels(str(partition.number)).set(max(0, end - offset))
+                self._metrics.lag.labels(partition.topic, str(partition.number)).set(max(0, end - offset))
 
     def _record_answer(self, answered: Answered) -> None:
         self._metrics.requests.labels(answered.status, answered.code).inc()

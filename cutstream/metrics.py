@@ -193,7 +193,7 @@ LAG = Definition(
     "gauge",
     "Requests in this worker's partitions that have no committed result yet.",
     "If it grows, requests arrive faster than they are processed: add workers.",
-    ("partition",),
+    ("topic", "partition"),
 )
 SOURCE_BYTES = Definition(
     "cutstream_source_bytes_total", "counter", "Bytes of source files fetched.", "For capacity planning."

@@ -64,15 +64,20 @@ class OffsetTracker(Generic[T]):
         return True
 
     def next_batch(self, limit: int) -> CommitBatch[T]:
-        """Return up to `limit` outcomes that may be committed. They stay tracked until `mark_committed`."""
+        """Return up to `limit` outcomes that may be committed. They stay tracked until `mark_committed`.
+
+        The partitions take turns, so that none waits while another one fills the batch.
+        """
         batch: CommitBatch[T] = CommitBatch()
-        for partition, in_order in self._tracked.items():
-            for tracked in in_order:
-                if tracked not in self._finished or len(batch.outcomes) == limit:
-                    break
+        turns = deque((partition, iter(in_order)) for partition, in_order in self._tracked.items())
+        while turns and len(batch.outcomes) < limit:
+            partition, in_order = turns.popleft()
+            tracked = next(in_order, None)
+            if tracked is not None and tracked in self._finished:
                 batch.outcomes.append(self._finished[tracked])
                 batch.offsets[partition] = tracked.offset + 1
                 batch.last[partition] = tracked
+                turns.append((partition, in_order))
         return batch
 
     def mark_committed(self, batch: CommitBatch[T]) -> None:

@@ -280,7 +280,7 @@ class LimitSettings(Section):
 
 class WorkerSettings(Section):
     window: int = Field(default=32, ge=1, le=1024)
-    """Most photos in flight at once. The worker pauses its partitions while the window is full."""
+    """Most photos in flight at once. The worker reads no further requests while the window is full."""
     memory_bytes: int = Field(default=1_500_000_000, ge=50_000_000)
     """Memory budget for the decoded pixels of photos in flight. A photo waits before decoding until it fits."""
     background_bytes: int = Field(default=256_000_000, ge=0)

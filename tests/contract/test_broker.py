@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,15 +24,18 @@ from cutstream.clients.kafka import (
     TransactionalCommitter,
     ensure_topics,
 )
+from cutstream.contract.messages import SourceRecord
+from cutstream.contract.redelivery import Redelivery, redelivery_headers
 from cutstream.settings import KafkaSettings
 from tests.support.group import committed, join, read, rebalance_soon, throw_out, values, wait_until
 from tests.support.memory_broker import MemoryBroker, MemoryCommitter, MemoryReader
 
 
 class MemorySubject:
-    def __init__(self, partitions: int) -> None:
-        self.broker = MemoryBroker(partitions)
-        self.requests_topic, self.results_topic = "requests", "results"
+    def __init__(self, partitions: int, others: int) -> None:
+        self.broker = MemoryBroker(partitions, urgent=others, retry=others)
+        self.urgent_topic, self.requests_topic, self.retry_topic = "urgent", "requests", "retry"
+        self.results_topic = "results"
 
     def reader(self) -> MemoryReader:
         return MemoryReader(self.broker)
@@ -57,12 +61,14 @@ class MemorySubject:
 
 
 class KafkaSubject:
-    def __init__(self, settings: KafkaSettings) -> None:
-        self.settings = settings
-        self.requests_topic, self.results_topic = settings.requests_topic, settings.results_topic
+    def __init__(self, settings: KafkaSettings, others: int) -> None:
+        s = self.settings = settings
+        self.urgent_topic, self.requests_topic, self.retry_topic = s.request_topics
+        self.results_topic = s.results_topic
+        self.ranks = ((s.urgent_topic,), (s.requests_topic, s.retry_topic)) if others else ((s.requests_topic,),)
 
     def reader(self) -> RequestReader:
-        return RequestReader(self.settings)
+        return RequestReader(self.settings, self.ranks)
 
     def committer(self, transactional_id: str = "") -> TransactionalCommitter:
         return TransactionalCommitter(self.settings.model_copy(update={"transactional_id": transactional_id}))
@@ -100,10 +106,13 @@ class Broker:
     def open_committer(self, transactional_id: str = "") -> Any:
         return self._open(self.subject.committer(transactional_id))
 
-    def write(self, count: int) -> None:
+    def write(self, count: int, topic: str = "", not_before_s: float = 0.0) -> None:
         """Write `count` requests. Their keys spread them over the partitions."""
-        topic = self.subject.requests_topic
-        self.subject.write([OutgoingRecord(topic, b"%d" % number, b"%d" % number) for number in range(count)])
+        topic = topic or self.subject.requests_topic
+        origin = SourceRecord(topic=topic, partition=0, offset=0, timestamp_ms=0)
+        history = Redelivery(origin, not_before_ms=int(not_before_s * 1000))
+        headers = redelivery_headers([], history) if not_before_s else []
+        self.subject.write([OutgoingRecord(topic, b"%d" % n, b"%d" % n, headers) for n in range(count)])
 
     def partition(self, number: int = 0) -> Partition:
         return Partition(self.subject.requests_topic, number)
@@ -121,24 +130,29 @@ class Broker:
 
 
 @pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.kafka)])
-def make_broker(request: pytest.FixtureRequest, fresh_name: Callable[[str], str]) -> Iterator[Callable[[int], Broker]]:
-    """Makes a broker whose requests topic has a given number of partitions."""
+def make_broker(request: pytest.FixtureRequest, fresh_name: Callable[[str], str]) -> Iterator[Callable[..., Broker]]:
+    """Makes a broker whose requests topic has a given number of partitions.
+
+    The group reads this topic alone, unless `others` is true: then also the urgent and the retry topic, of as many
+    partitions.
+    """
     with ExitStack() as stack:
 
-        def make(partitions: int) -> Broker:
+        def make(partitions: int, others: bool = False) -> Broker:
             if request.param == "memory":
-                return Broker(MemorySubject(partitions), stack)
+                return Broker(MemorySubject(partitions, partitions * others), stack)
+            names = ("requests_topic", "urgent_topic", "retry_topic")
             settings = request.getfixturevalue("kafka_settings").model_copy(
-                update={"partitions": partitions, "requests_topic": fresh_name("requests")}
+                update={"partitions": partitions} | {name: fresh_name(name) for name in names}
             )
             ensure_topics(settings)
-            return Broker(KafkaSubject(settings), stack)
+            return Broker(KafkaSubject(settings, others), stack)
 
         yield make
 
 
 @pytest.fixture
-def broker(make_broker: Callable[[int], Broker]) -> Broker:
+def broker(make_broker: Callable[..., Broker]) -> Broker:
     """A broker whose requests topic has one partition, and so one owner."""
     return make_broker(1)
 
@@ -147,14 +161,14 @@ def stale(membership: Any) -> Any:
     return membership._replace(generation_id=membership.generation_id - 1)
 
 
-def poll_until(condition: Callable[[], object], *readers: Any) -> list[Polled]:
+def poll_until(condition: Callable[[], object], *readers: Any, max_records: int = 500) -> list[Polled]:
     """Poll until `condition` holds, each reader on a thread of its own as in a worker. Merge each reader's polls."""
     stop = threading.Event()
 
     def poll(reader: Any) -> list[Polled]:
         polls = []
         while not stop.is_set():
-            polls.append(reader.poll(0.1, 500))
+            polls.append(reader.poll(0.1, max_records))
         return polls
 
     with ThreadPoolExecutor(len(readers)) as threads:
@@ -183,7 +197,7 @@ def merge(polls: Sequence[Polled]) -> Polled:
 # -- reading
 
 
-def test_records_come_in_offset_order_and_none_is_left_out(make_broker: Callable[[int], Broker]) -> None:
+def test_records_come_in_offset_order_and_none_is_left_out(make_broker: Callable[..., Broker]) -> None:
     broker = make_broker(4)
     broker.write(40)
     reader = broker.open_reader()
@@ -235,30 +249,75 @@ def test_the_end_offset_is_known_after_a_fetch_and_for_owned_partitions_only(bro
     assert reader.end_offset(broker.partition(1)) is None
 
 
-# -- pausing and rewinding
-
-
-def test_a_paused_reader_delivers_nothing_and_stays_a_member(broker: Broker) -> None:
-    broker.write(5)
-    reader = join(broker.open_reader())
-    before = reader.membership
-    reader.rewind(reader.partitions)
-    reader.set_paused(True)
-    assert not any(reader.poll(0.1, 500).records for _ in range(3))
-    assert reader.membership == before
-    reader.set_paused(False)
-    assert read(reader, 5) == [*range(5)]
-
-
-def test_a_partition_gained_while_paused_is_not_read(broker: Broker) -> None:
+def test_a_poll_for_nothing_keeps_the_membership_and_every_record(broker: Broker) -> None:
     broker.write(5)
     reader = broker.open_reader()
-    reader.set_paused(True)
-    (polled,) = poll_until(lambda: reader.partitions and reader.membership, reader)
+    (polled,) = poll_until(lambda: reader.partitions and reader.membership, reader, max_records=0)
+    before = reader.membership
+    assert not any(reader.poll(0.1, 0).records for _ in range(3))
     assert polled.records == []
-    assert not any(reader.poll(0.1, 500).records for _ in range(3))
-    reader.set_paused(False)
+    assert reader.membership == before
     assert read(reader, 5) == [*range(5)]
+
+
+# -- the order of partitions
+
+
+def fetched(broker: Broker, partitions: int, *topics: str) -> Any:
+    """Return a reader that has fetched records of all partitions of the topics, and delivered none."""
+    reader = broker.open_reader()
+    expected = [Partition(topic, number) for topic in topics for number in range(partitions)]
+    wait_until(lambda: reader.poll(0.1, 0) and all(map(reader.end_offset, expected)), "records are missing")
+    return reader
+
+
+def test_partitions_take_turns(make_broker: Callable[..., Broker]) -> None:
+    broker = make_broker(2)
+    broker.write(40)
+    reader = fetched(broker, 2, broker.subject.requests_topic)
+    for _ in range(2):
+        numbers = [record.partition.number for record in reader.poll(0.1, 6).records]
+        assert numbers in ([0, 1] * 3, [1, 0] * 3)
+
+
+def test_urgent_requests_come_first(make_broker: Callable[..., Broker]) -> None:
+    broker = make_broker(1, others=True)
+    subject = broker.subject
+    topics = (subject.requests_topic, subject.retry_topic, subject.urgent_topic)
+    for topic in topics:
+        broker.write(3, topic)
+    reader = fetched(broker, 1, *topics)
+    order = [record.partition.topic for record in reader.poll(0.1, 5).records + reader.poll(0.1, 9).records]
+    assert order[:3] == [subject.urgent_topic] * 3
+    assert sorted(order[3:5]) == sorted(order[5:7]) == sorted(order[7:9]) == sorted(topics[:2])
+
+
+def test_a_retry_that_is_not_due_holds_its_own_partition_only(make_broker: Callable[..., Broker]) -> None:
+    broker = make_broker(1, others=True)
+    due_s = int(time.time()) + 3
+    broker.write(1, broker.subject.retry_topic, not_before_s=due_s)
+    broker.write(1, broker.subject.retry_topic)
+    broker.write(2)
+    reader = broker.open_reader()
+    records: list[Record] = []
+    wait_until(lambda: records.extend(reader.poll(0.1, 500).records) or len(records) == 2, "requests are missing")
+    assert {record.partition.topic for record in records} == {broker.subject.requests_topic}
+    assert time.time() < due_s, "this machine is too slow for this test to prove something"
+    wait_until(lambda: records.extend(reader.poll(5.0, 500).records) or len(records) == 4, "retries are missing")
+    assert time.time() >= due_s
+    assert [(record.partition, record.offset) for record in records[2:]] == [
+        (Partition(broker.subject.retry_topic, 0), offset) for offset in range(2)
+    ]
+
+
+def test_only_the_retry_topic_may_hold_a_partition(make_broker: Callable[..., Broker]) -> None:
+    broker = make_broker(1, others=True)
+    for topic in (broker.subject.requests_topic, broker.subject.urgent_topic):
+        broker.write(1, topic, not_before_s=time.time() + 3600)
+    assert read(broker.open_reader(), 2) == [0, 0]
+
+
+# -- rewinding
 
 
 def test_a_rewind_returns_to_the_committed_offset(broker: Broker) -> None:
@@ -283,7 +342,7 @@ def test_a_rewind_without_a_committed_offset_returns_to_the_beginning(broker: Br
 # -- committing
 
 
-def test_records_and_offsets_are_committed_together(make_broker: Callable[[int], Broker]) -> None:
+def test_records_and_offsets_are_committed_together(make_broker: Callable[..., Broker]) -> None:
     broker = make_broker(2)
     broker.write(20)
     reader, committer = join(broker.open_reader()), broker.open_committer()
@@ -345,7 +404,7 @@ def test_there_is_no_membership_before_a_member_has_joined(broker: Broker) -> No
     assert join(reader).membership.member_id
 
 
-def test_there_is_no_membership_until_every_member_has_joined(make_broker: Callable[[int], Broker]) -> None:
+def test_there_is_no_membership_until_every_member_has_joined(make_broker: Callable[..., Broker]) -> None:
     broker = make_broker(2)
     first, second = join(broker.open_reader()), broker.open_reader()
     for _ in range(5):
@@ -362,7 +421,7 @@ def test_there_is_no_membership_until_every_member_has_joined(make_broker: Calla
     poll_until(both_are_members_of_one_generation, first, second)
 
 
-def test_a_second_member_takes_partitions_over(make_broker: Callable[[int], Broker]) -> None:
+def test_a_second_member_takes_partitions_over(make_broker: Callable[..., Broker]) -> None:
     broker = make_broker(2)
     broker.write(20)
     first, committer = broker.open_reader(), broker.open_committer()
@@ -370,11 +429,10 @@ def test_a_second_member_takes_partitions_over(make_broker: Callable[[int], Brok
     before = first.membership
     committer.commit([], {broker.partition(0): 2, broker.partition(1): 2}, before)
     second = broker.open_reader()
-    second.set_paused(True)
-    second.poll(0.1, 1)
+    second.poll(0.1, 0)
     broker.subject.notify(first)
     of_first, of_second = poll_until(
-        lambda: second.partitions and first.membership and second.membership, first, second
+        lambda: second.partitions and first.membership and second.membership, first, second, max_records=0
     )
     assert of_second.gained == second.partitions
     assert of_first.lost >= second.partitions
@@ -382,7 +440,6 @@ def test_a_second_member_takes_partitions_over(make_broker: Callable[[int], Brok
     assert not first.partitions & second.partitions
     with pytest.raises(CommitRefused):
         committer.commit([broker.result(b"late")], {broker.partition(0): 9}, before)
-    second.set_paused(False)
     assert read(second, 1)[0] == 2
     assert broker.subject.results() == []
 

@@ -81,3 +81,16 @@ def test_one_slow_request_holds_only_its_partition() -> None:
     batch = tracker.next_batch(10)
     assert batch.outcomes == ["free"]
     assert batch.offsets == {Q: 8}
+
+
+@given(finished=st.lists(st.integers(0, 9), min_size=2, max_size=6), limit=st.integers(1, 30))
+def test_partitions_share_a_batch(finished, limit) -> None:
+    tracker: OffsetTracker[str] = OffsetTracker()
+    for number, count in enumerate(finished):
+        for offset in range(count):
+            tracker.finish(tracker.track(Partition("t", number), offset), "")
+    batch = tracker.next_batch(limit)
+    assert len(batch.outcomes) == min(limit, sum(finished))
+    shares = [batch.offsets.get(Partition("t", number), 0) for number in range(len(finished))]
+    unfilled = [share for share, count in zip(shares, finished, strict=True) if share < count]
+    assert max(shares) - min(unfilled, default=max(shares)) <= 1

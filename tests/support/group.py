@@ -17,6 +17,11 @@ Source = TypeVar("Source", bound=RequestSource)
 TIMEOUT_S = 20.0
 
 
+def requests_reader(settings: KafkaSettings) -> RequestReader:
+    """Return a reader of the requests topic alone, so that its partitions are all that the group shares."""
+    return RequestReader(settings, [[settings.requests_topic]])
+
+
 def write(settings: KafkaSettings, count: int) -> None:
     """Write `count` requests whose content does not matter."""
     writer = RecordWriter(settings)
@@ -72,7 +77,7 @@ def add_partitions(settings: KafkaSettings, total: int) -> None:
 
 
 def commit_as_another_member(settings: KafkaSettings, offset: int) -> None:
-    other = RequestReader(settings)
+    other = requests_reader(settings)
     other.start()
     with closing(other):
         join(other).commit({Partition(settings.requests_topic, 0): offset})

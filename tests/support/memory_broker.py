@@ -14,6 +14,8 @@ from typing import NamedTuple
 from zlib import crc32
 
 from cutstream.clients.kafka import CommitRefused, Membership, OutgoingRecord, Partition, Polled, Record
+from cutstream.clients.kafka.buffers import RecordBuffers
+from cutstream.clock import Clock, SystemClock
 
 
 class MemoryMembership(NamedTuple):
@@ -22,19 +24,20 @@ class MemoryMembership(NamedTuple):
 
 
 class MemoryBroker:
-    """Topics, committed offsets, transactions and the group that reads the requests topic. Thread-safe.
+    """Topics, committed offsets, transactions and the group that reads the topics of requests. Thread-safe.
 
-    Every change notifies `changed`, whose lock guards all state.
+    The group reads "requests" with so many `partitions`, and "urgent" and "retry" if they get some. Every change
+    notifies `changed`, whose lock guards all state.
     """
 
     def __init__(
-        self, partitions: int = 1, *, requests_topic: str = "requests", other_topics: Sequence[str] = ("results",)
+        self, partitions: int = 1, *, urgent: int = 0, retry: int = 0, other_topics: Sequence[str] = ("results",)
     ) -> None:
-        self.requests_topic = requests_topic
+        read = {"urgent": urgent, "requests": partitions, "retry": retry}
         self.changed = threading.Condition()
-        self.group = _Group([Partition(requests_topic, number) for number in range(partitions)])
+        self.group = _Group([Partition(topic, number) for topic, total in read.items() for number in range(total)])
         self.committed: dict[Partition, int] = {}
-        self._partition_counts = {requests_topic: partitions} | dict.fromkeys(other_topics, 1)
+        self._partition_counts = read | dict.fromkeys(other_topics, 1)
         self._logs: dict[Partition, list[Record]] = {
             Partition(topic, number): [] for topic, total in self._partition_counts.items() for number in range(total)
         }
@@ -101,17 +104,15 @@ class MemoryReader:
 
     _numbers = count(1)
 
-    def __init__(self, broker: MemoryBroker) -> None:
+    def __init__(self, broker: MemoryBroker, clock: Clock | None = None) -> None:
         self._broker = broker
+        self._buffers = RecordBuffers((("urgent",), ("requests", "retry")), "retry", clock or SystemClock())
         self._member_id = ""
         self._membership: MemoryMembership | None = None
         self._owned: set[Partition] = set()
         self._positions: dict[Partition, int] = {}
         self._ends: dict[Partition, int] = {}
         self._to_rewind: set[Partition] = set()
-        self._last_served: dict[Partition, int] = {}
-        self._polls = count(1)
-        self._paused = False
 
     def start(self) -> None:
         """Do nothing: like Kafka's client, the reader joins the group when it polls."""
@@ -130,29 +131,32 @@ class MemoryReader:
         with self._broker.changed:
             pending = self._to_rewind & self._owned
             ends = {partition: len(self._broker.log(partition)) for partition in self._owned}
-            return bool(ends) and not pending and all(self._positions[p] == end for p, end in ends.items())
+            read = all(self._positions[partition] == end for partition, end in ends.items())
+            return bool(ends) and not pending and read and not self._buffers.partitions()
 
     def poll(self, timeout_s: float, max_records: int) -> Polled:
         deadline = time.monotonic() + timeout_s
         with self._broker.changed:
             while True:
                 lost, gained = self._follow_group()
-                self._to_rewind |= gained
-                records = self._fetch(max_records)
+                self._buffers.drop(lost)
+                self.rewind(gained)
+                self._fetch()
+                records = self._buffers.take(max_records) if self._membership else []
                 remaining = deadline - time.monotonic()
                 if records or lost or gained or self._to_rewind or remaining <= 0:
                     break
-                self._broker.changed.wait(remaining)
+                due_s = self._buffers.wait_s() if max_records and self._membership else None
+                self._broker.changed.wait(remaining if due_s is None else min(remaining, due_s))
             for partition in self._to_rewind & self._owned:
                 self._positions[partition] = self._broker.committed.get(partition, 0)
             self._to_rewind.clear()
             return Polled(records, frozenset(gained), frozenset(lost))
 
     def rewind(self, partitions: Iterable[Partition]) -> None:
-        self._to_rewind.update(partitions)
-
-    def set_paused(self, paused: bool) -> None:
-        self._paused = paused
+        partitions = frozenset(partitions)
+        self._buffers.drop(partitions)
+        self._to_rewind |= partitions
 
     def end_offset(self, partition: Partition) -> int | None:
         return self._ends.get(partition) if partition in self._owned else None
@@ -185,19 +189,11 @@ class MemoryReader:
         self._owned = (self._owned | gained) - revoked
         return lost | revoked, gained
 
-    def _fetch(self, max_records: int) -> list[Record]:
-        if self._paused:
-            return []
-        poll_number, records = next(self._polls), list[Record]()
-        for partition in sorted(self._owned - self._to_rewind, key=lambda p: (self._last_served.get(p, 0), p)):
+    def _fetch(self) -> None:
+        for partition in self._owned - self._to_rewind - self._buffers.partitions():
             log = self._broker.log(partition)
-            self._ends[partition] = len(log)
-            start = self._positions[partition]
-            if batch := log[start : start + max_records - len(records)]:
-                records += batch
-                self._positions[partition] = batch[-1].offset + 1
-                self._last_served[partition] = poll_number
-        return records
+            self._buffers.add(log[self._positions[partition] :])
+            self._positions[partition] = self._ends[partition] = len(log)
 
 
 class MemoryCommitter:

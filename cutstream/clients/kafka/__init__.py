@@ -3,6 +3,7 @@
 records         the values that go in and come out
 protocols       RequestSource and Committer: what the worker's loop needs from a broker
 request_reader  reads requests as a member of the workers' group
+buffers         holds what was fetched and not delivered yet, and decides the order of delivery
 committers      commit results and offsets, in a transaction or at least once
 record_writer   writes records outside a transaction
 topic_reader    reads a whole topic without a group
@@ -13,7 +14,7 @@ reachability    which broker answers, before a client is opened
 client_log      kafka-python's own log, folded
 errors          kafka-python's errors, in the product's terms
 
-kafka-python 3.0 has four traps. Each guard has a regression test in tests/integration/kafka/, which also shows whether
+kafka-python 3.0 has five traps. Each guard has a regression test in tests/integration/kafka/, which also shows whether
 a new version of the client still needs it.
 
 1. After an aborted transaction, a producer keeps that transaction's offsets and commits them with its next one.
@@ -27,6 +28,9 @@ a new version of the client still needs it.
 4. When a leader joins again because its topic changed, and a poll ends during that join, the client forgets the join
    and stays outside the stable group for ever. Guard: every `RequestReader.poll` that begins during a join requests
    the join again.
+5. A partition that is paused while its records are half delivered is set aside. Once another partition has been
+   delivered completely, the client never takes it up again, and never fetches it. Guard: every `RequestReader.poll`
+   takes all records that the client has; the reader's own buffers hold what it does not deliver yet.
 """
 
 from cutstream.clients.kafka.client_log import fold_client_log

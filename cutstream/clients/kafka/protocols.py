@@ -13,7 +13,7 @@ from cutstream.clients.kafka.records import Membership, OutgoingRecord, Partitio
 
 
 class RequestSource(Protocol):
-    """One member of the consumer group that reads the requests topic. One thread uses it."""
+    """One member of the consumer group that reads requests. One thread uses it."""
 
     @property
     def membership(self) -> Membership | None:
@@ -26,14 +26,12 @@ class RequestSource(Protocol):
     def poll(self, timeout_s: float, max_records: int) -> Polled:
         """Return up to `max_records` records, in offset order within a partition. Wait at most `timeout_s`.
 
-        A gained partition starts at its committed offset. Raises BrokerUnavailable or Fatal.
+        With 0 it keeps the membership and delivers nothing. Without a membership there are no records either. A gained
+        partition starts at its committed offset. Raises BrokerUnavailable or Fatal.
         """
 
     def rewind(self, partitions: Iterable[Partition]) -> None:
         """Return to the committed offsets. The next poll delivers no record of these partitions."""
-
-    def set_paused(self, paused: bool) -> None:
-        """Stop or resume fetching. A paused member keeps its membership as long as it polls."""
 
     def end_offset(self, partition: Partition) -> int | None:
         """Return the partition's end as of the last fetch. None before the first fetch, and if it is not owned."""

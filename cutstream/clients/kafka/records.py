@@ -15,6 +15,9 @@ class Partition(NamedTuple):
     topic: str
     number: int
 
+    def __str__(self) -> str:
+        return f"{self.topic}-{self.number}"
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

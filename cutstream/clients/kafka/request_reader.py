@@ -1,8 +1,9 @@
-"""The worker's side of the consumer group. It guards against traps 2, 3 and 4 of the package's docstring."""
+"""The worker's side of the consumer group. It guards against traps 2 to 5 of the package's docstring."""
 
 from __future__ import annotations
 
 import logging
+import sys
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,9 +13,11 @@ from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.structs import MemberState
 
+from cutstream.clients.kafka.buffers import Ranks, RecordBuffers
 from cutstream.clients.kafka.connection import connection_options, to_partition, to_record, to_topic_partition
 from cutstream.clients.kafka.errors import map_kafka_errors
 from cutstream.clients.kafka.records import Membership, Partition, Polled
+from cutstream.clock import Clock, SystemClock
 from cutstream.errors import BrokerUnavailable
 from cutstream.settings import KafkaSettings
 
@@ -22,17 +25,27 @@ log = logging.getLogger(__name__)
 
 _METADATA_AGE_MS = 30_000  # how soon added partitions are noticed; the client's default is five minutes
 _COMMITTED_TIMEOUT_MS = 5_000  # well below the heartbeat limit: the loop keeps turning while a broker is away
+_PARTITION_FETCH_BYTES = 128 * 1024  # some hundreds of small requests: what a poll parses at once, and a buffer holds
+_FETCH_BYTES = 8 * 1024 * 1024
+_FETCH_WAIT_MS = 100  # a partition that is read on again waits this long for the client's one running fetch
+_ENOUGH = 200  # records of a partition here: below that its next fetch begins, so that reading does not wait for it
+_EVERYTHING = sys.maxsize
 
 
 class RequestReader:
-    """Reads requests as a member of the workers' group. Implements RequestSource. One thread uses it."""
+    """Reads requests as a member of the workers' group. Implements RequestSource. One thread uses it.
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    `ranks` names the topics to read, in order of precedence. Only records of `settings.retry_topic` may name a time
+    before which they are not due.
+    """
+
+    def __init__(self, settings: KafkaSettings, ranks: Ranks, clock: Clock | None = None) -> None:
         self._settings = settings
+        self._topics = [topic for topics in ranks for topic in topics]
+        self._buffers = RecordBuffers(ranks, settings.retry_topic, clock or SystemClock())
         self._gained: deque[Partition] = deque()
         self._lost: deque[Partition] = deque()
         self._to_rewind: set[Partition] = set()
-        self._paused = False
         self._membership: Membership | None = None
         self._member_id = ""
         self._consumer: Any = None
@@ -51,9 +64,12 @@ class RequestReader:
                 heartbeat_interval_ms=int(s.session_timeout_s * 1000 / 4),
                 max_poll_interval_ms=int(s.max_poll_interval_s * 1000),
                 metadata_max_age_ms=_METADATA_AGE_MS,
+                max_partition_fetch_bytes=_PARTITION_FETCH_BYTES,
+                fetch_max_bytes=_FETCH_BYTES,
+                fetch_max_wait_ms=_FETCH_WAIT_MS,
                 **connection_options(s),
             )
-            self._consumer.subscribe([s.requests_topic], listener=_Listener(self._gained, self._lost))
+            self._consumer.subscribe(self._topics, listener=_Listener(self._gained, self._lost))
 
     @property
     def membership(self) -> Membership | None:
@@ -72,28 +88,26 @@ class RequestReader:
         """
         with map_kafka_errors():
             self._keep_joining()
-            batches = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
+            self._pause_what_waits()
+            timeout_ms = int(self._wait_s(timeout_s, max_records) * 1000)
+            batches = self._consumer.poll(timeout_ms=timeout_ms, max_records=_EVERYTHING)
             self._update_membership()
             lost, gained = _drain(self._lost), _drain(self._gained)
-            if gained and self._paused:
-                self._consumer.pause(*map(to_topic_partition, gained))
+            self._buffers.drop(lost)
             self.rewind(gained)
             stale = lost | self._to_rewind
-            records = [to_record(r) for tp, batch in batches.items() if to_partition(tp) not in stale for r in batch]
+            for tp, batch in batches.items():
+                if to_partition(tp) not in stale:
+                    self._buffers.add(map(to_record, batch))
         self._finish_rewinds()
+        records = self._buffers.take(max_records) if self._membership is not None else []
         return Polled(records, gained, lost)
 
     def rewind(self, partitions: Iterable[Partition]) -> None:
         """Return to the committed offsets. The next poll delivers no record of these partitions."""
-        self._to_rewind.update(partitions)
-
-    def set_paused(self, paused: bool) -> None:
-        """Stop or resume fetching. A paused member keeps its membership as long as it polls."""
-        if paused == self._paused:
-            return
-        self._paused = paused
-        change = self._consumer.pause if paused else self._consumer.resume
-        change(*self._consumer.assignment())
+        partitions = frozenset(partitions)
+        self._buffers.drop(partitions)
+        self._to_rewind |= partitions
 
     def end_offset(self, partition: Partition) -> int | None:
         """Return the partition's end as of the last fetch. None before the first fetch, and if it is not owned."""
@@ -120,6 +134,24 @@ class RequestReader:
         if self._consumer.group_metadata().state is MemberState.REBALANCING:
             self._consumer._coordinator.request_rejoin()
 
+    def _pause_what_waits(self) -> None:
+        """Fetch only what is needed: nothing more of partitions that have records here, or are still to be rewound.
+
+        Trap 5. Each poll takes everything that the client has, so it never holds half of a partition's records, and
+        may be told to pause and to resume at any time.
+        """
+        waiting = {to_topic_partition(partition) for partition in self._buffers.partitions(_ENOUGH) | self._to_rewind}
+        paused = self._consumer.paused()
+        self._consumer.pause(*(waiting & self._consumer.assignment()) - paused)
+        self._consumer.resume(*paused - waiting)
+
+    def _wait_s(self, timeout_s: float, max_records: int) -> float:
+        """Return how long to wait for the client: not if records are due, and no longer than until one is."""
+        due_s = self._buffers.wait_s()
+        if self._membership is None or max_records == 0 or due_s is None:
+            return timeout_s
+        return min(timeout_s, due_s)
+
     def _update_membership(self) -> None:
         # Trap 3. Right after a poll that ended in a stable group, the generation and the assignment fit together.
         membership = self._consumer.group_metadata()
@@ -142,7 +174,7 @@ class RequestReader:
                     with map_kafka_errors():
                         self._seek_to_committed(to_topic_partition(partition))
                 except BrokerUnavailable as exc:
-                    log.warning("committed offset unknown: %s", exc, extra={"partition": partition.number})
+                    log.warning("committed offset unknown: %s", exc, extra={"partition": str(partition)})
                     return
             self._to_rewind.discard(partition)
 

@@ -15,12 +15,11 @@ from cutstream.clients.kafka import (
     CommitRefused,
     OutgoingRecord,
     Partition,
-    RequestReader,
     TopicReader,
     TransactionalCommitter,
 )
 from cutstream.errors import ConfigurationError, Fenced
-from tests.support.group import committed, join, read, rebalance_soon, throw_out, values, write
+from tests.support.group import committed, join, read, rebalance_soon, requests_reader, throw_out, values, write
 
 pytestmark = pytest.mark.kafka
 
@@ -58,7 +57,7 @@ def open_transaction(settings, transactional_id: str, membership, offset: int):
 
 def test_results_and_offsets_are_committed_together(kafka_settings, opened) -> None:
     write(kafka_settings, 8)
-    reader = join(opened(RequestReader(kafka_settings)))
+    reader = join(opened(requests_reader(kafka_settings)))
     committer = opened(TransactionalCommitter(kafka_settings))
     for number in range(3):
         offsets = {partition(kafka_settings, n): number + 1 for n in range(2)}
@@ -69,7 +68,7 @@ def test_results_and_offsets_are_committed_together(kafka_settings, opened) -> N
 
 
 def test_a_stale_membership_is_refused_and_nothing_it_wrote_is_ever_visible(kafka_settings, opened) -> None:
-    reader = join(opened(RequestReader(kafka_settings)))
+    reader = join(opened(requests_reader(kafka_settings)))
     committer = opened(TransactionalCommitter(kafka_settings))
     results = opened(TopicReader(kafka_settings, kafka_settings.results_topic, from_end=True))
     with pytest.raises(CommitRefused):
@@ -81,7 +80,7 @@ def test_a_stale_membership_is_refused_and_nothing_it_wrote_is_ever_visible(kafk
 
 
 def test_the_offsets_of_a_refused_transaction_are_not_committed_with_the_next_one(kafka_settings, opened) -> None:
-    reader = join(opened(RequestReader(kafka_settings)))
+    reader = join(opened(requests_reader(kafka_settings)))
     committer = opened(TransactionalCommitter(kafka_settings))
     with pytest.raises(CommitRefused):
         committer.commit([], {partition(kafka_settings, 1): 99}, stale(reader.membership))
@@ -93,7 +92,7 @@ def test_the_client_itself_commits_a_refused_transactions_offsets_with_the_next_
     kafka_settings, opened, fresh_name
 ) -> None:
     """This is the reason for a new producer after every refusal."""
-    reader = join(opened(RequestReader(kafka_settings)))
+    reader = join(opened(requests_reader(kafka_settings)))
     producer = opened(raw_producer(kafka_settings, fresh_name("raw")))
     producer.init_transactions()
 
@@ -115,7 +114,7 @@ def test_the_client_itself_commits_a_refused_transactions_offsets_with_the_next_
 
 def test_a_member_that_was_thrown_out_commits_nothing(one_partition, opened) -> None:
     write(one_partition, 3)
-    reader = opened(RequestReader(one_partition))
+    reader = opened(requests_reader(one_partition))
     assert read(reader, 3) == [0, 1, 2]
     committer = opened(TransactionalCommitter(one_partition))
     before = reader.membership
@@ -133,13 +132,13 @@ def test_a_reader_that_takes_over_waits_for_the_offset_of_an_open_transaction(
     one_partition, opened, fresh_name
 ) -> None:
     write(one_partition, 10)
-    first = opened(RequestReader(one_partition))
+    first = opened(requests_reader(one_partition))
     read(first, 10)
     first.commit({partition(one_partition): 2})
     polled: list[int] = []
     with open_transaction(one_partition, fresh_name("open"), first.membership, 7) as producer:
         first.close()
-        second = opened(RequestReader(one_partition))
+        second = opened(requests_reader(one_partition))
         taking_over = threading.Thread(target=lambda: polled.extend(read(second, 3)), daemon=True)
         taking_over.start()
         time.sleep(1.5)
@@ -164,7 +163,7 @@ def test_aborted_records_are_invisible_and_do_not_block_the_reader(kafka_setting
 
 
 def test_a_dead_letter_may_be_larger_than_its_request(kafka_settings, opened) -> None:
-    reader = join(opened(RequestReader(kafka_settings)))
+    reader = join(opened(requests_reader(kafka_settings)))
     committer = opened(TransactionalCommitter(kafka_settings))
     letter = OutgoingRecord(kafka_settings.dead_letters_topic, None, bytes(1024 * 1024), [("why", bytes(5000))])
     committer.commit([letter], {partition(kafka_settings): 1}, reader.membership)
@@ -174,7 +173,7 @@ def test_a_dead_letter_may_be_larger_than_its_request(kafka_settings, opened) ->
 
 @pytest.mark.parametrize("size", [2 * 1024 * 1024, 9 * 1024 * 1024], ids=["for-the-topic", "for-the-client"])
 def test_a_record_that_is_too_large_stops_the_worker_and_names_the_limit_to_raise(kafka_settings, opened, size) -> None:
-    reader = join(opened(RequestReader(kafka_settings)))
+    reader = join(opened(requests_reader(kafka_settings)))
     committer = opened(TransactionalCommitter(kafka_settings))
     with pytest.raises(ConfigurationError, match=r"max\.message\.bytes"):
         committer.commit([result(kafka_settings, bytes(size))], {partition(kafka_settings): 1}, reader.membership)
@@ -185,7 +184,7 @@ def test_two_workers_with_one_transactional_id_stop_instead_of_fencing_each_othe
     kafka_settings, opened, fresh_name
 ) -> None:
     settings = kafka_settings.model_copy(update={"transactional_id": fresh_name("shared")})
-    reader = join(opened(RequestReader(settings)))
+    reader = join(opened(requests_reader(settings)))
     pair = [opened(TransactionalCommitter(settings)) for _ in range(2)]
 
     def ping_pong() -> None:
@@ -201,7 +200,7 @@ def test_two_workers_with_one_transactional_id_stop_instead_of_fencing_each_othe
 
 def test_a_worker_that_replaces_another_with_its_id_continues(kafka_settings, opened, fresh_name) -> None:
     settings = kafka_settings.model_copy(update={"transactional_id": fresh_name("replaced")})
-    reader = join(opened(RequestReader(settings)))
+    reader = join(opened(requests_reader(settings)))
     old, new = opened(TransactionalCommitter(settings)), opened(TransactionalCommitter(settings))
     with pytest.raises(CommitRefused):
         old.commit([], {partition(settings): 99}, reader.membership)
@@ -212,9 +211,9 @@ def test_a_worker_that_replaces_another_with_its_id_continues(kafka_settings, op
 
 def test_a_worker_whose_instance_id_another_took_stops(one_partition, opened, fresh_name) -> None:
     settings = one_partition.model_copy(update={"instance_id": fresh_name("instance")})
-    first = join(opened(RequestReader(settings)))
+    first = join(opened(requests_reader(settings)))
     before = first.membership
-    join(opened(RequestReader(settings)))
+    join(opened(requests_reader(settings)))
     for committer in (TransactionalCommitter(settings), AtLeastOnceCommitter(settings, first.commit)):
         with pytest.raises(Fenced, match="CUTSTREAM_KAFKA__INSTANCE_ID"):
             opened(committer).commit([], {partition(settings): 1}, before)
@@ -222,7 +221,7 @@ def test_a_worker_whose_instance_id_another_took_stops(one_partition, opened, fr
 
 
 def test_at_least_once_writes_results_before_it_commits_their_offsets(kafka_settings, opened) -> None:
-    reader = join(opened(RequestReader(kafka_settings)))
+    reader = join(opened(requests_reader(kafka_settings)))
     results = opened(TopicReader(kafka_settings, kafka_settings.results_topic, from_end=True))
     readable: list[bytes] = []
 
@@ -238,7 +237,7 @@ def test_at_least_once_writes_results_before_it_commits_their_offsets(kafka_sett
 
 def test_at_least_once_repeats_results_whose_offsets_were_refused(one_partition, opened) -> None:
     write(one_partition, 1)
-    reader = opened(RequestReader(one_partition))
+    reader = opened(requests_reader(one_partition))
     read(reader, 1)
     throw_out(one_partition, reader.membership.member_id)
     committer = opened(AtLeastOnceCommitter(one_partition, reader.commit))

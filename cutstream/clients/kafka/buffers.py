@@ -1,0 +1,75 @@
+"""Records that were fetched and not delivered yet, and the order in which they are delivered."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterable, Sequence
+from typing import TypeAlias
+
+from cutstream.clients.kafka.records import Partition, Record
+from cutstream.clock import Clock
+from cutstream.contract.redelivery import not_before_ms
+
+Ranks: TypeAlias = Sequence[Collection[str]]
+_Waiting: TypeAlias = deque[tuple[float, Record]]  # each with the monotonic time at which it is due
+
+
+class RecordBuffers:
+    """Holds the fetched records of each partition in offset order.
+
+    `ranks` names the topics in order of precedence: records of a later rank are delivered when no record of an earlier
+    one is due. Partitions of one rank take turns, record by record. A record of `delayed_topic` that is not due yet
+    holds its partition, and no other.
+    """
+
+    def __init__(self, ranks: Ranks, delayed_topic: str, clock: Clock) -> None:
+        self._ranks: list[dict[Partition, _Waiting]] = [{} for _ in ranks]
+        self._rank_of = {topic: rank for rank, topics in enumerate(ranks) for topic in topics}
+        self._delayed_topic = delayed_topic
+        self._clock = clock
+
+    def partitions(self, at_least: int = 1) -> frozenset[Partition]:
+        """Return the partitions that have so many records here."""
+        return frozenset(p for rank in self._ranks for p, waiting in rank.items() if len(waiting) >= at_least)
+
+    def add(self, records: Iterable[Record]) -> None:
+        """Add fetched records, in offset order within a partition."""
+        for record in records:
+            waiting = self._ranks[self._rank_of[record.partition.topic]].setdefault(record.partition, deque())
+            waiting.append((self._due_s(record), record))
+
+    def take(self, limit: int) -> list[Record]:
+        """Remove and return up to `limit` records that are due."""
+        taken: list[Record] = []
+        now = self._clock.monotonic()
+        for rank in self._ranks:
+            turns = deque(partition for partition, waiting in rank.items() if waiting[0][0] <= now)
+            while turns and len(taken) < limit:
+                partition = turns.popleft()
+                waiting = rank.pop(partition)
+                taken.append(waiting.popleft()[1])
+                if waiting:
+                    rank[partition] = waiting  # at the end: the others of its rank come first, also next time
+                    if waiting[0][0] <= now:
+                        turns.append(partition)
+        return taken
+
+    def drop(self, partitions: Iterable[Partition]) -> None:
+        for partition in partitions:
+            self._ranks[self._rank_of[partition.topic]].pop(partition, None)
+
+    def wait_s(self) -> float | None:
+        """Return the time until a record is due: 0 if one is, and None without records."""
+        due = [waiting[0][0] for rank in self._ranks for waiting in rank.values()]
+        return max(0.0, min(due) - self._clock.monotonic()) if due else None
+
+    def _due_s(self, record: Record) -> float:
+        """Return the monotonic time at which a record may be delivered.
+
+        It is held no longer than its writer meant, so that a wall clock that is wrong here or there, or jumps, cannot
+        hold a partition for hours.
+        """
+        if record.partition.topic != self._delayed_topic:
+            return 0.0
+        due_ms = not_before_ms(record.headers)
+        return self._clock.monotonic() + min(due_ms - self._clock.wall() * 1000, due_ms - record.timestamp_ms) / 1000
