@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from commands.console import Profile, err, named_errors, program
+from commands.serving import worker_objects
 
 
 def submit(
@@ -44,12 +45,16 @@ def submit(
         typer.Option(help="More request fields: a JSON object, or a file that holds one. See docs/topics.md."),
     ] = None,
     urgent: Annotated[bool, typer.Option("--urgent", help="Have workers read them before all other requests.")] = False,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Send photos even if a worker with these settings would refuse them all.")
+    ] = False,
 ) -> None:
     """Write one request per photo; print each request's id and the photo's address.
 
     All requests get the same label `batch`, which `cutstream cancel --batch` takes.
     """
     from cutstream.settings import addressed, load
+    from producer.prechecking import refusal_by, warn_of_refusals
     from producer.submitting import (
         combine_fields,
         find_references,
@@ -72,13 +77,20 @@ def submit(
         fields = with_batch_label(combine_fields(options, parse_request_fields(request)), make_batch_id())
         written = 0
         try:
-            kafka, references = addressed(load()).kafka, find_references(photos, sys.stdin)
-            for id, reference in submit_references(kafka, references, fields, urgent=urgent):
+            settings, references = load(), find_references(photos, sys.stdin)
+            if not anyway:
+                refusal = refusal_by(worker_objects(settings), settings.limits, fields)
+                references = warn_of_refusals(references, refusal, _warn)
+            for id, reference in submit_references(addressed(settings).kafka, references, fields, urgent=urgent):
                 written += 1
                 typer.echo(f"{id}\t{reference}")
         finally:
             if written:  # also after Ctrl-C: a mistake is noticed while it is made
                 err.print(*_how_to_cancel(fields["labels"]["batch"]), soft_wrap=True, highlight=False, markup=False)
+
+
+def _warn(text: str) -> None:
+    err.print(f"warning: {text}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _how_to_cancel(batch: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from commands.console import say
 
 if TYPE_CHECKING:
-    from cutstream.settings import Settings
+    from cutstream.settings import ObjectSettings, Settings
     from deploy.local.running import RunningStack
     from evaluation.folder import Photo
 
@@ -51,6 +51,17 @@ def own_stack(settings: Settings) -> Iterator[RunningStack]:
 
     with throwaway(settings) as own, running_stack(render_models(own), consumer.COMMAND, say) as stack:
         yield stack
+
+
+def worker_objects(settings: Settings) -> ObjectSettings:
+    """Return what workers may read and write, as far as this command knows: what the local stack's worker has noted.
+
+    For workers on a broker that the settings name, these settings themselves are the best guess.
+    """
+    from deploy.local.allowed import read_note
+
+    noted = None if settings.kafka.bootstrap_servers else read_note(settings.stack)
+    return noted or settings.objects
 
 
 def render_models(settings: Settings) -> Settings:

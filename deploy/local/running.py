@@ -17,6 +17,7 @@ from cutstream.clock import SystemClock
 from cutstream.errors import ConfigurationError
 from cutstream.settings import Settings, as_environment
 from cutstream.signals import on_termination
+from deploy.local.allowed import noted
 from deploy.local.process import ServerSpec, Supervisor
 from deploy.local.restarts import Restarter
 from deploy.local.stack import local_stack
@@ -72,7 +73,8 @@ def running_stack(
         ensure_topics(stack.settings.kafka)
         stack.supervisor.start(worker_server(stack.settings, worker_command))
         ready_s = clock.monotonic() - started
-        yield RunningStack(stack.settings, stack.supervisor, ready_s, Restarter(stack.supervisor, report))
+        with noted(settings.objects, settings.stack):
+            yield RunningStack(stack.settings, stack.supervisor, ready_s, Restarter(stack.supervisor, report))
 
 
 def wait_until_stopped(stack: RunningStack) -> None:

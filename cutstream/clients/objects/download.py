@@ -103,6 +103,15 @@ class Downloader:
         return body.getvalue()
 
 
+def host_of(url: str) -> str:
+    """Return the host of an address. Raises RefusedAddress."""
+    with map_download_errors(url):
+        parsed = parse_url(url)
+        if not parsed.host:
+            raise LocationValueError(url)
+        return parsed.host
+
+
 def without_secrets(url: str) -> str:
     """Return an address without user, password, query and fragment, any of which may be secret."""
     parsed = parse_url(url)

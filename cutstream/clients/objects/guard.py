@@ -101,6 +101,15 @@ class Guard:
         # getaddrinfo takes no timeout and may block for half a minute. In a thread it can be abandoned.
         self._lookups = ThreadPoolExecutor(16, thread_name_prefix="look-up")
 
+    def check(self, host: str) -> None:
+        """Raise AddressNotAllowed for a host that is refused whatever it resolves to."""
+        host = host.strip("[]")
+        self._check_host(host)
+        try:
+            self._check_addresses(host, [(socket.AF_UNSPEC, (str(ip_address(host)),))])
+        except ValueError:
+            pass  # a name: its addresses are checked when connecting
+
     def connect(self, host: str, port: int, timeout_s: float) -> DeadlineSocket:
         """Connect to an allowed address of a host.
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from cutstream.clients.objects import buckets, files
-from cutstream.clients.objects.download import Downloader
+from cutstream.clients.objects.download import Downloader, host_of
 from cutstream.clients.objects.guard import Guard
 from cutstream.errors import AddressNotAllowed, ConfigurationError, RefusedAddress, StoreUnavailable
 from cutstream.settings import LimitSettings, ObjectSettings
@@ -28,7 +28,8 @@ class ObjectStore:
         # Without a list a request may read from any bucket, but write only to the default one. A write is retried
         # without limit, so a bucket that the operator does not vouch for could stop the worker for ever.
         self._destination_buckets = self._source_buckets | own_buckets
-        self._downloader = Downloader(Guard(objects.allowed_hosts, objects.allow_private_addresses), limits)
+        self._guard = Guard(objects.allowed_hosts, objects.allow_private_addresses)
+        self._downloader = Downloader(self._guard, limits)
         self._sources = buckets.Buckets(objects, limits.download_timeout_s)
         self._destinations = buckets.Buckets(objects, _PUT_TIMEOUT_S)
 
@@ -39,13 +40,22 @@ class ObjectStore:
             return files.read(self._roots.resolve(files.path_of(uri)), self._limits.max_source_bytes)
         if scheme in ("http", "https"):
             return self._downloader.fetch(uri)
-        if scheme not in buckets.SCHEMES:
-            raise RefusedAddress(
-                f"{scheme}:// is not supported: a source is file://, http://, https://, s3://, gs:// or az://"
-            )
-        if self._source_buckets:
-            _check_bucket(uri, self._source_buckets)
+        self._check_source_bucket(uri)
         return self._sources.get(uri, self._limits.max_source_bytes)
+
+    def check_source(self, uri: str) -> None:
+        """Raise RefusedAddress for a source that `fetch` would refuse, as far as the address alone tells."""
+        scheme = _scheme_of(uri)
+        if scheme == "file":
+            self._roots.resolve(files.path_of(uri))
+        elif scheme in ("http", "https"):
+            self._guard.check(host_of(uri))
+        else:
+            self._check_source_bucket(uri)
+
+    def check_destination(self, destination: str | None) -> None:
+        """Raise RefusedAddress for a destination that `resolve` would refuse."""
+        self.resolve(destination, "id/output")
 
     def fetch_own(self, uri: str) -> bytes:
         """Fetch from an address that the operator named. Objects below the default destination are always allowed.
@@ -90,6 +100,14 @@ class ObjectStore:
         else:
             self._check_destination(uri)
             self._destinations.put(uri, data, media_type)
+
+    def _check_source_bucket(self, uri: str) -> None:
+        if (scheme := _scheme_of(uri)) not in buckets.SCHEMES:
+            raise RefusedAddress(
+                f"{scheme}:// is not supported: a source is file://, http://, https://, s3://, gs:// or az://"
+            )
+        if self._source_buckets:
+            _check_bucket(uri, self._source_buckets)
 
     def _check_destination(self, uri: str) -> None:
         scheme = _scheme_of(uri)

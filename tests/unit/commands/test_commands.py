@@ -18,7 +18,8 @@ from cutstream.clients import kafka
 from cutstream.contract.messages import Request, decode_request
 from cutstream.contract.options import Background, Shadow
 from cutstream.errors import BrokerUnavailable
-from cutstream.settings import ModelSettings
+from cutstream.settings import ModelSettings, ObjectSettings, StackSettings
+from deploy.local.allowed import noted
 from evaluation.comparison import run as comparison
 from evaluation.comparison.profiles import DEFAULT_PROFILES
 from export.weights.catalogue import read_catalogue
@@ -196,6 +197,56 @@ def test_submit_refuses_invalid_requests(run: Run, writer: type[Writer], argumen
     assert done.exit_code == 1
     assert message in done.stderr
     assert writer.written == []
+
+
+def test_submit_sends_nothing_if_a_worker_would_refuse_every_photo(run: Run, writer: type[Writer], tmp_path) -> None:
+    lines = "".join(f"file:///photos/{number}.jpg\n" for number in range(5))
+    kafka = {"KAFKA__BOOTSTRAP_SERVERS": "kafka:9092"}
+    done = run("submit", "-", input=lines, **kafka)
+    assert (done.exit_code, done.stdout, writer.written) == (1, "", [])
+    assert done.stderr.count("would refuse file:///photos/") == 3
+    assert "CUTSTREAM_OBJECTS__FILE_ROOTS, which names none" in done.stderr
+    assert "each of these 5 requests would fail" in done.stderr
+
+    assert run("submit", "-", "--anyway", input=lines, **kafka).exit_code == 0
+    assert len(writer.written) == 5
+    allowed = run("submit", "-", input=lines, OBJECTS__FILE_ROOTS="/photos", **kafka)
+    assert (allowed.exit_code, "warning" in allowed.stderr) == (0, False)
+
+
+def test_submit_warns_of_the_photos_that_a_worker_would_refuse_and_sends_all(run: Run, writer: type[Writer]) -> None:
+    lines = ["ftp://a/b.jpg", "https://10.0.0.1/b.jpg", "s3://a/b.jpg", "nonsense://", "file:///a.jpg"]
+    done = run("submit", "-", input="\n".join(lines), KAFKA__BOOTSTRAP_SERVERS="kafka:9092")
+    assert done.exit_code == 0, done.output
+    assert [decode_request(record.value).image for record in writer.written] == lines
+    assert "would refuse https://10.0.0.1/b.jpg: 10.0.0.1 has an address outside the public internet" in done.stderr
+    assert "4 photos in all would be refused" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "setting"),
+    [
+        (("--destination", "s3://elsewhere/out"), "ALLOWED_BUCKETS"),
+        (("--destination", "file:///elsewhere"), "FILE_ROOTS"),
+        (("--request", '{"background": {"image": "https://10.0.0.1/sea.jpg"}}'), "public internet"),
+    ],
+)
+def test_submit_checks_the_addresses_that_all_its_requests_share(
+    run: Run, writer: type[Writer], arguments, setting: str
+) -> None:
+    done = run("submit", "s3://a/b.jpg", *arguments, KAFKA__BOOTSTRAP_SERVERS="kafka:9092")
+    assert (done.exit_code, writer.written) == (1, [])
+    assert setting in done.stderr
+
+
+def test_submit_goes_by_what_the_local_worker_may_read(run: Run, writer: type[Writer], tmp_path: Path) -> None:
+    worker = ObjectSettings(file_roots=(Path("/photos"),), s3_access_key_id="id", s3_secret_access_key="secret")
+    stack = StackSettings(state=tmp_path)
+    with noted(worker, stack):
+        assert "secret" not in (tmp_path / "allowed.json").read_text()
+        assert run("submit", "file:///photos/a.jpg", STACK__STATE=str(tmp_path)).exit_code == 0
+        assert run("submit", "file:///other/a.jpg", STACK__STATE=str(tmp_path)).exit_code == 1
+    assert run("submit", "file:///photos/a.jpg", STACK__STATE=str(tmp_path)).exit_code == 1
 
 
 def test_submit_says_when_no_broker_answers(run: Run, writer: type[Writer]) -> None:
