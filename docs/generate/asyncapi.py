@@ -89,6 +89,9 @@ def asyncapi(settings: Settings) -> dict[str, Any]:
             "requests": _channel(
                 kafka.requests_topic, "Requests for the outputs of an image.", "request", "requestEvent"
             ),
+            "urgentRequests": _channel(
+                kafka.urgent_topic, "Requests that are read before all others.", "request", "requestEvent"
+            ),
             "results": _channel(kafka.results_topic, "One result per request. " + READ_COMMITTED, "result"),
             "deadLetters": _channel(
                 kafka.dead_letters_topic,
@@ -99,6 +102,9 @@ def asyncapi(settings: Settings) -> dict[str, Any]:
         "operations": {
             "receiveRequests": _operation(
                 "receive", "requests", "All workers are in one consumer group and share the requests.", kafka.group
+            ),
+            "receiveUrgentRequests": _operation(
+                "receive", "urgentRequests", "The same group reads them before all others.", kafka.group
             ),
             "sendResults": _operation(
                 "send", "results", "Sent in the transaction that commits the offset of the request."

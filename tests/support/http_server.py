@@ -20,8 +20,8 @@ class HttpServer(ThreadingHTTPServer):
 
     request_queue_size = 64
 
-    def __init__(self, host: str = "127.0.0.1") -> None:
-        super().__init__((host, 0), _Pages)
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        super().__init__((host, port), _Pages)
         self.files: dict[str, bytes] = {}
         self.seen: list[str] = []
         self.hosts: list[str | None] = []

@@ -1,0 +1,111 @@
+"""A request whose own source is away waits on the retry topic: it holds no other, and still has exactly one result."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from kafka.admin import KafkaAdminClient
+
+from cutstream.settings import KafkaSettings, Settings
+from tests.support.group import wait_until
+from tests.support.http_server import HttpServer, serving
+from tests.support.ports import free_ports
+from tests.support.workers import Results, assert_exactly_once, submit, workers
+
+pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.triton]
+
+AWAY_S = 20.0
+
+
+def with_limits(settings: Settings, **limits) -> Settings:
+    """Return settings that allow sources on this machine, with these limits."""
+    return settings.model_copy(
+        update={
+            "objects": settings.objects.model_copy(update={"allow_private_addresses": True}),
+            "limits": settings.limits.model_copy(update={"download_timeout_s": 2.0, "source_attempts": 2, **limits}),
+        }
+    )
+
+
+def committed(kafka: KafkaSettings, topic: str) -> int:
+    """Return the number of records of the topic that are committed as done."""
+    with closing(KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)) as admin:
+        offsets = admin.list_group_offsets(kafka.group)[kafka.group]
+    return sum(committed.offset for tp, committed in offsets.items() if tp.topic == topic)
+
+
+def test_a_source_that_comes_back_fails_no_request_even_if_the_worker_is_killed(
+    settings, small_photos, tmp_path
+) -> None:
+    settings = with_limits(settings, retry_delay_s=3.0, retries=20)
+    kafka = settings.kafka
+    (port,) = free_ports(1)
+    photo = Path(urlsplit(small_photos[0]).path).read_bytes()
+    away = [{"id": f"away-{n}", "image": f"http://127.0.0.1:{port}/files/photo"} for n in range(12)]
+    near = [{"id": f"near-{n}", "image": small_photos[n % 20]} for n in range(100)]
+    mixed = [*away[:8], *near, *away[8:]]
+    down_until = time.monotonic() + AWAY_S
+    with Results(kafka) as results, Results(kafka, kafka.retry_topic) as retries:
+        with workers(settings, tmp_path) as (worker,):
+            submit(kafka, mixed)
+            assert {result.id for result in results.wait_for(len(near), 60)} == {request["id"] for request in near}
+            assert committed(kafka, kafka.requests_topic) == len(mixed), "a request that waits holds its partition"
+            assert time.monotonic() < down_until, "the source is back, so this run proves nothing"
+            worker.kill()
+        with workers(settings, tmp_path) as (worker,):
+            time.sleep(max(0.0, down_until - time.monotonic()))
+            server = HttpServer(port=port)
+            server.files["photo"] = photo
+            with serving(server):
+                done = results.wait_for(len(mixed), 60)
+                assert retries.read() >= 2 * len(away)
+                assert worker.metric("cutstream_postponed_total") >= len(away)
+    assert_exactly_once(done, [request["id"] for request in mixed])
+    assert all(result.status == "ok" for result in done)
+    assert all(result.source.topic == kafka.requests_topic for result in done)
+    assert {result.attempts >= 4 for result in done if result.id.startswith("away")} == {True}
+
+
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+def test_a_source_that_stays_away_fails_its_request_after_the_last_retry(
+    settings, small_photos, tmp_path, delivery
+) -> None:
+    settings = with_limits(settings, retry_delay_s=1.0, retries=2)
+    kafka = settings.kafka.model_copy(update={"delivery": delivery})
+    settings = settings.model_copy(update={"kafka": kafka})
+    (port,) = free_ports(1)
+    with (
+        serving(HttpServer()) as server,
+        Results(kafka) as results,
+        Results(kafka, kafka.dead_letters_topic) as letters,
+        workers(settings, tmp_path),
+    ):
+        submit(kafka, [{"image": f"http://127.0.0.1:{port}/photo"}, {"id": "busy", "image": server.url("busy/600")}])
+        done = results.wait_for(2, 60)
+        wait_until(lambda: letters.read() >= 2, "a dead letter is missing")
+    gone = next(result for result in done if result.id != "busy")
+    busy = next(result for result in done if result.id == "busy")
+    assert gone.id == f"{kafka.requests_topic}-{gone.source.partition}-{gone.source.offset}"
+    for result in done:
+        assert (result.status, result.attempts, result.source.topic) == ("failed", 4, kafka.requests_topic)
+        assert (result.error.code, result.error.retryable) == ("failed_image_download", True)
+    assert len(server.seen) == busy.attempts
+    origins = {
+        (
+            result.id.encode(),
+            result.source.topic.encode(),
+            b"%d" % result.source.partition,
+            b"%d" % result.source.offset,
+        )
+        for result in done
+    }
+    named = [dict(letter.headers) for letter in letters.records]
+    assert len(named) == 2
+    assert {
+        tuple(headers[f"__cutstream.errors.{name}"] for name in ("request-id", "topic", "partition", "offset"))
+        for headers in named
+    } == origins
