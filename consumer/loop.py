@@ -135,7 +135,7 @@ class Loop:
 
     def _read_requests(self) -> None:
         try:
-            polled = self._source.poll(self._poll_timeout_s(), self._wanted())
+            polled = self._source.poll(self._poll_timeout_s(), self._wanted(), self._held())
         except BrokerUnavailable as exc:
             log.warning("broker away: %s", exc)
             self._metrics.retries.labels("poll", exc.code).inc()
@@ -161,9 +161,12 @@ class Loop:
 
     def _wanted(self) -> int:
         """Return how many requests may be read now."""
-        if self._stopping_since is not None or self._offsets.finished_count >= self._settings.max_uncommitted:
-            return 0
-        return self._window.free
+        return 0 if self._stopping_since is not None else self._window.free
+
+    def _held(self) -> frozenset[Partition]:
+        """Return the partitions whose share of the uncommitted results is used up: the others are read on."""
+        share = self._settings.max_uncommitted // max(1, len(self._source.partitions))
+        return self._offsets.partitions_with(max(1, share))
 
     def _handle_rebalance(self, polled: Polled) -> None:
         for change, partitions in (("lost", polled.lost), ("gained", polled.gained)):

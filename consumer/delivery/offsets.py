@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
@@ -45,6 +45,7 @@ class OffsetTracker(Generic[T]):
         self._epochs: dict[Partition, int] = {}
         self._tracked: dict[Partition, deque[TrackedOffset]] = {}
         self._finished: dict[TrackedOffset, T] = {}
+        self._finished_in: Counter[Partition] = Counter()
 
     def track(self, partition: Partition, offset: int, now_s: float = 0.0) -> TrackedOffset:
         """Add a request that was just read. Call it in reading order."""
@@ -61,6 +62,7 @@ class OffsetTracker(Generic[T]):
         if self._epochs.get(tracked.partition) != tracked.epoch:
             return False
         self._finished[tracked] = outcome
+        self._finished_in[tracked.partition] += 1
         return True
 
     def next_batch(self, limit: int) -> CommitBatch[T]:
@@ -88,6 +90,7 @@ class OffsetTracker(Generic[T]):
             in_order = self._tracked[partition]
             while in_order and in_order[0].offset <= last.offset:
                 del self._finished[in_order.popleft()]
+                self._finished_in[partition] -= 1
 
     def drop(self, partitions: Iterable[Partition]) -> int:
         """Remove everything of these partitions. Return the number of finished outcomes among it."""
@@ -95,6 +98,7 @@ class OffsetTracker(Generic[T]):
         discarded = 0
         for partition in partitions:
             self._epochs.pop(partition, None)
+            self._finished_in.pop(partition, None)
             for tracked in self._tracked.pop(partition, ()):
                 discarded += self._finished.pop(tracked, None) is not None
         return discarded
@@ -108,6 +112,10 @@ class OffsetTracker(Generic[T]):
     def finished_count(self) -> int:
         """The number of requests that are finished and not committed."""
         return len(self._finished)
+
+    def partitions_with(self, finished: int) -> frozenset[Partition]:
+        """Return the partitions with at least so many requests that are finished and not committed."""
+        return frozenset(partition for partition, count in self._finished_in.items() if count >= finished)
 
     @property
     def unfinished_count(self) -> int:

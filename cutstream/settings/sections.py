@@ -300,9 +300,9 @@ class WorkerSettings(Section):
     flight."""
     commit_max_results: int = Field(default=200, ge=1, le=10_000)
     """Number of finished results that are committed at once, without waiting."""
-    max_uncommitted: int = Field(default=2000, ge=1)
-    """Most finished results that wait for an earlier offset of their partition. The worker reads no further requests
-    beyond that."""
+    max_uncommitted: int = Field(default=6000, ge=1)
+    """Most finished results that wait for an earlier offset of their partition. Each partition of the worker has an
+    equal share; one that has used it up is not read on, the others are."""
     drain_timeout_s: float = Field(default=20.0, gt=0, le=600)
     """Time that photos in flight get to finish after SIGTERM. The next worker processes the rest."""
     max_consecutive_failures: int = Field(default=200, ge=1)

@@ -280,6 +280,18 @@ def test_partitions_take_turns(make_broker: Callable[..., Broker]) -> None:
         assert numbers in ([0, 1] * 3, [1, 0] * 3)
 
 
+def test_a_held_partition_delivers_nothing_and_the_others_go_on(make_broker: Callable[..., Broker]) -> None:
+    broker = make_broker(2)
+    broker.write(40)
+    reader = fetched(broker, 2, broker.subject.requests_topic)
+    held = {broker.partition(1)}
+    began = time.monotonic()
+    numbers = {record.partition.number for _ in range(3) for record in reader.poll(0.5, 100, held).records}
+    assert numbers == {0}
+    assert time.monotonic() - began >= 0.9, "a poll with nothing to deliver did not wait"
+    assert {record.partition.number for record in reader.poll(0.1, 100).records} == {1}
+
+
 def test_urgent_requests_come_first(make_broker: Callable[..., Broker]) -> None:
     broker = make_broker(1, others=True)
     subject = broker.subject

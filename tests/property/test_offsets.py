@@ -27,6 +27,8 @@ def test_commits_are_contiguous_and_complete(gaps, order, limit) -> None:
     for request in finishing:
         assert tracker.finish(request, request.offset)
         finished.add(request.offset)
+        assert tracker.partitions_with(tracker.finished_count) == {P}
+        assert not tracker.partitions_with(tracker.finished_count + 1)
         batch = tracker.next_batch(limit)
         assert len(batch.outcomes) <= limit
         if batch.outcomes:
@@ -39,6 +41,7 @@ def test_commits_are_contiguous_and_complete(gaps, order, limit) -> None:
         tracker.mark_committed(batch)
     assert committed == offsets
     assert (tracker.finished_count, tracker.unfinished_count) == (0, 0)
+    assert not tracker.partitions_with(1)
 
 
 @given(st.lists(st.sampled_from(["track", "finish", "drop", "commit"]), max_size=60), st.randoms(use_true_random=False))

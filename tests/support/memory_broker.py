@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import count
 from typing import NamedTuple
 from zlib import crc32
@@ -134,7 +134,7 @@ class MemoryReader:
             read = all(self._positions[partition] == end for partition, end in ends.items())
             return bool(ends) and not pending and read and not self._buffers.partitions()
 
-    def poll(self, timeout_s: float, max_records: int) -> Polled:
+    def poll(self, timeout_s: float, max_records: int, held: Collection[Partition] = ()) -> Polled:
         deadline = time.monotonic() + timeout_s
         with self._broker.changed:
             while True:
@@ -142,11 +142,11 @@ class MemoryReader:
                 self._buffers.drop(lost)
                 self.rewind(gained)
                 self._fetch()
-                records = self._buffers.take(max_records) if self._membership else []
+                records = self._buffers.take(max_records, held) if self._membership else []
                 remaining = deadline - time.monotonic()
                 if records or lost or gained or self._to_rewind or remaining <= 0:
                     break
-                due_s = self._buffers.wait_s() if max_records and self._membership else None
+                due_s = self._buffers.wait_s(held) if max_records and self._membership else None
                 self._broker.changed.wait(remaining if due_s is None else min(remaining, due_s))
             for partition in self._to_rewind & self._owned:
                 self._positions[partition] = self._broker.committed.get(partition, 0)

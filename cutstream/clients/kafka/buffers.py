@@ -38,12 +38,12 @@ class RecordBuffers:
             waiting = self._ranks[self._rank_of[record.partition.topic]].setdefault(record.partition, deque())
             waiting.append((self._due_s(record), record))
 
-    def take(self, limit: int) -> list[Record]:
-        """Remove and return up to `limit` records that are due."""
+    def take(self, limit: int, held: Collection[Partition] = ()) -> list[Record]:
+        """Remove and return up to `limit` records that are due, none of the partitions `held`."""
         taken: list[Record] = []
         now = self._clock.monotonic()
         for rank in self._ranks:
-            turns = deque(partition for partition, waiting in rank.items() if waiting[0][0] <= now)
+            turns = deque(p for p, waiting in rank.items() if waiting[0][0] <= now and p not in held)
             while turns and len(taken) < limit:
                 partition = turns.popleft()
                 waiting = rank.pop(partition)
@@ -58,9 +58,9 @@ class RecordBuffers:
         for partition in partitions:
             self._ranks[self._rank_of[partition.topic]].pop(partition, None)
 
-    def wait_s(self) -> float | None:
-        """Return the time until a record is due: 0 if one is, and None without records."""
-        due = [waiting[0][0] for rank in self._ranks for waiting in rank.values()]
+    def wait_s(self, held: Collection[Partition] = ()) -> float | None:
+        """Return the time until `take` has a record: 0 if it has one, and None without records."""
+        due = [waiting[0][0] for rank in self._ranks for partition, waiting in rank.items() if partition not in held]
         return max(0.0, min(due) - self._clock.monotonic()) if due else None
 
     def _due_s(self, record: Record) -> float:

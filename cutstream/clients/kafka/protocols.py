@@ -6,7 +6,7 @@ tests/contract/test_broker.py states the behaviour that both share.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from cutstream.clients.kafka.records import Membership, OutgoingRecord, Partition, Polled
@@ -23,11 +23,12 @@ class RequestSource(Protocol):
     def partitions(self) -> frozenset[Partition]:
         """The partitions that this member owns."""
 
-    def poll(self, timeout_s: float, max_records: int) -> Polled:
+    def poll(self, timeout_s: float, max_records: int, held: Collection[Partition] = ()) -> Polled:
         """Return up to `max_records` records, in offset order within a partition. Wait at most `timeout_s`.
 
-        With 0 it keeps the membership and delivers nothing. Without a membership there are no records either. A gained
-        partition starts at its committed offset. Raises BrokerUnavailable or Fatal.
+        Partitions `held` deliver nothing this time. With 0 records it keeps the membership and delivers nothing at all.
+        Without a membership there are no records either. A gained partition starts at its committed offset. Raises
+        BrokerUnavailable or Fatal.
         """
 
     def rewind(self, partitions: Iterable[Partition]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
@@ -80,7 +80,7 @@ class RequestReader:
     def partitions(self) -> frozenset[Partition]:
         return frozenset(to_partition(tp) for tp in self._consumer.assignment())
 
-    def poll(self, timeout_s: float, max_records: int) -> Polled:
+    def poll(self, timeout_s: float, max_records: int, held: Collection[Partition] = ()) -> Polled:
         """Return the next records. Gained partitions start again at their committed offsets.
 
         Waits at most `timeout_s`. While there is no membership, call it with time and without pauses between calls:
@@ -89,7 +89,7 @@ class RequestReader:
         with map_kafka_errors():
             self._keep_joining()
             self._pause_what_waits()
-            timeout_ms = int(self._wait_s(timeout_s, max_records) * 1000)
+            timeout_ms = int(self._wait_s(timeout_s, max_records, held) * 1000)
             batches = self._consumer.poll(timeout_ms=timeout_ms, max_records=_EVERYTHING)
             self._update_membership()
             lost, gained = _drain(self._lost), _drain(self._gained)
@@ -100,7 +100,7 @@ class RequestReader:
                 if to_partition(tp) not in stale:
                     self._buffers.add(map(to_record, batch))
         self._finish_rewinds()
-        records = self._buffers.take(max_records) if self._membership is not None else []
+        records = self._buffers.take(max_records, held) if self._membership is not None else []
         return Polled(records, gained, lost)
 
     def rewind(self, partitions: Iterable[Partition]) -> None:
@@ -145,9 +145,9 @@ class RequestReader:
         self._consumer.pause(*(waiting & self._consumer.assignment()) - paused)
         self._consumer.resume(*paused - waiting)
 
-    def _wait_s(self, timeout_s: float, max_records: int) -> float:
+    def _wait_s(self, timeout_s: float, max_records: int, held: Collection[Partition]) -> float:
         """Return how long to wait for the client: not if records are due, and no longer than until one is."""
-        due_s = self._buffers.wait_s()
+        due_s = self._buffers.wait_s(held)
         if self._membership is None or max_records == 0 or due_s is None:
             return timeout_s
         return min(timeout_s, due_s)

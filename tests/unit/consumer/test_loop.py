@@ -8,7 +8,7 @@ from collections import deque
 
 import pytest
 
-from consumer.delivery.outcomes import Answered, Crashed, Outcome, Suspicion, TrackedRecord
+from consumer.delivery.outcomes import Answered, Crashed, Outcome, Postponed, Suspicion, TrackedRecord
 from consumer.loop import Loop
 from consumer.window import Window
 from cutstream.clients.kafka import CommitRefused, OutgoingRecord, Partition
@@ -31,17 +31,19 @@ class ObservedReader(MemoryReader):
         self.errors = deque(errors)
         self.rewound: list[set[Partition]] = []
         self.wanted: list[int] = []
+        self.held: list[frozenset[Partition]] = []
         self.timeouts: list[float] = []
         self.exhausted = threading.Event()
 
-    def poll(self, timeout_s, max_records):
+    def poll(self, timeout_s, max_records, held=()):
         if self.caught_up:
             self.exhausted.set()
         self.timeouts.append(timeout_s)
         self.wanted.append(max_records)
+        self.held.append(held)
         if self.errors:
             raise self.errors.popleft()
-        return super().poll(timeout_s, max_records)
+        return super().poll(timeout_s, max_records, held)
 
     def rewind(self, partitions):
         self.rewound.append(set(partitions))
@@ -75,9 +77,9 @@ class SlowCommitter(MemoryCommitter):
         super().commit(records, offsets, membership)
 
 
-def requests(count, partitions=1):
+def requests(count, partitions=1, retry=0):
     """Return a broker that holds `count` requests."""
-    broker = MemoryBroker(partitions)
+    broker = MemoryBroker(partitions, retry=retry)
     for number in range(count):
         broker.append(OutgoingRecord("requests", None, b"%d" % number))
     return broker
@@ -92,6 +94,16 @@ def answered(task: TrackedRecord, **changes) -> Answered:
     result = OutgoingRecord("results", None, task.record.value)
     default = {"tracked": task.tracked, "started_s": 0.0, "timestamp_ms": 0, "records": (result,)}
     return Answered(**default | changes)
+
+
+def attempts(task: TrackedRecord) -> int:
+    return int(dict(task.record.headers).get("attempts", b"0"))
+
+
+def postponed(task: TrackedRecord) -> Postponed:
+    headers = [("attempts", b"%d" % (attempts(task) + 1))]
+    retry = OutgoingRecord("retry", task.record.key, task.record.value, headers)
+    return Postponed(task.tracked, "failed_image_download", (retry,))
 
 
 def make_loop(reader, committer, work=answered, metrics=None, callbacks=(), **settings):
@@ -299,15 +311,54 @@ def test_the_backlog_is_the_number_of_requests_not_read_yet() -> None:
     running.join(5)
 
 
-def test_two_workers_answer_every_request_once_while_members_are_thrown_out() -> None:
-    broker, stop = requests(300, partitions=4), threading.Event()
-    loops = [make_loop(MemoryReader(broker), SlowCommitter(broker)) for _ in range(2)]
+def test_a_request_that_waits_holds_its_partition_once_its_share_of_results_is_used_up_and_no_other() -> None:
+    broker, gate = requests(60, partitions=2), threading.Event()
+    reader, committer = ObservedReader(broker), MemoryCommitter(broker)
+
+    def work(task):
+        if (task.record.partition.number, task.record.offset) == (0, 0):
+            gate.wait(10)
+        return answered(task)
+
+    def until():
+        if broker.committed.get(Partition("requests", 1)) == 30 and {P} in reader.held:
+            gate.set()
+        return gate.is_set() and broker.committed.get(P) == 30
+
+    run(reader, committer, work, until, max_uncommitted=20, commit_max_results=20)
+    assert Partition("requests", 1) not in reader.held[-1]
+
+
+def test_a_postponed_request_is_committed_at_once_and_answered_from_the_retry_topic() -> None:
+    broker = requests(5, retry=1)
+    reader, committer = ObservedReader(broker), RefusingCommitter(broker, CommitRefused("fenced"))
+
+    def work(task):
+        return postponed(task) if task.record.value == b"0" and task.record.partition == P else answered(task)
+
+    metrics = run(reader, committer, work, until=lambda: len(broker.read_all("results")) == 5)
+    assert broker.committed == {P: 5, Partition("retry", 0): 1}
+    assert [record.value for record in broker.read_all("retry")] == [b"0"]
+    assert sorted(record.value for record in broker.read_all("results")) == [b"%d" % n for n in range(5)]
+    assert sample(metrics, "cutstream_postponed_total", code="failed_image_download") == 1
+    assert sample(metrics, "cutstream_requests_total", status="ok", code="") == 5
+
+
+@pytest.mark.parametrize("postponements", [0, 2])
+def test_two_workers_answer_every_request_once_while_members_are_thrown_out(postponements: int) -> None:
+    broker, stop = requests(300, partitions=4, retry=2), threading.Event()
+
+    def work(task):
+        return answered(task) if attempts(task) >= postponements * (int(task.record.value) % 3) else postponed(task)
+
+    loops = [make_loop(MemoryReader(broker), SlowCommitter(broker), work) for _ in range(2)]
     running = [threading.Thread(target=loop.run, args=(stop,)) for loop in loops]
     for thread in running:
         thread.start()
+    total, retries = 300, sum(postponements * (number % 3) for number in range(300))
     committed, deadline = 0, time.monotonic() + 20
-    while committed < 300:
-        assert time.monotonic() < deadline, f"only {committed} of 300 requests are committed"
+    while committed < total + retries:
+        assert time.monotonic() < deadline, f"only {committed} of {total + retries} records are committed"
         before, committed = committed, sum(broker.committed.values())
         if committed > before and broker.group.stable:
             broker.throw_out(broker.group.members[0])
@@ -317,3 +368,4 @@ def test_two_workers_answer_every_request_once_while_members_are_thrown_out() ->
         thread.join(10)
     results = [int(record.value) for record in broker.read_all("results")]
     assert sorted(results) == [*range(300)]
+    assert len(broker.read_all("retry")) == retries
