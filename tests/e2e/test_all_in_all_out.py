@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cutstream.contract.messages import decode_result
 from tests.e2e.conftest import DATA, REAL
 from tests.support.workers import Results, assert_exactly_once, submit, workers
 
@@ -101,6 +102,20 @@ def test_a_request_without_an_id_is_named_after_its_offset(settings, tmp_path) -
         (result,) = results.wait_for(1, 120)
     assert result.id == f"{result.source.topic}-{result.source.partition}-{result.source.offset}"
     assert f"/{result.id}/cutout-{result.objects[0].sha256[:12]}.png" in result.objects[0].uri
+
+
+def test_urgent_requests_overtake_those_that_were_sent_before(settings, small_photos, tmp_path) -> None:
+    kafka = settings.kafka
+    urgent = kafka.model_copy(update={"requests_topic": kafka.urgent_topic})
+    ordinary = [{"id": f"ordinary-{n}", "image": small_photos[n % 20]} for n in range(300)]
+    submit(kafka, ordinary)
+    submit(urgent, [{"id": f"urgent-{n}", "image": small_photos[n]} for n in range(10)])
+    with workers(settings, tmp_path), Results(kafka) as results:
+        results.wait_for(310, 120)
+    in_time = sorted(results.records, key=lambda record: record.timestamp_ms)  # the topic's partitions are not in order
+    ids = [decode_result(record.value).id for record in in_time]
+    last = max(place for place, id in enumerate(ids) if id.startswith("urgent"))
+    assert last < 150, "the last urgent request was answered after most of the ordinary ones"
 
 
 def test_the_same_request_twice_writes_the_same_object(settings, tmp_path, folder) -> None:
