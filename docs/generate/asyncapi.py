@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from cutstream import __version__
+from cutstream.contract import redelivery
 from cutstream.contract.envelope import DEAD_LETTER_PREFIX, REQUEST_TYPE, RESULT_SOURCE, RESULT_TYPE, STRUCTURED
 from cutstream.contract.messages import Request, Result
 from cutstream.contract.schemas import REQUESTS, RESULTS, clean_descriptions
@@ -54,6 +55,18 @@ DEAD_LETTER_HEADERS = {
         "stage": "Stage that failed.",
         "exception.class.name": "Class of the error.",
         "exception.message": "Error message of the result.",
+    }.items()
+}
+REDELIVERY_HEADERS = {
+    redelivery.PREFIX + name: text
+    for name, text in {
+        "topic": "Topic of the first record of the request.",
+        "partition": "Its partition, decimal.",
+        "offset": "Its offset, decimal.",
+        "timestamp": "Its timestamp, in milliseconds since the Unix epoch.",
+        "attempts": "Attempts before this delivery.",
+        "not-before": "When the request is due, in milliseconds since the Unix epoch. 0: at once.",
+        "replay": "Replays of this request from the dead letters.",
     }.items()
 }
 _EVENT_EXAMPLE = {

@@ -16,7 +16,13 @@ from cutstream.contract.messages import Request, Result
 from cutstream.contract.schemas import REQUESTS, RESULTS, json_schema
 from cutstream.errors import CutstreamError
 from cutstream.metrics import DEFINITIONS
-from docs.generate.asyncapi import DEAD_LETTER_HEADERS, READ_COMMITTED, REQUEST_HEADERS, RESULT_HEADERS
+from docs.generate.asyncapi import (
+    DEAD_LETTER_HEADERS,
+    READ_COMMITTED,
+    REDELIVERY_HEADERS,
+    REQUEST_HEADERS,
+    RESULT_HEADERS,
+)
 
 _SETTINGS = """\
 # Settings
@@ -166,6 +172,9 @@ def topics_page(kafka: settings.KafkaSettings) -> str:
             "A request with several options:\n",
             _example(REQUESTS["full"]),
             _headers_section("Headers of a request (all optional)", REQUEST_HEADERS),
+            _headers_section(
+                "Headers of a request that is retried or replayed, after the original ones", REDELIVERY_HEADERS
+            ),
             _fields_section("Result", Result),
             "The result of the request above:\n",
             _example(RESULTS["ok"]),
