@@ -17,6 +17,7 @@ from consumer.delivery.outcomes import Abandoned, Answered, Crashed, Finished, O
 from consumer.window import Window
 from cutstream.clients.kafka import CommitRefused, Committer, Partition, Polled, RequestSource
 from cutstream.clock import Clock
+from cutstream.contract.redelivery import not_before_ms
 from cutstream.errors import BrokerUnavailable, PoisonLimit
 from cutstream.metrics import Metrics
 from cutstream.settings import WorkerSettings
@@ -35,7 +36,7 @@ class Loop:
     """Reads requests, keeps the window full, and commits the contiguous prefix of finished requests.
 
     `trim_memory` is called between requests to return freed memory to the system. `on_backlog` receives the number of
-    requests in the worker's partitions that it has not read yet.
+    requests in the worker's partitions that it has not read yet, without those on the retry topic.
     """
 
     def __init__(
@@ -145,8 +146,9 @@ class Loop:
         for record in polled.records:
             tracked = self._offsets.track(record.partition, record.offset, self._clock.monotonic())
             self._window.submit(TrackedRecord(tracked, record))
-            end = self._source.end_offset(record.partition) or 0
-            self._unread[record.partition] = max(0, end - record.offset - 1)
+            if not not_before_ms(record.headers):  # behind a retry there are others that are not due yet
+                end = self._source.end_offset(record.partition) or 0
+                self._unread[record.partition] = max(0, end - record.offset - 1)
         self._on_backlog(sum(self._unread.values()))
 
     def _poll_timeout_s(self) -> float:

@@ -13,6 +13,8 @@ from consumer.loop import Loop
 from consumer.window import Window
 from cutstream.clients.kafka import CommitRefused, OutgoingRecord, Partition
 from cutstream.clock import SystemClock
+from cutstream.contract.messages import SourceRecord
+from cutstream.contract.redelivery import Redelivery, redelivery_headers
 from cutstream.errors import BrokerUnavailable, ModelMismatch, PoisonLimit
 from cutstream.metrics import Metrics
 from cutstream.settings import WorkerSettings
@@ -309,6 +311,21 @@ def test_the_backlog_is_the_number_of_requests_not_read_yet() -> None:
     wait_until(lambda: backlogs[-1:] == [0], "the backlog is never 0")
     stop.set()
     running.join(5)
+
+
+def test_retries_do_not_count_as_backlog() -> None:
+    broker, backlogs = requests(0, retry=1), []
+    history = Redelivery(SourceRecord(topic="requests", partition=0, offset=0, timestamp_ms=0), not_before_ms=1)
+    for _ in range(5):
+        broker.append(OutgoingRecord("retry", None, b"", redelivery_headers([], history)))
+    loop = make_loop(ObservedReader(broker), MemoryCommitter(broker), callbacks={"on_backlog": backlogs.append}, size=1)
+    stop = threading.Event()
+    running = threading.Thread(target=loop.run, args=(stop,))
+    running.start()
+    wait_until(lambda: broker.committed.get(Partition("retry", 0)) == 5, "the retries are not committed")
+    stop.set()
+    running.join(5)
+    assert set(backlogs) == {0}
 
 
 def test_a_request_that_waits_holds_its_partition_once_its_share_of_results_is_used_up_and_no_other() -> None:
