@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -114,8 +115,19 @@ def test_private_addresses_are_refused(settings, small_photos, tmp_path) -> None
     assert not any(result.error.retryable for result in done)
 
 
-def test_an_expired_request_is_not_processed(settings, small_photos, tmp_path) -> None:
-    with workers(settings, tmp_path), Results(settings.kafka) as results:
-        submit(settings.kafka, [{"id": "late", "image": small_photos[0], "deadline": "2020-01-01T00:00:00Z"}])
-        (result,) = results.wait_for(1, 60)
-    assert (result.status, result.error.code, result.objects) == ("expired", "expired", ())
+def test_a_request_that_is_read_too_late_costs_no_download(settings, small_photos, folder, tmp_path) -> None:
+    """Some deadlines passed long ago, and some pass while the window is full and the rest waits in Kafka."""
+    objects = settings.objects.model_copy(update={"allow_private_addresses": True})
+    settings = settings.model_copy(update={"objects": objects})
+    with serving(HttpServer()) as server, workers(settings, tmp_path), Results(settings.kafka) as results:
+        server.files["photo"] = (folder / "small-0.jpg").read_bytes()
+        soon = datetime.now(timezone.utc) + timedelta(seconds=2)
+        deadlines = [*["2020-01-01T00:00:00Z"] * 20, *[soon.isoformat()] * 300, *[None] * 20]
+        submit(settings.kafka, [{"image": server.url("files/photo"), "deadline": deadline} for deadline in deadlines])
+        done = results.wait_for(len(deadlines), 120)
+        downloads = len(server.seen)
+    assert {result.status for result in done} == {"ok", "expired"}
+    early = [result for result in done if result.status == "expired" and result.error.stage == "fetch"]
+    assert len(early) >= 20
+    assert all((result.error.code, result.objects) == ("expired", ()) for result in early)
+    assert downloads == len(done) - len(early)
