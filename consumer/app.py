@@ -145,6 +145,7 @@ class Worker:
             self._clock,
             trim_memory=trim_memory,
             on_backlog=self._runtime.selector.set_backlog,
+            known_ends=lambda: self._ends.known,
         )
         self._ends = PartitionEnds(s.kafka, lambda: self._loop.partitions)
         self._probes = (

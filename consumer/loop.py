@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from consumer.delivery.commits import Commit
 from consumer.delivery.failure_limit import FailureLimit
@@ -29,6 +29,7 @@ _BUSY_WAIT_S = 0.02
 _FULL_WAIT_S = 0.1
 _BROKER_WAIT_S = 0.5
 _TRIM_INTERVAL_S = 30.0
+_LAG_INTERVAL_S = 1.0
 _REFUSALS, _REFUSALS_AGE_S = 3, 60.0  # one or two are normal in a rebalance
 
 
@@ -36,7 +37,8 @@ class Loop:
     """Reads requests, keeps the window full, and commits the contiguous prefix of finished requests.
 
     `trim_memory` is called between requests to return freed memory to the system. `on_backlog` receives the number of
-    requests in the worker's partitions that it has not read yet, without those on the retry topic.
+    requests in the worker's partitions that it has not read yet, without those on the retry topic. `known_ends` returns
+    the partitions' ends, which the source does not know while it fetches nothing.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Loop:
         *,
         trim_memory: Callable[[], None] = lambda: None,
         on_backlog: Callable[[int], None] = lambda _: None,
+        known_ends: Callable[[], Mapping[Partition, int]] = dict,
     ) -> None:
         self._source = source
         self._committer = committer
@@ -59,6 +62,7 @@ class Loop:
         self._clock = clock
         self._trim_memory = trim_memory
         self._on_backlog = on_backlog
+        self._known_ends = known_ends
         self._offsets: OffsetTracker[Finished] = OffsetTracker()
         self.partitions: frozenset[Partition] = frozenset()
         """The partitions of this worker, as of the last change. Any thread may read it."""
@@ -68,6 +72,7 @@ class Loop:
         self._failures = FailureLimit(settings.max_consecutive_failures)
         self._worked_since_trim = False
         self._last_trim = clock.monotonic()
+        self._last_lag = clock.monotonic()
         self._stopping_since: float | None = None
         self._last_heartbeat: float | None = None
         self._refused = 0
@@ -117,7 +122,21 @@ class Loop:
         self._read_requests()
         self._collect_outcomes()
         self._advance_commit()
+        self._observe_lag_if_due()
         self._trim_if_due()
+
+    def _observe_lag_if_due(self) -> None:
+        """Say every second how far each partition's end is from what is committed, also while nothing is."""
+        if self._clock.monotonic() - self._last_lag < _LAG_INTERVAL_S:
+            return
+        self._last_lag = self._clock.monotonic()
+        ends = self._known_ends()
+        for partition in self.partitions:
+            first = self._offsets.first_offset(partition)
+            position = self._source.position(partition) if first is None else first
+            if position is not None:
+                end = max(ends.get(partition, 0), self._source.end_offset(partition) or 0)
+                self._metrics.lag.labels(partition.topic, str(partition.number)).set(max(0, end - position))
 
     def _trim_if_due(self) -> None:
         """Trim memory every half minute, but only after requests were worked on."""
@@ -177,6 +196,8 @@ class Loop:
                 self._metrics.rebalances.labels(change).inc()
                 self._drop_partitions(partitions)
         if polled.lost or polled.gained:
+            for partition in self.partitions - self._source.partitions:
+                self._metrics.lag.remove(partition.topic, str(partition.number))
             self.partitions = self._source.partitions
             self._metrics.partitions.set(len(self.partitions))
 
@@ -185,7 +206,6 @@ class Loop:
         self._metrics.discarded.inc(self._offsets.drop(partitions))
         for partition in partitions:
             self._unread.pop(partition, None)
-            self._metrics.lag.remove(partition.topic, str(partition.number))
 
     # -- collecting
 
@@ -276,10 +296,6 @@ class Loop:
                     self._record_answer(outcome)
                 case Postponed():
                     self._metrics.postponed.labels(outcome.code).inc()
-        for partition, offset in commit.batch.offsets.items():
-            end = self._source.end_offset(partition)
-            if end is not None:
-                self._metrics.lag.labels(partition.topic, str(partition.number)).set(max(0, end - offset))
 
     def _record_answer(self, answered: Answered) -> None:
         self._metrics.requests.labels(answered.status, answered.code).inc()

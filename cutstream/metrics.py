@@ -192,7 +192,7 @@ LAG = Definition(
     "cutstream_consumer_lag_records",
     "gauge",
     "Requests in this worker's partitions that have no committed result yet.",
-    "If it grows, requests arrive faster than they are processed: add workers.",
+    "If it grows while results come, add workers. If it grows and none come, see cutstream_ready.",
     ("topic", "partition"),
 )
 SOURCE_BYTES = Definition(

@@ -103,6 +103,11 @@ class OffsetTracker(Generic[T]):
                 discarded += self._finished.pop(tracked, None) is not None
         return discarded
 
+    def first_offset(self, partition: Partition) -> int | None:
+        """Return the offset of the partition's first request that is not committed. None without one."""
+        in_order = self._tracked.get(partition)
+        return in_order[0].offset if in_order else None
+
     @property
     def oldest_read_s(self) -> float | None:
         """When the oldest request that is not committed was read. None without one."""

@@ -249,6 +249,18 @@ def test_the_end_offset_is_known_after_a_fetch_and_for_owned_partitions_only(bro
     assert reader.end_offset(broker.partition(1)) is None
 
 
+def test_the_position_is_the_next_record_to_deliver(broker: Broker) -> None:
+    broker.write(5)
+    reader = join(broker.open_reader())
+    assert reader.position(broker.partition(1)) is None
+    wait_until(lambda: reader.poll(0.1, 2).records, "nothing is delivered")
+    assert reader.position(broker.partition()) == 2
+    reader.rewind(reader.partitions)
+    assert reader.position(broker.partition()) is None
+    assert read(reader, 5) == [*range(5)]
+    assert reader.position(broker.partition()) == 5
+
+
 def test_a_poll_for_nothing_keeps_the_membership_and_every_record(broker: Broker) -> None:
     broker.write(5)
     reader = broker.open_reader()

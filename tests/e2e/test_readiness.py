@@ -18,6 +18,7 @@ from cutstream.settings import Settings
 from deploy.local.kafka import kafka_address, kafka_server
 from deploy.local.process import Supervisor
 from deploy.local.triton import triton_server
+from tests.support.group import wait_until
 from tests.support.ports import free_ports
 from tests.support.workers import Results, WorkerProcess, submit, workers
 
@@ -98,6 +99,11 @@ def wait_for(worker: WorkerProcess, timeout_s: float = 30, **checks: bool) -> di
     return answer
 
 
+def nothing_is_left(worker: WorkerProcess) -> bool:
+    names = ("waiting", "in_flight", "uncommitted_results", "oldest_request_seconds", "consumer_lag_records")
+    return not any(worker.metric(f"cutstream_{name}") for name in names)
+
+
 def test_readiness_and_metrics_under_faults(servers, small_photos, tmp_path) -> None:
     settings, supervisor = servers
     disk = Path(settings.objects.destination.removeprefix("file://"))
@@ -112,10 +118,11 @@ def test_readiness_and_metrics_under_faults(servers, small_photos, tmp_path) -> 
         assert worker.metric("cutstream_in_flight") == settings.worker.window
         assert worker.metric("cutstream_ready", 'check="store"') == 0
         assert worker.metric("cutstream_oldest_request_seconds") > 4
+        wait_until(lambda: worker.metric("cutstream_consumer_lag_records") == 100, "the lag is not 100")
         subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
         results.wait_for(100, 60)
         wait_for(worker, store=True)
-        assert worker.metric("cutstream_waiting") == worker.metric("cutstream_oldest_request_seconds") == 0
+        wait_until(lambda: nothing_is_left(worker), "a metric says that something is left")
 
         with frozen(supervisor, "triton"):
             assert wait_for(worker, triton=False) == dict.fromkeys(CHECKS, True) | {"triton": False}
@@ -128,5 +135,8 @@ def test_readiness_and_metrics_under_faults(servers, small_photos, tmp_path) -> 
             wait_for(worker, broker=False)
             assert worker.get("/healthz")[0] == 200
         wait_for(worker, 60, **dict.fromkeys(CHECKS, True))
-        submit(settings.kafka, [{"id": "after", "image": small_photos[0]}])
-        assert len(results.wait_for(101, 60)) == 101
+        late = {"image": small_photos[0], "deadline": "2020-01-01T00:00:00Z"}
+        submit(settings.kafka, [{"id": f"late-{n}", **late} for n in range(20)])
+        assert {result.status for result in results.wait_for(120, 60)[100:]} == {"expired"}
+        wait_until(lambda: worker.metric("cutstream_requests_total", 'status="expired"') == 20, "20 are not counted")
+        wait_until(lambda: nothing_is_left(worker), "a metric says that something is left")

@@ -158,6 +158,12 @@ class MemoryReader:
         self._buffers.drop(partitions)
         self._to_rewind |= partitions
 
+    def position(self, partition: Partition) -> int | None:
+        if partition not in self._owned or partition in self._to_rewind:
+            return None
+        buffered = self._buffers.first_offset(partition)
+        return self._positions.get(partition) if buffered is None else buffered
+
     def end_offset(self, partition: Partition) -> int | None:
         return self._ends.get(partition) if partition in self._owned else None
 

@@ -32,6 +32,11 @@ class RecordBuffers:
         """Return the partitions that have so many records here."""
         return frozenset(p for rank in self._ranks for p, waiting in rank.items() if len(waiting) >= at_least)
 
+    def first_offset(self, partition: Partition) -> int | None:
+        """Return the offset of the partition's next record. None if it has none here."""
+        waiting = self._ranks[self._rank_of[partition.topic]].get(partition)
+        return waiting[0][1].offset if waiting else None
+
     def add(self, records: Iterable[Record]) -> None:
         """Add fetched records, in offset order within a partition."""
         for record in records:

@@ -34,6 +34,9 @@ class RequestSource(Protocol):
     def rewind(self, partitions: Iterable[Partition]) -> None:
         """Return to the committed offsets. The next poll delivers no record of these partitions."""
 
+    def position(self, partition: Partition) -> int | None:
+        """Return the offset of the next record to deliver. None while it is not known, and if it is not owned."""
+
     def end_offset(self, partition: Partition) -> int | None:
         """Return the partition's end as of the last fetch. None before the first fetch, and if it is not owned."""
 

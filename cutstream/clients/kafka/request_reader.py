@@ -11,6 +11,7 @@ from typing import Any
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import KafkaError
 from kafka.structs import MemberState
 
 from cutstream.clients.kafka.buffers import Ranks, RecordBuffers
@@ -108,6 +109,20 @@ class RequestReader:
         partitions = frozenset(partitions)
         self._buffers.drop(partitions)
         self._to_rewind |= partitions
+
+    def position(self, partition: Partition) -> int | None:
+        """Return the offset of the next record to deliver. None while it is not known, and if it is not owned."""
+        tp = to_topic_partition(partition)
+        if tp not in self._consumer.assignment() or partition in self._to_rewind:
+            return None
+        buffered = self._buffers.first_offset(partition)
+        if buffered is not None:
+            return buffered
+        try:
+            position: int | None = self._consumer.position(tp, timeout_ms=0)
+        except KafkaError:
+            return None
+        return position
 
     def end_offset(self, partition: Partition) -> int | None:
         """Return the partition's end as of the last fetch. None before the first fetch, and if it is not owned."""

@@ -361,6 +361,39 @@ def test_a_postponed_request_is_committed_at_once_and_answered_from_the_retry_to
     assert sample(metrics, "cutstream_requests_total", status="ok", code="") == 5
 
 
+def test_lag_grows_while_nothing_is_committed_and_vanishes_with_its_partition(monkeypatch) -> None:
+    monkeypatch.setattr("consumer.loop._LAG_INTERVAL_S", 0.01)
+    gate, metrics = threading.Event(), Metrics()
+    broker = requests(5)
+    reader, other = ObservedReader(broker), MemoryReader(broker)
+
+    def work(task):
+        gate.wait(10)
+        return answered(task)
+
+    def lag():
+        return sample(metrics, "cutstream_consumer_lag_records", topic="requests", partition="0")
+
+    ends = {P: 5}
+    loop = make_loop(reader, MemoryCommitter(broker), work, metrics, {"known_ends": lambda: ends}, size=2)
+    stop = threading.Event()
+    running = threading.Thread(target=loop.run, args=(stop,))
+    running.start()
+    wait_until(lambda: lag() == 5, "the lag is not 5")
+    ends[P] = 9
+    wait_until(lambda: lag() == 9, "the lag does not grow while the window is full")
+    assert sample(metrics, "cutstream_oldest_request_seconds") > 0
+    ends[P] = 5
+    gate.set()
+    wait_until(lambda: lag() == 0, "the lag is not 0 when all is committed")
+    wait_until(lambda: sample(metrics, "cutstream_oldest_request_seconds") == 0, "a request is old that is committed")
+    broker.throw_out(broker.group.members[0])
+    wait_until(lambda: other.poll(0.01, 1) and other.partitions, "the partition does not move")
+    wait_until(lambda: lag() is None, "a partition of another worker still has a lag here")
+    stop.set()
+    running.join(5)
+
+
 @pytest.mark.parametrize("postponements", [0, 2])
 def test_two_workers_answer_every_request_once_while_members_are_thrown_out(postponements: int) -> None:
     broker, stop = requests(300, partitions=4, retry=2), threading.Event()
