@@ -195,6 +195,9 @@ class Loop:
                 log.info("partitions %s", change, extra={"partitions": sorted(map(str, partitions))})
                 self._metrics.rebalances.labels(change).inc()
                 self._drop_partitions(partitions)
+        if polled.stalled:
+            self._metrics.stalled.inc(len(polled.stalled))
+            self._drop_partitions(polled.stalled)
         if polled.lost or polled.gained:
             for partition in self.partitions - self._source.partitions:
                 self._metrics.lag.remove(partition.topic, str(partition.number))

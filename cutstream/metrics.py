@@ -188,6 +188,12 @@ PARTITIONS = Definition(
     "Partitions assigned to this worker.",
     "If it stays 0, there are more workers than partitions: add partitions or remove workers.",
 )
+STALLED = Definition(
+    "cutstream_stalled_partitions_total",
+    "counter",
+    "Partitions that had requests and delivered none for CUTSTREAM_KAFKA__STALL_S, and were read again.",
+    "It should stay 0. Otherwise Kafka's client or a broker misbehaves: search the log for `partition stalled`.",
+)
 LAG = Definition(
     "cutstream_consumer_lag_records",
     "gauge",
@@ -267,6 +273,7 @@ class Metrics:
         self.discarded = self._counter(DISCARDED)
         self.rebalances = self._counter(REBALANCES)
         self.partitions = self._gauge(PARTITIONS)
+        self.stalled = self._counter(STALLED)
         self.lag = self._gauge(LAG)
         self.source_bytes = self._counter(SOURCE_BYTES)
         self.source_pixels = self._counter(SOURCE_PIXELS)

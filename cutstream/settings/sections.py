@@ -84,6 +84,9 @@ class KafkaSettings(Section):
     """The broker takes the partitions of a worker that has sent no heartbeat for this long."""
     max_poll_interval_s: float = Field(default=120.0, ge=5, le=3600)
     """A worker whose main loop has not polled for this long loses its partitions."""
+    stall_s: float = Field(default=10.0, ge=1, le=600)
+    """A partition that has records and delivers none for this long, although the worker asks for them, is read again
+    from its committed offset. If that does not help either, the worker connects anew."""
     transaction_timeout_s: float = Field(default=15.0, ge=1, le=900)
     """The broker aborts a transaction left open for this long."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"

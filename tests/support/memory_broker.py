@@ -139,8 +139,8 @@ class MemoryReader:
         with self._broker.changed:
             while True:
                 lost, gained = self._follow_group()
-                self._buffers.drop(lost)
-                self.rewind(gained)
+                self._buffers.drop(lost | gained)
+                self._to_rewind |= gained
                 self._fetch()
                 records = self._buffers.take(max_records, held) if self._membership else []
                 remaining = deadline - time.monotonic()

@@ -43,11 +43,15 @@ class OutgoingRecord:
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """The records of one poll, and the partitions gained and lost during it. Losses come before gains."""
+    """The records of one poll, and the partitions gained and lost during it. Losses come before gains.
+
+    The stalled ones had records and delivered none. They start again at their committed offsets, like those gained.
+    """
 
     records: list[Record]
     gained: frozenset[Partition] = frozenset()
     lost: frozenset[Partition] = frozenset()
+    stalled: frozenset[Partition] = frozenset()
 
 
 class Membership(Protocol):

@@ -1,4 +1,4 @@
-"""The worker's side of the consumer group. It guards against traps 2 to 5 of the package's docstring."""
+"""The worker's side of the consumer group. It guards against traps 2 to 6 of the package's docstring."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import Any
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import KafkaError
+from kafka.errors import CorruptRecordError, KafkaError
 from kafka.structs import MemberState
 
 from cutstream.clients.kafka.buffers import Ranks, RecordBuffers
 from cutstream.clients.kafka.connection import connection_options, to_partition, to_record, to_topic_partition
 from cutstream.clients.kafka.errors import map_kafka_errors
 from cutstream.clients.kafka.records import Membership, Partition, Polled
+from cutstream.clients.kafka.stalls import StallWatch
 from cutstream.clock import Clock, SystemClock
 from cutstream.errors import BrokerUnavailable
 from cutstream.settings import KafkaSettings
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 _METADATA_AGE_MS = 30_000  # how soon added partitions are noticed; the client's default is five minutes
 _COMMITTED_TIMEOUT_MS = 5_000  # well below the heartbeat limit: the loop keeps turning while a broker is away
+_ENDS_TIMEOUT_MS = 1_000
+_CLOSE_TIMEOUT_MS = 5_000
 _PARTITION_FETCH_BYTES = 128 * 1024  # some hundreds of small requests: what a poll parses at once, and a buffer holds
 _FETCH_BYTES = 8 * 1024 * 1024
 _FETCH_WAIT_MS = 100  # a partition that is read on again waits this long for the client's one running fetch
@@ -43,7 +46,11 @@ class RequestReader:
     def __init__(self, settings: KafkaSettings, ranks: Ranks, clock: Clock | None = None) -> None:
         self._settings = settings
         self._topics = [topic for topics in ranks for topic in topics]
-        self._buffers = RecordBuffers(ranks, settings.retry_topic, clock or SystemClock())
+        clock = clock or SystemClock()
+        self._buffers = RecordBuffers(ranks, settings.retry_topic, clock)
+        self._watch = StallWatch(settings.stall_s, clock)
+        self._suspects: set[Partition] = set()
+        self._must_reopen = False
         self._gained: deque[Partition] = deque()
         self._lost: deque[Partition] = deque()
         self._to_rewind: set[Partition] = set()
@@ -52,25 +59,8 @@ class RequestReader:
         self._consumer: Any = None
 
     def start(self) -> None:
-        s = self._settings
         with map_kafka_errors():
-            self._consumer = KafkaConsumer(
-                group_id=s.group,
-                group_instance_id=s.instance_id or None,
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                isolation_level="read_committed",
-                partition_assignment_strategy=[CooperativeStickyAssignor],
-                session_timeout_ms=int(s.session_timeout_s * 1000),
-                heartbeat_interval_ms=int(s.session_timeout_s * 1000 / 4),
-                max_poll_interval_ms=int(s.max_poll_interval_s * 1000),
-                metadata_max_age_ms=_METADATA_AGE_MS,
-                max_partition_fetch_bytes=_PARTITION_FETCH_BYTES,
-                fetch_max_bytes=_FETCH_BYTES,
-                fetch_max_wait_ms=_FETCH_WAIT_MS,
-                **connection_options(s),
-            )
-            self._consumer.subscribe(self._topics, listener=_Listener(self._gained, self._lost))
+            self._consumer = self._open_consumer()
 
     @property
     def membership(self) -> Membership | None:
@@ -88,10 +78,11 @@ class RequestReader:
         the client discards a join that ends between two polls, and begins a new one.
         """
         with map_kafka_errors():
+            if self._must_reopen:
+                self._reopen()
             self._keep_joining()
             self._pause_what_waits()
-            timeout_ms = int(self._wait_s(timeout_s, max_records, held) * 1000)
-            batches = self._consumer.poll(timeout_ms=timeout_ms, max_records=_EVERYTHING)
+            batches = self._fetch(self._wait_s(timeout_s, max_records, held))
             self._update_membership()
             lost, gained = _drain(self._lost), _drain(self._gained)
             self._buffers.drop(lost)
@@ -100,9 +91,14 @@ class RequestReader:
             for tp, batch in batches.items():
                 if to_partition(tp) not in stale:
                     self._buffers.add(map(to_record, batch))
+                    self._suspects.discard(to_partition(tp))
         self._finish_rewinds()
-        records = self._buffers.take(max_records, held) if self._membership is not None else []
-        return Polled(records, gained, lost)
+        if lost or gained or self._membership is None:
+            self._watch.restart()
+        if self._membership is None:
+            return Polled([], gained, lost)
+        stalled = self._cure_stalled() if max_records else frozenset()
+        return Polled(self._buffers.take(max_records, held), gained, lost, stalled)
 
     def rewind(self, partitions: Iterable[Partition]) -> None:
         """Return to the committed offsets. The next poll delivers no record of these partitions."""
@@ -142,7 +138,50 @@ class RequestReader:
 
     def close(self) -> None:
         if self._consumer is not None:
-            self._consumer.close(autocommit=False, timeout_ms=5_000)
+            self._consumer.close(autocommit=False, timeout_ms=_CLOSE_TIMEOUT_MS)
+
+    def _open_consumer(self) -> Any:
+        s = self._settings
+        consumer = KafkaConsumer(
+            group_id=s.group,
+            group_instance_id=s.instance_id or None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            partition_assignment_strategy=[CooperativeStickyAssignor],
+            session_timeout_ms=int(s.session_timeout_s * 1000),
+            heartbeat_interval_ms=int(s.session_timeout_s * 1000 / 4),
+            max_poll_interval_ms=int(s.max_poll_interval_s * 1000),
+            metadata_max_age_ms=_METADATA_AGE_MS,
+            max_partition_fetch_bytes=_PARTITION_FETCH_BYTES,
+            fetch_max_bytes=_FETCH_BYTES,
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            **connection_options(s),
+        )
+        consumer.subscribe(self._topics, listener=_Listener(self._gained, self._lost))
+        return consumer
+
+    def _reopen(self) -> None:
+        """Join the group with a new client, and leave it with the old one and everything that it remembers."""
+        before, owned = self._consumer, self.partitions
+        self._consumer = self._open_consumer()
+        self._must_reopen = False
+        self._membership = None
+        self._gained.clear()
+        self._lost.extend(owned)
+        self._to_rewind.clear()
+        self._suspects.clear()
+        before.close(autocommit=False, timeout_ms=_CLOSE_TIMEOUT_MS)
+
+    def _fetch(self, wait_s: float) -> dict[TopicPartition, list[Any]]:
+        try:
+            batches: dict[TopicPartition, list[Any]]
+            batches = self._consumer.poll(timeout_ms=int(wait_s * 1000), max_records=_EVERYTHING)
+            return batches
+        except CorruptRecordError as exc:
+            log.error("corrupt record: %s; connecting anew", exc)
+            self._must_reopen = True  # trap 6: the next poll of this client would never return
+            raise
 
     def _keep_joining(self) -> None:
         # Trap 4. A request to rejoin makes the client take up the join in progress; usually it does so by itself.
@@ -192,6 +231,35 @@ class RequestReader:
                     log.warning("committed offset unknown: %s", exc, extra={"partition": str(partition)})
                     return
             self._to_rewind.discard(partition)
+
+    def _cure_stalled(self) -> frozenset[Partition]:
+        """Return the partitions that have stalled. They are read again, or if they were before, with a new client."""
+        if not self._watch.due:
+            return frozenset()
+        try:
+            with map_kafka_errors():
+                behind = self._behind(self.partitions - self._buffers.partitions() - self._to_rewind)
+        except BrokerUnavailable as exc:
+            log.debug("unknown ends: %s", exc)  # what keeps the worker from reading is not here, and is said elsewhere
+            self._watch.restart(self._settings.stall_s)
+            return frozenset()
+        stalled = self._watch.look(behind)
+        self._must_reopen = bool(stalled & self._suspects)
+        for partition in sorted(stalled):
+            cure = "connecting anew" if self._must_reopen else "reading again from the committed offset"
+            position = behind[partition]
+            log.error("partition stalled: %s", cure, extra={"partition": str(partition), "position": position})
+        self._suspects |= stalled
+        self.rewind(stalled)
+        return stalled
+
+    def _behind(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """Return those partitions that have committed records to read, with their positions."""
+        tps = [to_topic_partition(partition) for partition in sorted(partitions)]
+        # The ends of `read_committed`: records of a transaction that is still open are nobody's stall.
+        ends = self._consumer.end_offsets(tps, timeout_ms=_ENDS_TIMEOUT_MS) if tps else {}
+        positions = {tp: self._consumer.position(tp, timeout_ms=0) for tp in tps}
+        return {to_partition(tp): position or 0 for tp, position in positions.items() if (position or 0) < ends[tp]}
 
     def _seek_to_committed(self, tp: TopicPartition) -> None:
         offset = self._consumer.committed(tp, timeout_ms=_COMMITTED_TIMEOUT_MS)

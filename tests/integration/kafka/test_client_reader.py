@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter, defaultdict
+from contextlib import suppress
 from itertools import cycle
 
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.errors import CorruptRecordError, KafkaError, KafkaTimeoutError
+from kafka.record.default_records import DefaultRecordBatch
 from kafka.structs import MemberState
 
 from cutstream.clients.kafka import OutgoingRecord, Partition, RecordWriter, TopicReader, ensure_topics, request_reader
-from cutstream.errors import ConfigurationError
+from cutstream.errors import BrokerUnavailable, ConfigurationError
 from tests.support.group import (
     TIMEOUT_S,
     add_partitions,
@@ -47,10 +50,24 @@ def raw_joined(settings, **options) -> KafkaConsumer:
     consumer = raw_member(settings, **options)
     consumer.subscribe([settings.requests_topic])
     while not (consumer.assignment() and state(consumer) is MemberState.STABLE):
-        consumer.poll(100)
-        if state(consumer) is MemberState.REBALANCING:
-            rebalance_soon(consumer)  # otherwise a first join before the topic's metadata may stall, as tested below
+        poll_joining(consumer)
     return consumer
+
+
+def poll_joining(consumer: KafkaConsumer) -> None:
+    """Poll. Keep a join going that may stall otherwise, as tested below."""
+    consumer.poll(100)
+    if state(consumer) is MemberState.REBALANCING:
+        rebalance_soon(consumer)
+
+
+def write_to_partitions(settings, opened, counts) -> None:
+    """Write so many requests to each partition, each as one batch of records."""
+    producer = opened(KafkaProducer(bootstrap_servers=settings.bootstrap_servers, linger_ms=200))
+    for number, count in counts.items():
+        for _ in range(count):
+            producer.send(settings.requests_topic, b"", partition=number)
+    producer.flush()
 
 
 def state(consumer: KafkaConsumer) -> MemberState:
@@ -131,14 +148,14 @@ def test_the_client_itself_keeps_its_position_and_does_not_call_the_listener(one
     consumer = opened(raw_member(one_partition))
     consumer.subscribe([one_partition.requests_topic], listener=Listener())
     while partition not in consumer.assignment() or consumer.position(partition) < 10:
-        consumer.poll(100)
+        poll_joining(consumer)
     calls.clear()
     before = consumer.group_metadata().member_id
     throw_out(one_partition, before)
     commit_as_another_member(one_partition, 7)
     rebalance_soon(consumer)
     while partition not in consumer.assignment() or consumer.group_metadata().member_id == before:
-        consumer.poll(100)
+        poll_joining(consumer)
     assert (consumer.position(partition), calls) == (10, []), (
         "this version of kafka-python notices by itself: the guard against trap 2 of cutstream/clients/kafka/ may go"
     )
@@ -254,10 +271,7 @@ def test_the_client_itself_strands_a_partition_that_is_paused_half_delivered(
     """This is the reason why the reader takes everything that the client has, into buffers of its own."""
     settings = kafka_settings.model_copy(update={"partitions": 2, "requests_topic": fresh_name("requests")})
     ensure_topics(settings)
-    producer = opened(KafkaProducer(bootstrap_servers=settings.bootstrap_servers))
-    for number in range(200):
-        producer.send(settings.requests_topic, b"", partition=number % 2)
-    producer.flush()
+    write_to_partitions(settings, opened, {0: 100, 1: 100})
     consumer = opened(KafkaConsumer(bootstrap_servers=settings.bootstrap_servers, enable_auto_commit=False))
     consumer.assign([TopicPartition(settings.requests_topic, number) for number in range(2)])
     consumer.seek_to_beginning()
@@ -281,10 +295,7 @@ def test_the_client_itself_strands_a_partition_that_is_paused_half_delivered(
 
 
 def test_every_record_comes_although_the_reader_delivers_few_at_a_time(kafka_settings, opened) -> None:
-    producer = opened(KafkaProducer(bootstrap_servers=kafka_settings.bootstrap_servers, linger_ms=5))
-    for number in range(4000):
-        producer.send(kafka_settings.requests_topic, b" " * 100, partition=number % 4)
-    producer.flush()
+    write_to_partitions(kafka_settings, opened, dict.fromkeys(range(4), 1000))
     reader = join(opened(requests_reader(kafka_settings)))
     reader.rewind(reader.partitions)
     offsets: defaultdict[Partition, list[int]] = defaultdict(list)
@@ -296,3 +307,100 @@ def test_every_record_comes_although_the_reader_delivers_few_at_a_time(kafka_set
             break
         assert time.monotonic() < deadline, "records are missing"
     assert all(of_one == [*range(1000)] for of_one in offsets.values())
+
+
+@pytest.mark.logs_errors
+def test_a_stalled_partition_is_read_again_and_then_with_a_new_client(
+    one_partition, fresh_name, opened, monkeypatch
+) -> None:
+    settings = one_partition.model_copy(
+        update={"partitions": 2, "requests_topic": fresh_name("requests"), "stall_s": 1.0}
+    )
+    ensure_topics(settings)
+    monkeypatch.setattr(request_reader, "_EVERYTHING", 10)
+    monkeypatch.setattr(request_reader, "_ENOUGH", 1)
+    reader = join(opened(requests_reader(settings)))
+    # Without the guard against trap 5, it takes ten records of a partition and pauses it half delivered.
+    for number, count in {0: 100, 1: 5}.items():
+        write_to_partitions(settings, opened, {number: count})
+        fetch(reader, Partition(settings.requests_topic, number))
+    monkeypatch.undo()
+    before = reader.membership.member_id
+    offsets: defaultdict[Partition, list[int]] = defaultdict(list)
+    stalls: list[frozenset[Partition]] = []
+
+    def poll() -> bool:
+        polled = reader.poll(0.05, 500)
+        for partition in polled.lost | polled.stalled:
+            offsets[partition].clear()
+        for record in polled.records:
+            offsets[record.partition].append(record.offset)
+        stalls.extend([polled.stalled] if polled.stalled else [])
+        return sorted(map(len, offsets.values())) == [5, 100]
+
+    wait_until(poll, "the partition stays stalled")
+    assert stalls == [{Partition(settings.requests_topic, 0)}] * 2
+    assert all(of_one == [*range(len(of_one))] for of_one in offsets.values())
+    assert reader.membership.member_id != before
+
+
+def fetch(reader, partition: Partition) -> None:
+    wait_until(lambda: reader.poll(0.1, 0) and partition in reader._buffers.partitions(), "nothing is fetched")
+
+
+def test_nothing_stalls_while_there_is_nothing_to_read(one_partition, opened) -> None:
+    """Neither an open transaction nor the end of one is a record."""
+    settings = one_partition.model_copy(update={"stall_s": 1.0})
+    ended, left_open = (
+        opened(KafkaProducer(bootstrap_servers=settings.bootstrap_servers, transactional_id=f"{settings.group}-{n}"))
+        for n in range(2)
+    )
+    reader = join(opened(requests_reader(settings)))
+    for producer in (ended, left_open):
+        producer.init_transactions()
+        producer.begin_transaction()
+        producer.send(settings.requests_topic, b"").get(timeout=10)
+    ended.commit_transaction()
+    deadline, records = time.monotonic() + 3.0, []
+    while time.monotonic() < deadline:
+        polled = reader.poll(0.1, 500)
+        records += polled.records
+        assert not polled.stalled
+    assert len(records) == 1
+    left_open.commit_transaction()
+    assert read(reader, 1)
+
+
+@pytest.mark.logs_errors
+def test_a_corrupt_record_is_fetched_again_by_a_new_client(one_partition, opened, monkeypatch) -> None:
+    write(one_partition, 3)
+    reader = join(opened(requests_reader(one_partition)))
+    reader.rewind(reader.partitions)
+    monkeypatch.setattr(DefaultRecordBatch, "validate_crc", lambda batch: False)
+    with pytest.raises(BrokerUnavailable, match="failed crc check"):
+        read(reader, 3)
+    monkeypatch.undo()
+    assert read(reader, 3) == [0, 1, 2]
+
+
+def test_the_client_itself_never_returns_after_a_corrupt_record(one_partition, opened, monkeypatch) -> None:
+    """This is the reason why the reader opens a new client then."""
+    write(one_partition, 3)
+    consumer = opened(raw_member(one_partition))
+    consumer.subscribe([one_partition.requests_topic])
+    monkeypatch.setattr(DefaultRecordBatch, "validate_crc", lambda batch: False)
+    with pytest.raises(CorruptRecordError):
+        poll_until_assigned(consumer)
+
+    def poll() -> None:
+        with suppress(TypeError, CorruptRecordError):  # how it may end when its records are taken from it
+            consumer.poll(100)
+
+    polling = threading.Thread(target=poll, daemon=True)
+    polling.start()
+    polling.join(2.0)
+    stuck, records = polling.is_alive(), consumer._fetcher._next_partition_records
+    if records:
+        records.drain()
+    polling.join(10.0)
+    assert stuck, "this version of kafka-python returns: the guard against trap 6 of cutstream/clients/kafka/ may go"

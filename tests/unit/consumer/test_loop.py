@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from dataclasses import replace
 
 import pytest
 
@@ -179,6 +180,23 @@ def test_an_outcome_of_a_lost_partition_is_not_published() -> None:
     metrics = run(reader, committer, work, until)
     assert committer.commits == []
     assert sample(metrics, "cutstream_discarded_outcomes_total") == 1
+
+
+def test_the_work_on_a_stalled_partition_is_dropped_and_counted() -> None:
+    class StallingReader(ObservedReader):
+        """Reports a stall with the first records, and rewinds as RequestReader does."""
+
+        def poll(self, timeout_s, max_records, held=()):
+            polled = super().poll(timeout_s, max_records, held)
+            if not polled.records or self.rewound:
+                return polled
+            self.rewind([P])
+            return replace(polled, records=[], stalled=frozenset([P]))
+
+    broker = requests(2)
+    metrics = run(StallingReader(broker), MemoryCommitter(broker))
+    assert sample(metrics, "cutstream_stalled_partitions_total") == 1
+    assert sorted(record.value for record in broker.read_all("results")) == [b"0", b"1"]
 
 
 def test_nothing_is_committed_while_the_group_is_not_stable() -> None:
