@@ -1,4 +1,7 @@
-"""The embedded Apache Kafka: one node on loopback, with broker and controller in one process."""
+"""The embedded Apache Kafka: one node on loopback, with broker and controller in one process.
+
+Tests run several such nodes as one cluster.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import socket
 import struct
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
@@ -23,18 +27,12 @@ MIB = 1 << 20
 
 PROPERTIES = {
     "process.roles": "broker,controller",
-    "node.id": 1,
     "controller.listener.names": "CONTROLLER",
     "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "auto.create.topics.enable": "false",
-    # With one node, internal topics have one replica. Few partitions save files and start-up time.
-    "offsets.topic.replication.factor": 1,
+    # Few partitions of the internal topics save files and start-up time.
     "offsets.topic.num.partitions": 4,
-    "transaction.state.log.replication.factor": 1,
-    "transaction.state.log.min.isr": 1,
     "transaction.state.log.num.partitions": 4,
-    "share.coordinator.state.topic.replication.factor": 1,
-    "share.coordinator.state.topic.min.isr": 1,
     "share.coordinator.state.topic.num.partitions": 1,
     "group.initial.rebalance.delay.ms": 0,
     "group.min.session.timeout.ms": 1_000,
@@ -55,20 +53,47 @@ PROPERTIES = {
 }
 
 
+def _new_uuid() -> str:
+    return base64.urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node of a cluster. `directory` is the id of its storage, by which the first controllers know each other."""
+
+    id: int
+    host: str
+    port: int
+    controller_port: int
+    directory: str = field(default_factory=_new_uuid)
+
+    @property
+    def address(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    @property
+    def controller(self) -> str:
+        return f"{self.host}:{self.controller_port}"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Nodes that each are broker and controller. A topic has a replica on each, and all but one must be in sync."""
+
+    nodes: tuple[Node, ...]
+    id: str = field(default_factory=_new_uuid)
+
+
 def kafka_server(settings: StackSettings) -> ServerSpec:
     """Prepare the jars, the configuration and, on the first start, the storage. Return the server to start."""
-    folder = settings.state / "kafka"
-    folder.mkdir(parents=True, exist_ok=True)
-    properties = folder / "server.properties"
-    properties.write_text(render(settings, folder / "data"))
-    java = java_command(settings, ensure_jars(settings.jars))
-    if not (folder / "data" / "meta.properties").exists():
-        format_storage(java, properties)
+    node = Node(1, "127.0.0.1", settings.kafka_port, settings.kafka_controller_port)
+    folder, log = settings.state / "kafka", settings.state / "logs" / "kafka.log"
+    command = prepare_node(node, Cluster((node,)), folder, java_command(settings, ensure_jars(settings.jars)))
     return ServerSpec(
         name="kafka",
-        command=[*java, "kafka.Kafka", str(properties)],
+        command=command,
         environment={},
-        log=settings.state / "logs" / "kafka.log",
+        log=log,
         ready=lambda: is_ready(settings.kafka_port),
         ports={
             "CUTSTREAM_STACK__KAFKA_PORT": settings.kafka_port,
@@ -81,14 +106,32 @@ def kafka_address(settings: StackSettings) -> str:
     return f"127.0.0.1:{settings.kafka_port}"
 
 
-def render(settings: StackSettings, data: Path) -> str:
-    controller = f"127.0.0.1:{settings.kafka_controller_port}"
-    addresses = {
-        "listeners": f"PLAINTEXT://{kafka_address(settings)},CONTROLLER://{controller}",
-        "controller.quorum.bootstrap.servers": controller,
+def prepare_node(node: Node, cluster: Cluster, folder: Path, java: Sequence[str]) -> list[str]:
+    """Write the node's configuration and format its storage unless that was done. Return its command line."""
+    folder.mkdir(parents=True, exist_ok=True)
+    properties = folder / "server.properties"
+    properties.write_text(render(node, cluster, folder / "data"))
+    if not (folder / "data" / "meta.properties").exists():
+        format_storage(cluster, java, properties)
+    return [*java, "kafka.Kafka", str(properties)]
+
+
+def render(node: Node, cluster: Cluster, data: Path) -> str:
+    replicas, in_sync = len(cluster.nodes), max(1, len(cluster.nodes) - 1)
+    own = {
+        "node.id": node.id,
+        "listeners": f"PLAINTEXT://{node.address},CONTROLLER://{node.controller}",
+        "controller.quorum.bootstrap.servers": ",".join(each.controller for each in cluster.nodes),
         "log.dirs": data.resolve(),
+        "default.replication.factor": replicas,
+        "min.insync.replicas": in_sync,
+        "offsets.topic.replication.factor": replicas,
+        "transaction.state.log.replication.factor": replicas,
+        "transaction.state.log.min.isr": in_sync,
+        "share.coordinator.state.topic.replication.factor": replicas,
+        "share.coordinator.state.topic.min.isr": in_sync,
     }
-    return "".join(f"{name}={value}\n" for name, value in {**PROPERTIES, **addresses}.items())
+    return "".join(f"{name}={value}\n" for name, value in {**PROPERTIES, **own}.items())
 
 
 def java_command(settings: StackSettings, jars: Sequence[Path]) -> list[str]:
@@ -109,10 +152,11 @@ def java(settings: StackSettings) -> Path:
     return JAVA
 
 
-def format_storage(java: Sequence[str], properties: Path) -> None:
-    cluster = base64.urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")
+def format_storage(cluster: Cluster, java: Sequence[str], properties: Path) -> None:
+    controllers = ",".join(f"{node.id}@{node.controller}:{node.directory}" for node in cluster.nodes)
     # --ignore-formatted: an earlier start may have been killed during this step.
-    tool = ["kafka.tools.StorageTool", "format", "--standalone", "--ignore-formatted", f"--cluster-id={cluster}"]
+    tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted", f"--cluster-id={cluster.id}"]
+    tool += [f"--initial-controllers={controllers}"]
     try:
         process = subprocess.run([*java, *tool, "--config", properties], capture_output=True, text=True)
     except OSError as exc:
@@ -123,10 +167,10 @@ def format_storage(java: Sequence[str], properties: Path) -> None:
         )
 
 
-def is_ready(port: int) -> bool:
+def is_ready(port: int, host: str = "127.0.0.1") -> bool:
     """Return True if the broker answers a metadata request and lists itself among the live brokers."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+        with socket.create_connection((host, port), timeout=1) as connection:
             connection.sendall(struct.pack(">i", len(METADATA_REQUEST)) + METADATA_REQUEST)
             reply = connection.makefile("rb").read(12)
     except OSError:

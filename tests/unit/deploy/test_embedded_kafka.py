@@ -9,7 +9,7 @@ import pytest
 
 from cutstream.errors import ConfigurationError
 from cutstream.settings import StackSettings
-from deploy.local.kafka import format_storage, is_ready, java, java_command, render
+from deploy.local.kafka import Cluster, Node, format_storage, is_ready, java, java_command, render
 from tests.support.ports import free_ports
 
 
@@ -41,12 +41,29 @@ def test_nobody_listening_is_not_ready() -> None:
     assert not is_ready(free_ports(1)[0])
 
 
+def rendered(node: Node, cluster: Cluster, data: Path) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in render(node, cluster, data).splitlines())
+
+
 def test_only_loopback_is_listened_on(tmp_path: Path) -> None:
-    settings = StackSettings(kafka_port=1234, kafka_controller_port=1235)
-    properties = dict(line.split("=", 1) for line in render(settings, tmp_path).splitlines())
+    node = Node(1, "127.0.0.1", 1234, 1235)
+    properties = rendered(node, Cluster((node,)), tmp_path)
     assert properties["listeners"] == "PLAINTEXT://127.0.0.1:1234,CONTROLLER://127.0.0.1:1235"
     assert properties["controller.quorum.bootstrap.servers"] == "127.0.0.1:1235"
     assert properties["auto.create.topics.enable"] == "false"
+
+
+@pytest.mark.parametrize(("count", "in_sync"), [(1, "1"), (3, "2")])
+def test_every_topic_has_a_replica_on_each_node_and_can_lose_one(tmp_path: Path, count: int, in_sync: str) -> None:
+    cluster = Cluster(tuple(Node(number, f"127.0.0.{number}", 9092, 9093) for number in range(1, count + 1)))
+    properties = rendered(cluster.nodes[-1], cluster, tmp_path)
+    assert properties["node.id"] == str(count)
+    assert properties["listeners"] == f"PLAINTEXT://127.0.0.{count}:9092,CONTROLLER://127.0.0.{count}:9093"
+    assert properties["controller.quorum.bootstrap.servers"].count(":9093") == count
+    topics = ("default", "offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
+    assert {properties[f"{name}.replication.factor"] for name in topics} == {str(count)}
+    names = ("min.insync.replicas", "transaction.state.log.min.isr", "share.coordinator.state.topic.min.isr")
+    assert {properties[name] for name in names} == {in_sync}
 
 
 def test_a_java_of_the_users_own_is_taken() -> None:
@@ -57,4 +74,4 @@ def test_a_java_of_the_users_own_is_taken() -> None:
 def test_a_java_that_cannot_run_is_an_error_that_names_the_setting(tmp_path: Path) -> None:
     command = java_command(StackSettings(java=tmp_path / "none"), [])
     with pytest.raises(ConfigurationError, match=r"CUTSTREAM_STACK__JAVA: cannot run .*none: No such file"):
-        format_storage(command, tmp_path / "server.properties")
+        format_storage(Cluster(()), command, tmp_path / "server.properties")
