@@ -45,10 +45,15 @@ def serving_stack(
 
 @contextmanager
 def own_stack(settings: Settings) -> Iterator[RunningStack]:
-    """Run a stack with a temporary state folder until the block is left."""
+    """Run a stack with a temporary state folder until the block is left.
+
+    Raises ConfigurationError, before anything starts, if the settings cannot work.
+    """
     import consumer
+    from consumer.preflight import check_settings
     from deploy.local.running import running_stack, throwaway
 
+    check_settings(settings)
     with throwaway(settings) as own, running_stack(render_models(own), consumer.COMMAND, say) as stack:
         yield stack
 

@@ -23,15 +23,19 @@ def up() -> None:
     One that dies is started again.
     """
     import consumer
+    from consumer.preflight import check_settings
     from cutstream.settings import load
     from deploy.local.running import running_stack, wait_until_stopped
 
-    with named_errors(), running_stack(render_models(load()), consumer.COMMAND, say) as stack:
-        out.print(addresses(stack.settings))
-        out.print(f"Ready after {stack.ready_s:.1f} s. Press Ctrl-C to stop.")
-        for line in next_steps(stack.settings.objects.file_roots):
-            out.print(line, soft_wrap=True, highlight=False, markup=False)
-        wait_until_stopped(stack)
+    with named_errors():
+        settings = load()
+        check_settings(settings)
+        with running_stack(render_models(settings), consumer.COMMAND, say) as stack:
+            out.print(addresses(stack.settings))
+            out.print(f"Ready after {stack.ready_s:.1f} s. Press Ctrl-C to stop.")
+            for line in next_steps(stack.settings.objects.file_roots):
+                out.print(line, soft_wrap=True, highlight=False, markup=False)
+            wait_until_stopped(stack)
     out.print("Stopped.")
 
 

@@ -16,11 +16,13 @@ def worker(
     """Run one worker until SIGTERM or Ctrl-C. It finishes the requests it has started before it exits."""
     from consumer import log
     from consumer.app import run_worker
+    from consumer.preflight import check_settings
     from cutstream.settings import addressed, load, redacted
 
     with named_errors(lambda error: error.exit_status):
         settings = load()
         if check:
+            check_settings(settings)
             out.print_json(json.dumps(redacted(settings)))
             return
         log.configure()

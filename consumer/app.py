@@ -19,6 +19,7 @@ from consumer.intake.preset_files import read_presets
 from consumer.jobs import Progress
 from consumer.loop import Loop
 from consumer.pipeline import Dependencies, build_pipeline
+from consumer.preflight import check_settings
 from consumer.readiness import Readiness
 from consumer.resources.allocator import keep_freed_memory, trim_memory
 from consumer.resources.background_catalogue import BackgroundCatalogue
@@ -254,6 +255,7 @@ class Worker:
 
 def run_worker(settings: Settings) -> None:
     """Run one worker until SIGTERM or SIGINT. Raises Fatal if it cannot go on."""
+    check_settings(settings)
     keep_freed_memory()
     worker = Worker(settings)
     on_termination(worker.stop)

@@ -371,13 +371,13 @@ class Cancelled(CutstreamError):
 
 
 class Fatal(CutstreamError):
-    """The worker cannot continue. It aborts its transaction and exits with status 78: another start does not help.
+    """The worker cannot continue. It aborts its transaction, stops and exits non-zero: with status 78 if another start
+    alone does not help.
 
     Nothing is committed, so no request is lost. Correct the cause and start the worker again.
     """
 
     code = "fatal"
-    exit_status = OPERATOR_NEEDED
 
 
 class ConfigurationError(Fatal):
@@ -387,6 +387,7 @@ class ConfigurationError(Fatal):
     """
 
     code = "configuration"
+    exit_status = OPERATOR_NEEDED
 
 
 class ModelMismatch(Fatal):
@@ -396,6 +397,7 @@ class ModelMismatch(Fatal):
     """
 
     code = "model_mismatch"
+    exit_status = OPERATOR_NEEDED
 
 
 class WeightsMissing(Fatal):
@@ -405,16 +407,16 @@ class WeightsMissing(Fatal):
     """
 
     code = "weights_missing"
+    exit_status = OPERATOR_NEEDED
 
 
 class DeviceLost(Fatal):
-    """The GPU is gone, or a kernel on it failed. The process cannot use the GPU after that. It exits with status 1.
+    """The GPU is gone, or a kernel on it failed. The process cannot use the GPU after that.
 
     Check the system's log (Xid lines of `dmesg`) and `nvidia-smi`. `CUTSTREAM_WORKER__DEVICE=cpu` runs without a GPU.
     """
 
     code = "device_lost"
-    exit_status = 1  # a new process may work
 
 
 class Fenced(Fatal):
@@ -424,6 +426,7 @@ class Fenced(Fatal):
     """
 
     code = "fenced"
+    exit_status = OPERATOR_NEEDED
 
 
 class StackError(Fatal):
@@ -444,3 +447,4 @@ class PoisonLimit(Fatal):
     """
 
     code = "poison_limit"
+    exit_status = OPERATOR_NEEDED

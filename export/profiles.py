@@ -10,10 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cutstream.errors import ConfigurationError
+from cutstream.profiles import ENSEMBLE_PREFIX, REPOSITORY, known_profiles
 
-REPOSITORY = Path(__file__).parents[1] / "model_repository"
 GLUE_GRAPHS = Path(__file__).parent / "glue" / "onnx"
-PREFIX = "cutout_"
 
 
 def config(step: str) -> str:
@@ -31,16 +30,12 @@ def glue_file(name: str) -> Path:
     return GLUE_GRAPHS / f"{name}.onnx"
 
 
-def all_profiles() -> list[str]:
-    return sorted(folder.name.removeprefix(PREFIX) for folder in REPOSITORY.glob(f"{PREFIX}*"))
-
-
 def ensemble_of(profile: str) -> str:
     """Return the name of the profile's ensemble. Raise ConfigurationError for an unknown profile."""
-    name = PREFIX + profile
+    name = ENSEMBLE_PREFIX + profile
     if not (REPOSITORY / name).is_dir():
         raise ConfigurationError(
-            f"CUTSTREAM_MODELS__PROFILES: there is no profile {profile!r}; choose from {', '.join(all_profiles())}"
+            f"CUTSTREAM_MODELS__PROFILES: there is no profile {profile!r}; choose from {', '.join(known_profiles())}"
         )
     return name
 

@@ -7,6 +7,7 @@ docs/settings.md is generated from this package: a field's docstring is its entr
 
 from __future__ import annotations
 
+from cutstream.settings.forms import BUCKET_NAME, BUCKET_SCHEMES
 from cutstream.settings.loading import as_environment, fields, load, redacted, variables
 from cutstream.settings.naming import CONFIG_FILE, PREFIX, RENAMED, RENAMED_VALUES, anchor, variable
 from cutstream.settings.sections import (
@@ -23,6 +24,8 @@ from cutstream.settings.sections import (
 from cutstream.settings.tree import BYTES_PER_PIXEL, Settings, addressed
 
 __all__ = [
+    "BUCKET_NAME",
+    "BUCKET_SCHEMES",
     "BYTES_PER_PIXEL",
     "CONFIG_FILE",
     "PREFIX",

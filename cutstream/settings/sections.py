@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, m
 from pydantic_settings import NoDecode
 
 from cutstream.profiles import AUTO
+from cutstream.settings.forms import BUCKET_SCHEMES, can_match_bucket, can_match_host, is_host_and_port, is_topic
 
 
 def _split(value: object) -> object:
@@ -26,11 +27,6 @@ def _split(value: object) -> object:
         except ValueError:
             pass  # a folder's name may begin so
     return tuple(part.strip() for part in value.split(",") if part.strip())
-
-
-def _is_broker(text: str) -> bool:
-    host, colon, port = text.strip().rpartition(":")
-    return bool(host and colon and port.isascii() and port.isdigit() and 0 < int(port) < 65536)
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
@@ -53,7 +49,7 @@ class Section(BaseModel):
 class KafkaSettings(Section):
     bootstrap_servers: str = ""
     """Brokers to connect to, `host:port[,host:port]`. Empty: the embedded broker of the local stack."""
-    group: str = "cutstream"
+    group: str = Field(default="cutstream", min_length=1)
     """Consumer group that all workers join."""
     requests_topic: str = "cutout.requests"
     """Topic that workers read requests from."""
@@ -108,9 +104,17 @@ class KafkaSettings(Section):
         topics = [getattr(self, name) for name in fields]
         require(
             (
-                not self.bootstrap_servers or all(map(_is_broker, self.bootstrap_servers.split(","))),
-                f"CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS={self.bootstrap_servers} must be `host:port`, or several of them "
-                "separated by commas",
+                not self.bootstrap_servers or all(map(is_host_and_port, self.bootstrap_servers.split(","))),
+                f"CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS={self.bootstrap_servers} must be `host:port` without a scheme, or "
+                "several of them separated by commas",
+            ),
+            *(
+                (
+                    is_topic(topic),
+                    f"CUTSTREAM_KAFKA__{name.upper()}={topic} is no name for a topic: it takes 1 to 249 letters, "
+                    "digits and any of . _ -",
+                )
+                for name, topic in zip(fields, topics, strict=True)
             ),
             (
                 self.session_timeout_s < self.max_poll_interval_s,
@@ -153,6 +157,17 @@ class TritonSettings(Section):
     """Longest time that the first photo of a batch waits for others to join it."""
     in_flight: int = Field(default=4, ge=1, le=256)
     """Most calls to Triton in flight at once, for each profile."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TritonSettings:
+        require(
+            (
+                not self.url or is_host_and_port(self.url),
+                f"CUTSTREAM_TRITON__URL={self.url} must be the gRPC address `host:port` without a scheme, such as "
+                "triton:8001; the port for HTTP is another",
+            )
+        )
+        return self
 
 
 class ModelSettings(Section):
@@ -255,15 +270,31 @@ class ObjectSettings(Section):
                 (self.s3_access_key_id is None) == (self.s3_secret_access_key is None),
                 "CUTSTREAM_OBJECTS__S3_ACCESS_KEY_ID and CUTSTREAM_OBJECTS__S3_SECRET_ACCESS_KEY go together: "
                 "set both or neither",
-            )
+            ),
+            *(
+                (
+                    can_match_host(host),
+                    f"CUTSTREAM_OBJECTS__ALLOWED_HOSTS: {host} matches no host: write `example.org`, "
+                    "`*.example.org` or an address, without scheme, port or path",
+                )
+                for host in self.allowed_hosts
+            ),
+            *(
+                (
+                    can_match_bucket(bucket),
+                    f"CUTSTREAM_OBJECTS__ALLOWED_BUCKETS: {bucket} matches no bucket: write `photos` or "
+                    f"`{BUCKET_SCHEMES[0]}://photos`, without a path",
+                )
+                for bucket in self.allowed_buckets
+            ),
         )
         return self
 
 
 class LimitSettings(Section):
-    max_source_bytes: int = Field(default=30_000_000, ge=1)
+    max_source_bytes: int = Field(default=30_000_000, ge=1, le=2_000_000_000)
     """Size of the largest source file that is accepted."""
-    max_source_pixels: int = Field(default=50_000_000, ge=1)
+    max_source_pixels: int = Field(default=50_000_000, ge=1, le=1_000_000_000)
     """Most pixels of a source image (width × height). A larger one is refused by its header, before it is decoded."""
     download_timeout_s: float = Field(default=10.0, gt=0, le=600)
     """Time limit for one download, from connecting to the last byte."""
@@ -284,9 +315,9 @@ class LimitSettings(Section):
 class WorkerSettings(Section):
     window: int = Field(default=32, ge=1, le=1024)
     """Most photos in flight at once. The worker reads no further requests while the window is full."""
-    memory_bytes: int = Field(default=1_500_000_000, ge=50_000_000)
+    memory_bytes: int = Field(default=1_500_000_000, ge=50_000_000, le=10**13)
     """Memory budget for the decoded pixels of photos in flight. A photo waits before decoding until it fits."""
-    background_bytes: int = Field(default=256_000_000, ge=0)
+    background_bytes: int = Field(default=256_000_000, ge=0, le=10**13)
     """Size of the cache of background pictures, as decoded and as fitted to a size. 0: no cache."""
     background_age_s: float = Field(default=300.0, ge=0, le=86_400)
     """Age at which a cached background picture is fetched again from its address. The catalogue's pictures never
@@ -303,12 +334,12 @@ class WorkerSettings(Section):
     flight."""
     commit_max_results: int = Field(default=200, ge=1, le=10_000)
     """Number of finished results that are committed at once, without waiting."""
-    max_uncommitted: int = Field(default=6000, ge=1)
+    max_uncommitted: int = Field(default=6000, ge=1, le=1_000_000)
     """Most finished results that wait for an earlier offset of their partition. Each partition of the worker has an
     equal share; one that has used it up is not read on, the others are."""
     drain_timeout_s: float = Field(default=20.0, gt=0, le=600)
     """Time that photos in flight get to finish after SIGTERM. The next worker processes the rest."""
-    max_consecutive_failures: int = Field(default=200, ge=1)
+    max_consecutive_failures: int = Field(default=200, ge=1, le=1_000_000)
     """The worker halts after this many failures that point to the deployment, without a success between them. What
     points to the deployment is in docs/errors.md."""
     host: str = "127.0.0.1"

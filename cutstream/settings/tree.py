@@ -49,10 +49,17 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
         largest = self.limits.max_source_pixels * BYTES_PER_PIXEL
+        named = {"kafka": self.kafka.bootstrap_servers, "triton": self.triton.url}
+        embedded = tuple(server for server, address in named.items() if not address)
         ports = {
             "CUTSTREAM_WORKER__PORT": self.worker.port,
-            **{variable("stack", name): port for name, port in self.stack if name.endswith("_port")},
+            **{
+                variable("stack", name): port
+                for name, port in self.stack
+                if name.endswith("_port") and name.startswith(embedded)
+            },
         }
+        equal = [f"{name}={port}" for name, port in ports.items() if [*ports.values()].count(port) > 1]
         require(
             (
                 self.worker.memory_bytes >= largest,
@@ -66,8 +73,8 @@ class Settings(BaseSettings):
                 f"CUTSTREAM_KAFKA__MAX_POLL_INTERVAL_S={self.kafka.max_poll_interval_s:g}",
             ),
             (
-                len(set(ports.values())) == len(ports),
-                f"ports must differ: {', '.join(f'{name}={port}' for name, port in ports.items())}",
+                not equal,
+                f"{' and '.join(equal)}: choose different ports",
             ),
         )
         return self

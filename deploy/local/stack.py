@@ -52,7 +52,12 @@ def embedded_servers(settings: Settings) -> list[ServerSpec]:
 @contextmanager
 def lock_state(state: Path) -> Iterator[None]:
     """Create the folder and lock it against other stacks until the block ends or this process dies."""
-    state.mkdir(parents=True, exist_ok=True)
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise StackError(
+            f"CUTSTREAM_STACK__STATE={state} cannot be made a folder ({exc.strerror}): name another one"
+        ) from exc
     with (state / "stack.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

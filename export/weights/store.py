@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Literal
 
 from cutstream.errors import WeightsMissing
+from cutstream.profiles import known_profiles
 from cutstream.settings import ModelSettings
-from export.profiles import all_profiles, networks_of
+from export.profiles import networks_of
 from export.weights.catalogue import Model, Weights, committed_file, read_catalogue, select_models
 from export.weights.origins import CHUNK, read_chunks
 
@@ -100,7 +101,7 @@ def exported_file(name: str, digest: str) -> str:
 
 
 def _status(model: Model, settings: ModelSettings) -> ModelStatus:
-    profiles = tuple(profile for profile in all_profiles() if model.served_step in networks_of([profile]))
+    profiles = tuple(profile for profile in known_profiles() if model.served_step in networks_of([profile]))
     return ModelStatus(model.name, model.title, model.licence, model.source, profiles, find_weights(model, settings))
 
 

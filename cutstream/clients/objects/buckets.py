@@ -26,11 +26,9 @@ from cutstream.errors import (
     SourceUnavailable,
     StoreUnavailable,
 )
-from cutstream.settings import ObjectSettings
+from cutstream.settings import BUCKET_NAME, ObjectSettings
 
-SCHEMES = ("s3", "gs", "az")
-# Names and endpoints are checked here, because the library panics on some malformed ones.
-_BUCKET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,221}")
+# Names and endpoints are checked, because the library panics on some malformed ones.
 _ENDPOINT = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?/?")
 
 # The error that stands for each of obstore's exceptions: when reading a source, and when writing to a destination.
@@ -117,7 +115,7 @@ def bucket_and_key(uri: str) -> tuple[str, str, str]:
     """Split an address into scheme, bucket and key. Raises RefusedAddress."""
     scheme, _, rest = uri.partition("://")
     bucket, _, key = rest.partition("/")
-    if not _BUCKET_NAME.fullmatch(bucket):
+    if not BUCKET_NAME.fullmatch(bucket):
         raise RefusedAddress(f"{uri} names no bucket; use the form scheme://bucket/key")
     if not {"", ".", ".."}.isdisjoint(key.split("/")):
         # The library would drop these parts, and the object would not be the one that the address names.

@@ -9,7 +9,7 @@ from cutstream.clients.objects import buckets, files
 from cutstream.clients.objects.download import Downloader, host_of
 from cutstream.clients.objects.guard import Guard
 from cutstream.errors import AddressNotAllowed, ConfigurationError, RefusedAddress, StoreUnavailable
-from cutstream.settings import LimitSettings, ObjectSettings
+from cutstream.settings import BUCKET_SCHEMES, LimitSettings, ObjectSettings
 
 _PUT_TIMEOUT_S = 60.0
 
@@ -24,6 +24,8 @@ class ObjectStore:
         self._roots = files.AllowedFolders(objects.file_roots)
         self._writable = files.AllowedFolders([*objects.file_roots, *folders])
         self._own_folders = files.AllowedFolders(folders)
+        self.default_folders = tuple(folders)
+        """The folder of the default destination, if that is a folder."""
         self._source_buckets = frozenset(objects.allowed_buckets)
         # Without a list a request may read from any bucket, but write only to the default one. A write is retried
         # without limit, so a bucket that the operator does not vouch for could stop the worker for ever.
@@ -102,7 +104,7 @@ class ObjectStore:
             self._destinations.put(uri, data, media_type)
 
     def _check_source_bucket(self, uri: str) -> None:
-        if (scheme := _scheme_of(uri)) not in buckets.SCHEMES:
+        if (scheme := _scheme_of(uri)) not in BUCKET_SCHEMES:
             raise RefusedAddress(
                 f"{scheme}:// is not supported: a source is file://, http://, https://, s3://, gs:// or az://"
             )
@@ -113,7 +115,7 @@ class ObjectStore:
         scheme = _scheme_of(uri)
         if scheme == "file":
             self._writable.resolve(files.path_of(uri))
-        elif scheme in buckets.SCHEMES:
+        elif scheme in BUCKET_SCHEMES:
             _check_bucket(uri, self._destination_buckets)
         else:
             raise RefusedAddress(f"{scheme}:// is not supported: a destination is file://, s3://, gs:// or az://")
@@ -141,7 +143,7 @@ def _folders_and_buckets(prefix: str) -> tuple[list[str], frozenset[str]]:
     try:
         if _scheme_of(prefix) == "file":
             return [files.path_of(prefix)], frozenset()
-        if _scheme_of(prefix) in buckets.SCHEMES:
+        if _scheme_of(prefix) in BUCKET_SCHEMES:
             scheme, bucket, _ = buckets.bucket_and_key(f"{prefix}/key")
             return [], frozenset({f"{scheme}://{bucket}"})
     except RefusedAddress as exc:

@@ -178,7 +178,7 @@ CONTRADICTIONS: list[tuple[dict[str, dict[str, object]], tuple[str, ...]]] = [
         {"worker": {"heartbeat_s": 120}},
         ("CUTSTREAM_WORKER__HEARTBEAT_S=120", "CUTSTREAM_KAFKA__MAX_POLL_INTERVAL_S=120"),
     ),
-    ({"stack": {"kafka_port": 9100}}, ("CUTSTREAM_WORKER__PORT=9100", "CUTSTREAM_STACK__KAFKA_PORT=9100")),
+    ({"stack": {"kafka_port": 9100}}, ("CUTSTREAM_WORKER__PORT=9100", "CUTSTREAM_STACK__KAFKA_PORT=9100: choose")),
 ]
 
 
@@ -222,3 +222,68 @@ def test_embedded_addresses_stand_in_where_none_are_given() -> None:
     assert (embedded.kafka.bootstrap_servers, embedded.triton.url) == ("127.0.0.1:19092", "127.0.0.1:18001")
     given = addressed(load(kafka={"bootstrap_servers": "broker:9092"}, triton={"url": "triton:8001"}))
     assert (given.kafka.bootstrap_servers, given.triton.url) == ("broker:9092", "triton:8001")
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value", "problem"),
+    [
+        ("kafka", "bootstrap_servers", "broker", "must be `host:port` without a scheme"),
+        ("kafka", "bootstrap_servers", "a:9092,b", "must be `host:port` without a scheme"),
+        ("kafka", "bootstrap_servers", "a:9092,", "must be `host:port` without a scheme"),
+        ("kafka", "bootstrap_servers", "PLAINTEXT://a:9092", "must be `host:port` without a scheme"),
+        ("kafka", "bootstrap_servers", "a:99999", "must be `host:port` without a scheme"),
+        ("kafka", "results_topic", "cut outs", "is no name for a topic"),
+        ("kafka", "requests_topic", "..", "is no name for a topic"),
+        ("triton", "url", "http://triton:8000", "must be the gRPC address `host:port` without a scheme"),
+        ("triton", "url", "https://triton", "must be the gRPC address `host:port` without a scheme"),
+        ("triton", "url", "triton", "must be the gRPC address `host:port` without a scheme"),
+        ("objects", "allowed_hosts", "https://example.org", "matches no host"),
+        ("objects", "allowed_hosts", "example.org:443", "matches no host"),
+        ("objects", "allowed_hosts", "example.org/photos", "matches no host"),
+        ("objects", "allowed_hosts", "*", "matches no host"),
+        ("objects", "allowed_hosts", "www.*.org", "matches no host"),
+        ("objects", "allowed_buckets", "s3://photos/2030", "matches no bucket"),
+        ("objects", "allowed_buckets", "s4://photos", "matches no bucket"),
+        ("limits", "max_source_bytes", "99999999999999999999", "expected a whole number from 1 to 2,000,000,000"),
+        ("limits", "max_source_pixels", "99999999999999999999", "expected a whole number from 1 to 1,000,000,000"),
+        ("worker", "memory_bytes", "1e30", "expected a whole number from 50,000,000 to 10,000,000,000,000"),
+        ("limits", "download_timeout_s", "inf", "expected a number above 0 and at most 600"),
+        ("limits", "download_timeout_s", "nan", "expected a number above 0 and at most 600"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_its_name(
+    monkeypatch: pytest.MonkeyPatch, section: str, name: str, value: str, problem: str
+) -> None:
+    monkeypatch.setenv(variable(section, name), value)
+    (found,) = problems()
+    assert found.startswith(variable(section, name))
+    assert problem in found
+    assert "(docs/settings.md#" in found
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value"),
+    [
+        ("kafka", "bootstrap_servers", "a.example.org:9092, [::1]:9092"),
+        ("triton", "url", "127.0.0.1:8001"),
+        ("objects", "allowed_hosts", "example.org,*.example.org,192.0.2.1,2001:db8::1,images"),
+        ("objects", "allowed_buckets", "photos,gs://photos.example.org"),
+    ],
+)
+def test_every_form_that_works_is_accepted(
+    monkeypatch: pytest.MonkeyPatch, section: str, name: str, value: str
+) -> None:
+    monkeypatch.setenv(variable(section, name), value)
+    load()
+
+
+def test_every_number_has_an_upper_limit() -> None:
+    """A value that overflows must be refused, and not end the worker when it is used."""
+    numbers = [(section, name, node) for section, name, node in fields() if node.get("type") in ("integer", "number")]
+    assert [f"{section}.{name}" for section, name, node in numbers if "maximum" not in node] == []
+
+
+def test_ports_of_an_embedded_server_that_is_not_used_may_repeat() -> None:
+    load(kafka={"bootstrap_servers": "broker:9092"}, worker={"port": 19092})
+    (problem,) = problems(kafka={"bootstrap_servers": "broker:9092"}, worker={"port": 18001})
+    assert problem.startswith("CUTSTREAM_WORKER__PORT=18001 and CUTSTREAM_STACK__TRITON_GRPC_PORT=18001: choose")

@@ -68,3 +68,10 @@ def test_a_second_stack_on_one_folder_is_refused(tmp_path: Path) -> None:
         local_stack(settings(tmp_path)),
     ):
         pass
+
+
+def test_a_state_that_is_a_file_is_refused_with_its_setting(tmp_path: Path) -> None:
+    (tmp_path / "state").touch()
+    message = r"CUTSTREAM_STACK__STATE=.*state cannot be made a folder \(File exists\)"
+    with pytest.raises(StackError, match=message), lock_state(tmp_path / "state"):
+        pass

@@ -10,8 +10,9 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from cutstream.clients.triton import ensemble_name
 from cutstream.errors import ConfigurationError, WeightsMissing
+from cutstream.profiles import REPOSITORY, known_profiles
 from cutstream.settings import GlueSettings, ModelSettings, Settings, StackSettings
-from export.profiles import REPOSITORY, all_profiles, ensemble_of, network_file, steps_in, steps_of
+from export.profiles import ensemble_of, network_file, steps_in, steps_of
 from export.repository.render import render
 from tests.support.models import FUSED, fused_settings, small_models
 
@@ -37,7 +38,7 @@ def contents(folder: Path) -> dict[Path, tuple[bytes, int]]:
     return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("profile", all_profiles())
+@pytest.mark.parametrize("profile", known_profiles())
 def test_a_profile_takes_pixels_and_gives_a_matte(profile: str) -> None:
     config = parsed(REPOSITORY / ensemble_of(profile))
     (kind, (height, width, channels)), (matte_kind, matte) = tensors(config)["image"], tensors(config)["matte"]
@@ -48,7 +49,7 @@ def test_a_profile_takes_pixels_and_gives_a_matte(profile: str) -> None:
     assert ensemble_of(profile) == ensemble_name(profile)
 
 
-@pytest.mark.parametrize("profile", all_profiles())
+@pytest.mark.parametrize("profile", known_profiles())
 def test_an_ensembles_wires_fit_its_steps(profile: str) -> None:
     config = parsed(REPOSITORY / ensemble_of(profile))
     wires = tensors(config)
@@ -60,7 +61,7 @@ def test_an_ensembles_wires_fit_its_steps(profile: str) -> None:
             assert wires.setdefault(wire, tensors(network)[name]) == tensors(network)[name]
 
 
-@pytest.mark.parametrize("network", steps_in(all_profiles()))
+@pytest.mark.parametrize("network", steps_in(known_profiles()))
 def test_the_committed_files_are_the_production_variant(network: str) -> None:
     config = parsed(REPOSITORY / network)
     assert (config.backend, config.instance_group[0].kind) == ("onnxruntime", pb.ModelInstanceGroup.KIND_AUTO)

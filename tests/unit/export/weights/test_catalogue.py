@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from cutstream.errors import ConfigurationError, WeightsMissing
+from cutstream.profiles import known_profiles
 from cutstream.settings import ModelSettings
-from export.profiles import all_profiles, glue_file, network_file, networks_of
+from export.profiles import glue_file, network_file, networks_of
 from export.weights.catalogue import Weights, committed_file, find_model, read_catalogue, select_models
 from export.weights.store import ensure_weights, model_statuses, pull, verify
 from tests.support.http_server import HttpServer, serving
@@ -35,8 +36,8 @@ def offered(folder: Path, url: str, data: bytes = DATA) -> ModelSettings:
 
 def test_every_profile_has_its_networks_in_the_catalogue() -> None:
     fillable = {model.served_step for model in read_catalogue(ModelSettings())}
-    assert all_profiles()
-    assert set(networks_of(all_profiles())) == fillable
+    assert known_profiles()
+    assert set(networks_of(known_profiles())) == fillable
 
 
 def test_every_entry_is_complete() -> None:

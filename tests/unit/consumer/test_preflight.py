@@ -1,0 +1,113 @@
+"""What `worker --check` and a worker's start refuse because it cannot work on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from consumer.preflight import check_settings
+from cutstream.errors import ConfigurationError
+from cutstream.profiles import known_profiles
+from cutstream.settings import KafkaSettings, ModelSettings, ObjectSettings, Settings
+
+
+def problems(**sections: object) -> list[str]:
+    with pytest.raises(ConfigurationError) as refused:
+        check_settings(Settings(**sections))  # type: ignore[arg-type]
+    return str(refused.value).splitlines()
+
+
+def test_the_defaults_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    check_settings(Settings())
+    assert list(tmp_path.iterdir()) == []  # a check leaves nothing behind
+
+
+def test_roots_that_are_no_folders_are_named_each(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    roots = (tmp_path, tmp_path / "file", tmp_path / "missing", tmp_path / "file" / "below")
+    found = problems(objects=ObjectSettings(file_roots=roots))
+    assert [line.partition(": ")[2].partition(": ")[0] for line in found] == [
+        f"{tmp_path}/file is not a folder",
+        f"{tmp_path}/missing does not exist",
+        f"{tmp_path}/file/below does not exist",
+    ]
+    assert all(line.startswith("CUTSTREAM_OBJECTS__FILE_ROOTS: ") for line in found)
+    assert all(line.endswith("(docs/settings.md#objects-file-roots)") for line in found)
+
+
+@pytest.mark.parametrize(
+    ("destination", "problem"),
+    [
+        ("ftp://host/out", "must be a folder or a file://, s3://, gs:// or az:// address"),
+        ("s3:///out", "names no bucket"),
+        ("file://host/out", "the address of a file must have the form file:///absolute/path"),
+        ("{}/file/out", "is not a folder: name another one"),
+    ],
+)
+def test_a_destination_that_cannot_be_written_is_refused(tmp_path: Path, destination: str, problem: str) -> None:
+    (tmp_path / "file").touch()
+    (found,) = problems(objects=ObjectSettings(destination=destination.format(tmp_path)))
+    assert found.startswith("CUTSTREAM_OBJECTS__DESTINATION")
+    assert problem in found
+
+
+def test_a_destination_need_not_exist_yet(tmp_path: Path) -> None:
+    check_settings(Settings(objects=ObjectSettings(destination=str(tmp_path / "a" / "b"))))
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can write to every folder")
+def test_folders_that_this_user_may_not_use_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o000)
+    (tmp_path / "read-only").mkdir(mode=0o500)
+    objects = ObjectSettings(file_roots=(tmp_path / "closed",), destination=str(tmp_path / "read-only" / "out"))
+    roots, destination = problems(objects=objects)
+    assert "closed may not be read by this user" in roots
+    assert "this user may not write to" in destination
+
+
+def models(**changes: object) -> ModelSettings:
+    return ModelSettings(**{"default_profile": "fast", "profiles": ("fast",)} | changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        (
+            {"profiles": ("fast", "generall")},
+            "CUTSTREAM_MODELS__PROFILES: there is no profile generall; did you mean `general`?",
+        ),
+        ({"profiles": ("fast", "auto")}, "CUTSTREAM_MODELS__PROFILES: auto is a choice between profiles"),
+        ({"auto": ("precisely", "fast")}, "CUTSTREAM_MODELS__AUTO: there is no profile precisely; did you mean"),
+        ({"profiles": ("fast", "xyzzy")}, f"there is no profile xyzzy; choose from {', '.join(known_profiles())}"),
+    ],
+)
+def test_profiles_that_nobody_knows_are_refused_with_the_nearest(changes: dict[str, object], problem: str) -> None:
+    (found,) = problems(models=models(**changes))
+    assert problem in found
+
+
+def test_a_folder_of_presets_that_is_missing_is_refused(tmp_path: Path) -> None:
+    (found,) = problems(models=models(presets=tmp_path / "none"))
+    assert found.startswith(f"CUTSTREAM_MODELS__PRESETS={tmp_path}/none cannot be read")
+
+
+@pytest.mark.parametrize("write", [lambda path: None, lambda path: path.write_text("no certificate")])
+def test_a_file_without_certificates_is_refused(tmp_path: Path, write: Callable[[Path], object]) -> None:
+    write(tmp_path / "ca.pem")
+    (found,) = problems(kafka=KafkaSettings(security_protocol="SSL", ssl_cafile=tmp_path / "ca.pem"))
+    assert found.startswith(f"CUTSTREAM_KAFKA__SSL_CAFILE: {tmp_path}/ca.pem holds no certificates (")
+
+
+def test_a_wrong_endpoint_is_refused() -> None:
+    (found,) = problems(objects=ObjectSettings(s3_endpoint="localhost:9000"))
+    assert found.startswith("CUTSTREAM_OBJECTS__S3_ENDPOINT=localhost:9000 must have the form")
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    objects = ObjectSettings(file_roots=(tmp_path / "none",), destination="ftp://host")
+    assert len(problems(objects=objects, models=models(profiles=("fast", "fats")))) == 3
