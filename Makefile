@@ -8,7 +8,7 @@ UV_VERSION := 0.13.9
 LOCKS := requirements/dev.txt requirements/triton.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-export demo train compare up worker test chaos check format bench docs lock clean
+.PHONY: help setup setup-export demo train compare up worker test chaos soak overload check format bench docs lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,12 @@ test: setup ## Run all tests; they start a real Kafka and a real Triton
 chaos: setup ## Prove delivery under seeded faults: make chaos [N=10000] [SEED=1] [FAULTS=60] [OUT=DIR] (docs/reliability.md)
 	$(BIN)/python -m tests.e2e.chaos --requests $(or $(N),10000) --seed $(or $(SEED),1) --faults $(or $(FAULTS),60) \
 		--out "$${OUT:-out/chaos}"
+
+soak: setup ## Show that a worker's memory, descriptors and threads stay flat: make soak [N=20000] [OUT=DIR]
+	$(BIN)/python -m tests.e2e.chaos.soak --requests $(or $(N),20000) --out "$${OUT:-out/soak}"
+
+overload: setup ## Send three times what a worker can handle: make overload [MINUTES=10] [OUT=DIR]
+	$(BIN)/python -m tests.e2e.chaos.overload --minutes $(or $(MINUTES),10) --out "$${OUT:-out/overload}"
 
 check: setup ## Check style, types, import boundaries, and that the generated documents are up to date
 	$(BIN)/ruff check

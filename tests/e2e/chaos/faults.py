@@ -63,7 +63,8 @@ def worker_joins(stack: ChaosStack, choice: int) -> Iterator[str]:
     code = worker.terminate()
     del stack.workers[EXTRA_WORKER]
     stack.leaving.discard(EXTRA_WORKER)
-    assert code == 0, f"the worker that left ended with {code}:\n{worker.tail()}"
+    # On a busy machine it may still be starting, and then it handles no signal yet.
+    assert code in (0, -signal.SIGTERM), f"the worker that left ended with {code}:\n{worker.tail()}"
 
 
 @contextmanager

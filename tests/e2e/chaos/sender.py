@@ -54,11 +54,11 @@ class Sender:
         due, before = 0.0, time.monotonic()
         while not self._stop.wait(TURN_S):
             now = time.monotonic()
-            due, before = due + (now - before) * self.rate, now
+            # What was not due for lack of requests is not made up for.
+            due, before = min(due + (now - before) * self.rate, max(self.rate, 1.0)), now
             while self._waiting and due >= 1:
                 self._send(producer, self._waiting.popleft())
                 due -= 1
-            due = min(due, self.rate)  # what was not due for lack of requests is not made up for
         producer.close(timeout=10)
 
     def _send(self, producer: KafkaProducer, request: Planned) -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 DATA = Path(skimage.__file__).parent / "data"
 CROP = (160, 120)
 OPTIONS: tuple[tuple[str, ...], ...] = (("cutout",), ("mask",), ("cutout", "mask"))
-URGENT_SHARE, NAMELESS_SHARE, POISON_SHARE = 0.0, 0.1, 0.01
+URGENT_SHARE, NAMELESS_SHARE, POISON_SHARE = 0.1, 0.1, 0.01
 NUMBER_HEADER = "chaos-number"
 
 Topic: TypeAlias = Literal["requests", "urgent"]
@@ -33,13 +33,14 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Planned:
-    """A request to send. `recipe` is None for poison, which must fail."""
+    """A request to send. `recipe` is None for poison, which must fail. One with a deadline may expire instead."""
 
     number: int
     topic: Topic
     key: bytes | None
     value: bytes
     recipe: Recipe | None
+    may_expire: bool = False
 
 
 @dataclass(frozen=True)
