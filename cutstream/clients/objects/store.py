@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+from time import monotonic
+
 from cutstream.clients.objects import buckets, files
 from cutstream.clients.objects.download import Downloader, host_of
 from cutstream.clients.objects.guard import Guard
+from cutstream.clients.objects.write_limit import LIMITS_S, WriteLimit
 from cutstream.errors import AddressNotAllowed, ConfigurationError, RefusedAddress, StoreUnavailable
 from cutstream.settings import BUCKET_SCHEMES, LimitSettings, ObjectSettings
-
-_PUT_TIMEOUT_S = 60.0
 
 
 class ObjectStore:
@@ -33,7 +34,8 @@ class ObjectStore:
         self._guard = Guard(objects.allowed_hosts, objects.allow_private_addresses)
         self._downloader = Downloader(self._guard, limits)
         self._sources = buckets.Buckets(objects, limits.download_timeout_s)
-        self._destinations = buckets.Buckets(objects, _PUT_TIMEOUT_S)
+        self._destinations = [buckets.Buckets(objects, limit_s) for limit_s in LIMITS_S]
+        self._write_limit = WriteLimit()
 
     def fetch(self, uri: str) -> bytes:
         """Fetch a source. Raises RefusedAddress, SourceFailed, SourceUnavailable or FileTooLarge."""
@@ -101,7 +103,15 @@ class ObjectStore:
             files.write(self._writable.resolve(files.path_of(uri)), data)
         else:
             self._check_destination(uri)
-            self._destinations.put(uri, data, media_type)
+            self._put_in_bucket(uri, data, media_type)
+
+    def _put_in_bucket(self, uri: str, data: bytes, media_type: str) -> None:
+        level, started, done = self._write_limit.level, monotonic(), False
+        try:
+            self._destinations[level].put(uri, data, media_type)
+            done = True
+        finally:
+            self._write_limit.record(level, monotonic() - started, done)
 
     def _check_source_bucket(self, uri: str) -> None:
         if (scheme := _scheme_of(uri)) not in BUCKET_SCHEMES:

@@ -41,7 +41,7 @@ def test_keys_are_taken_literally(s3: S3Server, bucket: str, key: str) -> None:
 def test_the_media_type_is_stored(s3: S3Server, bucket: str) -> None:
     objects = ObjectStore(s3.settings(destination=f"s3://{bucket}"), LIMITS)
     objects.put(f"s3://{bucket}/k.png", b"", "image/png")
-    store = objects._destinations._store("s3", bucket)
+    store = objects._destinations[0]._store("s3", bucket)
     assert obstore.head(store, "k.png")["size"] == 0
     assert obstore.get(store, "k.png").attributes["Content-Type"] == "image/png"
 
