@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from commands import backgrounds, cancelling, evaluation, export, models, requests, stack, topics, worker
+from commands import backgrounds, cancelling, dead_letters, evaluation, export, models, requests, stack, topics, worker
 from commands.console import out
 from cutstream import __version__
 
@@ -49,6 +49,12 @@ _cancel.callback(invoke_without_command=True)(cancelling.cancel)
 _cancel.command("list")(cancelling.list_cancellations)
 _cancel.command("undo")(cancelling.undo)
 app.add_typer(_cancel, name="cancel")
+
+_dead_letters = _group("dead-letters", "List failed requests, replay them, and purge them.")
+_dead_letters.command("list")(dead_letters.list_letters)
+_dead_letters.command("show")(dead_letters.show_letter)
+_dead_letters.command("replay")(dead_letters.replay)
+_dead_letters.command("purge")(dead_letters.purge)
 
 _backgrounds = _group("backgrounds", "Add, list and remove pictures in the background catalogue.")
 _backgrounds.command("add")(backgrounds.add_background)

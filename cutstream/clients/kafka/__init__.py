@@ -6,10 +6,11 @@ request_reader  reads requests as a member of the workers' group
 stalls          finds partitions that stand still
 buffers         holds what was fetched and not delivered yet, and decides the order of delivery
 committers      commit results and offsets, in a transaction or at least once
+transactions    the transactions themselves, and a writer that uses them for tools
 record_writer   writes records outside a transaction
 topic_reader    reads a whole topic without a group
 partition_ends  asks where partitions end
-topics          creates and checks the topics
+topics          creates and checks the topics, and removes records from their beginning
 connection      connection settings and type conversions
 reachability    which broker answers, before a client is opened
 client_log      kafka-python's own log, folded
@@ -47,7 +48,8 @@ from cutstream.clients.kafka.record_writer import RecordWriter
 from cutstream.clients.kafka.records import Headers, Membership, OutgoingRecord, Partition, Polled, Record
 from cutstream.clients.kafka.request_reader import RequestReader
 from cutstream.clients.kafka.topic_reader import TopicReader
-from cutstream.clients.kafka.topics import check_topics, ensure_topics
+from cutstream.clients.kafka.topics import check_topics, delete_records, ensure_topics
+from cutstream.clients.kafka.transactions import TransactionalWriter
 
 __all__ = [
     "AtLeastOnceCommitter",
@@ -66,7 +68,9 @@ __all__ = [
     "RequestSource",
     "TopicReader",
     "TransactionalCommitter",
+    "TransactionalWriter",
     "check_topics",
+    "delete_records",
     "ensure_topics",
     "fold_client_log",
     "map_kafka_errors",

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-from kafka import KafkaProducer, OffsetAndMetadata
-from kafka.errors import InvalidProducerEpochError, KafkaError, ProducerFencedError
+from kafka import OffsetAndMetadata
+from kafka.errors import KafkaError
 
-from cutstream.clients.kafka.connection import connection_options, to_topic_partition
+from cutstream.clients.kafka.connection import to_topic_partition
 from cutstream.clients.kafka.errors import CommitRefused, map_kafka_error, map_kafka_errors
 from cutstream.clients.kafka.record_writer import RecordWriter
-from cutstream.clients.kafka.records import MAX_RECORD_BYTES, Membership, OutgoingRecord, Partition
+from cutstream.clients.kafka.records import Membership, OutgoingRecord, Partition
+from cutstream.clients.kafka.transactions import FENCED, open_producer, run_transaction
 from cutstream.errors import BrokerUnavailable, Fatal, Fenced
 from cutstream.settings import KafkaSettings
 
-_FENCED = (ProducerFencedError, InvalidProducerEpochError)
 # Five fenced commits among the last twenty mean a second worker with the same id.
 _FENCED_LIMIT, _FENCED_WINDOW = 5, 20
 
@@ -60,35 +60,13 @@ class TransactionalCommitter:
         offsets: Mapping[Partition, int],
         membership: Membership,
     ) -> None:
-        self._producer.begin_transaction()
-        sent = [self._producer.send(r.topic, key=r.key, value=r.value, headers=r.headers) for r in records]
         positions = {to_topic_partition(p): OffsetAndMetadata(o, "", -1) for p, o in offsets.items()}
-        try:
-            # The client leaves a record out of the transaction when it cannot find its topic. Only the record's
-            # future reports that.
-            _raise_send_error(sent)
-            self._producer.send_offsets_to_transaction(positions, membership)
-            self._producer.commit_transaction()
-        except KafkaError as exc:
-            if type(exc) is KafkaError:  # it only says "in an error state"; the futures know the cause
-                _raise_send_error(sent)
-            raise
+        producer = self._producer
+        run_transaction(producer, records, lambda: producer.send_offsets_to_transaction(positions, membership))
 
     def _open_producer(self) -> None:
-        # init_transactions waits for the transaction that an earlier producer of this id may have left open.
         with map_kafka_errors():
-            self._producer = KafkaProducer(
-                transactional_id=self._id,
-                transaction_timeout_ms=int(self._settings.transaction_timeout_s * 1000),
-                retry_backoff_ms=5,  # with the default of 100, back-to-back transactions take 110 ms instead of 10
-                max_request_size=MAX_RECORD_BYTES,
-                **connection_options(self._settings),
-            )
-            try:
-                self._producer.init_transactions()
-            except KafkaError:
-                self._discard_producer()
-                raise
+            self._producer = open_producer(self._settings, self._id)
 
     def _discard_producer(self) -> None:
         producer, self._producer = self._producer, None
@@ -97,7 +75,7 @@ class TransactionalCommitter:
 
     def _count_fencing(self, exc: KafkaError) -> None:
         # Not in a row: two workers with one id fence each other, and each succeeds once after every fencing.
-        self._recently_fenced.append(isinstance(exc, _FENCED))
+        self._recently_fenced.append(isinstance(exc, FENCED))
         if sum(self._recently_fenced) >= _FENCED_LIMIT:
             raise Fenced(
                 f"another worker uses the transactional id {self._id!r}: give each worker its own "
@@ -132,9 +110,3 @@ class AtLeastOnceCommitter:
 
     def close(self) -> None:
         self._writer.close()
-
-
-def _raise_send_error(sent: Iterable[Any]) -> None:
-    for future in sent:
-        if future.failed():
-            raise future.exception

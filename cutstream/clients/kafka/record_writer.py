@@ -10,6 +10,7 @@ from kafka import KafkaProducer
 from cutstream.clients.kafka.connection import connection_options
 from cutstream.clients.kafka.errors import map_kafka_errors
 from cutstream.clients.kafka.records import MAX_RECORD_BYTES, OutgoingRecord
+from cutstream.clients.kafka.transactions import send
 from cutstream.settings import KafkaSettings
 
 
@@ -29,7 +30,7 @@ class RecordWriter:
     def write(self, records: Iterable[OutgoingRecord]) -> None:
         """Write the records and return when the brokers have acknowledged all of them."""
         with map_kafka_errors():
-            sent = [self._producer.send(r.topic, key=r.key, value=r.value, headers=r.headers) for r in records]
+            sent = [send(self._producer, record) for record in records]
             for future in sent:
                 future.get(timeout=30)
 

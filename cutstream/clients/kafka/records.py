@@ -33,12 +33,16 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingRecord:
-    """A record to write. Without a value it is a tombstone, which removes its key from a compacted topic."""
+    """A record to write. Without a value it is a tombstone, which removes its key from a compacted topic.
+
+    Without a partition, the key decides it, or the client if there is none.
+    """
 
     topic: str
     key: bytes | None
     value: bytes | None
     headers: Headers = field(default_factory=list)
+    partition: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,21 +9,31 @@ from kafka import KafkaConsumer, TopicPartition
 from cutstream.clients.kafka.connection import connection_options, to_record
 from cutstream.clients.kafka.errors import NoTopic, map_kafka_errors
 from cutstream.clients.kafka.records import Record
+from cutstream.clients.kafka.topics import end_offsets
 from cutstream.settings import KafkaSettings
 
 
 class TopicReader:
     """Reads all committed records of a topic without a group: results, dead letters, backgrounds.
 
-    A broker without new records answers after `idle_wait_s`. That is the cost of following a quiet topic.
+    A broker without new records answers after `idle_wait_s`. That is the cost of following a quiet topic. A committed
+    record that lies behind an open transaction is delivered when that transaction ends. With `settled`, the reader has
+    caught up only after that.
     """
 
     def __init__(
-        self, settings: KafkaSettings, topic: str, *, from_end: bool = False, idle_wait_s: float = 0.5
+        self,
+        settings: KafkaSettings,
+        topic: str,
+        *,
+        from_end: bool = False,
+        settled: bool = False,
+        idle_wait_s: float = 0.5,
     ) -> None:
         self._settings = settings
         self._topic = topic
         self._from_end = from_end
+        self._settled = settled
         self._idle_wait_s = idle_wait_s
         self._ends: dict[TopicPartition, int] = {}
         self._consumer: Any = None
@@ -52,13 +62,27 @@ class TopicReader:
                 self._consumer.seek_to_beginning(*partitions)
             for partition in partitions:
                 self._consumer.position(partition)
-            self._ends = self._consumer.end_offsets(partitions)
+            if self._settled:
+                self._ends = end_offsets(self._settings, partitions)
+            else:
+                self._ends = self._consumer.end_offsets(partitions)
 
     @property
     def caught_up(self) -> bool:
         """True once `poll` has delivered every record that the topic held when `start` returned."""
         # It compares positions, not records: `poll` never delivers what compaction removed or a transaction aborted.
         return all(self._consumer.position(partition) >= end for partition, end in self._ends.items())
+
+    @property
+    def ends(self) -> dict[int, int]:
+        """For each partition number, the end up to which `caught_up` is about."""
+        return {partition.partition: end for partition, end in self._ends.items()}
+
+    def starts(self) -> dict[int, int]:
+        """Return, for each partition number, the offset of its first record now. Earlier ones have been deleted."""
+        with map_kafka_errors():
+            starts = self._consumer.beginning_offsets(list(self._ends))
+        return {partition.partition: start for partition, start in starts.items()}
 
     def poll(self, timeout_s: float, max_records: int = 500) -> list[Record]:
         with map_kafka_errors():

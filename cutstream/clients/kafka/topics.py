@@ -1,13 +1,14 @@
-"""Creating and checking the product's topics."""
+"""Creating and checking the product's topics, and their ends and beginnings."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from kafka.admin import KafkaAdminClient, NewTopic
+from kafka import TopicPartition
+from kafka.admin import KafkaAdminClient, NewTopic, OffsetSpec
 from kafka.errors import TopicAlreadyExistsError
 
 from cutstream.clients.kafka.connection import connection_options
@@ -49,6 +50,19 @@ def check_topics(settings: KafkaSettings) -> None:
             f"missing topics: {', '.join(missing)}. Create them with `cutstream topics create`, or name others in "
             "CUTSTREAM_KAFKA__*_TOPIC (docs/settings.md#kafka)"
         )
+
+
+def end_offsets(settings: KafkaSettings, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+    """Return the partitions' ends, with the records of transactions that are still open."""
+    with _admin_client(settings) as admin:
+        ends = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
+    return {partition: end.offset for partition, end in ends.items()}
+
+
+def delete_records(settings: KafkaSettings, topic: str, before: Mapping[int, int]) -> None:
+    """Delete, for each partition number, the records before an offset. Raises ConfigurationError."""
+    with _admin_client(settings) as admin:
+        admin.delete_records({TopicPartition(topic, number): offset for number, offset in before.items()})
 
 
 def _new_topics(settings: KafkaSettings) -> list[NewTopic]:

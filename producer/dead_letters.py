@@ -1,0 +1,167 @@
+"""List, replay and purge dead letters.
+
+A letter is open until a mark closes it. A replay writes the request and the mark in one transaction. All commands
+share one transactional id, so a later command fences an earlier one, and each reads the topic to its end after that and
+before it writes. Hence no letter is replayed twice, however many commands run at once and wherever they are killed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+from cutstream.clients.kafka import (
+    OutgoingRecord,
+    Record,
+    RecordWriter,
+    TopicReader,
+    TransactionalWriter,
+    delete_records,
+)
+from cutstream.clock import Clock
+from cutstream.contract.cancellations import CancellationIndex
+from cutstream.contract.dead_letters import Closing, DeadLetter, Mark, mark_headers
+from cutstream.contract.envelope import open_envelope
+from cutstream.contract.messages import decode_request
+from cutstream.contract.redelivery import Redelivery, redelivery_headers
+from cutstream.errors import BrokerUnavailable, InvalidRequest
+from cutstream.settings import KafkaSettings
+from producer.cancelling import list_cancellations
+from producer.letter_file import FiledLetter, LetterFile, Place
+
+_POLL_S = 0.2
+_STALLED_POLLS = 300  # a minute without a record: a transaction on the topic does not end
+_LETTERS_PER_TRANSACTION = 500
+
+
+def read_letters(settings: KafkaSettings) -> LetterFile:
+    """Return all dead letters. Raises NoTopic."""
+    return _read(settings, settled=False)
+
+
+def replay(settings: KafkaSettings, places: Collection[Place], on_replayed: Callable[[FiledLetter, int], None]) -> int:
+    """Write the requests of these letters to the requests topic again, with their next replay numbers.
+
+    Letters that are no longer open are left out. `on_replayed` is called, after its transaction, for each letter with
+    the number of its replay. Return how many there were. Raises Fenced if another command has taken over.
+    """
+    with closing(_open_writer(settings)) as writer:
+        file = _read(settings, settled=True)
+        chosen = [entry for entry in file.open if entry.place in places]
+        for group in _groups(chosen):
+            numbered = [(entry, file.next_replay(entry.letter.id)) for entry in group]
+            requests = [_request(settings, entry, number) for entry, number in numbered]
+            marks = [mark for entry, number in numbered for mark in _close(settings, file, entry, "replayed", number)]
+            writer.write([*requests, *marks])
+            for entry, number in numbered:
+                on_replayed(entry, number)
+    return len(chosen)
+
+
+@dataclass(frozen=True)
+class Purged:
+    """The letters that a purge has closed, and for each partition the offset before which Kafka has none left."""
+
+    letters: Sequence[FiledLetter]
+    deleted_before: Mapping[int, int]
+
+
+def purge(settings: KafkaSettings, places: Collection[Place]) -> Purged:
+    """Close these letters for good, as far as they are open, and delete what may be deleted.
+
+    Kafka can only delete records from the beginning of a partition. So a closed letter stays on the topic until all
+    letters before it are closed. Raises Fenced if another command has taken over.
+    """
+    with closing(_open_writer(settings)) as writer:
+        file = _read(settings, settled=True)
+        chosen = [entry for entry in file.open if entry.place in places]
+        for group in _groups(chosen):
+            writer.write([m for e in group for m in _close(settings, file, e, "purged", e.letter.replay)])
+        remaining = _read(settings, settled=True) if chosen else file
+        prefixes = remaining.finished_prefixes()
+        if prefixes:
+            delete_records(settings, settings.dead_letters_topic, prefixes)
+    return Purged(chosen, prefixes)
+
+
+def find_cancelled(settings: KafkaSettings, entries: Iterable[FiledLetter], clock: Clock) -> list[FiledLetter]:
+    """Return the letters whose requests are called off: a replay of them would end as `cancelled`."""
+    index = CancellationIndex(list_cancellations(settings, clock))
+    return [
+        entry
+        for entry in entries
+        if index.find(entry.letter.id, entry.letter.labels, entry.letter.origin.timestamp_ms, clock.wall())
+    ]
+
+
+def is_hopeless(letter: DeadLetter) -> bool:
+    """Return whether the record is no valid request, so that a replay fails again."""
+    try:
+        decode_request(open_envelope(letter.value, letter.headers).payload)
+    except InvalidRequest:
+        return True
+    return False
+
+
+def count_by_code(entries: Iterable[FiledLetter]) -> Counter[str]:
+    """Count letters by error code."""
+    return Counter(entry.letter.code for entry in entries)
+
+
+def transactional_id(settings: KafkaSettings) -> str:
+    """Return the transactional id of all commands that close letters."""
+    return f"{settings.dead_letters_topic}.operator"
+
+
+def _open_writer(settings: KafkaSettings) -> RecordWriter | TransactionalWriter:
+    transactions = settings.delivery == "exactly_once"
+    writer = TransactionalWriter(settings, transactional_id(settings)) if transactions else RecordWriter(settings)
+    writer.start()
+    return writer
+
+
+def _read(settings: KafkaSettings, settled: bool) -> LetterFile:
+    """Read the whole topic. With `settled`, nothing that was written before is missed.
+
+    Without it, a mark is missed that lies behind a worker's open transaction.
+    """
+    records: list[Record] = []
+    stalled = 0
+    with closing(TopicReader(settings, settings.dead_letters_topic, settled=settled)) as reader:
+        reader.start()
+        while not reader.caught_up:
+            polled = reader.poll(_POLL_S)
+            records += polled
+            stalled = 0 if polled else stalled + 1
+            if stalled > _STALLED_POLLS:
+                raise BrokerUnavailable(
+                    f"a transaction on topic {settings.dead_letters_topic!r} is open for a minute: try again later"
+                )
+        # Another command may have deleted a closed letter's mark after this one had read the letter.
+        starts = reader.starts()
+        held = [record for record in records if record.offset >= starts[record.partition.number]]
+        return LetterFile(held, reader.ends)
+
+
+def _groups(entries: Sequence[FiledLetter]) -> Iterator[Sequence[FiledLetter]]:
+    for first in range(0, len(entries), _LETTERS_PER_TRANSACTION):
+        yield entries[first : first + _LETTERS_PER_TRANSACTION]
+
+
+def _request(settings: KafkaSettings, entry: FiledLetter, number: int) -> OutgoingRecord:
+    letter = entry.letter
+    by_requester = letter.replay - letter.redelivered
+    headers = redelivery_headers(letter.headers, Redelivery(letter.origin, replay=number - by_requester))
+    return OutgoingRecord(settings.requests_topic, entry.key, letter.value, headers)
+
+
+def _close(
+    settings: KafkaSettings, file: LetterFile, entry: FiledLetter, closing: Closing, number: int
+) -> Iterator[OutgoingRecord]:
+    """Yield a mark for this letter and for the older ones of its id, each in the partition of its letter."""
+    for other in file.unmarked(entry.letter.id):
+        kind: Closing = closing if other is entry else "superseded"
+        mark = Mark(kind, other.place.offset, entry.letter.id, number)
+        yield OutgoingRecord(settings.dead_letters_topic, None, b"", mark_headers(mark), other.place.partition)
