@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
+from math import nan
 from typing import Any
 
 from consumer.loop import Loop
@@ -44,8 +45,11 @@ class Readiness:
         return {"loop": self._loop.seconds_since_heartbeat() < self._heartbeat_s}
 
     def checks(self) -> dict[str, bool]:
+        """Return the checks by name. A worker that halts asks no server any more, and knows only that."""
         loop, away = self._loop, self._waits.is_away
-        running = not self._stopping.is_set() and loop.halting is None and all(self.alive().values())
+        if loop.halting is not None:
+            return {"running": False}
+        running = not self._stopping.is_set() and all(self.alive().values())
         return {
             "running": running,
             "group": running and loop.joined,
@@ -66,4 +70,4 @@ class Readiness:
             metrics.ready.labels(name).set_function(partial(self._value, name))
 
     def _value(self, name: str) -> float:
-        return float(self.checks()[name])
+        return float(self.checks().get(name, nan))

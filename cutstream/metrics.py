@@ -87,7 +87,7 @@ WAITING = Definition(
 READY = Definition(
     "cutstream_ready",
     "gauge",
-    "1 while this check of `/readyz` is true, else 0.",
+    "1 while this check of `/readyz` is true, else 0. Once the worker has halted, all but `running` are NaN.",
     "The runbook says what each check means and what to do.",
     ("check",),
 )

@@ -54,7 +54,7 @@ def warn_of_refusals(references: Iterable[str], refusal: Refusal, warn: Callable
         if problem is not None:
             refused.append(reference)
             if len(refused) <= _SHOWN:
-                warn(f"a worker with these settings would refuse {reference}: {problem}")
+                warn(f"a worker with these settings would refuse a photo: {problem}")
         if held is None:
             yield reference
             continue

@@ -27,6 +27,7 @@ class ServerSpec:
 
     `environment` is added to the inherited one. `ready` returns within about a second, False while the server is not
     up. `answers` does the same for a server that was ready once, where being ready depends on other servers, too.
+    `halted` returns why a server that answers does nothing more until a person has looked, None while it works.
     `ports` maps each setting of a loopback port to the port, for instance {"CUTSTREAM_STACK__KAFKA_PORT": 19092}.
     To stop, SIGTERM goes to the command's process alone. After `stop_timeout_s`, or once it has ended, SIGKILL goes to
     all its descendants.
@@ -41,6 +42,7 @@ class ServerSpec:
     stop_timeout_s: float = 10.0
     cwd: Path | None = None
     answers: Callable[[], bool] | None = None
+    halted: Callable[[], str | None] = lambda: None
 
 
 class RunningServer:

@@ -33,13 +33,15 @@ class _History:
     last_check: float = 0.0
     last_answer: float = 0.0
     silent: bool = False
+    halted: str | None = None
 
 
 class Restarter:
     """Watches the servers of a supervisor. Call `check` about twice a second; one thread uses it.
 
     `report` receives one message for each death, recovery and silence. A server that does not answer is reported and
-    left alone: it may be slow, or stopped by a debugger, and killing it would destroy what explains it.
+    left alone: it may be slow, or stopped by a debugger, and killing it would destroy what explains it. One that has
+    halted is reported and left to the person who reads that.
     """
 
     def __init__(self, supervisor: Supervisor, report: Callable[[str], None], clock: Clock | None = None) -> None:
@@ -65,10 +67,15 @@ class Restarter:
                 history.last_check = now
                 self._check_health(server, history)
 
+    @property
+    def halted(self) -> str | None:
+        """Why a server has halted, if one has, as of the last check."""
+        return next((history.halted for history in self._histories.values() if history.halted), None)
+
     def _start_again(self, server: ServerSpec, history: _History) -> None:
         self._supervisor.restart(server.name)
         history.started = history.last_answer = self._clock.monotonic()
-        history.restart_at, history.silent = None, False
+        history.restart_at, history.silent, history.halted = None, False, None
 
     def _handle_death(self, server: ServerSpec, history: _History, code: int) -> None:
         now = self._clock.monotonic()
@@ -105,6 +112,10 @@ class Restarter:
         elif history.silent:
             self._report(f"{server.name} answers again, after {now - history.last_answer:.0f} s.")
         history.last_answer, history.silent = now, False
+        if (halted := server.halted()) != history.halted:
+            history.halted = halted
+            if halted:
+                self._report(f"{server.name} has halted and waits for you. {halted}")
 
 
 def describe_end(code: int) -> str:

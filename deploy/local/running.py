@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import http.client
+import json
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from cutstream.clients.kafka import ensure_topics
 from cutstream.clock import SystemClock
-from cutstream.errors import ConfigurationError
+from cutstream.errors import ConfigurationError, StackError
 from cutstream.settings import Settings, as_environment
 from cutstream.signals import on_termination
 from deploy.local.allowed import noted
@@ -37,11 +37,13 @@ class RunningStack:
     restarter: Restarter
 
     def check(self) -> None:
-        """Start a server or a worker that has died again. Raises StackError if that does not help.
+        """Start a server or a worker that has died again. Raises StackError if that does not help, or the worker halts.
 
         Call it about twice a second. It says what it does on the stack's `report`.
         """
         self.restarter.check()
+        if self.restarter.halted:
+            raise StackError("the worker has halted")
 
 
 @contextmanager
@@ -80,12 +82,12 @@ def running_stack(
 def wait_until_stopped(stack: RunningStack) -> None:
     """Keep the servers and the worker running. Return on SIGTERM or Ctrl-C.
 
-    Raises StackError if one of them cannot be kept running.
+    The servers stay when the worker halts. Raises StackError if one of them cannot be kept running.
     """
     stop = threading.Event()
     on_termination(stop.set)
     while not stop.wait(_CHECK_S):
-        stack.check()
+        stack.restarter.check()
 
 
 def worker_server(settings: Settings, command: Sequence[str], name: str = "worker") -> ServerSpec:
@@ -101,23 +103,30 @@ def worker_server(settings: Settings, command: Sequence[str], name: str = "worke
             "its health, so give it a port (docs/settings.md#worker-port)"
         )
 
-    def passes(path: str) -> bool:
+    def ask(path: str) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection(worker.host, worker.port, timeout=1.0)
         try:
             connection.request("GET", path)
-            return connection.getresponse().status == 200
+            response = connection.getresponse()
+            return response.status, response.read()
         except (OSError, http.client.HTTPException):  # it may die while it answers
-            return False
+            return 0, b""
         finally:
             connection.close()
+
+    def halted() -> str | None:
+        status, body = ask("/readyz")
+        reason = json.loads(body).get("halted") if status == http.HTTPStatus.SERVICE_UNAVAILABLE else None
+        return f"{reason['code']}: {reason['message']}" if reason else None
 
     return ServerSpec(
         name=name,
         command=list(command),
         environment=as_environment(settings),
         log=settings.stack.state / "logs" / f"{name}.log",
-        ready=partial(passes, "/readyz"),
-        answers=partial(passes, "/healthz"),  # it is not ready while Triton is away, which is no fault of its own
+        ready=lambda: ask("/readyz")[0] == 200 or halted() is not None,
+        answers=lambda: ask("/healthz")[0] == 200,  # it is not ready while Triton is away, no fault of its own
+        halted=halted,
         ports={"CUTSTREAM_WORKER__PORT": worker.port},
         stop_timeout_s=worker.drain_timeout_s + 15,
     )

@@ -44,7 +44,7 @@ def test_a_worker_without_its_folders_halts_and_its_requests_are_left_to_another
             assert "CUTSTREAM_OBJECTS__FILE_ROOTS, which names none" in halted["message"]
             assert misconfigured.get("/healthz")[0] == 200
             assert misconfigured.metric("cutstream_assigned_partitions") == 0
-            assert misconfigured.metric("cutstream_ready", 'check="group"') == 0
+            assert misconfigured.metric("cutstream_ready", 'check="running"') == 0
             event = last_event(misconfigured)
             assert (event["level"], event["code"]) == ("critical", "poison_limit")
             assert event["event"].startswith("halted: ")

@@ -204,7 +204,7 @@ def test_submit_sends_nothing_if_a_worker_would_refuse_every_photo(run: Run, wri
     kafka = {"KAFKA__BOOTSTRAP_SERVERS": "kafka:9092"}
     done = run("submit", "-", input=lines, **kafka)
     assert (done.exit_code, done.stdout, writer.written) == (1, "", [])
-    assert done.stderr.count("would refuse file:///photos/") == 3
+    assert done.stderr.count("would refuse a photo: file:///photos/") == 3
     assert "CUTSTREAM_OBJECTS__FILE_ROOTS, which names none" in done.stderr
     assert "each of these 5 requests would fail" in done.stderr
 
@@ -219,7 +219,7 @@ def test_submit_warns_of_the_photos_that_a_worker_would_refuse_and_sends_all(run
     done = run("submit", "-", input="\n".join(lines), KAFKA__BOOTSTRAP_SERVERS="kafka:9092")
     assert done.exit_code == 0, done.output
     assert [decode_request(record.value).image for record in writer.written] == lines
-    assert "would refuse https://10.0.0.1/b.jpg: 10.0.0.1 has an address outside the public internet" in done.stderr
+    assert "would refuse a photo: 10.0.0.1 has an address outside the public internet" in done.stderr
     assert "4 photos in all would be refused" in done.stderr
 
 

@@ -192,3 +192,20 @@ def test_a_log_that_has_gone_hides_no_death(stack: Stack, tmp_path: Path) -> Non
     (said,) = stack.check()
     assert said.startswith("shell was ended by SIGKILL")
     assert "cannot be read: No such file" in said
+
+
+def test_a_server_that_halts_is_said_once_and_left_alone(stack: Stack, tmp_path: Path) -> None:
+    reasons: list[str | None] = [None]
+    stack.supervisor.start(shell(tmp_path, "echo up; exec sleep 97", halted=lambda: reasons[-1]))
+    assert stack.check() == []
+    reasons.append("poison_limit: no folder is allowed")
+    assert stack.check(CHECK_S) == ["shell has halted and waits for you. poison_limit: no folder is allowed"]
+    assert stack.restarter.halted == reasons[-1]
+    assert stack.check(CHECK_S) == []
+    assert stack.runs()
+    stack.kill()
+    stack.check()
+    reasons.append(None)
+    stack.check(1)
+    stack.come_up()
+    assert stack.restarter.halted is None
