@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from cutstream import __version__
 from cutstream.contract import redelivery
+from cutstream.contract.dead_letters import MARK_PREFIX, Closing
 from cutstream.contract.envelope import DEAD_LETTER_PREFIX, REQUEST_TYPE, RESULT_SOURCE, RESULT_TYPE, STRUCTURED
 from cutstream.contract.messages import Request, Result
 from cutstream.contract.schemas import REQUESTS, RESULTS, clean_descriptions
@@ -55,6 +56,15 @@ DEAD_LETTER_HEADERS = {
         "stage": "Stage that failed.",
         "exception.class.name": "Class of the error.",
         "exception.message": "Error message of the result.",
+    }.items()
+}
+MARK_HEADERS = {
+    MARK_PREFIX + name: text
+    for name, text in {
+        "closing": f"How the letter was closed: {', '.join(f'`{name}`' for name in get_args(Closing))}.",
+        "offset": "Offset of the letter, in the partition of the mark, decimal.",
+        "request-id": "Id of the request.",
+        "replay": "The `replay` of the result that the replay will have; else the letter's own.",
     }.items()
 }
 REDELIVERY_HEADERS = {
@@ -108,8 +118,9 @@ def asyncapi(settings: Settings) -> dict[str, Any]:
             "results": _channel(kafka.results_topic, "One result per request. " + READ_COMMITTED, "result"),
             "deadLetters": _channel(
                 kafka.dead_letters_topic,
-                "The unchanged record of every failed request. " + READ_COMMITTED,
+                "The unchanged record of every failed request, and marks that close letters. " + READ_COMMITTED,
                 "deadLetter",
+                "mark",
             ),
         },
         "operations": {
@@ -169,6 +180,12 @@ def _messages() -> dict[str, Any]:
             "headers": _headers(DEAD_LETTER_HEADERS),
             "payload": {"description": "The bytes of the request, which need not be JSON."},
             "bindings": _KEY,
+        },
+        "mark": {
+            "summary": "Closes a dead letter of the same partition. It has no key, and its value is empty.",
+            "contentType": "application/octet-stream",
+            "headers": _headers(MARK_HEADERS),
+            "payload": {"description": "Empty."},
         },
     }
 

@@ -18,6 +18,7 @@ from cutstream.errors import CutstreamError
 from cutstream.metrics import DEFINITIONS
 from docs.generate.asyncapi import (
     DEAD_LETTER_HEADERS,
+    MARK_HEADERS,
     READ_COMMITTED,
     REDELIVERY_HEADERS,
     REQUEST_HEADERS,
@@ -145,7 +146,12 @@ def topics_page(kafka: settings.KafkaSettings) -> str:
             "likewise",
         ),
         (f"`{kafka.results_topic}`", "one result per request", "the workers", "your systems"),
-        (f"`{kafka.dead_letters_topic}`", "records of failed requests, unchanged", "the workers", "operators"),
+        (
+            f"`{kafka.dead_letters_topic}`",
+            "records of failed requests, unchanged, and [marks](dead-letters.md) that close them",
+            "the workers, `cutstream dead-letters`",
+            "operators",
+        ),
         (
             f"`{kafka.cancellations_topic}`",
             "the requests that were [called off](dead-letters.md#cancel), compacted",
@@ -182,6 +188,7 @@ def topics_page(kafka: settings.KafkaSettings) -> str:
             _example(RESULTS["failed"]),
             _headers_section("Headers of a result", RESULT_HEADERS),
             _headers_section("Headers of a dead letter, after the original ones", DEAD_LETTER_HEADERS),
+            _headers_section("Headers of a mark, which closes a dead letter", MARK_HEADERS),
         )
     )
 

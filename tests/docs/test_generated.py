@@ -14,6 +14,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from cutstream import errors, settings
+from cutstream.contract.dead_letters import Mark, mark_headers
 from cutstream.contract.envelope import dead_letter_headers, open_envelope, result_headers
 from cutstream.contract.messages import ErrorDetail, decode_request, decode_result
 from cutstream.contract.redelivery import Redelivery, redelivery_headers
@@ -24,7 +25,7 @@ from cutstream.quality.contour import BANDS
 from cutstream.quality.scores import Scores
 from docs.generate import __main__ as command
 from docs.generate import documents as docs
-from docs.generate.asyncapi import DEAD_LETTER_HEADERS, REDELIVERY_HEADERS, RESULT_HEADERS
+from docs.generate.asyncapi import DEAD_LETTER_HEADERS, MARK_HEADERS, REDELIVERY_HEADERS, RESULT_HEADERS
 
 ROOT = docs.FOLDER.parent
 ERRORS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, CutstreamError)]
@@ -134,6 +135,7 @@ def test_documented_headers_are_those_written() -> None:
     error = errors.InvalidRequest("x")
     written = dead_letter_headers([], failed.id, failed.source, ErrorDetail.of(error, "request"), error)
     assert [name for name, _ in written] == list(DEAD_LETTER_HEADERS)
+    assert [name for name, _ in mark_headers(Mark("replayed", 3, failed.id, 1))] == list(MARK_HEADERS)
     assert [name for name, _ in redelivery_headers([], Redelivery(failed.source))] == list(REDELIVERY_HEADERS)
 
 
