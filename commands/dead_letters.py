@@ -97,10 +97,10 @@ def replay(
         kafka = _kafka()
         file = dead_letters.read_letters(kafka)
         selected = _filter(codes, since, until, ids, labels, image, limit).select(file.open)
-        cancelled = dead_letters.find_cancelled(kafka, selected, SystemClock())
+        cancelled = {entry.place for entry in dead_letters.find_cancelled(kafka, selected, SystemClock())}
         if cancelled:
             err.print(f"Left out, because they are called off (cutstream cancel list): {len(cancelled)}.")
-            selected = [entry for entry in selected if entry not in cancelled]
+            selected = [entry for entry in selected if entry.place not in cancelled]
         if hopeless := sum(dead_letters.is_hopeless(entry.letter) for entry in selected):
             err.print(f"Not valid requests, so they will fail again: {hopeless}.")
         _warn_of_at_least_once(kafka.delivery)
