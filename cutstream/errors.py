@@ -446,5 +446,4 @@ class PoisonLimit(Fatal):
     it as it is.
     """
 
-    code = "poison_limit"
-    exit_status = OPERATOR_NEEDED
+    code = "poison_limit"  # exit status 1: whoever ends the halted worker has seen it, and may start it again

@@ -4,6 +4,7 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import pytest
@@ -79,3 +80,15 @@ def test_a_closed_server_does_not_answer_and_can_be_closed_before_it_starts() ->
     server.close()
     with pytest.raises(ConnectionRefusedError):
         get(address, "/healthz")
+
+
+def test_many_probes_at_once_are_all_answered_and_one_that_sends_nothing_is_dropped(address: str, monkeypatch) -> None:
+    with ThreadPoolExecutor(64) as probes:
+        assert {status for status, *_ in probes.map(lambda _: get(address, "/readyz"), range(256))} == {200}
+    monkeypatch.setattr("consumer.health._REQUEST_TIMEOUT_S", 0.1)
+    server = HealthServer("127.0.0.1", 0, Metrics(), dict, dict)
+    silent = socket.create_connection(urlsplit(server.start()).netloc.split(":"))
+    silent.settimeout(5)
+    assert silent.recv(1) == b"", "it keeps a thread"
+    silent.close()
+    server.close()

@@ -159,6 +159,26 @@ def test_a_refused_transaction_starts_again_at_the_committed_offsets() -> None:
     assert sample(metrics, "cutstream_requests_total", status="ok", code="") == 2
 
 
+def test_transactions_that_are_refused_again_and_again_show(monkeypatch) -> None:
+    broker, stop = requests(2), threading.Event()
+    committer = RefusingCommitter(broker, *[CommitRefused("no leader")] * 3)
+    seen: list[bool] = []
+    loop = make_loop(MemoryReader(broker), committer)
+
+    def commit(*arguments):
+        seen.append(loop.commits)
+        RefusingCommitter.commit(committer, *arguments)
+
+    monkeypatch.setattr(committer, "commit", commit)
+    running = threading.Thread(target=loop.run, args=(stop,))
+    running.start()
+    wait_until(lambda: committer.commits, "nothing is committed")
+    stop.set()
+    running.join(5)
+    assert seen[:4] == [True, True, True, False]
+    assert loop.commits
+
+
 def test_an_outcome_of_a_lost_partition_is_not_published() -> None:
     started, gate = threading.Event(), threading.Event()
     broker = MemoryBroker(partitions=2)
