@@ -3,6 +3,8 @@
 CutstreamError
 ├── Retryable                   something is not ready: the request waits and is tried again
 │   ├── TritonUnavailable         the Triton server: retried without limit, no dead letter
+│   │   ├── WrongAnswer             an answer that does not belong to the images: likewise
+│   │   └── ModelReloaded           an answer of another model than described: likewise
 │   ├── StoreUnavailable          the destination's object store: retried without limit
 │   ├── BrokerUnavailable         the Kafka brokers: retried without limit
 │   ├── DeviceOutOfMemory         the GPU's memory is full at the moment: retried without limit
@@ -87,6 +89,25 @@ class TritonUnavailable(Retryable):
     """
 
     code = "triton_unavailable"
+
+
+class WrongAnswer(TritonUnavailable):
+    """Triton's answer does not belong to the images that were sent, or is incomplete. It is discarded.
+
+    Requests wait and are sent again, and none is lost. If it persists, restart Triton.
+    """
+
+    code = "wrong_answer"
+
+
+class ModelReloaded(TritonUnavailable):
+    """Triton answered with another model than its ensemble's description says. The answer is discarded.
+
+    Requests wait and are sent again with the new description. If it persists, load the ensemble again, not only one of
+    its steps.
+    """
+
+    code = "model_reloaded"
 
 
 class StoreUnavailable(Retryable):
@@ -391,7 +412,7 @@ class ConfigurationError(Fatal):
 
 
 class ModelMismatch(Fatal):
-    """A model that Triton serves has other tensors than the worker expects.
+    """The description of a model that Triton serves states other tensors than the worker expects, or no receipts.
 
     Serve the repository that `cutstream models render` of this release writes.
     """

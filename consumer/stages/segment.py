@@ -40,7 +40,7 @@ class Segment:
         self._ops = ops
         self._metrics = metrics
         self._settings = settings
-        self._batchers: dict[str, MicroBatcher[Pixels, Answer]] = {}
+        self._batchers: dict[str, tuple[Ensemble, MicroBatcher[Pixels, Answer]]] = {}
         self._lock = threading.Lock()
 
     def __call__(self, job: Job, value: Decoded) -> Segmented:
@@ -65,10 +65,12 @@ class Segment:
             return Segmented(value.image, matte, segmentation, depth, value.background)
 
     def _batcher(self, profile: str, ensemble: Ensemble) -> MicroBatcher[Pixels, Answer]:
+        """Return the batcher of an ensemble. A reloaded one gets a new batcher: images of two sizes never mix."""
         with self._lock:
-            if profile not in self._batchers:
-                self._batchers[profile] = self._new_batcher(profile, ensemble)
-            return self._batchers[profile]
+            known = self._batchers.get(profile)
+            if known is None or known[0] != ensemble:
+                known = self._batchers[profile] = (ensemble, self._new_batcher(profile, ensemble))
+            return known[1]
 
     def _new_batcher(self, profile: str, ensemble: Ensemble) -> MicroBatcher[Pixels, Answer]:
         settings = self._settings

@@ -1,7 +1,8 @@
 """Call Triton through one long-lived gRPC client. The only module that imports tritonclient.
 
 The ensemble `cutout_general` serves the profile `general`. Its input is `image` u8 [N, H, W, 3] RGB, its output `matte`
-u8 [N, H, W]. An ensemble that measures depth has the output `depth` u8 [N, H, W] as well, 255 nearest.
+u8 [N, H, W]. An ensemble that measures depth has the output `depth` u8 [N, H, W] as well, 255 nearest. The receipt of
+each of its steps is an output, too: an answer is used only if they trace it to the images that were sent (ADR 12).
 """
 
 from __future__ import annotations
@@ -10,13 +11,23 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tritonclient.grpc as grpc
 from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
-from cutstream.errors import ConfigurationError, InferenceFailed, ModelMismatch, TritonUnavailable
+from cutstream.clock import Clock, SystemClock
+from cutstream.errors import (
+    ConfigurationError,
+    InferenceFailed,
+    ModelMismatch,
+    ModelReloaded,
+    TritonUnavailable,
+    WrongAnswer,
+)
+from cutstream.receipts import RECEIPT, Step, check_receipts, sums
 from cutstream.settings import TritonSettings
 
 # These statuses concern Triton or the connection, never the image. All others concern the request.
@@ -37,15 +48,22 @@ _CHANNEL = [
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 2_000),
 ]
-_OUT_OF_MEMORY = ("out of memory", "failed to allocate", "bad_alloc")
+_NOT_THE_IMAGE = (
+    "out of memory",
+    "failed to allocate",
+    "bad_alloc",
+    # Triton's Python backend lost its process.
+    "is not healthy",
+    "health mutex",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
     """The ensemble that serves a profile, with the width and height of its input.
 
-    `networks` and `digest` (of weights and glue) are empty if the server does not state them. `measures_depth` means
-    that it has the output `depth`.
+    `digest` is that of weights and glue. `measures_depth` means that it has the output `depth`. Two descriptions are
+    equal if and only if the same model serves.
     """
 
     name: str
@@ -56,6 +74,18 @@ class Ensemble:
     digest: str = ""
     networks: tuple[str, ...] = ()
     measures_depth: bool = False
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """The names of the outputs u8 [N, H, W]."""
+        return ("matte", "depth") if self.measures_depth else ("matte",)
+
+
+@dataclass(frozen=True, slots=True)
+class _Described:
+    ensemble: Ensemble
+    at_s: float
 
 
 def ensemble_name(profile: str) -> str:
@@ -70,7 +100,7 @@ def map_triton_errors() -> Iterator[None]:
         yield
     except InferenceServerException as exc:
         status, message = exc.status() or "", exc.message() or ""
-        if status in _UNAVAILABLE or any(words in message.lower() for words in _OUT_OF_MEMORY):
+        if status in _UNAVAILABLE or any(words in message.lower() for words in _NOT_THE_IMAGE):
             raise TritonUnavailable(f"Triton: {message}") from exc
         if status in _MISCONFIGURED:
             raise ConfigurationError(f"CUTSTREAM_TRITON__URL: {message} (docs/settings.md#triton-url)") from exc
@@ -78,19 +108,26 @@ def map_triton_errors() -> Iterator[None]:
 
 
 class Triton:
-    """A client of one Triton server. It connects at the first call. Thread-safe."""
+    """A client of one Triton server. It connects at the first call. Thread-safe.
 
-    def __init__(self, settings: TritonSettings) -> None:
+    It describes an ensemble again when the description is older than `describe_age_s`, after a failed call, and after
+    an answer that does not fit the description. So a model may be reloaded at any time, even with another input size.
+    """
+
+    def __init__(self, settings: TritonSettings, clock: Clock | None = None) -> None:
         self._settings = settings
-        self._ensembles: dict[str, Ensemble] = {}
+        self._clock = clock or SystemClock()
+        self._described: dict[str, _Described] = {}
         self._client: grpc.InferenceServerClient | None = None
+        self._closed = False
         self._lock = threading.Lock()
 
     def ready(self) -> bool:
         """Return whether the server reports that it is ready."""
         try:
-            return bool(self._connect().is_server_ready(client_timeout=2.0))
-        except InferenceServerException:
+            with self._calling():
+                return bool(self._connect().is_server_ready(client_timeout=2.0))
+        except (InferenceServerException, TritonUnavailable):
             return False
 
     def ensemble(self, profile: str) -> Ensemble:
@@ -98,15 +135,16 @@ class Triton:
 
         Raises TritonUnavailable while it is not loaded, and ModelMismatch if it has other tensors than expected.
         """
-        known = self._ensembles.get(profile)
-        if known is None:
-            known = self._ensembles[profile] = self._describe(ensemble_name(profile))
-        return known
+        name = ensemble_name(profile)
+        known = self._described.get(name)
+        if known is None or self._clock.monotonic() - known.at_s > self._settings.describe_age_s:
+            return self._describe(name)
+        return known.ensemble
 
     def infer(self, ensemble: Ensemble, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Infer the mattes u8 [N, height, width] of images u8 [N, height, width, 3] RGB.
 
-        Raises TritonUnavailable or InferenceFailed.
+        Raises TritonUnavailable, WrongAnswer, ModelReloaded or InferenceFailed.
         """
         return self._infer(ensemble, images)[0]
 
@@ -118,23 +156,51 @@ class Triton:
         return mattes, depths
 
     def _infer(self, ensemble: Ensemble, images: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+        try:
+            answer = self._ask(ensemble, images)
+            maps = {name: _map(answer[name], name, images) for name in ensemble.maps}
+            receipts = {step.receipt: _receipt(answer[step.receipt], step, len(images)) for step in ensemble.steps}
+            known = {name: sums(tensor) for name, tensor in {"image": images, **maps}.items()}
+            check_receipts(ensemble.steps, receipts, known)
+        except TritonUnavailable:
+            self._described.pop(ensemble.name, None)  # it may come back with another model
+            raise
+        return list(maps.values())
+
+    def _ask(self, ensemble: Ensemble, images: NDArray[np.uint8]) -> dict[str, NDArray[Any] | None]:
         # All outputs are requested: Triton 2.51 does not pass an output that nobody requested to the next step, which
         # then waits for ever.
-        outputs = ("matte", "depth") if ensemble.measures_depth else ("matte",)
+        outputs = (*ensemble.maps, *(step.receipt for step in ensemble.steps))
         tensor = grpc.InferInput("image", list(images.shape), "UINT8").set_data_from_numpy(images)
-        with map_triton_errors():
-            reply = self._connect().infer(
-                ensemble.name,
-                [tensor],
-                outputs=[grpc.InferRequestedOutput(name) for name in outputs],
-                client_timeout=self._settings.timeout_s,
-            )
-        return [_checked(reply.as_numpy(name), name, ensemble, images) for name in outputs]
+        try:
+            with self._calling():
+                reply = self._connect().infer(
+                    ensemble.name,
+                    [tensor],
+                    outputs=[grpc.InferRequestedOutput(name) for name in outputs],
+                    client_timeout=self._settings.timeout_s,
+                )
+        except InferenceFailed as exc:
+            if self._describe(ensemble.name) != ensemble:
+                raise ModelReloaded(f"{ensemble.name} has changed: {exc}") from exc
+            raise
+        return {name: reply.as_numpy(name) for name in outputs}
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection. A call that is still running, or is made later, raises TritonUnavailable."""
+        self._closed = True
         if self._client is not None:
             self._client.close()
+
+    @contextmanager
+    def _calling(self) -> Iterator[None]:
+        try:
+            with map_triton_errors():
+                yield
+        except ValueError as exc:  # gRPC's error for a call on a closed channel
+            if self._closed:
+                raise TritonUnavailable("the connection to Triton is closed") from exc
+            raise
 
     def _connect(self) -> grpc.InferenceServerClient:
         with self._lock:
@@ -143,39 +209,82 @@ class Triton:
             return self._client
 
     def _describe(self, name: str) -> Ensemble:
-        with map_triton_errors():
+        with self._calling():
             client = self._connect()
             config = client.get_model_config(name, client_timeout=self._settings.timeout_s).config
             metadata = client.get_model_metadata(name, client_timeout=self._settings.timeout_s)
-        tensors = {t.name: (t.data_type, tuple(t.dims)) for t in (*config.input, *config.output)}
-        kind, dims = tensors.get("image", (None, ()))
-        u8 = grpc.model_config_pb2.TYPE_UINT8
-        if kind != u8 or len(dims) != 3 or dims[2] != 3 or tensors.get("matte") != (u8, dims[:2]):
-            raise ModelMismatch(
-                f"{name} has tensors {tensors}; an ensemble must have the input `image` u8 [H,W,3] and "
-                "the output `matte` u8 [H,W]"
-            )
-        stated = {key: value.string_value for key, value in config.parameters.items()}
-        return Ensemble(
-            name=name,
-            version=max(metadata.versions, key=int),
-            width=dims[1],
-            height=dims[0],
-            max_batch=config.max_batch_size,
-            digest=stated.get("digest", ""),
-            networks=tuple(stated["networks"].split("+")) if "networks" in stated else (),
-            measures_depth=tensors.get("depth") == (u8, dims[:2]),
-        )
+        ensemble = _ensemble(name, config, max(metadata.versions, key=int))
+        self._described[name] = _Described(ensemble, self._clock.monotonic())
+        return ensemble
 
 
-def _checked(
-    output: NDArray[np.uint8] | None, name: str, ensemble: Ensemble, images: NDArray[np.uint8]
-) -> NDArray[np.uint8]:
-    """Return an output u8 [N, H, W]. Raises ModelMismatch if it is missing or has another shape or type."""
-    if output is None or output.shape != images.shape[:3] or output.dtype != np.uint8:
-        received = f"without `{name}`" if output is None else f"{output.dtype} {output.shape}"
+def _ensemble(name: str, config: grpc.model_config_pb2.ModelConfig, version: str) -> Ensemble:
+    tensors = {t.name: (t.data_type, tuple(t.dims)) for t in (*config.input, *config.output)}
+    kind, dims = tensors.get("image", (None, ()))
+    u8 = grpc.model_config_pb2.TYPE_UINT8
+    if kind != u8 or len(dims) != 3 or dims[2] != 3 or tensors.get("matte") != (u8, dims[:2]):
         raise ModelMismatch(
-            f"{ensemble.name} answered {received} for images {images.shape}; an ensemble must have the input "
-            f"`image` u8 [N,H,W,3] and the output `{name}` u8 [N,H,W]"
+            f"{name} has tensors {tensors}; an ensemble must have the input `image` u8 [H,W,3] and "
+            "the output `matte` u8 [H,W]"
         )
+    stated = {key: value.string_value for key, value in config.parameters.items()}
+    ensemble = Ensemble(
+        name=name,
+        version=version,
+        width=dims[1],
+        height=dims[0],
+        max_batch=config.max_batch_size,
+        digest=stated.get("digest", ""),
+        networks=tuple(stated["networks"].split("+")) if "networks" in stated else (),
+        measures_depth=tensors.get("depth") == (u8, dims[:2]),
+        steps=_steps(name, config, stated.get("graphs", "").split("+")),
+    )
+    traced = {tensor for step in ensemble.steps for tensor in step.tensors}
+    receipts = {step.receipt for step in ensemble.steps}
+    if missing := ({"image", *ensemble.maps} - traced) | (receipts - set(tensors)):
+        raise ModelMismatch(_NO_RECEIPTS.format(name=name, problem=f"nothing that traces {', '.join(sorted(missing))}"))
+    return ensemble
+
+
+def _steps(name: str, config: grpc.model_config_pb2.ModelConfig, digests: list[str]) -> tuple[Step, ...]:
+    """Return the steps of an ensemble. Raises ModelMismatch if one has no receipt."""
+    steps = config.ensemble_scheduling.step
+    without = [step.model_name for step in steps if RECEIPT not in step.output_map]
+    if without or len(digests) != len(steps) or not all(digests):
+        problem = f"no receipt of {', '.join(without)}" if without else "no digests of its graphs"
+        raise ModelMismatch(_NO_RECEIPTS.format(name=name, problem=problem))
+    return tuple(
+        Step(
+            model=step.model_name,
+            receipt=step.output_map[RECEIPT],
+            tensors=(
+                *(step.input_map[key] for key in sorted(step.input_map)),
+                *(step.output_map[key] for key in sorted(step.output_map) if key != RECEIPT),
+            ),
+            digest=digest,
+        )
+        for step, digest in zip(steps, digests, strict=True)
+    )
+
+
+_NO_RECEIPTS = (
+    "{name} has {problem}, so nobody could tell whether a matte belongs to its photo: serve the repository that "
+    "`cutstream models render` of this release writes (docs/adr/0012-check-that-a-matte-belongs-to-its-photo.md)"
+)
+
+
+def _map(output: NDArray[Any] | None, name: str, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an output u8 [N, H, W]. Raises WrongAnswer if it is missing or has another shape or type."""
+    return _expect(output, name, images.shape[:3], np.uint8)
+
+
+def _receipt(output: NDArray[Any] | None, step: Step, images: int) -> NDArray[np.int32]:
+    return _expect(output, step.receipt, (images, step.length), np.int32)
+
+
+def _expect(output: NDArray[Any] | None, name: str, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
+    if output is None:
+        raise WrongAnswer(f"it answered without `{name}`")
+    if output.shape != shape or output.dtype != dtype:
+        raise WrongAnswer(f"it answered `{name}` {output.dtype} {output.shape} instead of {np.dtype(dtype)} {shape}")
     return output

@@ -151,6 +151,9 @@ class TritonSettings(Section):
     """gRPC address `host:port` of a Triton server. Empty: the embedded one of the local stack."""
     timeout_s: float = Field(default=30.0, gt=0, le=600)
     """Triton counts as unavailable when it has not answered a call within this time."""
+    describe_age_s: float = Field(default=60.0, ge=0, le=86_400)
+    """A model's description (size, networks, digest) is read again when it is older than this. After an outage, and
+    after an answer of another model, it is read again at once."""
     batch_max_items: int = Field(default=8, ge=1, le=256)
     """Most photos in one call to Triton. A model's `max_batch_size` applies if it is smaller."""
     batch_max_wait_s: float = Field(default=0.005, ge=0, le=1)

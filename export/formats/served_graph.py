@@ -19,7 +19,10 @@ from export.weights.store import ensure_weights, sha256
 
 
 class ExportReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The JSON file beside an exported graph: its source, and how far its mattes differ from fp32."""
+    """The JSON file beside an exported graph: its source, and how far its mattes differ from fp32.
+
+    `graph` is the digest on its receipts: that of the file without them.
+    """
 
     model: str
     precision: GraphPrecision
@@ -32,6 +35,7 @@ class ExportReport(msgspec.Struct, frozen=True, kw_only=True):
     mean_difference: float
     mean_iou: float
     min_iou: float
+    graph: str = ""  # files of earlier releases have no receipts
 
     def summary(self) -> str:
         return (
@@ -93,4 +97,6 @@ def _problem(path: Path, source: str) -> str:
     report = msgspec.json.decode(report_path(path).read_bytes(), type=ExportReport)
     if report.source != source:
         return "is made from other weights or other glue"
+    if not report.graph:
+        return "is made by an earlier release, without receipts"
     return "" if sha256(path) == report.sha256 else "is damaged"

@@ -58,6 +58,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     plan_sha256: str
     machine: Machine
     shapes: dict[str, Shapes]
+    graph: str = ""  # the digest on its receipts; plans of earlier releases have none
 
 
 @dataclass(frozen=True)
@@ -85,14 +86,16 @@ def write_plan(
     built = build(trt, graph.read_bytes(), shapes, timings.read_bytes() if timings.is_file() else b"")
     write_atomically(timings, built.timing_cache)
     write_atomically(target, built.plan)
+    report = msgspec.json.decode(report_path(graph).read_bytes(), type=ExportReport)
     plan = Plan(
         model=model.name,
         precision=precision,
-        source=msgspec.json.decode(report_path(graph).read_bytes(), type=ExportReport).source,
+        source=report.source,
         onnx_sha256=sha256(graph),
         plan_sha256=sha256(target),
         machine=machine,
         shapes=shapes,
+        graph=report.graph,
     )
     write_atomically(report_path(target), msgspec.json.format(msgspec.json.encode(plan)) + b"\n")
     return plan
@@ -174,6 +177,8 @@ def _mismatch(plan: Plan, path: Path, source: str, batch: int, machine: Machine)
     """Return the reason why the plan does not fit, or an empty string. The driver may differ."""
     if plan.source != source:
         return "it is built from other weights or other glue"
+    if not plan.graph:
+        return "it is built by an earlier release, without receipts"
     if sha256(path) != plan.plan_sha256:
         return "it is damaged"
     for field in ("gpu", "compute_capability", "tensorrt"):

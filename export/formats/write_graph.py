@@ -20,6 +20,7 @@ from cutstream.settings import GraphPrecision, ModelSettings
 from export.formats.casts import convert_to_half, emulate_bf16
 from export.formats.parity import PHOTO_SUFFIXES, MatteFunction, compare, load_photo
 from export.formats.quantise import quantise_to_int8
+from export.formats.receipt import add_receipt
 from export.formats.served_graph import ExportReport, build_graph, report_path, source_digest, write_atomically
 from export.formats.simplify import check_graph, simplify
 from export.formats.tolerances import require_within_tolerance
@@ -53,7 +54,8 @@ def write(
     runnable = emulate_bf16(graph) if precision == "bf16" else graph  # ONNX Runtime has no bf16 convolution for CPUs
     parity = compare(matte_function(original), matte_function(runnable), test)
     require_within_tolerance(parity, precision)
-    data = graph.SerializeToString(deterministic=True)
+    digest = hashlib.sha256(graph.SerializeToString(deterministic=True)).hexdigest()
+    data = add_receipt(graph, digest).SerializeToString(deterministic=True)
     report = ExportReport(
         model=model.name,
         precision=precision,
@@ -66,6 +68,7 @@ def write(
         mean_difference=parity.mean_difference,
         mean_iou=parity.mean_iou,
         min_iou=parity.min_iou,
+        graph=digest,
     )
     write_atomically(target, data)
     write_atomically(report_path(target), msgspec.json.format(msgspec.json.encode(report)) + b"\n")

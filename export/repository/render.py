@@ -9,16 +9,31 @@ import hashlib
 import re
 import shutil
 from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
 
 from cutstream.errors import ConfigurationError
 from cutstream.settings import ModelSettings, Settings
 from export.formats.machine import detect_machine
-from export.formats.served_graph import build_graph, require_stored_graph, source_digest
+from export.formats.receipt import add_receipt
+from export.formats.served_graph import build_graph, report_path, require_stored_graph, source_digest
 from export.formats.tensorrt_plan import require_plan
 from export.glue.configure import configure_glue
 from export.profiles import config, ensemble_of, networks_of, size_of, steps_in, steps_of
 from export.weights.catalogue import Model, network_for
 from export.weights.store import ensure_weights, sha256
+
+
+class Rendered(NamedTuple):
+    """A step: the digest that results name, and the digest of its graph, which is on its receipts."""
+
+    digest: str
+    graph: str
+
+
+class _Report(msgspec.Struct):
+    graph: str
 
 
 def render(settings: Settings) -> Path:
@@ -32,7 +47,7 @@ def render(settings: Settings) -> Path:
     models = settings.models
     ensembles = [ensemble_of(profile) for profile in models.profiles]
     networks = {step: network_for(step, models) for step in networks_of(models.profiles)}
-    digests = {
+    rendered = {
         step: _render_network(step, networks[step], models, served)
         if step in networks
         else _render_glue(step, settings, served)
@@ -41,32 +56,33 @@ def render(settings: Settings) -> Path:
     for ensemble in ensembles:
         steps = steps_of(ensemble)
         _render_ensemble(
-            ensemble, [digests[step] for step in steps], [networks[step] for step in steps if step in networks], served
+            ensemble, [rendered[step] for step in steps], [networks[step] for step in steps if step in networks], served
         )
     for folder in served.iterdir():
-        if folder.name not in {*ensembles, *digests}:
+        if folder.name not in {*ensembles, *rendered}:
             shutil.rmtree(folder)
     return served
 
 
-def _render_network(step: str, model: Model, settings: ModelSettings, served: Path) -> str:
-    """Render a network's folder and return its digest, which results name.
+def _render_network(step: str, model: Model, settings: ModelSettings, served: Path) -> Rendered:
+    """Render a network's folder.
 
-    It is the digest of the weights, the glue and how they are connected, or of the exported file if one is served. The
-    rendered configuration carries it.
+    Its digest is that of the weights, the glue and how they are connected, or of the exported file if one is served.
+    The rendered configuration carries it.
     """
     rendered, network = served / step / "config.pbtxt", served / step / "1" / _network_file(settings)
     exported = _exported_file(model, settings)
     weights = ensure_weights(model, settings)
     digest = sha256(exported) if exported else source_digest(model, weights, *size_of(step))
-    if not (network.is_file() and rendered.is_file() and digest in rendered.read_text()):
-        _write(network, exported.read_bytes() if exported else _graph(model, weights, *size_of(step)))
+    graph = msgspec.json.decode(report_path(exported).read_bytes(), type=_Report).graph if exported else digest
+    text = _with_parameters(_for_engine(_for_batches(config(step), [model]), settings), digest=digest, graph=graph)
+    if not (network.is_file() and rendered.is_file() and _parameters(text) == _parameters(rendered.read_bytes())):
+        _write(network, exported.read_bytes() if exported else _graph(model, weights, digest, *size_of(step)))
         for other in network.parent.iterdir():
             if other != network:
                 other.unlink()
-    # Written last, because its digest marks the network beside it as complete.
-    _write(rendered, _with_parameters(_for_engine(_for_batches(config(step), [model]), settings), digest=digest))
-    return digest
+    _write(rendered, text)  # last, because its digests mark the network beside it as complete
+    return Rendered(digest, graph)
 
 
 def _network_file(settings: ModelSettings) -> str:
@@ -81,27 +97,31 @@ def _exported_file(model: Model, settings: ModelSettings) -> Path | None:
     return None
 
 
-def _render_glue(step: str, settings: Settings, served: Path) -> str:
-    graph = configure_glue(step, *size_of(step), settings.glue).SerializeToString(deterministic=True)
-    _write(served / step / "1" / "model.onnx", graph)
-    digest = hashlib.sha256(graph).hexdigest()
+def _render_glue(step: str, settings: Settings, served: Path) -> Rendered:
+    graph = configure_glue(step, *size_of(step), settings.glue)
+    digest = hashlib.sha256(graph.SerializeToString(deterministic=True)).hexdigest()
+    _write(served / step / "1" / "model.onnx", add_receipt(graph, digest).SerializeToString(deterministic=True))
     models = settings.models
     if models.engine == "tensorrt":  # glue stays ONNX, which ONNX Runtime serves
         models = models.model_copy(update={"engine": "onnxruntime"})
-    _write(served / step / "config.pbtxt", _with_parameters(_for_engine(config(step), models), digest=digest))
-    return digest
+    text = _with_parameters(_for_engine(config(step), models), digest=digest, graph=digest)
+    _write(served / step / "config.pbtxt", text)
+    return Rendered(digest, digest)
 
 
-def _graph(model: Model, weights: Path, height: int, width: int) -> bytes:
-    if model.shipped:
-        return weights.read_bytes()
-    return bytes(build_graph(model, weights, height, width).SerializeToString(deterministic=True))
+def _graph(model: Model, weights: Path, digest: str, height: int, width: int) -> bytes:
+    graph = add_receipt(build_graph(model, weights, height, width), digest)
+    return bytes(graph.SerializeToString(deterministic=True))
 
 
-def _render_ensemble(name: str, digests: list[str], networks: list[Model], served: Path) -> None:
+def _render_ensemble(name: str, steps: list[Rendered], networks: list[Model], served: Path) -> None:
     (served / name / "1").mkdir(parents=True, exist_ok=True)  # an ensemble has a version folder without files
-    names = "+".join(network.name for network in networks)
-    text = _with_parameters(_for_batches(config(name), networks), digest="+".join(digests), networks=names)
+    text = _with_parameters(
+        _for_batches(config(name), networks),
+        digest="+".join(step.digest for step in steps),
+        graphs="+".join(step.graph for step in steps),
+        networks="+".join(network.name for network in networks),
+    )
     _write(served / name / "config.pbtxt", text)
 
 
@@ -138,6 +158,10 @@ def _check_engine(settings: Settings) -> None:
 def _with_parameters(text: str, **parameters: str) -> bytes:
     lines = (f'parameters {{ key: "{key}" value {{ string_value: "{value}" }} }}' for key, value in parameters.items())
     return "\n".join([text.rstrip("\n"), *lines, ""]).encode()
+
+
+def _parameters(text: bytes) -> list[bytes]:
+    return [line for line in text.splitlines() if line.startswith(b"parameters ")]
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -62,7 +63,11 @@ def run_requests(
 
 
 # Tensors pass by DLPack. Triton's stub was built for NumPy 1 and reads the element size of NumPy 2's types as 0, so its
-# `as_numpy()` repeats the first element everywhere and its `Tensor(name, array)` is empty.
+# `as_numpy()` repeats the first element everywhere and its `Tensor(name, array)` is empty. Triton copies an answer into
+# shared memory before the tensor's memory is released.
+_USED = b"used_dltensor"  # the capsule refers to these bytes
+_rename_capsule = ctypes.pythonapi.PyCapsule_SetName
+_rename_capsule.argtypes = (ctypes.py_object, ctypes.c_char_p)
 
 
 def _split(network: Network, request: Any) -> list[Tensors]:
@@ -73,4 +78,16 @@ def _split(network: Network, request: Any) -> list[Tensors]:
 
 def _response(network: Network, outputs: Sequence[Tensors]) -> Any:
     batch = {name: np.concatenate([output[name] for output in outputs]) for name in network.outputs}
-    return pb.InferenceResponse([pb.Tensor.from_dlpack(name, tensor) for name, tensor in batch.items()])
+    return pb.InferenceResponse([_tensor(name, values) for name, values in batch.items()])
+
+
+def _tensor(name: str, values: NDArray[Any]) -> Any:
+    """Hand an array over to Triton.
+
+    Triton names a capsule that it takes over `used_dlpack`. NumPy knows only `used_dltensor`, and would report an error
+    for every capsule of another name.
+    """
+    capsule = values.__dlpack__()
+    tensor = pb.Tensor.from_dlpack(name, capsule)
+    _rename_capsule(capsule, _USED)
+    return tensor

@@ -163,15 +163,19 @@ def test_a_network_that_the_engine_cannot_read_ends_the_start_with_its_name(trit
         supervisor.start(triton_server(settings))
 
 
-def shared_memory() -> set[Path]:
-    return set(Path("/dev/shm").glob("triton*"))
-
-
 def test_stops_without_orphans(triton: Settings, tmp_path: Path) -> None:
-    before = shared_memory()
     with another_server(triton, tmp_path) as (_, supervisor):
         family = psutil.Process(supervisor.pid("triton")).children(recursive=True)
-        assert any(process.name().startswith("triton_python") for process in family)
-        assert shared_memory() > before
+        (stub,) = [process for process in family if process.name().startswith("triton_python")]
+        (memory,) = [Path("/dev/shm") / word for word in stub.cmdline() if "_shm_region_" in word]
+        assert memory.exists()
     assert not [process for process in family if process.is_running()]
-    assert shared_memory() <= before
+    assert not memory.exists()
+
+
+def test_the_log_tells_of_no_error(triton: Settings, tmp_path: Path) -> None:
+    with another_server(triton, tmp_path) as (settings, _), connected(settings) as infer:
+        infer(PICTURES)
+    log = (settings.stack.state / "logs" / "triton.log").read_text()
+    assert "Traceback" not in log
+    assert not [line for line in log.splitlines() if "Error" in line or line.startswith("E")]

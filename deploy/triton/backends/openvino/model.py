@@ -15,20 +15,26 @@ import triton_python_backend_utils as pb  # noqa: E402
 from openvino import AsyncInferQueue  # noqa: E402
 
 from deploy.triton.backends.batch import Network, run_requests  # noqa: E402
+from deploy.triton.backends.lifeline import Lifeline, remove_abandoned_memory  # noqa: E402
 from deploy.triton.backends.precision import choose, compile_network  # noqa: E402
 
 
 class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
+        remove_abandoned_memory()
         self.network = Network.from_args(args)
         report = Path(os.environ["TRITON_BACKEND_STATE"]) / "precision" / f"{self.network.name}.json"
         verdict = choose(self.network.file, os.environ["TRITON_BACKEND_PRECISION"], report)
         pb.Logger.log_info(f"{self.network.name} runs in {verdict.precision}: {verdict.reason}")
         self.queue = AsyncInferQueue(compile_network(self.network.file, verdict.precision, self.network.threads))
         self.queue.set_callback(self.store)
+        self.lifeline = Lifeline()
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         return run_requests(self.network, requests, self.infer)
+
+    def finalize(self) -> None:
+        self.lifeline.close()
 
     def infer(self, images: Sequence[Any]) -> list[Any]:
         """Run the images in parallel, as many at once as the engine has threads."""

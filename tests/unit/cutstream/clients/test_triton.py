@@ -10,12 +10,24 @@ from tritonclient.grpc import model_config_pb2, service_pb2
 from tritonclient.utils import InferenceServerException
 
 from cutstream.clients.triton import Ensemble, Triton, map_triton_errors
-from cutstream.errors import ConfigurationError, InferenceFailed, ModelMismatch, TritonUnavailable
+from cutstream.clock import ManualClock
+from cutstream.errors import (
+    ConfigurationError,
+    InferenceFailed,
+    ModelMismatch,
+    ModelReloaded,
+    TritonUnavailable,
+    WrongAnswer,
+)
 from cutstream.settings import TritonSettings
+from tests.support.receipts import DIGEST, add_step, one_step, receipt_of
 
-U8, F32 = model_config_pb2.TYPE_UINT8, model_config_pb2.TYPE_FP32
-ENSEMBLE = Ensemble("cutout_general", "1", width=6, height=4, max_batch=8)
-IMAGES = np.zeros((2, 4, 6, 3), np.uint8)
+U8, F32, I32 = model_config_pb2.TYPE_UINT8, model_config_pb2.TYPE_FP32, model_config_pb2.TYPE_INT32
+H, W = 8, 16
+IMAGES = np.random.default_rng(0).integers(0, 256, (2, H, W, 3), np.uint8)
+MATTES = np.random.default_rng(1).integers(0, 256, (2, H, W), np.uint8)
+RECEIPT = receipt_of(IMAGES, MATTES)
+OTHER = "99" * 32  # another graph's digest
 
 # Of Triton itself: the request waits. Of the deployment: the worker stops. All else is the request's, and fails it.
 AWAY = {"CANCELLED", "DEADLINE_EXCEEDED", "NOT_FOUND", "RESOURCE_EXHAUSTED", "ABORTED", "UNAVAILABLE", "UNKNOWN"}
@@ -39,9 +51,16 @@ def test_every_grpc_status_has_a_meaning() -> None:
 
 @pytest.mark.parametrize(
     "message",
-    ["CUDA error: Out of memory", "failed to allocate pinned system memory", "std::bad_alloc", "onnx: out of memory"],
+    [
+        "CUDA error: Out of memory",
+        "failed to allocate pinned system memory",
+        "std::bad_alloc",
+        "onnx: out of memory",
+        "in ensemble 'cutout_fast', Stub process 'cutnet_0_0' is not healthy.",
+        "Failed to process the request(s) for model instance 'cutnet_0_0', message: Failed to obtain the health mutex.",
+    ],
 )
-def test_memory_that_ran_out_is_waited_for(message: str) -> None:
+def test_a_server_that_cannot_work_at_the_moment_is_waited_for(message: str) -> None:
     assert meaning("StatusCode.INTERNAL", message) is TritonUnavailable
 
 
@@ -50,19 +69,21 @@ def test_an_error_of_the_client_library_fails_the_request() -> None:
 
 
 class Server:
-    """Answers as a server that serves one ensemble."""
+    """Answers as a server that serves one ensemble of one step."""
 
-    def __init__(self, inputs=None, outputs=None, versions=("1",), digest="", reply=None) -> None:
+    def __init__(self, inputs=None, outputs=None, versions=("1",), digest="", reply=None, steps=None) -> None:
         self.config = model_config_pb2.ModelConfig(
             max_batch_size=8,
-            input=[tensor(model_config_pb2.ModelInput, *i) for i in inputs or [("image", U8, [4, 6, 3])]],
-            output=[tensor(model_config_pb2.ModelOutput, *o) for o in outputs or [("matte", U8, [4, 6])]],
+            input=[tensor(model_config_pb2.ModelInput, *i) for i in inputs or [("image", U8, [H, W, 3])]],
+            output=[tensor(model_config_pb2.ModelOutput, *o) for o in outputs or [("matte", U8, [H, W])]],
         )
+        for step in one_step(outputs=[o.name for o in self.config.output]) if steps is None else steps:
+            add_step(self.config, step)
         if digest:
             self.config.parameters["digest"].string_value = digest
         self.versions = versions
         self.reply = reply
-        self.error: InferenceServerException | None = None
+        self.error: Exception | None = None
         self.asked: list[str] = []
 
     def get_model_config(self, name, client_timeout):
@@ -76,6 +97,8 @@ class Server:
 
     def infer(self, name, inputs, outputs, client_timeout):
         assert (inputs[0].name(), inputs[0].datatype()) == ("image", "UINT8")
+        if isinstance(self.reply, Exception):
+            raise self.reply
         assert [output.name() for output in outputs] == [output.name for output in self.config.output]
         return self.reply
 
@@ -84,31 +107,39 @@ class Server:
             raise self.error
         return True
 
+    def close(self) -> None:
+        self.error = self.reply = ValueError("Cannot invoke RPC on closed channel!")
+
 
 def tensor(kind, name, data_type, dims):
     return kind(name=name, data_type=data_type, dims=dims)
 
 
-def answer(matte: np.ndarray, datatype: str = "UINT8", **others: np.ndarray) -> grpc.InferResult:
-    tensors = {"matte": matte, **others}
+def answer(**tensors: np.ndarray) -> grpc.InferResult:
+    kinds = {"uint8": "UINT8", "int32": "INT32", "float32": "FP32"}
     outputs = [
-        service_pb2.ModelInferResponse.InferOutputTensor(name=name, datatype=datatype, shape=values.shape)
-        for name, values in tensors.items()
+        service_pb2.ModelInferResponse.InferOutputTensor(name=name, datatype=kinds[str(v.dtype)], shape=v.shape)
+        for name, v in tensors.items()
     ]
     raw = [np.ascontiguousarray(values).tobytes() for values in tensors.values()]
     return grpc.InferResult(service_pb2.ModelInferResponse(outputs=outputs, raw_output_contents=raw))
 
 
-def client(server: Server) -> Triton:
-    triton = Triton(TritonSettings(url="127.0.0.1:1"))
+def client(server: Server, clock: ManualClock | None = None) -> Triton:
+    triton = Triton(TritonSettings(url="127.0.0.1:1", describe_age_s=60), clock or ManualClock())
     triton._client = server
     return triton
+
+
+def infer(reply: grpc.InferResult | Exception, images: np.ndarray = IMAGES) -> np.ndarray:
+    triton = client(Server(reply=reply))
+    return triton.infer(triton.ensemble("general"), images)
 
 
 def test_an_ensemble_is_described_once_by_its_configuration() -> None:
     server = Server(digest="ab12")
     triton = client(server)
-    expected = Ensemble("cutout_general", "1", width=6, height=4, max_batch=8, digest="ab12")
+    expected = Ensemble("cutout_general", "1", width=W, height=H, max_batch=8, digest="ab12", steps=one_step())
     assert triton.ensemble("general") == expected
     assert triton.ensemble("general") == expected
     assert server.asked == ["cutout_general"]
@@ -117,18 +148,49 @@ def test_an_ensemble_is_described_once_by_its_configuration() -> None:
 @pytest.mark.parametrize(
     "server",
     [
-        Server(inputs=[("image", F32, [4, 6, 3])]),
-        Server(inputs=[("image", U8, [3, 4, 6])]),
-        Server(inputs=[("image", U8, [4, 6])]),
-        Server(inputs=[("picture", U8, [4, 6, 3])]),
-        Server(outputs=[("matte", F32, [4, 6])]),
-        Server(outputs=[("matte", U8, [4, 6, 1])]),
-        Server(outputs=[("matte", U8, [6, 4])]),
-        Server(outputs=[("mask", U8, [4, 6])]),
+        Server(inputs=[("image", F32, [H, W, 3])]),
+        Server(inputs=[("image", U8, [3, H, W])]),
+        Server(inputs=[("image", U8, [H, W])]),
+        Server(inputs=[("picture", U8, [H, W, 3])]),
+        Server(outputs=[("matte", F32, [H, W])]),
+        Server(outputs=[("matte", U8, [H, W, 1])]),
+        Server(outputs=[("matte", U8, [W, H])]),
+        Server(outputs=[("mask", U8, [H, W])]),
     ],
 )
 def test_an_ensemble_with_other_tensors_is_a_mismatch(server: Server) -> None:
     with pytest.raises(ModelMismatch, match=r"cutout_general has tensors .*`image` u8 \[H,W,3\]"):
+        client(server).ensemble("general")
+
+
+def without_receipts() -> Server:
+    server = Server(steps=())
+    step = server.config.ensemble_scheduling.step.add(model_name="net")
+    step.input_map["image"], step.output_map["matte"] = "image", "matte"
+    return server
+
+
+def without_digests() -> Server:
+    server = Server()
+    del server.config.parameters["graphs"]
+    return server
+
+
+def with_untraced_depth() -> Server:
+    return Server(outputs=[("matte", U8, [H, W]), ("depth", U8, [H, W])], steps=one_step())
+
+
+@pytest.mark.parametrize(
+    ("server", "problem"),
+    [
+        (without_receipts(), "no receipt of net"),
+        (without_digests(), "no digests of its graphs"),
+        (with_untraced_depth(), "nothing that traces depth"),
+        (Server(steps=()), "no digests of its graphs"),
+    ],
+)
+def test_an_ensemble_whose_mattes_cannot_be_traced_is_refused(server: Server, problem: str) -> None:
+    with pytest.raises(ModelMismatch, match=rf"{problem}.*cutstream models render"):
         client(server).ensemble("general")
 
 
@@ -143,45 +205,117 @@ def test_an_ensemble_that_is_not_loaded_is_waited_for_and_then_found() -> None:
 
 
 def test_mattes_come_back_as_they_were_sent() -> None:
-    matte = np.arange(48, dtype=np.uint8).reshape(2, 4, 6)
-    assert np.array_equal(client(Server(reply=answer(matte))).infer(ENSEMBLE, IMAGES), matte)
+    assert np.array_equal(infer(answer(matte=MATTES, net_receipt=RECEIPT)), MATTES)
+
+
+@pytest.mark.parametrize(
+    ("reply", "problem"),
+    [
+        (answer(matte=MATTES[:1], net_receipt=RECEIPT[:1]), "`matte` uint8"),
+        (answer(matte=MATTES.reshape(2, W, H), net_receipt=RECEIPT), "`matte` uint8"),
+        (answer(matte=MATTES[..., None], net_receipt=RECEIPT), "`matte` uint8"),
+        (answer(matte=MATTES.astype(np.float32), net_receipt=RECEIPT), "`matte` float32"),
+        (answer(net_receipt=RECEIPT), "without `matte`"),
+        (answer(matte=MATTES), "without `net_receipt`"),
+        (answer(matte=MATTES, net_receipt=RECEIPT[:, 1:]), "`net_receipt` int32"),
+        (answer(matte=MATTES[::-1], net_receipt=RECEIPT[::-1]), r"another `image` for images \[0, 1\] of 2"),
+        (answer(matte=MATTES[::-1], net_receipt=RECEIPT), r"another `matte` for images \[0, 1\] of 2"),
+        (answer(matte=MATTES[[0, 0]], net_receipt=RECEIPT[[0, 0]]), r"another `image` for images \[1\] of 2"),
+        (grpc.InferResult(service_pb2.ModelInferResponse()), "without `matte`"),
+    ],
+)
+def test_an_answer_that_is_not_the_images_is_asked_for_again(reply: grpc.InferResult, problem: str) -> None:
+    with pytest.raises(WrongAnswer, match=problem):
+        infer(reply)
+
+
+def test_a_description_is_read_again_after_a_while() -> None:
+    server, clock = Server(digest="ab12"), ManualClock()
+    triton = client(server, clock)
+    assert triton.ensemble("general").digest == "ab12"
+    server.config.parameters["digest"].string_value = "cd34"
+    clock.sleep(59)
+    assert triton.ensemble("general").digest == "ab12"
+    clock.sleep(2)
+    assert triton.ensemble("general").digest == "cd34"
 
 
 @pytest.mark.parametrize(
     "reply",
     [
-        answer(np.zeros((1, 4, 6), np.uint8)),
-        answer(np.zeros((2, 6, 4), np.uint8)),
-        answer(np.zeros((2, 4, 6, 1), np.uint8)),
-        answer(np.zeros((2, 4, 6), np.float32), "FP32"),
-        grpc.InferResult(service_pb2.ModelInferResponse()),
+        InferenceServerException("connection refused", "StatusCode.UNAVAILABLE"),
+        answer(matte=MATTES[:1], net_receipt=RECEIPT[:1]),
     ],
 )
-def test_mattes_of_another_form_are_a_mismatch(reply: grpc.InferResult) -> None:
-    with pytest.raises(ModelMismatch, match="cutout_general answered"):
-        client(Server(reply=reply)).infer(ENSEMBLE, IMAGES)
+def test_a_description_is_read_again_after_an_outage_and_a_wrong_answer(reply: object) -> None:
+    server = Server(reply=reply)
+    triton = client(server)
+    with pytest.raises(TritonUnavailable):
+        triton.infer(triton.ensemble("general"), IMAGES)
+    server.config.parameters["digest"].string_value = "cd34"
+    assert triton.ensemble("general").digest == "cd34"
+
+
+def test_an_answer_of_another_graph_is_discarded_and_the_model_described_again() -> None:
+    server = Server(reply=answer(matte=MATTES, net_receipt=receipt_of(IMAGES, MATTES, digest=OTHER)))
+    triton = client(server)
+    with pytest.raises(ModelReloaded, match=f"step net answered with another graph than {DIGEST[:12]}"):
+        triton.infer(triton.ensemble("general"), IMAGES)
+    server.config.parameters["graphs"].string_value = OTHER
+    assert np.array_equal(triton.infer(triton.ensemble("general"), IMAGES), MATTES)
+
+
+def test_refused_images_are_sent_again_only_if_the_model_has_changed() -> None:
+    refused = InferenceServerException("unexpected shape for input 'image'", "StatusCode.INVALID_ARGUMENT")
+    server = Server(reply=refused)
+    triton = client(server)
+    ensemble = triton.ensemble("general")
+    with pytest.raises(InferenceFailed, match="unexpected shape"):
+        triton.infer(ensemble, IMAGES)
+    server.config.input[0].dims[:] = [2 * H, 2 * W, 3]
+    server.config.output[0].dims[:] = [2 * H, 2 * W]
+    with pytest.raises(ModelReloaded, match="unexpected shape"):
+        triton.infer(ensemble, IMAGES)
+    assert (triton.ensemble("general").width, triton.ensemble("general").height) == (2 * W, 2 * H)
+
+
+def test_a_change_to_what_the_worker_cannot_use_is_a_mismatch() -> None:
+    server = Server(reply=InferenceServerException("unexpected inference input 'image'", "StatusCode.INVALID_ARGUMENT"))
+    triton = client(server)
+    ensemble = triton.ensemble("general")
+    server.config.input[0].name = "picture"
+    with pytest.raises(ModelMismatch, match="has tensors"):
+        triton.infer(ensemble, IMAGES)
 
 
 def test_readiness_is_an_answer_and_never_an_error() -> None:
     server = Server()
-    assert client(server).ready() is True
+    triton = client(server)
+    assert triton.ready() is True
     server.error = InferenceServerException("connection refused", "StatusCode.UNAVAILABLE")
-    assert client(server).ready() is False
+    assert triton.ready() is False
+    triton.close()
+    assert triton.ready() is False
+
+
+def test_a_call_after_the_end_is_waited_for_like_an_outage() -> None:
+    triton = client(Server())
+    ensemble = triton.ensemble("general")
+    triton.close()
+    with pytest.raises(TritonUnavailable, match="closed"):
+        triton.infer(ensemble, IMAGES)
 
 
 def test_depth_comes_with_the_matte_where_an_ensemble_measures_it() -> None:
-    mattes, depths = (np.full((2, 4, 6), value, np.uint8) for value in (200, 30))
-    server = Server(outputs=[("matte", U8, [4, 6]), ("depth", U8, [4, 6])], reply=answer(mattes, depth=depths))
-    triton, images = client(server), np.zeros((2, 4, 6, 3), np.uint8)
+    depths = np.full((2, H, W), 30, np.uint8)
+    reply = answer(matte=MATTES, depth=depths, net_receipt=receipt_of(IMAGES, depths, MATTES))
+    server = Server(outputs=[("matte", U8, [H, W]), ("depth", U8, [H, W])], reply=reply)
+    triton = client(server)
     ensemble = triton.ensemble("depth")
     assert ensemble.measures_depth
-    found = triton.infer_with_depth(ensemble, images)
-    np.testing.assert_array_equal(found, (mattes, depths))
-    np.testing.assert_array_equal(triton.infer(ensemble, images), mattes)  # which asks for both as well
-
-
-def test_an_ensemble_that_keeps_its_depth_to_itself_is_not_the_products() -> None:
-    server = Server(outputs=[("matte", U8, [4, 6]), ("depth", U8, [4, 6])], reply=answer(np.zeros((1, 4, 6), np.uint8)))
-    triton = client(server)
-    with pytest.raises(ModelMismatch, match="without `depth`"):
-        triton.infer_with_depth(triton.ensemble("depth"), np.zeros((1, 4, 6, 3), np.uint8))
+    found = triton.infer_with_depth(ensemble, IMAGES)
+    np.testing.assert_array_equal(found, (MATTES, depths))
+    np.testing.assert_array_equal(triton.infer(ensemble, IMAGES), MATTES)  # which asks for both as well
+    server.reply = answer(matte=MATTES, net_receipt=receipt_of(IMAGES, depths, MATTES))
+    with pytest.raises(WrongAnswer, match="without `depth`"):
+        triton.infer_with_depth(ensemble, IMAGES)

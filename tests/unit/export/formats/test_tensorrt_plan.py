@@ -195,6 +195,11 @@ def test_a_plan_that_is_not_what_it_was_is_refused(planned: ModelSettings, monke
         other.setattr(tensorrt_plan, "source_digest", lambda *_: "0" * 64)
         with pytest.raises(ConfigurationError, match="built from other weights or other glue"):
             require_plan(model, "fp16", planned, HERE)
+    plan = msgspec.json.decode(report_path(path).read_bytes(), type=Plan)
+    report_path(path).write_bytes(msgspec.json.encode(msgspec.structs.replace(plan, graph="")))
+    with pytest.raises(ConfigurationError, match="built by an earlier release, without receipts"):
+        require_plan(model, "fp16", planned, HERE)
+    report_path(path).write_bytes(msgspec.json.encode(plan))
     path.write_bytes(b"plam")
     with pytest.raises(ConfigurationError, match="it is damaged"):
         require_plan(model, "fp16", planned, HERE)

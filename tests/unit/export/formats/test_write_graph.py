@@ -265,6 +265,8 @@ def test_a_joined_network_goes_the_same_way_and_is_served(few: Path, tmp_path: P
     assert (served / "u2netp" / "1" / "model.onnx").read_bytes() == path.read_bytes()
     config = text_format.Parse((served / "u2netp" / "config.pbtxt").read_text(), pb.ModelConfig())
     assert config.parameters["digest"].string_value == sha256(path)
+    report = msgspec.json.decode(report_path(path).read_bytes(), type=ExportReport)
+    assert config.parameters["graph"].string_value == report.graph
     render(settings.model_copy(update={"models": models.model_copy(update={"graph_precision": "fp32"})}))
     assert (served / "u2netp" / "1" / "model.onnx").read_bytes() != path.read_bytes()
 
@@ -276,6 +278,9 @@ def test_a_graph_of_other_weights_or_damaged_is_not_served(few: Path, tmp_path: 
     report = write(model, "fp16", few, models, path)
     report_path(path).write_bytes(msgspec.json.encode(msgspec.structs.replace(report, source="0" * 64)))
     with pytest.raises(WeightsMissing, match="is made from other weights or other glue"):
+        require_stored_graph(model, "fp16", models)
+    report_path(path).write_bytes(msgspec.json.encode(msgspec.structs.replace(report, graph="")))
+    with pytest.raises(WeightsMissing, match="earlier release, without receipts: make it with"):
         require_stored_graph(model, "fp16", models)
     report_path(path).write_bytes(msgspec.json.encode(report))
     assert require_stored_graph(model, "fp16", models) == path

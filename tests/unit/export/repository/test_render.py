@@ -11,6 +11,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 from cutstream.clients.triton import ensemble_name
 from cutstream.errors import ConfigurationError, WeightsMissing
 from cutstream.profiles import REPOSITORY, known_profiles
+from cutstream.receipts import receipt_length
 from cutstream.settings import GlueSettings, ModelSettings, Settings, StackSettings
 from export.profiles import ensemble_of, network_file, steps_in, steps_of
 from export.repository.render import render
@@ -44,7 +45,8 @@ def test_a_profile_takes_pixels_and_gives_a_matte(profile: str) -> None:
     (kind, (height, width, channels)), (matte_kind, matte) = tensors(config)["image"], tensors(config)["matte"]
     assert (kind, matte_kind, channels, matte) == (pb.TYPE_UINT8, pb.TYPE_UINT8, 3, [height, width])
     depth = {"depth"} if profile.startswith("depth") else set()
-    assert (config.platform, set(tensors(config))) == ("ensemble", {"image", "matte", *depth})
+    receipts = {f"{step}_receipt" for step in steps_of(ensemble_of(profile))}
+    assert (config.platform, set(tensors(config))) == ("ensemble", {"image", "matte", *depth, *receipts})
     assert all(tensors(config)[name] == (matte_kind, matte) for name in depth)
     assert ensemble_of(profile) == ensemble_name(profile)
 
@@ -57,7 +59,9 @@ def test_an_ensembles_wires_fit_its_steps(profile: str) -> None:
     for step in config.ensemble_scheduling.step:
         network = parsed(REPOSITORY / step.model_name)
         assert network.max_batch_size >= config.max_batch_size
-        for name, wire in (*step.input_map.items(), *step.output_map.items()):
+        connected = {**step.input_map, **step.output_map}
+        assert connected.keys() == tensors(network).keys()
+        for name, wire in connected.items():
             assert wires.setdefault(wire, tensors(network)[name]) == tensors(network)[name]
 
 
@@ -67,6 +71,7 @@ def test_the_committed_files_are_the_production_variant(network: str) -> None:
     assert (config.backend, config.instance_group[0].kind) == ("onnxruntime", pb.ModelInstanceGroup.KIND_AUTO)
     assert config.HasField("dynamic_batching")
     assert config.model_warmup
+    assert tensors(config)["receipt"] == (pb.TYPE_INT32, [receipt_length(len(tensors(config)) - 1)])
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
@@ -81,9 +86,12 @@ def test_renders_the_engine_and_the_instances(settings: Settings, engine: str) -
     assert (served / "cutout_general" / "1").is_dir()
 
 
-def test_a_network_in_git_is_served_as_it_is(tmp_path: Path) -> None:
+def test_a_network_in_git_is_served_as_it_is_with_its_receipt(tmp_path: Path) -> None:
     served = render(Settings(models=ModelSettings(store=tmp_path), stack=StackSettings(state=tmp_path / "state")))
-    assert (served / "cutnet" / "1" / "model.onnx").read_bytes() == network_file("cutnet").read_bytes()
+    committed, graph = onnx.load(network_file("cutnet")), onnx.load(served / "cutnet" / "1" / "model.onnx")
+    count = len(committed.graph.node)
+    assert list(graph.graph.node[:count]) == list(committed.graph.node)
+    assert {node.output[0].split("/")[0] for node in graph.graph.node[count:]} == {"receipt"}
     assert parsed(served / "cutnet").backend == "openvino"
     digest = parsed(served / "cutout_fast").parameters["digest"].string_value
     assert digest == hashlib.sha256(network_file("cutnet").read_bytes()).hexdigest()
@@ -93,7 +101,18 @@ def test_the_ensemble_carries_its_networks_digest(settings: Settings) -> None:
     served = render(settings)
     digests = {parsed(served / name).parameters["digest"].string_value for name in ("u2netp", "cutout_general")}
     assert len(digests) == 1
-    assert len(bytes.fromhex(digests.pop())) == 32
+    assert len(bytes.fromhex(digests.copy().pop())) == 32
+    assert {parsed(served / "cutout_general").parameters["graphs"].string_value} == digests
+
+
+def test_a_repository_of_a_release_without_receipts_is_rendered_anew(settings: Settings) -> None:
+    served = render(settings)
+    before = contents(served)
+    network, rendered = served / "u2netp" / "1" / "model.onnx", served / "u2netp" / "config.pbtxt"
+    network.write_bytes(b"without a receipt")
+    rendered.write_text("\n".join(line for line in rendered.read_text().splitlines() if "graph" not in line))
+    render(settings)
+    assert {path: data for path, (data, _) in contents(served).items()} == {path: d for path, (d, _) in before.items()}
 
 
 def test_glue_between_networks_is_rendered_with_the_settings(tmp_path: Path) -> None:
