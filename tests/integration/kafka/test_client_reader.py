@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import cycle
 
@@ -16,12 +18,23 @@ from kafka.errors import CorruptRecordError, KafkaError, KafkaTimeoutError
 from kafka.record.default_records import DefaultRecordBatch
 from kafka.structs import MemberState
 
-from cutstream.clients.kafka import OutgoingRecord, Partition, RecordWriter, TopicReader, ensure_topics, request_reader
+from cutstream.clients.kafka import (
+    CommitRefused,
+    OutgoingRecord,
+    Partition,
+    Record,
+    RecordWriter,
+    TopicReader,
+    TransactionalCommitter,
+    ensure_topics,
+    request_reader,
+)
 from cutstream.errors import BrokerUnavailable, ConfigurationError
 from tests.support.group import (
     TIMEOUT_S,
     add_partitions,
     commit_as_another_member,
+    committed,
     join,
     read,
     rebalance_soon,
@@ -404,3 +417,88 @@ def test_the_client_itself_never_returns_after_a_corrupt_record(one_partition, o
         records.drain()
     polling.join(10.0)
     assert stuck, "this version of kafka-python returns: the guard against trap 6 of cutstream/clients/kafka/ may go"
+
+
+def test_nothing_is_lost_or_comes_twice_while_two_readers_lose_gain_rewind_and_wait(kafka_settings, opened) -> None:
+    settings = kafka_settings.model_copy(update={"session_timeout_s": 6.0})
+    total = 2000
+    write_to_partitions(settings, opened, dict.fromkeys(range(4), total // 4))
+    members = [Member(settings, opened, seed) for seed in range(2)]
+    join(members[0].reader)
+    order, deadline = random.Random(7), time.monotonic() + 60.0
+    with ThreadPoolExecutor(2) as threads:
+        working = [threads.submit(member.work) for member in members]
+        try:
+            while sum(committed(settings).values()) < total:
+                assert time.monotonic() < deadline, f"only {committed(settings)}"
+                assert not any(future.done() for future in working)
+                member = order.choice(members)
+                member.fault = order.choice(["rejoin", "be thrown out", "wait", "rewind", ""])
+                if member.fault == "be thrown out" and (membership := member.reader.membership):
+                    throw_out(settings, membership.member_id)
+                time.sleep(0.3)
+        finally:
+            for member in members:
+                member.stop.set()
+        for future in working:
+            future.result()
+    results = sorted(values(opened(TopicReader(settings, settings.results_topic))))
+    assert results == sorted(b"%d-%d" % (number, offset) for number in range(4) for offset in range(total // 4))
+
+
+class Member:
+    """Reads, and commits a result for each request. It commits each `fault` once, between two polls."""
+
+    def __init__(self, settings, opened, seed: int) -> None:
+        self.settings = settings
+        self.reader, self.committer = (
+            opened(client) for client in (requests_reader(settings), TransactionalCommitter(settings))
+        )
+        self.fault = ""
+        self.stop = threading.Event()
+        self._order = random.Random(seed)
+        self._next: dict[Partition, int] = {}
+        self._done: list[Record] = []
+
+    def work(self) -> None:
+        while not self.stop.is_set():
+            self._misbehave()
+            polled = self.reader.poll(0.05, self._order.choice([0, 1, 7, 100]))
+            self._forget(polled.lost | polled.gained | polled.stalled)
+            for record in polled.records:
+                assert record.offset == self._next.get(record.partition, record.offset)
+                self._next[record.partition] = record.offset + 1
+                self._done.append(record)
+            if self._done and self.reader.membership:
+                self._commit()
+
+    def _commit(self) -> None:
+        results = [
+            OutgoingRecord(self.settings.results_topic, None, b"%d-%d" % (r.partition.number, r.offset))
+            for r in self._done
+        ]
+        offsets = {record.partition: record.offset + 1 for record in self._done}
+        try:
+            self.committer.commit(results, offsets, self.reader.membership)
+            self._done.clear()
+        except CommitRefused:
+            self._rewind()
+
+    def _misbehave(self) -> None:
+        fault, self.fault = self.fault, ""
+        if fault == "rejoin":
+            rebalance_soon(self.reader._consumer)
+        elif fault == "rewind":
+            self._rewind()
+        elif fault == "wait":
+            time.sleep(0.5)
+
+    def _rewind(self) -> None:
+        owned = self.reader.partitions
+        self._forget(owned)
+        self.reader.rewind(owned)
+
+    def _forget(self, partitions) -> None:
+        self._done = [record for record in self._done if record.partition not in partitions]
+        for partition in partitions:
+            self._next.pop(partition, None)
