@@ -270,7 +270,7 @@ class Loop:
     def _start_commit(self) -> None:
         self._last_commit = self._clock.monotonic()
         membership = self._source.membership
-        batch = self._offsets.next_batch(self._settings.commit_max_results)
+        batch = self._offsets.next_batch(self._settings.commit_max_results, self._source.position)
         if membership is not None and batch.outcomes:
             self._commit = Commit(self._committer, batch, membership, self._clock)
 

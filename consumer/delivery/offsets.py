@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
@@ -65,10 +65,12 @@ class OffsetTracker(Generic[T]):
         self._finished_in[tracked.partition] += 1
         return True
 
-    def next_batch(self, limit: int) -> CommitBatch[T]:
+    def next_batch(self, limit: int, position: Callable[[Partition], int | None] = lambda _: None) -> CommitBatch[T]:
         """Return up to `limit` outcomes that may be committed. They stay tracked until `mark_committed`.
 
-        The partitions take turns, so that none waits while another one fills the batch.
+        The partitions take turns, so that none waits while another one fills the batch. `position` returns the offset
+        of the next record to be read: where everything read before it is in the batch, it is committed. It is behind
+        the marks of ended transactions, which would otherwise look like requests that nobody answers.
         """
         batch: CommitBatch[T] = CommitBatch()
         turns = deque((partition, iter(in_order)) for partition, in_order in self._tracked.items())
@@ -80,6 +82,9 @@ class OffsetTracker(Generic[T]):
                 batch.offsets[partition] = tracked.offset + 1
                 batch.last[partition] = tracked
                 turns.append((partition, in_order))
+        for partition, last in batch.last.items():
+            if self._tracked[partition][-1] == last:
+                batch.offsets[partition] = max(batch.offsets[partition], position(partition) or 0)
         return batch
 
     def mark_committed(self, batch: CommitBatch[T]) -> None:

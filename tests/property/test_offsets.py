@@ -97,3 +97,13 @@ def test_partitions_share_a_batch(finished, limit) -> None:
     shares = [batch.offsets.get(Partition("t", number), 0) for number in range(len(finished))]
     unfilled = [share for share, count in zip(shares, finished, strict=True) if share < count]
     assert max(shares) - min(unfilled, default=max(shares)) <= 1
+
+
+@given(read=st.integers(1, 5), finished=st.integers(0, 5), gap=st.integers(0, 3))
+def test_the_position_is_committed_only_when_everything_before_it_is_finished(read, finished, gap) -> None:
+    tracker: OffsetTracker[str] = OffsetTracker()
+    tracked = [tracker.track(P, offset) for offset in range(read)]
+    for request in tracked[:finished]:
+        tracker.finish(request, "")
+    committed = tracker.next_batch(10, {P: read + gap}.get).offsets.get(P, 0)
+    assert committed == (read + gap if finished >= read else finished)

@@ -382,6 +382,7 @@ def test_nothing_stalls_while_there_is_nothing_to_read(one_partition, opened) ->
     assert len(records) == 1
     left_open.commit_transaction()
     assert read(reader, 1)
+    assert reader.position(Partition(settings.requests_topic, 0)) == 4, "the marks of both transactions are read"
 
 
 @pytest.mark.logs_errors
