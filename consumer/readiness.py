@@ -11,7 +11,14 @@ from typing import Any
 from consumer.loop import Loop
 from consumer.resources.probe import Probe
 from consumer.resources.waits import Waits
-from cutstream.errors import BackgroundsFull, DeviceOutOfMemory, StoreUnavailable, TritonUnavailable
+from cutstream.errors import (
+    BackgroundsFull,
+    DeviceOutOfMemory,
+    ModelReloaded,
+    StoreUnavailable,
+    TritonUnavailable,
+    WrongAnswer,
+)
 from cutstream.metrics import Metrics
 
 
@@ -54,7 +61,7 @@ class Readiness:
             "running": running,
             "group": running and loop.joined,
             "broker": self._broker.ok and loop.commits,
-            "triton": self._triton.ok and not away(TritonUnavailable.code),
+            "triton": self._triton.ok and not away(TritonUnavailable.code, WrongAnswer.code, ModelReloaded.code),
             "store": not away(StoreUnavailable.code),
             "memory": not away(DeviceOutOfMemory.code, BackgroundsFull.code),
         } | {name: ready() for name, ready in self._topics.items()}

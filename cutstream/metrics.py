@@ -74,7 +74,8 @@ RETRIES = Definition(
     "cutstream_retries_total",
     "counter",
     "Attempts that failed because something was not ready, by stage and reason.",
-    "With `triton_unavailable` or `store_unavailable`, restore that service. Requests wait, and none is lost.",
+    "With `triton_unavailable` or `store_unavailable`, restore that service. `wrong_answer` counts answers of Triton "
+    "that were discarded. Requests wait, and none is lost.",
     ("stage", "reason"),
 )
 WAITING = Definition(

@@ -48,6 +48,7 @@ _CHANNEL = [
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 2_000),
 ]
+_PING_TIMEOUT_MS = 5_000
 _NOT_THE_IMAGE = (
     "out of memory",
     "failed to allocate",
@@ -205,8 +206,19 @@ class Triton:
     def _connect(self) -> grpc.InferenceServerClient:
         with self._lock:
             if self._client is None:
-                self._client = grpc.InferenceServerClient(self._settings.url, channel_args=_CHANNEL)
+                self._client = grpc.InferenceServerClient(self._settings.url, channel_args=self._channel())
             return self._client
+
+    def _channel(self) -> list[tuple[str, int]]:
+        # A call cannot time out while its images are stuck in a full connection to a frozen server. A ping that is not
+        # answered ends the connection. It is sent only after a silence in which a call would have timed out.
+        silence_ms = round(1000 * self._settings.timeout_s)
+        return [
+            *_CHANNEL,
+            ("grpc.keepalive_time_ms", silence_ms),
+            ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_MS),
+            ("grpc.http2.max_pings_without_data", 0),
+        ]
 
     def _describe(self, name: str) -> Ensemble:
         with self._calling():

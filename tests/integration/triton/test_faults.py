@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 import tritonclient.grpc as grpc
@@ -24,7 +25,7 @@ from consumer.stages.segment import Segment
 from cutstream.arrays.cpu import CpuOps
 from cutstream.clients.triton import Triton
 from cutstream.clock import SystemClock
-from cutstream.errors import Retryable
+from cutstream.errors import Retryable, TritonUnavailable
 from cutstream.images import Image
 from cutstream.metrics import Metrics
 from cutstream.settings import Settings, StackSettings, TritonSettings
@@ -182,6 +183,26 @@ def test_every_photo_gets_its_own_matte_whatever_happens_to_the_server(served) -
     assert worker.waited
     log = (settings.stack.state / "logs" / "triton.log").read_text()
     assert "Traceback" not in log
+
+
+def test_calls_to_a_frozen_server_time_out(served) -> None:
+    """Even when their images fill the connection, so that gRPC alone would wait for the server for ever."""
+    settings, supervisor, _ = served
+    triton = Triton(settings.triton.model_copy(update={"timeout_s": 1.0}))
+    ensemble, images = triton.ensemble("general"), np.stack(PHOTOS[:8])
+    frozen = processes(supervisor, SERVER)
+    for process in frozen:
+        process.suspend()
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            calls = [threads.submit(triton.infer, ensemble, images) for _ in range(8)]
+            errors = [call.exception(timeout=60) for call in calls]
+    finally:
+        for process in frozen:
+            process.resume()
+    assert {type(error) for error in errors} == {TritonUnavailable}
+    assert triton.infer(triton.ensemble("general"), images).shape == (8, 320, 320)
+    triton.close()
 
 
 def shrink(settings: Settings, digest: str) -> None:

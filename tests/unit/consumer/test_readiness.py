@@ -76,6 +76,8 @@ def test_a_worker_that_stops_or_whose_loop_stands_still_neither_runs_nor_is_in_i
     ("reason", "check"),
     [
         ("triton_unavailable", "triton"),
+        ("wrong_answer", "triton"),
+        ("model_reloaded", "triton"),
         ("store_unavailable", "store"),
         ("device_out_of_memory", "memory"),
         ("backgrounds_full", "memory"),

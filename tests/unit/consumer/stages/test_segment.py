@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -46,6 +47,32 @@ def segmented(measures_depth: bool, **options: Any) -> Segmented:
     )
     job = job_of(profile="depth", outputs=("composite",), **options)
     return segment(job, Decoded(Image(np.zeros((20, 30, 3), np.uint8))))
+
+
+def test_images_of_a_reloaded_ensemble_never_share_a_batch_with_older_ones() -> None:
+    sizes = iter((SIDE, 2 * SIDE))
+    asked: list[tuple[int, ...]] = []
+
+    def ensemble(profile: str) -> Ensemble:
+        side = next(sizes)
+        return Ensemble("cutout_fast", "1", width=side, height=side, max_batch=8, digest=str(side))
+
+    def infer(ensemble: Ensemble, images: np.ndarray) -> np.ndarray:
+        assert images.shape[1:3] == (ensemble.height, ensemble.width)
+        asked.append(images.shape)
+        return images[..., 0]
+
+    triton: Any = SimpleNamespace(ensemble=ensemble, infer=infer)
+    metrics, clock = Metrics(), SystemClock()
+    latency = LatencyEstimator(triton, clock)
+    selector = ProfileSelector(ModelSettings(), latency, metrics, clock)
+    segment = Segment(triton, selector, latency, CpuOps(), metrics, TritonSettings(batch_max_wait_s=1))
+    value = Decoded(Image(np.zeros((20, 30, 3), np.uint8)))
+    with ThreadPoolExecutor(2) as threads:
+        results = [threads.submit(segment, job_of(), value) for _ in range(2)]
+        models = {future.result().segmentation.model.digest: future.result().matte.shape for future in results}
+    assert models == {"16": (SIDE, SIDE), "32": (2 * SIDE, 2 * SIDE)}
+    assert sorted(asked) == [(1, SIDE, SIDE, 3), (1, 2 * SIDE, 2 * SIDE, 3)]
 
 
 @pytest.mark.parametrize("measures_depth", [False, True])
