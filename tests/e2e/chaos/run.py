@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -156,6 +157,8 @@ class _Run:
             if lag.committed < lag.end
         ]
         left = self._sender.sent - self._observer.done
+        for worker in self._stack.workers.values():
+            worker.signal(signal.SIGQUIT)
         self._violations.append(Violation("stuck", f"{what}, {left} without a result; {', '.join(behind)}"))
 
     def _outcome(self, evidence: Evidence, rounds: list[Round], began: float, seconds: float) -> Outcome:

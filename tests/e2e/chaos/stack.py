@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from cutstream.clients.kafka import ensure_topics
+from cutstream.errors import StackError
 from cutstream.settings import (
     KafkaSettings,
     LimitSettings,
@@ -47,7 +48,7 @@ DISK_BYTES_EACH, DISK_BYTES_LEAST = 100_000, 64_000_000
 
 @dataclass
 class Death:
-    """A worker that ended although no fault ended it."""
+    """A worker that ended although no fault ended it, or a server that is not started again."""
 
     name: str
     at_s: float
@@ -95,10 +96,11 @@ class ChaosStack:
         return name, self.workers[name]
 
     def processes(self, name: str) -> list[psutil.Process]:
-        """Return a server's own processes, the first one first. There are none while it is down."""
+        """Return the server's process and, for Triton, its stubs. There are none while the server is down."""
         try:
-            return psutil.Process(self.supervisor.pid(name)).children(recursive=True)
-        except (psutil.NoSuchProcess, StopIteration):
+            family = psutil.Process(self.supervisor.pid(name)).children(recursive=True)
+            return [*family[:1], *(process for process in family[1:] if "stub" in process.name())]
+        except psutil.NoSuchProcess:
             return []
 
     def await_server(self, name: str) -> None:
@@ -111,7 +113,11 @@ class ChaosStack:
 
     def revive(self) -> None:
         """Restart what has died, and note workers that ended without a fault that explains it. Call it often."""
-        self.restarter.check()
+        try:
+            self.restarter.check()
+        except StackError as exc:
+            self.deaths.append(Death("the local stack gave up", time.monotonic(), str(exc)))
+            self.restarter = Restarter(self.supervisor, self.reports.append)
         for name, worker in list(self.workers.items()):
             if worker.process.poll() is not None and name not in self.leaving:
                 self.deaths.append(Death(f"{name} ({worker.process.returncode})", time.monotonic(), worker.tail(15)))
@@ -122,10 +128,8 @@ class ChaosStack:
 def chaos_stack(folder: Path, requests: int, photos: int, tools: Path, jars: Path) -> Iterator[ChaosStack]:
     """Start everything but the workers. `requests` is the size of the run, for which the disk must have room."""
     missing: dict[str, str] = {}
-    for number in (
-        signal.SIGUSR1,
-        signal.SIGUSR2,
-    ):  # inherited: they must not end a worker that does not handle them yet
+    # Inherited by workers: these signals must not end one that does not handle them yet.
+    for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     with ExitStack() as parts:
         disk = parts.enter_context(small_disk(folder / "out", requests, missing))

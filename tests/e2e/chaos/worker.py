@@ -1,10 +1,12 @@
 """`python -m consumer` with a wall clock that can jump: an hour ahead on SIGUSR1, an hour back on SIGUSR2.
 
+SIGQUIT writes the stacks of all threads to the log.
 The jump reaches everything in the process that asks Python for the time, the Kafka client included.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import signal
 import sys
 import time
@@ -25,6 +27,7 @@ def _jump(number: int, _: object) -> None:
 
 if __name__ == "__main__":
     time.time = _time
+    faulthandler.register(signal.SIGQUIT)  # writes the stacks of all threads to the log
     for signal_number in (signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(signal_number, _jump)
 
