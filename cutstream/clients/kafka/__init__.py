@@ -4,6 +4,7 @@ records         the values that go in and come out
 protocols       RequestSource and Committer: what the worker's loop needs from a broker
 request_reader  reads requests as a member of the workers' group
 stalls          finds partitions that stand still
+assignor        shares the partitions of each topic among the workers
 buffers         holds what was fetched and not delivered yet, and decides the order of delivery
 committers      commit results and offsets, in a transaction or at least once
 transactions    the transactions themselves, and a writer that uses them for tools
@@ -16,7 +17,7 @@ reachability    which broker answers, before a client is opened
 client_log      kafka-python's own log, folded
 errors          kafka-python's errors, in the product's terms
 
-kafka-python 3.0 has six traps. Each guard has a regression test in tests/integration/kafka/, which also shows whether
+kafka-python 3.0 has seven traps. Each guard has a regression test in tests/integration/kafka/, which also shows whether
 a new version of the client still needs it.
 
 1. After an aborted transaction, a producer keeps that transaction's offsets and commits them with its next one.
@@ -34,6 +35,8 @@ a new version of the client still needs it.
    delivered completely, the client never takes it up again, and never fetches it. Guard: every `RequestReader.poll`
    takes all records that the client has; the reader's own buffers hold what it does not deliver yet.
 6. After an error about a corrupt record, the next poll never returns. Guard: `RequestReader` opens a new client.
+7. The sticky assignors share out the partitions of all topics together: a worker that joins another may get all of the
+   retry topic and none of the requests. Guard: `TopicAssignor` (assignor.py) shares out each topic by itself.
 
 `StallWatch` (stalls.py) finds a partition that stands still for any other reason. The reader then starts it again, and
 if that does not help, opens a new client.

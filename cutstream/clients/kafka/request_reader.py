@@ -10,10 +10,10 @@ from typing import Any
 
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
-from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import CorruptRecordError, KafkaError
 from kafka.structs import MemberState
 
+from cutstream.clients.kafka.assignor import TopicAssignor
 from cutstream.clients.kafka.buffers import Ranks, RecordBuffers
 from cutstream.clients.kafka.connection import connection_options, to_partition, to_record, to_topic_partition
 from cutstream.clients.kafka.errors import map_kafka_errors
@@ -148,7 +148,7 @@ class RequestReader:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
-            partition_assignment_strategy=[CooperativeStickyAssignor],
+            partition_assignment_strategy=[TopicAssignor],
             session_timeout_ms=int(s.session_timeout_s * 1000),
             heartbeat_interval_ms=int(s.session_timeout_s * 1000 / 4),
             max_poll_interval_ms=int(s.max_poll_interval_s * 1000),
