@@ -103,7 +103,7 @@ def server_frozen(server: str, stack: ChaosStack, choice: int) -> Iterator[str]:
 
 @contextmanager
 def stub_killed(stack: ChaosStack, choice: int) -> Iterator[str]:
-    for process in stack.processes("triton")[1:]:
+    for process in _stubs(stack):
         with suppress(psutil.NoSuchProcess):
             process.kill()
     yield "stub"
@@ -111,7 +111,17 @@ def stub_killed(stack: ChaosStack, choice: int) -> Iterator[str]:
 
 @contextmanager
 def stub_frozen(stack: ChaosStack, choice: int) -> Iterator[str]:
-    yield from _freeze(stack.processes("triton")[1:], "stub")
+    yield from _freeze(_stubs(stack), "stub")
+
+
+def _stubs(stack: ChaosStack) -> list[psutil.Process]:
+    """Return the processes of Triton's backends, without their watchdogs, which notice that they are gone."""
+    found = []
+    for process in stack.processes("triton"):
+        with suppress(psutil.NoSuchProcess):
+            if process.name().startswith("triton_python"):
+                found.append(process)
+    return found
 
 
 def _freeze(processes: list[psutil.Process], name: str) -> Iterator[str]:
