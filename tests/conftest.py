@@ -17,7 +17,7 @@ from deploy.local.triton import triton_server
 from tests.support.ports import free_ports
 from tests.support.s3_server import NoGateway, S3Server, gateway, s3_server
 
-OPT_IN = ("kafka", "triton", "s3", "e2e")
+OPT_IN = ("kafka", "cluster", "triton", "s3", "e2e")
 OUR_LOGGERS = ("cutstream", "consumer", "producer")
 START_TIMEOUT_S = 60
 
@@ -25,6 +25,7 @@ START_TIMEOUT_S = 60
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("cutstream")
     group.addoption("--kafka", action="store_true", help="run the tests that need a real Apache Kafka; starts one")
+    group.addoption("--cluster", action="store_true", help="run the tests that need three brokers; starts them")
     group.addoption("--triton", action="store_true", help="run the tests that need a real Triton; starts one")
     group.addoption("--s3", action="store_true", help="run the tests that need a real S3 server; builds one with Go")
     group.addoption("--e2e", action="store_true", help="run the tests that start whole processes")

@@ -8,6 +8,7 @@ assignor        shares the partitions of each topic among the workers
 buffers         holds what was fetched and not delivered yet, and decides the order of delivery
 committers      commit results and offsets, in a transaction or at least once
 transactions    the transactions themselves, and a writer that uses them for tools
+producers       what every producer has in common: acknowledged by all replicas, once, in order
 record_writer   writes records outside a transaction
 topic_reader    reads a whole topic without a group
 partition_ends  asks where partitions end
@@ -17,7 +18,7 @@ reachability    which broker answers, before a client is opened
 client_log      kafka-python's own log, folded
 errors          kafka-python's errors, in the product's terms
 
-kafka-python 3.0 has seven traps. Each guard has a regression test in tests/integration/kafka/, which also shows whether
+kafka-python 3.0 has nine traps. Each guard has a regression test in tests/integration/kafka/, which also shows whether
 a new version of the client still needs it.
 
 1. After an aborted transaction, a producer keeps that transaction's offsets and commits them with its next one.
@@ -37,6 +38,11 @@ a new version of the client still needs it.
 6. After an error about a corrupt record, the next poll never returns. Guard: `RequestReader` opens a new client.
 7. The sticky assignors share out the partitions of all topics together: a worker that joins another may get all of the
    retry topic and none of the requests. Guard: `TopicAssignor` (assignor.py) shares out each topic by itself.
+8. A producer forgets a request of its transaction when it cannot connect to the coordinator, and waits for its result
+   without limit. Guard: `make_producer` (producers.py) makes a failed connection an answer, and `run_transaction`
+   (transactions.py) waits no longer than the transaction may be open.
+9. A producer that cannot send its records in time raises an error when it is closed, and its thread goes on. Guard:
+   `close_producer` (producers.py) ends the thread.
 
 `StallWatch` (stalls.py) finds a partition that stands still for any other reason. The reader then starts it again, and
 if that does not help, opens a new client.

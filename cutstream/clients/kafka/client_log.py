@@ -18,7 +18,7 @@ def fold_client_log() -> None:
     """Let the log hold of kafka-python's messages what an operator can use. Call it once, when logging is set up.
 
     A lost broker and its return make one line each, whichever of this process's clients notices first. An exception
-    that the client did not expect passes unchanged. Any other warning passes once a minute, unless a broker was lost.
+    passes unless the network has caused it. Any other warning passes once a minute, unless a broker was lost.
     """
     client = logging.getLogger("kafka")
     client.handlers = [_Fold()]
@@ -54,7 +54,7 @@ class _Fold(logging.Handler):
             log.info("connected to broker %s again after %.1f s", node, now - first)
 
     def _passes(self, record: logging.LogRecord, now: float) -> bool:
-        if record.exc_info:
+        if record.exc_info and not isinstance(record.exc_info[1], OSError):
             return True
         if record.name.startswith(_CHATTER) or any(now - last < _OUTAGE_S for _, last in self._lost.values()):
             return False

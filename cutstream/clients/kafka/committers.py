@@ -12,6 +12,7 @@ from kafka.errors import KafkaError
 
 from cutstream.clients.kafka.connection import to_topic_partition
 from cutstream.clients.kafka.errors import CommitRefused, map_kafka_error, map_kafka_errors
+from cutstream.clients.kafka.producers import CLOSE_S, close_producer
 from cutstream.clients.kafka.record_writer import RecordWriter
 from cutstream.clients.kafka.records import Membership, OutgoingRecord, Partition
 from cutstream.clients.kafka.transactions import FENCED, open_producer, run_transaction
@@ -61,8 +62,7 @@ class TransactionalCommitter:
         membership: Membership,
     ) -> None:
         positions = {to_topic_partition(p): OffsetAndMetadata(o, "", -1) for p, o in offsets.items()}
-        producer = self._producer
-        run_transaction(producer, records, lambda: producer.send_offsets_to_transaction(positions, membership))
+        run_transaction(self._producer, records, positions, membership)
 
     def _open_producer(self) -> None:
         with map_kafka_errors():
@@ -71,7 +71,7 @@ class TransactionalCommitter:
     def _discard_producer(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
-            producer.close(timeout=5)
+            close_producer(producer, CLOSE_S)
 
     def _count_fencing(self, exc: KafkaError) -> None:
         # Not in a row: two workers with one id fence each other, and each succeeds once after every fencing.

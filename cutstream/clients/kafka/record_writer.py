@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from kafka import KafkaProducer
-
-from cutstream.clients.kafka.connection import connection_options
 from cutstream.clients.kafka.errors import map_kafka_errors
-from cutstream.clients.kafka.records import MAX_RECORD_BYTES, OutgoingRecord
+from cutstream.clients.kafka.producers import CLOSE_S, DELIVERY_TIMEOUT_MS, close_producer, make_producer
+from cutstream.clients.kafka.records import OutgoingRecord
 from cutstream.clients.kafka.transactions import send
 from cutstream.settings import KafkaSettings
+
+_WRITE_TIMEOUT_S = DELIVERY_TIMEOUT_MS / 1000 + 5  # the producer reports first
 
 
 class RecordWriter:
@@ -23,17 +23,15 @@ class RecordWriter:
 
     def start(self) -> None:
         with map_kafka_errors():
-            self._producer = KafkaProducer(
-                linger_ms=5, max_request_size=MAX_RECORD_BYTES, **connection_options(self._settings)
-            )
+            self._producer = make_producer(self._settings, linger_ms=5)
 
     def write(self, records: Iterable[OutgoingRecord]) -> None:
         """Write the records and return when the brokers have acknowledged all of them."""
         with map_kafka_errors():
             sent = [send(self._producer, record) for record in records]
             for future in sent:
-                future.get(timeout=30)
+                future.get(timeout=_WRITE_TIMEOUT_S)
 
     def close(self) -> None:
         if self._producer is not None:
-            self._producer.close(timeout=5)
+            close_producer(self._producer, CLOSE_S)

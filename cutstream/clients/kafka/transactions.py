@@ -1,19 +1,20 @@
 """Transactions: the producer that opens them, and records that are written all or not at all.
 
-After an error the producer is never used again (trap 1 of the package's docstring).
+After an error the producer is never used again (trap 1 of the package's docstring), and no request of a transaction is
+awaited for longer than the brokers keep the transaction open (trap 8).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kafka import KafkaProducer
-from kafka.errors import InvalidProducerEpochError, KafkaError, ProducerFencedError
+from kafka import OffsetAndMetadata, TopicPartition
+from kafka.errors import InvalidProducerEpochError, KafkaError, KafkaTimeoutError, ProducerFencedError
 
-from cutstream.clients.kafka.connection import connection_options
 from cutstream.clients.kafka.errors import map_kafka_error, map_kafka_errors
-from cutstream.clients.kafka.records import MAX_RECORD_BYTES, OutgoingRecord
+from cutstream.clients.kafka.producers import CLOSE_S, close_producer, make_producer
+from cutstream.clients.kafka.records import Membership, OutgoingRecord
 from cutstream.errors import BrokerUnavailable, Fenced
 from cutstream.settings import KafkaSettings
 
@@ -57,31 +58,33 @@ class TransactionalWriter:
 
     def close(self) -> None:
         if self._producer is not None:
-            self._producer.close(timeout=5)
+            close_producer(self._producer, CLOSE_S)
 
 
 def open_producer(settings: KafkaSettings, transactional_id: str) -> Any:
     """Return a producer that is ready for transactions. Raises KafkaError."""
-    producer = KafkaProducer(
+    producer = make_producer(
+        settings,
         transactional_id=transactional_id,
         transaction_timeout_ms=int(settings.transaction_timeout_s * 1000),
         retry_backoff_ms=5,  # with the default of 100, back-to-back transactions take 110 ms instead of 10
-        max_request_size=MAX_RECORD_BYTES,
-        **connection_options(settings),
     )
     try:
         # It waits for the transaction that an earlier producer of this id may have left open.
         producer.init_transactions()
     except KafkaError:
-        producer.close(timeout=5)
+        close_producer(producer, CLOSE_S)
         raise
     return producer
 
 
 def run_transaction(
-    producer: Any, records: Iterable[OutgoingRecord], add_offsets: Callable[[], None] = lambda: None
+    producer: Any,
+    records: Iterable[OutgoingRecord],
+    offsets: Mapping[TopicPartition, OffsetAndMetadata] | None = None,
+    membership: Membership | None = None,
 ) -> None:
-    """Write the records in one transaction. `add_offsets` adds offsets to it. Raises KafkaError."""
+    """Write the records in one transaction, together with a member's offsets if they are given. Raises KafkaError."""
     sent: list[Any] = []
     try:
         producer.begin_transaction()
@@ -90,8 +93,10 @@ def run_transaction(
         # The client leaves a record out of the transaction when it cannot find its topic. Only the record's future
         # reports that.
         _raise_send_error(sent)
-        add_offsets()
-        producer.commit_transaction()
+        manager = producer._transaction_manager
+        if offsets is not None:
+            _await(producer, manager.send_offsets_to_transaction(offsets, membership))
+        _await(producer, manager.begin_commit())
     except KafkaError as exc:
         if type(exc) is KafkaError:  # it only says "in an error state"; its arguments or the futures have the cause
             for cause in exc.args:
@@ -106,6 +111,19 @@ def send(producer: Any, record: OutgoingRecord) -> Any:
     return producer.send(
         record.topic, key=record.key, value=record.value, headers=record.headers, partition=record.partition
     )
+
+
+def _await(producer: Any, result: Any) -> None:
+    """Wait for a request of the transaction, until the brokers abort the transaction anyway.
+
+    The producer's own methods wait without limit. After a time-out it is unknown whether the request took effect. It is
+    known before offsets are read again: the brokers do not answer with the offset of a partition while a transaction
+    that has written one is open.
+    """
+    producer._sender.wakeup()
+    timeout_ms = producer.config["transaction_timeout_ms"]
+    if not result.wait(timeout_ms=timeout_ms):
+        raise KafkaTimeoutError(f"the transaction has no answer after {timeout_ms / 1000:g} s")
 
 
 def _raise_send_error(sent: Iterable[Any]) -> None:

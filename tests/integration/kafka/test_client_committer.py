@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
 from cutstream.clients.kafka import (
     AtLeastOnceCommitter,
@@ -17,6 +17,7 @@ from cutstream.clients.kafka import (
     Partition,
     TopicReader,
     TransactionalCommitter,
+    producers,
 )
 from cutstream.errors import ConfigurationError, Fenced
 from tests.support.group import committed, join, read, rebalance_soon, requests_reader, throw_out, values, write
@@ -109,6 +110,65 @@ def test_the_client_itself_commits_a_refused_transactions_offsets_with_the_next_
     assert committed(kafka_settings) == {0: 1, 1: 99}, (
         "this version of kafka-python forgets the offsets of an aborted transaction: the guard against trap 1 of "
         "cutstream/clients/kafka/ may go"
+    )
+
+
+class LostOnce:
+    """In place of a producer's `await_ready`: the first connection to a coordinator fails, as when its broker dies."""
+
+    def __init__(self, producer) -> None:
+        self.await_ready = producer._sender._client.await_ready
+        self.failed = False
+
+    def __call__(self, node_id, timeout_ms=30_000):
+        if str(node_id).startswith("coordinator") and not self.failed:
+            self.failed = True
+            raise KafkaConnectionError("the broker is lost")
+        return self.await_ready(node_id, timeout_ms=timeout_ms)
+
+
+def test_a_coordinator_that_is_lost_costs_no_transaction(kafka_settings, opened, monkeypatch) -> None:
+    def lose_coordinator(*args, **options):
+        producer = KafkaProducer(*args, **options)
+        lost.append(LostOnce(producer))
+        producer._sender._client.await_ready = lost[-1]
+        return producer
+
+    lost: list[LostOnce] = []
+    monkeypatch.setattr(producers, "KafkaProducer", lose_coordinator)
+    reader = join(opened(requests_reader(kafka_settings)))
+    committer = opened(TransactionalCommitter(kafka_settings))
+    lost[0].failed = False
+    committer.commit([result(kafka_settings, b"once")], {partition(kafka_settings): 1}, reader.membership)
+    assert lost[0].failed
+    assert committed(kafka_settings) == {0: 1}
+
+
+def test_a_producer_that_cannot_send_is_closed_with_its_thread(kafka_settings, fresh_name) -> None:
+    producer = producers.make_producer(kafka_settings)
+    producer._sender._send_producer_data = lambda now=None: 50  # as if the leaders were away
+    future = producer.send(kafka_settings.results_topic, b"never sent")
+    with pytest.raises(KafkaTimeoutError):  # this is the reason for the guard against trap 9
+        producer.close(timeout=0.2)
+    assert producer._sender.is_alive()
+    producers.close_producer(producer, 0.2)
+    producer._sender.join(10)
+    assert not producer._sender.is_alive()
+    assert future.failed()
+
+
+def test_the_client_itself_forgets_the_request_and_waits_without_limit(kafka_settings, opened, fresh_name) -> None:
+    """This is the reason for the guard against trap 8."""
+    reader = join(opened(requests_reader(kafka_settings)))
+    producer = opened(raw_producer(kafka_settings, fresh_name("raw")))
+    producer.init_transactions()
+    producer._sender._client.await_ready = LostOnce(producer)
+    producer.begin_transaction()
+    offsets = {TopicPartition(kafka_settings.requests_topic, 0): OffsetAndMetadata(1, "", -1)}
+    answer = producer._transaction_manager.send_offsets_to_transaction(offsets, reader.membership)
+    producer._sender.wakeup()
+    assert not answer.wait(timeout_ms=3_000), (
+        "this version of kafka-python asks again: the guard against trap 8 of cutstream/clients/kafka/ may go"
     )
 
 

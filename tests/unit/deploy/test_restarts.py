@@ -64,7 +64,7 @@ def test_a_dead_server_is_said_at_once_and_started_again(stack: Stack, tmp_path:
     (said,) = stack.check()
     assert said.splitlines() == [
         "shell was ended by SIGKILL. It is started again in 0.5 s.",
-        *(f"    {line}" for line in (6, 7, 8, 9, "up")),
+        "    up",
     ]
     assert stack.check(0.4) == []
     assert not stack.runs()
@@ -174,7 +174,8 @@ def test_one_that_is_started_again_but_does_not_become_ready_is_said_once(stack:
     [
         ("I1126 loaded\nE1126 no such model\nI1126 going down\n", ["E1126 no such model"]),
         ('{"level": "error", "event": "lost the device"}\n', ["error: lost the device"]),
-        ("one\n\ntwo\n", ["one", "two"]),
+        ("one\n\ntwo\n", ["two"]),
+        (f"error {'x' * 1000}", [f"error {'x' * 154}"]),
         ("", []),
     ],
 )

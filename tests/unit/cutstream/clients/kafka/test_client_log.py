@@ -91,6 +91,11 @@ def test_another_warning_passes_once_a_minute_and_an_unexpected_exception_always
         except ValueError:
             logging.getLogger("kafka.producer.sender").exception("Uncaught error")
     assert events[2:] == ["Uncaught error"] * 2
+    try:
+        raise ConnectionResetError
+    except ConnectionResetError:
+        logging.getLogger("kafka.net.transport").exception("Error receiving network data")
+    assert len(events) == 4
 
 
 @pytest.mark.parametrize(("module", "message"), [("kafka.net.connection", LOST), ("kafka.net.connection", CONNECTED)])

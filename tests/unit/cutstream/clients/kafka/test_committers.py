@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from kafka import errors
 from kafka.producer.future import FutureProduceResult, FutureRecordMetadata
+from kafka.producer.transaction_manager import TransactionalRequestResult
 from kafka.structs import TopicPartition
 
 from cutstream.clients.kafka import (
@@ -21,12 +22,31 @@ from cutstream.settings import KafkaSettings
 
 
 class Producer:
-    """A producer whose records fail with `send_error` and whose commit fails with `commit_error`, if given."""
+    """A producer whose records fail with `send_error` and whose commit fails with `commit_error`, if given.
 
-    def __init__(self, send_error: Exception | None = None, commit_error: Exception | None = None) -> None:
+    Without `answers`, the brokers never say what became of a request of the transaction.
+    """
+
+    def __init__(
+        self, send_error: Exception | None = None, commit_error: Exception | None = None, answers: bool = True
+    ) -> None:
         self.send_error = send_error
         self.commit_error = commit_error
+        self.answers = answers
         self.calls: list[str] = []
+        self.config = {"transaction_timeout_ms": 100}
+        self._sender = SimpleNamespace(wakeup=lambda: None)
+        self._transaction_manager = SimpleNamespace(
+            send_offsets_to_transaction=lambda *_: self.answer("offsets"),
+            begin_commit=lambda: self.answer("commit", self.commit_error),
+        )
+
+    def answer(self, call: str, error: Exception | None = None) -> TransactionalRequestResult:
+        self.calls.append(call)
+        result = TransactionalRequestResult()
+        if self.answers:
+            result.done(error)
+        return result
 
     def begin_transaction(self) -> None:
         self.calls.append("begin")
@@ -34,14 +54,6 @@ class Producer:
     def send(self, topic: str, **record: object) -> FutureRecordMetadata:
         future = FutureRecordMetadata(FutureProduceResult(TopicPartition(topic, 0)), 0, 0, None, 0, 0, 0)
         return future.failure(self.send_error) if self.send_error else future
-
-    def send_offsets_to_transaction(self, offsets: object, membership: object) -> None:
-        self.calls.append("offsets")
-
-    def commit_transaction(self) -> None:
-        if self.commit_error:
-            raise self.commit_error
-        self.calls.append("commit")
 
     def close(self, timeout: float) -> None:
         self.calls.append("close")
@@ -78,6 +90,13 @@ def test_a_record_that_may_not_be_written_is_fatal() -> None:
 def test_a_failed_transaction_leaves_no_producer_behind(error: Exception, meaning: type[Exception]) -> None:
     producer = Producer(commit_error=error)
     with pytest.raises(meaning):
+        commit(producer)
+    assert producer.calls == ["begin", "offsets", "commit", "close"]
+
+
+def test_a_transaction_without_an_answer_is_given_up() -> None:
+    producer = Producer(answers=False)
+    with pytest.raises(CommitRefused, match=r"no answer after 0\.1 s"):
         commit(producer)
     assert producer.calls == ["begin", "offsets", "close"]
 
