@@ -68,7 +68,8 @@ class KafkaSettings(Section):
     partitions: int = Field(default=8, ge=1, le=10_000)
     """Partitions of each of the other topics, when the local stack or `cutstream topics create` creates them."""
     replication: int = Field(default=1, ge=1, le=10)
-    """Replication factor of the topics that are created."""
+    """Replication factor of the topics that are created. With three brokers use 3, and `min.insync.replicas=2` on the
+    brokers: then one of them may be lost."""
     delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
     """`exactly_once` commits results and offsets in one transaction. `at_least_once` is for brokers without
     transactions: a result may be written twice."""
