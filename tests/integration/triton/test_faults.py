@@ -106,8 +106,12 @@ def small_settings(folder: Path, **ports: int) -> Settings:
 
 
 def processes(supervisor: Supervisor, *names: str) -> list[psutil.Process]:
-    family = psutil.Process(supervisor.pid("triton")).children(recursive=True)
-    return [process for process in family if process.name().startswith(names)]
+    found = []
+    for process in psutil.Process(supervisor.pid("triton")).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has just ended
+            if process.name().startswith(names):
+                found.append(process)
+    return found
 
 
 @pytest.fixture(scope="module")
