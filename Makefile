@@ -51,7 +51,7 @@ soak: setup ## Show that a worker's memory, descriptors and threads stay flat: m
 overload: setup ## Send three times what a worker can handle: make overload [MINUTES=10] [OUT=DIR]
 	$(BIN)/python -m tests.e2e.chaos.overload --minutes $(or $(MINUTES),10) --out "$${OUT:-out/overload}"
 
-test-cluster: setup ## Run the tests with three brokers, each on a network of its own where this user may make one (6 min)
+test-cluster: setup ## Run the tests with three brokers, each on a network of its own where this user may make one (5 min)
 	$(BIN)/pytest --kafka --cluster --require cluster tests/integration/cluster
 
 check: setup ## Check style, types, import boundaries, and that the generated documents are up to date

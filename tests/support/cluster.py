@@ -56,8 +56,10 @@ class KafkaCluster:
     @contextmanager
     def killed(self, name: str) -> Iterator[None]:
         self.kill(name)
-        yield
-        self.start_again(name)
+        try:
+            yield
+        finally:
+            self.start_again(name)
 
     @contextmanager
     def frozen(self, name: str) -> Iterator[None]:

@@ -21,7 +21,7 @@ from cutstream.metrics import Metrics
 from cutstream.settings import Settings, load
 from cutstream.signals import on_termination
 
-WORK_S = 0.1
+WORK_S = 0.2
 
 
 def main(settings: Settings) -> None:
