@@ -10,7 +10,7 @@ from tempfile import mkdtemp
 
 from tests.e2e.chaos.report import write_report
 from tests.e2e.chaos.run import Options, run_chaos
-from tests.e2e.chaos.schedule import KINDS
+from tests.e2e.chaos.schedule import KINDS, WATCH_S
 
 STATE = Path(__file__).parents[3] / ".state"
 
@@ -22,9 +22,17 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--photos", type=int, default=24, help="different photos")
     parser.add_argument("--kinds", default=",".join(KINDS), help="kinds of faults, separated by commas")
+    parser.add_argument("--watch-s", nargs=2, type=float, default=WATCH_S, help="least and most time between faults")
     parser.add_argument("--out", type=Path, default=Path("out/chaos"), help="folder of the report and the logs")
     chosen = parser.parse_args()
-    options = Options(chosen.requests, chosen.seed, chosen.faults, chosen.photos, kinds=chosen.kinds.split(","))
+    options = Options(
+        requests=chosen.requests,
+        seed=chosen.seed,
+        faults=chosen.faults,
+        photos=chosen.photos,
+        kinds=chosen.kinds.split(","),
+        watch_s=tuple(chosen.watch_s),
+    )
     STATE.mkdir(exist_ok=True)
     folder = Path(mkdtemp(prefix="chaos-", dir=STATE))
     out = chosen.out.absolute()

@@ -14,7 +14,7 @@ from tests.e2e.chaos.collect import collect_evidence
 from tests.e2e.chaos.faults import available, begin
 from tests.e2e.chaos.observer import Observer
 from tests.e2e.chaos.progress import Idle, Interval, first_after, longest_idle, rate, recovered_after
-from tests.e2e.chaos.schedule import KINDS, Round, draw_schedule
+from tests.e2e.chaos.schedule import KINDS, WATCH_S, Round, draw_schedule
 from tests.e2e.chaos.sender import Sender
 from tests.e2e.chaos.stack import ChaosStack, chaos_stack
 from tests.e2e.chaos.workload import chaos_requests, quiet_requests
@@ -34,6 +34,7 @@ class Options:
     photos: int = 24
     workers: int = 2
     kinds: Sequence[str] = KINDS
+    watch_s: tuple[float, float] = WATCH_S  # the shortest and the longest time without faults after each
 
 
 @dataclass
@@ -81,7 +82,7 @@ class _Run:
 
     def run(self) -> Outcome:
         options, stack = self._options, self._stack
-        rounds = draw_schedule(options.faults, options.seed, _kinds(options, stack))
+        rounds = draw_schedule(options.faults, options.seed, _kinds(options, stack), options.watch_s)
         quiet = quiet_requests(stack.photos, stack.places)
         chaos = chaos_requests(options.requests, options.seed, stack.photos, stack.places, len(quiet))
         with ExitStack() as watching:
@@ -135,7 +136,8 @@ class _Run:
     def _rate_before(self, opened: list[tuple[FaultLine, ExitStack]], now_s: float) -> float:
         if opened:  # the first fault of the round is under way already
             return opened[0][0].rate_before
-        return rate(self._observer.arrivals_s, now_s - RATE_BEFORE_S, now_s)
+        # Not more than what arrives, because more is done only while there is a backlog.
+        return min(self._sender.rate, rate(self._observer.arrivals_s, now_s - RATE_BEFORE_S, now_s))
 
     def _watch(self, seconds: float) -> None:
         self._observer.wait(lambda: False, seconds, self._stack.revive)

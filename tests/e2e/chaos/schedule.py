@@ -66,7 +66,9 @@ class Round:
         return sum(fault.hold_s for fault in self.faults) + self.watch_s
 
 
-def draw_schedule(count: int, seed: int, kinds: Sequence[str] = KINDS) -> list[Round]:
+def draw_schedule(
+    count: int, seed: int, kinds: Sequence[str] = KINDS, watch_s: tuple[float, float] = WATCH_S
+) -> list[Round]:
     """Draw `count` faults. Every kind occurs as often as any other, give or take one. Equal arguments, equal rounds."""
     chooser = random.Random(seed)
     faults = list(_draw_faults(count, chooser, kinds))
@@ -75,7 +77,7 @@ def draw_schedule(count: int, seed: int, kinds: Sequence[str] = KINDS) -> list[R
         group = (faults.pop(),)
         if faults and faults[-1].part != group[0].part and chooser.random() < OVERLAP_SHARE:
             group += (faults.pop(),)
-        rounds.append(Round(group, round(chooser.uniform(*WATCH_S), 1)))
+        rounds.append(Round(group, round(chooser.uniform(*watch_s), 1)))
     return rounds
 
 

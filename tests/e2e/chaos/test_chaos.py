@@ -14,10 +14,10 @@ pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.triton, pytest.mar
 KINDS = (
     "worker killed",
     "worker lost",
-    "triton killed",
+    "triton frozen",
     "kafka killed",
     "store answers 503",
-    "topics grow",
+    "source away",
     "disk full",
 )
 
@@ -26,7 +26,7 @@ def test_short_run(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     # A process of its own, as with `make chaos`: kafka-python leaves sockets to the garbage collector when the broker
     # dies, which fails a session of pytest.
     command = [sys.executable, "-m", "tests.e2e.chaos", "--requests=400", f"--faults={len(KINDS)}", "--photos=8"]
-    options = [f"--kinds={','.join(KINDS)}", f"--out={tmp_path}"]
+    options = [f"--kinds={','.join(KINDS)}", "--watch-s", "1", "2", f"--out={tmp_path}"]
     run = subprocess.run([*command, *options], cwd=pytestconfig.rootpath, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
     report = json.loads((tmp_path / "report.json").read_text())
