@@ -17,8 +17,8 @@ import consumer
 from cutstream.settings import ModelSettings, ObjectSettings, Settings, StackSettings, WorkerSettings
 from deploy.local.running import RunningStack, running_stack
 from export.repository.render import render
-from tests.support.garbage import ignore_dropped_sockets, no_garbage_for_other_tests  # noqa: F401
 from tests.support.ports import free_ports
+from tests.support.sockets import closed_sockets  # noqa: F401
 from tests.support.workers import Results, assert_exactly_once, submit
 
 pytestmark = [
@@ -26,7 +26,6 @@ pytestmark = [
     pytest.mark.kafka,
     pytest.mark.triton,
     pytest.mark.timeout(180),
-    ignore_dropped_sockets,
 ]
 
 REQUESTS = 300

@@ -17,14 +17,13 @@ import pytest
 from cutstream.clients.kafka import OutgoingRecord, RecordWriter, TopicReader, ensure_topics
 from cutstream.settings import KafkaSettings, Settings, WorkerSettings, as_environment
 from tests.support.cluster import KafkaCluster
-from tests.support.garbage import ignore_dropped_sockets, no_garbage_for_other_tests  # noqa: F401
 from tests.support.hosts import NamespaceHosts
+from tests.support.sockets import closed_sockets  # noqa: F401
 
 pytestmark = [
     pytest.mark.kafka,
     pytest.mark.cluster,
     pytest.mark.timeout(180),
-    ignore_dropped_sockets,
 ]
 
 log = logging.getLogger(__name__)
