@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 import consumer
-from cutstream.settings import ModelSettings, ObjectSettings, Settings, StackSettings, WorkerSettings
+from cutstream.settings import KafkaSettings, ModelSettings, ObjectSettings, Settings, StackSettings, WorkerSettings
 from deploy.local.running import RunningStack, running_stack
 from export.repository.render import render
 from tests.support.ports import free_ports
@@ -37,6 +37,7 @@ def own_settings(folder: Path, jars: Path, tmp_path: Path) -> Settings:
     """Settings of a stack with servers of its own, which serves the default profile."""
     kafka, controller, grpc, http, metrics, worker = free_ports(6)
     settings = Settings(
+        kafka=KafkaSettings(session_timeout_s=6.0, transaction_timeout_s=5.0),
         models=ModelSettings(store=tmp_path / "empty"),
         objects=ObjectSettings(destination=(folder / "out").as_uri(), file_roots=(folder,)),
         worker=WorkerSettings(port=worker, memory_bytes=1_000_000_000),
