@@ -134,7 +134,7 @@ class Worker:
         self._cancellations = Cancellations(s.kafka, self._clock)
         self._waits = Waits(self._clock, lambda reason, photos: self._metrics.waiting.labels(reason).set(photos))
         ranks = ((s.kafka.urgent_topic,), (s.kafka.requests_topic, s.kafka.retry_topic))
-        self._reader = RequestReader(s.kafka, ranks, self._clock)
+        self._reader = RequestReader(s.kafka, ranks, self._clock, s.limits.retry_delay_s)
         self._committer = self._make_committer()
         self._window: Window[TrackedRecord, Outcome] = Window(s.worker.window, self._make_handler())
         self._loop = Loop(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from typing import TypeAlias
@@ -19,14 +20,15 @@ class RecordBuffers:
 
     `ranks` names the topics in order of precedence: records of a later rank are delivered when no record of an earlier
     one is due. Partitions of one rank take turns, record by record. A record of `delayed_topic` that is not due yet
-    holds its partition, and no other.
+    holds its partition, and no other, for at most `max_delay_s`.
     """
 
-    def __init__(self, ranks: Ranks, delayed_topic: str, clock: Clock) -> None:
+    def __init__(self, ranks: Ranks, delayed_topic: str, clock: Clock, max_delay_s: float = math.inf) -> None:
         self._ranks: list[dict[Partition, _Waiting]] = [{} for _ in ranks]
         self._rank_of = {topic: rank for rank, topics in enumerate(ranks) for topic in topics}
         self._delayed_topic = delayed_topic
         self._clock = clock
+        self._max_delay_s = max_delay_s
 
     def partitions(self, at_least: int = 1) -> frozenset[Partition]:
         """Return the partitions that have so many records here."""
@@ -71,10 +73,11 @@ class RecordBuffers:
     def _due_s(self, record: Record) -> float:
         """Return the monotonic time at which a record may be delivered.
 
-        It is held no longer than its writer meant, so that a wall clock that is wrong here or there, or jumps, cannot
-        hold a partition for hours.
+        It is held no longer than its writer meant, and never for more than `max_delay_s`, so that a wall clock that is
+        wrong here or there, or jumps between the decision to wait and the writing of it, holds no partition for hours.
         """
         if record.partition.topic != self._delayed_topic:
             return 0.0
         due_ms = not_before_ms(record.headers)
-        return self._clock.monotonic() + min(due_ms - self._clock.wall() * 1000, due_ms - record.timestamp_ms) / 1000
+        delay_s = min(due_ms - self._clock.wall() * 1000, due_ms - record.timestamp_ms) / 1000
+        return self._clock.monotonic() + min(delay_s, self._max_delay_s)

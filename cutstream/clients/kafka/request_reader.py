@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
@@ -40,14 +41,16 @@ class RequestReader:
     """Reads requests as a member of the workers' group. Implements RequestSource. One thread uses it.
 
     `ranks` names the topics to read, in order of precedence. Only records of `settings.retry_topic` may name a time
-    before which they are not due.
+    before which they are not due, at most `max_delay_s` ahead.
     """
 
-    def __init__(self, settings: KafkaSettings, ranks: Ranks, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: KafkaSettings, ranks: Ranks, clock: Clock | None = None, max_delay_s: float = math.inf
+    ) -> None:
         self._settings = settings
         self._topics = [topic for topics in ranks for topic in topics]
         clock = clock or SystemClock()
-        self._buffers = RecordBuffers(ranks, settings.retry_topic, clock)
+        self._buffers = RecordBuffers(ranks, settings.retry_topic, clock, max_delay_s)
         self._watch = StallWatch(settings.stall_s, clock)
         self._suspects: set[Partition] = set()
         self._must_reopen = False

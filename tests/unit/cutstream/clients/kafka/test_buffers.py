@@ -80,3 +80,11 @@ def test_a_dropped_partition_is_forgotten_and_may_start_again(buffers) -> None:
     buffers.add(records(A, 2, first=1))
     assert buffers.partitions(at_least=2) == {A}
     assert sorted(order(buffers.take(9))) == [("a", 1), ("a", 2), ("b", 0)]
+
+
+def test_no_record_is_held_for_longer_than_the_longest_delay(clock) -> None:
+    """Its writer's clock went back between the decision to wait and the writing of the record."""
+    buffers = RecordBuffers((("retry",),), "retry", clock, max_delay_s=60)
+    buffers.add([retry(clock, 0, due_in_s=3600)])
+    clock.sleep(61)
+    assert order(buffers.take(1)) == [("retry", 0)]
