@@ -54,8 +54,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     demanded = required(item.config)
-    if item.get_closest_marker("weights"):
-        demanded &= {"weights"}  # a running server does not provide the weights
+    for own in ("weights", "cluster"):  # a running server provides neither weights nor two more brokers
+        if item.get_closest_marker(own):
+            demanded &= {own}
     missed = sorted(name for name in demanded if item.get_closest_marker(name))
     if report.skipped and missed and not hasattr(report, "wasxfail"):
         report.outcome = "failed"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -17,10 +18,13 @@ from cutstream.clients.kafka import ensure_topics
 from cutstream.settings import Settings
 from deploy.local.kafka import kafka_address, kafka_server
 from deploy.local.process import Supervisor
+from deploy.local.restarts import Restarter
 from deploy.local.triton import triton_server
 from tests.support.group import wait_until
 from tests.support.ports import free_ports
 from tests.support.workers import Results, WorkerProcess, submit, workers
+
+log = logging.getLogger(__name__)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.triton, pytest.mark.timeout(300)]
 
@@ -78,7 +82,8 @@ def frozen(supervisor: Supervisor, name: str) -> Iterator[None]:
         yield
     finally:
         for process in processes:
-            process.resume()
+            with suppress(psutil.NoSuchProcess):  # Triton's watchdog has ended it
+                process.resume()
 
 
 def readiness(worker: WorkerProcess) -> dict[str, bool]:
@@ -91,9 +96,12 @@ def readiness(worker: WorkerProcess) -> dict[str, bool]:
     return answer
 
 
-def wait_for(worker: WorkerProcess, timeout_s: float = 30, **checks: bool) -> dict[str, bool]:
+def wait_for(
+    worker: WorkerProcess, timeout_s: float = 30, revive: Callable[[], None] = lambda: None, **checks: bool
+) -> dict[str, bool]:
     deadline = time.monotonic() + timeout_s
     while not checks.items() <= (answer := readiness(worker)).items():
+        revive()
         assert time.monotonic() < deadline, f"{answer} does not become {checks}:\n{worker.tail()}"
         time.sleep(0.1)
     return answer
@@ -129,7 +137,7 @@ def test_readiness_and_metrics_under_faults(servers, small_photos, tmp_path) -> 
             with ThreadPoolExecutor(50) as probes:
                 assert all(answer["triton"] is False for answer in probes.map(readiness, [worker] * 200))
             assert worker.get("/healthz")[0] == 200
-        wait_for(worker, triton=True)
+        wait_for(worker, revive=Restarter(supervisor, log.info).check, triton=True)
 
         with frozen(supervisor, "kafka"):
             wait_for(worker, broker=False)

@@ -33,11 +33,17 @@ pytestmark = pytest.mark.kafka
 
 # The command, which is killed when all records of its first transaction are written but not committed.
 KILLED = """
-import os, signal, kafka
-def die(producer):
-    producer.flush()
+import os, signal
+from kafka.producer.transaction_manager import TransactionManager
+from cutstream.clients.kafka import transactions
+opened, open_producer = [], transactions.open_producer
+def remember(*arguments):
+    opened.append(open_producer(*arguments))
+    return opened[-1]
+def die(manager):
+    opened[-1].flush()
     os.kill(os.getpid(), signal.SIGKILL)
-kafka.KafkaProducer.commit_transaction = die
+transactions.open_producer, TransactionManager.begin_commit = remember, die
 from commands.app import app
 app(["dead-letters", "replay", "--yes"])
 """
