@@ -282,12 +282,18 @@ class Loop:
             log.warning("transaction refused: %s", exc)
             self._metrics.commits.labels("refused").inc()
             self._refused, self._last_refused = self._refused + 1, self._clock.monotonic()
-            self._drop_partitions(self._source.partitions)
-            self._source.rewind(self._source.partitions)
+            self._read_again(self._source.partitions)
             return
         self._refused = 0
-        self._offsets.mark_committed(commit.batch)
+        self._read_again(self._offsets.mark_committed(commit.batch))
         self._record_metrics(commit)
+
+    def _read_again(self, partitions: frozenset[Partition]) -> None:
+        """Read these partitions from their committed offsets, as far as they are ours."""
+        partitions &= self._source.partitions
+        if partitions:
+            self._drop_partitions(partitions)
+            self._source.rewind(partitions)
 
     def _record_metrics(self, commit: Commit) -> None:
         self._metrics.commits.labels("ok").inc()

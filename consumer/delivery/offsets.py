@@ -87,15 +87,21 @@ class OffsetTracker(Generic[T]):
                 batch.offsets[partition] = max(batch.offsets[partition], position(partition) or 0)
         return batch
 
-    def mark_committed(self, batch: CommitBatch[T]) -> None:
-        """Remove what was committed. Partitions that were dropped since then have nothing left to remove."""
+    def mark_committed(self, batch: CommitBatch[T]) -> frozenset[Partition]:
+        """Remove what was committed. Return the partitions that were dropped since the batch was made.
+
+        What was read of these meanwhile may have been read from before the commit.
+        """
+        dropped = set()
         for partition, last in batch.last.items():
             if self._epochs.get(partition) != last.epoch:
+                dropped.add(partition)
                 continue
             in_order = self._tracked[partition]
             while in_order and in_order[0].offset <= last.offset:
                 del self._finished[in_order.popleft()]
                 self._finished_in[partition] -= 1
+        return frozenset(dropped)
 
     def drop(self, partitions: Iterable[Partition]) -> int:
         """Remove everything of these partitions. Return the number of finished outcomes among it."""

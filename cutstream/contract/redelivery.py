@@ -39,7 +39,8 @@ def read_redelivery(headers: Headers) -> Redelivery | None:
         return None
     try:
         topic = (named["topic"] or b"").decode()
-        numbers = {name: _number(named[name]) for name in _NUMBERS}
+        # A record may be without a timestamp, which Kafka writes as -1.
+        numbers = {name: _number(named[name], -1 if name == "timestamp" else 0) for name in _NUMBERS}
     except (KeyError, TypeError, ValueError) as exc:  # a header may have no value
         raise InvalidRequest(f"the headers {PREFIX}* are the worker's own; leave them out ({exc!r})") from exc
     return Redelivery(
@@ -84,8 +85,8 @@ def without_redelivery(headers: Headers) -> Headers:
     return [(name, value) for name, value in headers if not name.startswith(PREFIX)]
 
 
-def _number(text: bytes) -> int:
+def _number(text: bytes, least: int = 0) -> int:
     number = int(text)
-    if not 0 <= number < 2**63:
+    if not least <= number < 2**63:
         raise ValueError(f"{number} is out of range")
     return number

@@ -44,6 +44,9 @@ class EndlessSource:
             self.positions[partition] += 1
         return Polled(records)
 
+    def position(self, partition) -> int:
+        return self.positions[partition]
+
     def end_offset(self, partition) -> int:
         return self.positions[partition] + 1000
 

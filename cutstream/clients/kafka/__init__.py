@@ -18,8 +18,8 @@ reachability    which broker answers, before a client is opened
 client_log      kafka-python's own log, folded
 errors          kafka-python's errors, in the product's terms
 
-kafka-python 3.0 has nine traps. Each guard has a regression test in tests/integration/kafka/, which also shows whether
-a new version of the client still needs it.
+kafka-python 3.0 has eleven traps. Each guard has a regression test, which also shows whether a new version of the
+client still needs it.
 
 1. After an aborted transaction, a producer keeps that transaction's offsets and commits them with its next one.
    Guard: `TransactionalCommitter` (committers.py) discards its producer after every refusal and opens a new one.
@@ -43,6 +43,10 @@ a new version of the client still needs it.
    (transactions.py) waits no longer than the transaction may be open.
 9. A producer that cannot send its records in time raises an error when it is closed, and its thread goes on. Guard:
    `close_producer` (producers.py) ends the thread.
+10. A record that a producer gives up in time does not end its transaction: the client commits the rest. Guard:
+   `run_transaction` (transactions.py) waits for every record before it commits.
+11. A question for committed offsets that was given up stays with the client, and its answer goes to whoever asks next,
+   however late. Guard: `RequestReader.rewind` forgets these questions.
 
 `StallWatch` (stalls.py) finds a partition that stands still for any other reason. The reader then starts it again, and
 if that does not help, opens a new client.

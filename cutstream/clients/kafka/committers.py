@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from kafka import OffsetAndMetadata
-from kafka.errors import KafkaError
+from kafka.errors import FencedInstanceIdError, KafkaError
 
 from cutstream.clients.kafka.connection import to_topic_partition
 from cutstream.clients.kafka.errors import CommitRefused, map_kafka_error, map_kafka_errors
@@ -19,6 +19,8 @@ from cutstream.clients.kafka.transactions import FENCED, open_producer, run_tran
 from cutstream.errors import BrokerUnavailable, Fatal, Fenced
 from cutstream.settings import KafkaSettings
 
+# A static member that was thrown out and is back is fenced like a second worker, but once.
+_FENCED = (*FENCED, FencedInstanceIdError)
 # Five fenced commits among the last twenty mean a second worker with the same id.
 _FENCED_LIMIT, _FENCED_WINDOW = 5, 20
 
@@ -50,7 +52,8 @@ class TransactionalCommitter:
             self._discard_producer()
             self._count_fencing(exc)
             error = map_kafka_error(exc)
-            raise (error if isinstance(error, Fatal) else CommitRefused(str(exc))) from exc
+            fatal = isinstance(error, Fatal) and not isinstance(exc, _FENCED)
+            raise (error if fatal else CommitRefused(str(exc))) from exc
 
     def close(self) -> None:
         self._discard_producer()
@@ -75,11 +78,12 @@ class TransactionalCommitter:
 
     def _count_fencing(self, exc: KafkaError) -> None:
         # Not in a row: two workers with one id fence each other, and each succeeds once after every fencing.
-        self._recently_fenced.append(isinstance(exc, FENCED))
+        self._recently_fenced.append(isinstance(exc, _FENCED))
         if sum(self._recently_fenced) >= _FENCED_LIMIT:
             raise Fenced(
-                f"another worker uses the transactional id {self._id!r}: give each worker its own "
-                "CUTSTREAM_KAFKA__TRANSACTIONAL_ID or none (docs/settings.md#kafka-transactional-id)"
+                f"another worker uses the transactional id {self._id!r} or the same instance id: give each worker its "
+                "own CUTSTREAM_KAFKA__TRANSACTIONAL_ID and CUTSTREAM_KAFKA__INSTANCE_ID, or none "
+                "(docs/settings.md#kafka-transactional-id)"
             ) from exc
 
 

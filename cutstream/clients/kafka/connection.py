@@ -55,5 +55,6 @@ def to_record(consumed: Any) -> Record:
         consumed.timestamp,
         consumed.key,
         consumed.value or b"",
-        list(consumed.headers or []),
+        # A header may have no value. The client reads such headers, but it cannot write them.
+        [(name, value or b"") for name, value in consumed.headers or []],
     )

@@ -9,13 +9,17 @@ from cutstream.clients.kafka.errors import map_kafka_errors
 from cutstream.clients.kafka.producers import CLOSE_S, DELIVERY_TIMEOUT_MS, close_producer, make_producer
 from cutstream.clients.kafka.records import OutgoingRecord
 from cutstream.clients.kafka.transactions import send
+from cutstream.errors import CutstreamError
 from cutstream.settings import KafkaSettings
 
 _WRITE_TIMEOUT_S = DELIVERY_TIMEOUT_MS / 1000 + 5  # the producer reports first
 
 
 class RecordWriter:
-    """An idempotent producer for upstream systems and tools."""
+    """An idempotent producer for upstream systems and tools. One thread uses it.
+
+    After an error its producer is not used again: one that has given a record up may never write another.
+    """
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
@@ -27,11 +31,18 @@ class RecordWriter:
 
     def write(self, records: Iterable[OutgoingRecord]) -> None:
         """Write the records and return when the brokers have acknowledged all of them."""
-        with map_kafka_errors():
-            sent = [send(self._producer, record) for record in records]
-            for future in sent:
-                future.get(timeout=_WRITE_TIMEOUT_S)
+        if self._producer is None:
+            self.start()
+        try:
+            with map_kafka_errors():
+                sent = [send(self._producer, record) for record in records]
+                for future in sent:
+                    future.get(timeout=_WRITE_TIMEOUT_S)
+        except CutstreamError:
+            self.close()
+            raise
 
     def close(self) -> None:
-        if self._producer is not None:
-            close_producer(self._producer, CLOSE_S)
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            close_producer(producer, CLOSE_S)

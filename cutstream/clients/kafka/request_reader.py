@@ -108,6 +108,9 @@ class RequestReader:
         partitions = frozenset(partitions)
         self._buffers.drop(partitions)
         self._to_rewind |= partitions
+        if partitions:
+            # Trap 11. The client keeps the answer to a question that it gave up, and gives it to the next one who asks.
+            self._consumer._coordinator._offset_fetch_futures.clear()
 
     def position(self, partition: Partition) -> int | None:
         """Return the offset of the next record to deliver. None while it is not known, and if it is not owned."""

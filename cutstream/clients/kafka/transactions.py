@@ -6,6 +6,7 @@ awaited for longer than the brokers keep the transaction open (trap 8).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -96,6 +97,7 @@ def run_transaction(
         manager = producer._transaction_manager
         if offsets is not None:
             _await(producer, manager.send_offsets_to_transaction(offsets, membership))
+        _await_records(producer, sent)
         _await(producer, manager.begin_commit())
     except KafkaError as exc:
         if type(exc) is KafkaError:  # it only says "in an error state"; its arguments or the futures have the cause
@@ -124,6 +126,18 @@ def _await(producer: Any, result: Any) -> None:
     timeout_ms = producer.config["transaction_timeout_ms"]
     if not result.wait(timeout_ms=timeout_ms):
         raise KafkaTimeoutError(f"the transaction has no answer after {timeout_ms / 1000:g} s")
+
+
+def _await_records(producer: Any, sent: Iterable[Any]) -> None:
+    """Return when the brokers have every record.
+
+    Trap 10: a record that is given up in time, for instance without a leader for its partition, does not end its
+    transaction, and the client would commit the rest of it.
+    """
+    producer._sender.wakeup()
+    until_s = time.monotonic() + producer.config["transaction_timeout_ms"] / 1000
+    for future in sent:
+        future.get(timeout=max(0.0, until_s - time.monotonic()))
 
 
 def _raise_send_error(sent: Iterable[Any]) -> None:

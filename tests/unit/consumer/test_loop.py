@@ -12,7 +12,7 @@ import pytest
 from consumer.delivery.outcomes import Answered, Crashed, Outcome, Postponed, Suspicion, TrackedRecord
 from consumer.loop import Loop
 from consumer.window import Window
-from cutstream.clients.kafka import CommitRefused, OutgoingRecord, Partition
+from cutstream.clients.kafka import CommitRefused, OutgoingRecord, Partition, Polled
 from cutstream.clock import SystemClock
 from cutstream.contract.messages import SourceRecord
 from cutstream.contract.redelivery import Redelivery, redelivery_headers
@@ -217,6 +217,31 @@ def test_the_work_on_a_stalled_partition_is_dropped_and_counted() -> None:
     metrics = run(StallingReader(broker), MemoryCommitter(broker))
     assert sample(metrics, "cutstream_stalled_partitions_total") == 1
     assert sorted(record.value for record in broker.read_all("results")) == [b"0", b"1"]
+
+
+def test_what_was_read_again_during_a_commit_is_not_answered_twice() -> None:
+    """A stall is cured without a new generation, so nobody refuses the commit that is under way."""
+    under_way, read_again = threading.Event(), threading.Event()
+
+    class Stalling(ObservedReader):
+        def poll(self, timeout_s, max_records, held=()):
+            polled = super().poll(timeout_s, max_records, held)
+            if under_way.is_set() and not self.rewound:
+                self.rewind([P])
+                return Polled([], stalled=frozenset([P]))
+            if self.rewound and polled.records:
+                read_again.set()
+            return polled
+
+    class Waiting(MemoryCommitter):
+        def commit(self, records, offsets, membership):
+            under_way.set()
+            assert read_again.wait(10)
+            super().commit(records, offsets, membership)
+
+    broker = requests(3)
+    run(Stalling(broker), Waiting(broker), until=lambda: broker.committed.get(P) == 3)
+    assert sorted(record.value for record in broker.read_all("results")) == [b"0", b"1", b"2"]
 
 
 def test_nothing_is_committed_while_the_group_is_not_stable() -> None:

@@ -6,9 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from kafka import errors
-from kafka.producer.future import FutureProduceResult, FutureRecordMetadata
 from kafka.producer.transaction_manager import TransactionalRequestResult
-from kafka.structs import TopicPartition
 
 from cutstream.clients.kafka import (
     AtLeastOnceCommitter,
@@ -17,20 +15,26 @@ from cutstream.clients.kafka import (
     Partition,
     TransactionalCommitter,
 )
-from cutstream.errors import BrokerUnavailable, ConfigurationError, Fenced
+from cutstream.errors import BrokerUnavailable, ConfigurationError
 from cutstream.settings import KafkaSettings
 
 
 class Producer:
     """A producer whose records fail with `send_error` and whose commit fails with `commit_error`, if given.
 
-    Without `answers`, the brokers never say what became of a request of the transaction.
+    Records fail when they are sent, or with `late` only while they are waited for. Without `answers`, the brokers never
+    say what became of a request of the transaction.
     """
 
     def __init__(
-        self, send_error: Exception | None = None, commit_error: Exception | None = None, answers: bool = True
+        self,
+        send_error: Exception | None = None,
+        commit_error: Exception | None = None,
+        answers: bool = True,
+        late: bool = False,
     ) -> None:
         self.send_error = send_error
+        self.late = late
         self.commit_error = commit_error
         self.answers = answers
         self.calls: list[str] = []
@@ -51,9 +55,15 @@ class Producer:
     def begin_transaction(self) -> None:
         self.calls.append("begin")
 
-    def send(self, topic: str, **record: object) -> FutureRecordMetadata:
-        future = FutureRecordMetadata(FutureProduceResult(TopicPartition(topic, 0)), 0, 0, None, 0, 0, 0)
-        return future.failure(self.send_error) if self.send_error else future
+    def send(self, topic: str, **record: object) -> SimpleNamespace:
+        return SimpleNamespace(
+            failed=lambda: self.send_error is not None and not self.late, exception=self.send_error, get=self.wait
+        )
+
+    def wait(self, timeout: float) -> None:
+        assert 0 < timeout <= 0.1
+        if self.send_error:
+            raise self.send_error
 
     def close(self, timeout: float) -> None:
         self.calls.append("close")
@@ -72,6 +82,14 @@ def test_offsets_are_not_sent_when_the_client_left_a_record_out() -> None:
     assert producer.calls == ["begin", "close"]
 
 
+def test_nothing_is_committed_without_a_record_that_the_client_gave_up() -> None:
+    """Trap 10: the client itself would commit the transaction's offsets without it."""
+    producer = Producer(send_error=errors.KafkaTimeoutError("expiring 1 record"), late=True)
+    with pytest.raises(CommitRefused, match="expiring"):
+        commit(producer)
+    assert producer.calls == ["begin", "offsets", "close"]
+
+
 def test_a_record_that_may_not_be_written_is_fatal() -> None:
     with pytest.raises(ConfigurationError, match="results"):
         commit(Producer(send_error=errors.TopicAuthorizationFailedError("results")))
@@ -84,7 +102,7 @@ def test_a_record_that_may_not_be_written_is_fatal() -> None:
         (errors.KafkaTimeoutError("slow"), CommitRefused),
         (errors.ProducerFencedError("once"), CommitRefused),
         (errors.GroupAuthorizationFailedError("group"), ConfigurationError),
-        (errors.FencedInstanceIdError("group"), Fenced),
+        (errors.FencedInstanceIdError("once"), CommitRefused),
     ],
 )
 def test_a_failed_transaction_leaves_no_producer_behind(error: Exception, meaning: type[Exception]) -> None:
