@@ -14,10 +14,9 @@ from typing import Any
 
 from benchmarks.machine import describe_machine
 from deploy.local.jars import BROKER
-from tests.e2e.chaos.run import FaultLine, Outcome
+from tests.e2e.chaos.run import RECOVERY_S, FaultLine, Outcome
 
 PACKAGES = ("kafka-python", "tritonclient", "nvidia-pytriton", "openvino", "obstore")
-RECOVERY_S = 15.0
 
 
 def write_report(outcome: Outcome, folder: Path) -> Path:

@@ -21,6 +21,7 @@ from tests.e2e.chaos.workload import chaos_requests, quiet_requests
 
 PROGRESS_S = 30.0
 STALL_S = 60.0
+RECOVERY_S = 15.0
 FULL_SPEED = 1000.0
 RATE_BEFORE_S = 5.0
 LONGER = 2.0  # rounds last longer than planned, and there have to be requests in the last one, too
@@ -130,8 +131,10 @@ class _Run:
             line.ended_s = time.monotonic()
             self._lines.append(line)
             self._intervals.append(Interval(line.began_s, line.ended_s))
-        self._await_progress(opened[-1][0].ended_s)
+        ended_s = opened[-1][0].ended_s
+        self._await_progress(ended_s)
         self._watch(round_.watch_s)
+        self._await_recovery(ended_s, opened[0][0].rate_before)
 
     def _rate_before(self, opened: list[tuple[FaultLine, ExitStack]], now_s: float) -> float:
         if opened:  # the first fault of the round is under way already
@@ -150,6 +153,15 @@ class _Run:
 
         if not observer.wait(progress, PROGRESS_S, self._stack.revive):
             self._note_stall(f"after {self._lines[-1].kind}: no result for {PROGRESS_S:g} s")
+
+    def _await_recovery(self, ended_s: float, full_rate: float) -> None:
+        """Let no next fault begin before the rate is what it was, unless that takes too long."""
+        arrivals = self._observer.arrivals_s
+
+        def recovered() -> bool:
+            return recovered_after(list(arrivals), ended_s, full_rate) is not None
+
+        self._observer.wait(recovered, max(0.0, ended_s + RECOVERY_S - time.monotonic()), self._stack.revive)
 
     def _note_stall(self, what: str) -> None:
         last = self._observer.samples[-1].lags if self._observer.samples else {}

@@ -48,6 +48,7 @@ class Sender:
             bootstrap_servers=self._settings.bootstrap_servers,
             linger_ms=5,
             metadata_max_age_ms=2000,
+            reconnect_backoff_max_ms=500,  # what recovers slowly should be the workers, not this client
             delivery_timeout_ms=300_000,
             max_block_ms=300_000,
         )
