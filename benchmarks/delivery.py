@@ -19,10 +19,9 @@ from rich.console import Console
 
 import consumer
 from benchmarks.machine import record
-from benchmarks.photos import make_photos
+from benchmarks.photos import make_photos, photo_settings
 from cutstream.clients.kafka import ensure_topics
 from cutstream.contract.messages import Request
-from cutstream.settings import ObjectSettings, Settings, load
 from deploy.local.running import throwaway, worker_server
 from deploy.local.stack import Stack, local_stack
 from export.repository.render import render
@@ -39,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=PAIRS)
     chosen = parser.parse_args()
-    with TemporaryDirectory() as folder, throwaway(_settings(Path(folder))) as settings:
+    with TemporaryDirectory() as folder, throwaway(photo_settings(Path(folder))) as settings:
         render(settings)
         with local_stack(settings) as stack:
             ensure_topics(stack.settings.kafka)
@@ -112,12 +111,6 @@ def _report(size: str, pairs: Sequence[dict[Delivery, float]]) -> None:
         spread=[round(min(ratios), 3), round(max(ratios), 3)],
     )
     Console().print_json(data=line)
-
-
-def _settings(folder: Path) -> Settings:
-    settings = load()
-    objects = ObjectSettings(destination=(folder / "out").as_uri(), file_roots=(folder,))
-    return settings.model_copy(update={"objects": objects})
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ from rich.console import Console
 
 import consumer
 from benchmarks.machine import record, rss_bytes
-from benchmarks.photos import make_photos
+from benchmarks.photos import make_photos, photo_settings
 from cutstream.contract.messages import Request
-from cutstream.settings import ObjectSettings, Settings, load
+from cutstream.settings import Settings
 from deploy.local.running import running_stack, throwaway
 from export.repository.render import render
 from producer.following import Batch, RequestFollower
@@ -33,8 +33,7 @@ def main() -> None:
     count = arguments.parse_args().requests
     with tempfile.TemporaryDirectory(prefix="cutstream-bench-") as name:
         folder = Path(name)
-        objects = ObjectSettings(destination=(folder / "out").as_uri(), file_roots=(folder,))
-        settings = load().model_copy(update={"objects": objects})
+        settings = photo_settings(folder)
         addresses = [a for size in SIZES for a in make_photos(folder / f"{size[0]}x{size[1]}", 5, size)]
         with (
             throwaway(settings) as own,

@@ -12,9 +12,16 @@ import numpy as np
 import skimage
 from PIL import Image
 
+from cutstream.settings import ObjectSettings, Settings, load
 from producer.demo import SAMPLE_PHOTOS
 
 DATA = Path(skimage.__file__).parent / "data"
+
+
+def photo_settings(folder: Path) -> Settings:
+    """Return the settings of the environment with `folder` for photos and, in `out`, for outputs."""
+    objects = ObjectSettings(destination=(folder / "out").as_uri(), file_roots=(folder,))
+    return load().model_copy(update={"objects": objects})
 
 
 def make_photos(folder: Path, count: int, size: tuple[int, int] = (1500, 1000), seed: int = 1) -> list[str]:

@@ -30,7 +30,7 @@ from rich.table import Table
 
 import consumer
 from benchmarks.machine import CORES, Meter, Spent, record, rss_bytes
-from benchmarks.photos import make_photos
+from benchmarks.photos import make_photos, photo_settings
 from consumer.app import PipelineRuntime
 from consumer.jobs import Job, first_delivery
 from consumer.resources.allocator import keep_freed_memory
@@ -40,7 +40,7 @@ from cutstream.clock import SystemClock
 from cutstream.contract.messages import Request
 from cutstream.contract.recipe import parse_recipe
 from cutstream.metrics import Metrics
-from cutstream.settings import ObjectSettings, Settings, load
+from cutstream.settings import Settings
 from deploy.local.running import RunningStack, running_stack, throwaway
 from deploy.triton.backends.precision import compile_network
 from export.profiles import networks_of
@@ -81,7 +81,7 @@ def main() -> None:
     keep_freed_memory()
     with (
         tempfile.TemporaryDirectory(prefix="cutstream-bench-") as folder,
-        throwaway(_settings(Path(folder))) as settings,
+        throwaway(photo_settings(Path(folder))) as settings,
     ):
         addresses = make_photos(Path(folder) / "photos", 40)
         render(settings)
@@ -330,12 +330,6 @@ def _print(line: dict[str, Any]) -> None:
     ):
         table.add_row(name, str(line[name]))
     Console(width=140).print(table)
-
-
-def _settings(folder: Path) -> Settings:
-    settings = load()
-    objects = ObjectSettings(destination=(folder / "out").as_uri(), file_roots=(folder,))
-    return settings.model_copy(update={"objects": objects})
 
 
 if __name__ == "__main__":

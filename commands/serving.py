@@ -54,7 +54,7 @@ def own_stack(settings: Settings) -> Iterator[RunningStack]:
     from deploy.local.running import running_stack, throwaway
 
     check_settings(settings)
-    with throwaway(settings) as own, running_stack(render_models(own), consumer.COMMAND, say) as stack:
+    with throwaway(settings) as own, running_stack(own, consumer.COMMAND, say, render_models) as stack:
         yield stack
 
 
@@ -69,13 +69,12 @@ def worker_objects(settings: Settings) -> ObjectSettings:
     return noted or settings.objects
 
 
-def render_models(settings: Settings) -> Settings:
-    """Write the model repository of the embedded Triton, if the settings name no other; return the settings."""
+def render_models(settings: Settings) -> None:
+    """Write the model repository of the embedded Triton, if the settings name no other."""
     from export.repository.render import render
 
     if not settings.triton.url:
         render(settings)
-    return settings
 
 
 def require_weights(settings: Settings, profiles: tuple[str, ...]) -> None:

@@ -30,7 +30,7 @@ def up() -> None:
     with named_errors():
         settings = load()
         check_settings(settings)
-        with running_stack(render_models(settings), consumer.COMMAND, say) as stack:
+        with running_stack(settings, consumer.COMMAND, say, render_models) as stack:
             out.print(addresses(stack.settings))
             out.print(f"Ready after {stack.ready_s:.1f} s. Press Ctrl-C to stop.")
             for line in next_steps(stack.settings.objects.file_roots):

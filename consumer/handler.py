@@ -15,7 +15,7 @@ from consumer.runner import Runner, WorkerStopping
 from cutstream.clients.kafka import OutgoingRecord, Record
 from cutstream.clock import Clock
 from cutstream.contract.messages import Status, status_of
-from cutstream.errors import Cancelled, Expired, Poison, SourceUnavailable
+from cutstream.errors import Cancelled, CutstreamError, Expired, Poison, SourceUnavailable, Unexpected
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class RequestHandler:
     def _answer(self, task: TrackedRecord, progress: Progress) -> Finished:
         record, job = task.record, None
         try:
-            job = self._admit(record)
+            job = self._admit_record(record)
             progress.attempts = job.attempts + 1
             try:
                 stored = self._runner.carry(job, progress)
@@ -68,6 +68,16 @@ class RequestHandler:
             dead_letter = self._records.dead_letter(record, job, progress, exc)
             answered = _answered(task, job, progress, "failed", exc.code, result, dead_letter)
             return replace(answered, suspicion=suspicion(exc, record, job))
+
+    def _admit_record(self, record: Record) -> Job:
+        """A record that reveals a bug fails alone: the next worker would meet it, too."""
+        try:
+            return self._admit(record)
+        except CutstreamError:
+            raise
+        except Exception as exc:
+            log.exception("unexpected error", extra={"request": str(record.partition), "offset": record.offset})
+            raise Unexpected(f"{type(exc).__name__} in request: {exc}") from exc
 
     def _postpone(self, task: TrackedRecord, job: Job, progress: Progress, error: SourceUnavailable) -> Postponed:
         """Move the request to the retry topic. Raises Poison after the last attempt, or Expired."""

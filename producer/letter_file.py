@@ -67,7 +67,8 @@ class Filter:
 class LetterFile:
     """All dead letters on the topic, the oldest first, and which of them are open.
 
-    Only the newest letter of an id is open, since an id has one folder of objects. An older one is superseded.
+    Only the newest letter of an id is open, since an id has one folder of objects. That is the one with the highest
+    `replay`, and among equals the last. An older one is superseded.
     """
 
     def __init__(self, records: Iterable[Record], ends: Mapping[int, int]) -> None:
@@ -89,7 +90,8 @@ class LetterFile:
         self.letters = sorted(filed, key=lambda entry: (entry.timestamp_ms, entry.place))
         self._by_id: dict[str, list[FiledLetter]] = defaultdict(list)
         self._last_replay: dict[str, int] = defaultdict(int)
-        for entry in self.letters:
+        # By replay first: the clocks of the workers that wrote the letters may differ.
+        for entry in sorted(self.letters, key=lambda entry: (entry.letter.replay, entry.timestamp_ms, entry.place)):
             self._by_id[entry.letter.id].append(entry)
         numbered: list[DeadLetter | Mark] = [*(entry.letter for entry in filed), *self._marks.values()]
         for item in numbered:

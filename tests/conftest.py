@@ -14,7 +14,7 @@ from cutstream.settings import KafkaSettings, Settings, StackSettings, TritonSet
 from deploy.local.kafka import kafka_address, kafka_server
 from deploy.local.process import Supervisor
 from deploy.local.triton import triton_server
-from tests.support.ports import free_ports
+from tests.support.ports import free_stack_ports
 from tests.support.s3_server import NoGateway, S3Server, gateway, s3_server
 
 OPT_IN = ("kafka", "cluster", "triton", "s3", "e2e")
@@ -101,10 +101,7 @@ def jars(pytestconfig: pytest.Config) -> Path:
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory, jars: Path) -> Iterator[str]:
     """The address of a real broker, which runs until the tests end."""
-    port, controller_port = free_ports(2)
-    settings = StackSettings(
-        state=tmp_path_factory.mktemp("kafka"), jars=jars, kafka_port=port, kafka_controller_port=controller_port
-    )
+    settings = StackSettings(state=tmp_path_factory.mktemp("kafka"), jars=jars, **free_stack_ports())
     with Supervisor(START_TIMEOUT_S) as supervisor:
         supervisor.start(kafka_server(settings))
         yield kafka_address(settings)
@@ -136,11 +133,11 @@ def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     from tests.support.models import small_models
 
     folder = tmp_path_factory.mktemp("triton")
-    grpc, http, metrics = free_ports(3)
+    ports = free_stack_ports()
     settings = Settings(
         models=small_models(folder / "models"),
-        triton=TritonSettings(url=f"127.0.0.1:{grpc}"),
-        stack=StackSettings(state=folder, triton_grpc_port=grpc, triton_http_port=http, triton_metrics_port=metrics),
+        triton=TritonSettings(url=f"127.0.0.1:{ports['triton_grpc_port']}"),
+        stack=StackSettings(state=folder, **ports),
     )
     render(settings)
     with Supervisor(START_TIMEOUT_S) as supervisor:

@@ -61,17 +61,20 @@ def throwaway(settings: Settings) -> Iterator[Settings]:
 
 @contextmanager
 def running_stack(
-    settings: Settings, worker_command: Sequence[str], report: Callable[[str], None] = log.warning
+    settings: Settings,
+    worker_command: Sequence[str],
+    report: Callable[[str], None] = log.warning,
+    prepare: Callable[[Settings], object] = lambda settings: None,
 ) -> Iterator[RunningStack]:
     """Start Kafka and Triton unless the settings name existing ones, create the topics, and start one worker.
 
     `worker_command` is the command line of the worker. The caller passes it, because this package knows no other
-    service. Everything stops in reverse order. The model repository must be rendered before. `report` receives what
-    happens to the servers afterwards, in sentences for people.
+    service. Everything stops in reverse order. `report` receives what happens to the servers afterwards, in sentences
+    for people. `prepare` is that of `local_stack`.
     """
     clock = SystemClock()
     started = clock.monotonic()
-    with local_stack(settings) as stack:
+    with local_stack(settings, clock, prepare) as stack:
         ensure_topics(stack.settings.kafka)
         stack.supervisor.start(worker_server(stack.settings, worker_command))
         ready_s = clock.monotonic() - started

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,14 +27,18 @@ class Stack:
 
 
 @contextmanager
-def local_stack(settings: Settings, clock: Clock | None = None) -> Iterator[Stack]:
+def local_stack(
+    settings: Settings, clock: Clock | None = None, prepare: Callable[[Settings], object] = lambda settings: None
+) -> Iterator[Stack]:
     """Start Kafka and Triton, each unless the settings name an existing one. Stop them on exit.
 
-    The model repository must be rendered before. Servers that are passed to `supervisor.start` later, such as workers,
-    stop first.
+    The model repository must have been rendered, at the latest by `prepare`, which is called once the state folder is
+    locked: a stack that already runs there must not find its models changed. Servers that are passed to
+    `supervisor.start` later, such as workers, stop first.
     """
     clock = clock or SystemClock()
     with lock_state(settings.stack.state), Supervisor(settings.stack.start_timeout_s, clock) as supervisor:
+        prepare(settings)
         started = clock.monotonic()
         supervisor.start(*embedded_servers(settings))
         yield Stack(addressed(settings), supervisor, clock.monotonic() - started)

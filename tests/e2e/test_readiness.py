@@ -21,7 +21,7 @@ from deploy.local.process import Supervisor
 from deploy.local.restarts import Restarter
 from deploy.local.triton import triton_server
 from tests.support.group import wait_until
-from tests.support.ports import free_ports
+from tests.support.ports import free_stack_ports
 from tests.support.workers import Results, WorkerProcess, submit, workers
 
 log = logging.getLogger(__name__)
@@ -34,17 +34,7 @@ CHECKS = {"running", "group", "broker", "triton", "store", "memory", "background
 @pytest.fixture
 def servers(settings: Settings, tmp_path: Path, jars: Path) -> Iterator[tuple[Settings, Supervisor]]:
     """Settings with a Kafka and a Triton of this test's own, which it may freeze, and their supervisor."""
-    kafka, controller, grpc, http, metrics = free_ports(5)
-    stack = settings.stack.model_copy(
-        update={
-            "jars": jars,
-            "kafka_port": kafka,
-            "kafka_controller_port": controller,
-            "triton_grpc_port": grpc,
-            "triton_http_port": http,
-            "triton_metrics_port": metrics,
-        }
-    )
+    stack = settings.stack.model_copy(update={"jars": jars, **free_stack_ports()})
     own = settings.model_copy(update={"stack": stack})
     broker = stack.model_copy(update={"state": tmp_path / "kafka"})
     with Supervisor(60) as supervisor:
@@ -52,7 +42,7 @@ def servers(settings: Settings, tmp_path: Path, jars: Path) -> Iterator[tuple[Se
         own = own.model_copy(
             update={
                 "kafka": own.kafka.model_copy(update={"bootstrap_servers": kafka_address(stack)}),
-                "triton": own.triton.model_copy(update={"url": f"127.0.0.1:{grpc}"}),
+                "triton": own.triton.model_copy(update={"url": f"127.0.0.1:{stack.triton_grpc_port}"}),
             }
         )
         ensure_topics(own.kafka)

@@ -17,7 +17,7 @@ import consumer
 from cutstream.settings import KafkaSettings, ModelSettings, ObjectSettings, Settings, StackSettings, WorkerSettings
 from deploy.local.running import RunningStack, running_stack
 from export.repository.render import render
-from tests.support.ports import free_ports
+from tests.support.ports import free_ports, free_stack_ports
 from tests.support.sockets import closed_sockets  # noqa: F401
 from tests.support.workers import Results, assert_exactly_once, submit
 
@@ -35,21 +35,13 @@ TIMEOUT_S = 60.0
 @pytest.fixture
 def own_settings(folder: Path, jars: Path, tmp_path: Path) -> Settings:
     """Settings of a stack with servers of its own, which serves the default profile."""
-    kafka, controller, grpc, http, metrics, worker = free_ports(6)
+    (worker,) = free_ports(1)
     settings = Settings(
         kafka=KafkaSettings(session_timeout_s=6.0, transaction_timeout_s=5.0),
         models=ModelSettings(store=tmp_path / "empty"),
         objects=ObjectSettings(destination=(folder / "out").as_uri(), file_roots=(folder,)),
         worker=WorkerSettings(port=worker, memory_bytes=1_000_000_000),
-        stack=StackSettings(
-            state=tmp_path / "state",
-            jars=jars,
-            kafka_port=kafka,
-            kafka_controller_port=controller,
-            triton_grpc_port=grpc,
-            triton_http_port=http,
-            triton_metrics_port=metrics,
-        ),
+        stack=StackSettings(state=tmp_path / "state", jars=jars, **free_stack_ports()),
     )
     render(settings)
     return settings

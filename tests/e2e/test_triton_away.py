@@ -8,7 +8,7 @@ import pytest
 
 from deploy.local.process import Supervisor
 from deploy.local.triton import triton_server
-from tests.support.ports import free_ports
+from tests.support.ports import free_stack_ports
 from tests.support.workers import Results, assert_exactly_once, submit, workers
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.triton, pytest.mark.timeout(300)]
@@ -17,13 +17,9 @@ AWAY_S = 20.0
 
 
 def test_twenty_seconds_without_triton(settings, small_photos, tmp_path) -> None:
-    grpc, http, metrics = free_ports(3)
-    stack = settings.stack.model_copy(
-        update={"triton_grpc_port": grpc, "triton_http_port": http, "triton_metrics_port": metrics}
-    )
-    settings = settings.model_copy(
-        update={"stack": stack, "triton": settings.triton.model_copy(update={"url": f"127.0.0.1:{grpc}"})}
-    )
+    stack = settings.stack.model_copy(update=free_stack_ports())
+    triton = settings.triton.model_copy(update={"url": f"127.0.0.1:{stack.triton_grpc_port}"})
+    settings = settings.model_copy(update={"stack": stack, "triton": triton})
     requests = [{"id": f"photo-{n}", "image": small_photos[n % 20]} for n in range(600)]
     server = triton_server(settings)
     with Supervisor(60) as supervisor:

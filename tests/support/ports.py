@@ -3,6 +3,13 @@ from __future__ import annotations
 import socket
 from contextlib import ExitStack
 
+STACK_PORTS = ("kafka_port", "kafka_controller_port", "triton_grpc_port", "triton_http_port", "triton_metrics_port")
+
+
+def free_stack_ports() -> dict[str, int]:
+    """Return free ports for the servers of a stack, by their names in StackSettings."""
+    return dict(zip(STACK_PORTS, free_ports(len(STACK_PORTS)), strict=True))
+
 
 def free_ports(count: int) -> list[int]:
     """Return different ports of 127.0.0.1 on which nobody listens now."""

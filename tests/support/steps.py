@@ -18,17 +18,16 @@ from export.profiles import size_of
 from export.repository.render import render
 from export.weights.catalogue import network_for
 from export.weights.store import ensure_weights
-from tests.support.ports import free_ports
+from tests.support.ports import free_stack_ports
 
 
 @contextmanager
 def serve(settings: Settings) -> Iterator[Triton]:
-    http, rpc, metrics = free_ports(3)
-    ports = {"triton_http_port": http, "triton_grpc_port": rpc, "triton_metrics_port": metrics}
+    ports = free_stack_ports()
     settings = settings.model_copy(
         update={
             "stack": settings.stack.model_copy(update=ports),
-            "triton": settings.triton.model_copy(update={"url": f"127.0.0.1:{rpc}"}),
+            "triton": settings.triton.model_copy(update={"url": f"127.0.0.1:{ports['triton_grpc_port']}"}),
         }
     )
     render(settings)

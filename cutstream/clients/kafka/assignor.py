@@ -1,4 +1,4 @@
-"""The assignment of partitions to workers. It guards against trap 6 of the package's docstring."""
+"""The assignment of partitions to workers. It guards against trap 7 of the package's docstring."""
 
 from __future__ import annotations
 

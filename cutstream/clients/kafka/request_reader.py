@@ -1,4 +1,4 @@
-"""The worker's side of the consumer group. It guards against traps 2 to 6 of the package's docstring."""
+"""The worker's side of the consumer group. It guards against traps 2 to 6 and 11 of the package."""
 
 from __future__ import annotations
 

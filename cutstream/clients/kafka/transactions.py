@@ -1,7 +1,8 @@
 """Transactions: the producer that opens them, and records that are written all or not at all.
 
 After an error the producer is never used again (trap 1 of the package's docstring), and no request of a transaction is
-awaited for longer than the brokers keep the transaction open (trap 8).
+awaited for longer than the brokers keep the transaction open (trap 8). Nothing is committed before the brokers have
+every record (trap 10).
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ from export.repository.render import render
 from tests.e2e.chaos.proxy import Proxy
 from tests.e2e.chaos.workload import Places, write_photos
 from tests.support.http_server import HttpServer, serving
-from tests.support.ports import free_ports
+from tests.support.ports import free_stack_ports
 from tests.support.s3_server import NoGateway, S3Server, gateway, s3_server
 from tests.support.workers import WorkerProcess
 
@@ -160,7 +160,6 @@ def chaos_stack(folder: Path, requests: int, photos: int, tools: Path, jars: Pat
 
 
 def _settings(folder: Path, jars: Path, store_port: int | None, s3: S3Server | None) -> Settings:
-    kafka, controller, grpc, http, metrics = free_ports(5)
     roots = {"destination": (folder / "out").as_uri(), "file_roots": (folder / "photos", folder / "out")}
     common = {**roots, "allowed_hosts": ("127.0.0.1",), "allow_private_addresses": True, "allowed_buckets": (BUCKET,)}
     if s3:
@@ -174,16 +173,7 @@ def _settings(folder: Path, jars: Path, store_port: int | None, s3: S3Server | N
         # A source is away for up to 10 s, and then its requests must succeed all the same.
         limits=LimitSettings(download_timeout_s=4, retries=20, retry_delay_s=3),
         worker=WorkerSettings(memory_bytes=1_000_000_000, drain_timeout_s=15, port=0),
-        stack=StackSettings(
-            state=folder / "state",
-            jars=jars,
-            kafka_port=kafka,
-            kafka_controller_port=controller,
-            triton_grpc_port=grpc,
-            triton_http_port=http,
-            triton_metrics_port=metrics,
-            start_timeout_s=START_TIMEOUT_S,
-        ),
+        stack=StackSettings(state=folder / "state", jars=jars, start_timeout_s=START_TIMEOUT_S, **free_stack_ports()),
     )
 
 

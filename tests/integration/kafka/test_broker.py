@@ -13,15 +13,14 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from cutstream.settings import StackSettings
 from deploy.local.kafka import kafka_address, kafka_server
 from deploy.local.process import Supervisor
-from tests.support.ports import free_ports
+from tests.support.ports import free_ports, free_stack_ports
 
 pytestmark = pytest.mark.kafka
 
 
 @pytest.fixture
 def settings(tmp_path: Path, jars: Path) -> StackSettings:
-    port, controller_port = free_ports(2)
-    return StackSettings(state=tmp_path, jars=jars, kafka_port=port, kafka_controller_port=controller_port)
+    return StackSettings(state=tmp_path, jars=jars, **free_stack_ports())
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from export.repository.render import render
 from export.weights.catalogue import find_model
 from export.weights.store import ensure_weights
 from tests.support.models import disc_of, picture_with_blob
-from tests.support.ports import free_ports
+from tests.support.ports import free_stack_ports
 
 pytestmark = [pytest.mark.triton, pytest.mark.timeout(180)]
 
@@ -33,13 +33,12 @@ PICTURES = np.stack([picture_with_blob((60 + 20 * n, 100 + 15 * n), 25 + 5 * n) 
 @contextmanager
 def another_server(settings: Settings, folder: Path, **models: object) -> Iterator[tuple[Settings, Supervisor]]:
     """Start a second server with the same weights and with its own state and ports."""
-    http, rpc, metrics = free_ports(3)
-    ports = {"triton_http_port": http, "triton_grpc_port": rpc, "triton_metrics_port": metrics}
+    ports = free_stack_ports()
     changed = settings.model_copy(
         update={
             "models": settings.models.model_copy(update=models),
             "stack": settings.stack.model_copy(update={"state": folder, **ports}),
-            "triton": settings.triton.model_copy(update={"url": f"127.0.0.1:{rpc}"}),
+            "triton": settings.triton.model_copy(update={"url": f"127.0.0.1:{ports['triton_grpc_port']}"}),
         }
     )
     render(changed)
@@ -156,8 +155,7 @@ def test_both_engines_give_the_same_mattes(triton: Settings, expected: np.ndarra
 def test_a_network_that_the_engine_cannot_read_ends_the_start_with_its_name(triton: Settings, tmp_path: Path) -> None:
     settings = triton.model_copy(update={"stack": triton.stack.model_copy(update={"state": tmp_path})})
     (render(settings) / "u2netp" / "1" / "model.onnx").write_bytes(b"damaged")
-    http, rpc, metrics = free_ports(3)
-    ports = {"triton_http_port": http, "triton_grpc_port": rpc, "triton_metrics_port": metrics}
+    ports = free_stack_ports()
     settings = settings.model_copy(update={"stack": settings.stack.model_copy(update=ports)})
     with Supervisor(60) as supervisor, pytest.raises(StackError, match="u2netp"):
         supervisor.start(triton_server(settings))

@@ -17,7 +17,7 @@ from deploy.local.process import Supervisor
 from deploy.local.triton import triton_server
 from export.profiles import network_file
 from export.repository.render import render
-from tests.support.ports import free_ports
+from tests.support.ports import free_stack_ports
 
 pytestmark = [pytest.mark.triton, pytest.mark.timeout(180)]
 
@@ -34,11 +34,11 @@ CERTAIN = {
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Triton, Ensemble]]:
     folder = tmp_path_factory.mktemp("fast")
-    http, rpc, metrics = free_ports(3)
+    ports = free_stack_ports()
     settings = Settings(
         models=ModelSettings(store=folder / "empty"),
-        triton=TritonSettings(url=f"127.0.0.1:{rpc}"),
-        stack=StackSettings(state=folder, triton_grpc_port=rpc, triton_http_port=http, triton_metrics_port=metrics),
+        triton=TritonSettings(url=f"127.0.0.1:{ports['triton_grpc_port']}"),
+        stack=StackSettings(state=folder, **ports),
     )
     render(settings)
     with Supervisor(60) as supervisor:

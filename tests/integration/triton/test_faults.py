@@ -38,7 +38,7 @@ from export.weights.catalogue import find_model
 from export.weights.store import ensure_weights
 from tests.support.jobs import job_of
 from tests.support.models import picture_with_blob, small_models
-from tests.support.ports import free_ports
+from tests.support.ports import free_stack_ports
 
 pytestmark = [pytest.mark.triton, pytest.mark.timeout(180)]
 
@@ -116,8 +116,7 @@ def processes(supervisor: Supervisor, *names: str) -> list[psutil.Process]:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, Supervisor, Worker]]:
-    http, rpc, metrics = free_ports(3)
-    ports = {"triton_http_port": http, "triton_grpc_port": rpc, "triton_metrics_port": metrics}
+    ports = free_stack_ports()
     settings = small_settings(tmp_path_factory.mktemp("faults"), **ports)
     render(settings)
     with Supervisor(60) as supervisor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,12 +24,11 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     stacks: list[Settings] = []
 
     @contextmanager
-    def starting(settings: Settings, worker: Sequence[str], report: object) -> Iterator[SimpleNamespace]:
+    def starting(settings: Settings, *rest: object) -> Iterator[SimpleNamespace]:
         stacks.append(settings)
         yield SimpleNamespace(settings=settings, check=lambda: None)
 
     monkeypatch.setattr(running, "running_stack", starting)
-    monkeypatch.setattr(commands_serving, "render_models", lambda settings: settings)
     return stacks
 
 

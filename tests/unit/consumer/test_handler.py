@@ -222,6 +222,16 @@ def test_a_broken_request_that_was_called_off_is_cancelled() -> None:
     assert decode_result(record.value).status == "cancelled"
 
 
+@pytest.mark.logs_errors
+def test_a_record_that_reveals_a_bug_in_admission_fails_alone() -> None:
+    def admission(record: Record) -> Job:
+        raise AttributeError("no such field")
+
+    result, letter = handle(STORED, admission).records
+    assert decode_result(result.value).error.code == "unexpected"
+    assert letter.value == RECORD.value
+
+
 @pytest.mark.parametrize("error", [ModelMismatch("tensors"), MemoryError(), KeyboardInterrupt()])
 def test_an_error_that_the_request_did_not_cause_is_not_published(error: BaseException) -> None:
     outcome = handle(error)

@@ -65,7 +65,7 @@ def test_a_second_stack_on_one_folder_is_refused(tmp_path: Path) -> None:
     with (
         lock_state(tmp_path),
         pytest.raises(StackError, match=rf"already runs on .* \(process {os.getpid()}\): .*CUTSTREAM_STACK__STATE"),
-        local_stack(settings(tmp_path)),
+        local_stack(settings(tmp_path), prepare=lambda settings: pytest.fail("the running stack's folder was changed")),
     ):
         pass
 

@@ -55,6 +55,11 @@ def test_a_replay_that_failed_again_is_open_with_the_next_number() -> None:
     assert file.next_replay("a") == 2
 
 
+def test_a_replay_that_failed_again_is_open_even_if_the_clock_of_its_worker_is_behind() -> None:
+    file = file_of([replayed("a", 1, offset=9)], [letter("x", offset=2), letter("a", offset=9), mark(1)])
+    assert states(file) == [("a", 1, "open"), ("x", 0, "open"), ("a", 0, "replayed")]
+
+
 def test_only_the_newest_letter_of_an_id_is_open() -> None:
     file = file_of([letter("a", offset=1), letter("x", offset=2)], [letter("y", offset=3), letter("a", offset=4)])
     assert [(e.place, file.state(e)) for e in file.letters if e.letter.id == "a"] == [
