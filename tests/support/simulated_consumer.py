@@ -58,7 +58,7 @@ class SimulatedConsumer(KafkaConsumer):
         self._fetcher.send_fetches = self._send_fetch
         self._in_flight: list[CompletedFetch] = []
         self._iterator = None
-        self._coordinator = SimpleNamespace(request_rejoin=lambda: None)
+        self._coordinator = SimpleNamespace(request_rejoin=lambda: None, _offset_fetch_futures={})
 
     def poll(self, timeout_ms, max_records):
         if not self._broker.stable:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from kafka import OffsetAndMetadata, TopicPartition
 from kafka.coordinator.consumer import ConsumerCoordinator
@@ -52,10 +54,16 @@ class Consumer:
         self._coordinator = coordinator
 
 
-@pytest.mark.parametrize("rewound", [False, True])
-def test_an_answer_that_was_given_up_is_not_taken_for_a_later_one(rewound: bool) -> None:
-    """Trap 11, and its guard. If the first case fails, this client does not need the guard any more."""
+@pytest.fixture
+def coordinator() -> Iterator[Coordinator]:
     coordinator = Coordinator()
+    yield coordinator
+    coordinator._net.close()
+
+
+@pytest.mark.parametrize("rewound", [False, True])
+def test_an_answer_that_was_given_up_is_not_taken_for_a_later_one(coordinator: Coordinator, rewound: bool) -> None:
+    """Trap 11, and its guard. If the first case fails, this client does not need the guard any more."""
     with pytest.raises(KafkaTimeoutError):
         coordinator.ask(50)
     coordinator.rest(0.3)  # the answer comes, and nobody takes it
