@@ -250,6 +250,16 @@ def test_a_topic_is_read_from_its_beginning_or_from_its_end(one_partition, opene
     assert sorted(whole) == [b"after"] * 20 + [b"before"] * 20
 
 
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+def test_compressed_records_are_read_whatever_compresses_them(one_partition, opened, codec) -> None:
+    """In the group like requests, and without one like cancellations, backgrounds, results and dead letters."""
+    topic, value = one_partition.requests_topic, b"compressible" * 1000
+    producer = opened(KafkaProducer(bootstrap_servers=one_partition.bootstrap_servers, compression_type=codec))
+    producer.send(topic, value).get(timeout=TIMEOUT_S)
+    assert values(opened(TopicReader(one_partition, topic))) == [value]
+    assert read(opened(requests_reader(one_partition)), 1) == [0]
+
+
 def test_a_missing_topic_is_named(one_partition, opened) -> None:
     with pytest.raises(ConfigurationError, match="'no-such-topic' does not exist"):
         opened(TopicReader(one_partition, "no-such-topic"))
