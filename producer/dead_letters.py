@@ -110,14 +110,11 @@ def count_by_code(entries: Iterable[FiledLetter]) -> Counter[str]:
     return Counter(entry.letter.code for entry in entries)
 
 
-def transactional_id(settings: KafkaSettings) -> str:
-    """Return the transactional id of all commands that close letters."""
-    return f"{settings.dead_letters_topic}.operator"
-
-
 def _open_writer(settings: KafkaSettings) -> RecordWriter | TransactionalWriter:
     transactions = settings.delivery == "exactly_once"
-    writer = TransactionalWriter(settings, transactional_id(settings)) if transactions else RecordWriter(settings)
+    writer = (
+        TransactionalWriter(settings, settings.operator_transactional_id) if transactions else RecordWriter(settings)
+    )
     writer.start()
     return writer
 

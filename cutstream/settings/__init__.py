@@ -8,12 +8,12 @@ docs/settings.md is generated from this package: a field's docstring is its entr
 from __future__ import annotations
 
 from cutstream.settings.forms import BUCKET_NAME, BUCKET_SCHEMES
+from cutstream.settings.kafka import KafkaSettings
 from cutstream.settings.loading import as_environment, fields, load, redacted, variables
 from cutstream.settings.naming import CONFIG_FILE, PREFIX, RENAMED, RENAMED_VALUES, anchor, variable
 from cutstream.settings.sections import (
     GlueSettings,
     GraphPrecision,
-    KafkaSettings,
     LimitSettings,
     ModelSettings,
     ObjectSettings,

@@ -5,23 +5,42 @@ from __future__ import annotations
 import re
 from ipaddress import ip_address
 
-_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+_KAFKA_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
+_BROKERS_OWN = ("__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata")
 _HOST_LABELS = re.compile(r"(\*\.)?[^\s/:@*.\[\]]+(\.[^\s/:@*.\[\]]+)*")
 # Stores refuse other names, and obstore panics on some of them.
 BUCKET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,221}")
 BUCKET_SCHEMES = ("s3", "gs", "az")
 
 
+def is_host(text: str) -> bool:
+    """Tell whether this is an address, or a name that can be looked up: of parts of 1 to 63 characters."""
+    try:
+        ip_address(text)
+        return True
+    except ValueError:
+        pass
+    try:
+        return 0 < len(text.encode("idna")) <= 253 and not re.search(r"[\s/@,:\[\]]", text)
+    except UnicodeError:
+        return False
+
+
 def is_host_and_port(text: str) -> bool:
-    """Tell whether this is `host:port` without a scheme, a path or a user."""
+    """Tell whether this is `host:port` without a scheme, a path or a user. An IPv6 address may be in brackets."""
     host, _, port = text.strip().rpartition(":")
-    is_port = port.isascii() and port.isdigit() and 0 < int(port) < 65536
-    return bool(host and is_port and not re.search(r"[\s/@,]", host))
+    is_port = port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536
+    return is_port and is_host(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
+
+
+def is_kafka_name(name: str) -> bool:
+    """Tell whether Kafka accepts this as the name of a topic, or as an id for static membership."""
+    return bool(_KAFKA_NAME.fullmatch(name)) and name not in (".", "..")
 
 
 def is_topic(name: str) -> bool:
-    """Tell whether Kafka accepts this name of a topic."""
-    return bool(_TOPIC.fullmatch(name)) and name not in (".", "..")
+    """Tell whether a topic can have this name and is not one of the brokers' own."""
+    return is_kafka_name(name) and name not in _BROKERS_OWN
 
 
 def can_match_host(pattern: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pydantic_settings import SettingsError
 from cutstream.constraints import Node, describe, is_secret, nearest
 from cutstream.errors import ConfigurationError
 from cutstream.settings.naming import CONFIG_FILE, PREFIX, RENAMED, RENAMED_VALUES, anchor, config_file, variable
+from cutstream.settings.section import NOT_UTF8
 from cutstream.settings.tree import Settings
 
 
@@ -72,7 +74,8 @@ def fields() -> Iterator[tuple[str, str, Node]]:
             yield section, name, {**node, "anyOf": members} if members else node
 
 
-def variables() -> dict[str, tuple[str, str, Node]]:
+@cache
+def variables() -> Mapping[str, tuple[str, str, Node]]:
     """Return section, name and JSON Schema of every setting, by its environment variable."""
     return {variable(section, name): (section, name, node) for section, name, node in fields()}
 
@@ -103,15 +106,22 @@ def _explain(error: ErrorDetails) -> list[str]:
         contradictions = str(error.get("ctx", {}).get("error", error["msg"]))
         where = f"docs/settings.md#{section}" if section else "docs/settings.md"
         return [f"{line} ({where})" for line in contradictions.splitlines()]
-    return [_wrong_value(section, name, error["input"])]
+    words = {"value_error": str(error.get("ctx", {}).get("error")), "string_unicode": NOT_UTF8}
+    return [_wrong_value(section, name, error["input"], words.get(error["type"], ""))]
 
 
-def _wrong_value(section: str, name: str, value: object) -> str:
+def _wrong_value(section: str, name: str, value: object, problem: str) -> str:
+    """Explain a value that is refused; `problem` is empty where it does not have the form of the setting."""
     node = variables()[variable(section, name)][2]
-    shown = variable(section, name) if is_secret(node) else f"{variable(section, name)}={str(value)[:100]}"
-    new = RENAMED_VALUES.get((section, name), {}).get(str(value).strip().lower())
-    problem = f"expected {describe(node, {})}" if new is None else f"this value is now called {new}"
-    return f"{shown}: {problem} ({_page(section, name)})"
+    text = "true" if value is True else "false" if value is False else str(value)
+    shown = variable(section, name) if is_secret(node) else f"{variable(section, name)}={_printable(text[:100])}"
+    if new := RENAMED_VALUES.get((section, name), {}).get(text.strip().lower()):
+        problem = f"this value is now called {new}"
+    return f"{shown}: {problem or f'expected {describe(node, {})}'} ({_page(section, name)})"
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _page(section: str, name: str) -> str:

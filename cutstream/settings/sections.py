@@ -1,4 +1,4 @@
-"""The sections of the settings.
+"""The sections of the settings, but for Kafka's.
 
 A field's docstring is its entry in docs/settings.md. A section's validator refuses values that contradict each other;
 its message names both variables.
@@ -6,145 +6,16 @@ its message names both variables.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
-from pydantic_settings import NoDecode
+from pydantic import Field, SecretStr, model_validator
 
 from cutstream.profiles import AUTO
-from cutstream.settings.forms import BUCKET_SCHEMES, can_match_bucket, can_match_host, is_host_and_port, is_topic
+from cutstream.settings.forms import BUCKET_SCHEMES, can_match_bucket, can_match_host, is_host, is_host_and_port
+from cutstream.settings.section import Folders, Names, Section, require
 
-
-def _split(value: object) -> object:
-    """Split the text of a variable: separated by commas, or a JSON list if a part has commas or outer spaces."""
-    if not isinstance(value, str):  # TOML has lists of its own
-        return value
-    if value.lstrip().startswith("["):
-        try:
-            return tuple(json.loads(value))
-        except ValueError:
-            pass  # a folder's name may begin so
-    return tuple(part.strip() for part in value.split(",") if part.strip())
-
-
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-Folders = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_split)]
 GraphPrecision = Literal["fp32", "fp16", "bf16", "int8"]
-
-
-def require(*rules: tuple[bool, str]) -> None:
-    """Raise ValueError with the text of every rule that does not hold, one line each."""
-    if broken := [text for holds, text in rules if not holds]:
-        raise ValueError("\n".join(broken))
-
-
-class Section(BaseModel):
-    """A frozen group of settings that refuses unknown names."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class KafkaSettings(Section):
-    bootstrap_servers: str = ""
-    """Brokers to connect to, `host:port[,host:port]`. Empty: the embedded broker of the local stack."""
-    group: str = Field(default="cutstream", min_length=1)
-    """Consumer group that all workers join."""
-    requests_topic: str = "cutout.requests"
-    """Topic that workers read requests from."""
-    urgent_topic: str = "cutout.requests.urgent"
-    """Topic of urgent requests. Workers read it before the other two."""
-    retry_topic: str = "cutout.requests.retry"
-    """Topic on which requests wait whose own source is away. Workers write it and read it."""
-    results_topic: str = "cutout.results"
-    """Topic that workers write results to. Read it with `isolation_level=read_committed`."""
-    dead_letters_topic: str = "cutout.dead-letters"
-    """Topic that receives the unchanged record of every failed request."""
-    cancellations_topic: str = "cutout.cancellations"
-    """Topic that holds the requests that were called off. It is compacted and has one partition."""
-    backgrounds_topic: str = "cutout.backgrounds"
-    """Topic that holds the background catalogue. It is compacted and has one partition."""
-    partitions: int = Field(default=8, ge=1, le=10_000)
-    """Partitions of each of the other topics, when the local stack or `cutstream topics create` creates them."""
-    replication: int = Field(default=1, ge=1, le=10)
-    """Replication factor of the topics that are created. With three brokers use 3, and `min.insync.replicas=2` on the
-    brokers: then one of them may be lost."""
-    delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
-    """`exactly_once` commits results and offsets in one transaction. `at_least_once` is for brokers without
-    transactions: a result may be written twice."""
-    transactional_id: str = ""
-    """Transactional id of this worker, different for each worker. Empty: a new one at each start."""
-    instance_id: str = ""
-    """Id for static group membership, different for each worker. Empty: dynamic membership."""
-    session_timeout_s: float = Field(default=10.0, ge=1, le=300)
-    """The broker takes the partitions of a worker that has sent no heartbeat for this long."""
-    max_poll_interval_s: float = Field(default=120.0, ge=5, le=3600)
-    """A worker whose main loop has not polled for this long loses its partitions."""
-    stall_s: float = Field(default=10.0, ge=1, le=600)
-    """A partition that has records and delivers none for this long, although the worker asks for them, is read again
-    from its committed offset. If that does not help either, the worker connects anew."""
-    transaction_timeout_s: float = Field(default=15.0, ge=1, le=900)
-    """The broker aborts a transaction left open for this long."""
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    """Protocol of the connections to the brokers."""
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
-    """SASL mechanism. The protocols SASL_PLAINTEXT and SASL_SSL require it."""
-    sasl_username: str | None = None
-    """SASL user name."""
-    sasl_password: SecretStr | None = None
-    """SASL password."""
-    ssl_cafile: Path | None = None
-    """File with the certificate authorities to trust, for SSL and SASL_SSL."""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> KafkaSettings:
-        sasl = self.security_protocol.startswith("SASL_")
-        login = (self.sasl_mechanism, self.sasl_username, self.sasl_password)
-        fields = [name for name in KafkaSettings.model_fields if name.endswith("_topic")]
-        topics = [getattr(self, name) for name in fields]
-        require(
-            (
-                not self.bootstrap_servers or all(map(is_host_and_port, self.bootstrap_servers.split(","))),
-                f"CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS={self.bootstrap_servers} must be `host:port` without a scheme, or "
-                "several of them separated by commas",
-            ),
-            *(
-                (
-                    is_topic(topic),
-                    f"CUTSTREAM_KAFKA__{name.upper()}={topic} is no name for a topic: it takes 1 to 249 letters, "
-                    "digits and any of . _ -",
-                )
-                for name, topic in zip(fields, topics, strict=True)
-            ),
-            (
-                self.session_timeout_s < self.max_poll_interval_s,
-                f"CUTSTREAM_KAFKA__SESSION_TIMEOUT_S={self.session_timeout_s:g} must be below "
-                f"CUTSTREAM_KAFKA__MAX_POLL_INTERVAL_S={self.max_poll_interval_s:g}",
-            ),
-            (
-                len(set(topics)) == len(topics),
-                f"{', '.join(f'CUTSTREAM_KAFKA__{name.upper()}' for name in fields)} must differ, not "
-                f"{', '.join(topics)}",
-            ),
-            (
-                all(part is not None for part in login) if sasl else login == (None, None, None),
-                f"CUTSTREAM_KAFKA__SECURITY_PROTOCOL={self.security_protocol} "
-                f"{'needs' if sasl else 'does not go with'} CUTSTREAM_KAFKA__SASL_MECHANISM, "
-                "CUTSTREAM_KAFKA__SASL_USERNAME and CUTSTREAM_KAFKA__SASL_PASSWORD",
-            ),
-            (
-                self.ssl_cafile is None or self.security_protocol.endswith("SSL"),
-                f"CUTSTREAM_KAFKA__SSL_CAFILE={self.ssl_cafile} does not go with "
-                f"CUTSTREAM_KAFKA__SECURITY_PROTOCOL={self.security_protocol}, which has no TLS",
-            ),
-        )
-        return self
-
-    @property
-    def request_topics(self) -> tuple[str, str, str]:
-        """The topics that workers read requests from, those of higher priority first."""
-        return self.urgent_topic, self.requests_topic, self.retry_topic
 
 
 class TritonSettings(Section):
@@ -360,7 +231,11 @@ class WorkerSettings(Section):
                 self.commit_max_results <= self.max_uncommitted,
                 f"CUTSTREAM_WORKER__COMMIT_MAX_RESULTS={self.commit_max_results} must not be above "
                 f"CUTSTREAM_WORKER__MAX_UNCOMMITTED={self.max_uncommitted}",
-            )
+            ),
+            (
+                is_host(self.host),
+                f"CUTSTREAM_WORKER__HOST={self.host} is no host: give an address of this machine, or 0.0.0.0 for all",
+            ),
         )
         return self
 

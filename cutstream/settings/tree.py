@@ -12,17 +12,17 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from cutstream.settings.kafka import KafkaSettings
 from cutstream.settings.naming import PREFIX, config_file, variable
+from cutstream.settings.section import require
 from cutstream.settings.sections import (
     GlueSettings,
-    KafkaSettings,
     LimitSettings,
     ModelSettings,
     ObjectSettings,
     StackSettings,
     TritonSettings,
     WorkerSettings,
-    require,
 )
 
 # Peak memory per source pixel between decode and store, for a cutout alone: RGB and its matte (4), the RGBA cutout (4),

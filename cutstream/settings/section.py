@@ -1,0 +1,65 @@
+"""What all sections have in common: the base class, lists, and the check of values that contradict each other."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import NoDecode
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_UNDECODABLE = re.compile(r"[\ud800-\udfff]")  # what the environment has in place of bytes that are not UTF-8
+
+NOT_UTF8 = "is not UTF-8: write it so"
+
+
+def _split(value: object) -> object:
+    """Split the text of a variable: separated by commas, or a JSON list if a part has commas or outer spaces."""
+    if not isinstance(value, str):  # TOML has lists of its own
+        return value
+    if value.lstrip().startswith("["):
+        try:
+            return tuple(json.loads(value))
+        except (ValueError, RecursionError):
+            pass  # a folder's name may begin so
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Folders = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_split)]
+
+
+def require(*rules: tuple[bool, str]) -> None:
+    """Raise ValueError with the text of every rule that does not hold, one line each."""
+    if broken := [text for holds, text in rules if not holds]:
+        raise ValueError("\n".join(broken))
+
+
+class Section(BaseModel):
+    """A frozen group of settings that refuses unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_number(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse `true` for a number, which pydantic takes for 1. Only TOML has it: in a variable it is text."""
+        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
+            raise PydanticCustomError("not_a_number", "true or false is no number")
+        return value
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _usable_text(cls, value: Any) -> Any:
+        """Refuse text that no server and no file system takes. A path may have any bytes but zero."""
+        for part in value if isinstance(value, tuple) else (value,):
+            text = part.get_secret_value() if isinstance(part, SecretStr) else part
+            if isinstance(text, (str, Path)) and _CONTROL.search(str(text)):
+                raise ValueError("has a control character, such as a line break: leave it out")
+            if isinstance(text, str) and _UNDECODABLE.search(text):
+                raise ValueError(NOT_UTF8)
+        return value
