@@ -85,7 +85,7 @@ def replay(
     limit: Limit = None,
     yes: Yes = False,
 ) -> None:
-    """Write the requests of open dead letters to the requests topic again. Without options, of all.
+    """Write the requests of open dead letters to the retry topic, for workers to try again. Without options, of all.
 
     A request keeps its id, and its next result has a higher `replay`. Each letter is replayed once, however often this
     runs.

@@ -144,6 +144,7 @@ class Worker:
             s.worker,
             self._metrics,
             self._clock,
+            retry_topic=s.kafka.retry_topic,
             trim_memory=trim_memory,
             on_backlog=self._runtime.selector.set_backlog,
             known_ends=lambda: self._ends.known,

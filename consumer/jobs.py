@@ -7,7 +7,7 @@ job's progress.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from consumer.resources.profile_selector import Selection
@@ -18,7 +18,7 @@ from cutstream.compositing.compose import Output
 from cutstream.compositing.specs import OutputName
 from cutstream.contract.messages import SourceRecord, StoredObject
 from cutstream.contract.recipe import Recipe
-from cutstream.contract.redelivery import Redelivery, read_redelivery
+from cutstream.contract.redelivery import Redelivery, read_redelivery, without_redelivery
 from cutstream.images import Image, Matte
 from cutstream.images.geometry import Box
 
@@ -147,6 +147,12 @@ class Stored:
 
     objects: tuple[StoredObject, ...]
     findings: Findings
+
+
+def as_first_written(record: Record) -> Record:
+    """Return a record of a topic that requesters write to, without a history that its headers may claim."""
+    headers = without_redelivery(record.headers)
+    return record if len(headers) == len(record.headers) else replace(record, headers=headers)
 
 
 def delivery_of(record: Record) -> Redelivery:

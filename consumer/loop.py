@@ -14,10 +14,10 @@ from consumer.delivery.commits import Commit
 from consumer.delivery.failure_limit import FailureLimit
 from consumer.delivery.offsets import OffsetTracker
 from consumer.delivery.outcomes import Abandoned, Answered, Crashed, Finished, Outcome, Postponed, TrackedRecord
+from consumer.jobs import as_first_written
 from consumer.window import Window
 from cutstream.clients.kafka import CommitRefused, Committer, Partition, Polled, RequestSource
 from cutstream.clock import Clock
-from cutstream.contract.redelivery import not_before_ms
 from cutstream.errors import BrokerUnavailable, PoisonLimit
 from cutstream.metrics import Metrics
 from cutstream.settings import WorkerSettings
@@ -36,9 +36,10 @@ _REFUSALS, _REFUSALS_AGE_S = 3, 60.0  # one or two are normal in a rebalance
 class Loop:
     """Reads requests, keeps the window full, and commits the contiguous prefix of finished requests.
 
-    `trim_memory` is called between requests to return freed memory to the system. `on_backlog` receives the number of
-    requests in the worker's partitions that it has not read yet, without those on the retry topic. `known_ends` returns
-    the partitions' ends, which the source does not know while it fetches nothing.
+    What a record's headers say about earlier deliveries is believed on `retry_topic` only. `trim_memory` is called
+    between requests to return freed memory to the system. `on_backlog` receives the number of requests in the worker's
+    partitions that it has not read yet, without those on the retry topic. `known_ends` returns the partitions' ends,
+    which the source does not know while it fetches nothing.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Loop:
         metrics: Metrics,
         clock: Clock,
         *,
+        retry_topic: str,
         trim_memory: Callable[[], None] = lambda: None,
         on_backlog: Callable[[int], None] = lambda _: None,
         known_ends: Callable[[], Mapping[Partition, int]] = dict,
@@ -60,6 +62,7 @@ class Loop:
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
+        self._retry_topic = retry_topic
         self._trim_memory = trim_memory
         self._on_backlog = on_backlog
         self._known_ends = known_ends
@@ -164,8 +167,9 @@ class Loop:
         self._handle_rebalance(polled)
         for record in polled.records:
             tracked = self._offsets.track(record.partition, record.offset, self._clock.monotonic())
-            self._window.submit(TrackedRecord(tracked, record))
-            if not not_before_ms(record.headers):  # behind a retry there are others that are not due yet
+            retried = record.partition.topic == self._retry_topic
+            self._window.submit(TrackedRecord(tracked, record if retried else as_first_written(record)))
+            if not retried:  # behind a retry there are others that are not due yet
                 end = self._source.end_offset(record.partition) or 0
                 self._unread[record.partition] = max(0, end - record.offset - 1)
         self._on_backlog(sum(self._unread.values()))

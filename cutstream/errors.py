@@ -13,6 +13,7 @@ CutstreamError
 │       └── BackgroundUnavailable   the request's own background: likewise, and in the end BackgroundFailed
 ├── Poison                      this request can never succeed: one `failed` result and a dead letter
 │   ├── InvalidRequest            not JSON, or a field that is unknown or of the wrong type
+│   ├── RequestTooLarge           a record with more bytes than any request needs
 │   ├── InvalidProfile            a profile that this deployment does not serve
 │   ├── InvalidOption             a value of the right type that makes no sense; the message names the option
 │   ├── RefusedAddress            not an address of a supported form, or a destination that denies access
@@ -191,6 +192,16 @@ class InvalidRequest(Poison):
     """
 
     code = "invalid_request"
+
+
+class RequestTooLarge(Poison):
+    """The request's record is too large: its key, value and headers have more than 512 KiB together, uncompressed.
+
+    Send less, for instance fewer labels or headers. A photo does not belong into a request, but its address. The dead
+    letter holds the beginning of the request only, and cannot be replayed.
+    """
+
+    code = "request_too_large"
 
 
 class InvalidProfile(Poison):

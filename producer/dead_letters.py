@@ -42,7 +42,7 @@ def read_letters(settings: KafkaSettings) -> LetterFile:
 
 
 def replay(settings: KafkaSettings, places: Collection[Place], on_replayed: Callable[[FiledLetter, int], None]) -> int:
-    """Write the requests of these letters to the requests topic again, with their next replay numbers.
+    """Write the requests of these letters to the retry topic, due at once, with their next replay numbers.
 
     Letters that are no longer open are left out. `on_replayed` is called, after its transaction, for each letter with
     the number of its replay. Return how many there were. Raises Fenced if another command has taken over.
@@ -151,7 +151,7 @@ def _request(settings: KafkaSettings, entry: FiledLetter, number: int) -> Outgoi
     letter = entry.letter
     by_requester = letter.replay - letter.redelivered
     headers = redelivery_headers(letter.headers, Redelivery(letter.origin, replay=number - by_requester))
-    return OutgoingRecord(settings.requests_topic, entry.key, letter.value, headers)
+    return OutgoingRecord(settings.retry_topic, entry.key, letter.value, headers)
 
 
 def _close(

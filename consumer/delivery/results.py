@@ -11,6 +11,7 @@ from cutstream.clock import Clock
 from cutstream.contract.envelope import dead_letter_headers, result_headers
 from cutstream.contract.messages import BoundingBox, ErrorDetail, Result, ServedModel, encode, status_of
 from cutstream.contract.redelivery import redelivery_headers
+from cutstream.contract.sizes import cut, size_of
 from cutstream.errors import CutstreamError
 from cutstream.images.geometry import Box
 from cutstream.settings import KafkaSettings
@@ -66,16 +67,20 @@ class RecordBuilder:
         return self._result(record, result, identity.trace)
 
     def dead_letter(self, record: Record, job: Job | None, progress: Progress, error: CutstreamError) -> OutgoingRecord:
-        """Build the untouched original, with its origin and the reason in headers."""
+        """Build the untouched original, with its origin and the reason in headers. One that is too large is cut."""
         identity = _identity(record, job)
-        headers = dead_letter_headers(
-            record.headers,
+        whole = record.key, record.value, record.headers
+        kept = cut(*whole)
+        key, value, headers = kept or whole
+        described = dead_letter_headers(
+            headers,
             identity.id,
             identity.origin,
             ErrorDetail.of(error, progress.stage),
             error,
+            size_of(*whole) if kept else 0,
         )
-        return OutgoingRecord(self._settings.dead_letters_topic, record.key, record.value, headers)
+        return OutgoingRecord(self._settings.dead_letters_topic, key, value, described)
 
     def retry(self, record: Record, attempts: int, not_before_ms: int) -> OutgoingRecord:
         """Build the untouched original for the retry topic, with its origin and the attempts so far in headers."""
@@ -85,7 +90,9 @@ class RecordBuilder:
 
     def _result(self, record: Record, result: Result, trace: Trace) -> OutgoingRecord:
         headers = result_headers(result, self._clock.wall(), trace)
-        return OutgoingRecord(self._settings.results_topic, record.key, encode(result), headers)
+        kept = cut(record.key, record.value, record.headers)
+        key = kept[0] if kept else record.key
+        return OutgoingRecord(self._settings.results_topic, key, encode(result), headers)
 
 
 def _identity(record: Record, job: Job | None) -> Identity:

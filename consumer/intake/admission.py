@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from consumer.jobs import Job, delivery_of, origin_id
 from cutstream.clients.kafka import Record
 from cutstream.contract.envelope import open_envelope
-from cutstream.contract.messages import Request, decode_request
+from cutstream.contract.messages import MAX_REPLAY, Request, decode_request
 from cutstream.contract.recipe import parse_recipe
-from cutstream.errors import InvalidOption, InvalidProfile
+from cutstream.contract.redelivery import Redelivery
+from cutstream.contract.sizes import check_size
+from cutstream.errors import InvalidOption, InvalidProfile, InvalidRequest
 from cutstream.matting.presets import PRESETS
 from cutstream.matting.specs import Refinement
 from cutstream.profiles import AUTO
@@ -24,8 +26,9 @@ def admit(
 ) -> Job:
     """Parse a record into a job. Raises Poison, with a message that names the field.
 
-    `refuse` is called first: it may raise to refuse the record, whether it can be parsed or not.
+    `refuse` is called before a record is parsed: it may raise to refuse the record, whether it can be parsed or not.
     """
+    check_size(record.key, record.value, record.headers)
     refuse(record)
     delivery = delivery_of(record)
     envelope = open_envelope(record.value, record.headers)
@@ -37,10 +40,17 @@ def admit(
         profile=_served_profile(request, models),
         recipe=parse_recipe(request, presets),
         labels=request.labels,
-        replay=request.replay + delivery.replay,
+        replay=_replay(request, delivery),
         attempts=delivery.attempts,
         trace=envelope.trace,
     )
+
+
+def _replay(request: Request, delivery: Redelivery) -> int:
+    replay = request.replay + delivery.replay
+    if replay > MAX_REPLAY:
+        raise InvalidRequest(f"`replay`: the request has been replayed more than {MAX_REPLAY} times")
+    return replay
 
 
 def _served_profile(request: Request, models: ModelSettings) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from consumer.jobs import Trace, delivery_of, first_delivery, origin_id
 from cutstream.clients.kafka import Record
+from cutstream.contract.envelope import Identity as Salvaged
 from cutstream.contract.envelope import salvage
-from cutstream.contract.messages import SourceRecord
+from cutstream.contract.messages import MAX_REPLAY, SourceRecord
 from cutstream.contract.redelivery import Redelivery
 from cutstream.errors import InvalidRequest
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +29,17 @@ class Identity:
 
 def identify(record: Record) -> Identity:
     """Read the identity of a request that is not admitted. Never raises."""
-    delivery, salvaged = _salvage_delivery(record), salvage(record.value, record.headers)
+    delivery = _salvage_delivery(record)
+    try:
+        salvaged = salvage(record.value, record.headers)
+    except Exception:  # a bug that this record reveals, and would reveal to every worker that reads it
+        log.exception("unexpected error", extra={"request": str(record.partition), "offset": record.offset})
+        salvaged = Salvaged(None, {}, 0)
     return Identity(
         salvaged.id or origin_id(delivery.origin),
         delivery.origin,
         salvaged.labels,
-        salvaged.replay + delivery.replay,
+        min(salvaged.replay + delivery.replay, MAX_REPLAY),
         salvaged.trace,
     )
 

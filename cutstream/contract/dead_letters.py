@@ -31,7 +31,7 @@ class DeadLetter:
     """A failed request. `headers` and `value` are those of the request's first record.
 
     `replay` counts all its replays, of which `redelivered` are by `cutstream dead-letters replay`. `image` is empty if
-    it cannot be read.
+    it cannot be read. `cut_from_bytes` is the size of a record that was too large to be kept whole, else 0.
     """
 
     id: str
@@ -46,6 +46,7 @@ class DeadLetter:
     image: str
     value: bytes
     headers: Headers
+    cut_from_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ def read_dead_letter(value: bytes, headers: Headers) -> DeadLetter:
             image=_image(value, original),
             value=value,
             headers=original,
+            cut_from_bytes=int(reasons.get("cut-from-bytes", 0)),
         )
     except (KeyError, ValueError) as exc:
         raise NotALetter(f"not a dead letter: {exc!r}") from exc

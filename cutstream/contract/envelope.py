@@ -28,6 +28,10 @@ RESULT_SOURCE = "urn:cutstream:worker"
 STRUCTURED = "application/cloudevents+json"
 DEAD_LETTER_PREFIX = "__cutstream.errors."
 
+# A trace beyond these is dropped: it is passed on to the result, which has to fit a record. W3C asks for 512 bytes.
+_MAX_TRACEPARENT_BYTES = 512
+_MAX_TRACESTATE_BYTES = 4096
+
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
 Required = Annotated[str, msgspec.Meta(min_length=1)]
@@ -134,11 +138,17 @@ def result_headers(result: Result, time_s: float, trace: Trace = ()) -> Headers:
 
 
 def dead_letter_headers(
-    original: Headers, request_id: str, source: SourceRecord, error: ErrorDetail, exception: BaseException
+    original: Headers,
+    request_id: str,
+    source: SourceRecord,
+    error: ErrorDetail,
+    exception: BaseException,
+    cut_from_bytes: int = 0,
 ) -> Headers:
     """Return the headers of a dead letter: the original ones unchanged, then those with its origin and its error.
 
-    Their names follow those of Kafka Connect.
+    Their names follow those of Kafka Connect. `cut_from_bytes` is the size of a record that was too large to be kept
+    whole.
     """
     kind = type(exception)
     reasons = {
@@ -151,6 +161,7 @@ def dead_letter_headers(
         "stage": error.stage,
         "exception.class.name": f"{kind.__module__}.{kind.__qualname__}",
         "exception.message": error.message,
+        "cut-from-bytes": cut_from_bytes,
     }
     return original + [(DEAD_LETTER_PREFIX + name, str(value).encode()) for name, value in reasons.items()]
 
@@ -190,9 +201,12 @@ def _trace_of(event: CloudEvent) -> Trace:
 
 def _trace(parent: bytes | None, state: bytes | None) -> Trace:
     """Return the trace headers. A malformed parent is dropped with its state, as W3C Trace Context requires."""
-    if parent is None or not _TRACEPARENT.fullmatch(parent.decode(errors="replace")):
+    if parent is None or len(parent) > _MAX_TRACEPARENT_BYTES:
         return ()
-    return (("traceparent", parent), ("tracestate", state)) if state else (("traceparent", parent),)
+    if not _TRACEPARENT.fullmatch(parent.decode(errors="replace")):
+        return ()
+    kept = state if state and len(state) <= _MAX_TRACESTATE_BYTES else None
+    return (("traceparent", parent), ("tracestate", kept)) if kept else (("traceparent", parent),)
 
 
 def _valid_id(text: str) -> str | None:

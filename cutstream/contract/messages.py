@@ -48,11 +48,12 @@ Labels = Annotated[
     dict[Annotated[str, Meta(min_length=1, max_length=100)], Annotated[str, Meta(max_length=1000)]],
     Meta(max_length=64, description="Copied to the result, for instance a tenant or the name of a job."),
 ]
+MAX_REPLAY = 1_000_000
 Replay = Annotated[
     int,
     Meta(
         ge=0,
-        le=1_000_000,
+        le=MAX_REPLAY,
         description="Number of times this request has been replayed. Each pair (id, replay) has one result.",
     ),
 ]
@@ -262,8 +263,11 @@ class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, error: CutstreamError, stage: str) -> ErrorDetail:
-        """Describe an error, with a clipped message: it may quote the request, and a result has to fit a record."""
-        message = str(error)[:MAX_MESSAGE_CHARACTERS]
+        """Describe an error, with a clipped message: it may quote the request, and a result has to fit a record.
+
+        The message may also quote a file name that is not UTF-8, which is escaped.
+        """
+        message = str(error)[:MAX_MESSAGE_CHARACTERS].encode(errors="backslashreplace").decode()
         return cls(code=error.code, message=message, stage=stage, retryable=error.retryable)
 
 

@@ -2,19 +2,26 @@
 
 The record's value stays untouched. The headers say where the request was first written, so that it keeps its id and
 its result names its origin, and how often it has been tried.
+
+They are believed on the retry topic only, where workers and operators write: a requester could claim the origin and the
+replays of another's request (`as_first_written` in consumer/jobs.py).
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from cutstream.contract.envelope import Headers
-from cutstream.contract.messages import SourceRecord
+from cutstream.contract.messages import MAX_REPLAY, SourceRecord
 from cutstream.errors import InvalidRequest
 
 PREFIX = "__cutstream.delivery."
 
 _NUMBERS = ("partition", "offset", "timestamp", "attempts", "not-before", "replay")
+_RANGE = 0, 2**63 - 1
+_RANGES = {"timestamp": (-1, _RANGE[1]), "replay": (0, MAX_REPLAY)}
+_TOPIC = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")  # what Kafka accepts
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +46,10 @@ def read_redelivery(headers: Headers) -> Redelivery | None:
         return None
     try:
         topic = (named["topic"] or b"").decode()
+        if not _TOPIC.fullmatch(topic):
+            raise ValueError("not the name of a topic")
         # A record may be without a timestamp, which Kafka writes as -1.
-        numbers = {name: _number(named[name], -1 if name == "timestamp" else 0) for name in _NUMBERS}
+        numbers = {name: _number(named[name], *_RANGES.get(name, _RANGE)) for name in _NUMBERS}
     except (KeyError, TypeError, ValueError) as exc:  # a header may have no value
         raise InvalidRequest(f"the headers {PREFIX}* are the worker's own; leave them out ({exc!r})") from exc
     return Redelivery(
@@ -85,8 +94,8 @@ def without_redelivery(headers: Headers) -> Headers:
     return [(name, value) for name, value in headers if not name.startswith(PREFIX)]
 
 
-def _number(text: bytes, least: int = 0) -> int:
+def _number(text: bytes, least: int, most: int) -> int:
     number = int(text)
-    if not least <= number < 2**63:
+    if not least <= number <= most:
         raise ValueError(f"{number} is out of range")
     return number

@@ -56,6 +56,7 @@ DEAD_LETTER_HEADERS = {
         "stage": "Stage that failed.",
         "exception.class.name": "Class of the error.",
         "exception.message": "Error message of the result.",
+        "cut-from-bytes": "Size of a record that was too large to be kept whole. 0: it is unchanged.",
     }.items()
 }
 MARK_HEADERS = {

@@ -14,6 +14,7 @@ from cutstream.constraints import Node, describe, resolve
 from cutstream.contract.envelope import STRUCTURED
 from cutstream.contract.messages import Request, Result
 from cutstream.contract.schemas import REQUESTS, RESULTS, json_schema
+from cutstream.contract.sizes import MAX_REQUEST_BYTES
 from cutstream.errors import CutstreamError
 from cutstream.metrics import DEFINITIONS
 from docs.generate.asyncapi import (
@@ -73,12 +74,16 @@ This page describes the Kafka topics and their messages for people. For programs
   is a topic, because a partition is committed in its order: within one, nobody can be let past. It is strict, so keep
   urgent requests few. As long as they alone fill the workers, no other request is read.
 * **Retries:** a request whose own source or background is away moves to `{retry}` and is tried again after a
-  constant delay. It has no result until it succeeds or fails for good. Do not write to this topic.
+  constant delay. It has no result until it succeeds or fails for good. `cutstream dead-letters replay` writes to this
+  topic as well. Let only workers and operators write to it: the headers `__cutstream.delivery.*` are believed here. On
+  the other topics they are dropped.
+* **Sizes:** the key, the value and the headers of a request have at most {limit} KiB together, uncompressed. A larger
+  one fails. Its result has no key if the key has more than 64 KiB, and its dead letter holds only what fits.
 * **Deadlines:** a request that is read after its `deadline` expires before anything is downloaded.
 * **CloudEvents 1.0:** a request may be plain JSON, a CloudEvent in binary mode (`ce_` headers) or a CloudEvent in
   structured mode (`content-type: {structured}`, with `data` or `data_base64`). Results are written in binary mode.
 * **Traces:** a result has the `traceparent` and `tracestate` of its request. They are read from the headers, or from
-  the CloudEvent if the headers have none.
+  the CloudEvent if the headers have none. A `tracestate` of more than 4 KiB is left out.
 * **Unknown fields:** a request with an unknown field is refused. Results may gain fields: ignore those you do not know.
 * **Lengths:** a length that is a number is in px of an image with a long side of 1000, and scales with the image,
   unless its field says otherwise. A length in a text, such as `roi`, is in px of the image itself, or in %.
@@ -141,14 +146,14 @@ def topics_page(kafka: settings.KafkaSettings) -> str:
         ),
         (
             f"`{kafka.retry_topic}`",
-            "requests whose own source is away, until they are due again",
-            "the workers",
+            "requests whose own source is away, until they are due again, and replayed ones",
+            "the workers, `cutstream dead-letters`",
             "likewise",
         ),
         (f"`{kafka.results_topic}`", "one result per request", "the workers", "your systems"),
         (
             f"`{kafka.dead_letters_topic}`",
-            "records of failed requests, unchanged, and [marks](dead-letters.md) that close them",
+            "records of failed requests, and [marks](dead-letters.md) that close them",
             "the workers, `cutstream dead-letters`",
             "operators",
         ),
@@ -172,6 +177,7 @@ def topics_page(kafka: settings.KafkaSettings) -> str:
                 structured=STRUCTURED,
                 urgent=kafka.urgent_topic,
                 retry=kafka.retry_topic,
+                limit=MAX_REQUEST_BYTES // 1024,
             ),
             _table(("topic", "content", "written by", "read by"), topics),
             _fields_section("Request", Request),

@@ -103,7 +103,7 @@ def overload(duration_s, seconds: float) -> tuple[Counter[Partition], int]:
     committed = Committed()
     options = WorkerSettings(max_uncommitted=MAX_UNCOMMITTED, commit_max_results=MAX_UNCOMMITTED, drain_timeout_s=0.1)
     window = SimulatedWindow(clock, duration_s, check)
-    loop = Loop(EndlessSource(), committed, window, options, Metrics(), clock)
+    loop = Loop(EndlessSource(), committed, window, options, Metrics(), clock, retry_topic="retry")
     loop.run(stop)
     return committed.offsets, most[0]
 

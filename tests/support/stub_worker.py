@@ -39,7 +39,8 @@ def main(settings: Settings) -> None:
     committer = TransactionalCommitter(settings.kafka)
     if all(start_with_broker(client.start, stop) for client in (committer, reader)):
         window.start()
-        Loop(reader, committer, window, settings.worker, Metrics(), SystemClock()).run(stop)
+        retry_topic = settings.kafka.retry_topic
+        Loop(reader, committer, window, settings.worker, Metrics(), SystemClock(), retry_topic=retry_topic).run(stop)
         reader.close()
         committer.close()
 

@@ -64,8 +64,8 @@ def letters(settings: KafkaSettings, count: int) -> list[OutgoingRecord]:
 
 
 def requests(settings: KafkaSettings) -> list[Record]:
-    """Return all committed records of the requests topic."""
-    reader = TopicReader(settings, settings.requests_topic, settled=True)
+    """Return all committed records of the retry topic, where replayed requests are."""
+    reader = TopicReader(settings, settings.retry_topic, settled=True)
     reader.start()
     try:
         records = []

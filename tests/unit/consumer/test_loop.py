@@ -114,7 +114,8 @@ def make_loop(reader, committer, work=answered, metrics=None, callbacks=(), **se
     window: Window[TrackedRecord, Outcome] = Window(options.pop("size", 4), work)
     window.start()
     settings = WorkerSettings(**options)
-    return Loop(reader, committer, window, settings, metrics or Metrics(), SystemClock(), **dict(callbacks))
+    metrics = metrics or Metrics()
+    return Loop(reader, committer, window, settings, metrics, SystemClock(), retry_topic="retry", **dict(callbacks))
 
 
 def run(reader, committer, work=answered, until=None, **settings):
@@ -389,6 +390,21 @@ def test_retries_do_not_count_as_backlog() -> None:
     stop.set()
     running.join(5)
     assert set(backlogs) == {0}
+
+
+def test_only_the_retry_topic_tells_what_happened_to_a_request_before() -> None:
+    broker, seen = requests(0, retry=1), {}
+    history = Redelivery(SourceRecord(topic="requests", partition=0, offset=7, timestamp_ms=0), replay=3)
+
+    def work(task: TrackedRecord) -> Answered:
+        seen[task.record.partition.topic] = task.record.headers
+        return answered(task)
+
+    headers = [("tenant", b"a"), *redelivery_headers([], history)]
+    for topic in ("requests", "retry"):
+        broker.append(OutgoingRecord(topic, None, b"", headers))
+    run(ObservedReader(broker), MemoryCommitter(broker), work)
+    assert seen == {"requests": [("tenant", b"a")], "retry": headers}
 
 
 def test_a_request_that_waits_holds_its_partition_once_its_share_of_results_is_used_up_and_no_other() -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from consumer.delivery.results import RecordBuilder
 from consumer.jobs import Progress
-from cutstream.clients.kafka import Partition, Record
+from cutstream.clients.kafka import OutgoingRecord, Partition, Record
 from cutstream.clock import ManualClock
+from cutstream.contract.dead_letters import read_dead_letter
 from cutstream.contract.messages import SourceRecord, decode_result
 from cutstream.contract.redelivery import Redelivery, redelivery_headers
-from cutstream.errors import InvalidRequest
+from cutstream.contract.sizes import size_of
+from cutstream.errors import InvalidRequest, RequestTooLarge
 from cutstream.settings import KafkaSettings
+from tests.support.jobs import job_of
 
 ERROR = InvalidRequest("broken")
 RECORDS = RecordBuilder(KafkaSettings(), ManualClock())
@@ -62,3 +67,55 @@ def test_a_broken_replay_names_its_origin_and_its_replay() -> None:
     assert dict(letter.headers)["__cutstream.errors.offset"] == b"2"
     result, letter = result_and_letter(b"{", [("__cutstream.delivery.offset", b"x")])
     assert (result.id, result.replay) == ("requests-1-9", 0)
+
+
+MIB = 1024 * 1024
+MOST_LABELS = {f"{n:02}" + "\u0001" * 98: "\u0001" * 1000 for n in range(64)}
+TRACE = ("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+
+
+def bytes_of(record: OutgoingRecord) -> int:
+    return size_of(record.key, record.value or b"", record.headers)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "headers"),
+    [
+        (b"k" * MIB, b"{}", []),
+        (b"k" * (64 * 1024), json.dumps({"id": "a", "labels": MOST_LABELS}).encode() + b" " * 20 * MIB, []),
+        (None, b"{}", [("tenant", b"x" * 16 * MIB)]),
+        (b"k", b"{}", [("", b"")] * 200_000),
+        (b"k", b"{}", [("\udcff" * MIB, b"")]),
+        (b"k", b"{}", [TRACE, ("tracestate", b"s" * MIB)]),
+        (b"k", b"{}", [("__cutstream.delivery.topic", b"x" * MIB)]),
+    ],
+)
+def test_result_and_dead_letter_fit_a_topic_however_large_the_request_is(key, value, headers) -> None:
+    record, error = Record(Partition("t" * 249, 1), 9, 5, key, value, headers), RequestTooLarge("\x01" * 5000)
+    result, letter = (b(record, None, Progress(0.0), error) for b in (RECORDS.failure, RECORDS.dead_letter))
+    assert bytes_of(result) < MIB - 1024
+    assert decode_result(result.value).error.code == "request_too_large"
+    assert bytes_of(letter) < MIB - 1024
+    read = read_dead_letter(letter.value, letter.headers)
+    assert read.cut_from_bytes == size_of(key, value, headers) > bytes_of(letter)
+    assert value.startswith(letter.value)
+    assert set(headers) >= set(read.headers)
+
+
+def test_a_dead_letter_that_fits_is_not_cut() -> None:
+    _, letter = result_and_letter(b"x" * 512 * 1024)
+    assert (len(letter.value), read_dead_letter(letter.value, letter.headers).cut_from_bytes) == (512 * 1024, 0)
+
+
+def test_an_error_may_quote_what_is_not_unicode() -> None:
+    record = Record(Partition("requests", 1), 9, 5, b"k", b"{}", [])
+    result = RECORDS.failure(record, job_of(), Progress(0.0), InvalidRequest("no file '\udcff'"))
+    assert decode_result(result.value).error.message == "no file '\\udcff'"
+
+
+@pytest.mark.logs_errors
+def test_a_record_that_reveals_a_bug_still_has_an_identity(monkeypatch, caplog) -> None:
+    monkeypatch.setattr("consumer.intake.identity.salvage", lambda value, headers: {}["bug"])
+    result, _ = result_and_letter(b'{"id": "a"}')
+    assert result.id == "requests-1-9"
+    assert "unexpected error" in caplog.text

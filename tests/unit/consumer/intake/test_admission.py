@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,8 @@ from consumer.intake.admission import admit
 from cutstream.clients.kafka import Partition, Record
 from cutstream.contract.messages import SourceRecord
 from cutstream.contract.redelivery import Redelivery, redelivery_headers
-from cutstream.errors import InvalidOption, InvalidProfile, InvalidRequest, Poison
+from cutstream.contract.sizes import MAX_REQUEST_BYTES
+from cutstream.errors import InvalidOption, InvalidProfile, InvalidRequest, Poison, RequestTooLarge
 from cutstream.matting.presets import PRESETS
 from cutstream.matting.specs import Refinement
 from cutstream.profiles import AUTO
@@ -118,3 +120,33 @@ def test_a_redelivered_request_keeps_its_origin_and_adds_its_replays() -> None:
     assert (job.origin, job.id, job.replay, job.attempts) == (origin, "cutout.requests-7-3", 3, 4)
     with pytest.raises(InvalidRequest, match="leave them out"):
         admit(record([*headers, ("__cutstream.delivery.replay", b"9" * 30)]), MODELS)
+
+
+def test_a_request_has_at_most_a_million_replays() -> None:
+    origin = SourceRecord(topic="cutout.requests", partition=7, offset=3, timestamp_ms=9)
+    headers = redelivery_headers([], Redelivery(origin, replay=1))
+    assert admit(record(headers, replay=999_999), MODELS).replay == 1_000_000
+    with pytest.raises(InvalidRequest, match="`replay`"):
+        admit(record(headers, replay=1_000_000), MODELS)
+
+
+def test_a_request_that_is_too_large_is_refused_before_it_is_looked_at() -> None:
+    def refuse(record: Record) -> None:
+        raise AssertionError("it was looked at")
+
+    for large in (
+        replace(record(), key=b"k" * MAX_REQUEST_BYTES),
+        replace(record(), value=b"[" * (MAX_REQUEST_BYTES + 1)),
+        record([("tenant", b"x" * MAX_REQUEST_BYTES)]),
+        record([("x", b"")] * (MAX_REQUEST_BYTES // 11)),
+    ):
+        with pytest.raises(RequestTooLarge, match="at most 524288"):
+            admit(large, MODELS, refuse=refuse)
+
+
+def test_a_request_of_the_largest_size_is_not_too_large_when_it_is_retried() -> None:
+    first = record()
+    filled = replace(first, key=b"k" * (MAX_REQUEST_BYTES - len(first.value)))
+    origin = SourceRecord(topic="t" * 249, partition=7, offset=3, timestamp_ms=9)
+    admit(filled, MODELS)
+    admit(replace(filled, headers=redelivery_headers([], Redelivery(origin, attempts=4))), MODELS)

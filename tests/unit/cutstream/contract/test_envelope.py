@@ -60,6 +60,12 @@ def test_malformed_traceparent_is_dropped_with_its_state() -> None:
         assert open_envelope(REQUEST, [("traceparent", broken), ("tracestate", b"a=b")]).trace == ()
 
 
+def test_a_trace_that_is_too_long_is_left_out() -> None:
+    long_state = ("tracestate", b"vendor=" + b"1" * 4096)
+    assert open_envelope(REQUEST, [TRACE[0], long_state]).trace == TRACE[:1]
+    assert open_envelope(REQUEST, [("traceparent", TRACE[0][1] + b"-" + b"x" * 512), TRACE[1]]).trace == ()
+
+
 def test_last_header_of_a_name_counts() -> None:
     assert open_envelope(REQUEST, [*binary(), ("ce_id", b"later")]).id == "later"
 
@@ -138,4 +144,5 @@ def test_dead_letter_keeps_the_original_headers_first_and_untouched() -> None:
         "__cutstream.errors.stage": b"fetch",
         "__cutstream.errors.exception.class.name": b"cutstream.errors.SourceFailed",
         "__cutstream.errors.exception.message": "404: ä".encode(),
+        "__cutstream.errors.cut-from-bytes": b"0",
     }

@@ -44,6 +44,10 @@ def test_a_later_history_replaces_an_earlier_one() -> None:
         [*redelivery_headers([], HISTORY), (PREFIX + "attempts", b"many")],
         [*redelivery_headers([], HISTORY), (PREFIX + "not-before", b"-1")],
         [*redelivery_headers([], HISTORY), (PREFIX + "topic", b"\xff")],
+        [*redelivery_headers([], HISTORY), (PREFIX + "topic", b"../../etc")],
+        [*redelivery_headers([], HISTORY), (PREFIX + "topic", b"..")],
+        [*redelivery_headers([], HISTORY), (PREFIX + "topic", b"t" * 250)],
+        [*redelivery_headers([], HISTORY), (PREFIX + "replay", b"1000001")],
     ],
 )
 def test_malformed_history_is_refused_and_due_at_once(headers) -> None:
