@@ -211,7 +211,6 @@ class InvalidProfile(Poison):
     """
 
     code = "invalid_profile"
-    points_to = "settings"
 
 
 class InvalidOption(Poison):
@@ -355,11 +354,11 @@ class RegionOutOfBounds(Poison):
 class UnknownForeground(Poison):
     """No subject was found in the image, or none within `roi`.
 
-    Try another profile, or correct `roi`.
+    Try another profile, or correct `roi`. If it happens with photos that have one, look at the model: a worker does not
+    halt because of it, since nobody's harmless photos may stop the others'.
     """
 
     code = "unknown_foreground"
-    points_to = "deployment"
 
 
 class InferenceFailed(Poison):

@@ -3,11 +3,12 @@
 What counts is decided by the error (`Poison.points_to`), and by what the failures have in common:
 
     request      never counts: the sender is at fault
-    source       a source that does not answer: all failures of one host, bucket or of the files count once together
+    source       a source that does not answer: all failures of one host, of one bucket or of the files count once
     settings     counts until the first success of this worker, because a worker's settings never change
     deployment   counts always
 
-Failures of one photo count once. A success starts the count anew; `expired` and `cancelled` change nothing.
+Failures of one photo count once, and so do those of one background, however its address is spelt. A success starts
+the count anew; `expired` and `cancelled` change nothing.
 """
 
 from __future__ import annotations
@@ -15,9 +16,13 @@ from __future__ import annotations
 from collections import Counter
 
 from consumer.delivery.outcomes import Answered, Suspicion
+from consumer.delivery.places import picture_of, place_of
 from consumer.jobs import Job
 from cutstream.clients.kafka import Record
-from cutstream.errors import BackgroundFailed, Poison, PoisonLimit
+from cutstream.contract.messages import MAX_MESSAGE_CHARACTERS
+from cutstream.errors import BackgroundFailed, Poison, PoisonLimit, RefusedBackground, UnknownBackground
+
+_OF_THE_BACKGROUND = (BackgroundFailed, RefusedBackground, UnknownBackground)
 
 
 def suspicion(error: Poison, record: Record, job: Job | None) -> Suspicion | None:
@@ -27,15 +32,9 @@ def suspicion(error: Poison, record: Record, job: Job | None) -> Suspicion | Non
     subject = f"{record.partition.topic}-{record.partition.number}-{record.offset}"
     if job is not None:
         picture = job.recipe.composition.background.picture
-        address = picture if picture and isinstance(error, BackgroundFailed) else job.recipe.image
-        subject = place_of(address) if error.points_to == "source" else address
-    return Suspicion(error.points_to, subject, str(error))
-
-
-def place_of(address: str) -> str:
-    """Return the host or bucket of an address, with its scheme: `https://host:8080`, `s3://bucket`, `file://`."""
-    scheme, found, rest = address.partition("://")
-    return f"{scheme.lower()}://{rest.partition('/')[0].rpartition('@')[2].lower()}" if found else address
+        address = picture if picture and isinstance(error, _OF_THE_BACKGROUND) else job.recipe.image
+        subject = place_of(address) if error.points_to == "source" else picture_of(address)
+    return Suspicion(error.points_to, subject, str(error)[:MAX_MESSAGE_CHARACTERS])
 
 
 class FailureLimit:

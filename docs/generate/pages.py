@@ -49,7 +49,8 @@ The base class of an error decides what the worker does.
 _POINTS_TO = """\
 **Points to** says where the cause is likely to be, and whether a failure counts towards the limit at which a worker
 halts (`CUTSTREAM_WORKER__MAX_CONSECUTIVE_FAILURES` without a success between them): `request` never, `source` once for
-each host or bucket, `settings` until the worker's first success, `deployment` always; one photo counts once.
+each host or bucket, `settings` until the worker's first success, `deployment` always. One photo counts once, and so
+does one background, however its address is written.
 """
 _METRICS = """\
 # Metrics

@@ -323,10 +323,10 @@ def test_failures_that_point_to_the_deployment_stop_the_worker_after_a_drain() -
     def work(task):
         if task.record.offset == 0:
             time.sleep(0.1)  # holds the others of its partition back
-        suspicion = Suspicion("deployment", str(task.record.offset), "no subject")
-        return answered(task, status="failed", code="unknown_foreground", suspicion=suspicion)
+        suspicion = Suspicion("deployment", str(task.record.offset), "Triton fails")
+        return answered(task, status="failed", code="inference_failed", suspicion=suspicion)
 
-    with pytest.raises(PoisonLimit, match="3 × unknown_foreground"):
+    with pytest.raises(PoisonLimit, match="3 × inference_failed"):
         run(reader, committer, work, until=lambda: False, max_consecutive_failures=3)
     committed = committer.commits[-1][P]
     assert 3 <= committed < 20, "what was read is committed, so that a restart goes on behind it"

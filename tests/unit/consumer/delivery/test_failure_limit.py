@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from consumer.delivery.failure_limit import FailureLimit, place_of, suspicion
+from consumer.delivery.failure_limit import FailureLimit, suspicion
 from consumer.delivery.offsets import TrackedOffset
 from consumer.delivery.outcomes import Answered, Suspicion
 from cutstream.clients.kafka import Partition, Record
@@ -19,7 +19,10 @@ from cutstream.errors import (
     InvalidRequest,
     Poison,
     RefusedAddress,
+    RefusedBackground,
+    RegionOutOfBounds,
     SourceFailed,
+    UnknownBackground,
     UnknownForeground,
     UnreadableImage,
     UnsupportedImage,
@@ -55,6 +58,9 @@ def halts(outcomes, limit: int = 3) -> bool:
         UnsupportedImage("text"),
         UnreadableImage("truncated"),
         SourceFailed("https://shop.example/1.jpg answered 404"),
+        InvalidProfile("profile 'prcise' is not served here"),
+        RegionOutOfBounds("roi ends at (9, 9)"),
+        UnknownForeground("no subject was found"),
     ],
 )
 def test_what_only_the_sender_can_cause_never_counts(error: Poison) -> None:
@@ -73,7 +79,21 @@ def test_a_dead_background_counts_by_its_own_place() -> None:
     assert not halts(failed(away, n, f"https://shop-{n}.example/a.jpg", **fields) for n in range(300))
 
 
-@pytest.mark.parametrize("error", [DecoderFailed("crashed"), InferenceFailed("Triton"), UnknownForeground("none")])
+def test_a_batch_that_names_one_wrong_background_counts_once() -> None:
+    for error in (UnknownBackground("beach"), RefusedBackground("not allowed")):
+        fields = {"background": Background(image="beach"), "outputs": ["composite"]}
+        assert not halts(failed(error, n, f"https://shop-{n}.example/a.jpg", **fields) for n in range(300))
+
+
+def test_spellings_of_one_address_count_once() -> None:
+    away = SourceFailed("timed out (3 attempts)", retryable=True)
+    hosts = [f"http://{host}:{n}/{n}.jpg" for n, host in enumerate(("Shop.example", "shop.example.", "a@shop.example"))]
+    assert not halts(failed(away, n, address) for n, address in enumerate(hosts))
+    photos = ["http://Shop.example/a.jpg", "HTTP://shop.example:80/./a.jpg", "http://shop.example//%61.jpg#1"]
+    assert not halts(failed(DecoderFailed("crashed"), n, address) for n, address in enumerate(photos))
+
+
+@pytest.mark.parametrize("error", [DecoderFailed("crashed"), InferenceFailed("Triton")])
 def test_what_the_deployment_causes_counts_for_each_photo_once(error: Poison) -> None:
     assert halts(failed(error, n, f"s3://photos/{n}.jpg") for n in range(3))
     assert not halts(failed(error, n, "s3://photos/blank.jpg") for n in range(300))
@@ -81,43 +101,27 @@ def test_what_the_deployment_causes_counts_for_each_photo_once(error: Poison) ->
 
 def test_what_a_setting_may_cause_counts_until_the_first_success() -> None:
     refused = [failed(AddressNotAllowed("FILE_ROOTS"), n, f"file:///photos/{n}.jpg") for n in range(3)]
-    unknown = [failed(InvalidProfile("nope"), n) for n in range(3)]
     assert halts(refused)
-    assert halts(unknown)
-    assert not halts([other("ok"), *refused, *unknown])
+    assert not halts([other("ok"), *refused])
 
 
 def test_only_a_success_starts_the_count_anew() -> None:
-    one, two, three = (failed(UnknownForeground("none"), n, f"s3://photos/{n}.jpg") for n in range(3))
+    one, two, three = (failed(InferenceFailed("none"), n, f"s3://photos/{n}.jpg") for n in range(3))
     assert not halts([one, two, other("ok"), three])
     between = [other("expired"), other("cancelled"), failed(InvalidRequest("{}"))]
     assert halts([one, *between, two, *between, three])
 
 
 def test_one_failure_is_enough_if_the_limit_says_so() -> None:
-    assert halts([failed(UnknownForeground("none"), 0, "s3://photos/0.jpg")], limit=1)
+    assert halts([failed(InferenceFailed("none"), 0, "s3://photos/0.jpg")], limit=1)
 
 
 def test_the_reason_names_the_codes_the_last_message_and_the_remedy() -> None:
     failures = FailureLimit(2)
     for number in range(4):
-        suspicion = Suspicion("deployment", str(number), f"photo {number} has no subject")
-        failures.note(Answered(TrackedOffset(P, number, 0), 0.0, 0, "failed", "unknown_foreground", (), suspicion))
+        suspicion = Suspicion("deployment", str(number), f"photo {number} fails")
+        failures.note(Answered(TrackedOffset(P, number, 0), 0.0, 0, "failed", "inference_failed", (), suspicion))
     text = str(failures.reached)
-    assert "2 × unknown_foreground" in text
-    assert "photo 1 has no subject" in text
+    assert "2 × inference_failed" in text
+    assert "photo 1 fails" in text
     assert "restart the worker" in text
-
-
-@pytest.mark.parametrize(
-    ("address", "place"),
-    [
-        ("https://Shop.example:8443/a/b.jpg", "https://shop.example:8443"),
-        ("https://me:secret@shop.example/b.jpg", "https://shop.example"),
-        ("s3://photos/a/b.jpg", "s3://photos"),
-        ("file:///photos/a.jpg", "file://"),
-        ("nonsense", "nonsense"),
-    ],
-)
-def test_a_place_is_the_host_the_bucket_or_all_files(address: str, place: str) -> None:
-    assert place_of(address) == place
