@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from commands.console import say
+from commands.preflight import check_deployment
 
 if TYPE_CHECKING:
     from cutstream.settings import ObjectSettings, Settings
@@ -50,10 +51,9 @@ def own_stack(settings: Settings) -> Iterator[RunningStack]:
     Raises ConfigurationError, before anything starts, if the settings cannot work.
     """
     import consumer
-    from consumer.preflight import check_settings
     from deploy.local.running import running_stack, throwaway
 
-    check_settings(settings)
+    check_deployment(settings)
     with throwaway(settings) as own, running_stack(own, consumer.COMMAND, say, render_models) as stack:
         yield stack
 

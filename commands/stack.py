@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from commands.console import Profile, named_errors, out, program, say
+from commands.preflight import check_deployment
 from commands.serving import own_stack, render_models
 
 if TYPE_CHECKING:
@@ -23,13 +24,12 @@ def up() -> None:
     One that dies is started again.
     """
     import consumer
-    from consumer.preflight import check_settings
     from cutstream.settings import load
     from deploy.local.running import running_stack, wait_until_stopped
 
     with named_errors():
         settings = load()
-        check_settings(settings)
+        check_deployment(settings)
         with running_stack(settings, consumer.COMMAND, say, render_models) as stack:
             out.print(addresses(stack.settings))
             out.print(f"Ready after {stack.ready_s:.1f} s. Press Ctrl-C to stop.")

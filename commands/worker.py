@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from commands.console import named_errors, out
+from commands.preflight import check_deployment
 
 
 def worker(
@@ -16,13 +17,12 @@ def worker(
     """Run one worker until SIGTERM or Ctrl-C. It finishes the requests it has started before it exits."""
     from consumer import log
     from consumer.app import run_worker
-    from consumer.preflight import check_settings
     from cutstream.settings import addressed, load, redacted
 
     with named_errors(lambda error: error.exit_status):
         settings = load()
+        check_deployment(settings)
         if check:
-            check_settings(settings)
             out.print_json(json.dumps(redacted(settings)))
             return
         log.configure()

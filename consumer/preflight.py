@@ -6,56 +6,49 @@ when it is reached.
 
 from __future__ import annotations
 
-import os
+import socket
 import ssl
 from collections.abc import Iterator
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
 from consumer.intake.preset_files import read_presets
+from cutstream.arrays.device import require_device
 from cutstream.clients.objects.store import ObjectStore
 from cutstream.constraints import nearest
 from cutstream.errors import ConfigurationError
+from cutstream.folders import why_unreadable, why_unwritable
 from cutstream.profiles import AUTO, known_profiles
-from cutstream.settings import Settings, anchor, variable
+from cutstream.settings import Settings, about
 
 
 def check_settings(settings: Settings) -> None:
     """Raise ConfigurationError with a line for each problem, which names the variable and what to do."""
-    checks = (_roots, _destination, _profiles, _presets, _certificates)
-    if problems := [problem for check in checks for problem in check(settings)]:
+    if problems := list(worker_problems(settings)):
         raise ConfigurationError("\n".join(problems))
+
+
+def worker_problems(settings: Settings) -> Iterator[str]:
+    """Yield a line for each setting of a worker that cannot work on this machine."""
+    for check in (_roots, _destination, _profiles, _presets, _certificates, _device, _host):
+        yield from check(settings)
 
 
 def _roots(settings: Settings) -> Iterator[str]:
     for root in settings.objects.file_roots:
-        if problem := _folder_problem(root):
-            yield _say("objects", "file_roots", f"{root} {problem}: make this folder, or take it out of the list")
-
-
-def _folder_problem(folder: Path) -> str:
-    try:
-        if not folder.is_dir():
-            return "is not a folder" if folder.exists() else "does not exist"
-    except OSError as exc:
-        return f"cannot be looked at ({exc.strerror})"
-    return "" if os.access(folder, os.R_OK | os.X_OK) else "may not be read by this user"
+        if problem := why_unreadable(root):
+            yield about("objects", "file_roots", f"{root} {problem}: make this folder, or take it out of the list")
 
 
 def _destination(settings: Settings) -> Iterator[str]:
-    """A folder need not exist, because the worker makes it; the nearest one that does must allow that."""
     try:
         folders = ObjectStore(settings.objects, settings.limits).default_folders
     except ConfigurationError as exc:
         yield from str(exc).splitlines()
         return
     for folder in folders:
-        existing = next(path for path in (Path(folder), *Path(folder).parents) if path.exists())
-        if not existing.is_dir():
-            yield _say("objects", "destination", f"{existing} is not a folder: name another one")
-        elif not os.access(existing, os.W_OK | os.X_OK):
-            yield _say(
-                "objects", "destination", f"this user may not write to {existing}: allow it, or name another one"
-            )
+        if problem := why_unwritable(Path(folder)):
+            yield about("objects", "destination", f"{folder} {problem}: allow it, or name another one")
 
 
 def _profiles(settings: Settings) -> Iterator[str]:
@@ -63,10 +56,10 @@ def _profiles(settings: Settings) -> Iterator[str]:
     for name in ("profiles", "auto") if known else ():
         for profile in getattr(settings.models, name):
             if profile == AUTO:
-                yield _say("models", name, f"{AUTO} is a choice between profiles: name those profiles")
+                yield about("models", name, f"{AUTO} is a choice between profiles: name those profiles")
             elif profile not in known:
                 hint = nearest(profile, known) or f"; choose from {', '.join(known)}"
-                yield _say("models", name, f"there is no profile {profile}{hint}")
+                yield about("models", name, f"there is no profile {profile}{hint}")
 
 
 def _presets(settings: Settings) -> Iterator[str]:
@@ -83,8 +76,26 @@ def _certificates(settings: Settings) -> Iterator[str]:
             ssl.create_default_context(cafile=file)
         except OSError as exc:  # ssl's own errors are OSErrors
             reason = exc.strerror or exc
-            yield _say("kafka", "ssl_cafile", f"{file} holds no certificates ({reason}): name a file in PEM format")
+            yield about("kafka", "ssl_cafile", f"{file} holds no certificates ({reason}): name a file in PEM format")
 
 
-def _say(section: str, name: str, problem: str) -> str:
-    return f"{variable(section, name)}: {problem} (docs/settings.md#{anchor(section, name)})"
+def _device(settings: Settings) -> Iterator[str]:
+    try:
+        require_device(settings.worker.device)
+    except ConfigurationError as exc:
+        yield str(exc)
+
+
+def _host(settings: Settings) -> Iterator[str]:
+    """An address must be one of this machine. A name is looked up when the worker starts."""
+    host = settings.worker.host
+    try:
+        if isinstance(ip_address(host), IPv6Address):
+            yield about("worker", "host", f"{host} is an IPv6 address: give one of IPv4, or 0.0.0.0 for all")
+            return
+        with socket.socket() as probe:
+            probe.bind((host, 0))
+    except ValueError:
+        return
+    except OSError as exc:
+        yield about("worker", "host", f"{host} is no address of this machine ({exc.strerror}): 0.0.0.0 stands for all")

@@ -56,6 +56,12 @@ class NoDevice(Exception):
 
 def open_gpu() -> GpuOps:
     """Open the first visible device and compile the kernels, or take them from CuPy's cache. Raises `NoDevice`."""
+    cupy = find_gpu()
+    return GpuOps(cupy, compile_kernels(cupy))
+
+
+def find_gpu() -> Any:
+    """Return CuPy, which sees a device and has not opened it yet. Raises `NoDevice`."""
     try:
         import cupy
     except ImportError as exc:
@@ -64,7 +70,7 @@ def open_gpu() -> GpuOps:
         cupy.cuda.runtime.getDeviceCount()  # it raises where it would return 0
     except cupy.cuda.runtime.CUDARuntimeError as exc:
         raise NoDevice(f"no CUDA device: {exc}; check `nvidia-smi` and CUDA_VISIBLE_DEVICES") from exc
-    return GpuOps(cupy, compile_kernels(cupy))
+    return cupy
 
 
 def compile_kernels(cupy: Any) -> dict[str, Any]:

@@ -7,10 +7,10 @@ docs/settings.md is generated from this package: a field's docstring is its entr
 
 from __future__ import annotations
 
-from cutstream.settings.forms import BUCKET_NAME, BUCKET_SCHEMES
+from cutstream.settings.forms import BUCKET_NAME, BUCKET_SCHEMES, is_host_and_port
 from cutstream.settings.kafka import KafkaSettings
 from cutstream.settings.loading import as_environment, fields, load, redacted, variables
-from cutstream.settings.naming import CONFIG_FILE, PREFIX, RENAMED, RENAMED_VALUES, anchor, variable
+from cutstream.settings.naming import CONFIG_FILE, PREFIX, RENAMED, RENAMED_VALUES, about, anchor, variable
 from cutstream.settings.sections import (
     GlueSettings,
     GraphPrecision,
@@ -41,10 +41,12 @@ __all__ = [
     "StackSettings",
     "TritonSettings",
     "WorkerSettings",
+    "about",
     "addressed",
     "anchor",
     "as_environment",
     "fields",
+    "is_host_and_port",
     "load",
     "redacted",
     "variable",

@@ -33,3 +33,8 @@ def variable(section: str, name: str) -> str:
 def anchor(section: str, name: str) -> str:
     """Return the anchor of a setting in docs/settings.md."""
     return f"{section}-{name}".replace("_", "-")
+
+
+def about(section: str, name: str, problem: str) -> str:
+    """Return the line that tells of a problem with a setting: its variable, the problem, and its place in the docs."""
+    return f"{variable(section, name)}: {problem} (docs/settings.md#{anchor(section, name)})"

@@ -35,7 +35,8 @@ environment takes precedence over the file. In a variable, a list is comma-separ
 comma. An empty variable counts as unset. An unknown `CUTSTREAM_` variable is an error, and so is the former name of
 a setting; the message then gives the new one.
 
-`cutstream worker --check` checks all settings and prints them, with secrets hidden. Units are part of the names:
+`cutstream worker --check` checks all settings and prints them, with secrets hidden. It asks no server. Settings of an
+embedded server count only if no other one is named. Units are part of the names:
 `_s` means seconds, `_bytes` bytes.
 """
 _ERRORS = """\

@@ -21,6 +21,7 @@ from export.formats.served_graph import build_graph, report_path, require_stored
 from export.formats.tensorrt_plan import require_plan
 from export.glue.configure import configure_glue
 from export.profiles import config, ensemble_of, networks_of, size_of, steps_in, steps_of
+from export.repository.preflight import engine_problems
 from export.weights.catalogue import Model, network_for
 from export.weights.store import ensure_weights, sha256
 
@@ -42,7 +43,8 @@ def render(settings: Settings) -> Path:
     It is for the embedded Triton, or for a Triton of your own if the settings name one. Files that are up to date stay
     untouched. Never uses the network. Raises WeightsMissing and ConfigurationError.
     """
-    _check_engine(settings)
+    if problems := list(engine_problems(settings)):
+        raise ConfigurationError("\n".join(problems))
     served = settings.stack.model_repository
     models = settings.models
     ensembles = [ensemble_of(profile) for profile in models.profiles]
@@ -137,22 +139,6 @@ def _for_engine(text: str, settings: ModelSettings) -> str:
     engine = 'platform: "tensorrt_plan"' if tensorrt else f'backend: "{settings.engine}"'
     text = re.sub(r'^backend: "\w+"', engine, text, flags=re.MULTILINE)
     return re.sub(r"\{ count: \d+", f"{{ count: {settings.instances}", text)
-
-
-def _check_engine(settings: Settings) -> None:
-    """Raise ConfigurationError for what the embedded server cannot run. It has no GPU."""
-    if settings.triton.url:
-        return
-    if settings.models.engine == "tensorrt":
-        raise ConfigurationError(
-            "CUTSTREAM_MODELS__ENGINE=tensorrt needs NVIDIA's Triton image: choose `openvino` or `onnxruntime` for the "
-            "embedded server, or name a Triton of your own in CUTSTREAM_TRITON__URL"
-        )
-    if settings.models.engine == "onnxruntime" and settings.models.graph_precision == "bf16":
-        raise ConfigurationError(
-            "CUTSTREAM_MODELS__GRAPH_PRECISION=bf16: ONNX Runtime has no bf16 convolutions for CPUs, but "
-            "CUTSTREAM_MODELS__ENGINE=openvino runs them"
-        )
 
 
 def _with_parameters(text: str, **parameters: str) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from cutstream.errors import ConfigurationError
-from cutstream.settings import ModelSettings
+from cutstream.settings import ModelSettings, about
 from export.profiles import glue_file, network_file, networks_of
 
 SHIPPED = Path(__file__).with_name("catalogue.toml")
@@ -80,10 +80,9 @@ def read_catalogue(settings: ModelSettings) -> tuple[Model, ...]:
     path = settings.catalogue or SHIPPED
     try:
         return msgspec.toml.decode(path.read_bytes(), type=Catalogue).models
-    except (OSError, msgspec.MsgspecError) as exc:
-        raise ConfigurationError(
-            f"CUTSTREAM_MODELS__CATALOGUE: {path} is not a catalogue like export/weights/catalogue.toml: {exc}"
-        ) from exc
+    except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as exc:
+        problem = f"{path} is not a catalogue like export/weights/catalogue.toml: {exc}"
+        raise ConfigurationError(about("models", "catalogue", problem)) from exc
 
 
 def find_model(name: str, settings: ModelSettings) -> Model:

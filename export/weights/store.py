@@ -73,14 +73,20 @@ def find_weights(model: Model, settings: ModelSettings) -> LocalWeights | None:
     return next(_local_weights(model, settings), None)
 
 
+def require_weights(model: Model, settings: ModelSettings) -> LocalWeights:
+    """Find the model's weights on this machine, and copy nothing. Raises WeightsMissing."""
+    local = find_weights(model, settings)
+    if local is None:
+        raise WeightsMissing(_missing(model, settings))
+    return local
+
+
 def ensure_weights(model: Model, settings: ModelSettings) -> Path:
     """Return the path of the weights, after copying them from the mirror if the store lacks them.
 
     Never uses the network. Raises WeightsMissing.
     """
-    local = find_weights(model, settings)
-    if local is None:
-        raise WeightsMissing(_missing(model, settings))
+    local = require_weights(model, settings)
     if local.location != "mirror":
         return local.path
     with local.path.open("rb") as source:

@@ -26,10 +26,11 @@ from cutstream.errors import (
     SourceUnavailable,
     StoreUnavailable,
 )
-from cutstream.settings import BUCKET_NAME, ObjectSettings
+from cutstream.settings import BUCKET_NAME, ObjectSettings, is_host_and_port
 
 # Names and endpoints are checked, because the library panics on some malformed ones.
 _ENDPOINT = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?/?")
+_REGION = re.compile(r"[A-Za-z0-9_-]+")
 
 # The error that stands for each of obstore's exceptions: when reading a source, and when writing to a destination.
 ERROR_MAP: dict[type[Exception], tuple[type[Exception], type[Exception]]] = {
@@ -98,10 +99,19 @@ class Buckets:
         return GCSStore(bucket, **options) if scheme == "gs" else AzureStore(bucket, **options)
 
 
+def _is_endpoint(text: str) -> bool:
+    parts = _ENDPOINT.fullmatch(text)
+    return parts is not None and is_host_and_port(f"{parts[1]}{parts[2] or ':443'}")
+
+
 def _s3_config(settings: ObjectSettings) -> Any:
     endpoint, key, secret = settings.s3_endpoint, settings.s3_access_key_id, settings.s3_secret_access_key
-    if endpoint is not None and not _ENDPOINT.fullmatch(endpoint):
+    if endpoint is not None and not _is_endpoint(endpoint):
         raise ConfigurationError(f"CUTSTREAM_OBJECTS__S3_ENDPOINT={endpoint} must have the form http(s)://host[:port]")
+    if not _REGION.fullmatch(settings.s3_region):
+        raise ConfigurationError(
+            f"CUTSTREAM_OBJECTS__S3_REGION={settings.s3_region} is no region: it takes letters, digits, _ and -"
+        )
     config = {
         "region": settings.s3_region,
         "endpoint": endpoint,

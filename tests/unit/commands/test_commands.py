@@ -59,6 +59,7 @@ def test_check_prints_the_settings_and_no_secret(run: Run) -> None:
     done = run(
         "worker",
         "--check",
+        KAFKA__BOOTSTRAP_SERVERS="kafka:9093",
         KAFKA__SECURITY_PROTOCOL="SASL_SSL",
         KAFKA__SASL_MECHANISM="PLAIN",
         KAFKA__SASL_USERNAME="worker",

@@ -62,7 +62,7 @@ def test_without_a_running_stack_one_is_started_with_its_own_state(
 ) -> None:
     local_kafka(False)
     state = tmp_path / "state"
-    with commands_serving.serving_stack(Settings(stack=StackSettings(state=state)), [example], "general", tmp_path) as (
+    with commands_serving.serving_stack(Settings(stack=StackSettings(state=state)), [example], "fast", tmp_path) as (
         settings,
         _,
     ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from consumer.preflight import check_settings
 from cutstream.errors import ConfigurationError
 from cutstream.profiles import known_profiles
-from cutstream.settings import KafkaSettings, ModelSettings, ObjectSettings, Settings
+from cutstream.settings import KafkaSettings, ModelSettings, ObjectSettings, Settings, WorkerSettings
 
 
 def problems(**sections: object) -> list[str]:
@@ -45,7 +46,7 @@ def test_roots_that_are_no_folders_are_named_each(tmp_path: Path) -> None:
         ("ftp://host/out", "must be a folder or a file://, s3://, gs:// or az:// address"),
         ("s3:///out", "names no bucket"),
         ("file://host/out", "the address of a file must have the form file:///absolute/path"),
-        ("{}/file/out", "is not a folder: name another one"),
+        ("{}/file/out", "is not a folder: allow it, or name another one"),
     ],
 )
 def test_a_destination_that_cannot_be_written_is_refused(tmp_path: Path, destination: str, problem: str) -> None:
@@ -106,6 +107,27 @@ def test_a_file_without_certificates_is_refused(tmp_path: Path, write: Callable[
 def test_a_wrong_endpoint_is_refused() -> None:
     (found,) = problems(objects=ObjectSettings(s3_endpoint="localhost:9000"))
     assert found.startswith("CUTSTREAM_OBJECTS__S3_ENDPOINT=localhost:9000 must have the form")
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    (found,) = problems(worker=WorkerSettings(device="cuda"))
+    assert found.startswith("CUTSTREAM_WORKER__DEVICE=cuda: CuPy is not installed")
+    check_settings(Settings(worker=WorkerSettings(device="auto")))
+
+
+@pytest.mark.parametrize(
+    ("host", "problem"),
+    [("192.0.2.1", "is no address of this machine"), ("::1", "is an IPv6 address: give one of IPv4")],
+)
+def test_a_host_that_is_not_this_machine_is_refused(host: str, problem: str) -> None:
+    (found,) = problems(worker=WorkerSettings(host=host))
+    assert found.startswith(f"CUTSTREAM_WORKER__HOST: {host} {problem}")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost", "worker-1.example.org"])
+def test_a_name_is_not_looked_up(host: str) -> None:
+    check_settings(Settings(worker=WorkerSettings(host=host)))
 
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:

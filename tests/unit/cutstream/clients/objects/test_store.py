@@ -87,6 +87,10 @@ def test_a_default_bucket_is_kept_as_written() -> None:
         ({"destination": "file://host/out"}, "DESTINATION"),
         ({"s3_endpoint": "store:9000"}, "S3_ENDPOINT"),
         ({"s3_endpoint": "http://user@store"}, "S3_ENDPOINT"),
+        ({"s3_endpoint": "http://store:99999"}, "S3_ENDPOINT"),
+        ({"s3_endpoint": "http://[:::]:9000"}, "S3_ENDPOINT"),
+        ({"s3_region": "us east"}, "S3_REGION"),
+        ({"s3_region": ""}, "S3_REGION"),
     ],
 )
 def test_a_wrong_setting_is_named(settings: dict[str, object], names: str) -> None:

@@ -1,0 +1,96 @@
+"""What `worker --check`, `up` and `demo` refuse because the local stack could not serve it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from commands.preflight import check_deployment
+from cutstream.errors import ConfigurationError, WeightsMissing
+from cutstream.settings import KafkaSettings, ModelSettings, Settings, StackSettings, TritonSettings
+
+KAFKA, TRITON = KafkaSettings(bootstrap_servers="kafka:9092"), TritonSettings(url="triton:8001")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_bytes(b"\xff")
+    (tmp_path / "no-program").touch()
+    return tmp_path
+
+
+def problem(**sections: object) -> str:
+    with pytest.raises(ConfigurationError) as refused:
+        check_deployment(Settings(**sections))  # type: ignore[arg-type]
+    (found,) = str(refused.value).splitlines()
+    return found
+
+
+def test_the_defaults_work_and_a_check_leaves_nothing_behind(folder: Path) -> None:
+    check_deployment(Settings())
+    assert {path.name for path in folder.iterdir()} == {"file", "no-program"}
+
+
+@pytest.mark.parametrize(
+    ("models", "words"),
+    [
+        (
+            {"network_overrides": ("cutnte",)},
+            "NETWORK_OVERRIDES: the catalogue has no network cutnte; did you",
+        ),
+        ({"network_overrides": ("u2net", "u2netp")}, "u2net and u2netp both fill step u2netp"),
+        ({"catalogue": "none"}, "CUTSTREAM_MODELS__CATALOGUE: none is not a catalogue"),
+        ({"catalogue": "file"}, "CUTSTREAM_MODELS__CATALOGUE: file is not a catalogue"),
+        ({"engine": "tensorrt"}, "CUTSTREAM_MODELS__ENGINE=tensorrt needs NVIDIA's Triton image"),
+        ({"engine": "onnxruntime", "graph_precision": "bf16"}, "CUTSTREAM_MODELS__GRAPH_PRECISION=bf16"),
+        ({"mirror": "none"}, "CUTSTREAM_MODELS__MIRROR: none does not exist"),
+        ({"store": "file/below"}, "CUTSTREAM_MODELS__STORE: file/below cannot be made"),
+    ],
+)
+def test_models_that_the_embedded_triton_cannot_serve_are_refused(models: dict[str, object], words: str) -> None:
+    assert words in problem(models=ModelSettings(**models))  # type: ignore[arg-type]
+    check_deployment(Settings(models=ModelSettings(**models), triton=TRITON))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("models", "command"),
+    [
+        ({"profiles": ("fast", "general", "hair")}, "cutstream models pull u2netp"),
+        ({"graph_precision": "fp16"}, "cutstream export cutnet --precision fp16"),
+    ],
+)
+def test_weights_that_are_missing_are_named_with_the_command_that_gets_them(
+    models: dict[str, object], command: str
+) -> None:
+    with pytest.raises(WeightsMissing, match=command):
+        check_deployment(Settings(models=ModelSettings(**models)))  # type: ignore[arg-type]
+    check_deployment(Settings(models=ModelSettings(**models), triton=TRITON))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        ({"stack": StackSettings(java=Path("none"))}, "CUTSTREAM_STACK__JAVA: none does not exist"),
+        (
+            {"stack": StackSettings(java=Path("no-program"))},
+            "STACK__JAVA: no-program cannot be run by this user",
+        ),
+        ({"stack": StackSettings(state=Path("file"))}, "CUTSTREAM_STACK__STATE: file is not a folder"),
+        ({"stack": StackSettings(state=Path("a,b"))}, "a,b has a `,`, which separates folders"),
+        ({"stack": StackSettings(jars=Path("a:b"))}, "a:b has a `:`, which separates folders"),
+        ({"kafka": KafkaSettings(replication=3)}, "CUTSTREAM_KAFKA__REPLICATION: 3: the embedded Kafka is one broker"),
+        (
+            {"kafka": KafkaSettings(security_protocol="SSL")},
+            "CUTSTREAM_KAFKA__SECURITY_PROTOCOL: SSL: the embedded Kafka has neither TLS nor users",
+        ),
+    ],
+)
+def test_what_the_embedded_servers_cannot_run_with_is_refused(sections: dict[str, object], words: str) -> None:
+    assert words in problem(**sections)
+
+
+def test_settings_of_embedded_servers_that_are_not_used_do_not_count() -> None:
+    stack = StackSettings(java=Path("none"), state=Path("file"), jars=Path("file"))
+    check_deployment(Settings(stack=stack, kafka=KAFKA, triton=TRITON))
