@@ -29,6 +29,8 @@ LabelOptions = Annotated[
 ]
 Image = Annotated[str | None, typer.Option(help="Pattern of the image's address, such as 'https://cdn.example.org/*'.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Take at most this many: the newest.")]
+_MOST_NAMED = 20
+
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
@@ -101,6 +103,7 @@ def replay(
         if cancelled:
             err.print(f"Left out, because they are called off (cutstream cancel list): {len(cancelled)}.")
             selected = [entry for entry in selected if entry.place not in cancelled]
+        selected = _without_obstacles(file, selected)
         if hopeless := sum(dead_letters.is_hopeless(entry.letter) for entry in selected):
             err.print(f"Not valid requests, so they will fail again: {hopeless}.")
         _warn_of_at_least_once(kafka.delivery)
@@ -237,6 +240,22 @@ def _count(entries: Sequence[FiledLetter], noun: str) -> str:
 
 def _left(count: int, done: str) -> str:
     return f" The other {count} had been {done} meanwhile." if count else ""
+
+
+def _without_obstacles(file: LetterFile, entries: Sequence[FiledLetter]) -> list[FiledLetter]:
+    """Return the letters that can be replayed, and say which cannot and why."""
+    from producer.closing_letters import obstacle
+
+    free, named = [], 0
+    for entry in entries:
+        reason = obstacle(file, entry)
+        if reason is None:
+            free.append(entry)
+        elif (named := named + 1) <= _MOST_NAMED:
+            err.print(f"Left out, because it cannot be replayed: {entry.letter.id}: {reason}.", markup=False)
+    if named > _MOST_NAMED:
+        err.print(f"… and {named - _MOST_NAMED} more.")
+    return free
 
 
 def _warn_of_unknown(file: LetterFile) -> None:

@@ -8,12 +8,11 @@ before it writes. Hence no letter is replayed twice, however many commands run a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
 from cutstream.clients.kafka import (
-    OutgoingRecord,
     Record,
     RecordWriter,
     TopicReader,
@@ -22,18 +21,17 @@ from cutstream.clients.kafka import (
 )
 from cutstream.clock import Clock
 from cutstream.contract.cancellations import CancellationIndex
-from cutstream.contract.dead_letters import Closing, DeadLetter, Mark, mark_headers
+from cutstream.contract.dead_letters import DeadLetter
 from cutstream.contract.envelope import open_envelope
 from cutstream.contract.messages import decode_request
-from cutstream.contract.redelivery import Redelivery, redelivery_headers
 from cutstream.errors import BrokerUnavailable, InvalidRequest
 from cutstream.settings import KafkaSettings
 from producer.cancelling import list_cancellations
+from producer.closing_letters import obstacle, purge_steps, replay_steps, transactions
 from producer.letter_file import FiledLetter, LetterFile, Place
 
 _POLL_S = 0.2
 _STALLED_POLLS = 300  # a minute without a record: a transaction on the topic does not end
-_LETTERS_PER_TRANSACTION = 500
 
 
 def read_letters(settings: KafkaSettings) -> LetterFile:
@@ -44,19 +42,18 @@ def read_letters(settings: KafkaSettings) -> LetterFile:
 def replay(settings: KafkaSettings, places: Collection[Place], on_replayed: Callable[[FiledLetter, int], None]) -> int:
     """Write the requests of these letters to the retry topic, due at once, with their next replay numbers.
 
-    Letters that are no longer open are left out. `on_replayed` is called, after its transaction, for each letter with
-    the number of its replay. Return how many there were. Raises Fenced if another command has taken over.
+    Letters that are no longer open are left out, and so are those with an obstacle. `on_replayed` is called, after its
+    transaction, for each letter with the number of its replay. Return how many there were. Raises Fenced if another
+    command has taken over.
     """
     with closing(_open_writer(settings)) as writer:
         file = _read(settings, settled=True)
-        chosen = [entry for entry in file.open if entry.place in places]
-        for group in _groups(chosen):
-            numbered = [(entry, file.next_replay(entry.letter.id)) for entry in group]
-            requests = [_request(settings, entry, number) for entry, number in numbered]
-            marks = [mark for entry, number in numbered for mark in _close(settings, file, entry, "replayed", number)]
-            writer.write([*requests, *marks])
-            for entry, number in numbered:
-                on_replayed(entry, number)
+        chosen = [entry for entry in file.open if entry.place in places and not obstacle(file, entry)]
+        for group in transactions(replay_steps(settings, file, chosen)):
+            writer.write(record for step in group for record in step.records)
+            for step in group:
+                if step.letter is not None:
+                    on_replayed(step.letter, step.number)
     return len(chosen)
 
 
@@ -77,8 +74,8 @@ def purge(settings: KafkaSettings, places: Collection[Place]) -> Purged:
     with closing(_open_writer(settings)) as writer:
         file = _read(settings, settled=True)
         chosen = [entry for entry in file.open if entry.place in places]
-        for group in _groups(chosen):
-            writer.write([m for e in group for m in _close(settings, file, e, "purged", e.letter.replay)])
+        for group in transactions(purge_steps(settings, file, chosen)):
+            writer.write(record for step in group for record in step.records)
         remaining = _read(settings, settled=True) if chosen else file
         prefixes = remaining.finished_prefixes()
         if prefixes:
@@ -140,25 +137,3 @@ def _read(settings: KafkaSettings, settled: bool) -> LetterFile:
         starts = reader.starts()
         held = [record for record in records if record.offset >= starts[record.partition.number]]
         return LetterFile(held, reader.ends)
-
-
-def _groups(entries: Sequence[FiledLetter]) -> Iterator[Sequence[FiledLetter]]:
-    for first in range(0, len(entries), _LETTERS_PER_TRANSACTION):
-        yield entries[first : first + _LETTERS_PER_TRANSACTION]
-
-
-def _request(settings: KafkaSettings, entry: FiledLetter, number: int) -> OutgoingRecord:
-    letter = entry.letter
-    by_requester = letter.replay - letter.redelivered
-    headers = redelivery_headers(letter.headers, Redelivery(letter.origin, replay=number - by_requester))
-    return OutgoingRecord(settings.retry_topic, entry.key, letter.value, headers)
-
-
-def _close(
-    settings: KafkaSettings, file: LetterFile, entry: FiledLetter, closing: Closing, number: int
-) -> Iterator[OutgoingRecord]:
-    """Yield a mark for this letter and for the older ones of its id, each in the partition of its letter."""
-    for other in file.unmarked(entry.letter.id):
-        kind: Closing = closing if other is entry else "superseded"
-        mark = Mark(kind, other.place.offset, entry.letter.id, number)
-        yield OutgoingRecord(settings.dead_letters_topic, None, b"", mark_headers(mark), other.place.partition)

@@ -98,7 +98,7 @@ class LetterFile:
             self._last_replay[item.id] = max(self._last_replay[item.id], item.replay)
         # A worker without transactions may write one failure twice: what closes one of the letters closes both.
         self._closed_deliveries = {
-            _delivery(entry): self._marks[entry.place].closing for entry in self.letters if entry.place in self._marks
+            delivery_of(entry): self._marks[entry.place].closing for entry in self.letters if entry.place in self._marks
         }
 
     @property
@@ -115,7 +115,7 @@ class LetterFile:
         """Return whether a letter is open, or how it was closed."""
         if mark := self._marks.get(entry.place):
             return mark.closing
-        if closing := self._closed_deliveries.get(_delivery(entry)):
+        if closing := self._closed_deliveries.get(delivery_of(entry)):
             return closing
         return "open" if self._by_id[entry.letter.id][-1] is entry else "superseded"
 
@@ -139,6 +139,7 @@ class LetterFile:
         return prefixes
 
 
-def _delivery(entry: FiledLetter) -> tuple[str, int, int, int]:
+def delivery_of(entry: FiledLetter) -> tuple[str, int, int, int]:
+    """Return what letters have in common that are copies of one: the delivery of the request that failed."""
     origin = entry.letter.origin
     return origin.topic, origin.partition, origin.offset, entry.letter.replay

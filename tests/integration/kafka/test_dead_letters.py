@@ -24,7 +24,7 @@ from cutstream.clients.kafka import OutgoingRecord, Record, RecordWriter, TopicR
 from cutstream.contract.redelivery import Redelivery, read_redelivery, without_redelivery
 from cutstream.errors import BrokerUnavailable, Fenced, FileTooLarge, InvalidRequest
 from cutstream.settings import KafkaSettings, Settings, as_environment
-from producer import dead_letters
+from producer import closing_letters, dead_letters
 from producer.dead_letters import read_letters, replay
 from producer.letter_file import Place
 from tests.support.letters import letter_record
@@ -111,7 +111,7 @@ def test_a_replay_writes_the_original_with_its_origin_and_the_next_number(kafka_
 
 
 def test_commands_at_once_replay_each_letter_once(kafka_settings: KafkaSettings, monkeypatch) -> None:
-    monkeypatch.setattr(dead_letters, "_LETTERS_PER_TRANSACTION", 5)
+    monkeypatch.setattr(closing_letters, "_MOST_RECORDS", 10)
     write(kafka_settings, letters(kafka_settings, 60))
     places = open_places(kafka_settings)
 
@@ -246,3 +246,14 @@ def test_a_replay_leaves_out_what_is_called_off(kafka_settings: KafkaSettings, r
     assert done.stdout == "id-0\treplay 1\nReplayed 1.\n"
     assert CliRunner().invoke(app, ["cancel", "undo", "--id", "id-1"], env=environment).exit_code == 0
     assert run("replay").stdout == "id-1\treplay 1\nReplayed 1.\n"
+
+
+def test_a_letter_that_cannot_be_replayed_is_named_and_the_others_are_replayed(
+    kafka_settings: KafkaSettings, run
+) -> None:
+    large = letter_record(kafka_settings.dead_letters_topic, "large", b"x" * 3_000_000, offset=9)
+    write(kafka_settings, [*letters(kafka_settings, 1), large])
+    done = run("replay", "--yes")
+    assert done.exit_code == 0, done.output
+    assert "cannot be replayed: large: its request has 3000003 bytes" in done.stderr
+    assert done.stdout == "id-0\treplay 1\nReplayed 1.\n"
