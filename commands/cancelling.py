@@ -51,8 +51,11 @@ def cancel(
 
     with named_errors():
         named, wanted = _ids(ids, id_file), _labels(labels, batch)
-        cancelling.cancel(addressed(load()).kafka, named, wanted, SystemClock(), parse_age(expires))
-        typer.echo(f"Called off: {_describe(named, wanted)}. `cutstream results` shows them as they end.")
+        before = cancelling.cancel(addressed(load()).kafka, named, wanted, SystemClock(), parse_age(expires))
+        typer.echo(
+            f"Called off: {_describe(named, wanted)}, as far as written before {before:%Y-%m-%dT%H:%M:%SZ} by this "
+            "machine's clock. `cutstream results` shows them as they end."
+        )
 
 
 def undo(

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 from cutstream.errors import InvalidOption
 
 _AGE = re.compile(r"(\d{1,6})([smhd])")
+_LONGEST = timedelta(days=36_500)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -16,7 +17,10 @@ def parse_age(text: str) -> timedelta:
     match = _AGE.fullmatch(text.strip())
     if match is None:
         raise InvalidOption(f"{text!r} is not an age: use a number and s, m, h or d, such as 2h or 7d")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    age = timedelta(**{_UNITS[match[2]]: int(match[1])})
+    if age > _LONGEST:
+        raise InvalidOption(f"{text!r} is too long: an age is at most {_LONGEST.days}d")
+    return age
 
 
 def parse_time(text: str, now: datetime) -> datetime:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 from cutstream.clients.kafka import OutgoingRecord, RecordWriter
 from cutstream.clock import Clock
-from cutstream.contract.cancellations import Cancellation, apply, encode, key_of
+from cutstream.contract.cancellations import Cancellation, apply, check_request_names, encode, key_of
 from cutstream.errors import InvalidOption
 from cutstream.settings import KafkaSettings
 from producer.entries import read_entries
@@ -18,12 +18,16 @@ DEFAULT_AGE = timedelta(days=7)
 
 def cancel(
     settings: KafkaSettings, ids: Sequence[str], labels: Mapping[str, str], clock: Clock, age: timedelta = DEFAULT_AGE
-) -> None:
+) -> datetime:
     """Call off the requests with these ids, or those with all of these labels, that were written before now.
 
-    Cancellations are ignored after `age`. Those that have expired are removed from the topic. Raises NoTopic.
+    Return that time, which is of this machine's clock. Cancellations are ignored after `age`. Those that have expired
+    are removed from the topic. Raises NoTopic, and InvalidOption for what no request can have.
     """
     _check(ids, labels)
+    check_request_names(ids, labels)
+    if age <= timedelta(0):
+        raise InvalidOption("a cancellation that expires at once calls nothing off: give a longer time, such as 7d")
     now = _now(clock)
     expired = [key for key, entry in _read(settings).items() if entry.expires <= now]
     targets: list[tuple[str | None, Mapping[str, str]]] = [(id, {}) for id in ids] or [(None, labels)]
@@ -32,6 +36,7 @@ def cancel(
         for id, labels in targets
     }
     _write(settings, {**dict.fromkeys(expired), **records})
+    return now
 
 
 def undo(settings: KafkaSettings, ids: Sequence[str], labels: Mapping[str, str]) -> None:

@@ -7,15 +7,18 @@ without a value withdraws the cancellation.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from cutstream.contract.messages import DECODE_ERRORS, Labels
+from cutstream.constraints import describe
+from cutstream.contract.messages import DECODE_ERRORS, Labels, RequestId
+from cutstream.errors import InvalidOption
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +43,13 @@ class Cancellation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Cancellation)
+
+
+def check_request_names(ids: Iterable[str], labels: Mapping[str, str]) -> None:
+    """Raise InvalidOption for an id or a label that no request can have, so that nothing would be called off."""
+    for id in ids:
+        _check_form(id, RequestId, f"{id!r} is not the id of a request")
+    _check_form(dict(labels), Labels, "no request has these labels")
 
 
 def key_of(id: str | None, labels: Mapping[str, str]) -> str:
@@ -96,3 +106,14 @@ class CancellationIndex:
             for cancellation in self._by_label.get(label, ()):
                 if cancellation.labels.items() <= labels.items():
                     yield cancellation
+
+
+def _check_form(value: object, kind: Any, problem: str) -> None:
+    """Check decoded text as if it had come in a request, where it must also be UTF-8."""
+    try:
+        msgspec.json.decode(json.dumps(value), type=kind)
+    except DECODE_ERRORS as exc:
+        expected = describe(msgspec.json.schema(kind), {})
+        raise InvalidOption(
+            f"{problem}, which is {expected}" if isinstance(value, str) else f"{problem}: {exc}"
+        ) from exc

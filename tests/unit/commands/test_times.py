@@ -36,6 +36,13 @@ def test_any_other_text_is_refused(text: str) -> None:
         parse_age(text)
 
 
+def test_an_age_beyond_the_calendar_is_refused() -> None:
+    assert parse_time("36500d", NOW) == NOW - timedelta(days=36_500)
+    for parse in (parse_age, lambda text: parse_time(text, NOW)):
+        with pytest.raises(InvalidOption, match="'999999d' is too long: an age is at most 36500d"):
+            parse("999999d")
+
+
 def test_labels() -> None:
     assert parse_labels(["tenant=shop", "note=a=b", "empty="]) == {"tenant": "shop", "note": "a=b", "empty": ""}
     with pytest.raises(InvalidOption, match="use NAME=VALUE"):

@@ -68,3 +68,30 @@ def test_requests_are_named_either_by_ids_or_by_labels(topic, ids: list[str], la
 
 def test_ids_are_read_from_the_output_of_submit() -> None:
     assert read_ids(["a-1\tfile:///a.png\n", "\n", "b-2\n", "  "]) == ["a-1", "b-2"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "labels", "problem"),
+    [
+        (["a", "b/c"], {}, "'b/c' is not the id of a request, which is text of 1 to 200 characters (letters, digits"),
+        ([".."], {}, "is not the id of a request"),
+        (["a" * 201], {}, "is not the id of a request"),
+        (["caf\udce9"], {}, "is not the id of a request"),
+        ([], {"": "x"}, "no request has these labels"),
+        ([], {"a" * 101: "x"}, "no request has these labels"),
+        ([], {"a": "x" * 1001}, "no request has these labels"),
+        ([], {"a": "\udce9"}, "no request has these labels"),
+        ([], {str(n): "" for n in range(65)}, "no request has these labels"),
+    ],
+)
+def test_what_no_request_can_have_is_refused(topic, ids: list[str], labels: dict[str, str], problem: str) -> None:
+    with pytest.raises(InvalidOption) as refused:
+        cancel(SETTINGS, ids, labels, ManualClock())
+    assert problem in str(refused.value)
+    assert not topic
+
+
+def test_a_cancellation_that_expires_at_once_is_refused(topic: dict[str, Cancellation]) -> None:
+    with pytest.raises(InvalidOption, match="calls nothing off"):
+        cancel(SETTINGS, ["a"], {}, ManualClock(), timedelta(0))
+    assert not topic
