@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from commands.console import named_errors, out
+from commands.console import echo, named_errors, out
 
 
 def add_background(
@@ -27,7 +27,7 @@ def add_background(
 
     with named_errors():
         entry = add(addressed(load()), name, picture, SystemClock())
-        typer.echo(f"{name}: {entry.width}×{entry.height}, {entry.uri}")
+        echo(f"{name}: {entry.width}×{entry.height}, {entry.uri}")
 
 
 def list_backgrounds() -> None:
@@ -50,4 +50,4 @@ def remove_background(name: Annotated[str, typer.Argument(help="A name in the ca
 
     with named_errors():
         entry = remove(addressed(load()).kafka, name)
-        typer.echo(f"{name}: removed. Its picture stays in the store, for requests in progress: {entry.uri}")
+        echo(f"{name}: removed. Its picture stays in the store, for requests in progress: {entry.uri}")

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from commands.console import named_errors, out
+from commands.console import echo, named_errors, out
 
 Ids = Annotated[list[str] | None, typer.Option("--id", help="A request's id. May be given several times.")]
 IdFile = Annotated[
@@ -52,7 +52,7 @@ def cancel(
     with named_errors():
         named, wanted = _ids(ids, id_file), _labels(labels, batch)
         before = cancelling.cancel(addressed(load()).kafka, named, wanted, SystemClock(), parse_age(expires))
-        typer.echo(
+        echo(
             f"Called off: {_describe(named, wanted)}, as far as written before {before:%Y-%m-%dT%H:%M:%SZ} by this "
             "machine's clock. `cutstream results` shows them as they end."
         )
@@ -71,7 +71,7 @@ def undo(
     with named_errors():
         named, wanted = _ids(ids, id_file), _labels(labels, batch)
         cancelling.undo(addressed(load()).kafka, named, wanted)
-        typer.echo(f"No longer called off: {_describe(named, wanted)}.")
+        echo(f"No longer called off: {_describe(named, wanted)}.")
 
 
 def list_cancellations() -> None:

@@ -13,13 +13,34 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
+from rich.segment import Segment
 from rich.text import Text
 
 from cutstream.errors import ConfigurationError, CutstreamError
+from cutstream.printable import printable
+
+
+class _Printable(RenderHook):
+    """Lets no console write what strangers wrote as it is: it could control the terminal."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_PrintableRenderable(renderable) for renderable in renderables]
+
+
+class _PrintableRenderable:
+    def __init__(self, renderable: ConsoleRenderable) -> None:
+        self._renderable = renderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self._renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
 
 out = Console()
 err = Console(stderr=True)
+for _console in (out, err):
+    _console.push_render_hook(_Printable())
 
 Profile = Annotated[str | None, typer.Option(help="The profile. Defaults to the deployment's default profile.")]
 
@@ -33,6 +54,11 @@ def named_errors(status: Callable[[CutstreamError], int] = lambda _: 1) -> Itera
         # Text, not markup: a message may quote anything, square brackets included.
         err.print(Text.assemble((exc.code, "bold red"), f": {exc}"), soft_wrap=True)
         raise typer.Exit(status(exc)) from exc
+
+
+def echo(line: str) -> None:
+    """Print a line as it is, for programs to read: without wrapping, and safe for a terminal."""
+    typer.echo(printable(line))
 
 
 def say(message: str) -> None:

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from commands.console import err, named_errors, out
+from commands.console import echo, err, named_errors, out
 
 if TYPE_CHECKING:
     from producer.letter_file import FiledLetter, Filter, LetterFile
@@ -51,11 +51,11 @@ def list_letters(
         selected = _filter(codes, since, until, ids, labels, image, limit).select(file.letters if all else file.open)
         if as_json:
             for entry in selected:
-                typer.echo(json.dumps(_as_json(file, entry), ensure_ascii=False))
+                echo(json.dumps(_as_json(file, entry), ensure_ascii=False))
             return
         if selected:
             out.print(_table(file, selected))
-        typer.echo(_count(selected, "dead letter") + ".")
+        echo(_count(selected, "dead letter") + ".")
         _warn_of_unknown(file)
 
 
@@ -108,13 +108,13 @@ def replay(
             err.print(f"Not valid requests, so they will fail again: {hopeless}.")
         _warn_of_at_least_once(kafka.delivery)
         if not selected:
-            typer.echo("There is nothing to replay.")
+            echo("There is nothing to replay.")
             return
         if len(selected) > 1 and not yes:
             typer.confirm(f"Replay {_count(selected, 'dead letter')}?", abort=True)
         places = {entry.place for entry in selected}
-        count = dead_letters.replay(kafka, places, lambda e, n: typer.echo(f"{e.letter.id}\treplay {n}"))
-        typer.echo(f"Replayed {count}." + _left(len(selected) - count, "replayed"))
+        count = dead_letters.replay(kafka, places, lambda e, n: echo(f"{e.letter.id}\treplay {n}"))
+        echo(f"Replayed {count}." + _left(len(selected) - count, "replayed"))
 
 
 def purge(
@@ -141,9 +141,9 @@ def purge(
         if selected and not yes:
             typer.confirm(f"Purge {_count(selected, 'dead letter')}? They cannot be replayed after that.", abort=True)
         purged = dead_letters.purge(kafka, {entry.place for entry in selected})
-        typer.echo(f"Purged {len(purged.letters)}." + _left(len(selected) - len(purged.letters), "closed"))
+        echo(f"Purged {len(purged.letters)}." + _left(len(selected) - len(purged.letters), "closed"))
         for partition, offset in sorted(purged.deleted_before.items()):
-            typer.echo(f"Deleted partition {partition} of {kafka.dead_letters_topic} before offset {offset}.")
+            echo(f"Deleted partition {partition} of {kafka.dead_letters_topic} before offset {offset}.")
 
 
 def _kafka() -> Any:

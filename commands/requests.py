@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from commands.console import Profile, err, named_errors, program
+from commands.console import Profile, echo, err, named_errors, program
 from commands.serving import worker_objects
 
 
@@ -83,7 +83,7 @@ def submit(
                 references = warn_of_refusals(references, refusal, _warn)
             for id, reference in submit_references(addressed(settings).kafka, references, fields, urgent=urgent):
                 written += 1
-                typer.echo(f"{id}\t{reference}")
+                echo(f"{id}\t{reference}")
         finally:
             if written:  # also after Ctrl-C: a mistake is noticed while it is made
                 err.print(*_how_to_cancel(fields["labels"]["batch"]), soft_wrap=True, highlight=False, markup=False)
@@ -103,13 +103,14 @@ def results(
     ] = False,
 ) -> None:
     """Print all committed results, one JSON object per line."""
+    from cutstream.printable import printable
     from cutstream.settings import addressed, load
     from producer.following import read_results
 
     with named_errors():
         try:
             for lines in read_results(addressed(load()).kafka, follow):
-                sys.stdout.writelines(f"{line}\n" for line in lines)
+                sys.stdout.writelines(f"{printable(line)}\n" for line in lines)
                 sys.stdout.flush()
         except KeyboardInterrupt:
             pass  # the usual end of --follow

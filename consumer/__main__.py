@@ -7,6 +7,7 @@ import sys
 from consumer import log
 from consumer.app import run_worker
 from cutstream.errors import CutstreamError
+from cutstream.printable import printable
 from cutstream.settings import addressed, load
 
 
@@ -18,7 +19,7 @@ def main(arguments: list[str]) -> int:
     try:
         run_worker(addressed(load()))
     except CutstreamError as exc:
-        sys.stderr.write(f"{exc.code}: {exc}\n")
+        sys.stderr.write(printable(f"{exc.code}: {exc}\n"))
         return exc.exit_status
     return 0
 

@@ -8,6 +8,7 @@ import sys
 from datetime import datetime, timezone
 
 from cutstream.clients.kafka import fold_client_log
+from cutstream.printable import printable
 
 _KNOWN = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -23,7 +24,7 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             event["exception"] = self.formatException(record.exc_info)
-        return json.dumps(event, default=str)
+        return printable(json.dumps(event, default=str))
 
 
 def configure(level: str = "INFO") -> None:

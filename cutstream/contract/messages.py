@@ -30,6 +30,7 @@ from cutstream.contract.options import (
 from cutstream.contract.validation import explain
 from cutstream.errors import Cancelled, CutstreamError, Expired, InvalidRequest
 from cutstream.matting.specs import MattingMethod
+from cutstream.printable import printable
 
 Status = Literal["ok", "failed", "expired", "cancelled"]
 
@@ -265,9 +266,9 @@ class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, error: CutstreamError, stage: str) -> ErrorDetail:
         """Describe an error, with a clipped message: it may quote the request, and a result has to fit a record.
 
-        The message may also quote a file name that is not UTF-8, which is escaped.
+        The message may also quote what is not Unicode, or what would control a terminal.
         """
-        message = str(error)[:MAX_MESSAGE_CHARACTERS].encode(errors="backslashreplace").decode()
+        message = printable(str(error)[:MAX_MESSAGE_CHARACTERS])[:MAX_MESSAGE_CHARACTERS]
         return cls(code=error.code, message=message, stage=stage, retryable=error.retryable)
 
 

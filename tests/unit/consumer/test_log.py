@@ -31,6 +31,14 @@ def test_a_message_of_several_lines_is_one_line_of_json() -> None:
     assert log_line("first\nsecond", path=Path("a"))["event"] == "first\nsecond"
 
 
+def test_what_a_request_says_cannot_control_the_terminal() -> None:
+    record = logging.makeLogRecord({"msg": "failed: \x1b[2J\x7f\x9b", "labels": {"\u202e": "\ud800"}})
+    line = JsonLines().format(record)
+    assert line.isascii()
+    assert line.isprintable()
+    assert json.loads(line)["event"] == "failed: \x1b[2J\x7f\x9b"
+
+
 def test_an_exception_is_in_the_line_of_its_event() -> None:
     try:
         raise ValueError("the cause")

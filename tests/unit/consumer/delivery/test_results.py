@@ -107,10 +107,10 @@ def test_a_dead_letter_that_fits_is_not_cut() -> None:
     assert (len(letter.value), read_dead_letter(letter.value, letter.headers).cut_from_bytes) == (512 * 1024, 0)
 
 
-def test_an_error_may_quote_what_is_not_unicode() -> None:
+def test_an_error_may_quote_what_is_not_unicode_or_controls_a_terminal() -> None:
     record = Record(Partition("requests", 1), 9, 5, b"k", b"{}", [])
-    result = RECORDS.failure(record, job_of(), Progress(0.0), InvalidRequest("no file '\udcff'"))
-    assert decode_result(result.value).error.message == "no file '\\udcff'"
+    result = RECORDS.failure(record, job_of(), Progress(0.0), InvalidRequest("no file '\udcff\x1b[2J'"))
+    assert decode_result(result.value).error.message == r"no file '\udcff\u001b[2J'"
 
 
 @pytest.mark.logs_errors
