@@ -24,14 +24,12 @@ from cutstream.contract.cancellations import CancellationIndex
 from cutstream.contract.dead_letters import DeadLetter
 from cutstream.contract.envelope import open_envelope
 from cutstream.contract.messages import decode_request
-from cutstream.errors import BrokerUnavailable, InvalidRequest
+from cutstream.errors import InvalidRequest
 from cutstream.settings import KafkaSettings
 from producer.cancelling import list_cancellations
 from producer.closing_letters import obstacle, purge_steps, replay_steps, transactions
 from producer.letter_file import FiledLetter, LetterFile, Place
-
-_POLL_S = 0.2
-_STALLED_POLLS = 300  # a minute without a record: a transaction on the topic does not end
+from producer.reading import read_to_end
 
 
 def read_letters(settings: KafkaSettings) -> LetterFile:
@@ -122,17 +120,10 @@ def _read(settings: KafkaSettings, settled: bool) -> LetterFile:
     Without it, a mark is missed that lies behind a worker's open transaction.
     """
     records: list[Record] = []
-    stalled = 0
     with closing(TopicReader(settings, settings.dead_letters_topic, settled=settled)) as reader:
         reader.start()
-        while not reader.caught_up:
-            polled = reader.poll(_POLL_S)
+        for polled in read_to_end(settings, settings.dead_letters_topic, reader):
             records += polled
-            stalled = 0 if polled else stalled + 1
-            if stalled > _STALLED_POLLS:
-                raise BrokerUnavailable(
-                    f"a transaction on topic {settings.dead_letters_topic!r} is open for a minute: try again later"
-                )
         # Another command may have deleted a closed letter's mark after this one had read the letter.
         starts = reader.starts()
         held = [record for record in records if record.offset >= starts[record.partition.number]]

@@ -8,20 +8,22 @@ from typing import TypeVar
 
 from cutstream.clients.kafka import TopicReader
 from cutstream.settings import KafkaSettings
+from producer.reading import read_to_end
 
 T = TypeVar("T")
-
-_POLL_S = 0.2
 
 
 def read_entries(
     settings: KafkaSettings, topic: str, apply: Callable[[dict[str, T], bytes | None, bytes], None]
 ) -> dict[str, T]:
-    """Return the entries that remain after all records of the topic, sorted by name. Raises NoTopic."""
+    """Return the entries that remain after all records of the topic, sorted by name.
+
+    Raises NoTopic and BrokerUnavailable.
+    """
     entries: dict[str, T] = {}
     with closing(TopicReader(settings, topic)) as reader:
         reader.start()
-        while not reader.caught_up:
-            for record in reader.poll(_POLL_S):
+        for records in read_to_end(settings, topic, reader):
+            for record in records:
                 apply(entries, record.key, record.value)
     return dict(sorted(entries.items()))

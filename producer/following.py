@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
-from cutstream.clients.kafka import OutgoingRecord, RecordWriter, TopicReader
+from cutstream.clients.kafka import OutgoingRecord, Record, RecordWriter, TopicReader
 from cutstream.contract.messages import Request, Result, decode_result, encode
 from cutstream.errors import CutstreamError
 from cutstream.settings import KafkaSettings
+from producer.reading import read_to_end
 
 _POLL_S = 0.1
+_FOLLOW_POLL_S = 1.0
 _DUPLICATE_WAIT_S = 0.5  # a second result for a request would arrive within this time
 
 
@@ -145,12 +148,17 @@ class RequestFollower:
 def read_results(settings: KafkaSettings, follow: bool) -> Iterator[list[str]]:
     """Yield the committed results, as the JSON texts of one poll at a time, from the beginning of the topic.
 
-    Ends when a poll finds nothing, or with `follow` never.
+    Ends with the last result that was there at the start, or with `follow` never. Bytes that are not UTF-8 are
+    replaced. Raises NoTopic and BrokerUnavailable.
     """
-    reader = TopicReader(settings, settings.results_topic)
-    reader.start()
-    try:
-        while (records := reader.poll(1.0)) or follow:
-            yield [record.value.decode() for record in records]
-    finally:
-        reader.close()
+    with closing(TopicReader(settings, settings.results_topic)) as reader:
+        reader.start()
+        for records in read_to_end(settings, settings.results_topic, reader):
+            yield _texts(records)
+        while follow:
+            if records := reader.poll(_FOLLOW_POLL_S):
+                yield _texts(records)
+
+
+def _texts(records: Iterable[Record]) -> list[str]:
+    return [record.value.decode(errors="replace") for record in records]
