@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
@@ -37,8 +37,16 @@ class _PrintableRenderable:
             yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
 
-out = Console()
-err = Console(stderr=True)
+_UNFOLDED = 10_000  # columns
+
+
+def width_of(stream: TextIO) -> int | None:
+    """Return the width of a console on the stream: the terminal's, or so much that a row of a table is one line."""
+    return None if stream.isatty() else _UNFOLDED
+
+
+out = Console(width=width_of(sys.stdout))
+err = Console(stderr=True, width=width_of(sys.stderr))
 for _console in (out, err):
     _console.push_render_hook(_Printable())
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from commands.console import echo, err, named_errors, out
+from cutstream.printable import printable
 
 if TYPE_CHECKING:
     from producer.letter_file import FiledLetter, Filter, LetterFile
@@ -47,8 +48,9 @@ def list_letters(
 ) -> None:
     """List the open dead letters, the oldest first, and count them by error code."""
     with named_errors():
+        wanted = _filter(codes, since, until, ids, labels, image, limit)
         file = _read()
-        selected = _filter(codes, since, until, ids, labels, image, limit).select(file.letters if all else file.open)
+        selected = wanted.select(file.letters if all else file.open)
         if as_json:
             for entry in selected:
                 echo(json.dumps(_as_json(file, entry), ensure_ascii=False))
@@ -96,9 +98,10 @@ def replay(
     from producer import dead_letters
 
     with named_errors():
+        wanted = _filter(codes, since, until, ids, labels, image, limit)
         kafka = _kafka()
         file = dead_letters.read_letters(kafka)
-        selected = _filter(codes, since, until, ids, labels, image, limit).select(file.open)
+        selected = wanted.select(file.open)
         cancelled = {entry.place for entry in dead_letters.find_cancelled(kafka, selected, SystemClock())}
         if cancelled:
             err.print(f"Left out, because they are called off (cutstream cancel list): {len(cancelled)}.")
@@ -134,9 +137,10 @@ def purge(
     from producer import dead_letters
 
     with named_errors():
+        wanted = _filter(codes, since, until, ids, labels, image, limit)
         kafka = _kafka()
         file = dead_letters.read_letters(kafka)
-        selected = _filter(codes, since, until, ids, labels, image, limit).select(file.open)
+        selected = wanted.select(file.open)
         _warn_of_at_least_once(kafka.delivery)
         if selected and not yes:
             typer.confirm(f"Purge {_count(selected, 'dead letter')}? They cannot be replayed after that.", abort=True)
@@ -183,8 +187,13 @@ def _table(file: LetterFile, entries: Sequence[FiledLetter]) -> Table:
     for entry in entries:
         letter = entry.letter
         state = file.state(entry) + (f", replay {letter.replay}" if letter.replay else "")
-        table.add_row(_time(entry), *map(Text, (letter.id, letter.code, letter.stage, letter.message, state)))
+        table.add_row(_time(entry), *map(_cell, (letter.id, letter.code, letter.stage, letter.message, state)))
     return table
+
+
+def _cell(text: str) -> Text:
+    """Return the text on one line."""
+    return Text(printable(" ".join(text.splitlines())))
 
 
 def _as_json(file: LetterFile, entry: FiledLetter) -> dict[str, Any]:
@@ -227,7 +236,10 @@ def _text(data: bytes | None) -> str | None:
 
 
 def _time(entry: FiledLetter) -> str:
-    return datetime.fromtimestamp(entry.timestamp_ms / 1000, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        return datetime.fromtimestamp(entry.timestamp_ms / 1000, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):  # whoever writes a record may give it any time
+        return f"{entry.timestamp_ms} ms"
 
 
 def _count(entries: Sequence[FiledLetter], noun: str) -> str:
