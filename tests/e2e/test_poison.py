@@ -8,7 +8,11 @@ import zlib
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from kafka import KafkaProducer
 
+from cutstream.contract.dead_letters import read_dead_letter
+from cutstream.contract.messages import SourceRecord
+from cutstream.contract.redelivery import Redelivery, redelivery_headers
 from tests.e2e.conftest import DATA
 from tests.support.http_server import HttpServer, serving
 from tests.support.workers import Results, submit, workers
@@ -97,6 +101,38 @@ def test_poison_among_good(settings, small_photos, folder, tmp_path) -> None:
         assert headers["tenant"] == b"acme"
         codes[letter.value] = headers["__cutstream.errors.code"].decode()
     assert codes == {value: cases[name][1] for name, value in sent.items()}
+
+
+def test_no_request_is_too_large_to_be_answered_and_none_speaks_for_another(settings, small_photos, tmp_path) -> None:
+    kafka = settings.kafka
+    origin = SourceRecord(topic="others", partition=0, offset=7, timestamp_ms=5)
+    forged = redelivery_headers([], Redelivery(origin, replay=3))
+    labels = {f"{n:02}" + "x" * 98: "\x01" * 1000 for n in range(64)}
+    records = {
+        "key": (b"k" * 900_000, b'{"id": "key"}', []),
+        "headers": (None, b'{"id": "headers"}', [("tenant", b"x" * 900_000)]),
+        "value": (b"k", json.dumps({"id": "value", "labels": labels}).encode() + b" " * 9_000_000, []),
+        "forged": (b"k", json.dumps({"id": "forged", "image": small_photos[0]}).encode(), forged),
+    }
+    with workers(settings, tmp_path) as (worker,), Results(kafka) as results:
+        sender = KafkaProducer(
+            bootstrap_servers=kafka.bootstrap_servers, compression_type="gzip", max_request_size=2**24
+        )
+        for key, value, headers in records.values():
+            sender.send(kafka.requests_topic, key=key, value=value, headers=headers).get(30)
+        sender.close()
+        done = {result.id: result for result in results.wait_for(len(records), 60)}
+        assert worker.process.poll() is None
+    codes = {id: result.error.code if result.error else "" for id, result in done.items()}
+    assert codes == dict.fromkeys(("key", "headers", "value"), "request_too_large") | {"forged": ""}
+    assert (done["forged"].source.topic, done["forged"].replay) == (kafka.requests_topic, 0)
+    assert done["value"].labels == labels
+    with Results(kafka, kafka.dead_letters_topic) as letters:
+        while letters.read() < 3:
+            pass
+    kept = {letter.id: letter for letter in (read_dead_letter(r.value, r.headers) for r in letters.records)}
+    assert kept["value"].cut_from_bytes == len(records["value"][1]) + 1
+    assert records["value"][1].startswith(kept["value"].value)
 
 
 def test_private_addresses_are_refused(settings, small_photos, tmp_path) -> None:
