@@ -1,16 +1,22 @@
 """Measure what exactly-once delivery costs: `python -m benchmarks.delivery`.
 
 Both settings of CUTSTREAM_KAFKA__DELIVERY take turns on one stack, in alternating order, with the same photos. A turn
-starts a worker, warms it up, and measures the results a second while more requests wait. Each pair of turns gives a
-ratio. Small photos show the cost best, because there are more results to commit for each second of work.
+starts a worker, warms it up, and measures while more requests wait: the results a second, and the CPU time per result
+of the whole stack, which suffers less from other programs. Each pair of turns gives a ratio. Small photos show the cost
+best, because there are more results to commit for each second of work.
+
+Exits with 1 if the median of the ratios says that exactly-once costs more than 10 % of the throughput.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal, TypeAlias
@@ -18,7 +24,8 @@ from typing import Literal, TypeAlias
 from rich.console import Console
 
 import consumer
-from benchmarks.machine import record
+from benchmarks.ending import run
+from benchmarks.machine import Meter, record
 from benchmarks.photos import make_photos, photo_settings
 from cutstream.clients.kafka import ensure_topics
 from cutstream.contract.messages import Request
@@ -29,33 +36,52 @@ from producer.following import Batch, RequestFollower
 
 Delivery: TypeAlias = Literal["exactly_once", "at_least_once"]
 SIZES = {"1500x1000": (1500, 1000), "160x120": (160, 120)}
-PAIRS, WARM_UP, EDGE = 5, 60, 40  # EDGE: results that are not counted, at either end of a turn
-SECONDS = {"1500x1000": 20.0, "160x120": 15.0}
-GUESS = {"1500x1000": 12.0, "160x120": 80.0}  # results a second, only to choose the number of requests
+COUNTED = {"1500x1000": 300, "160x120": 1200}  # results of a turn
+PHOTOS, PAIRS, WARM_UP, EDGE = 40, 5, 60, 40  # EDGE: results that are not counted, at either end of a turn
+MOST_COST = 0.1
 
 
-def main() -> None:
+@dataclass(frozen=True)
+class Turn:
+    """What one turn measured. `others_cores` is how many cores the rest of the machine kept busy."""
+
+    per_second: float
+    cpu_ms: float
+    others_cores: float
+
+
+Pair: TypeAlias = dict[Delivery, Turn]
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=PAIRS)
+    parser.add_argument("--pairs", type=int, default=PAIRS, help="pairs of turns for each size of photos")
     chosen = parser.parse_args()
     with TemporaryDirectory() as folder, throwaway(photo_settings(Path(folder))) as settings:
         render(settings)
         with local_stack(settings) as stack:
             ensure_topics(stack.settings.kafka)
-            for size, pixels in SIZES.items():
-                addresses = make_photos(Path(folder) / size, 40, pixels)
-                _report(size, [_pair(stack, addresses, size, number) for number in range(chosen.pairs)])
+            photos = {size: make_photos(Path(folder) / size, PHOTOS, pixels) for size, pixels in SIZES.items()}
+            measured = {
+                size: [_pair(stack, photos[size], size, number) for number in range(chosen.pairs)] for size in SIZES
+            }
+    costs = {size: _report(size, pairs) for size, pairs in measured.items()}
+    return 1 if max(costs.values()) > MOST_COST else 0
 
 
-def _pair(stack: Stack, addresses: Sequence[str], size: str, number: int) -> dict[Delivery, float]:
+def _pair(stack: Stack, photos: Sequence[str], size: str, number: int) -> Pair:
     order: list[Delivery] = ["exactly_once", "at_least_once"]
     if number % 2:
         order.reverse()
-    return {delivery: _turn(stack, delivery, addresses, size) for delivery in order}
+    pair: Pair = {}
+    for delivery in order:
+        pair[delivery] = _turn(stack, delivery, photos, COUNTED[size])
+        Console(stderr=True).print(f"{size}, pair {number + 1}, {delivery}: {pair[delivery].per_second:.1f} a second")
+    return pair
 
 
-def _turn(stack: Stack, delivery: Delivery, addresses: Sequence[str], size: str) -> float:
-    """Return the results a second of a new worker."""
+def _turn(stack: Stack, delivery: Delivery, photos: Sequence[str], counted: int) -> Turn:
+    """Measure a new worker."""
     settings = stack.settings.model_copy(
         update={"kafka": stack.settings.kafka.model_copy(update={"delivery": delivery})}
     )
@@ -63,55 +89,80 @@ def _turn(stack: Stack, delivery: Delivery, addresses: Sequence[str], size: str)
     stack.supervisor.start(server)
     try:
         with RequestFollower(settings.kafka) as follower:
-            follower.follow(_requests(addresses, WARM_UP))
-            meter = _Meter()
-            count = round(GUESS[size] * SECONDS[size])
-            batch = follower.follow(_requests(addresses, count + 2 * EDGE), on_progress=meter)
-            if batch.count("ok") != len(batch.requests):
-                raise SystemExit("not every photo was cut out")
-            return meter.rate(EDGE, EDGE + count)
+            _check(follower.follow(_requests(photos, WARM_UP)), delivery)
+            watch = TurnWatch(EDGE, EDGE + counted)
+            _check(follower.follow(_requests(photos, counted + 2 * EDGE), on_progress=watch), delivery)
+            return watch.turn
     finally:
         stack.supervisor.stop(server.name)
 
 
-class _Meter:
-    """Notes when how many results had arrived."""
+def _check(batch: Batch, delivery: Delivery) -> None:
+    bad = [result for result in batch.results.values() if result.status != "ok"]
+    if bad:
+        raise SystemExit(f"{len(bad)} photos were not cut out, the first because of {bad[0].error}")
+    if batch.duplicates and delivery == "exactly_once":
+        raise SystemExit(f"{batch.duplicates} results arrived twice with exactly_once")
 
-    def __init__(self) -> None:
-        self._seen: list[tuple[int, float]] = []
+
+class TurnWatch:
+    """Measures from the first look at which `first` results are there to the first one at which `last` are."""
+
+    def __init__(self, first: int, last: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._first, self._last, self._clock = first, last, clock
+        self._began: tuple[int, float, Meter] | None = None
+        self._turn: Turn | None = None
 
     def __call__(self, batch: Batch) -> None:
-        if not self._seen or len(batch.results) > self._seen[-1][0]:
-            self._seen.append((len(batch.results), time.monotonic()))
+        done, now = len(batch.results), self._clock()
+        if self._began is None:
+            if done >= self._first:
+                self._began = done, now, Meter()
+        elif self._turn is None and done >= self._last:
+            before, began, meter = self._began
+            spent = meter.read()
+            results = done - before
+            self._turn = Turn(results / (now - began), spent.cpu_s / results * 1e3, spent.others_cpu_s / spent.wall_s)
 
-    def rate(self, first: int, last: int) -> float:
-        """Return the results a second between the first notes with at least `first` and `last` results."""
-        begin, end = (next(note for note in self._seen if note[0] >= count) for count in (first, last))
-        return (end[0] - begin[0]) / (end[1] - begin[1])
-
-
-_sent = 0
-
-
-def _requests(addresses: Sequence[str], count: int) -> list[Request]:
-    global _sent
-    first, _sent = _sent, _sent + count
-    return [Request(id=f"photo-{n}", image=addresses[n % len(addresses)]) for n in range(first, first + count)]
+    @property
+    def turn(self) -> Turn:
+        assert self._turn, "there were not as many results as announced"
+        return self._turn
 
 
-def _report(size: str, pairs: Sequence[dict[Delivery, float]]) -> None:
-    ratios = [pair["exactly_once"] / pair["at_least_once"] for pair in pairs]
+_numbers = count()
+
+
+def _requests(photos: Sequence[str], wanted: int) -> list[Request]:
+    return [Request(id=f"photo-{next(_numbers)}", image=photos[n % len(photos)]) for n in range(wanted)]
+
+
+def _report(size: str, pairs: Sequence[Pair]) -> float:
+    """Record and print what was measured. Return the cost, as a share of the throughput of at_least_once."""
+    once, least = ([pair[delivery] for pair in pairs] for delivery in ("exactly_once", "at_least_once"))
+    ratios = [a.per_second / b.per_second for a, b in zip(once, least, strict=True)]
+    cpu_ratios = [a.cpu_ms / b.cpu_ms for a, b in zip(once, least, strict=True)]
+    cost = 1 - statistics.median(ratios)
     line = record(
         "delivery",
         size=size,
-        exactly_once_per_second=[round(pair["exactly_once"], 2) for pair in pairs],
-        at_least_once_per_second=[round(pair["at_least_once"], 2) for pair in pairs],
+        counted=COUNTED[size],
+        exactly_once_per_second=[round(turn.per_second, 2) for turn in once],
+        at_least_once_per_second=[round(turn.per_second, 2) for turn in least],
         ratios=[round(ratio, 3) for ratio in ratios],
         median_ratio=round(statistics.median(ratios), 3),
         spread=[round(min(ratios), 3), round(max(ratios), 3)],
+        exactly_once_cpu_ms=[round(turn.cpu_ms, 2) for turn in once],
+        at_least_once_cpu_ms=[round(turn.cpu_ms, 2) for turn in least],
+        median_cpu_ratio=round(statistics.median(cpu_ratios), 3),
+        others_cores=round(statistics.mean(turn.others_cores for turn in (*once, *least)), 2),
     )
-    Console().print_json(data=line)
+    console = Console()
+    console.print_json(data=line)
+    verdict = "more than" if cost > MOST_COST else "within"
+    console.print(f"{size}: exactly_once costs {cost:.1%} of the throughput, {verdict} the {MOST_COST:.0%} promised")
+    return cost
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run(main))
