@@ -45,10 +45,10 @@ chaos: setup ## Prove delivery under seeded faults: make chaos [N=10000] [SEED=1
 	$(BIN)/python -m tests.e2e.chaos --requests $(or $(N),10000) --seed $(or $(SEED),1) --faults $(or $(FAULTS),60) \
 		--out "$${OUT:-out/chaos}"
 
-soak: setup ## Show that a worker's memory, descriptors and threads stay flat: make soak [N=20000] [OUT=DIR]
+soak: setup ## Show that a worker does not grow and leaves in order: make soak [N=20000] [OUT=DIR] (docs/reliability.md)
 	$(BIN)/python -m tests.e2e.chaos.soak --requests $(or $(N),20000) --out "$${OUT:-out/soak}"
 
-overload: setup ## Send three times what a worker can handle: make overload [MINUTES=10] [OUT=DIR]
+overload: setup ## Send three times what a worker can handle: make overload [MINUTES=10] [OUT=DIR] (docs/reliability.md)
 	$(BIN)/python -m tests.e2e.chaos.overload --minutes $(or $(MINUTES),10) --out "$${OUT:-out/overload}"
 
 test-cluster: setup ## Run the tests with three brokers, each on a network of its own where this user may make one (5 min)

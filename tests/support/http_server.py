@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -16,7 +17,10 @@ PHOTO = bytes(range(256)) * 40
 
 
 class HttpServer(ThreadingHTTPServer):
-    """Serves `files` below /files/, and lists the path (`seen`) and Host header (`hosts`) of each request."""
+    """Serves `files` below /files/, and lists the path (`seen`) and Host header (`hosts`) of each request.
+
+    `last_s` holds the time at which each path was asked for last, in seconds of the wall clock.
+    """
 
     request_queue_size = 64
 
@@ -25,6 +29,7 @@ class HttpServer(ThreadingHTTPServer):
         self.files: dict[str, bytes] = {}
         self.seen: list[str] = []
         self.hosts: list[str | None] = []
+        self.last_s: dict[str, float] = {}
         self.stopping = threading.Event()
 
     @property
@@ -71,6 +76,7 @@ class _Pages(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.seen.append(self.path)
+        self.server.last_s[self.path] = time.time()
         self.server.hosts.append(self.headers.get("Host"))
         page, _, rest = urlsplit(self.path).path.strip("/").partition("/")
         answer: Callable[[str], None] = getattr(self, f"page_{page}")

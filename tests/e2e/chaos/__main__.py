@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
-from tempfile import mkdtemp
 
+from benchmarks.ending import run
+from tests.e2e.chaos.folder import JARS, TOOLS, run_folder
 from tests.e2e.chaos.report import write_report
 from tests.e2e.chaos.run import Options, run_chaos
 from tests.e2e.chaos.schedule import KINDS, WATCH_S
-
-STATE = Path(__file__).parents[3] / ".state"
 
 
 def main() -> int:
@@ -33,20 +31,14 @@ def main() -> int:
         kinds=chosen.kinds.split(","),
         watch_s=tuple(chosen.watch_s),
     )
-    STATE.mkdir(exist_ok=True)
-    folder = Path(mkdtemp(prefix="chaos-", dir=STATE))
     out = chosen.out.absolute()
-    try:
-        outcome = run_chaos(options, folder, STATE / "tools", STATE / "jars")
+    out.mkdir(parents=True, exist_ok=True)
+    with run_folder("chaos", out) as folder:
+        outcome = run_chaos(options, folder, TOOLS, JARS)
         page = write_report(outcome, out)
-    finally:
-        out.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(folder / "logs", out / "logs", dirs_exist_ok=True)
-        shutil.copytree(folder / "state" / "logs", out / "logs", dirs_exist_ok=True)
-        shutil.rmtree(folder)
     sys.stdout.write(page.read_text())
     return 1 if outcome.violations else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main))

@@ -36,7 +36,7 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
     return {
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         **describe_machine(),
-        "versions": {"kafka": BROKER, **{name: version(name) for name in PACKAGES}},
+        "versions": versions(),
         "options": {"N": options.requests, "SEED": options.seed, "FAULTS": options.faults, "workers": options.workers},
         "seconds": round(outcome.seconds, 1),
         "totals": {
@@ -56,6 +56,11 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
         "faults": [_rounded(line) for line in sorted(outcome.faults, key=lambda line: line.began_s)],
         "violations": [asdict(violation) for violation in outcome.violations],
     }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the parts that a run depends on."""
+    return {"kafka": BROKER, **{name: version(name) for name in PACKAGES}}
 
 
 def _spread(values: list[float]) -> dict[str, float]:

@@ -17,12 +17,15 @@ TURN_S = 0.1
 
 
 class Sender:
-    """Sends at `rate` requests a second in a thread of its own. The producer is idempotent and retries by itself."""
+    """Sends at `rate` requests a second in a thread of its own. The producer is idempotent and retries by itself.
+
+    `added` counts the requests that were given to it, `sent` those that it has given to the producer.
+    """
 
     def __init__(self, settings: KafkaSettings) -> None:
         self.rate = 0.0
         self.failures: list[str] = []
-        self.sent = 0
+        self.added = self.sent = 0
         self._settings = settings
         self._waiting: deque[Planned] = deque()
         self._stop = threading.Event()
@@ -37,7 +40,9 @@ class Sender:
         self._thread.join()
 
     def add(self, requests: Iterable[Planned]) -> None:
-        self._waiting.extend(requests)
+        added = list(requests)
+        self.added += len(added)
+        self._waiting.extend(added)
 
     @property
     def left(self) -> int:
@@ -65,9 +70,13 @@ class Sender:
     def _send(self, producer: KafkaProducer, request: Planned) -> None:
         topics = {"requests": self._settings.requests_topic, "urgent": self._settings.urgent_topic}
         headers = [(NUMBER_HEADER, str(request.number).encode())]
-        future = producer.send(topics[request.topic], key=request.key, value=request.value, headers=headers)
-        future.add_errback(self._note_failure)
         self.sent += 1
+        try:
+            future = producer.send(topics[request.topic], key=request.key, value=request.value, headers=headers)
+        except KafkaError as exc:  # no broker for a very long time
+            self._note_failure(exc)
+        else:
+            future.add_errback(self._note_failure)
 
     def _note_failure(self, error: KafkaError) -> None:
-        self.failures.append(str(error))
+        self.failures.append(repr(error))

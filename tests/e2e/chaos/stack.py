@@ -18,6 +18,7 @@ import psutil
 from cutstream.clients.kafka import ensure_topics
 from cutstream.errors import StackError
 from cutstream.settings import (
+    BYTES_PER_PIXEL,
     KafkaSettings,
     LimitSettings,
     ObjectSettings,
@@ -33,7 +34,7 @@ from deploy.local.restarts import Restarter
 from deploy.local.triton import triton_server
 from export.repository.render import render
 from tests.e2e.chaos.proxy import Proxy
-from tests.e2e.chaos.workload import Places, write_photos
+from tests.e2e.chaos.workload import CROP, Places, write_photos
 from tests.support.http_server import HttpServer, serving
 from tests.support.ports import free_stack_ports
 from tests.support.s3_server import NoGateway, S3Server, gateway, s3_server
@@ -43,6 +44,7 @@ BUCKET = "chaos"
 SESSION_S = 6.0
 WORKER_COMMAND = (sys.executable, "-m", "tests.e2e.chaos.worker")
 START_TIMEOUT_S = 90
+MEMORY_BYTES, MOST_PIXELS = 1_000_000_000, 50_000_000
 DISK_BYTES_EACH, DISK_BYTES_LEAST = 100_000, 64_000_000
 
 
@@ -125,15 +127,26 @@ class ChaosStack:
 
 
 @contextmanager
-def chaos_stack(folder: Path, requests: int, photos: int, tools: Path, jars: Path) -> Iterator[ChaosStack]:
-    """Start everything but the workers. `requests` is the size of the run, for which the disk must have room."""
+def chaos_stack(
+    folder: Path,
+    requests: int,
+    photos: int,
+    tools: Path,
+    jars: Path,
+    photo_size: tuple[int, int] = CROP,
+    memory_bytes: int = MEMORY_BYTES,
+) -> Iterator[ChaosStack]:
+    """Start everything but the workers. `requests` is the size of the run, for which the disk must have room.
+
+    `photo_size` is the width and height of the photos in pixels, `memory_bytes` a worker's budget for decoded ones.
+    """
     missing: dict[str, str] = {}
     # Inherited by workers: these signals must not end one that does not handle them yet.
     for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     with ExitStack() as parts:
         disk = parts.enter_context(small_disk(folder / "out", requests, missing))
-        names = write_photos(folder / "photos", photos)
+        names = write_photos(folder / "photos", photos, photo_size)
         (folder / "photos" / "corrupt.jpg").write_bytes(b"this is not a photo")
         http = parts.enter_context(serving(HttpServer()))
         http.files = {name: (folder / "photos" / name).read_bytes() for name in names}
@@ -146,7 +159,7 @@ def chaos_stack(folder: Path, requests: int, photos: int, tools: Path, jars: Pat
             shutil.copytree(folder / "photos", s3.bucket(BUCKET) / "photos")
             sources.append(f"s3://{BUCKET}/photos")
             destinations.append(f"s3://{BUCKET}/out")
-        settings = _settings(folder, jars, store.port if store else None, s3)
+        settings = _settings(folder, jars, store.port if store else None, s3, memory_bytes)
         render(settings)
         supervisor = parts.enter_context(Supervisor(START_TIMEOUT_S))
         servers = {server.name: server for server in (kafka_server(settings.stack), triton_server(settings))}
@@ -159,7 +172,7 @@ def chaos_stack(folder: Path, requests: int, photos: int, tools: Path, jars: Pat
         yield stack
 
 
-def _settings(folder: Path, jars: Path, store_port: int | None, s3: S3Server | None) -> Settings:
+def _settings(folder: Path, jars: Path, store_port: int | None, s3: S3Server | None, memory_bytes: int) -> Settings:
     roots = {"destination": (folder / "out").as_uri(), "file_roots": (folder / "photos", folder / "out")}
     common = {**roots, "allowed_hosts": ("127.0.0.1",), "allow_private_addresses": True, "allowed_buckets": (BUCKET,)}
     if s3:
@@ -171,8 +184,13 @@ def _settings(folder: Path, jars: Path, store_port: int | None, s3: S3Server | N
         triton=TritonSettings(timeout_s=5),
         objects=objects,
         # A source is away for up to 10 s, and then its requests must succeed all the same.
-        limits=LimitSettings(download_timeout_s=4, retries=20, retry_delay_s=3),
-        worker=WorkerSettings(memory_bytes=1_000_000_000, drain_timeout_s=15, port=0),
+        limits=LimitSettings(
+            download_timeout_s=4,
+            retries=20,
+            retry_delay_s=3,
+            max_source_pixels=min(MOST_PIXELS, memory_bytes // BYTES_PER_PIXEL),
+        ),
+        worker=WorkerSettings(memory_bytes=memory_bytes, drain_timeout_s=15, port=0),
         stack=StackSettings(state=folder / "state", jars=jars, start_timeout_s=START_TIMEOUT_S, **free_stack_ports()),
     )
 

@@ -51,8 +51,8 @@ class Places:
     destinations: Sequence[str | None]
 
 
-def write_photos(folder: Path, count: int) -> list[str]:
-    """Write small crops of real photos, no two alike, and return their names."""
+def write_photos(folder: Path, count: int, size: tuple[int, int] = CROP) -> list[str]:
+    """Write small crops of real photos, no two alike, at this width and height, and return their names."""
     chooser = random.Random(7)
     sources = [np.asarray(Image.open(DATA / name).convert("RGB")) for name in ("astronaut.png", "chelsea.png")]
     width, height = CROP
@@ -62,7 +62,8 @@ def write_photos(folder: Path, count: int) -> list[str]:
         pixels = chooser.choice(sources)
         top, left = chooser.randrange(pixels.shape[0] - height), chooser.randrange(pixels.shape[1] - width)
         buffer = io.BytesIO()
-        Image.fromarray(pixels[top : top + height, left : left + width]).save(buffer, "JPEG", quality=90)
+        crop = Image.fromarray(pixels[top : top + height, left : left + width])
+        crop.resize(size, Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=90)
         (folder / name).write_bytes(buffer.getvalue())
     return names
 
