@@ -29,8 +29,9 @@ from benchmarks.machine import Meter, record
 from benchmarks.photos import make_photos, photo_settings
 from cutstream.clients.kafka import ensure_topics
 from cutstream.contract.messages import Request
-from deploy.local.running import throwaway, worker_server
+from deploy.local.running import worker_server
 from deploy.local.stack import Stack, local_stack
+from deploy.local.state import throwaway
 from export.repository.render import render
 from producer.following import Batch, RequestFollower
 

@@ -18,7 +18,8 @@ from benchmarks.machine import record, rss_bytes
 from benchmarks.photos import make_photos, photo_settings
 from cutstream.contract.messages import Request
 from cutstream.settings import Settings
-from deploy.local.running import running_stack, throwaway
+from deploy.local.running import running_stack
+from deploy.local.state import throwaway
 from export.repository.render import render
 from producer.following import Batch, RequestFollower
 

@@ -9,7 +9,8 @@ from rich.console import Console
 import consumer
 from benchmarks.machine import Meter, record, rss_bytes
 from cutstream.settings import Settings, load
-from deploy.local.running import running_stack, throwaway
+from deploy.local.running import running_stack
+from deploy.local.state import throwaway
 from export.repository.render import render
 
 SETTLE_S, IDLE_S = 10.0, 30.0

@@ -41,7 +41,8 @@ from cutstream.contract.messages import Request
 from cutstream.contract.recipe import parse_recipe
 from cutstream.metrics import Metrics
 from cutstream.settings import Settings
-from deploy.local.running import RunningStack, running_stack, throwaway
+from deploy.local.running import RunningStack, running_stack
+from deploy.local.state import throwaway
 from deploy.triton.backends.precision import compile_network
 from export.profiles import networks_of
 from export.repository.render import render

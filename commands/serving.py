@@ -51,7 +51,8 @@ def own_stack(settings: Settings) -> Iterator[RunningStack]:
     Raises ConfigurationError, before anything starts, if the settings cannot work.
     """
     import consumer
-    from deploy.local.running import running_stack, throwaway
+    from deploy.local.running import running_stack
+    from deploy.local.state import throwaway
 
     check_deployment(settings)
     with throwaway(settings) as own, running_stack(own, consumer.COMMAND, say, render_models) as stack:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -24,3 +25,16 @@ def on_termination(stop: Callable[[], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: arrived.put(number))
     threading.Thread(target=wait, name="signals", daemon=True).start()
+
+
+def exit_on_termination() -> None:
+    """Make SIGTERM end the program as an exception does, so that what it has opened is closed and removed.
+
+    It exits with 143, as a shell reports SIGTERM. Must be called from the main thread.
+    """
+
+    def leave(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # a second one must not interrupt the end
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)

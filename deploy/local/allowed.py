@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from pydantic import ValidationError
+from typing import TextIO
 
 from cutstream.settings import ObjectSettings, StackSettings
 
@@ -15,26 +15,40 @@ _NOTED = {"destination", "file_roots", "allowed_hosts", "allowed_buckets", "allo
 
 @contextmanager
 def noted(objects: ObjectSettings, stack: StackSettings) -> Iterator[None]:
-    """Keep a note in the state folder inside the block."""
+    """Keep a note in the state folder inside the block, and a lock on it: the lock ends with this process."""
     destination = objects.destination
     absolute = {
         "file_roots": tuple(root.absolute() for root in objects.file_roots),
         "destination": destination if "://" in destination else str(Path(destination).absolute()),
     }
-    note = _path(stack)
-    note.write_text(objects.model_copy(update=absolute).model_dump_json(include=_NOTED), encoding="utf-8")
-    try:
-        yield
-    finally:
-        note.unlink(missing_ok=True)
+    with _path(stack).open("w", encoding="utf-8") as note:
+        fcntl.flock(note, fcntl.LOCK_EX)
+        note.write(objects.model_copy(update=absolute).model_dump_json(include=_NOTED))
+        note.flush()
+        try:
+            yield
+        finally:
+            _path(stack).unlink(missing_ok=True)
 
 
 def read_note(stack: StackSettings) -> ObjectSettings | None:
-    """Return what the worker of the running stack may read and write. None if no stack has noted it."""
+    """Return what the worker of the running stack may read and write. None if no running stack has noted it."""
     try:
-        return ObjectSettings.model_validate_json(_path(stack).read_bytes())
-    except (OSError, ValidationError):
+        with _path(stack).open(encoding="utf-8") as note:
+            if _is_abandoned(note):
+                return None
+            return ObjectSettings.model_validate_json(note.read())
+    except (OSError, ValueError):  # what is not a note is not JSON, not UTF-8, or of other fields
         return None
+
+
+def _is_abandoned(note: TextIO) -> bool:
+    """Tell whether the stack that wrote the note has ended without removing it, because it was killed."""
+    try:
+        fcntl.flock(note, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _path(stack: StackSettings) -> Path:

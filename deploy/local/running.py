@@ -9,8 +9,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from cutstream.clients.kafka import ensure_topics
 from cutstream.clock import SystemClock
@@ -44,19 +42,6 @@ class RunningStack:
         self.restarter.check()
         if self.restarter.halted:
             raise StackError("the worker has halted")
-
-
-@contextmanager
-def throwaway(settings: Settings) -> Iterator[Settings]:
-    """Yield the settings with a temporary state folder, which is removed at the end.
-
-    Thus no run finds requests in the topics that an interrupted run left there.
-    """
-    parent = settings.stack.state.absolute()
-    parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix="run-", dir=parent) as folder:
-        stack = settings.stack.model_copy(update={"state": Path(folder)})
-        yield settings.model_copy(update={"stack": stack})
 
 
 @contextmanager

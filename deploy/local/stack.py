@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from cutstream.clock import Clock, SystemClock
-from cutstream.errors import StackError
 from cutstream.settings import Settings, addressed
 from deploy.local.kafka import kafka_server
 from deploy.local.process import ServerSpec, Supervisor
+from deploy.local.state import lock_state
 from deploy.local.triton import triton_server
 
 
@@ -51,27 +48,3 @@ def embedded_servers(settings: Settings) -> list[ServerSpec]:
     if not settings.triton.url:
         servers.append(triton_server(settings))
     return servers
-
-
-@contextmanager
-def lock_state(state: Path) -> Iterator[None]:
-    """Create the folder and lock it against other stacks until the block ends or this process dies."""
-    try:
-        state.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise StackError(
-            f"CUTSTREAM_STACK__STATE={state} cannot be made a folder ({exc.strerror}): name another one"
-        ) from exc
-    with (state / "stack.lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            lock.seek(0)
-            raise StackError(
-                f"a stack already runs on {state} (process {lock.read() or 'unknown'}): stop it, or set "
-                "CUTSTREAM_STACK__STATE to another folder and CUTSTREAM_STACK__*_PORT to other ports"
-            ) from exc
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield

@@ -250,6 +250,15 @@ def test_submit_goes_by_what_the_local_worker_may_read(run: Run, writer: type[Wr
     assert run("submit", "file:///photos/a.jpg", STACK__STATE=str(tmp_path)).exit_code == 1
 
 
+def test_what_a_stack_noted_that_was_killed_does_not_count(run: Run, writer: type[Writer], tmp_path: Path) -> None:
+    with noted(ObjectSettings(file_roots=(Path("/photos"),)), StackSettings(state=tmp_path)):
+        note = (tmp_path / "allowed.json").read_bytes()
+    (tmp_path / "allowed.json").write_bytes(note)
+    assert run("submit", "file:///photos/a.jpg", STACK__STATE=str(tmp_path)).exit_code == 1
+    (tmp_path / "allowed.json").write_bytes(b"\xff")
+    assert run("submit", "file:///photos/a.jpg", STACK__STATE=str(tmp_path)).exit_code == 1
+
+
 def test_submit_says_when_no_broker_answers(run: Run, writer: type[Writer]) -> None:
     writer.error = BrokerUnavailable("Kafka: nobody there")
     done = run("submit", "s3://a/b.jpg")

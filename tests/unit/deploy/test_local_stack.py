@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from cutstream.errors import StackError
 from cutstream.settings import KafkaSettings, Settings, StackSettings, TritonSettings
 from deploy.local import stack
 from deploy.local.process import ServerSpec
-from deploy.local.stack import addressed, embedded_servers, local_stack, lock_state
+from deploy.local.stack import addressed, embedded_servers, local_stack
+from deploy.local.state import lock_state, throwaway
 
 
 @pytest.fixture(autouse=True)
@@ -75,3 +77,15 @@ def test_a_state_that_is_a_file_is_refused_with_its_setting(tmp_path: Path) -> N
     message = r"CUTSTREAM_STACK__STATE=.*state cannot be made a folder \(File exists\)"
     with pytest.raises(StackError, match=message), lock_state(tmp_path / "state"):
         pass
+
+
+def test_a_run_removes_its_folder_and_those_of_runs_that_were_killed(tmp_path: Path) -> None:
+    for name, age_s in (("run-killed", 3600), ("run-starting", 0), ("run-running", 3600), ("kafka", 3600)):
+        (tmp_path / name / "data").mkdir(parents=True)
+        os.utime(tmp_path / name, (time.time() - age_s,) * 2)
+    with lock_state(tmp_path / "run-running"):
+        os.utime(tmp_path / "run-running", (time.time() - 3600,) * 2)
+        with throwaway(settings(tmp_path)) as own:
+            assert own.stack.state.parent == tmp_path
+            assert own.stack.state.is_dir()
+    assert {path.name for path in tmp_path.iterdir()} == {"run-starting", "run-running", "kafka"}

@@ -1,0 +1,70 @@
+"""The state folder of a stack: locked while the stack runs, and of its own for a run that leaves nothing behind."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from cutstream.clock import SystemClock
+from cutstream.errors import StackError
+from cutstream.settings import Settings
+
+_LOCK = "stack.lock"
+_RUN = "run-"
+_STARTING_S = 60.0  # a folder that is younger may belong to a run that has not locked it yet
+
+
+@contextmanager
+def lock_state(state: Path) -> Iterator[None]:
+    """Create the folder and lock it against other stacks until the block ends or this process dies."""
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        lock = (state / _LOCK).open("a+")
+    except OSError as exc:
+        raise StackError(
+            f"CUTSTREAM_STACK__STATE={state} cannot be made a folder ({exc.strerror}): name another one"
+        ) from exc
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            lock.seek(0)
+            raise StackError(
+                f"a stack already runs on {state} (process {lock.read() or 'unknown'}): stop it, or set "
+                "CUTSTREAM_STACK__STATE to another folder and CUTSTREAM_STACK__*_PORT to other ports"
+            ) from exc
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+@contextmanager
+def throwaway(settings: Settings) -> Iterator[Settings]:
+    """Yield the settings with a temporary state folder, which is removed at the end.
+
+    Thus no run finds requests in the topics that an interrupted run left there. What runs have left behind that were
+    killed is removed, too.
+    """
+    parent = settings.stack.state.absolute()
+    parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(parent)
+    with TemporaryDirectory(prefix=_RUN, dir=parent) as folder:
+        stack = settings.stack.model_copy(update={"state": Path(folder)})
+        yield settings.model_copy(update={"stack": stack})
+
+
+def _remove_abandoned(parent: Path) -> None:
+    now = SystemClock().wall()
+    for folder in parent.glob(f"{_RUN}*"):
+        try:
+            if now - folder.stat().st_mtime > _STARTING_S and folder.is_dir():
+                with lock_state(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
+        except (OSError, StackError):
+            pass  # it is in use, or gone
