@@ -221,7 +221,7 @@ def _details(entry: FiledLetter) -> dict[str, Any]:
     return {
         "exception": letter.exception,
         "key": _text(entry.key),
-        "headers": [[name, _text(value)] for name, value in letter.headers],
+        "headers": [[_text(name.encode(errors="surrogateescape")), _text(value)] for name, value in letter.headers],
         "value": _text(letter.value),
     }
 

@@ -152,6 +152,7 @@ class Loop:
         for gauge in (self._metrics.in_flight, self._metrics.uncommitted, self._metrics.oldest_request):
             gauge.set(0)
         self._metrics.partitions.set(0)
+        self._metrics.unreadable.set(0)
         self._metrics.lag.clear()
 
     # -- reading
@@ -165,6 +166,7 @@ class Loop:
             self._clock.sleep(_BROKER_WAIT_S)
             return
         self._handle_rebalance(polled)
+        self._metrics.unreadable.set(polled.unreadable)
         for record in polled.records:
             tracked = self._offsets.track(record.partition, record.offset, self._clock.monotonic())
             retried = record.partition.topic == self._retry_topic

@@ -195,6 +195,12 @@ STALLED = Definition(
     "Partitions that had requests and delivered none for CUTSTREAM_KAFKA__STALL_S, and were read again.",
     "It should stay 0. Otherwise Kafka's client or a broker misbehaves: search the log for `partition stalled`.",
 )
+UNREADABLE = Definition(
+    "cutstream_unreadable_partitions",
+    "gauge",
+    "Partitions that stand still because their next record is corrupt, or unpacks to more than a worker reads.",
+    "If it stays above 0, go past the record (docs/runbook.md#a-record-cannot-be-read): the log names it.",
+)
 LAG = Definition(
     "cutstream_consumer_lag_records",
     "gauge",
@@ -275,6 +281,7 @@ class Metrics:
         self.rebalances = self._counter(REBALANCES)
         self.partitions = self._gauge(PARTITIONS)
         self.stalled = self._counter(STALLED)
+        self.unreadable = self._gauge(UNREADABLE)
         self.lag = self._gauge(LAG)
         self.source_bytes = self._counter(SOURCE_BYTES)
         self.source_pixels = self._counter(SOURCE_PIXELS)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from unittest.mock import patch
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -12,6 +14,7 @@ from kafka import TopicPartition
 from cutstream.clients.kafka import Partition, RequestReader, request_reader
 from cutstream.clients.kafka.connection import to_topic_partition
 from cutstream.clock import ManualClock
+from cutstream.errors import BrokerUnavailable
 from cutstream.settings import KafkaSettings
 from tests.support.simulated_consumer import SimulatedBroker, SimulatedConsumer
 
@@ -22,8 +25,8 @@ polls = st.lists(st.tuples(st.sampled_from([0, 1, 3, 500]), st.booleans()), min_
 
 
 class SimulatedReader(RequestReader):
-    def __init__(self, broker: SimulatedBroker) -> None:
-        super().__init__(KafkaSettings(requests_topic=broker.topic), [[broker.topic]], ManualClock())
+    def __init__(self, broker: SimulatedBroker, clock: ManualClock) -> None:
+        super().__init__(KafkaSettings(requests_topic=broker.topic), [[broker.topic]], clock)
         self.broker = broker
 
     def _open_consumer(self) -> SimulatedConsumer:
@@ -39,7 +42,8 @@ class ReaderMachine(RuleBasedStateMachine):
         self.patched.start()
         self.broker = SimulatedBroker("requests", [20, 9, 5])
         self.broker.owned = set(self.broker.partitions)
-        self.reader = SimulatedReader(self.broker)
+        self.clock = ManualClock()
+        self.reader = SimulatedReader(self.broker, self.clock)
         self.reader.start()
         self.expected: dict[Partition, int] = {}
         self.rewinding: set[Partition] = set()
@@ -107,6 +111,22 @@ class ReaderMachine(RuleBasedStateMachine):
         self.poll(polls)
         self.broker.answers_offsets = True
 
+    @rule(polls=polls)
+    def poll_while_no_fetch_can_be_sent(self, polls: list[tuple[int, bool]]) -> None:
+        self.broker.takes_fetches = False
+        for poll in polls:
+            with suppress(BrokerUnavailable):
+                self.poll([poll])
+        self.broker.takes_fetches = True
+
+    @rule(number=numbers, ahead=st.integers(0, 9), polls=polls)
+    def poll_while_a_record_is_corrupt(self, number: int, ahead: int, polls: list[tuple[int, bool]]) -> None:
+        offset = self.expected.get(Partition("requests", number), 0) + ahead
+        self.broker.corrupt = {(number, offset)}
+        self.poll(polls)
+        self.broker.corrupt.clear()
+        self.clock.sleep(60)  # until it is tried again
+
     def committed(self, partition: Partition) -> int:
         return self.broker.committed.get(to_topic_partition(partition), 0)
 
@@ -114,10 +134,12 @@ class ReaderMachine(RuleBasedStateMachine):
         if not hasattr(self, "reader"):
             return
         self.broker.owned = set(self.broker.partitions)
-        self.poll([(500, True)] * (20 + sum(self.broker.counts)))
+        for _ in range(20 + sum(self.broker.counts)):
+            self.poll([(500, True)])
+            self.clock.sleep(60)  # a fetch that was corrupt may be found only now
         self.patched.stop()
         assert [self.expected[Partition("requests", n)] for n in range(PARTITIONS)] == self.broker.counts
 
 
-TestReader = ReaderMachine.TestCase
+TestReader = pytest.mark.logs_errors(ReaderMachine.TestCase)
 TestReader.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -12,11 +12,13 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.consumer.fetcher import CompletedFetch, Fetcher
+from kafka.consumer.fetcher import CompletedFetch
 from kafka.consumer.subscription_state import SubscriptionState
-from kafka.errors import KafkaTimeoutError
+from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 from kafka.record import MemoryRecordsBuilder
 from kafka.structs import MemberState
+
+from cutstream.clients.kafka.fetching import CarefulFetcher
 
 RECORDS_PER_FETCH = 7
 
@@ -32,6 +34,9 @@ class SimulatedBroker:
     member_id: str = "member-1"
     stable: bool = True
     answers_offsets: bool = True
+    takes_fetches: bool = True
+    corrupt: set[tuple[int, int]] = field(default_factory=set)
+    """Partition numbers and offsets. From such a record on, its fetch cannot be read."""
 
     @property
     def partitions(self) -> list[TopicPartition]:
@@ -52,7 +57,7 @@ class SimulatedConsumer(KafkaConsumer):
         self._listener = listener
         self._subscription = SubscriptionState("earliest")
         self._subscription.subscribe([broker.topic])
-        self._fetcher = Fetcher(
+        self._fetcher = CarefulFetcher(
             SimpleNamespace(_manager=SimpleNamespace(_net=None)), self._subscription, isolation_level="read_committed"
         )
         self._fetcher.send_fetches = self._send_fetch
@@ -68,9 +73,7 @@ class SimulatedConsumer(KafkaConsumer):
             if not state.has_valid_position:
                 offset = 0 if state.awaiting_reset else self._broker.committed.get(tp, 0)
                 self.seek(tp, offset)
-        records, partial = self._fetcher.fetched_records(max_records)
-        if not partial:
-            self._send_fetch()
+        records, _ = self._fetcher.fetch_records(max_records)
         return records
 
     def answer(self) -> None:
@@ -107,27 +110,33 @@ class SimulatedConsumer(KafkaConsumer):
             self._listener.on_partitions_assigned(gained)
 
     def _send_fetch(self) -> None:
+        if not self._broker.takes_fetches:
+            raise KafkaConnectionError("the request for more records cannot be sent")
         if self._in_flight:
             return
         for tp in self._fetcher._fetchable_partitions():
             start, end = self.position(tp, 0), self._broker.counts[tp.partition]
             if start < end:
-                data = _fetched(range(start, min(end, start + RECORDS_PER_FETCH)), end)
+                offsets = range(start, min(end, start + RECORDS_PER_FETCH))
+                data = fetched([(offset, (tp.partition, offset) in self._broker.corrupt) for offset in offsets], end)
                 self._in_flight.append(CompletedFetch(tp, start, 12, data, None))
 
 
-def _fetched(offsets: Iterable[int], end: int) -> SimpleNamespace:
-    first, *_ = offsets
-    builder = MemoryRecordsBuilder(magic=2, compression_type=0, batch_size=1 << 20)
-    for _ in offsets:
-        builder.append(timestamp=0, key=None, value=b"", headers=[])
-    builder.close()
-    batch = struct.pack(">q", first) + bytes(builder.buffer())[8:]  # a broker sets the first offset
+def fetched(records: Iterable[tuple[int, bool]], end: int) -> SimpleNamespace:
+    """Return the fetch of some offsets, each with whether it is corrupt. Each record is a batch."""
     return SimpleNamespace(
         error_code=0,
         high_watermark=end,
-        records=batch,
+        records=b"".join(_batch(offset, is_corrupt) for offset, is_corrupt in records),
         aborted_transactions=None,
         diverging_epoch=None,
         preferred_read_replica=-1,
     )
+
+
+def _batch(offset: int, is_corrupt: bool) -> bytes:
+    builder = MemoryRecordsBuilder(magic=2, compression_type=0, batch_size=1 << 20)
+    builder.append(timestamp=0, key=None, value=b"", headers=[])
+    builder.close()
+    batch = struct.pack(">q", offset) + bytes(builder.buffer())[8:]  # a broker sets the first offset
+    return batch[:-1] + bytes([batch[-1] ^ 1]) if is_corrupt else batch

@@ -5,6 +5,10 @@ protocols       RequestSource and Committer: what the worker's loop needs from a
 request_reader  reads requests as a member of the workers' group
 stalls          finds partitions that stand still
 assignor        shares the partitions of each topic among the workers
+fetching        the client's consumer, with a fetcher that loses nothing and loops on nothing
+record_batches  reads the batches of a fetch, within limits
+compression     unpacks what is compressed, within limits
+obstacles       remembers which partitions cannot be read on, and when to try them again
 buffers         holds what was fetched and not delivered yet, and decides the order of delivery
 committers      commit results and offsets, in a transaction or at least once
 transactions    the transactions themselves, and a writer that uses them for tools
@@ -18,7 +22,7 @@ reachability    which broker answers, before a client is opened
 client_log      kafka-python's own log, folded
 errors          kafka-python's errors, in the product's terms
 
-kafka-python 3.0 has eleven traps. Each guard has a regression test, which also shows whether a new version of the
+kafka-python 3.0 has thirteen traps. Each guard has a regression test, which also shows whether a new version of the
 client still needs it.
 
 1. After an aborted transaction, a producer keeps that transaction's offsets and commits them with its next one.
@@ -35,7 +39,8 @@ client still needs it.
 5. A partition that is paused while its records are half delivered is set aside. Once another partition has been
    delivered completely, the client never takes it up again, and never fetches it. Guard: every `RequestReader.poll`
    takes all records that the client has; the reader's own buffers hold what it does not deliver yet.
-6. After an error about a corrupt record, the next poll never returns. Guard: `RequestReader` opens a new client.
+6. After an error about a corrupt record, the next poll never returns. Guard: `CarefulFetcher` (fetching.py) sets the
+   partition aside instead, and the reader tries it again ever more rarely (obstacles.py).
 7. The sticky assignors share out the partitions of all topics together: a worker that joins another may get all of the
    retry topic and none of the requests. Guard: `TopicAssignor` (assignor.py) shares out each topic by itself.
 8. A producer forgets a request of its transaction when it cannot connect to the coordinator, and waits for its result
@@ -47,6 +52,10 @@ client still needs it.
    `run_transaction` (transactions.py) waits for every record before it commits.
 11. A question for committed offsets that was given up stays with the client, and its answer goes to whoever asks next,
    however late. Guard: `RequestReader.rewind` forgets these questions.
+12. Header names that are not UTF-8 are errors, and batches are unpacked without a limit. Guard: `Batches`
+   (record_batches.py) reads every name that the protocol allows, and unpacks no further than a limit.
+13. If a poll cannot send its next requests, the records that it has taken are lost. Guard: `CarefulFetcher`
+   (fetching.py) puts the positions back.
 
 `StallWatch` (stalls.py) finds a partition that stands still for any other reason. The reader then starts it again, and
 if that does not help, opens a new client.
@@ -54,7 +63,7 @@ if that does not help, opens a new client.
 
 from cutstream.clients.kafka.client_log import fold_client_log
 from cutstream.clients.kafka.committers import AtLeastOnceCommitter, TransactionalCommitter
-from cutstream.clients.kafka.errors import CommitRefused, NoTopic, map_kafka_errors
+from cutstream.clients.kafka.errors import CommitRefused, NoTopic, UnreadableRecords, map_kafka_errors
 from cutstream.clients.kafka.partition_ends import PartitionEnds
 from cutstream.clients.kafka.protocols import Committer, RequestSource
 from cutstream.clients.kafka.record_writer import RecordWriter
@@ -82,6 +91,7 @@ __all__ = [
     "TopicReader",
     "TransactionalCommitter",
     "TransactionalWriter",
+    "UnreadableRecords",
     "check_topics",
     "delete_records",
     "ensure_topics",

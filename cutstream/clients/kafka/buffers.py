@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterable, Sequence
 from typing import TypeAlias
 
@@ -25,14 +25,20 @@ class RecordBuffers:
 
     def __init__(self, ranks: Ranks, delayed_topic: str, clock: Clock, max_delay_s: float = math.inf) -> None:
         self._ranks: list[dict[Partition, _Waiting]] = [{} for _ in ranks]
+        self._bytes: Counter[Partition] = Counter()
         self._rank_of = {topic: rank for rank, topics in enumerate(ranks) for topic in topics}
         self._delayed_topic = delayed_topic
         self._clock = clock
         self._max_delay_s = max_delay_s
 
-    def partitions(self, at_least: int = 1) -> frozenset[Partition]:
-        """Return the partitions that have so many records here."""
-        return frozenset(p for rank in self._ranks for p, waiting in rank.items() if len(waiting) >= at_least)
+    def partitions(self, at_least: int = 1, or_bytes: float = math.inf) -> frozenset[Partition]:
+        """Return the partitions that have so many records here, or so many bytes in their keys, values and headers."""
+        return frozenset(
+            partition
+            for rank in self._ranks
+            for partition, waiting in rank.items()
+            if len(waiting) >= at_least or self._bytes[partition] >= or_bytes
+        )
 
     def first_offset(self, partition: Partition) -> int | None:
         """Return the offset of the partition's next record. None if it has none here."""
@@ -44,6 +50,7 @@ class RecordBuffers:
         for record in records:
             waiting = self._ranks[self._rank_of[record.partition.topic]].setdefault(record.partition, deque())
             waiting.append((self._due_s(record), record))
+            self._bytes[record.partition] += _size(record)
 
     def take(self, limit: int, held: Collection[Partition] = ()) -> list[Record]:
         """Remove and return up to `limit` records that are due, none of the partitions `held`."""
@@ -55,6 +62,7 @@ class RecordBuffers:
                 partition = turns.popleft()
                 waiting = rank.pop(partition)
                 taken.append(waiting.popleft()[1])
+                self._bytes[partition] -= _size(taken[-1])
                 if waiting:
                     rank[partition] = waiting  # at the end: the others of its rank come first, also next time
                     if waiting[0][0] <= now:
@@ -64,6 +72,7 @@ class RecordBuffers:
     def drop(self, partitions: Iterable[Partition]) -> None:
         for partition in partitions:
             self._ranks[self._rank_of[partition.topic]].pop(partition, None)
+            self._bytes.pop(partition, None)
 
     def wait_s(self, held: Collection[Partition] = ()) -> float | None:
         """Return the time until `take` has a record: 0 if it has one, and None without records."""
@@ -81,3 +90,7 @@ class RecordBuffers:
         due_ms = not_before_ms(record.headers)
         delay_s = min(due_ms - self._clock.wall() * 1000, due_ms - record.timestamp_ms) / 1000
         return self._clock.monotonic() + min(delay_s, self._max_delay_s)
+
+
+def _size(record: Record) -> int:
+    return len(record.key or b"") + len(record.value) + sum(len(name) + len(value) for name, value in record.headers)

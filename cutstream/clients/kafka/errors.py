@@ -49,6 +49,12 @@ class CommitRefused(CutstreamError):
     code = "commit_refused"
 
 
+class UnreadableRecords(CutstreamError):
+    """A topic holds records that are corrupt or too large. Reading it again helps only if the network was at fault."""
+
+    code = "unreadable_records"
+
+
 class NoTopic(ConfigurationError):
     """The topic does not exist, or this client has no permission to see it."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias
 
+# In a name, bytes that are not UTF-8 are lone surrogates (`surrogateescape`), and are written back as the same bytes.
 Headers: TypeAlias = list[tuple[str, bytes]]
 
 # A dead letter holds the original record and the reasons, so it needs more room than Kafka's default of 1 MiB.
@@ -50,12 +51,14 @@ class Polled:
     """The records of one poll, and the partitions gained and lost during it. Losses come before gains.
 
     The stalled ones had records and delivered none. They start again at their committed offsets, like those gained.
+    `unreadable` counts the partitions that stand still before a record that cannot be read.
     """
 
     records: list[Record]
     gained: frozenset[Partition] = frozenset()
     lost: frozenset[Partition] = frozenset()
     stalled: frozenset[Partition] = frozenset()
+    unreadable: int = 0
 
 
 class Membership(Protocol):

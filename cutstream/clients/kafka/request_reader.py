@@ -1,4 +1,4 @@
-"""The worker's side of the consumer group. It guards against traps 2 to 6 and 11 of the package."""
+"""The worker's side of the consumer group. It guards against traps 2 to 5 and 11 of the package."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka import OffsetAndMetadata, TopicPartition
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
-from kafka.errors import CorruptRecordError, KafkaError
+from kafka.errors import KafkaError
 from kafka.structs import MemberState
 
 from cutstream.clients.kafka.assignor import TopicAssignor
 from cutstream.clients.kafka.buffers import Ranks, RecordBuffers
 from cutstream.clients.kafka.connection import connection_options, to_partition, to_record, to_topic_partition
 from cutstream.clients.kafka.errors import map_kafka_errors
+from cutstream.clients.kafka.fetching import open_consumer
+from cutstream.clients.kafka.obstacles import Obstacles
 from cutstream.clients.kafka.records import Membership, Partition, Polled
 from cutstream.clients.kafka.stalls import StallWatch
 from cutstream.clock import Clock, SystemClock
@@ -34,6 +36,7 @@ _PARTITION_FETCH_BYTES = 128 * 1024  # some hundreds of small requests: what a p
 _FETCH_BYTES = 8 * 1024 * 1024
 _FETCH_WAIT_MS = 100  # a partition that is read on again waits this long for the client's one running fetch
 _ENOUGH = 200  # records of a partition here: below that its next fetch begins, so that reading does not wait for it
+_ENOUGH_BYTES = 1024 * 1024  # likewise: records that were compressed may be large
 _EVERYTHING = sys.maxsize
 
 
@@ -52,6 +55,7 @@ class RequestReader:
         clock = clock or SystemClock()
         self._buffers = RecordBuffers(ranks, settings.retry_topic, clock, max_delay_s)
         self._watch = StallWatch(settings.stall_s, clock)
+        self._obstacles = Obstacles(settings.group, clock)
         self._suspects: set[Partition] = set()
         self._must_reopen = False
         self._gained: deque[Partition] = deque()
@@ -85,23 +89,30 @@ class RequestReader:
                 self._reopen()
             self._keep_joining()
             self._pause_what_waits()
-            batches = self._fetch(self._wait_s(timeout_s, max_records, held))
+            wait_ms = int(self._wait_s(timeout_s, max_records, held) * 1000)
+            batches = self._consumer.poll(timeout_ms=wait_ms, max_records=_EVERYTHING)
             self._update_membership()
             lost, gained = _drain(self._lost), _drain(self._gained)
             self._buffers.drop(lost)
             self.rewind(gained)
             stale = lost | self._to_rewind
+            self._obstacles.forget(stale)
             for tp, batch in batches.items():
                 if to_partition(tp) not in stale:
                     self._buffers.add(map(to_record, batch))
                     self._suspects.discard(to_partition(tp))
+                    self._obstacles.forget([to_partition(tp)])
+            for found in self._consumer._fetcher.take_unreadable():
+                if found.partition not in stale:
+                    self._obstacles.add(found)
         self._finish_rewinds()
         if lost or gained or self._membership is None:
             self._watch.restart()
         if self._membership is None:
-            return Polled([], gained, lost)
+            return Polled([], gained, lost, unreadable=len(self._obstacles))
         stalled = self._cure_stalled() if max_records else frozenset()
-        return Polled(self._buffers.take(max_records, held), gained, lost, stalled)
+        records = self._buffers.take(max_records, held)
+        return Polled(records, gained, lost, stalled, len(self._obstacles))
 
     def rewind(self, partitions: Iterable[Partition]) -> None:
         """Return to the committed offsets. The next poll delivers no record of these partitions."""
@@ -148,7 +159,7 @@ class RequestReader:
 
     def _open_consumer(self) -> Any:
         s = self._settings
-        consumer = KafkaConsumer(
+        consumer = open_consumer(
             group_id=s.group,
             group_instance_id=s.instance_id or None,
             enable_auto_commit=False,
@@ -177,17 +188,8 @@ class RequestReader:
         self._lost.extend(owned)
         self._to_rewind.clear()
         self._suspects.clear()
+        self._obstacles.forget(owned)
         before.close(autocommit=False, timeout_ms=_CLOSE_TIMEOUT_MS)
-
-    def _fetch(self, wait_s: float) -> dict[TopicPartition, list[Any]]:
-        try:
-            batches: dict[TopicPartition, list[Any]]
-            batches = self._consumer.poll(timeout_ms=int(wait_s * 1000), max_records=_EVERYTHING)
-            return batches
-        except CorruptRecordError as exc:
-            log.error("corrupt record: %s; connecting anew", exc)
-            self._must_reopen = True  # trap 6: the next poll of this client would never return
-            raise
 
     def _keep_joining(self) -> None:
         # Trap 4. A request to rejoin makes the client take up the join in progress; usually it does so by itself.
@@ -195,12 +197,13 @@ class RequestReader:
             self._consumer._coordinator.request_rejoin()
 
     def _pause_what_waits(self) -> None:
-        """Fetch only what is needed: nothing more of partitions that have records here, or are still to be rewound.
+        """Fetch only what is needed: nothing more of partitions that have records here, or have to wait.
 
         Trap 5. Each poll takes everything that the client has, so it never holds half of a partition's records, and
         may be told to pause and to resume at any time.
         """
-        waiting = {to_topic_partition(partition) for partition in self._buffers.partitions(_ENOUGH) | self._to_rewind}
+        full = self._buffers.partitions(_ENOUGH, _ENOUGH_BYTES)
+        waiting = {to_topic_partition(partition) for partition in full | self._to_rewind | self._obstacles.waiting}
         paused = self._consumer.paused()
         self._consumer.pause(*(waiting & self._consumer.assignment()) - paused)
         self._consumer.resume(*paused - waiting)
@@ -244,7 +247,9 @@ class RequestReader:
             return frozenset()
         try:
             with map_kafka_errors():
-                behind = self._behind(self.partitions - self._buffers.partitions() - self._to_rewind)
+                behind = self._behind(
+                    self.partitions - self._buffers.partitions() - self._to_rewind - self._obstacles.waiting
+                )
         except BrokerUnavailable as exc:
             log.debug("unknown ends: %s", exc)  # what keeps the worker from reading is not here, and is said elsewhere
             self._watch.restart(self._settings.stall_s)

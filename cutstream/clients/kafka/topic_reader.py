@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 
 from cutstream.clients.kafka.connection import connection_options, to_record
-from cutstream.clients.kafka.errors import NoTopic, map_kafka_errors
+from cutstream.clients.kafka.errors import NoTopic, UnreadableRecords, map_kafka_errors
+from cutstream.clients.kafka.fetching import Unreadable, open_consumer
 from cutstream.clients.kafka.records import Record
 from cutstream.clients.kafka.topics import end_offsets
 from cutstream.settings import KafkaSettings
@@ -36,6 +37,7 @@ class TopicReader:
         self._settled = settled
         self._idle_wait_s = idle_wait_s
         self._ends: dict[TopicPartition, int] = {}
+        self._unreadable: list[Unreadable] = []
         self._consumer: Any = None
 
     def start(self) -> None:
@@ -44,7 +46,7 @@ class TopicReader:
         Raises NoTopic when the topic does not exist.
         """
         with map_kafka_errors():
-            self._consumer = KafkaConsumer(
+            self._consumer = open_consumer(
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
                 isolation_level="read_committed",
@@ -85,8 +87,18 @@ class TopicReader:
         return {partition.partition: start for partition, start in starts.items()}
 
     def poll(self, timeout_s: float, max_records: int = 500) -> list[Record]:
+        """Return the next records. Wait at most `timeout_s` for the first.
+
+        Raises UnreadableRecords once everything before a record that cannot be read has been delivered, and
+        BrokerUnavailable.
+        """
+        if self._unreadable:
+            raise UnreadableRecords(self._unreadable[0])
         with map_kafka_errors():
             batches = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
+        self._unreadable += self._consumer._fetcher.take_unreadable()
+        if self._unreadable and not batches:
+            raise UnreadableRecords(self._unreadable[0])
         return [to_record(r) for batch in batches.values() for r in batch]
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from kafka.errors import InvalidProducerEpochError, KafkaError, KafkaTimeoutErro
 
 from cutstream.clients.kafka.errors import map_kafka_error, map_kafka_errors
 from cutstream.clients.kafka.producers import CLOSE_S, close_producer, make_producer
+from cutstream.clients.kafka.record_batches import HeaderName
 from cutstream.clients.kafka.records import Membership, OutgoingRecord
 from cutstream.errors import BrokerUnavailable, Fenced
 from cutstream.settings import KafkaSettings
@@ -111,9 +112,8 @@ def run_transaction(
 
 def send(producer: Any, record: OutgoingRecord) -> Any:
     """Hand a record to the producer. Return the future of its acknowledgement."""
-    return producer.send(
-        record.topic, key=record.key, value=record.value, headers=record.headers, partition=record.partition
-    )
+    headers = [(HeaderName(name), value) for name, value in record.headers]
+    return producer.send(record.topic, key=record.key, value=record.value, headers=headers, partition=record.partition)
 
 
 def _await(producer: Any, result: Any) -> None:

@@ -22,14 +22,18 @@ from cutstream.clients.kafka import (
     CommitRefused,
     OutgoingRecord,
     Partition,
+    Polled,
     Record,
     RecordWriter,
     TopicReader,
     TransactionalCommitter,
+    TransactionalWriter,
+    UnreadableRecords,
     ensure_topics,
     request_reader,
 )
-from cutstream.errors import BrokerUnavailable, ConfigurationError
+from cutstream.clients.kafka.record_batches import MAX_BATCH_BYTES
+from cutstream.errors import ConfigurationError
 from tests.support.group import (
     TIMEOUT_S,
     add_partitions,
@@ -396,15 +400,52 @@ def test_nothing_stalls_while_there_is_nothing_to_read(one_partition, opened) ->
 
 
 @pytest.mark.logs_errors
-def test_a_corrupt_record_is_fetched_again_by_a_new_client(one_partition, opened, monkeypatch) -> None:
+def test_a_corrupt_record_holds_its_partition_until_it_can_be_read(one_partition, opened, monkeypatch) -> None:
     write(one_partition, 3)
     reader = join(opened(requests_reader(one_partition)))
+    before = reader.membership.member_id
     reader.rewind(reader.partitions)
     monkeypatch.setattr(DefaultRecordBatch, "validate_crc", lambda batch: False)
-    with pytest.raises(BrokerUnavailable, match="failed crc check"):
-        read(reader, 3)
+    wait_until(lambda: reader.poll(0.1, 500).unreadable, "it is not noticed")
     monkeypatch.undo()
     assert read(reader, 3) == [0, 1, 2]
+    assert not reader.poll(0.0, 500).unreadable
+    assert reader.membership.member_id == before
+
+
+@pytest.mark.logs_errors
+def test_a_record_that_unpacks_to_too_much_is_named_and_the_one_before_it_is_read(one_partition, opened) -> None:
+    """The broker accepts it, and it has about 1 KiB there."""
+    topic = one_partition.requests_topic
+    write(one_partition, 1)
+    producer = opened(
+        KafkaProducer(
+            bootstrap_servers=one_partition.bootstrap_servers,
+            compression_type="zstd",
+            max_request_size=64 * 1024 * 1024,
+        )
+    )
+    producer.send(topic, bytes(MAX_BATCH_BYTES)).get(timeout=TIMEOUT_S)
+    whole = opened(TopicReader(one_partition, topic))
+    assert [record.value for record in whole.poll(5.0)] == [b"0"]
+    with pytest.raises(UnreadableRecords, match=f"{topic}-0 cannot be read at offset 1"):
+        whole.poll(5.0)
+    reader = join(opened(requests_reader(one_partition)))
+    found: list[Polled] = []
+    wait_until(lambda: found.append(reader.poll(0.1, 500)) or found[-1].unreadable, "it is not noticed")
+    assert [record.offset for polled in found for record in polled.records] == [0]
+
+
+def test_a_header_name_that_is_not_utf_8_is_read_and_written_as_the_same_bytes(one_partition, opened) -> None:
+    headers = [(b"caf\xe9".decode(errors="surrogateescape"), b"1"), ("plain", b"2")]
+    for topic, writer in (
+        (one_partition.requests_topic, RecordWriter(one_partition)),
+        (one_partition.retry_topic, TransactionalWriter(one_partition, one_partition.group)),
+    ):
+        opened(writer).write([OutgoingRecord(topic, b"k", b"v", headers)])
+        (record,) = opened(TopicReader(one_partition, topic)).poll(5.0)
+        assert record.headers == headers
+        headers = record.headers
 
 
 def test_the_client_itself_never_returns_after_a_corrupt_record(one_partition, opened, monkeypatch) -> None:

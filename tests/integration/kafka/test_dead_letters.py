@@ -95,7 +95,7 @@ def run(kafka_settings: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 def test_a_replay_writes_the_original_with_its_origin_and_the_next_number(kafka_settings: KafkaSettings, run) -> None:
     topic = kafka_settings.dead_letters_topic
-    headers = [("tenant", b"x"), ("tenant", b"\xff")]
+    headers = [("tenant", b"x"), ("tenant", b"\xff"), ("caf\udce9", b"")]
     write(kafka_settings, [letter_record(topic, "requests-0-7", b'{"image": "s3://a/b"}', offset=7, headers=headers)])
     done = run("replay")
     assert (done.exit_code, done.stdout) == (0, "requests-0-7\treplay 1\nReplayed 1.\n")
@@ -205,7 +205,8 @@ def starts(settings: KafkaSettings) -> dict[int, int]:
 
 def test_list_and_show(kafka_settings: KafkaSettings, run) -> None:
     topic = kafka_settings.dead_letters_topic
-    broken = letter_record(topic, "requests-0-8", b"\xff{", offset=8, error=InvalidRequest("not JSON [/]"))
+    error, headers = InvalidRequest("not JSON [/]"), [("caf\udce9", b"1")]
+    broken = letter_record(topic, "requests-0-8", b"\xff{", offset=8, error=error, headers=headers)
     write(kafka_settings, [*letters(kafka_settings, 2), broken])
     listed = run("list")
     assert listed.exit_code == 0, listed.output
@@ -216,6 +217,7 @@ def test_list_and_show(kafka_settings: KafkaSettings, run) -> None:
     assert json.loads(line)["state"] == "open"
     shown = json.loads(run("show", "requests-0-8").stdout)
     assert (shown["value"], shown["code"], shown["source"]["offset"]) == ("hex:ff7b", "invalid_request", 8)
+    assert shown["headers"] == [["hex:636166e9", "1"]]
     assert run("show", "nobody").exit_code == 1
     asked = run("replay", input="n\n")
     assert "Not valid requests, so they will fail again: 1." in asked.output

@@ -220,6 +220,16 @@ def test_the_work_on_a_stalled_partition_is_dropped_and_counted() -> None:
     assert sorted(record.value for record in broker.read_all("results")) == [b"0", b"1"]
 
 
+def test_partitions_before_a_record_that_cannot_be_read_are_counted() -> None:
+    class Obstructed(ObservedReader):
+        def poll(self, timeout_s, max_records, held=()):
+            return replace(super().poll(timeout_s, max_records, held), unreadable=2)
+
+    broker, metrics = requests(1), Metrics()
+    make_loop(Obstructed(broker), MemoryCommitter(broker), answered, metrics)._run_once()
+    assert sample(metrics, "cutstream_unreadable_partitions") == 2
+
+
 def test_what_was_read_again_during_a_commit_is_not_answered_twice() -> None:
     """A stall is cured without a new generation, so nobody refuses the commit that is under way."""
     under_way, read_again = threading.Event(), threading.Event()

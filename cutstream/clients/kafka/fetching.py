@@ -1,0 +1,114 @@
+"""kafka-python's consumer with a fetcher that loses, skips and unpacks nothing that it should not.
+
+It guards against traps 6, 12 and 13 of the package's docstring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.consumer.fetcher import Fetcher, RecordTooLargeError
+from kafka.errors import CorruptRecordError, KafkaError
+
+from cutstream.clients.kafka.connection import to_partition
+from cutstream.clients.kafka.record_batches import Batches
+from cutstream.clients.kafka.records import Partition
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Records that cannot be read: those of a partition from `offset` on. Reading could go on at `next_offset`."""
+
+    partition: Partition
+    offset: int
+    next_offset: int
+    cause: str
+
+    def __str__(self) -> str:
+        last = self.next_offset - 1
+        which = f"offsets {self.offset} to {last}" if last > self.offset else f"offset {self.offset}"
+        return f"{self.partition} cannot be read at {which} ({self.cause})"
+
+
+def open_consumer(**options: Any) -> Any:
+    """Return a consumer of kafka-python whose `_fetcher` is a CarefulFetcher. Raises KafkaError."""
+    consumer = KafkaConsumer(**options)
+    consumer._fetcher = CarefulFetcher(consumer._client, consumer._subscription, **consumer.config)
+    return consumer
+
+
+class CarefulFetcher(Fetcher):  # type: ignore[misc]
+    """Sets a partition aside whose next records cannot be read, and delivers what is before them and all others.
+
+    Such a partition is paused. Whoever polls asks for it with `take_unreadable`, and resumes it to try it again.
+    """
+
+    def __init__(self, client: Any, subscriptions: Any, **options: Any) -> None:
+        super().__init__(client, subscriptions, **options)
+        self._unreadable: list[Unreadable] = []
+        self.PartitionRecords = partial(_PartitionRecords, self._set_aside)
+
+    def take_unreadable(self) -> list[Unreadable]:
+        """Return what was found to be unreadable since the last call."""
+        found, self._unreadable = self._unreadable, []
+        return found
+
+    def fetch_records(self, *args: Any, **options: Any) -> Any:
+        # Trap 13. After it has taken records it sends the next requests, and an error of those would lose the records.
+        before = [(state, state.position) for state in list(self._subscriptions.assignment.values())]
+        try:
+            return super().fetch_records(*args, **options)
+        except Exception:
+            for state, position in before:
+                if position is not None and state.position != position:
+                    state.seek(position)
+            raise
+
+    def _parse_fetched_data(self, completed_fetch: Any) -> Any:
+        try:
+            return super()._parse_fetched_data(completed_fetch)
+        except KafkaError as exc:
+            # The broker finds its log corrupt, or sends a batch that is not whole. Other errors are not the records'.
+            if type(exc) not in (KafkaError, CorruptRecordError, RecordTooLargeError):
+                raise
+            offset = completed_fetch.fetched_offset
+            self._set_aside(completed_fetch.topic_partition, offset, offset + 1, exc)
+            return None
+
+    def _set_aside(self, tp: TopicPartition, offset: int, next_offset: int, exc: Exception) -> None:
+        cause = f"{type(exc).__name__}: {exc.args[0]}" if exc.args else type(exc).__name__
+        self._unreadable.append(Unreadable(to_partition(tp), offset, max(offset + 1, next_offset), cause))
+        if state := self._subscriptions.assignment.get(tp):  # another thread may have revoked it just now
+            state.pause()
+
+
+class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
+    def __init__(
+        self, set_aside: Callable[[TopicPartition, int, int, Exception], None], *args: Any, **options: Any
+    ) -> None:
+        self._set_aside = set_aside
+        self._batches: Batches | None = None
+        super().__init__(*args, **options)
+
+    def take(self, n: int | None = None) -> list[Any]:
+        """Return the next records, up to `n`. Before one that cannot be read, it ends as if nothing were behind it.
+
+        Trap 6. The iterator is dead after an error, and the fetcher would ask it for records for ever.
+        """
+        records: list[Any] = []
+        try:
+            records.extend(islice(self.record_iterator, n))
+        except Exception as exc:
+            batch = self._batches and self._batches.current
+            self._set_aside(self.topic_partition, self.next_fetch_offset, batch.next_offset if batch else 0, exc)
+            self.drain()
+        return records
+
+    def _unpack_records(self, tp: TopicPartition, records: Any, *deserializers: Any) -> Any:
+        self._batches = Batches(records._buffer)
+        return super()._unpack_records(tp, self._batches, *deserializers)

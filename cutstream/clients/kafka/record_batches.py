@@ -1,0 +1,143 @@
+"""Batches of records, read as the protocol allows them and unpacked within limits.
+
+kafka-python refuses header names that are not UTF-8, and unpacks without a limit (trap 12 of the package's docstring).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kafka.errors import CorruptRecordError
+from kafka.record import MemoryRecords
+from kafka.record.default_records import ControlRecord, DefaultRecord, DefaultRecordBatch
+from kafka.record.legacy_records import LegacyRecordBatch
+from kafka.record.util import decode_varint
+
+from cutstream.clients.kafka.compression import TooLarge, unpack
+from cutstream.clients.kafka.records import MAX_RECORD_BYTES
+
+# The largest record that the product's own topics take, and 16 MiB more. A producer packs its batches full before it
+# compresses them, by default to 1 MiB at most; those that guess the rate of compression reach this only at 24 times.
+MAX_BATCH_BYTES = MAX_RECORD_BYTES + 16 * 1024 * 1024
+# A record without any content takes so much memory, at least, once it is an object.
+RECORD_OVERHEAD_BYTES = 100
+_FETCH_BYTES = (
+    4 * 1024 * 1024
+)  # what is behind that is fetched again: a fetch may hold many batches that are small packed
+
+
+class HeaderName(str):
+    """A header's name for kafka-python, which is text there and bytes in the protocol.
+
+    Bytes that are not UTF-8 are lone surrogates in the text, as in Python's file names, and become those bytes again.
+    """
+
+    __slots__ = ()
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        return super().encode(encoding, "surrogateescape")
+
+
+class Batches(MemoryRecords):  # type: ignore[misc]
+    """The batches of a fetch. It ends early, behind a whole batch, once enough was unpacked."""
+
+    __slots__ = ("_unpacked_bytes", "current")
+
+    def __init__(self, fetched: Any) -> None:
+        self.current: Any = None
+        self._unpacked_bytes = 0
+        super().__init__(fetched)
+
+    def next_batch(self) -> Any:
+        """Return the next batch, or None. Raises CorruptRecordError."""
+        if self.current is not None:
+            self._unpacked_bytes += self.current.unpacked_bytes
+        if self._unpacked_bytes > _FETCH_BYTES:
+            return None
+        batch = super().next_batch()
+        if isinstance(batch, DefaultRecordBatch):
+            self.current = _Batch(batch._buffer)
+        elif batch is not None:
+            self.current = _LegacyBatch(batch._buffer, batch.magic)
+        return batch and self.current
+
+
+class _Batch(DefaultRecordBatch):  # type: ignore[misc]
+    _buffer: bytes | bytearray
+    _pos: int
+    _decompressed: bool
+
+    @property
+    def unpacked_bytes(self) -> int:
+        return len(self._buffer) + self._overhead_bytes
+
+    @property
+    def _overhead_bytes(self) -> int:
+        return max(0, int(self.records_count)) * RECORD_OVERHEAD_BYTES
+
+    def _maybe_uncompress(self) -> None:
+        if self.compression_type and not self._decompressed:
+            limit = MAX_BATCH_BYTES - self._overhead_bytes
+            if limit < 0:
+                raise TooLarge(f"its {len(self._buffer)} bytes unpack to {self.records_count} records")
+            self._buffer = unpack(self.compression_type, bytes(self._buffer[self._pos :]), limit)
+            self._pos = 0
+        self._decompressed = True
+
+    def _read_msg(self, *_: Any) -> Any:
+        """Read the next record. Raises CorruptRecordError, or ValueError or IndexError, which mean the same."""
+        length, start = decode_varint(self._buffer, self._pos)
+        end = start + length
+        if not start < end <= len(self._buffer):
+            raise CorruptRecordError(f"a record of {length} bytes where {len(self._buffer) - start} are left")
+        delta_ms, position = decode_varint(self._buffer, start + 1)  # behind the attributes, which have no meaning yet
+        offset_delta, position = decode_varint(self._buffer, position)
+        key, position = self._read_bytes(position)
+        value, position = self._read_bytes(position)
+        count, position = decode_varint(self._buffer, position)
+        if count < 0:
+            raise CorruptRecordError(f"a record with {count} headers")
+        headers = []
+        for _number in range(count):
+            name, position = self._read_bytes(position)
+            if name is None:
+                raise CorruptRecordError("a header without a name")
+            text, position = self._read_bytes(position)
+            headers.append((_header_name(name), text))
+        if position != end:
+            raise CorruptRecordError(f"a record of {length} bytes whose parts take {position - start}")
+        self._pos = end
+        kind = ControlRecord if self.is_control_batch else DefaultRecord
+        timestamp = self.max_timestamp if self.timestamp_type else self.first_timestamp + delta_ms
+        return kind(length, self.base_offset + offset_delta, timestamp, self.timestamp_type, key, value, headers)
+
+    def _read_bytes(self, position: int) -> tuple[bytes | None, int]:
+        length, position = decode_varint(self._buffer, position)
+        if length < 0:
+            return None, position
+        if length > len(self._buffer) - position:
+            raise CorruptRecordError(f"{length} bytes where {len(self._buffer) - position} are left")
+        return bytes(self._buffer[position : position + length]), position + length
+
+
+class _LegacyBatch(LegacyRecordBatch):  # type: ignore[misc]
+    """A batch from before Kafka 0.11, which has no headers."""
+
+    @property
+    def unpacked_bytes(self) -> int:
+        return len(self._buffer)
+
+    @property
+    def next_offset(self) -> int:
+        return int(self.base_offset) + 1  # the offset of a compressed one is that of its last record
+
+    def _decompress(self, key_offset: int) -> bytes:
+        data = bytes(self._read_key_value(key_offset)[1] or b"")
+        return unpack(self.compression_type, data, MAX_BATCH_BYTES)
+
+
+def _header_name(name: bytes) -> str:
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        return HeaderName(name.decode(errors="surrogateescape"))

@@ -1,0 +1,118 @@
+"""What the reader's fetcher does with fetches that kafka-python's own would lose, or loop on for ever."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from kafka import TopicPartition
+from kafka.consumer.fetcher import CompletedFetch, Fetcher
+from kafka.consumer.subscription_state import SubscriptionState
+from kafka.errors import CorruptRecordError, KafkaConnectionError, TopicAuthorizationFailedError
+
+from cutstream.clients.kafka import Partition
+from cutstream.clients.kafka.fetching import CarefulFetcher, Unreadable
+from tests.support.simulated_consumer import fetched
+
+A, B = (TopicPartition("requests", number) for number in range(2))
+
+
+@pytest.fixture
+def fetcher() -> CarefulFetcher:
+    return make(CarefulFetcher)
+
+
+def make(kind: type[Fetcher]) -> Fetcher:
+    subscriptions = SubscriptionState("earliest")
+    subscriptions.assign_from_user([A, B])
+    for tp in (A, B):
+        subscriptions.seek(tp, 0)
+    fetcher = kind(SimpleNamespace(_manager=SimpleNamespace(_net=None)), subscriptions)
+    fetcher.send_fetches = lambda: None
+    return fetcher
+
+
+def complete(fetcher: Fetcher, tp: TopicPartition, count: int, corrupt: int = -1, **changes) -> None:
+    """Let a fetch come with so many records."""
+    data = fetched([(offset, offset == corrupt) for offset in range(count)], count)
+    vars(data).update(changes)
+    fetcher._completed_fetches.append(CompletedFetch(tp, 0, 12, data, None))
+
+
+def offsets(fetcher: Fetcher) -> dict[TopicPartition, list[int]]:
+    records, _ = fetcher.fetch_records(10_000)
+    return {tp: [record.offset for record in batch] for tp, batch in records.items()}
+
+
+def test_all_records_before_a_corrupt_one_come_and_all_of_other_partitions(fetcher) -> None:
+    """kafka-python's own fetcher never returns from the second call."""
+    complete(fetcher, A, 300, corrupt=250)
+    complete(fetcher, B, 3)
+    assert offsets(fetcher) == {A: [*range(250)], B: [0, 1, 2]}
+    (found,) = fetcher.take_unreadable()
+    assert (found.partition, found.offset, found.next_offset) == (Partition("requests", 0), 250, 251)
+    assert "failed crc check" in found.cause
+    assert offsets(fetcher) == {}
+    assert fetcher.take_unreadable() == []
+    assert fetcher._subscriptions.paused_partitions() == {A}
+    assert fetcher._subscriptions.position(A).offset == 250
+
+
+def test_a_partition_is_read_on_when_its_records_are_whole_again(fetcher) -> None:
+    complete(fetcher, A, 3, corrupt=0)
+    assert offsets(fetcher) == {}
+    fetcher._subscriptions.resume(A)
+    complete(fetcher, A, 3)
+    assert offsets(fetcher) == {A: [0, 1, 2]}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"error_code": CorruptRecordError.errno}, {"records": fetched([(0, False)], 1).records[:-1]}],
+    ids=["the broker says so", "the batch is not whole"],
+)
+def test_a_fetch_of_which_nothing_can_be_read_sets_its_partition_aside(fetcher, changes) -> None:
+    complete(fetcher, A, 3, **changes)
+    complete(fetcher, B, 3)
+    assert offsets(fetcher) == {B: [0, 1, 2]}
+    (found,) = fetcher.take_unreadable()
+    assert (found.partition, found.offset) == (Partition("requests", 0), 0)
+
+
+def test_errors_that_are_not_the_records_are_raised(fetcher) -> None:
+    complete(fetcher, A, 3, error_code=TopicAuthorizationFailedError.errno)
+    with pytest.raises(TopicAuthorizationFailedError):
+        offsets(fetcher)
+    assert fetcher.take_unreadable() == []
+
+
+def refuse() -> None:
+    raise KafkaConnectionError("the request cannot be sent")
+
+
+def test_records_come_again_when_the_next_request_cannot_be_sent(fetcher) -> None:
+    complete(fetcher, A, 3)
+    send, fetcher.send_fetches = fetcher.send_fetches, refuse
+    with pytest.raises(KafkaConnectionError):
+        offsets(fetcher)
+    fetcher.send_fetches = send
+    complete(fetcher, A, 3)
+    assert offsets(fetcher) == {A: [0, 1, 2]}
+
+
+def test_the_client_itself_loses_them() -> None:
+    """This is the reason for the guard against trap 13, which may go if this fails."""
+    fetcher = make(Fetcher)
+    fetcher.send_fetches = refuse
+    complete(fetcher, A, 3)
+    with pytest.raises(KafkaConnectionError):
+        offsets(fetcher)
+    assert fetcher._subscriptions.position(A).offset == 3
+
+
+@pytest.mark.parametrize(("next_offset", "which"), [(6, "offset 5"), (9, "offsets 5 to 8")])
+def test_what_is_unreadable_is_named(next_offset, which) -> None:
+    assert (
+        str(Unreadable(Partition("requests", 0), 5, next_offset, "why"))
+        == f"requests-0 cannot be read at {which} (why)"
+    )
