@@ -20,7 +20,7 @@ class RecordBuffers:
 
     `ranks` names the topics in order of precedence: records of a later rank are delivered when no record of an earlier
     one is due. Partitions of one rank take turns, record by record. A record of `delayed_topic` that is not due yet
-    holds its partition, and no other, for at most `max_delay_s`.
+    holds its partition, and no other, until at most `max_delay_s` after it was written.
     """
 
     def __init__(self, ranks: Ranks, delayed_topic: str, clock: Clock, max_delay_s: float = math.inf) -> None:
@@ -82,14 +82,15 @@ class RecordBuffers:
     def _due_s(self, record: Record) -> float:
         """Return the monotonic time at which a record may be delivered.
 
-        It is held no longer than its writer meant, and never for more than `max_delay_s`, so that a wall clock that is
-        wrong here or there, or jumps between the decision to wait and the writing of it, holds no partition for hours.
+        It is held no longer than its writer meant, and never beyond `max_delay_s` after it was written. So a wall clock
+        that is wrong here or there, or jumps between the decision to wait and the writing of it, holds no partition for
+        hours, and a partition that changes hands is not held anew.
         """
         if record.partition.topic != self._delayed_topic:
             return 0.0
-        due_ms = not_before_ms(record.headers)
-        delay_s = min(due_ms - self._clock.wall() * 1000, due_ms - record.timestamp_ms) / 1000
-        return self._clock.monotonic() + min(delay_s, self._max_delay_s)
+        until_ms = min(not_before_ms(record.headers), record.timestamp_ms + self._max_delay_s * 1000)
+        delay_s = min(until_ms - self._clock.wall() * 1000, until_ms - record.timestamp_ms) / 1000
+        return self._clock.monotonic() + delay_s
 
 
 def _size(record: Record) -> int:

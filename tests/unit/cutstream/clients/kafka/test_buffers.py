@@ -88,3 +88,13 @@ def test_no_record_is_held_for_longer_than_the_longest_delay(clock) -> None:
     buffers.add([retry(clock, 0, due_in_s=3600)])
     clock.sleep(61)
     assert order(buffers.take(1)) == [("retry", 0)]
+
+
+def test_a_record_that_comes_again_is_not_held_anew(clock) -> None:
+    """Its partition goes from worker to worker while it waits, and its writer's clock was ahead."""
+    buffers = RecordBuffers((("retry",),), "retry", clock, max_delay_s=60)
+    buffers.add([retry(clock, 0, due_in_s=3600, written_ago_s=50)])
+    assert buffers.wait_s() == pytest.approx(10, abs=0.01)
+    buffers.drop([RETRY])
+    buffers.add([retry(clock, 0, due_in_s=3600, written_ago_s=61)])
+    assert order(buffers.take(1)) == [("retry", 0)]
