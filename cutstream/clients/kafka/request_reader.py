@@ -16,7 +16,13 @@ from kafka.structs import MemberState
 
 from cutstream.clients.kafka.assignor import TopicAssignor
 from cutstream.clients.kafka.buffers import Ranks, RecordBuffers
-from cutstream.clients.kafka.connection import connection_options, to_partition, to_record, to_topic_partition
+from cutstream.clients.kafka.connection import (
+    REQUEST_TIMEOUT_MS,
+    connection_options,
+    to_partition,
+    to_record,
+    to_topic_partition,
+)
 from cutstream.clients.kafka.errors import map_kafka_errors
 from cutstream.clients.kafka.fetching import open_consumer
 from cutstream.clients.kafka.obstacles import Obstacles
@@ -29,7 +35,7 @@ from cutstream.settings import KafkaSettings
 log = logging.getLogger(__name__)
 
 _METADATA_AGE_MS = 30_000  # how soon added partitions are noticed; the client's default is five minutes
-_COMMITTED_TIMEOUT_MS = 5_000  # well below the heartbeat limit: the loop keeps turning while a broker is away
+_COMMITTED_TIMEOUT_MS = 1_000  # the loop keeps turning while a broker is away; the next poll takes a late answer up
 _ENDS_TIMEOUT_MS = 1_000
 _CLOSE_TIMEOUT_MS = 5_000
 _PARTITION_FETCH_BYTES = 128 * 1024  # some hundreds of small requests: what a poll parses at once, and a buffer holds
@@ -148,10 +154,15 @@ class RequestReader:
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Commit offsets alone, for `at_least_once`. Any thread may call it.
 
-        With `exactly_once` the transaction commits the offsets.
+        With `exactly_once` the transaction commits the offsets. Raises BrokerUnavailable, also while the reader changes
+        to a new client, and Fatal.
         """
-        with map_kafka_errors():
-            self._consumer.commit({to_topic_partition(p): OffsetAndMetadata(o, "", -1) for p, o in offsets.items()})
+        positions = {to_topic_partition(p): OffsetAndMetadata(o, "", -1) for p, o in offsets.items()}
+        try:
+            with map_kafka_errors():
+                self._consumer.commit(positions, timeout_ms=REQUEST_TIMEOUT_MS)
+        except RuntimeError as exc:  # the client's way to say that it is closed
+            raise BrokerUnavailable(f"Kafka: nothing was committed: {exc}") from exc
 
     def close(self) -> None:
         if self._consumer is not None:
@@ -228,8 +239,11 @@ class RequestReader:
     def _finish_rewinds(self) -> None:
         """Seek to the committed offsets of all partitions to rewind.
 
-        If the broker does not answer, the rest waits for the next poll, which delivers none of their records.
+        If the broker does not answer, the rest waits for the next poll, which delivers none of their records. While the
+        group is being joined nothing is delivered, and a join needs its polls, so nobody waits for an answer then.
         """
+        if self._membership is None:
+            return
         owned = self.partitions
         for partition in sorted(self._to_rewind):
             if partition in owned:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from kafka import OffsetAndMetadata, TopicPartition
@@ -9,8 +10,10 @@ from kafka.errors import KafkaTimeoutError
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 
-from cutstream.clients.kafka import Partition, RequestReader
+from cutstream.clients.kafka import Partition, RequestReader, request_reader
+from cutstream.errors import BrokerUnavailable
 from cutstream.settings import KafkaSettings
+from tests.support.simulated_consumer import SimulatedBroker, SimulatedConsumer
 
 TP = TopicPartition("cutout.requests", 0)
 
@@ -54,6 +57,17 @@ class Consumer:
         self._coordinator = coordinator
 
 
+class JoinedReader(RequestReader):
+    """A reader that owns TP, with a broker in memory."""
+
+    def __init__(self) -> None:
+        super().__init__(KafkaSettings(), [[TP.topic]])
+        self.broker = SimulatedBroker(TP.topic, [20], committed={TP: 10}, owned={TP})
+
+    def _open_consumer(self) -> SimulatedConsumer:
+        return SimulatedConsumer(self.broker, request_reader._Listener(self._gained, self._lost))
+
+
 @pytest.fixture
 def coordinator() -> Iterator[Coordinator]:
     coordinator = Coordinator()
@@ -73,3 +87,36 @@ def test_an_answer_that_was_given_up_is_not_taken_for_a_later_one(coordinator: C
         reader._consumer = Consumer(coordinator)
         reader.rewind([Partition(TP.topic, TP.partition)])
     assert coordinator.ask(2000) == (80 if rewound else 10)
+
+
+def test_a_poll_asks_for_committed_offsets_for_a_second_at_most_and_not_while_it_joins(monkeypatch) -> None:
+    reader = JoinedReader()
+    reader.start()
+    reader.poll(0.0, 1)
+    asked_ms: list[int] = []
+
+    def no_answer(tp: TopicPartition, timeout_ms: int) -> int:
+        asked_ms.append(timeout_ms)
+        raise KafkaTimeoutError("no answer")
+
+    monkeypatch.setattr(reader._consumer, "committed", no_answer)
+    reader.rewind(reader.partitions)
+    reader.broker.stable = False
+    reader.poll(0.0, 1)
+    assert asked_ms == []
+    reader.broker.stable = True
+    reader.poll(0.0, 1)
+    assert asked_ms == [1_000]
+    monkeypatch.undo()
+    reader.poll(0.0, 1)
+    assert reader.position(Partition(*TP)) == 10
+
+
+def test_a_commit_with_a_client_that_was_closed_may_be_tried_again() -> None:
+    """As when the reader opens a new client while a commit of `at_least_once` is under way."""
+    net = NetworkSelector()
+    net.close()
+    reader = RequestReader(KafkaSettings(), [[TP.topic]])
+    reader._consumer = SimpleNamespace(commit=lambda offsets, timeout_ms: net.run(net.sleep, 0))
+    with pytest.raises(BrokerUnavailable, match="closed"):
+        reader.commit({Partition(*TP): 1})
