@@ -1,9 +1,14 @@
 from __future__ import annotations
 
-import json
+from typing import Any
 
-from benchmarks.machine import RESULTS
-from benchmarks.table import BEGIN, END, PAGE, insert_table
+import pytest
+
+from benchmarks import delivery
+from benchmarks.delivery import Turn
+from benchmarks.table import PAGE, TABLES, Table, insert_tables
+
+THROUGHPUT, DELIVERY = TABLES
 
 
 def line(profile: str, rate: float) -> dict[str, object]:
@@ -20,19 +25,40 @@ def line(profile: str, rate: float) -> dict[str, object]:
     }
 
 
+def page(table: Table) -> str:
+    return f"before\n{table.begin}old\n{table.end}\nafter\n"
+
+
 def test_the_last_line_of_each_profile_replaces_the_table_and_nothing_else() -> None:
-    page = insert_table(
-        f"before\n{BEGIN}old\n{END}\nafter\n", [line("fast", 1.0), line("general", 2.0), line("fast", 7)]
-    )
-    assert page.startswith(f"before\n{BEGIN}| machine | profile |")
-    assert page.endswith(f"{END}\nafter\n")
-    assert page.splitlines()[4:6] == [
+    written = THROUGHPUT.insert(page(THROUGHPUT), [line("fast", 1.0), line("general", 2.0), line("fast", 7)])
+    assert written.startswith(f"before\n{THROUGHPUT.begin}| machine | profile |")
+    assert written.endswith(f"{THROUGHPUT.end}\nafter\n")
+    assert written.splitlines()[4:6] == [
         "| CPU, 2 cores | `fast` | 7.0 | 10.0 | 0.70 | 0.70 to 0.80 | 2 ms | 100 ms | 200 ms |",
         "| CPU, 2 cores | `general` | 2.0 | 10.0 | 0.20 | 0.70 to 0.80 | 2 ms | 100 ms | 200 ms |",
     ]
 
 
-def test_the_published_table_shows_the_recorded_results() -> None:
-    lines = map(json.loads, (RESULTS / "throughput.jsonl").read_text().splitlines())
-    page = PAGE.read_text(encoding="utf-8")
-    assert insert_table(page, lines) == page, "run `python -m benchmarks.table`"
+def test_the_table_of_delivery_shows_what_the_benchmark_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded: list[dict[str, Any]] = []
+
+    def record(benchmark: str, **figures: Any) -> dict[str, Any]:
+        recorded.append({"benchmark": benchmark, "commit": "c0ffee", "machine": {"cpu": "CPU", "cores": 2}, **figures})
+        return recorded[-1]
+
+    monkeypatch.setattr(delivery, "record", record)
+    delivery._report("160x120", [{"exactly_once": Turn(95, 11, 0.1), "at_least_once": Turn(100, 10, 0.3)}])
+    written = DELIVERY.insert(page(DELIVERY), recorded)
+    assert written.splitlines()[4] == (
+        "| CPU, 2 cores | c0ffee | 160×120 | 95.0 | 100.0 | 0.95 | 0.95 to 0.95 | 1.10 | 0.20 |"
+    )
+
+
+def test_a_page_without_a_place_for_the_table_is_refused() -> None:
+    with pytest.raises(AssertionError, match="no place"):
+        DELIVERY.insert("before\nafter\n", [])
+
+
+def test_the_published_tables_show_the_recorded_results() -> None:
+    published = PAGE.read_text(encoding="utf-8")
+    assert insert_tables(published) == published, "run `python -m benchmarks.table`"
