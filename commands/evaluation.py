@@ -11,6 +11,7 @@ import typer
 from commands.console import Profile, named_errors, out, require_packages
 from commands.serving import own_stack, require_weights, serving_stack
 from cutstream.errors import InvalidOption
+from cutstream.folders import make_folder
 from evaluation.comparison.profiles import DEFAULT_PROFILES, choose_profiles
 
 JsonFile = Annotated[Path | None, typer.Option("--json", help="File for the report, as JSON.")]
@@ -165,6 +166,7 @@ def gallery(
     from producer.demo import demo_settings
 
     with named_errors(), TemporaryDirectory(prefix="cutstream-") as name:
+        make_folder("--out", out_folder)
         settings, _ = demo_settings(None, Path(name))
         with own_stack(settings) as stack:
             for path in draw_gallery(stack.settings, out_folder, stack.check):

@@ -53,7 +53,7 @@ def demo(
     from producer.demo import demo_settings, run_demo
 
     with named_errors():
-        settings, references = demo_settings(photos, out_folder)
+        settings, references = demo_settings(photos, out_folder, profile)
         with own_stack(settings) as stack:
             out.print(addresses(stack.settings))
             run_demo(stack.settings, references, out_folder, profile, stack.check, out)

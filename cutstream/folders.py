@@ -1,9 +1,11 @@
-"""What is wrong with a folder that a setting names, in words that follow its name. Nothing is written."""
+"""Folders that a setting or an option names: what is wrong with one, in words that follow its name."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+from cutstream.errors import InvalidOption
 
 
 def why_unreadable(folder: Path) -> str:
@@ -30,3 +32,11 @@ def why_unwritable(folder: Path) -> str:
     if os.access(existing, os.W_OK | os.X_OK):
         return ""
     return f"cannot be written, because this user may not write to {existing}"
+
+
+def make_folder(option: str, folder: Path) -> None:
+    """Make the folder that a command's option names, unless it is there. Raises InvalidOption."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise InvalidOption(f"{option} {folder} cannot be made a folder: {exc.strerror}") from exc

@@ -6,15 +6,18 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from cutstream.clients.objects.files import path_of
+from cutstream.clients.objects.store import ObjectStore
 from cutstream.contract.messages import Request
-from cutstream.errors import ConfigurationError, InvalidOption
+from cutstream.errors import ConfigurationError
+from cutstream.folders import make_folder
+from cutstream.profiles import AUTO
 from cutstream.settings import Settings, load
 from producer.collecting import write_contact_sheet, write_summary
 from producer.following import Batch, RequestFollower
@@ -24,21 +27,23 @@ from producer.submitting import find_references, make_request_id
 SAMPLE_PHOTOS = ("astronaut.png", "camera.png", "chelsea.png", "coffee.png", "rocket.jpg")
 
 
-def demo_settings(photos: str | None, out_folder: Path) -> tuple[Settings, list[str]]:
+def demo_settings(photos: str | None, out_folder: Path, profile: str | None = None) -> tuple[Settings, list[str]]:
     """Return the deployment's settings, adapted to the demo, and the addresses of the photos to send.
 
-    The worker may read the photos' folders and the output folder, and the output folder is the destination.
+    The worker may read the photos' folders and the output folder, and the output folder is the destination. It serves
+    the profile besides those of the settings.
     """
     references = list(find_references(photos, ())) if photos else _sample_references()
-    try:
-        out_folder.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise InvalidOption(f"--out {out_folder} cannot be made a folder: {exc.strerror}") from exc
+    make_folder("--out", out_folder)
     photo_folders = {_local_path(reference).parent for reference in references if reference.startswith("file://")}
     settings = load()
     roots = tuple(sorted({*settings.objects.file_roots, *photo_folders, out_folder.absolute()}))
     objects = settings.objects.model_copy(update={"file_roots": roots, "destination": out_folder.absolute().as_uri()})
-    return settings.model_copy(update={"objects": objects}), references
+    served = settings.models.profiles
+    if profile and profile not in (AUTO, *served):
+        served = (*served, profile)
+    models = settings.models.model_copy(update={"profiles": served})
+    return settings.model_copy(update={"objects": objects, "models": models}), references
 
 
 def run_demo(
@@ -65,7 +70,7 @@ def run_demo(
 
         batch = follower.follow(requests, on_progress=show)
     summary = write_summary(batch, out_folder)
-    sheet = write_contact_sheet(batch, out_folder, lambda uri: _local_path(uri).read_bytes())
+    sheet = write_contact_sheet(batch, out_folder, ObjectStore(settings.objects, settings.limits).fetch)
     console.print(summary_table(batch, summary, sheet))
     return batch
 
@@ -116,4 +121,4 @@ def _progress_bar(console: Console) -> Progress:
 
 
 def _local_path(uri: str) -> Path:
-    return Path(unquote(urlsplit(uri).path))
+    return Path(path_of(uri))

@@ -10,7 +10,7 @@ import msgspec
 import onnx
 from onnx import ModelProto
 
-from cutstream.errors import WeightsMissing
+from cutstream.errors import ConfigurationError, WeightsMissing
 from cutstream.settings import GraphPrecision, ModelSettings
 from export.glue.join import join
 from export.profiles import glue_file, size_of
@@ -84,11 +84,17 @@ def report_path(file: Path) -> Path:
 
 
 def write_atomically(file: Path, data: bytes) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-        part = Path(folder) / file.name
-        part.write_bytes(data)
-        part.replace(file)
+    """Write a file at once, and its folder if need be. Raises ConfigurationError if it cannot be written."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+            part = Path(folder) / file.name
+            part.write_bytes(data)
+            part.replace(file)
+    except OSError as exc:
+        raise ConfigurationError(
+            f"{file} cannot be written ({exc.strerror}): name another place (--out, CUTSTREAM_MODELS__STORE)"
+        ) from exc
 
 
 def _problem(path: Path, source: str) -> str:

@@ -334,6 +334,14 @@ def test_an_export_is_written_to_the_given_path_and_compared_with_fp32(run: Run,
     assert sorted(file.name for file in tmp_path.iterdir()) == ["half.onnx", "half.onnx.json"]
 
 
+@pytest.mark.parametrize("arguments", [("export", "cutnet", "--precision", "fp16"), ("gallery",)])
+def test_an_output_that_cannot_be_written_is_an_error(run: Run, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    (tmp_path / "file").touch()
+    done = run(*arguments, "--out", str(tmp_path / "file" / "below"), MODELS__STORE=str(tmp_path / "store"))
+    assert done.exit_code == 1
+    assert f"{tmp_path}/file/below cannot be" in done.stderr
+
+
 def test_a_model_repository_is_written_for_another_triton(run: Run, tmp_path: Path) -> None:
     done = run("models", "render", TRITON__URL="triton:8001", STACK__STATE=str(tmp_path))
     assert done.exit_code == 0, done.output

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,20 @@ def test_only_the_folders_of_the_given_photos_are_allowed(tmp_path: Path) -> Non
     settings, sources = demo_settings(str(tmp_path / "*" / "*.jpg"), tmp_path / "out")
     assert len(sources) == 2
     assert set(settings.objects.file_roots) == {tmp_path / "one", tmp_path / "my two", tmp_path / "out"}
+
+
+def test_a_folder_whose_name_is_not_utf_8_is_allowed_by_its_name(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(bytes(tmp_path) + b"/caf\xe9"))
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(b"")
+    settings, _ = demo_settings(str(folder), tmp_path / "out")
+    assert folder in settings.objects.file_roots
+
+
+def test_the_profile_is_served_besides_those_of_the_settings(tmp_path: Path) -> None:
+    for profile, served in ((None, ("fast",)), ("fast", ("fast",)), ("auto", ("fast",)), ("hair", ("fast", "hair"))):
+        settings, _ = demo_settings(None, tmp_path, profile)
+        assert settings.models.profiles == served
 
 
 def test_a_folder_without_photos_is_an_error(tmp_path: Path) -> None:
