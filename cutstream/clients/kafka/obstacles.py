@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from cutstream.clients.kafka.fetching import Unreadable
 from cutstream.clients.kafka.records import Partition
@@ -50,6 +50,10 @@ class Obstacles:
         )
 
     def forget(self, partitions: Iterable[Partition]) -> None:
-        """Forget these partitions: they were read on, or begin anew, or are another worker's."""
+        """Forget these partitions: they begin anew, or are another worker's."""
         for partition in partitions:
             self._known.pop(partition, None)
+
+    def forget_passed(self, position: Callable[[Partition], int | None]) -> None:
+        """Forget what is behind the position of its partition: it could be read, or was deleted."""
+        self.forget([p for p, (found, _, _) in self._known.items() if (position(p) or 0) > found.offset])

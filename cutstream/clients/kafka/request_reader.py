@@ -107,11 +107,11 @@ class RequestReader:
                 if to_partition(tp) not in stale:
                     self._buffers.add(map(to_record, batch))
                     self._suspects.discard(to_partition(tp))
-                    self._obstacles.forget([to_partition(tp)])
             for found in self._consumer._fetcher.take_unreadable():
                 if found.partition not in stale:
                     self._obstacles.add(found)
         self._finish_rewinds()
+        self._obstacles.forget_passed(self.position)
         if lost or gained or self._membership is None:
             self._watch.restart()
         if self._membership is None:

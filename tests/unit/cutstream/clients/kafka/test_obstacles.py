@@ -36,7 +36,18 @@ def test_the_same_record_is_tried_ever_more_rarely_and_another_one_soon() -> Non
     assert pause_s() == 1
 
 
-def test_a_partition_that_is_read_on_is_no_obstacle_any_more() -> None:
+def test_what_is_behind_the_position_is_no_obstacle_any_more() -> None:
+    """Also when nothing came after it, as when an operator has deleted it."""
+    obstacles = Obstacles("workers", ManualClock())
+    obstacles.add(corrupt(A, 5))
+    obstacles.add(corrupt(B, 7))
+    obstacles.forget_passed({A: 5}.get)
+    assert len(obstacles) == 2
+    obstacles.forget_passed({A: 6}.get)
+    assert (obstacles.waiting, len(obstacles)) == ({B}, 1)
+
+
+def test_a_partition_that_begins_anew_is_no_obstacle_any_more() -> None:
     obstacles = Obstacles("workers", ManualClock())
     obstacles.add(corrupt(A, 5))
     obstacles.add(corrupt(B, 7))
