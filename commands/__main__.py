@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import sys
+from typing import TextIO
 
 from commands.app import app
 from cutstream.signals import exit_on_termination
 
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 def main() -> None:
     """Run the command that the arguments name."""
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what cannot be written in the terminal's encoding is escaped
             stream.reconfigure(errors="backslashreplace")
     exit_on_termination()
-    app()
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except OSError as exc:
+        if exc.errno not in _DISK_FULL:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python tries again at its end
+        sys.exit(f"cannot write to {exc.filename or 'the output'}: {exc.strerror}")
+
+
+def _nowhere() -> TextIO:
+    """Return what stands for a stream that the caller has closed."""
+    return open(os.devnull, "w", encoding="utf-8")
 
 
 if __name__ == "__main__":

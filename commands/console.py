@@ -40,9 +40,9 @@ class _PrintableRenderable:
 _UNFOLDED = 10_000  # columns
 
 
-def width_of(stream: TextIO) -> int | None:
+def width_of(stream: TextIO | None) -> int | None:
     """Return the width of a console on the stream: the terminal's, or so much that a row of a table is one line."""
-    return None if stream.isatty() else _UNFOLDED
+    return None if stream and stream.isatty() else _UNFOLDED
 
 
 out = Console(width=width_of(sys.stdout))

@@ -54,12 +54,20 @@ def submit_references(
     try:
         for reference in references:
             id = make_request_id(reference)
-            request = decode_request(json.dumps({"id": id, "image": reference, **fields}).encode())
+            request = decode_request(_json({"id": id, "image": reference, **fields}))
             _check_options(request)
             writer.write([OutgoingRecord(topic, id.encode(), encode(request))])
             yield id, reference
     finally:
         writer.close()
+
+
+def _json(fields: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(fields, ensure_ascii=False).encode()
+    except UnicodeEncodeError as exc:
+        wrong = exc.object[exc.start : exc.end]
+        raise InvalidOption(f"the address or an option has {wrong!r}, which is not UTF-8: correct it") from exc
 
 
 def _check_options(request: Request) -> None:

@@ -185,6 +185,8 @@ def test_submit_asks_for_a_composite_if_a_background_is_given(
         (("s3://a/b.jpg", "--request", '{"shadwo": 1}'), "did you mean `shadow`"),
         (("s3://a/b.jpg", "--outputs", "cutuot"), "`outputs[0]`: expected one of"),
         (("s3://a/b.jpg", "--format", "gif"), "`format`: expected one of"),
+        (("s3://a/\udcff",), "the address or an option has '\\udcff', which is not UTF-8"),
+        (("s3://a/b", "--profile", "\udcff"), "the address or an option has '\\udcff', which is not UTF-8"),
         (("no-such-folder",), "names no photos"),
         (("",), "no photo is named"),
         (("~no-such-user/x",), "'~no-such-user/x': "),
