@@ -54,7 +54,8 @@ def throwaway(settings: Settings) -> Iterator[Settings]:
     parent = settings.stack.state.absolute()
     parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(parent)
-    with TemporaryDirectory(prefix=_RUN, dir=parent) as folder:
+    # After a second Ctrl-C, servers may still write to it while it is removed: the next run removes the rest.
+    with TemporaryDirectory(prefix=_RUN, dir=parent, ignore_cleanup_errors=True) as folder:
         stack = settings.stack.model_copy(update={"state": Path(folder)})
         yield settings.model_copy(update={"stack": stack})
 

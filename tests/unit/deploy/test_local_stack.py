@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -89,3 +90,12 @@ def test_a_run_removes_its_folder_and_those_of_runs_that_were_killed(tmp_path: P
             assert own.stack.state.parent == tmp_path
             assert own.stack.state.is_dir()
     assert {path.name for path in tmp_path.iterdir()} == {"run-starting", "run-running", "kafka"}
+
+
+def test_a_folder_that_a_server_still_writes_to_is_left_to_the_next_run(tmp_path: Path, monkeypatch) -> None:
+    def refuse(path: object, **options: object) -> None:
+        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+
+    with throwaway(settings(tmp_path)) as own:
+        monkeypatch.setattr(os, "rmdir", refuse)
+    assert own.stack.state.is_dir()
