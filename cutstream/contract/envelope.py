@@ -14,9 +14,9 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
+from cutstream import errors
 from cutstream.contract.messages import DECODE_ERRORS, ErrorDetail, Labels, Replay, RequestId, Result, SourceRecord
 from cutstream.contract.validation import explain
-from cutstream.errors import InvalidRequest
 
 Headers = list[tuple[str, bytes]]
 Trace = tuple[tuple[str, bytes], ...]
@@ -93,7 +93,7 @@ def open_envelope(value: bytes, headers: Headers) -> Envelope:
     if content_type == STRUCTURED:
         return _from_event(_structured(value), trace)
     if content_type.startswith("application/cloudevents"):
-        raise InvalidRequest(
+        raise errors.InvalidRequest(
             f"content-type: `{content_type}` is not supported; send `{STRUCTURED}`, one event per record"
         )
     if "ce_specversion" in named:
@@ -106,7 +106,7 @@ def salvage(value: bytes, headers: Headers) -> Identity:
     """Read the identity of a request that is broken, as far as possible. Never raises."""
     try:
         envelope = open_envelope(value, headers)
-    except InvalidRequest:
+    except errors.InvalidRequest:
         envelope = Envelope(b"", None, _header_trace(dict(headers)))
     try:
         fields = _fields_decoder.decode(envelope.payload)
@@ -150,7 +150,6 @@ def dead_letter_headers(
     Their names follow those of Kafka Connect. `cut_from_bytes` is the size of a record that was too large to be kept
     whole.
     """
-    kind = type(exception)
     reasons = {
         "request-id": request_id,
         "topic": source.topic,
@@ -159,20 +158,26 @@ def dead_letter_headers(
         "timestamp": source.timestamp_ms,
         "code": error.code,
         "stage": error.stage,
-        "exception.class.name": f"{kind.__module__}.{kind.__qualname__}",
+        "exception.class.name": _class_name(type(exception)),
         "exception.message": error.message,
         "cut-from-bytes": cut_from_bytes,
     }
     return original + [(DEAD_LETTER_PREFIX + name, str(value).encode()) for name, value in reasons.items()]
 
 
+def _class_name(kind: type[BaseException]) -> str:
+    # Ours are known by the package that exports them, wherever in it they are defined.
+    module = errors.__name__ if issubclass(kind, errors.CutstreamError) else kind.__module__
+    return f"{module}.{kind.__qualname__}"
+
+
 def _structured(value: bytes) -> _StructuredEvent:
     try:
         return _event_decoder.decode(value)
     except msgspec.ValidationError as exc:
-        raise InvalidRequest(f"CloudEvent: {explain(exc, CloudEvent)}") from exc
+        raise errors.InvalidRequest(f"CloudEvent: {explain(exc, CloudEvent)}") from exc
     except DECODE_ERRORS as exc:
-        raise InvalidRequest(f"CloudEvent: not JSON: {exc}") from exc
+        raise errors.InvalidRequest(f"CloudEvent: not JSON: {exc}") from exc
 
 
 def _binary(headers: dict[str, bytes]) -> CloudEvent:
@@ -181,9 +186,9 @@ def _binary(headers: dict[str, bytes]) -> CloudEvent:
         attributes = {name: headers[f"ce_{name}"].decode() for name in names if f"ce_{name}" in headers}
         return msgspec.convert(attributes, CloudEvent)
     except msgspec.ValidationError as exc:
-        raise InvalidRequest(f"CloudEvent headers (ce_*): {explain(exc, CloudEvent)}") from exc
+        raise errors.InvalidRequest(f"CloudEvent headers (ce_*): {explain(exc, CloudEvent)}") from exc
     except UnicodeDecodeError as exc:
-        raise InvalidRequest(f"CloudEvent headers (ce_*): not UTF-8: {exc}") from exc
+        raise errors.InvalidRequest(f"CloudEvent headers (ce_*): not UTF-8: {exc}") from exc
 
 
 def _from_event(event: _StructuredEvent, trace: Trace) -> Envelope:

@@ -233,9 +233,14 @@ def _example(message: msgspec.Struct) -> str:
 
 
 def _errors_below(base: type[CutstreamError]) -> Iterator[type[CutstreamError]]:
-    """Yield the named errors below `base`, or `base` itself if it has none."""
-    below = [k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, base) and k is not base]
-    yield from below or [base]
+    """Yield the named errors below `base` in the order of their tree, or `base` itself if it has none."""
+
+    def below(kind: type[CutstreamError]) -> Iterator[type[CutstreamError]]:
+        for child in kind.__subclasses__():
+            yield child
+            yield from below(child)
+
+    yield from list(below(base)) or [base]
 
 
 def _occasion_and_remedy(kind: type[CutstreamError]) -> tuple[str, str]:

@@ -1,0 +1,146 @@
+"""All named errors. The base class decides what the worker does.
+
+CutstreamError
+├── Retryable                   something is not ready: the request waits and is tried again
+│   ├── TritonUnavailable         the Triton server: retried without limit, no dead letter
+│   │   ├── WrongAnswer             an answer that does not belong to the images: likewise
+│   │   └── ModelReloaded           an answer of another model than described: likewise
+│   ├── StoreUnavailable          the destination's object store: retried without limit
+│   ├── BrokerUnavailable         the Kafka brokers: retried without limit
+│   ├── DeviceOutOfMemory         the GPU's memory is full at the moment: retried without limit
+│   ├── BackgroundsFull           the background pictures in use fill their memory: retried without limit
+│   └── SourceUnavailable         the request's own source: the retry topic, and in the end SourceFailed
+│       └── BackgroundUnavailable   the request's own background: likewise, and in the end BackgroundFailed
+├── Poison                      this request can never succeed: one `failed` result and a dead letter
+│   ├── InvalidRequest            not JSON, or a field that is unknown or of the wrong type
+│   ├── RequestTooLarge           a record with more bytes than any request needs
+│   ├── InvalidProfile            a profile that this deployment does not serve
+│   ├── InvalidOption             a value of the right type that makes no sense; the message names the option
+│   ├── RefusedAddress            not an address of a supported form, or a destination that denies access
+│   │   └── AddressNotAllowed       a source or destination outside the allowed hosts, buckets or folders
+│   ├── SourceFailed              a missing object, 404, or no attempts left
+│   │   └── BackgroundFailed        the same for the background
+│   ├── FileTooLarge              more bytes than allowed
+│   ├── UnsupportedImage          none of the accepted formats
+│   ├── ResolutionTooHigh         more pixels than allowed; known before decoding
+│   ├── UnreadableImage           empty, truncated or corrupt
+│   │   └── DecoderFailed           its decoder crashed or hung
+│   ├── UnknownBackground         a name that is not in the background catalogue
+│   ├── RefusedBackground         a background outside the allowed schemes, hosts, buckets or folders
+│   ├── UnusableBackground        a background that is too large, of another format, or not readable
+│   ├── RegionOutOfBounds         `roi` lies outside the image
+│   ├── UnknownForeground         no subject was found
+│   ├── InferenceFailed           Triton fails on this image even when it is sent alone
+│   └── Unexpected                a bug that showed while this request was processed
+├── Expired                     the request's deadline has passed: one `expired` result
+├── Cancelled                   the request was called off: one `cancelled` result
+└── Fatal                       the worker cannot continue: it aborts its transaction and exits non-zero
+    ├── ConfigurationError        a wrong setting
+    ├── ModelMismatch             a served model with other tensors than this release expects
+    ├── WeightsMissing            a model without weights; the message names the command that gets them
+    ├── DeviceLost                the GPU, or a kernel on it, failed
+    ├── Fenced                    another worker has taken over the transactional id
+    ├── StackError                an embedded server of the local stack did not start, or died
+    └── PoisonLimit               too many failures in a row to be the fault of the requests: the worker halts
+
+Codes are those of remove.bg where it has one (docs/errors.md).
+"""
+
+from __future__ import annotations
+
+from cutstream.errors.base import CutstreamError
+from cutstream.errors.ended import Cancelled, Expired
+from cutstream.errors.fatal import (
+    OPERATOR_NEEDED,
+    ConfigurationError,
+    DeviceLost,
+    Fatal,
+    Fenced,
+    ModelMismatch,
+    PoisonLimit,
+    StackError,
+    WeightsMissing,
+)
+from cutstream.errors.poison import (
+    AddressNotAllowed,
+    BackgroundFailed,
+    DecoderFailed,
+    FileTooLarge,
+    InferenceFailed,
+    InvalidOption,
+    InvalidProfile,
+    InvalidRequest,
+    PointsTo,
+    Poison,
+    RefusedAddress,
+    RefusedBackground,
+    RegionOutOfBounds,
+    RequestTooLarge,
+    ResolutionTooHigh,
+    SourceFailed,
+    Unexpected,
+    UnknownBackground,
+    UnknownForeground,
+    UnreadableImage,
+    UnsupportedImage,
+    UnusableBackground,
+)
+from cutstream.errors.retryable import (
+    BackgroundsFull,
+    BackgroundUnavailable,
+    BrokerUnavailable,
+    DeviceOutOfMemory,
+    ModelReloaded,
+    Retryable,
+    SourceUnavailable,
+    StoreUnavailable,
+    TritonUnavailable,
+    WrongAnswer,
+)
+
+__all__ = [
+    "OPERATOR_NEEDED",
+    "AddressNotAllowed",
+    "BackgroundFailed",
+    "BackgroundUnavailable",
+    "BackgroundsFull",
+    "BrokerUnavailable",
+    "Cancelled",
+    "ConfigurationError",
+    "CutstreamError",
+    "DecoderFailed",
+    "DeviceLost",
+    "DeviceOutOfMemory",
+    "Expired",
+    "Fatal",
+    "Fenced",
+    "FileTooLarge",
+    "InferenceFailed",
+    "InvalidOption",
+    "InvalidProfile",
+    "InvalidRequest",
+    "ModelMismatch",
+    "ModelReloaded",
+    "PointsTo",
+    "Poison",
+    "PoisonLimit",
+    "RefusedAddress",
+    "RefusedBackground",
+    "RegionOutOfBounds",
+    "RequestTooLarge",
+    "ResolutionTooHigh",
+    "Retryable",
+    "SourceFailed",
+    "SourceUnavailable",
+    "StackError",
+    "StoreUnavailable",
+    "TritonUnavailable",
+    "Unexpected",
+    "UnknownBackground",
+    "UnknownForeground",
+    "UnreadableImage",
+    "UnsupportedImage",
+    "UnusableBackground",
+    "WeightsMissing",
+    "WrongAnswer",
+]

@@ -1,0 +1,217 @@
+"""Errors that end one request: it fails, and the others go on."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from cutstream.errors.base import CutstreamError
+
+PointsTo: TypeAlias = Literal["request", "source", "settings", "deployment"]
+"""Where the cause of a failed request is likely to be: in the request itself, at the place its photo comes from, in
+the deployment's settings, or elsewhere in the deployment (consumer/delivery/failure_limit.py)."""
+
+
+class Poison(CutstreamError):
+    """This request can never succeed. It gets one `failed` result and a dead letter.
+
+    Correct the cause and replay the dead letter.
+    """
+
+    code = "unexpected"
+    points_to: PointsTo = "request"
+
+
+class InvalidRequest(Poison):
+    """The request is not JSON, is not the CloudEvent that it claims to be, or has an unknown or ill-typed field.
+
+    Correct the field that the message names. `docs/schemas/request.json` describes all fields.
+    """
+
+    code = "invalid_request"
+
+
+class RequestTooLarge(Poison):
+    """The request's record is too large: its key, value and headers have more than 512 KiB together, uncompressed.
+
+    Send less, for instance fewer labels or headers. A photo does not belong into a request, but its address. The dead
+    letter holds the beginning of the request only, and cannot be replayed.
+    """
+
+    code = "request_too_large"
+
+
+class InvalidProfile(Poison):
+    """The request names a profile that this deployment does not serve.
+
+    Use a profile that the message lists, or add this one to `CUTSTREAM_MODELS__PROFILES`.
+    """
+
+    code = "invalid_profile"
+
+
+class InvalidOption(Poison):
+    """An option's value has the right type but makes no sense, on its own or together with another option.
+
+    Correct the option that the message names.
+    """
+
+    code = "invalid_option"
+
+
+class RefusedAddress(Poison):
+    """The source or destination is not an address of a supported form, or the request's own destination denies access.
+
+    Correct the address. The message says what is wrong with it.
+    """
+
+    code = "invalid_image_url"
+
+
+class AddressNotAllowed(RefusedAddress):
+    """The source or destination lies outside the hosts, buckets or folders that the settings allow.
+
+    Move the object, or extend the `CUTSTREAM_OBJECTS__*` setting that the message names.
+    """
+
+    points_to = "settings"
+
+
+class SourceFailed(Poison):
+    """There is nothing at the source's address (404, missing file or object), or the last attempt to fetch it failed.
+
+    Check the address. If `retryable` is true, the source was not available: replay the dead letter once it is.
+    """
+
+    code = "failed_image_download"
+    points_to: PointsTo = "source"
+
+    def __init__(self, message: str, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+        if not retryable:  # an answer: the way to the source works, and there is nothing
+            self.points_to = "request"
+
+
+class BackgroundFailed(SourceFailed):
+    """There is nothing at the background's address (404, missing file or object), or the last attempt to fetch it
+    failed.
+
+    Check the address, or add the picture to the catalogue again. If `retryable` is true, the background was not
+    available: replay the dead letter once it is.
+    """
+
+    code = "failed_bg_download"
+
+
+class FileTooLarge(Poison):
+    """The source has more bytes than `CUTSTREAM_LIMITS__MAX_SOURCE_BYTES`.
+
+    Send a smaller file, or raise the limit.
+    """
+
+    code = "file_too_large"
+
+
+class UnsupportedImage(Poison):
+    """The source's content is in none of the accepted formats. Its file name does not matter.
+
+    Convert the file. The message lists the formats.
+    """
+
+    code = "invalid_file_type"
+
+
+class ResolutionTooHigh(Poison):
+    """The source has more pixels than `CUTSTREAM_LIMITS__MAX_SOURCE_PIXELS`. It is refused before it is decoded.
+
+    Send a smaller image, or raise the limit together with `CUTSTREAM_WORKER__MEMORY_BYTES`.
+    """
+
+    code = "resolution_too_high"
+
+
+class UnreadableImage(Poison):
+    """The source is empty, truncated or corrupt.
+
+    Open the file with another program. If that works, keep the file and report it.
+    """
+
+    code = "failed_to_read_image"
+
+
+class DecoderFailed(UnreadableImage):
+    """The decoder crashed or hung while it read the source.
+
+    Keep the file and report it: it may be hostile. If all files fail, look for a lack of memory or a broken library.
+    """
+
+    points_to = "deployment"
+
+
+class UnknownBackground(Poison):
+    """`background.image` is neither an address nor a name in the background catalogue.
+
+    Correct the name. `cutstream backgrounds list` shows all names, `cutstream backgrounds add` adds a picture.
+    """
+
+    code = "invalid_bg_image"
+    points_to = "settings"
+
+
+class RefusedBackground(Poison):
+    """The background's address lies outside the schemes, hosts, buckets or folders that are allowed for sources.
+
+    Move the picture, add it to the catalogue, or extend the `CUTSTREAM_OBJECTS__*` setting that the message names.
+    """
+
+    code = "invalid_bg_image_url"
+    points_to = "settings"
+
+
+class UnusableBackground(Poison):
+    """The background picture is too large, in none of the accepted formats, or not readable. The limits for sources
+    apply.
+
+    Use another picture. The message says what is wrong with this one.
+    """
+
+    code = "invalid_bg_image"
+
+
+class RegionOutOfBounds(Poison):
+    """`roi` lies outside the image.
+
+    Correct `roi`. It refers to the upright image, after the EXIF orientation has been applied.
+    """
+
+    code = "roi_exceeds_bounds"
+
+
+class UnknownForeground(Poison):
+    """No subject was found in the image, or none within `roi`.
+
+    Try another profile, or correct `roi`. If it happens with photos that have one, look at the model: a worker does not
+    halt because of it, since nobody's harmless photos may stop the others'.
+    """
+
+    code = "unknown_foreground"
+
+
+class InferenceFailed(Poison):
+    """Triton fails on this image even when it is sent alone.
+
+    Check Triton's log. Then replay the dead letter, or use another profile.
+    """
+
+    code = "inference_failed"
+    points_to = "deployment"
+
+
+class Unexpected(Poison):
+    """A bug in cutstream showed while this request was processed.
+
+    Report it with the worker's log of this request, which has the stack trace. Then replay the dead letter.
+    """
+
+    code = "unexpected"
+    points_to = "deployment"

@@ -1,0 +1,111 @@
+"""Errors that pass: the request waits and is tried again."""
+
+from __future__ import annotations
+
+from cutstream.errors.base import CutstreamError
+from cutstream.errors.poison import BackgroundFailed, Poison, SourceFailed
+
+
+class Retryable(CutstreamError):
+    """Something that the request needs is not ready. The request waits and is tried again.
+
+    Attempts have no limit unless the table says otherwise.
+    """
+
+    retryable = True
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s  # the server's own hint, if it gave one
+
+
+class TritonUnavailable(Retryable):
+    """Triton cannot be reached, is still starting, or does not answer in time.
+
+    Requests wait, and none is lost. Check Triton's log and the worker's `/readyz`.
+    """
+
+    code = "triton_unavailable"
+
+
+class WrongAnswer(TritonUnavailable):
+    """Triton's answer does not belong to the images that were sent, or is incomplete. It is discarded.
+
+    Requests wait and are sent again, and none is lost. If it persists, restart Triton.
+    """
+
+    code = "wrong_answer"
+
+
+class ModelReloaded(TritonUnavailable):
+    """Triton answered with another model than its ensemble's description says. The answer is discarded.
+
+    Requests wait and are sent again with the new description. If it persists, load the ensemble again, not only one of
+    its steps.
+    """
+
+    code = "model_reloaded"
+
+
+class StoreUnavailable(Retryable):
+    """The destination's object store cannot be reached, or refuses requests at the moment.
+
+    Requests wait, and none is lost. Check the store and the credentials in the settings.
+    """
+
+    code = "store_unavailable"
+
+
+class BrokerUnavailable(Retryable):
+    """No Kafka broker answers.
+
+    The worker waits, and no request is lost. Check the brokers and `CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS`.
+    """
+
+    code = "broker_unavailable"
+
+
+class DeviceOutOfMemory(Retryable):
+    """The GPU's memory is full at the moment.
+
+    Requests wait, and none is lost. If it persists, lower `CUTSTREAM_WORKER__MEMORY_BYTES` or
+    `CUTSTREAM_WORKER__WINDOW`, or find out what else uses the device.
+    """
+
+    code = "device_out_of_memory"
+
+
+class BackgroundsFull(Retryable):
+    """The background pictures of the requests in flight fill `CUTSTREAM_WORKER__BACKGROUND_BYTES`.
+
+    Requests wait, and none is lost. If it persists, raise that setting or lower `CUTSTREAM_WORKER__WINDOW`.
+    """
+
+    code = "backgrounds_full"
+
+
+class SourceUnavailable(Retryable):
+    """The request's source is not available at the moment (timeout, refused connection, 429, 5xx).
+
+    Do nothing: the request waits on the retry topic and is tried again. After `CUTSTREAM_LIMITS__SOURCE_ATTEMPTS` and
+    `CUTSTREAM_LIMITS__RETRIES` attempts it fails with SourceFailed.
+    """
+
+    code = "failed_image_download"
+
+    def given_up(self, attempts: int) -> Poison:
+        """Return the error with which the request fails after its last attempt."""
+        return SourceFailed(f"{self} ({attempts} attempts)", retryable=True)
+
+
+class BackgroundUnavailable(SourceUnavailable):
+    """The request's background is not available at the moment (timeout, refused connection, 429, 5xx).
+
+    Do nothing: the request waits on the retry topic and is tried again. After `CUTSTREAM_LIMITS__SOURCE_ATTEMPTS` and
+    `CUTSTREAM_LIMITS__RETRIES` attempts it fails with BackgroundFailed.
+    """
+
+    code = "failed_bg_download"
+
+    def given_up(self, attempts: int) -> Poison:
+        return BackgroundFailed(f"{self} ({attempts} attempts)", retryable=True)
