@@ -18,6 +18,7 @@ from tests.support.ports import free_stack_ports
 from tests.support.s3_server import NoGateway, S3Server, gateway, s3_server
 
 OPT_IN = ("kafka", "cluster", "triton", "s3", "e2e")
+SHARED_SERVERS = {"kafka", "s3", "e2e"}
 OUR_LOGGERS = ("cutstream", "consumer", "producer")
 START_TIMEOUT_S = 60
 
@@ -45,6 +46,9 @@ def required(config: pytest.Config) -> set[str]:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
+        # `make test` runs two processes: one with the tests that share servers, one with the others, file by file.
+        shares = SHARED_SERVERS & {mark.name for mark in item.iter_markers()}
+        item.add_marker(pytest.mark.xdist_group("servers" if shares else str(item.path)))
         for name in OPT_IN:
             if item.get_closest_marker(name) and not config.getoption(f"--{name}"):
                 item.add_marker(pytest.mark.skip(reason=f"needs --{name}"))

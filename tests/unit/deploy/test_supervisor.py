@@ -35,7 +35,9 @@ with Supervisor(10) as supervisor:
     if sys.argv[3] == "fork" and os.fork() == 0:
         time.sleep(60)
     print(supervisor.pid("tree"), flush=True)
-    time.sleep(60)
+    for _ in range(600):
+        time.sleep(0.1)  # a signal just before a sleep waits for its end
+    sys.exit("nobody stopped this parent")
 """
 
 
