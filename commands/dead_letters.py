@@ -117,7 +117,7 @@ def replay(
             typer.confirm(f"Replay {_count(selected, 'dead letter')}?", abort=True)
         places = {entry.place for entry in selected}
         count = dead_letters.replay(kafka, places, lambda e, n: echo(f"{e.letter.id}\treplay {n}"))
-        echo(f"Replayed {count}." + _left(len(selected) - count, "replayed"))
+        echo(f"Replayed {count}." + _left(len(selected) - count))
 
 
 def purge(
@@ -145,7 +145,7 @@ def purge(
         if selected and not yes:
             typer.confirm(f"Purge {_count(selected, 'dead letter')}? They cannot be replayed after that.", abort=True)
         purged = dead_letters.purge(kafka, {entry.place for entry in selected})
-        echo(f"Purged {len(purged.letters)}." + _left(len(selected) - len(purged.letters), "closed"))
+        echo(f"Purged {len(purged.letters)}." + _left(len(selected) - len(purged.letters)))
         for partition, offset in sorted(purged.deleted_before.items()):
             echo(f"Deleted partition {partition} of {kafka.dead_letters_topic} before offset {offset}.")
 
@@ -250,8 +250,10 @@ def _count(entries: Sequence[FiledLetter], noun: str) -> str:
     return f"{len(entries)} {noun}{'' if len(entries) == 1 else 's'}" + (f" ({by_code})" if by_code else "")
 
 
-def _left(count: int, done: str) -> str:
-    return f" The other {count} had been {done} meanwhile." if count else ""
+def _left(count: int) -> str:
+    if not count:
+        return ""
+    return f" The other {count} have been replayed or purged meanwhile (cutstream dead-letters list --all)."
 
 
 def _without_obstacles(file: LetterFile, entries: Sequence[FiledLetter]) -> list[FiledLetter]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from contextlib import closing
 from datetime import datetime, timezone
 from hashlib import sha256
 
-from cutstream.clients.kafka import OutgoingRecord, RecordWriter
 from cutstream.clients.objects import files
 from cutstream.clients.objects.store import ObjectStore
 from cutstream.clock import Clock
@@ -17,7 +15,7 @@ from cutstream.errors import UnknownBackground
 from cutstream.images.decode import decode
 from cutstream.images.header import read_header
 from cutstream.settings import KafkaSettings, Settings
-from producer.entries import read_entries
+from producer.entries import read_entries, write_entries
 
 _EXTENSIONS = {"jpeg": "jpg"}  # any other extension is the name of its format
 
@@ -47,7 +45,7 @@ def add(settings: Settings, name: str, source: str, clock: Clock) -> Entry:
         added=datetime.fromtimestamp(int(clock.wall()), timezone.utc),
     )
     objects.put(entry.uri, data, f"image/{header.format}")
-    _write(settings.kafka, name, encode(entry))
+    write_entries(settings.kafka, settings.kafka.backgrounds_topic, {name: encode(entry)})
     return entry
 
 
@@ -56,16 +54,10 @@ def remove(settings: KafkaSettings, name: str) -> Entry:
     entries = list_entries(settings)
     if name not in entries:
         raise UnknownBackground(f"{name!r} is not in the catalogue{nearest(name, entries)}")
-    _write(settings, name, None)
+    write_entries(settings, settings.backgrounds_topic, {name: None})
     return entries[name]
 
 
 def list_entries(settings: KafkaSettings) -> dict[str, Entry]:
     """Return the current entry of each name, sorted by name. Raises NoTopic."""
     return read_entries(settings, settings.backgrounds_topic, apply)
-
-
-def _write(settings: KafkaSettings, name: str, value: bytes | None) -> None:
-    with closing(RecordWriter(settings)) as writer:
-        writer.start()
-        writer.write([OutgoingRecord(settings.backgrounds_topic, name.encode(), value)])

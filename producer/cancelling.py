@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
 from datetime import datetime, timedelta, timezone
 
-from cutstream.clients.kafka import OutgoingRecord, RecordWriter
 from cutstream.clock import Clock
 from cutstream.contract.cancellations import Cancellation, apply, check_request_names, encode, key_of
 from cutstream.errors import InvalidOption
 from cutstream.settings import KafkaSettings
-from producer.entries import read_entries
+from producer.entries import read_entries, write_entries
 
 DEFAULT_AGE = timedelta(days=7)
 
@@ -72,11 +70,7 @@ def _read(settings: KafkaSettings) -> dict[str, Cancellation]:
 
 
 def _write(settings: KafkaSettings, records: Mapping[str, bytes | None]) -> None:
-    with closing(RecordWriter(settings)) as writer:
-        writer.start()
-        writer.write(
-            OutgoingRecord(settings.cancellations_topic, key.encode(), value) for key, value in records.items()
-        )
+    write_entries(settings, settings.cancellations_topic, records)
 
 
 def _now(clock: Clock) -> datetime:

@@ -1,12 +1,13 @@
-"""Reading the current entries of a compacted topic."""
+"""Reading and writing the entries of a compacted topic."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import TypeVar
 
-from cutstream.clients.kafka import TopicReader
+from cutstream.clients.kafka import OutgoingRecord, RecordWriter, TopicReader
+from cutstream.errors import BrokerUnavailable
 from cutstream.settings import KafkaSettings
 from producer.reading import read_to_end
 
@@ -27,3 +28,20 @@ def read_entries(
             for record in records:
                 apply(entries, record.key, record.value)
     return dict(sorted(entries.items()))
+
+
+def write_entries(settings: KafkaSettings, topic: str, entries: Mapping[str, bytes | None]) -> None:
+    """Write entries by their names, and None for those to remove. Return once every reader can see them.
+
+    Raises BrokerUnavailable, also if the entries are written but an open transaction of another program hides them.
+    """
+    with closing(RecordWriter(settings)) as writer:
+        writer.start()
+        writer.write(OutgoingRecord(topic, name.encode(), value) for name, value in entries.items())
+    try:
+        with closing(TopicReader(settings, topic, from_end=True, settled=True)) as reader:
+            reader.start()
+            for _ in read_to_end(settings, topic, reader):
+                pass
+    except BrokerUnavailable as exc:
+        raise BrokerUnavailable(f"written, but not seen by the workers yet: {exc}") from exc

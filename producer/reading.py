@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 
 from cutstream.clients.kafka import Record, TopicReader
 from cutstream.errors import BrokerUnavailable
 from cutstream.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
 
 _POLL_S = 0.2
 _SILENT_POLLS = 25  # 5 s without a record: look whether the brokers are still there
@@ -17,7 +20,8 @@ _STALLED_POLLS = 300  # a minute
 def read_to_end(settings: KafkaSettings, topic: str, reader: TopicReader) -> Iterator[list[Record]]:
     """Yield what each poll of the started reader finds, until it has caught up.
 
-    Raises BrokerUnavailable if a broker that is needed does not answer, and if nothing more arrives for a minute.
+    Says after 5 s that it waits for an open transaction. Raises BrokerUnavailable if a broker that is needed does not
+    answer, and if nothing more arrives for a minute.
     """
     silent = 0
     while not reader.caught_up:
@@ -28,8 +32,11 @@ def read_to_end(settings: KafkaSettings, topic: str, reader: TopicReader) -> Ite
         silent += 1
         if silent % _SILENT_POLLS == 0:
             readable = _readable_ends(settings, topic)
+            hidden = any(readable.get(partition, 0) < end for partition, end in reader.ends.items())
             if silent >= _STALLED_POLLS:
-                raise BrokerUnavailable(_explain(topic, reader.ends, readable))
+                raise BrokerUnavailable(_explain(topic, hidden))
+            if hidden and silent == _SILENT_POLLS:
+                log.warning("waiting up to a minute for a transaction that is open on topic %r", topic)
 
 
 def _readable_ends(settings: KafkaSettings, topic: str) -> Mapping[int, int]:
@@ -39,7 +46,10 @@ def _readable_ends(settings: KafkaSettings, topic: str) -> Mapping[int, int]:
         return reader.ends
 
 
-def _explain(topic: str, ends: Mapping[int, int], readable: Mapping[int, int]) -> str:
-    if any(readable.get(partition, 0) < end for partition, end in ends.items()):
-        return f"a transaction on topic {topic!r} is open for a minute: try again later"
+def _explain(topic: str, hidden: bool) -> str:
+    if hidden:
+        return (
+            f"a transaction on topic {topic!r} is open for a minute: try again once the program that opened it has "
+            "ended it, or the broker has given it up (`kafka-transactions.sh find-hanging`)"
+        )
     return f"the brokers answer, but deliver no records of topic {topic!r} for a minute: look at their logs"

@@ -67,4 +67,4 @@ def apply(entries: dict[str, Entry], key: bytes | None, value: bytes) -> None:
         else:
             entries.pop(name, None)
     except (*DECODE_ERRORS, InvalidOption) as exc:
-        log.warning("background catalogue: skipped the record with key %r: %s", key, exc)
+        log.warning("background catalogue: skipped the record with key %.100r: %s", key, exc)

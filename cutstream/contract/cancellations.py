@@ -71,7 +71,7 @@ def apply(cancellations: dict[str, Cancellation], key: bytes | None, value: byte
         else:
             cancellations.pop(name, None)
     except DECODE_ERRORS as exc:
-        log.warning("cancellations: skipped the record with key %r: %s", key, exc)
+        log.warning("cancellations: skipped the record with key %.100r: %s", key, exc)
 
 
 class CancellationIndex:

@@ -17,8 +17,7 @@ _PAUSES_S = (1.0, 60.0)  # the first soon, because the network may have been at 
 class Obstacles:
     """What is unreadable, and when to try it again: ever more rarely, while the same record is in the way."""
 
-    def __init__(self, group: str, clock: Clock) -> None:
-        self._group = group
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._known: dict[Partition, tuple[Unreadable, float, float]] = {}  # with the pause, and its end
 
@@ -41,10 +40,9 @@ class Obstacles:
         self._known[found.partition] = found, pause_s, self._clock.monotonic() + pause_s
         log.error(
             "%s: this partition stands still, the others are read on; tried again in %g s. To go on without these "
-            "records, set the offset of group %s to %d (docs/runbook.md#a-record-cannot-be-read)",
+            "records, delete the partition's records before offset %d (docs/runbook.md#a-record-cannot-be-read)",
             found,
             pause_s,
-            self._group,
             found.next_offset,
             extra={"partition": str(found.partition), "position": found.offset},
         )

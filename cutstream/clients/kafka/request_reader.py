@@ -61,7 +61,7 @@ class RequestReader:
         clock = clock or SystemClock()
         self._buffers = RecordBuffers(ranks, settings.retry_topic, clock, max_delay_s)
         self._watch = StallWatch(settings.stall_s, clock)
-        self._obstacles = Obstacles(settings.group, clock)
+        self._obstacles = Obstacles(clock)
         self._suspects: set[Partition] = set()
         self._must_reopen = False
         self._gained: deque[Partition] = deque()

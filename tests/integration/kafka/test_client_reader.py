@@ -29,6 +29,7 @@ from cutstream.clients.kafka import (
     TransactionalCommitter,
     TransactionalWriter,
     UnreadableRecords,
+    delete_records,
     ensure_topics,
     request_reader,
 )
@@ -434,6 +435,10 @@ def test_a_record_that_unpacks_to_too_much_is_named_and_the_one_before_it_is_rea
     found: list[Polled] = []
     wait_until(lambda: found.append(reader.poll(0.1, 500)) or found[-1].unreadable, "it is not noticed")
     assert [record.offset for polled in found for record in polled.records] == [0]
+    write(one_partition, 1)
+    delete_records(one_partition, topic, {0: 2})  # as the runbook says: the workers need not stop for it
+    assert read(reader, 1) == [2]
+    wait_until(lambda: not reader.poll(0.1, 500).unreadable, "it is not forgotten")
 
 
 def test_a_header_name_that_is_not_utf_8_is_read_and_written_as_the_same_bytes(one_partition, opened) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -46,11 +46,12 @@ def entries(monkeypatch: pytest.MonkeyPatch) -> dict[str, Entry]:
     """Stand for the topic: every write is applied at once."""
     entries: dict[str, Entry] = {}
 
-    def write(settings: KafkaSettings, name: str, value: bytes | None) -> None:
-        apply(entries, name.encode(), value or b"")
+    def write(settings: KafkaSettings, topic: str, records: Mapping[str, bytes | None]) -> None:
+        for name, value in records.items():
+            apply(entries, name.encode(), value or b"")
 
     monkeypatch.setattr(backgrounds, "list_entries", lambda settings: dict(entries))
-    monkeypatch.setattr(backgrounds, "_write", write)
+    monkeypatch.setattr(backgrounds, "write_entries", write)
     return entries
 
 

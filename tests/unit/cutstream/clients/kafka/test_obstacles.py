@@ -17,7 +17,7 @@ def corrupt(partition: Partition, offset: int) -> Unreadable:
 
 
 def test_the_same_record_is_tried_ever_more_rarely_and_another_one_soon() -> None:
-    obstacles = Obstacles("workers", clock := ManualClock())
+    obstacles = Obstacles(clock := ManualClock())
 
     def pause_s() -> float:
         slept_s = 0.0
@@ -38,7 +38,7 @@ def test_the_same_record_is_tried_ever_more_rarely_and_another_one_soon() -> Non
 
 def test_what_is_behind_the_position_is_no_obstacle_any_more() -> None:
     """Also when nothing came after it, as when an operator has deleted it."""
-    obstacles = Obstacles("workers", ManualClock())
+    obstacles = Obstacles(ManualClock())
     obstacles.add(corrupt(A, 5))
     obstacles.add(corrupt(B, 7))
     obstacles.forget_passed({A: 5}.get)
@@ -48,7 +48,7 @@ def test_what_is_behind_the_position_is_no_obstacle_any_more() -> None:
 
 
 def test_a_partition_that_begins_anew_is_no_obstacle_any_more() -> None:
-    obstacles = Obstacles("workers", ManualClock())
+    obstacles = Obstacles(ManualClock())
     obstacles.add(corrupt(A, 5))
     obstacles.add(corrupt(B, 7))
     obstacles.forget([A, Partition("others", 0)])
@@ -56,7 +56,7 @@ def test_a_partition_that_begins_anew_is_no_obstacle_any_more() -> None:
 
 
 def test_the_log_names_the_partition_the_records_and_where_to_go_on(caplog) -> None:
-    Obstacles("workers", ManualClock()).add(corrupt(A, 5))
+    Obstacles(ManualClock()).add(corrupt(A, 5))
     (message,) = caplog.messages
     assert message.startswith("requests-0 cannot be read at offsets 5 to 7 (failed crc check)")
-    assert "set the offset of group workers to 8" in message
+    assert "delete the partition's records before offset 8" in message
