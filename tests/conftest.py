@@ -44,6 +44,7 @@ def required(config: pytest.Config) -> set[str]:
     return {name for name in config.getoption("--require").split(",") if name}
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         # `make test` runs two processes: one with the tests that share servers, one with the others, file by file.

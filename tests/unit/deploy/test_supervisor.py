@@ -22,13 +22,14 @@ ROOT = Path(__file__).parents[3]
 # A tree like Triton's, and worse: a child, a child in its own session, and an orphan.
 TREE = "sleep 97 & setsid sleep 98 & (setsid sleep 99 &) ; echo up; wait"
 PARENT = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
 from deploy.local.process import ServerSpec, Supervisor
 
 def ready():
     return log.exists() and "up" in log.read_text()
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background inherit that it is ignored
 log = Path(sys.argv[1])
 with Supervisor(10) as supervisor:
     supervisor.start(ServerSpec("tree", ["bash", "-c", sys.argv[2]], {}, log, ready))
@@ -115,6 +116,7 @@ def test_ctrl_c_reaches_the_parent_alone_which_stops_in_order(tmp_path: Path) ->
     parent, guard = start_parent(tmp_path, script)
     os.killpg(parent.pid, signal.SIGINT)
     end(parent)
+    assert parent.returncode == -signal.SIGINT
     assert all_gone([guard])
     assert (tmp_path / "tree.log").read_text().splitlines() == ["up", "in order"]
 
