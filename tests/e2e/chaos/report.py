@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 from collections import Counter
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ from benchmarks.machine import describe_machine
 from deploy.local.jars import BROKER
 from tests.e2e.chaos.run import RECOVERY_S, FaultLine, Outcome
 
+_FOLDERS = re.compile(r"/\S*/(?=\S+\.log\b)")  # of the run, which are gone after it
 PACKAGES = ("kafka-python", "tritonclient", "nvidia-pytriton", "openvino", "obstore")
 
 
@@ -108,7 +110,7 @@ def render(figures: dict[str, Any]) -> str:
         "",
         "## What the local stack said about its servers",
         "",
-        *(f"* {report.partition(chr(10))[0]}" for report in figures["reports"]),
+        *(f"* {_FOLDERS.sub('', report.partition(chr(10))[0])}" for report in figures["reports"]),
         "",
         "## Faults",
         "",
