@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def _nowhere() -> TextIO:
-    """Return what stands for a stream that the caller has closed."""
+    """Return a stream that discards its text, in place of one that the caller has closed."""
     return open(os.devnull, "w", encoding="utf-8")
 
 

@@ -22,7 +22,7 @@ from cutstream.printable import printable
 
 
 class _Printable(RenderHook):
-    """Lets no console write what strangers wrote as it is: it could control the terminal."""
+    """Escapes characters that could control the terminal in everything that a console prints."""
 
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
         return [_PrintableRenderable(renderable) for renderable in renderables]

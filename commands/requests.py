@@ -113,4 +113,5 @@ def results(
                 sys.stdout.writelines(f"{printable(line)}\n" for line in lines)
                 sys.stdout.flush()
         except KeyboardInterrupt:
-            pass  # the usual end of --follow
+            if not follow:
+                raise

@@ -49,14 +49,19 @@ def demo(
     ),
     profile: Profile = None,
 ) -> None:
-    """Start the stack, cut out photos, write the results to a folder, and stop the stack."""
+    """Start the stack, cut out photos, write the results to a folder, and stop the stack.
+
+    Exits with 1 if a photo failed.
+    """
     from producer.demo import demo_settings, run_demo
 
     with named_errors():
         settings, references = demo_settings(photos, out_folder, profile)
         with own_stack(settings) as stack:
             out.print(addresses(stack.settings))
-            run_demo(stack.settings, references, out_folder, profile, stack.check, out)
+            batch = run_demo(stack.settings, references, out_folder, profile, stack.check, out)
+    if batch.count("ok") < len(references):
+        raise typer.Exit(1)
 
 
 def addresses(settings: Settings) -> Table:

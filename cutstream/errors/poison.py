@@ -33,8 +33,8 @@ class InvalidRequest(Poison):
 class RequestTooLarge(Poison):
     """The request's record is too large: its key, value and headers have more than 512 KiB together, uncompressed.
 
-    Send less, for instance fewer labels or headers. A photo does not belong into a request, but its address. The dead
-    letter holds the beginning of the request only, and cannot be replayed.
+    Send less, for instance fewer labels or headers, and the photo's address instead of the photo. The dead letter holds
+    only the beginning of the request, and cannot be replayed.
     """
 
     code = "request_too_large"

@@ -21,11 +21,12 @@ class KafkaSettings(Section):
     urgent_topic: str = "cutout.requests.urgent"
     """Topic of urgent requests. Workers read it before the other two."""
     retry_topic: str = "cutout.requests.retry"
-    """Topic on which requests wait whose own source is away. Workers write it and read it."""
+    """Topic on which requests wait whose own source is away. Workers and `cutstream dead-letters
+    replay` write it, and workers read it."""
     results_topic: str = "cutout.results"
     """Topic that workers write results to. Read it with `isolation_level=read_committed`."""
     dead_letters_topic: str = "cutout.dead-letters"
-    """Topic that receives the unchanged record of every failed request."""
+    """Topic that receives the record of every failed request: unchanged, unless it is too large for a request."""
     cancellations_topic: str = "cutout.cancellations"
     """Topic that holds the requests that were called off. It is compacted and has one partition."""
     backgrounds_topic: str = "cutout.backgrounds"
@@ -77,15 +78,15 @@ class KafkaSettings(Section):
             *(
                 (
                     is_topic(topic),
-                    f"CUTSTREAM_KAFKA__{name.upper()}={topic} is no name for a topic: it takes 1 to 249 letters, "
-                    "digits and any of . _ -, and the brokers' own topics are theirs",
+                    f"CUTSTREAM_KAFKA__{name.upper()}={topic} is not a valid topic name: 1 to 249 letters, digits "
+                    "and any of . _ -, and not the name of one of Kafka's internal topics",
                 )
                 for name, topic in zip(fields, topics, strict=True)
             ),
             (
                 not self.instance_id or is_kafka_name(self.instance_id),
-                f"CUTSTREAM_KAFKA__INSTANCE_ID={self.instance_id} is no id: it takes 1 to 249 letters, digits and any "
-                "of . _ -",
+                f"CUTSTREAM_KAFKA__INSTANCE_ID={self.instance_id} is not a valid id: 1 to 249 letters, digits and "
+                "any of . _ -",
             ),
             (
                 self.transactional_id != self.operator_transactional_id,

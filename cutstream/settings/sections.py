@@ -234,7 +234,8 @@ class WorkerSettings(Section):
             ),
             (
                 is_host(self.host),
-                f"CUTSTREAM_WORKER__HOST={self.host} is no host: give an address of this machine, or 0.0.0.0 for all",
+                f"CUTSTREAM_WORKER__HOST={self.host} is not a valid host: give an address of this machine, or 0.0.0.0 "
+                "for all",
             ),
         )
         return self
