@@ -6,16 +6,16 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 
 from cutstream.clock import SystemClock
 from cutstream.errors import StackError
 from cutstream.settings import Settings
 
 _LOCK = "stack.lock"
-_RUN = "run-"
+_RUN = "cutstream-run-"
 _STARTING_S = 60.0  # a folder that is younger may belong to a run that has not locked it yet
 
 
@@ -54,18 +54,38 @@ def throwaway(settings: Settings) -> Iterator[Settings]:
     parent = settings.stack.state.absolute()
     parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(parent)
-    # After a second Ctrl-C, servers may still write to it while it is removed: the next run removes the rest.
-    with TemporaryDirectory(prefix=_RUN, dir=parent, ignore_cleanup_errors=True) as folder:
-        stack = settings.stack.model_copy(update={"state": Path(folder)})
+    folder = Path(mkdtemp(prefix=_RUN, dir=parent))
+    try:
+        (folder / _LOCK).touch()  # it marks the folder as ours
+        stack = settings.stack.model_copy(update={"state": folder})
         yield settings.model_copy(update={"stack": stack})
+    finally:
+        _remove(folder)
 
 
 def _remove_abandoned(parent: Path) -> None:
+    """Remove the folders of runs that were killed. The parent may hold anything else: only ours have name and lock."""
     now = SystemClock().wall()
     for folder in parent.glob(f"{_RUN}*"):
         try:
-            if now - folder.stat().st_mtime > _STARTING_S and folder.is_dir():
+            is_ours = (folder / _LOCK).is_file() and not folder.is_symlink()
+            if is_ours and now - folder.stat().st_mtime > _STARTING_S:
                 with lock_state(folder):
-                    shutil.rmtree(folder, ignore_errors=True)
+                    _remove(folder)
         except (OSError, StackError):
             pass  # it is in use, or gone
+
+
+def _remove(folder: Path) -> None:
+    """Remove the folder, and its lock last: what servers still write to it is then left to the next run.
+
+    They may do so after a second Ctrl-C.
+    """
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != _LOCK:
+                path.unlink(missing_ok=True)
+        if [path.name for path in folder.iterdir()] == [_LOCK]:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -80,22 +80,48 @@ def test_a_state_that_is_a_file_is_refused_with_its_setting(tmp_path: Path) -> N
         pass
 
 
+def old(folder: Path) -> None:
+    os.utime(folder, (time.time() - 3600,) * 2)
+
+
 def test_a_run_removes_its_folder_and_those_of_runs_that_were_killed(tmp_path: Path) -> None:
-    for name, age_s in (("run-killed", 3600), ("run-starting", 0), ("run-running", 3600), ("kafka", 3600)):
-        (tmp_path / name / "data").mkdir(parents=True)
-        os.utime(tmp_path / name, (time.time() - age_s,) * 2)
-    with lock_state(tmp_path / "run-running"):
-        os.utime(tmp_path / "run-running", (time.time() - 3600,) * 2)
+    for name in ("killed", "starting", "running"):
+        folder = tmp_path / f"cutstream-run-{name}"
+        (folder / "kafka").mkdir(parents=True)
+        (folder / "stack.lock").touch()
+    old(tmp_path / "cutstream-run-killed")
+    with lock_state(tmp_path / "cutstream-run-running"):
+        old(tmp_path / "cutstream-run-running")
         with throwaway(settings(tmp_path)) as own:
             assert own.stack.state.parent == tmp_path
             assert own.stack.state.is_dir()
-    assert {path.name for path in tmp_path.iterdir()} == {"run-starting", "run-running", "kafka"}
+    assert {path.name for path in tmp_path.iterdir()} == {"cutstream-run-starting", "cutstream-run-running"}
 
 
-def test_a_folder_that_a_server_still_writes_to_is_left_to_the_next_run(tmp_path: Path, monkeypatch) -> None:
+def test_a_run_leaves_folders_alone_that_no_stack_has_locked(tmp_path: Path) -> None:
+    names = {"run-2024", "kafka", "cutstream-run-report", "cutstream-run-link"}
+    for name in ("run-2024", "kafka", "cutstream-run-report"):
+        (tmp_path / name / "data").mkdir(parents=True)
+    for locked in ("run-2024", "kafka"):
+        (tmp_path / locked / "stack.lock").touch()
+    (tmp_path / "cutstream-run-link").symlink_to("kafka")
+    for name in names:
+        old(tmp_path / name)
+    with throwaway(settings(tmp_path)):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == names
+    assert (tmp_path / "kafka" / "data").is_dir()
+
+
+def test_a_folder_that_a_server_still_writes_to_is_left_to_the_next_run(tmp_path: Path) -> None:
     def refuse(path: object, **options: object) -> None:
         raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
 
-    with throwaway(settings(tmp_path)) as own:
-        monkeypatch.setattr(os, "rmdir", refuse)
+    with pytest.MonkeyPatch.context() as patch, throwaway(settings(tmp_path)) as own:
+        (own.stack.state / "kafka").mkdir()
+        patch.setattr(os, "rmdir", refuse)
     assert own.stack.state.is_dir()
+    old(own.stack.state)
+    with throwaway(settings(tmp_path)):
+        pass
+    assert not own.stack.state.exists()
