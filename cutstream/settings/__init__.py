@@ -7,7 +7,7 @@ docs/settings.md is generated from this package: a field's docstring is its entr
 
 from __future__ import annotations
 
-from cutstream.settings.forms import BUCKET_NAME, BUCKET_SCHEMES, is_host_and_port
+from cutstream.settings.forms import BUCKET_NAME, BUCKET_SCHEMES, host_and_port, is_host_and_port
 from cutstream.settings.kafka import KafkaSettings
 from cutstream.settings.loading import as_environment, fields, load, redacted, variables
 from cutstream.settings.naming import CONFIG_FILE, PREFIX, RENAMED, RENAMED_VALUES, about, anchor, variable
@@ -46,6 +46,7 @@ __all__ = [
     "anchor",
     "as_environment",
     "fields",
+    "host_and_port",
     "is_host_and_port",
     "load",
     "redacted",

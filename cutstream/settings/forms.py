@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 _KAFKA_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _BROKERS_OWN = ("__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata")
+_HOST_NAME = re.compile(rb"[A-Za-z0-9._-]{1,253}")
 _HOST_LABELS = re.compile(r"(\*\.)?[^\s/:@*.\[\]]+(\.[^\s/:@*.\[\]]+)*")
 # Stores refuse other names, and obstore panics on some of them.
 BUCKET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,221}")
@@ -21,16 +22,30 @@ def is_host(text: str) -> bool:
     except ValueError:
         pass
     try:
-        return 0 < len(text.encode("idna")) <= 253 and not re.search(r"[\s/@,:\[\]]", text)
+        return bool(_HOST_NAME.fullmatch(text.encode("idna")))
     except UnicodeError:
         return False
 
 
 def is_host_and_port(text: str) -> bool:
-    """Tell whether this is `host:port` without a scheme, a path or a user. An IPv6 address may be in brackets."""
+    """Tell whether this is `host:port` without a scheme, a path or a user. An IPv6 address is in brackets."""
     host, _, port = text.strip().rpartition(":")
-    is_port = port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536
-    return is_port and is_host(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
+    is_port = port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536
+    if host.startswith("[") and host.endswith("]"):
+        return is_port and _is_ipv6(host[1:-1])
+    return is_port and is_host(host) and ":" not in host
+
+
+def host_and_port(host: str, port: int) -> str:
+    """Write an address as in a URL: that of IPv6 in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return isinstance(ip_address(text), IPv6Address)
+    except ValueError:
+        return False
 
 
 def is_kafka_name(name: str) -> bool:

@@ -72,8 +72,8 @@ class KafkaSettings(Section):
         require(
             (
                 not self.bootstrap_servers or all(map(is_host_and_port, self.bootstrap_servers.split(","))),
-                f"CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS={self.bootstrap_servers} must be `host:port` without a scheme, or "
-                "several of them separated by commas",
+                f"CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS={self.bootstrap_servers} must be `host:port` without a scheme, "
+                "such as broker:9092 or [::1]:9092, or several of them separated by commas",
             ),
             *(
                 (

@@ -39,7 +39,7 @@ class TritonSettings(Section):
             (
                 not self.url or is_host_and_port(self.url),
                 f"CUTSTREAM_TRITON__URL={self.url} must be the gRPC address `host:port` without a scheme, such as "
-                "triton:8001; the port for HTTP is another",
+                "triton:8001 or [::1]:8001; the port for HTTP is another",
             )
         )
         return self

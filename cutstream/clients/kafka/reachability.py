@@ -48,12 +48,13 @@ def first_to_answer(settings: KafkaSettings, timeout_s: float = ANSWER_TIMEOUT_S
 
 
 def _ask(server: str, settings: KafkaSettings, timeout_s: float, answers: SimpleQueue[tuple[str, str]]) -> None:
-    host, _, port = server.rpartition(":")
+    host, port = _host_and_port(server)
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout_s) as plain:
+        with socket.create_connection((host, port), timeout_s) as plain:
             if settings.security_protocol.endswith("SSL"):
+                # A dot at the end ends the search for a name, and is in no certificate.
                 with ssl.create_default_context(cafile=settings.ssl_cafile).wrap_socket(
-                    plain, server_hostname=host
+                    plain, server_hostname=host.removesuffix(".")
                 ) as encrypted:
                     problem = _exchange(encrypted)
             else:
@@ -65,6 +66,12 @@ def _ask(server: str, settings: KafkaSettings, timeout_s: float, answers: Simple
     except OSError as exc:
         problem = exc.strerror or str(exc)
     answers.put((server, problem))
+
+
+def _host_and_port(server: str) -> tuple[str, int]:
+    """Split one of `bootstrap_servers`. An IPv6 address comes without its brackets."""
+    host, _, port = server.strip().rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def _exchange(connection: socket.socket) -> str:
@@ -85,7 +92,7 @@ def _explain(servers: list[str], problems: dict[str, str]) -> str:
 
 
 def _is_loopback(server: str) -> bool:
-    host = server.strip().rpartition(":")[0].strip("[]")
+    host, _ = _host_and_port(server)
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -59,6 +60,43 @@ def test_a_server_that_is_no_broker_is_named_with_what_is_wrong(reply: bytes | N
     with listening(reply) as server, pytest.raises(BrokerUnavailable) as refused:
         first_to_answer(settings(server), timeout_s=0.3)
     assert str(refused.value) == f"no Kafka broker answers at {server} (is `make up` running?): {problem}"
+
+
+class NoEncryption:
+    """Stands in for a TLS context, and notes whose certificate it would have to see."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def wrap_socket(self, plain: socket.socket, server_hostname: str) -> socket.socket:
+        self.names.append(server_hostname)
+        return plain
+
+
+@pytest.mark.parametrize(
+    ("server", "address", "name"),
+    [
+        ("[::1]:9093", ("::1", 9093), "::1"),
+        ("broker.example.org.:9093", ("broker.example.org.", 9093), "broker.example.org"),
+    ],
+)
+def test_a_certificate_is_asked_for_the_bare_name(
+    monkeypatch: pytest.MonkeyPatch, server: str, address: tuple[str, int], name: str
+) -> None:
+    tls, addresses = NoEncryption(), []
+    ours, broker = socket.socketpair()
+    broker.sendall(ANSWER)
+
+    def connect(address: tuple[str, int], timeout_s: float) -> socket.socket:
+        addresses.append(address)
+        return ours
+
+    monkeypatch.setattr(ssl, "create_default_context", lambda cafile: tls)
+    monkeypatch.setattr(socket, "create_connection", connect)
+    encrypted = KafkaSettings(bootstrap_servers=server, security_protocol="SSL")
+    with broker:
+        assert first_to_answer(encrypted) == server
+    assert (addresses, tls.names) == ([address], [name])
 
 
 def test_nobody_listening_is_said_at_once() -> None:
