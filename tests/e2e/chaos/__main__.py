@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.ending import run
 from tests.e2e.chaos.folder import JARS, TOOLS, run_folder
-from tests.e2e.chaos.report import write_report
+from tests.e2e.chaos.report import REPORTS, write_report
 from tests.e2e.chaos.run import Options, run_chaos
 from tests.e2e.chaos.schedule import KINDS, WATCH_S
 
@@ -32,8 +32,7 @@ def main() -> int:
         watch_s=tuple(chosen.watch_s),
     )
     out = chosen.out.absolute()
-    out.mkdir(parents=True, exist_ok=True)
-    with run_folder("chaos", out) as folder:
+    with run_folder("chaos", out, REPORTS) as folder:
         outcome = run_chaos(options, folder, TOOLS, JARS)
         page = write_report(outcome, out)
     sys.stdout.write(page.read_text())

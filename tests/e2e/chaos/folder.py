@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
@@ -13,14 +14,32 @@ TOOLS, JARS = STATE / "tools", STATE / "jars"
 
 
 @contextmanager
-def run_folder(name: str, out: Path) -> Iterator[Path]:
-    """Yield a new folder in `.state`. At the end, however the run ends, move its logs to `out` and remove the rest."""
+def run_folder(name: str, out: Path, reports: Sequence[str]) -> Iterator[Path]:
+    """Yield a new folder in `.state`. At the end, however the run ends, move its logs to `out` and remove the rest.
+
+    The files of `out` named in `reports` are removed first: those of an earlier run must not lie beside the logs of one
+    that leaves none.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    for report in reports:
+        (out / report).unlink(missing_ok=True)
     STATE.mkdir(exist_ok=True)
     folder = Path(mkdtemp(prefix=f"{name}-", dir=STATE))
     try:
         yield folder
-    finally:
+    except BaseException:  # it must not give way to an error of the cleaning up
+        try:
+            _clean_up(folder, out)
+        except OSError as exc:
+            sys.stderr.write(f"the logs of a run that failed could not be kept in {out}: {exc}\n")
+        raise
+    _clean_up(folder, out)
+
+
+def _clean_up(folder: Path, out: Path) -> None:
+    try:
         for logs in (folder / "logs", folder / "state" / "logs"):
-            if logs.is_dir():  # a run that fails early has none, and its error must not give way to another
+            if logs.is_dir():  # a run that fails early has none
                 shutil.copytree(logs, out / "logs", dirs_exist_ok=True)
+    finally:
         shutil.rmtree(folder)

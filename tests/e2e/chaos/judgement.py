@@ -1,4 +1,4 @@
-"""Tells from the figures of an overload run which promises were broken, and whether there was an overload at all.
+"""Tells from the figures of an overload run and of a drain which promises were broken, and whether they were tried.
 
 tests/e2e/chaos/test_judgement.py shows that each sentence can appear.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 TIMES_LEAST = 2.5  # times the capacity that must have been sent
 BACKLOG_S = 5.0  # work that must be waiting at the end, in seconds of the worker's capacity
-LEAST_SHARE = 0.5  # of its capacity that the worker must go on doing, expired requests included
+LEAST_SHARE = 0.5  # of its capacity at which photos must go on being finished; what expires does not count
 RESERVED_LEAST = 0.5  # share of the budget that must have been in use
 URGENT_SHARE = 0.5  # of the median age of other requests, which nearly all urgent ones must stay below
 SAMPLES_LEAST = 8
@@ -39,14 +39,16 @@ class Overloaded:
 
     `budget_mb` is the worker's budget for decoded photos, `reserved_mb` the most of it that was in use. Memory is that
     of the worker and its children, what they share with nobody. `assignments` counts changes of the worker's partitions
-    before the overload, `rebalances` those during it. `expired_early` counts results written before their deadline,
-    `downloaded_late` photos that were asked for after it. The others of `expired_but_downloaded` became late on
-    their way through the worker.
+    before the overload, `rebalances` those during it. `results_per_second` has the expired requests too,
+    `finished_per_second` only those that ended `ok`. `expired_early` counts results written before their deadline,
+    `downloaded` all photos of requests with a deadline, `downloaded_late` those that were asked for after it, whatever
+    their requests ended as. The others of `expired_but_downloaded` became late on their way through the worker.
     """
 
     capacity_per_second: float
     sent_per_second: float
     results_per_second: float
+    finished_per_second: float
     backlog_at_the_end: int
     caught_up_after_s: float
     budget_mb: float
@@ -59,6 +61,7 @@ class Overloaded:
     expired: int
     expired_early: int
     expired_but_downloaded: int
+    downloaded: int
     downloaded_late: int
     urgent: Ages
     others: Ages
@@ -74,8 +77,8 @@ def _load(seen: Overloaded) -> Iterator[str]:
         yield f"{seen.sent_per_second:g} requests a second are less than {TIMES_LEAST:g} times the capacity"
     if seen.backlog_at_the_end < BACKLOG_S * seen.capacity_per_second:
         yield f"only {seen.backlog_at_the_end} requests waited at the end, so this was no overload"
-    if seen.results_per_second < LEAST_SHARE * seen.capacity_per_second:
-        yield f"{seen.results_per_second:g} results a second under overload, {seen.capacity_per_second:g} before"
+    if seen.finished_per_second < LEAST_SHARE * seen.capacity_per_second:
+        yield f"{seen.finished_per_second:g} photos finished a second in overload, {seen.capacity_per_second:g} before"
 
 
 def _memory(seen: Overloaded) -> Iterator[str]:
@@ -102,6 +105,8 @@ def _deadlines(seen: Overloaded) -> Iterator[str]:
         yield "nothing expired"
     if seen.expired_early:
         yield f"{seen.expired_early} requests expired before their deadline"
+    if not seen.downloaded:
+        yield "no photo of a request with a deadline was downloaded, so none can have been too late"
     if seen.downloaded_late:
         yield f"{seen.downloaded_late} photos were downloaded after the deadline"
 
@@ -111,3 +116,29 @@ def _order(seen: Overloaded) -> Iterator[str]:
         yield "urgent or other requests are missing among the results, so their order proves nothing"
     elif seen.urgent.p95 > URGENT_SHARE * seen.others.p50:
         yield f"urgent requests took {seen.urgent.p95:g} s (p95), others {seen.others.p50:g} s (p50)"
+
+
+@dataclass(frozen=True)
+class Drained:
+    """How a worker ended on SIGTERM. `exit_code` is None if it had to be killed."""
+
+    exit_code: int | None
+    seconds: float
+    limit_s: float
+    requests_left: int
+
+
+def judge_drain(seen: Drained) -> list[str]:
+    """Return a sentence for each promise of the drain that was broken, or was not put to the test."""
+    return list(_drain(seen))
+
+
+def _drain(seen: Drained) -> Iterator[str]:
+    if seen.exit_code is None:
+        yield f"on SIGTERM the worker did not end within {seen.seconds:.1f} s and was killed"
+    elif seen.exit_code:
+        yield f"on SIGTERM the worker ended with {seen.exit_code}"
+    elif seen.seconds > seen.limit_s:
+        yield f"on SIGTERM the worker ended after {seen.seconds:.1f} s, the limit is {seen.limit_s:g} s"
+    if not seen.requests_left:
+        yield "nothing was left when the worker ended, so the drain proves nothing"

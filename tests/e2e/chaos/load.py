@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import Meter, describe_machine
+from benchmarks.machine import Meter, Spent, describe_machine
 from tests.e2e.chaos.folder import JARS, TOOLS, run_folder
 from tests.e2e.chaos.observer import Observer
 from tests.e2e.chaos.report import versions
@@ -29,11 +29,15 @@ TICK_S = 0.05
 FULL_SPEED = 2000.0
 PHOTOS = 24
 MOST_PROBLEMS = 50  # in the report
+SAMPLES = "samples.jsonl"
 
 
 @dataclass
 class Load:
-    """A running stack with one worker. `close` ends the clients, not the stack. `meter` measures the whole machine."""
+    """A running stack with one worker. `close` ends the clients, not the stack.
+
+    `meter` measures the whole machine. Read it while the worker lives: it does not see processes that have ended.
+    """
 
     stack: ChaosStack
     worker: WorkerProcess
@@ -81,15 +85,14 @@ def arguments(description: str | None, name: str) -> argparse.ArgumentParser:
 
 @contextmanager
 def loaded_worker(
-    requests: int, out: Path, photo_size: tuple[int, int] = CROP, memory_bytes: int = MEMORY_BYTES
+    name: str, requests: int, out: Path, photo_size: tuple[int, int] = CROP, memory_bytes: int = MEMORY_BYTES
 ) -> Iterator[Load]:
-    """Start the stack and one worker, with room for this many requests. Keep the logs in `out`.
+    """Start the stack and one worker, with room for this many requests. Keep the logs of the run `name` in `out`.
 
     `photo_size` is the width and height of the photos in pixels, `memory_bytes` the worker's budget for them.
     """
-    out.mkdir(parents=True, exist_ok=True)
     with (
-        run_folder("load", out) as folder,
+        run_folder(name, out, (f"{name}.json", SAMPLES)) as folder,
         chaos_stack(folder, requests, PHOTOS, TOOLS, JARS, photo_size, memory_bytes) as stack,
         ExitStack() as clients,  # ends before the stack
     ):
@@ -99,12 +102,13 @@ def loaded_worker(
         yield Load(stack, worker, observer, sender, out, clients)
 
 
-def report(name: str, load: Load, figures: dict[str, Any], problems: Sequence[str], samples: Sequence[Figures]) -> int:
+def report(
+    name: str, load: Load, spent: Spent, figures: dict[str, Any], problems: Sequence[str], samples: Sequence[Figures]
+) -> int:
     """Write and print the report: what was measured, how, and on what machine. Return the exit status.
 
-    `others_cores` is how many cores all other programs of the machine kept busy meanwhile.
+    `others_cores` is how many cores all other programs of the machine kept busy in the time of `spent`.
     """
-    spent = load.meter.read()
     line = {
         "benchmark": name,
         "command": shlex.join(sys.orig_argv),
@@ -118,7 +122,7 @@ def report(name: str, load: Load, figures: dict[str, Any], problems: Sequence[st
         "problems": list(problems[:MOST_PROBLEMS]),
     }
     (load.out / f"{name}.json").write_text(json.dumps(line, indent=1, ensure_ascii=False) + "\n")
-    (load.out / "samples.jsonl").write_text("".join(json.dumps(sample) + "\n" for sample in samples))
+    (load.out / SAMPLES).write_text("".join(json.dumps(sample) + "\n" for sample in samples))
     sys.stdout.write(json.dumps(line, indent=1, ensure_ascii=False) + "\n")
     sys.stdout.write(f"{name}: {f'{len(problems)} problems' if problems else 'every promise was kept'}\n")
     return 1 if problems else 0

@@ -34,10 +34,14 @@ class Sample:
 
 @dataclass
 class Observer:
-    """Follows the run in two threads. Times are of the monotonic clock. It survives a broker that is away."""
+    """Follows the run in two threads. Times are of the monotonic clock. It survives a broker that is away.
+
+    `arrivals_s` has the time of each request's first result, `finished_s` of those that are `ok`.
+    """
 
     settings: KafkaSettings
     arrivals_s: list[float] = field(default_factory=list)
+    finished_s: list[float] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -92,11 +96,14 @@ class Observer:
                 continue
             now = time.monotonic()
             for record in records:
-                source = decode_result(record.value).source
+                result = decode_result(record.value)
+                source = result.source
                 origin = (source.topic, source.partition, source.offset)
                 if origin not in self._seen:
                     self._seen.add(origin)
                     self.arrivals_s.append(now)
+                    if result.status == "ok":
+                        self.finished_s.append(now)
         reader.close()
 
     def _sample_lags(self) -> None:

@@ -47,7 +47,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0)
     chosen = parser.parse_args()
     most = int(chosen.minutes * 60 * MOST_PER_SECOND)
-    with loaded_worker(most, chosen.out.absolute(), PHOTO, BUDGET_BYTES) as load:
+    with loaded_worker("overload", most, chosen.out.absolute(), PHOTO, BUDGET_BYTES) as load:
         return _Overload(load).run(chosen.minutes * 60)
 
 
@@ -73,7 +73,8 @@ class _Overload:
             ended, sent, backlog = time.monotonic(), load.sender.sent - first, load.backlog
             problems = load.await_results()
             caught_up_s = time.monotonic() - ended
-        arrivals = load.observer.arrivals_s
+        spent = load.meter.read()
+        arrivals, finished = load.observer.arrivals_s, load.observer.finished_s
         load.close()
         evidence = collect_evidence(stack, self._planned, [request.number for request in quiet])
         samples = sampler.samples
@@ -81,6 +82,7 @@ class _Overload:
             capacity_per_second=round(capacity, 1),
             sent_per_second=round(sent / (ended - began), 1),
             results_per_second=round(rate(arrivals, began, ended), 1),
+            finished_per_second=round(rate(finished, began, ended), 1),
             backlog_at_the_end=backlog,
             caught_up_after_s=round(caught_up_s, 1),
             budget_mb=BUDGET_BYTES / 1e6,
@@ -92,14 +94,15 @@ class _Overload:
             rebalances=_highest(samples, REBALANCES) - assignments,
             **self._deadlines_and_order(evidence, first),
         )
-        problems += [*judge(seen), *(f"{violation.kind}: {violation.detail}" for violation in check(evidence))]
+        problems += [*sampler.judge_missed(), *judge(seen)]
+        problems += [f"{violation.kind}: {violation.detail}" for violation in check(evidence)]
         figures = {
             "minutes": round((ended - began) / 60, 1),
             "requests": len(evidence.requests),
             **asdict(seen),
             "samples_missed": sampler.missed,
         }
-        return report("overload", load, figures, problems, samples)
+        return report("overload", load, spent, figures, problems, samples)
 
     def _measure_capacity(self) -> float:
         """Return the results a second while more requests wait than the worker can take."""
@@ -139,7 +142,7 @@ class _Overload:
         kafka = self._load.stack.settings.kafka
         downloaded_s = _downloads(self._load.stack.http.last_s)
         expired: list[int] = []
-        early = late = 0
+        early = 0
         waited: dict[str, list[float]] = {kafka.urgent_topic: [], kafka.requests_topic: []}
         for record in read_topic(kafka, kafka.results_topic):
             result = decode_result(record.value)
@@ -149,16 +152,15 @@ class _Overload:
             number = planned.number
             if result.status == "expired":
                 expired.append(number)
-                deadline_s = self._deadlines_s.get(number, math.inf)
-                early += record.timestamp_ms / 1e3 < deadline_s
-                late += downloaded_s.get(number, 0.0) > deadline_s + LATE_S
+                early += record.timestamp_ms / 1e3 < self._deadlines_s.get(number, math.inf)
             elif result.status == "ok" and number >= first and number not in self._deadlines_s:
                 waited[result.source.topic].append((record.timestamp_ms - result.source.timestamp_ms) / 1e3)
         return {
             "expired": len(expired),
             "expired_early": early,
             "expired_but_downloaded": sum(number in downloaded_s for number in expired),
-            "downloaded_late": late,
+            "downloaded": len(downloaded_s.keys() & self._deadlines_s.keys()),
+            "downloaded_late": late_downloads(downloaded_s, self._deadlines_s),
             "urgent": ages(waited[kafka.urgent_topic]),
             "others": ages(waited[kafka.requests_topic]),
         }
@@ -168,6 +170,11 @@ def _downloads(last_s: Mapping[str, float]) -> dict[int, float]:
     """Return when each request's photo was asked for last."""
     queries = ((parse_qs(urlsplit(path).query), at_s) for path, at_s in last_s.items())
     return {int(query["number"][0]): at_s for query, at_s in queries if "number" in query}
+
+
+def late_downloads(downloaded_s: Mapping[int, float], deadlines_s: Mapping[int, float]) -> int:
+    """Count the requests whose photo was asked for after their deadline, whatever they ended as."""
+    return sum(downloaded_s.get(number, 0.0) > deadline_s + LATE_S for number, deadline_s in deadlines_s.items())
 
 
 def _memory_mb(figures: Figures) -> float:

@@ -18,14 +18,15 @@ from deploy.local.jars import BROKER
 from tests.e2e.chaos.run import RECOVERY_S, FaultLine, Outcome
 
 _FOLDERS = re.compile(r"/\S*/(?=\S+\.log\b)")  # of the run, which are gone after it
+REPORTS = FIGURES, PAGE = "report.json", "report.md"
 PACKAGES = ("kafka-python", "tritonclient", "nvidia-pytriton", "openvino", "obstore")
 
 
 def write_report(outcome: Outcome, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     figures = summarise(outcome)
-    (folder / "report.json").write_text(json.dumps(figures, indent=1) + "\n")
-    page = folder / "report.md"
+    (folder / FIGURES).write_text(json.dumps(figures, indent=1) + "\n")
+    page = folder / PAGE
     page.write_text(render(figures))
     return page
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ WARM_UP = 0.25  # share of the samples that is left out at the beginning
 BLOCKS = 8
 LEAST = 2 * BLOCKS  # samples after the warm-up, without which nothing can be said
 PER = 10_000  # requests
+MOST_MISSED = 0.1  # share of the samples
 
 Figures: TypeAlias = dict[str, float]
 
@@ -45,6 +47,13 @@ class Sampler:
     def __exit__(self, *exc: object) -> None:
         self._stop.set()
         self._thread.join()
+
+    def judge_missed(self) -> list[str]:
+        """Return a sentence if so many samples are missing that what was not seen may matter."""
+        wanted = len(self.samples) + len(self.missed)
+        if len(self.missed) <= MOST_MISSED * wanted:
+            return []
+        return [f"{len(self.missed)} of {wanted} samples are missing, the last because of {self.missed[-1]}"]
 
     def _run(self) -> None:
         while not self._stop.wait(self.interval_s):
@@ -104,9 +113,10 @@ def growth(samples: Sequence[Figures], name: str) -> Growth:
     blocks = np.array_split([(sample["done"], sample[name]) for sample in warm(samples)], BLOCKS)
     done, values = np.array([np.median(block, axis=0) for block in blocks]).T
     spread = done - done.mean()
-    slope = float(spread @ values / (spread @ spread))
-    left = values - values.mean() - slope * spread
-    error = float(np.sqrt(left @ left / (BLOCKS - 2) / (spread @ spread)))
+    with np.errstate(invalid="ignore", divide="ignore"):  # without progress between the blocks, both are NaN
+        slope = float(spread @ values / (spread @ spread))
+        left = values - values.mean() - slope * spread
+        error = float(np.sqrt(left @ left / (BLOCKS - 2) / (spread @ spread)))
     return Growth(slope * PER, error * PER)
 
 
@@ -122,6 +132,8 @@ def grown(samples: Sequence[Figures], bounds: Mapping[str, float]) -> list[str]:
 
 def _judge(name: str, grows: Growth, bound: float) -> str | None:
     figure = f"{name} grows by {grows.slope:.1f} ± {grows.error:.1f} per 10,000 requests"
+    if not (math.isfinite(grows.slope) and math.isfinite(grows.error)):  # NaN would pass both comparisons below
+        return f"{figure}, which is no figure: the samples of {name} or of the requests done are not usable"
     if grows.slope - 2 * grows.error > bound:
         return f"{figure}, more than {bound:g}"
     if grows.error > bound:

@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from benchmarks.ending import run
 from tests.e2e.chaos.checker import check
 from tests.e2e.chaos.collect import collect_evidence
+from tests.e2e.chaos.judgement import Drained, judge_drain
 from tests.e2e.chaos.load import STALL_S, Load, arguments, loaded_worker, report
 from tests.e2e.chaos.sampling import Figures, Sampler, enough, grown, growth, warm
 from tests.e2e.chaos.workload import Planned, chaos_requests, quiet_requests
@@ -28,7 +30,7 @@ def main() -> int:
     parser = arguments(__doc__, "soak")
     parser.add_argument("--requests", type=int, default=20_000)
     chosen = parser.parse_args()
-    with loaded_worker(chosen.requests + LAST, chosen.out.absolute()) as load:
+    with loaded_worker("soak", chosen.requests + LAST, chosen.out.absolute()) as load:
         return soak(load, chosen.requests)
 
 
@@ -41,7 +43,8 @@ def soak(load: Load, count: int) -> int:
     with Sampler(load.worker, lambda: load.observer.done) as sampler:
         problems += load.send_all(requests[:count])
     seconds = time.monotonic() - began
-    problems += grown(sampler.samples, BOUNDS)
+    spent = load.meter.read()  # before the worker ends
+    problems += [*sampler.judge_missed(), *grown(sampler.samples, BOUNDS)]
     drain = _drain(load, requests[count:], problems)
     load.close()
     planned = {request.number: request for request in (*quiet, *requests)}
@@ -57,7 +60,7 @@ def soak(load: Load, count: int) -> int:
         **_flatness(sampler),
         "drain": drain,
     }
-    return report("soak", load, figures, problems, sampler.samples)
+    return report("soak", load, spent, figures, problems, sampler.samples)
 
 
 def _flatness(sampler: Sampler) -> dict[str, Any]:
@@ -81,26 +84,25 @@ def _rounded(figures: Figures) -> Figures:
 
 def _drain(load: Load, requests: list[Planned], problems: list[str]) -> dict[str, Any]:
     """Send SIGTERM under load, let another worker do the rest, and add what is wrong to the problems."""
-    if load.worker.process.poll() is not None:
+    if (code := load.worker.process.poll()) is not None:
+        problems.append(f"the worker ended with {code} before SIGTERM")
         return {}
     limit_s = load.stack.settings.worker.drain_timeout_s
     enough = load.observer.done + BEFORE_SIGTERM
     load.sender.add(requests)
-    load.observer.wait(lambda: load.observer.done >= enough, STALL_S)
+    if not load.observer.wait(lambda: load.observer.done >= enough, STALL_S):
+        problems.append(f"fewer than {BEFORE_SIGTERM} results in {STALL_S:g} s before SIGTERM")
     began = time.monotonic()
     try:
-        code: int | None = load.worker.terminate(limit_s + END_S)
+        code = load.worker.terminate(limit_s + END_S)
     except subprocess.TimeoutExpired:
         code = None
         load.worker.kill()
-    seconds, left = time.monotonic() - began, load.backlog
+    drained = Drained(code, time.monotonic() - began, limit_s, load.backlog)
     load.worker = load.stack.start_worker("worker-1").wait_ready()
     problems += load.await_results()
-    if code != 0 or seconds > limit_s:
-        problems.append(f"on SIGTERM the worker ended with {code} after {seconds:.1f} s, the limit is {limit_s:g} s")
-    if not left:
-        problems.append("nothing was left when the worker ended, so the drain proves nothing")
-    return {"exit_code": code, "seconds": round(seconds, 1), "limit_s": limit_s, "requests_left": left}
+    problems += judge_drain(drained)
+    return asdict(drained) | {"seconds": round(drained.seconds, 1)}
 
 
 if __name__ == "__main__":

@@ -1,19 +1,23 @@
-"""Growth and overload are judged from figures: each sentence can appear, and a good run has none."""
+"""Growth, overload and drain are judged from figures: each sentence can appear, and a good run has none."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.e2e.chaos.judgement import Ages, Overloaded, ages, judge
-from tests.e2e.chaos.sampling import grown, growth
+from tests.e2e.chaos.judgement import Ages, Drained, Overloaded, ages, judge, judge_drain
+from tests.e2e.chaos.overload import LATE_S, late_downloads
+from tests.e2e.chaos.sampling import Sampler, grown, growth
 
 GOOD = Overloaded(
     capacity_per_second=50,
     sent_per_second=150,
     results_per_second=90,
+    finished_per_second=45,
     backlog_at_the_end=2000,
     caught_up_after_s=40,
     budget_mb=50,
@@ -26,6 +30,7 @@ GOOD = Overloaded(
     expired=1000,
     expired_early=0,
     expired_but_downloaded=30,
+    downloaded=400,
     downloaded_late=0,
     urgent=Ages(100, 0.5, 1.5),
     others=Ages(1000, 15, 30),
@@ -33,7 +38,7 @@ GOOD = Overloaded(
 BROKEN = {
     "less than 2.5 times the capacity": {"sent_per_second": 60},
     "no overload": {"backlog_at_the_end": 100},
-    "results a second under overload": {"results_per_second": 10},
+    "photos finished a second in overload": {"finished_per_second": 24},
     "too few to tell how much memory": {"samples": 1},
     "more than the budget of 50 MB": {"reserved_mb": 51},
     "held none back": {"reserved_mb": 3},
@@ -43,6 +48,7 @@ BROKEN = {
     "nothing expired": {"expired": 0},
     "before their deadline": {"expired_early": 1},
     "after the deadline": {"downloaded_late": 1},
+    "none can have been too late": {"downloaded": 0},
     "order proves nothing": {"urgent": Ages(0, 0, 0)},
     "urgent requests took 9 s": {"urgent": Ages(100, 3, 9)},
 }
@@ -55,6 +61,32 @@ def test_a_good_overload_is_accepted() -> None:
 @pytest.mark.parametrize("sentence", BROKEN)
 def test_each_broken_promise_of_an_overload_is_one_sentence(sentence: str) -> None:
     (found,) = judge(replace(GOOD, **BROKEN[sentence]))
+    assert sentence in found
+
+
+def test_a_late_download_counts_whatever_its_request_ended_as() -> None:
+    deadlines_s = {1: 100.0, 2: 100.0, 3: 100.0}
+    assert late_downloads({1: 100.0 + LATE_S, 2: 100.5 + LATE_S, 7: 500.0}, deadlines_s) == 1
+
+
+DRAINED = Drained(exit_code=0, seconds=3.1, limit_s=15, requests_left=400)
+
+
+def test_a_good_drain_is_accepted() -> None:
+    assert judge_drain(DRAINED) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"exit_code": 70}, "ended with 70"),
+        ({"exit_code": None, "seconds": 30}, "did not end within 30.0 s and was killed"),
+        ({"seconds": 15.04}, "after 15.0 s, the limit is 15 s"),
+        ({"requests_left": 0}, "the drain proves nothing"),
+    ],
+)
+def test_each_broken_promise_of_a_drain_is_one_sentence(change: dict[str, Any], sentence: str) -> None:
+    (found,) = judge_drain(replace(DRAINED, **change))
     assert sentence in found
 
 
@@ -104,3 +136,24 @@ def test_a_figure_that_never_changes_is_flat() -> None:
 def test_without_progress_nothing_can_be_told() -> None:
     (found,) = grown([{"done": 5, "threads": 57} for _ in range(30)], {"threads": 1})
     assert "too few" in found
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        [{"done": n * 10, "threads": math.nan if n == 20 else 57} for n in range(30)],
+        [{"done": 5 + (n == 31), "threads": 57} for n in range(32)],  # the medians of all blocks are alike
+    ],
+)
+def test_a_growth_that_is_no_figure_is_not_accepted(samples: list[dict[str, float]]) -> None:
+    (found,) = grown(samples, {"threads": 1})
+    assert "not usable" in found
+
+
+@pytest.mark.parametrize(("missed", "sentences"), [(0, 0), (3, 0), (4, 1)])
+def test_samples_that_are_missing_are_judged(missed: int, sentences: int) -> None:
+    worker: Any = None
+    sampler = Sampler(worker, lambda: 0, samples=[{}] * 30, missed=["no answer"] * missed)
+    found = sampler.judge_missed()
+    assert len(found) == sentences
+    assert all("4 of 34 samples are missing, the last because of no answer" in sentence for sentence in found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from benchmarks.machine import Spent
 from tests.e2e.chaos import folder, load
 from tests.e2e.chaos.folder import run_folder
-from tests.e2e.chaos.load import Load
+from tests.e2e.chaos.load import Load, report
 
 
 @pytest.fixture
@@ -61,7 +64,7 @@ def test_a_run_that_fails_keeps_its_logs_and_its_error(
     monkeypatch.setattr(folder, "STATE", tmp_path / "state")
 
     def interrupted() -> None:
-        with run_folder("soak", tmp_path / "out") as inside:
+        with run_folder("soak", tmp_path / "out", ()) as inside:
             for number, name in enumerate(logs):
                 (inside / name).mkdir(parents=True)
                 (inside / name / f"{number}.log").touch()
@@ -71,3 +74,45 @@ def test_a_run_that_fails_keeps_its_logs_and_its_error(
         interrupted()
     assert len(list(tmp_path.glob("out/logs/*.log"))) == len(logs)
     assert list((tmp_path / "state").iterdir()) == []
+
+
+def test_a_run_begins_without_the_reports_of_an_earlier_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder, "STATE", tmp_path / "state")
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("soak.json", "notes.txt"):
+        (out / name).touch()
+    with run_folder("soak", out, ("soak.json", "samples.jsonl")):
+        assert [file.name for file in out.iterdir()] == ["notes.txt"]
+
+
+def test_logs_that_cannot_be_kept_hide_no_error_and_leave_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise shutil.Error("no space left")
+
+    monkeypatch.setattr(folder, "STATE", tmp_path / "state")
+    monkeypatch.setattr(shutil, "copytree", full)
+
+    def run(error: type[BaseException] | None) -> None:
+        with run_folder("soak", tmp_path / "out", ()) as inside:
+            (inside / "logs").mkdir()
+            if error:
+                raise error
+
+    with pytest.raises(KeyboardInterrupt):
+        run(KeyboardInterrupt)
+    assert "no space left" in capsys.readouterr().err
+    with pytest.raises(shutil.Error):
+        run(None)
+    assert list((tmp_path / "state").iterdir()) == []
+
+
+def test_the_report_says_how_busy_others_were_while_it_was_measured(
+    running: Callable[..., Load], tmp_path: Path
+) -> None:
+    ended = running(done=10)
+    ended.out, ended.stack = tmp_path, SimpleNamespace(missing={})  # type: ignore[assignment]
+    assert report("soak", ended, Spent(10, 12, 3, {}), {}, [], []) == 0
+    assert json.loads((tmp_path / "soak.json").read_text())["others_cores"] == 0.3
