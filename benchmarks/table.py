@@ -68,15 +68,15 @@ def _throughput(line: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _delivery(line: dict[str, Any]) -> tuple[str, ...]:
-    least, most = line["spread"]
+    ratios = line["ratios"]
     return (
         line["commit"],
         line["size"].replace("x", "×"),
         f"{median(line['exactly_once_per_second']):.1f}",
         f"{median(line['at_least_once_per_second']):.1f}",
-        f"{line['median_ratio']:.2f}",
-        f"{least:.2f} to {most:.2f}",
-        f"{line['median_cpu_ratio']:.2f}",
+        f"{line['ratio']:.2f} ± {line['ratio_error']:.2f}",
+        f"{min(ratios):.2f} to {max(ratios):.2f}",
+        f"{line['cpu_ratio']:.2f} ± {line['cpu_ratio_error']:.2f}",
         f"{line['others_cores']:.2f}",
     )
 
@@ -99,7 +99,7 @@ TABLES = (
             "`at_least_once`/s",
             "ratio",
             "of each pair",
-            "ratio of CPU time",
+            "ratio by CPU time",
             "cores busy otherwise",
         ),
         _delivery,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import msgspec
 import pytest
 
 from benchmarks import delivery
-from benchmarks.delivery import Turn, TurnWatch
+from benchmarks.delivery import Ratio, Turn, TurnWatch
 from cutstream.contract.messages import ErrorDetail, Request, Result, SourceRecord
 from producer.following import Batch
 
@@ -37,11 +40,48 @@ def test_a_photo_that_failed_or_a_second_result_ends_the_measurement() -> None:
     delivery._check(twice, "at_least_once")
 
 
-def test_the_cost_is_that_of_the_median_pair(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "record", lambda name, **figures: figures)
-    ratios = (0.5, 0.85, 1.2)
-    pairs = [{"exactly_once": Turn(100 * r, 10, 0), "at_least_once": Turn(100, 10, 0)} for r in ratios]
-    assert delivery._report("160x120", pairs) == pytest.approx(0.15)
+def pairs(ratios: Sequence[float], cpu_ratios: Sequence[float]) -> list[delivery.Pair]:
+    return [
+        {"exactly_once": Turn(100 * rate, 10 / cpu, 0), "at_least_once": Turn(100, 10, 0)}
+        for rate, cpu in zip(ratios, cpu_ratios, strict=True)
+    ]
+
+
+NEAR, FAR = [-0.01, 0.01, 0.01, -0.01], [-0.2, 0.2, 0.2, -0.2]
+
+
+@pytest.mark.parametrize(
+    ("ratios", "cpu_ratios", "sentence"),
+    [
+        ([0.95 + e for e in NEAR], [0.95 + e for e in NEAR], None),
+        ([0.9 + e / 4 for e in FAR], [0.95 + e for e in NEAR], None),  # the CPU time decides
+        ([0.95 + e for e in NEAR], [0.85 + e for e in NEAR], None),  # the rates decide
+        ([0.9 + e for e in NEAR], [0.9 + e for e in NEAR], "too uncertain"),
+        ([0.95 + e for e in FAR], [0.95 + e for e in NEAR], "too uncertain"),  # the rates may be anything
+        ([0.85 + e for e in NEAR], [0.95 + e for e in NEAR], "more than the 10% promised"),
+        ([0.9 + e / 4 for e in FAR], [0.85 + e for e in NEAR], "more than the 10% promised"),
+    ],
+)
+def test_the_promise_is_kept_only_if_the_pairs_show_it(
+    monkeypatch: pytest.MonkeyPatch, ratios: list[float], cpu_ratios: list[float], sentence: str | None
+) -> None:
+    recorded: dict[str, Any] = {}
+    monkeypatch.setattr(delivery, "record", lambda name, **figures: recorded.update(figures) or figures)
+    assert delivery._report("160x120", pairs(ratios, cpu_ratios)) == (sentence is None)
+    assert recorded["problem"] is None if sentence is None else sentence in recorded["problem"]
+
+
+def test_the_error_is_twice_that_of_the_mean() -> None:
+    assert Ratio.of([0.8, 1.0]) == Ratio(pytest.approx(0.9), pytest.approx(0.2))
+
+
+def test_too_few_pairs_are_refused_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["delivery", "--pairs", "3"])
+    with pytest.raises(SystemExit):
+        delivery.main()
+    assert "--pairs 3: fewer than 4" in capsys.readouterr().err
 
 
 def test_every_request_has_an_id_of_its_own() -> None:

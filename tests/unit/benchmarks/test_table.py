@@ -47,10 +47,13 @@ def test_the_table_of_delivery_shows_what_the_benchmark_records(monkeypatch: pyt
         return recorded[-1]
 
     monkeypatch.setattr(delivery, "record", record)
-    delivery._report("160x120", [{"exactly_once": Turn(95, 11, 0.1), "at_least_once": Turn(100, 10, 0.3)}])
+    turns = [(90, 11), (98, 10.5)]
+    delivery._report(
+        "160x120", [{"exactly_once": Turn(*turn, 0.1), "at_least_once": Turn(100, 10, 0.3)} for turn in turns]
+    )
     written = DELIVERY.insert(page(DELIVERY), recorded)
     assert written.splitlines()[4] == (
-        "| CPU, 2 cores | c0ffee | 160×120 | 95.0 | 100.0 | 0.95 | 0.95 to 0.95 | 1.10 | 0.20 |"
+        "| CPU, 2 cores | c0ffee | 160×120 | 94.0 | 100.0 | 0.94 ± 0.08 | 0.90 to 0.98 | 0.93 ± 0.04 | 0.20 |"
     )
 
 
