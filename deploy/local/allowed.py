@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from cutstream.errors import StackError
 from cutstream.settings import ObjectSettings, StackSettings
 
 _NOTED = {"destination", "file_roots", "allowed_hosts", "allowed_buckets", "allow_private_addresses"}  # no secrets
@@ -15,20 +16,27 @@ _NOTED = {"destination", "file_roots", "allowed_hosts", "allowed_buckets", "allo
 
 @contextmanager
 def noted(objects: ObjectSettings, stack: StackSettings) -> Iterator[None]:
-    """Keep a note in the state folder inside the block, and a lock on it: the lock ends with this process."""
+    """Keep a note in the state folder inside the block, and a lock on it: the lock ends with this process.
+
+    Raises StackError if it cannot be written.
+    """
     destination = objects.destination
     absolute = {
         "file_roots": tuple(root.absolute() for root in objects.file_roots),
         "destination": destination if "://" in destination else str(Path(destination).absolute()),
     }
-    with _path(stack).open("w", encoding="utf-8") as note:
-        fcntl.flock(note, fcntl.LOCK_EX)
-        note.write(objects.model_copy(update=absolute).model_dump_json(include=_NOTED))
-        note.flush()
+    path = _path(stack)
+    with ExitStack() as cleanup:
         try:
-            yield
-        finally:
-            _path(stack).unlink(missing_ok=True)
+            note = cleanup.enter_context(path.open("wb", buffering=0))
+            fcntl.flock(note, fcntl.LOCK_EX)
+            note.write(objects.model_copy(update=absolute).model_dump_json(include=_NOTED).encode())
+        except OSError as exc:
+            raise StackError(
+                f"{path} cannot be written ({exc.strerror}): remove it, or set CUTSTREAM_STACK__STATE"
+            ) from exc
+        cleanup.callback(path.unlink, missing_ok=True)
+        yield
 
 
 def read_note(stack: StackSettings) -> ObjectSettings | None:

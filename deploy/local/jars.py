@@ -42,12 +42,15 @@ class Jar(NamedTuple):
 
 def ensure_jars(folder: Path) -> list[Path]:
     """Return the locked jars in `folder`, all verified, after downloading missing and damaged ones."""
-    jars = read_lock()
-    missing = [jar for jar in jars if digest(folder / jar.file) != jar.sha256]
-    if missing:
+    if missing := missing_jars(folder):
         log.info("downloading %d jars of the embedded broker into %s", len(missing), folder)
         download(missing, folder)
-    return [folder / jar.file for jar in jars]
+    return [folder / jar.file for jar in read_lock()]
+
+
+def missing_jars(folder: Path) -> list[Jar]:
+    """Return the locked jars that `folder` does not hold, or holds damaged. Reads them all."""
+    return [jar for jar in read_lock() if digest(folder / jar.file) != jar.sha256]
 
 
 def download(jars: Iterable[Jar], folder: Path) -> None:
@@ -88,9 +91,10 @@ def resolve(scratch: Path, jar: Jar) -> Path:
 
 
 def digest(path: Path) -> str | None:
+    """Return the file's SHA-256, or None if this user has no such file to read."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
 
 

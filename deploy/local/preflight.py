@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from cutstream.folders import why_unwritable
 from cutstream.settings import Settings, StackSettings, about
+from deploy.local.jars import missing_jars
+
+# What separates Kafka's folders, and the entries of Triton's search path and of Java's class path.
+_KAFKA, _TRITON, _JAVA = ",", ":", os.pathsep
 
 
 def stack_problems(settings: Settings) -> Iterator[str]:
     """Yield a line for each setting with which the embedded servers cannot run. Only those that are used count."""
+    stack = settings.stack
+    separators = ""
     if not settings.kafka.bootstrap_servers:
+        separators += _KAFKA
         yield from _broker(settings)
-        yield from _java(settings.stack)
-    if not (settings.kafka.bootstrap_servers and settings.triton.url):
-        yield from _folders(settings)
+        yield from _java(stack)
+        yield from _folder("jars", stack.jars, _JAVA, lambda: bool(missing_jars(stack.jars)))
+    if not settings.triton.url:
+        separators += _TRITON
+    if separators:
+        yield from _folder("state", stack.state, separators, lambda: True)
 
 
 def _broker(settings: Settings) -> Iterator[str]:
@@ -40,12 +51,9 @@ def _java(stack: StackSettings) -> Iterator[str]:
         yield about("stack", "java", f"{stack.java} {problem}: name a `java` program, or leave it out")
 
 
-def _folders(settings: Settings) -> Iterator[str]:
-    stack = settings.stack
-    # A comma separates Kafka's folders, a colon the entries of Java's class path and of Triton's search path.
-    for name, folder, separators in (("state", stack.state, ",:"), ("jars", stack.jars, os.pathsep)):
-        path = str(folder.absolute())
-        if found := [separator for separator in separators if separator in path]:
-            yield about("stack", name, f"{path} has a `{found[0]}`, which separates folders: name another one")
-        elif problem := why_unwritable(folder):
-            yield about("stack", name, f"{folder} {problem}: name another folder")
+def _folder(name: str, folder: Path, separators: str, is_written: Callable[[], bool]) -> Iterator[str]:
+    path = str(folder.absolute())
+    if found := [separator for separator in separators if separator in path]:
+        yield about("stack", name, f"{path} has a `{found[0]}`, which separates folders: name another one")
+    elif (problem := why_unwritable(folder)) and is_written():
+        yield about("stack", name, f"{folder} {problem}: name another folder")

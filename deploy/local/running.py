@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from cutstream.clients.kafka import ensure_topics
 from cutstream.clock import SystemClock
 from cutstream.errors import ConfigurationError, StackError
-from cutstream.settings import Settings, as_environment
+from cutstream.settings import Settings, addressed, as_environment
 from cutstream.signals import on_termination
 from deploy.local.allowed import noted
 from deploy.local.process import ServerSpec, Supervisor
@@ -55,13 +55,15 @@ def running_stack(
 
     `worker_command` is the command line of the worker. The caller passes it, because this package knows no other
     service. Everything stops in reverse order. `report` receives what happens to the servers afterwards, in sentences
-    for people. `prepare` is that of `local_stack`.
+    for people. `prepare` is that of `local_stack`. Raises ConfigurationError, before anything starts, if a stack cannot
+    have such a worker.
     """
+    worker = worker_server(addressed(settings), worker_command)  # first of all, because it may refuse the settings
     clock = SystemClock()
     started = clock.monotonic()
     with local_stack(settings, clock, prepare) as stack:
         ensure_topics(stack.settings.kafka)
-        stack.supervisor.start(worker_server(stack.settings, worker_command))
+        stack.supervisor.start(worker)
         ready_s = clock.monotonic() - started
         with noted(settings.objects, settings.stack):
             yield RunningStack(stack.settings, stack.supervisor, ready_s, Restarter(stack.supervisor, report))

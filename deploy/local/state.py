@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -22,26 +23,27 @@ _STARTING_S = 60.0  # a folder that is younger may belong to a run that has not 
 @contextmanager
 def lock_state(state: Path) -> Iterator[None]:
     """Create the folder and lock it against other stacks until the block ends or this process dies."""
-    try:
+    with _named_errors(state, "be made a folder"):
         state.mkdir(parents=True, exist_ok=True)
-        lock = (state / _LOCK).open("a+")
-    except OSError as exc:
-        raise StackError(
-            f"CUTSTREAM_STACK__STATE={state} cannot be made a folder ({exc.strerror}): name another one"
-        ) from exc
+        lock = (state / _LOCK).open("a+b", buffering=0)
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            lock.seek(0)
-            raise StackError(
-                f"a stack already runs on {state} (process {lock.read() or 'unknown'}): stop it, or set "
-                "CUTSTREAM_STACK__STATE to another folder and CUTSTREAM_STACK__*_PORT to other ports"
-            ) from exc
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+        with _named_errors(state, "be locked"):
+            _lock(lock, state)
         yield
+
+
+def _lock(file: FileIO, state: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        file.seek(0)
+        holder = file.read().decode(errors="replace") or "unknown"
+        raise StackError(
+            f"a stack already runs on {state} (process {holder}): stop it, or set CUTSTREAM_STACK__STATE to another "
+            "folder and CUTSTREAM_STACK__*_PORT to other ports"
+        ) from exc
+    file.truncate(0)
+    file.write(str(os.getpid()).encode())
 
 
 @contextmanager
@@ -52,15 +54,26 @@ def throwaway(settings: Settings) -> Iterator[Settings]:
     killed is removed, too.
     """
     parent = settings.stack.state.absolute()
-    parent.mkdir(parents=True, exist_ok=True)
+    with _named_errors(parent, "be made a folder"):
+        parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(parent)
-    folder = Path(mkdtemp(prefix=_RUN, dir=parent))
+    with _named_errors(parent, "be written to"):
+        folder = Path(mkdtemp(prefix=_RUN, dir=parent))
     try:
-        (folder / _LOCK).touch()  # it marks the folder as ours
+        with _named_errors(parent, "be written to"):
+            (folder / _LOCK).touch()  # it marks the folder as ours
         stack = settings.stack.model_copy(update={"state": folder})
         yield settings.model_copy(update={"stack": stack})
     finally:
         _remove(folder)
+
+
+@contextmanager
+def _named_errors(state: Path, what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise StackError(f"CUTSTREAM_STACK__STATE={state} cannot {what} ({exc.strerror}): name another folder") from exc
 
 
 def _remove_abandoned(parent: Path) -> None:
@@ -87,5 +100,5 @@ def _remove(folder: Path) -> None:
                 shutil.rmtree(path, ignore_errors=True)
             elif path.name != _LOCK:
                 path.unlink(missing_ok=True)
-        if [path.name for path in folder.iterdir()] == [_LOCK]:
+        if {path.name for path in folder.iterdir()} <= {_LOCK}:
             shutil.rmtree(folder, ignore_errors=True)

@@ -15,7 +15,7 @@ from cutstream.settings import GraphPrecision, ModelSettings
 from export.glue.join import join
 from export.profiles import glue_file, size_of
 from export.weights.catalogue import Model
-from export.weights.store import ensure_weights, sha256
+from export.weights.store import require_weights, sha256
 
 
 class ExportReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,9 +66,15 @@ def stored_path(model: Model, precision: GraphPrecision, settings: ModelSettings
 
 
 def require_stored_graph(model: Model, precision: GraphPrecision, settings: ModelSettings) -> Path:
-    """Return the stored graph of this precision. Raise WeightsMissing unless it fits the weights and the glue."""
+    """Return the stored graph of this precision. Raise WeightsMissing unless it fits the weights and the glue.
+
+    Copies nothing: a check of the settings asks, too.
+    """
     path = stored_path(model, precision, settings)
-    problem = _problem(path, source_digest(model, ensure_weights(model, settings), *size_of(model.served_step)))
+    local = require_weights(model, settings)
+    # The digest is of a shipped network itself, and of the name under which the store has or would have others.
+    weights = local.path if model.shipped else local.stored_in(settings.store)
+    problem = _problem(path, source_digest(model, weights, *size_of(model.served_step)))
     if problem:
         raise WeightsMissing(f"{path} {problem}: make it with `{export_command(model, precision)}`")
     return path

@@ -9,21 +9,25 @@ from cutstream.errors import ConfigurationError, WeightsMissing
 from cutstream.folders import why_unreadable, why_unwritable
 from cutstream.settings import ModelSettings, Settings, about
 from export.weights.catalogue import Model, read_catalogue, select_models
-from export.weights.store import require_weights
+from export.weights.store import find_weights, require_weights
 
 
 def model_problems(settings: Settings) -> Iterator[str]:
     """Yield a line for each setting with which the embedded Triton cannot serve. Another Triton has its own models."""
     if settings.triton.url:
         return
+    models = settings.models
     yield from engine_problems(settings)
-    yield from _folders(settings.models)
+    if models.mirror and (problem := why_unreadable(models.mirror)):
+        yield about("models", "mirror", f"{models.mirror} {problem}: name the folder that holds the weights")
     try:
-        catalogue = read_catalogue(settings.models)
+        catalogue = read_catalogue(models)
     except ConfigurationError as exc:
         yield str(exc)
         return
-    yield from _overrides(settings.models, catalogue)
+    yield from _overrides(models, catalogue)
+    if (problem := why_unwritable(models.store)) and _stores_weights(models):
+        yield about("models", "store", f"{models.store} {problem}: name another folder")
 
 
 def check_weights(settings: Settings) -> None:
@@ -58,11 +62,13 @@ def engine_problems(settings: Settings) -> Iterator[str]:
         )
 
 
-def _folders(models: ModelSettings) -> Iterator[str]:
-    if models.mirror and (problem := why_unreadable(models.mirror)):
-        yield about("models", "mirror", f"{models.mirror} {problem}: name the folder that holds the weights")
-    if problem := why_unwritable(models.store):
-        yield about("models", "store", f"{models.store} {problem}: name another folder")
+def _stores_weights(models: ModelSettings) -> bool:
+    """Tell whether weights have yet to be put into the store: it may be read-only once it holds them all."""
+    try:
+        found = [find_weights(model, models) for model in select_models(models)]
+    except ConfigurationError:  # a wrong name, which is told as such
+        return False
+    return any(weights is None or weights.location == "mirror" for weights in found)
 
 
 def _overrides(models: ModelSettings, catalogue: tuple[Model, ...]) -> Iterator[str]:

@@ -29,6 +29,10 @@ class LocalWeights:
     path: Path
     weights: Weights
 
+    def stored_in(self, store: Path) -> Path:
+        """Return where `ensure_weights` has them, or would put them."""
+        return _stored_path(self.weights, store) if self.location == "mirror" else self.path
+
 
 @dataclass(frozen=True)
 class ModelStatus:

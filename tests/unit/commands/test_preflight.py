@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
 from commands.preflight import check_deployment
 from cutstream.errors import ConfigurationError, WeightsMissing
-from cutstream.settings import KafkaSettings, ModelSettings, Settings, StackSettings, TritonSettings
+from cutstream.settings import (
+    KafkaSettings,
+    ModelSettings,
+    ObjectSettings,
+    Settings,
+    StackSettings,
+    TritonSettings,
+)
+from deploy.local.jars import Jar
+from export.weights.catalogue import find_model
+from tests.support.models import small_models
 
 KAFKA, TRITON = KafkaSettings(bootstrap_servers="kafka:9092"), TritonSettings(url="triton:8001")
 
@@ -46,7 +58,10 @@ def test_the_defaults_work_and_a_check_leaves_nothing_behind(folder: Path) -> No
         ({"engine": "tensorrt"}, "CUTSTREAM_MODELS__ENGINE=tensorrt needs NVIDIA's Triton image"),
         ({"engine": "onnxruntime", "graph_precision": "bf16"}, "CUTSTREAM_MODELS__GRAPH_PRECISION=bf16"),
         ({"mirror": "none"}, "CUTSTREAM_MODELS__MIRROR: none does not exist"),
-        ({"store": "file/below"}, "CUTSTREAM_MODELS__STORE: file/below cannot be made"),
+        (
+            {"store": "file/below", "profiles": ("fast", "general")},
+            "CUTSTREAM_MODELS__STORE: file/below cannot be made",
+        ),
     ],
 )
 def test_models_that_the_embedded_triton_cannot_serve_are_refused(models: dict[str, object], words: str) -> None:
@@ -89,6 +104,50 @@ def test_weights_that_are_missing_are_named_with_the_command_that_gets_them(
 )
 def test_what_the_embedded_servers_cannot_run_with_is_refused(sections: dict[str, object], words: str) -> None:
     assert words in problem(**sections)
+
+
+@pytest.mark.parametrize(
+    ("sections", "server"),
+    [({"kafka": KAFKA}, "a,b"), ({"triton": TRITON}, "a:b"), ({"kafka": KAFKA}, "jars")],
+)
+def test_what_separates_folders_of_one_server_is_no_matter_to_the_other(
+    sections: dict[str, object], server: str
+) -> None:
+    jars = Path("file" if server == "jars" else "jars")
+    check_deployment(Settings(stack=StackSettings(state=Path(server), jars=jars), **sections))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no folder but the state's be written to, as for a user who is not root."""
+    monkeypatch.setattr("os.access", lambda path, mode: not mode & os.W_OK or Path(path).name == "state")
+
+
+def test_a_complete_installation_may_be_read_only(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, read_only: None
+) -> None:
+    jar = Jar("org.example", "broker", "1", hashlib.sha256(b"jar").hexdigest())
+    for name in ("state", "jars", "store"):
+        (folder / name).mkdir()
+    monkeypatch.setattr("deploy.local.jars.read_lock", lambda: [jar])
+    model = find_model("u2netp", ModelSettings())
+    (folder / "store" / f"{model.weights[0].sha256}.onnx").touch()
+    stack = StackSettings(state=folder / "state", jars=folder / "jars")
+    models = ModelSettings(store=folder / "store", profiles=("fast", "general"))
+    settings = Settings(stack=stack, models=models, objects=ObjectSettings(destination="s3://bucket"))
+    with pytest.raises(ConfigurationError) as refused:
+        check_deployment(settings)
+    (jars,) = str(refused.value).splitlines()
+    assert jars.startswith("CUTSTREAM_STACK__JARS: ")
+    (folder / "jars" / "broker-1.jar").write_bytes(b"jar")
+    check_deployment(settings)
+
+
+def test_a_check_copies_no_weights_into_the_store(folder: Path) -> None:
+    models = small_models(folder).model_copy(update={"graph_precision": "fp16"})
+    with pytest.raises(WeightsMissing, match="cutstream export u2netp --precision fp16"):
+        check_deployment(Settings(models=models))
+    assert not models.store.exists()
 
 
 def test_settings_of_embedded_servers_that_are_not_used_do_not_count() -> None:

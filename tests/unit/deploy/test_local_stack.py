@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from cutstream.clock import ManualClock
-from cutstream.errors import StackError
-from cutstream.settings import KafkaSettings, Settings, StackSettings, TritonSettings
+from cutstream.errors import ConfigurationError, StackError
+from cutstream.settings import KafkaSettings, ObjectSettings, Settings, StackSettings, TritonSettings, WorkerSettings
 from deploy.local import stack
+from deploy.local.allowed import noted
 from deploy.local.process import ServerSpec
+from deploy.local.running import running_stack
 from deploy.local.stack import addressed, embedded_servers, local_stack
 from deploy.local.state import lock_state, throwaway
 
@@ -78,6 +80,47 @@ def test_a_state_that_is_a_file_is_refused_with_its_setting(tmp_path: Path) -> N
     message = r"CUTSTREAM_STACK__STATE=.*state cannot be made a folder \(File exists\)"
     with pytest.raises(StackError, match=message), lock_state(tmp_path / "state"):
         pass
+    with pytest.raises(StackError, match=message), throwaway(settings(tmp_path / "state")):
+        pass
+
+
+def test_a_state_that_cannot_be_locked_or_written_is_refused_with_its_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with (
+        pytest.raises(StackError, match=r"CUTSTREAM_STACK__STATE=.* cannot be locked \(No locks available\)"),
+        lock_state(tmp_path),
+    ):
+        pass
+    monkeypatch.setattr("deploy.local.state.mkdtemp", refuse)
+    with (
+        pytest.raises(StackError, match=r"CUTSTREAM_STACK__STATE=.* cannot be written to"),
+        throwaway(settings(tmp_path)),
+    ):
+        pass
+
+
+def test_a_note_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "allowed.json").mkdir()
+    with (
+        pytest.raises(StackError, match=r"allowed\.json cannot be written \(Is a directory\): remove it"),
+        noted(ObjectSettings(), StackSettings(state=tmp_path)),
+    ):
+        pass
+
+
+def test_a_worker_that_cannot_be_asked_for_its_health_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    wrong = settings(tmp_path / "state").model_copy(update={"worker": WorkerSettings(port=0)})
+    with (
+        pytest.raises(ConfigurationError, match="CUTSTREAM_WORKER__PORT=0"),
+        running_stack(wrong, ["worker"], prepare=lambda settings: pytest.fail("it prepares to start")),
+    ):
+        pass
+    assert not (tmp_path / "state").exists()
 
 
 def old(folder: Path) -> None:

@@ -261,7 +261,10 @@ def test_a_joined_network_goes_the_same_way_and_is_served(few: Path, tmp_path: P
         render(settings)
     write(model, "fp16", few, models, stored_path(model, "fp16", models))
     served = render(settings)
+    (stored,) = models.store.glob("*.onnx")
+    stored.unlink()
     path = require_stored_graph(model, "fp16", models)
+    assert not stored.exists()  # it knows that of the mirror, and copies nothing
     assert (served / "u2netp" / "1" / "model.onnx").read_bytes() == path.read_bytes()
     config = text_format.Parse((served / "u2netp" / "config.pbtxt").read_text(), pb.ModelConfig())
     assert config.parameters["digest"].string_value == sha256(path)
