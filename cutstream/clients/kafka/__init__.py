@@ -39,8 +39,9 @@ client still needs it.
 5. A partition that is paused while its records are half delivered is set aside. Once another partition has been
    delivered completely, the client never takes it up again, and never fetches it. Guard: every `RequestReader.poll`
    takes all records that the client has; the reader's own buffers hold what it does not deliver yet.
-6. After an error about a corrupt record, the next poll never returns. Guard: `CarefulFetcher` (fetching.py) sets the
-   partition aside instead, and the reader tries it again ever more rarely (obstacles.py).
+6. After an error about a corrupt record, the next poll never returns, and a transaction's marker that the log cleaner
+   has emptied is such an error. Guard: `CarefulFetcher` (fetching.py) goes past the marker, and sets the partition of a
+   corrupt record aside. The reader tries it again ever more rarely (obstacles.py).
 7. The sticky assignors share out the partitions of all topics together: a worker that joins another may get all of the
    retry topic and none of the requests. Guard: `TopicAssignor` (assignor.py) shares out each topic by itself.
 8. A producer forgets a request of its transaction when it cannot connect to the coordinator, and waits for its result
@@ -52,7 +53,7 @@ client still needs it.
    `run_transaction` (transactions.py) waits for every record before it commits.
 11. A question for committed offsets that was given up stays with the client, and its answer goes to whoever asks next,
    however late. Guard: `RequestReader.rewind` forgets these questions.
-12. Header names that are not UTF-8 are errors, and batches are unpacked without a limit. Guard: `Batches`
+12. Header names that are not UTF-8 are errors, and batches are unpacked and read without a limit. Guard: `Batches`
    (record_batches.py) reads every name that the protocol allows, and unpacks no further than a limit.
 13. If a poll cannot send its next requests, the records that it has taken are lost. Guard: `CarefulFetcher`
    (fetching.py) puts the positions back.

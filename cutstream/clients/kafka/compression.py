@@ -15,15 +15,17 @@ _XERIAL_HEADER_BYTES = 16
 _BLOCK_LENGTH = struct.Struct(">i")
 
 
-class TooLarge(ValueError):
-    """The data would unpack to more bytes than the limit."""
+class TooLarge(Exception):
+    """The data would unpack to more than the limit."""
 
 
 def unpack(compression: int, data: bytes, limit: int) -> bytes:
     """Unpack data of one of Kafka's compression types, by its number in the protocol.
 
     Raises TooLarge before more than `limit` bytes are in memory, UnsupportedCodecError for a type that Kafka does not
-    have, and whatever the library of the compression raises for corrupt or truncated data.
+    have, and whatever the library of the compression raises for corrupt or truncated data. Of truncated zstd it returns
+    what is there, and the records in it turn out to be too few. Of lz4 it refuses what clients before Kafka 0.10 wrote,
+    whose frames have wrong checksums.
     """
     if compression not in _CODECS:
         raise UnsupportedCodecError(f"compression type {compression} is unknown")

@@ -52,7 +52,7 @@ def to_record(consumed: Any) -> Record:
     return Record(
         Partition(consumed.topic, consumed.partition),
         consumed.offset,
-        consumed.timestamp,
+        -1 if consumed.timestamp is None else consumed.timestamp,  # the first format of Kafka's log has none
         consumed.key,
         consumed.value or b"",
         # A header may have no value. The client reads such headers, but it cannot write them.

@@ -13,11 +13,15 @@ from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import Fetcher, RecordTooLargeError
-from kafka.errors import CorruptRecordError, KafkaError
+from kafka.errors import CorruptRecordError, InvalidRecordError, KafkaError, UnknownError
 
-from cutstream.clients.kafka.connection import to_partition
+from cutstream.clients.kafka.connection import to_partition, to_topic_partition
 from cutstream.clients.kafka.record_batches import Batches
 from cutstream.clients.kafka.records import Partition
+
+# One partition's errors, exactly these types: the broker finds its log corrupt or invalid, does not know what is wrong
+# with it (-1), or sends a batch that is not whole. All others are about more than the records.
+_OF_RECORDS = (KafkaError, CorruptRecordError, InvalidRecordError, RecordTooLargeError, UnknownError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +65,25 @@ class CarefulFetcher(Fetcher):  # type: ignore[misc]
     def fetch_records(self, *args: Any, **options: Any) -> Any:
         # Trap 13. After it has taken records it sends the next requests, and an error of those would lose the records.
         before = [(state, state.position) for state in list(self._subscriptions.assignment.values())]
+        noted = len(self._unreadable)
         try:
             return super().fetch_records(*args, **options)
         except Exception:
             for state, position in before:
-                if position is not None and state.position != position:
+                # A position that went back is that of a reset, which stands.
+                if position is not None and state.position is not None and state.position.offset > position.offset:
                     state.seek(position)
+            for found in self._unreadable[noted:]:  # it is found again behind these records
+                if state := self._subscriptions.assignment.get(to_topic_partition(found.partition)):
+                    state.resume()
+            del self._unreadable[noted:]
             raise
 
     def _parse_fetched_data(self, completed_fetch: Any) -> Any:
         try:
             return super()._parse_fetched_data(completed_fetch)
         except KafkaError as exc:
-            # The broker finds its log corrupt, or sends a batch that is not whole. Other errors are not the records'.
-            if type(exc) not in (KafkaError, CorruptRecordError, RecordTooLargeError):
+            if type(exc) not in _OF_RECORDS:
                 raise
             offset = completed_fetch.fetched_offset
             self._set_aside(completed_fetch.topic_partition, offset, offset + 1, exc)
@@ -82,7 +91,7 @@ class CarefulFetcher(Fetcher):  # type: ignore[misc]
 
     def _set_aside(self, tp: TopicPartition, offset: int, next_offset: int, exc: Exception) -> None:
         cause = f"{type(exc).__name__}: {exc.args[0]}" if exc.args else type(exc).__name__
-        self._unreadable.append(Unreadable(to_partition(tp), offset, max(offset + 1, next_offset), cause))
+        self._unreadable.append(Unreadable(to_partition(tp), offset, next_offset, cause))
         if state := self._subscriptions.assignment.get(tp):  # another thread may have revoked it just now
             state.pause()
 
@@ -104,11 +113,16 @@ class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
         try:
             records.extend(islice(self.record_iterator, n))
         except Exception as exc:
-            batch = self._batches and self._batches.current
-            self._set_aside(self.topic_partition, self.next_fetch_offset, batch.next_offset if batch else 0, exc)
+            offset = self.next_fetch_offset
+            next_offset = self._batches.offset_behind(offset) if self._batches else offset + 1
+            self._set_aside(self.topic_partition, offset, next_offset, exc)
             self.drain()
         return records
 
     def _unpack_records(self, tp: TopicPartition, records: Any, *deserializers: Any) -> Any:
         self._batches = Batches(records._buffer)
         return super()._unpack_records(tp, self._batches, *deserializers)
+
+    def _contains_abort_marker(self, batch: Any) -> bool:
+        # The cleaner of a compacted topic empties a producer's last batch and keeps its header.
+        return batch.records_count > 0 and bool(super()._contains_abort_marker(batch))

@@ -5,6 +5,7 @@ kafka-python refuses header names that are not UTF-8, and unpacks without a limi
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 from kafka.errors import CorruptRecordError
@@ -19,11 +20,11 @@ from cutstream.clients.kafka.records import MAX_RECORD_BYTES
 # The largest record that the product's own topics take, and 16 MiB more. A producer packs its batches full before it
 # compresses them, by default to 1 MiB at most; those that guess the rate of compression reach this only at 24 times.
 MAX_BATCH_BYTES = MAX_RECORD_BYTES + 16 * 1024 * 1024
-# A record without any content takes so much memory, at least, once it is an object.
+# A record, or a header, without any content takes so much memory, at least, once it is an object.
 RECORD_OVERHEAD_BYTES = 100
-_FETCH_BYTES = (
-    4 * 1024 * 1024
-)  # what is behind that is fetched again: a fetch may hold many batches that are small packed
+# A fetch may hold many batches that are small packed. What is behind so much of them is fetched again.
+_FETCH_BYTES = 4 * 1024 * 1024
+_OFFSET = struct.Struct(">q")  # with which every batch begins
 
 
 class HeaderName(str):
@@ -61,11 +62,27 @@ class Batches(MemoryRecords):  # type: ignore[misc]
             self.current = _LegacyBatch(batch._buffer, batch.magic)
         return batch and self.current
 
+    def offset_behind(self, offset: int) -> int:
+        """Return where to read on if the current batch cannot be read from `offset` on, and never further.
+
+        The header of a batch whose checksum is wrong may be what is wrong. It is then believed no more than the batch
+        behind it, and without one, the answer is the next offset.
+        """
+        known = []
+        if self._next_slice is not None:
+            known.append(int(_OFFSET.unpack_from(self._next_slice)[0]))
+        batch = self.current
+        if batch is not None and (known or batch._decompressed or batch.validate_crc()):  # unpacked only when checked
+            known.append(int(batch.next_offset))
+        return max(offset + 1, min(known, default=0))
+
 
 class _Batch(DefaultRecordBatch):  # type: ignore[misc]
     _buffer: bytes | bytearray
     _pos: int
     _decompressed: bool
+
+    _headers = 0  # of the records that were read
 
     @property
     def unpacked_bytes(self) -> int:
@@ -73,7 +90,7 @@ class _Batch(DefaultRecordBatch):  # type: ignore[misc]
 
     @property
     def _overhead_bytes(self) -> int:
-        return max(0, int(self.records_count)) * RECORD_OVERHEAD_BYTES
+        return (max(0, int(self.records_count)) + self._headers) * RECORD_OVERHEAD_BYTES
 
     def _maybe_uncompress(self) -> None:
         if self.compression_type and not self._decompressed:
@@ -97,6 +114,11 @@ class _Batch(DefaultRecordBatch):  # type: ignore[misc]
         count, position = decode_varint(self._buffer, position)
         if count < 0:
             raise CorruptRecordError(f"a record with {count} headers")
+        self._headers += count
+        if self.unpacked_bytes > MAX_BATCH_BYTES:
+            raise TooLarge(
+                f"its {len(self._buffer)} bytes are {self.records_count} records and {self._headers} headers"
+            )
         headers = []
         for _number in range(count):
             name, position = self._read_bytes(position)
@@ -123,9 +145,11 @@ class _Batch(DefaultRecordBatch):  # type: ignore[misc]
 class _LegacyBatch(LegacyRecordBatch):  # type: ignore[misc]
     """A batch from before Kafka 0.11, which has no headers."""
 
+    _records = 1
+
     @property
     def unpacked_bytes(self) -> int:
-        return len(self._buffer)
+        return len(self._buffer) + self._records * RECORD_OVERHEAD_BYTES
 
     @property
     def next_offset(self) -> int:
@@ -134,6 +158,23 @@ class _LegacyBatch(LegacyRecordBatch):  # type: ignore[misc]
     def _decompress(self, key_offset: int) -> bytes:
         data = bytes(self._read_key_value(key_offset)[1] or b"")
         return unpack(self.compression_type, data, MAX_BATCH_BYTES)
+
+    def _read_all_headers(self) -> list[tuple[Any, int]]:
+        """Find the records of an unpacked batch. The inherited method believes every length, and -12 for ever."""
+        least = self.RECORD_OVERHEAD_V1 if self._magic else self.RECORD_OVERHEAD_V0
+        found = []
+        position = 0
+        while position < len(self._buffer):
+            header = self._read_header(position)
+            length, left = header[1], len(self._buffer) - position - self.LOG_OVERHEAD
+            if not least <= length <= left:
+                raise CorruptRecordError(f"a record of {length} bytes where {left} are left")
+            found.append((header, position))
+            self._records = len(found)
+            if self.unpacked_bytes > MAX_BATCH_BYTES:
+                raise TooLarge(f"its {len(self._buffer)} bytes are more than {len(found)} records")
+            position += self.LOG_OVERHEAD + length
+        return found
 
 
 def _header_name(name: bytes) -> str:

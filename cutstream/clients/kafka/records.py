@@ -22,7 +22,7 @@ class Partition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record that was read. `timestamp_ms` counts from the Unix epoch. The value of a tombstone is empty."""
+    """A record that was read. `timestamp_ms` counts from the epoch, -1 if unknown. A tombstone's value is empty."""
 
     partition: Partition
     offset: int

@@ -11,3 +11,10 @@ def test_a_header_without_a_value_is_read_as_an_empty_one() -> None:
         topic="requests", partition=0, offset=1, timestamp=2, key=None, value=b"{}", headers=[("a", None), ("b", b"c")]
     )
     assert to_record(consumed).headers == [("a", b""), ("b", b"c")]
+
+
+def test_a_record_of_the_format_without_times_has_none() -> None:
+    consumed = SimpleNamespace(
+        topic="requests", partition=0, offset=1, timestamp=None, key=None, value=b"{}", headers=[]
+    )
+    assert to_record(consumed).timestamp_ms == -1

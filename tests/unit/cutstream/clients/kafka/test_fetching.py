@@ -8,7 +8,15 @@ import pytest
 from kafka import TopicPartition
 from kafka.consumer.fetcher import CompletedFetch, Fetcher
 from kafka.consumer.subscription_state import SubscriptionState
-from kafka.errors import CorruptRecordError, KafkaConnectionError, TopicAuthorizationFailedError
+from kafka.errors import (
+    CorruptRecordError,
+    InvalidRecordError,
+    KafkaConnectionError,
+    TopicAuthorizationFailedError,
+    UnknownError,
+)
+from kafka.record.default_records import DefaultRecordBatch
+from kafka.record.util import calc_crc32c
 
 from cutstream.clients.kafka import Partition
 from cutstream.clients.kafka.fetching import CarefulFetcher, Unreadable
@@ -22,12 +30,12 @@ def fetcher() -> CarefulFetcher:
     return make(CarefulFetcher)
 
 
-def make(kind: type[Fetcher]) -> Fetcher:
+def make(kind: type[Fetcher], **options) -> Fetcher:
     subscriptions = SubscriptionState("earliest")
     subscriptions.assign_from_user([A, B])
     for tp in (A, B):
         subscriptions.seek(tp, 0)
-    fetcher = kind(SimpleNamespace(_manager=SimpleNamespace(_net=None)), subscriptions)
+    fetcher = kind(SimpleNamespace(_manager=SimpleNamespace(_net=None)), subscriptions, **options)
     fetcher.send_fetches = lambda: None
     return fetcher
 
@@ -68,8 +76,13 @@ def test_a_partition_is_read_on_when_its_records_are_whole_again(fetcher) -> Non
 
 @pytest.mark.parametrize(
     "changes",
-    [{"error_code": CorruptRecordError.errno}, {"records": fetched([(0, False)], 1).records[:-1]}],
-    ids=["the broker says so", "the batch is not whole"],
+    [
+        {"error_code": CorruptRecordError.errno},
+        {"error_code": InvalidRecordError.errno},
+        {"error_code": UnknownError.errno},
+        {"records": fetched([(0, False)], 1).records[:-1]},
+    ],
+    ids=["the broker says so", "the broker finds it invalid", "the broker failed", "the batch is not whole"],
 )
 def test_a_fetch_of_which_nothing_can_be_read_sets_its_partition_aside(fetcher, changes) -> None:
     complete(fetcher, A, 3, **changes)
@@ -98,6 +111,52 @@ def test_records_come_again_when_the_next_request_cannot_be_sent(fetcher) -> Non
     fetcher.send_fetches = send
     complete(fetcher, A, 3)
     assert offsets(fetcher) == {A: [0, 1, 2]}
+
+
+@pytest.mark.parametrize("position", [0, 2])
+def test_a_position_that_went_back_meanwhile_stays(fetcher, position) -> None:
+    fetcher._subscriptions.seek(A, 2)
+
+    def reset_and_refuse() -> None:
+        fetcher._subscriptions.seek(A, position)
+        refuse()
+
+    fetcher.send_fetches = reset_and_refuse
+    with pytest.raises(KafkaConnectionError):
+        offsets(fetcher)
+    assert fetcher._subscriptions.position(A).offset == position
+
+
+def test_what_was_unreadable_behind_records_that_come_again_is_found_again(fetcher) -> None:
+    complete(fetcher, A, 3, corrupt=2)
+    send, fetcher.send_fetches = fetcher.send_fetches, refuse
+    with pytest.raises(KafkaConnectionError):
+        offsets(fetcher)
+    assert fetcher.take_unreadable() == []
+    fetcher.send_fetches = send
+    complete(fetcher, A, 3, corrupt=2)
+    assert offsets(fetcher) == {A: [0, 1]}
+    (found,) = fetcher.take_unreadable()
+    assert found.offset == 2
+
+
+def test_a_marker_that_the_log_cleaner_has_emptied_is_passed() -> None:
+    fetcher = make(CarefulFetcher, isolation_level="read_committed")
+    complete(fetcher, A, 1, records=emptied_marker(0) + fetched([(1, False)], 2).records)
+    assert offsets(fetcher) == {A: [1]}
+    complete(fetcher, B, 1, records=emptied_marker(0))
+    assert offsets(fetcher) == {}
+    assert fetcher.take_unreadable() == []
+    assert fetcher._subscriptions.position(B).offset == 1
+
+
+def emptied_marker(offset: int) -> bytes:
+    """Return what remains of a transaction's marker: a header that counts no records."""
+    header = DefaultRecordBatch.HEADER_STRUCT
+    batch = bytearray(header.pack(offset, header.size - 12, 0, 2, 0, 0x30, 0, 0, 0, 1, 0, -1, 0))
+    crc = calc_crc32c(batch[DefaultRecordBatch.ATTRIBUTES_OFFSET :])
+    batch[DefaultRecordBatch.CRC_OFFSET : DefaultRecordBatch.ATTRIBUTES_OFFSET] = crc.to_bytes(4, "big")
+    return bytes(batch)
 
 
 def test_the_client_itself_loses_them() -> None:
