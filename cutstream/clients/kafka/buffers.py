@@ -7,6 +7,7 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterable, Sequence
 from typing import TypeAlias
 
+from cutstream.clients.kafka.record_batches import RECORD_OVERHEAD_BYTES
 from cutstream.clients.kafka.records import Partition, Record
 from cutstream.clock import Clock
 from cutstream.contract.redelivery import not_before_ms
@@ -94,4 +95,5 @@ class RecordBuffers:
 
 
 def _size(record: Record) -> int:
-    return len(record.key or b"") + len(record.value) + sum(len(name) + len(value) for name, value in record.headers)
+    content = len(record.key or b"") + len(record.value) + sum(len(name) + len(value) for name, value in record.headers)
+    return content + len(record.headers) * RECORD_OVERHEAD_BYTES  # a record may have 100,000 empty headers

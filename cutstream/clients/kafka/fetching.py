@@ -16,7 +16,7 @@ from kafka.consumer.fetcher import Fetcher, RecordTooLargeError
 from kafka.errors import CorruptRecordError, InvalidRecordError, KafkaError, UnknownError
 
 from cutstream.clients.kafka.connection import to_partition, to_topic_partition
-from cutstream.clients.kafka.record_batches import Batches
+from cutstream.clients.kafka.record_batches import Batches, Budget
 from cutstream.clients.kafka.records import Partition
 
 # One partition's errors, exactly these types: the broker finds its log corrupt or invalid, does not know what is wrong
@@ -55,7 +55,8 @@ class CarefulFetcher(Fetcher):  # type: ignore[misc]
     def __init__(self, client: Any, subscriptions: Any, **options: Any) -> None:
         super().__init__(client, subscriptions, **options)
         self._unreadable: list[Unreadable] = []
-        self.PartitionRecords = partial(_PartitionRecords, self._set_aside)
+        self._budget = Budget()
+        self.PartitionRecords = partial(_PartitionRecords, self._set_aside, self._budget)
 
     def take_unreadable(self) -> list[Unreadable]:
         """Return what was found to be unreadable since the last call."""
@@ -63,6 +64,9 @@ class CarefulFetcher(Fetcher):  # type: ignore[misc]
         return found
 
     def fetch_records(self, *args: Any, **options: Any) -> Any:
+        # A partition whose turn does not come stays where it is, and is fetched again. It is not left behind for ever:
+        # those with records are asked for last, or not at all while the reader has enough of them.
+        self._budget.renew()
         # Trap 13. After it has taken records it sends the next requests, and an error of those would lose the records.
         before = [(state, state.position) for state in list(self._subscriptions.assignment.values())]
         noted = len(self._unreadable)
@@ -98,9 +102,14 @@ class CarefulFetcher(Fetcher):  # type: ignore[misc]
 
 class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
     def __init__(
-        self, set_aside: Callable[[TopicPartition, int, int, Exception], None], *args: Any, **options: Any
+        self,
+        set_aside: Callable[[TopicPartition, int, int, Exception], None],
+        budget: Budget,
+        *args: Any,
+        **options: Any,
     ) -> None:
         self._set_aside = set_aside
+        self._budget = budget
         self._batches: Batches | None = None
         super().__init__(*args, **options)
 
@@ -120,7 +129,7 @@ class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
         return records
 
     def _unpack_records(self, tp: TopicPartition, records: Any, *deserializers: Any) -> Any:
-        self._batches = Batches(records._buffer)
+        self._batches = Batches(records._buffer, self._budget)
         return super()._unpack_records(tp, self._batches, *deserializers)
 
     def _contains_abort_marker(self, batch: Any) -> bool:

@@ -24,6 +24,7 @@ MAX_BATCH_BYTES = MAX_RECORD_BYTES + 16 * 1024 * 1024
 RECORD_OVERHEAD_BYTES = 100
 # A fetch may hold many batches that are small packed. What is behind so much of them is fetched again.
 _FETCH_BYTES = 4 * 1024 * 1024
+_POLL_BYTES = 32 * 1024 * 1024  # likewise, of all fetches together that a poll takes up
 _OFFSET = struct.Struct(">q")  # with which every batch begins
 
 
@@ -39,21 +40,41 @@ class HeaderName(str):
         return super().encode(encoding, "surrogateescape")
 
 
+class Budget:
+    """What the fetches that a poll takes up may have unpacked together before they end early."""
+
+    def __init__(self) -> None:
+        self._unpacked_bytes = 0
+
+    @property
+    def spent(self) -> bool:
+        return self._unpacked_bytes > _POLL_BYTES
+
+    def spend(self, unpacked_bytes: int) -> None:
+        self._unpacked_bytes += unpacked_bytes
+
+    def renew(self) -> None:
+        """Begin a new poll."""
+        self._unpacked_bytes = 0
+
+
 class Batches(MemoryRecords):  # type: ignore[misc]
-    """The batches of a fetch. It ends early, behind a whole batch, once enough was unpacked."""
+    """The batches of a fetch. It ends early, before or behind a whole batch, once enough was unpacked."""
 
-    __slots__ = ("_unpacked_bytes", "current")
+    __slots__ = ("_budget", "_unpacked_bytes", "current")
 
-    def __init__(self, fetched: Any) -> None:
+    def __init__(self, fetched: Any, budget: Budget) -> None:
         self.current: Any = None
         self._unpacked_bytes = 0
+        self._budget = budget
         super().__init__(fetched)
 
     def next_batch(self) -> Any:
         """Return the next batch, or None. Raises CorruptRecordError."""
         if self.current is not None:
             self._unpacked_bytes += self.current.unpacked_bytes
-        if self._unpacked_bytes > _FETCH_BYTES:
+            self._budget.spend(self.current.unpacked_bytes)
+        if self._unpacked_bytes > _FETCH_BYTES or self._budget.spent:
             return None
         batch = super().next_batch()
         if isinstance(batch, DefaultRecordBatch):

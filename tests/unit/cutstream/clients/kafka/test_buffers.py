@@ -98,3 +98,11 @@ def test_a_record_that_comes_again_is_not_held_anew(clock) -> None:
     buffers.drop([RETRY])
     buffers.add([retry(clock, 0, due_in_s=3600, written_ago_s=61)])
     assert order(buffers.take(1)) == [("retry", 0)]
+
+
+def test_headers_without_content_count_too(buffers) -> None:
+    buffers.add([Record(A, 0, 0, None, b"", [("", b"")] * 20)])
+    assert buffers.partitions(at_least=9, or_bytes=2_000) == {A}
+    buffers.take(1)
+    buffers.add(records(A, 1, first=1))
+    assert buffers.partitions(at_least=9, or_bytes=1) == frozenset()

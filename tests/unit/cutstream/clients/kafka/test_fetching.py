@@ -18,7 +18,7 @@ from kafka.errors import (
 from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.util import calc_crc32c
 
-from cutstream.clients.kafka import Partition
+from cutstream.clients.kafka import Partition, record_batches
 from cutstream.clients.kafka.fetching import CarefulFetcher, Unreadable
 from tests.support.simulated_consumer import fetched
 
@@ -40,11 +40,13 @@ def make(kind: type[Fetcher], **options) -> Fetcher:
     return fetcher
 
 
-def complete(fetcher: Fetcher, tp: TopicPartition, count: int, corrupt: int = -1, **changes) -> None:
+def complete(
+    fetcher: Fetcher, tp: TopicPartition, count: int, corrupt: int = -1, fetched_from: int = 0, **changes
+) -> None:
     """Let a fetch come with so many records."""
-    data = fetched([(offset, offset == corrupt) for offset in range(count)], count)
+    data = fetched([(offset, offset == corrupt) for offset in range(fetched_from, count)], count)
     vars(data).update(changes)
-    fetcher._completed_fetches.append(CompletedFetch(tp, 0, 12, data, None))
+    fetcher._completed_fetches.append(CompletedFetch(tp, fetched_from, 12, data, None))
 
 
 def offsets(fetcher: Fetcher) -> dict[TopicPartition, list[int]]:
@@ -111,6 +113,19 @@ def test_records_come_again_when_the_next_request_cannot_be_sent(fetcher) -> Non
     fetcher.send_fetches = send
     complete(fetcher, A, 3)
     assert offsets(fetcher) == {A: [0, 1, 2]}
+
+
+def test_a_partition_for_which_a_poll_has_no_memory_is_fetched_again_and_first(fetcher, monkeypatch) -> None:
+    monkeypatch.setattr(record_batches, "_POLL_BYTES", 100)
+    complete(fetcher, A, 2)
+    complete(fetcher, B, 3)
+    assert offsets(fetcher) == {A: [0]}
+    assert fetcher._subscriptions.position(B).offset == 0
+    assert fetcher._fetchable_partitions() == [B, A]
+    for expected in range(3):
+        complete(fetcher, B, 3, fetched_from=expected)
+        assert offsets(fetcher) == {B: [expected]}
+    assert fetcher.take_unreadable() == []
 
 
 @pytest.mark.parametrize("position", [0, 2])

@@ -14,7 +14,7 @@ from kafka.record.util import calc_crc32c
 
 from cutstream.clients.kafka import record_batches
 from cutstream.clients.kafka.compression import TooLarge, unpack
-from cutstream.clients.kafka.record_batches import Batches, HeaderName
+from cutstream.clients.kafka.record_batches import Batches, Budget, HeaderName
 
 MIB = 1024 * 1024
 GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4
@@ -54,8 +54,12 @@ def nesting(packed: bytes) -> bytes:
     return bytes(outer)
 
 
+def batches_of(data: bytes) -> Batches:
+    return Batches(data, Budget())
+
+
 def records(data: bytes) -> list:
-    return [record for batch in Batches(data) for record in batch]
+    return [record for batch in batches_of(data) for record in batch]
 
 
 @pytest.mark.parametrize(("codec", "magic"), [(0, 0), (0, 1), (0, 2), *PACKED])
@@ -118,7 +122,7 @@ def test_a_batch_is_unpacked_to_the_limit_and_no_further(codec, magic, monkeypat
 @pytest.mark.parametrize("codec", CODECS)
 def test_no_more_than_the_limit_is_ever_in_memory(codec, monkeypatch) -> None:
     monkeypatch.setattr(record_batches, "MAX_BATCH_BYTES", limit := 4 * MIB)
-    (packed,) = Batches(written([bytes(32 * MIB)], codec))
+    (packed,) = batches_of(written([bytes(32 * MIB)], codec))
     tracemalloc.start()
     with pytest.raises(TooLarge):
         list(packed)
@@ -130,7 +134,7 @@ def test_no_more_than_the_limit_is_ever_in_memory(codec, monkeypatch) -> None:
 @pytest.mark.parametrize("codec", [0, ZSTD])
 def test_headers_without_content_count_as_the_memory_that_they_take(codec, monkeypatch) -> None:
     monkeypatch.setattr(record_batches, "MAX_BATCH_BYTES", MIB)
-    (batch,) = Batches(written([b""], codec, headers=[("", None)] * 9_000))
+    (batch,) = batches_of(written([b""], codec, headers=[("", None)] * 9_000))
     assert len(next(iter(batch)).headers) == 9_000
     assert batch.unpacked_bytes > 900_000
     with pytest.raises(TooLarge, match="20000 headers"):
@@ -184,14 +188,14 @@ def test_nothing_is_skipped_that_a_broken_header_alone_says(batches, broken, exp
     first, *others = (at(offset, written([b"v"])) for offset in batches)
     data = bytearray(at(5, first, **broken))
     data[-1] ^= 1
-    found = Batches(bytes(data) + b"".join(others))
+    found = batches_of(bytes(data) + b"".join(others))
     assert not found.next_batch().validate_crc()
     assert found.offset_behind(5) == expected
 
 
 def test_the_last_batch_that_is_too_large_is_skipped_whole(monkeypatch) -> None:
     monkeypatch.setattr(record_batches, "MAX_BATCH_BYTES", 1_000)
-    found = Batches(at(5, written([bytes(900), bytes(900)], ZSTD)))
+    found = batches_of(at(5, written([bytes(900), bytes(900)], ZSTD)))
     with pytest.raises(TooLarge):
         list(found.next_batch())
     assert found.offset_behind(5) == 7
@@ -219,5 +223,17 @@ def test_a_record_of_impossible_lengths_is_an_error(place) -> None:
 
 def test_a_fetch_ends_behind_the_batch_with_which_enough_was_unpacked(monkeypatch) -> None:
     monkeypatch.setattr(record_batches, "_FETCH_BYTES", 10_000)
-    batches = Batches(written([bytes(6_000)], ZSTD) * 4)
+    batches = batches_of(written([bytes(6_000)], ZSTD) * 4)
     assert [len(record.value) for batch in iter(batches.next_batch, None) for record in batch] == [6_000, 6_000]
+
+
+def test_the_fetches_of_a_poll_end_with_the_batch_with_which_they_have_unpacked_enough(monkeypatch) -> None:
+    monkeypatch.setattr(record_batches, "_POLL_BYTES", 10_000)
+    fetch, budget = written([bytes(6_000)], ZSTD) * 2, Budget()
+
+    def found() -> int:
+        return len([record for batch in iter(Batches(fetch, budget).next_batch, None) for record in batch])
+
+    assert [found(), found(), found()] == [2, 0, 0]
+    budget.renew()
+    assert found() == 2
