@@ -66,11 +66,14 @@ def demo(
 
 def addresses(settings: Settings) -> Table:
     """List the addresses of this stack's servers."""
+    from cutstream.settings import host_and_port
+
     table = Table(show_header=False, box=None)
     table.add_row("Kafka", settings.kafka.bootstrap_servers)
     table.add_row("Triton", settings.triton.url)
-    table.add_row("metrics", f"http://{settings.worker.host}:{settings.worker.port}/metrics")
-    table.add_row("health", f"http://{settings.worker.host}:{settings.worker.port}/readyz")
+    worker = host_and_port(settings.worker.host, settings.worker.port)
+    table.add_row("metrics", f"http://{worker}/metrics")
+    table.add_row("health", f"http://{worker}/readyz")
     return table
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 
 from cutstream.errors import ConfigurationError
 from cutstream.metrics import Metrics
+from cutstream.settings import host_and_port
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +42,11 @@ class HealthServer:
             self._server = _Server(self._address, self._handler())
         except OSError as exc:
             raise ConfigurationError(
-                f"cannot listen on {host}:{port} ({exc.strerror}): CUTSTREAM_WORKER__HOST must be an address of this "
-                "machine and CUTSTREAM_WORKER__PORT a free port, or 0 for any (docs/settings.md#worker-port)"
+                f"cannot listen on {host_and_port(host, port)} ({exc.strerror}): CUTSTREAM_WORKER__HOST must be an "
+                "address of this machine and CUTSTREAM_WORKER__PORT a free port, or 0 for any (docs/settings.md#worker-port)"
             ) from exc
         threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()
-        return f"http://{host}:{self._server.server_address[1]}"
+        return f"http://{host_and_port(host, self._server.server_address[1])}"
 
     def close(self) -> None:
         if self._server is not None:
@@ -83,6 +85,11 @@ class HealthServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128  # many probes at once are answered one after the other, not refused
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
+        super().__init__(address, handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log the error as one event. A probe that hangs up is not an error of ours."""

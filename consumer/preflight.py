@@ -90,10 +90,8 @@ def _host(settings: Settings) -> Iterator[str]:
     """An address must be one of this machine. A name is looked up when the worker starts."""
     host = settings.worker.host
     try:
-        if isinstance(ip_address(host), IPv6Address):
-            yield about("worker", "host", f"{host} is an IPv6 address: give one of IPv4, or 0.0.0.0 for all")
-            return
-        with socket.socket() as probe:
+        family = socket.AF_INET6 if isinstance(ip_address(host), IPv6Address) else socket.AF_INET
+        with socket.socket(family) as probe:
             probe.bind((host, 0))
     except ValueError:
         return

@@ -55,7 +55,7 @@ class Section(BaseModel):
     @field_validator("*", mode="after")
     @classmethod
     def _usable_text(cls, value: Any) -> Any:
-        """Refuse text that no server and no file system takes. A path may have any bytes but zero."""
+        """Refuse text that no server takes. A path may have bytes that are not UTF-8, but no control characters."""
         for part in value if isinstance(value, tuple) else (value,):
             text = part.get_secret_value() if isinstance(part, SecretStr) else part
             if isinstance(text, (str, Path)) and _CONTROL.search(str(text)):

@@ -130,7 +130,7 @@ class ObjectSettings(Section):
     allow_private_addresses: bool = False
     """Allow http(s) sources on private, loopback and link-local addresses. Never do so in a public deployment."""
     s3_endpoint: str | None = None
-    """Endpoint of an S3-compatible store. Unset: AWS."""
+    """Endpoint of an S3-compatible store, `http(s)://host[:port][/path]`. Unset: AWS."""
     s3_region: str = "us-east-1"
     """Region of the S3 buckets."""
     s3_access_key_id: str | None = None

@@ -122,7 +122,7 @@ def render(node: Node, cluster: Cluster, data: Path) -> str:
         "node.id": node.id,
         "listeners": f"PLAINTEXT://{node.address},CONTROLLER://{node.controller}",
         "controller.quorum.bootstrap.servers": ",".join(each.controller for each in cluster.nodes),
-        "log.dirs": data.resolve(),
+        "log.dirs": escaped(str(data.resolve())),
         "default.replication.factor": replicas,
         "min.insync.replicas": in_sync,
         "offsets.topic.replication.factor": replicas,
@@ -132,6 +132,17 @@ def render(node: Node, cluster: Cluster, data: Path) -> str:
         "share.coordinator.state.topic.min.isr": in_sync,
     }
     return "".join(f"{name}={value}\n" for name, value in {**PROPERTIES, **own}.items())
+
+
+def escaped(text: str) -> str:
+    """Write a value for a file of Java properties, which is in Latin-1 and has escapes of UTF-16."""
+    plain = text.replace("\\", "\\\\")
+    return "".join(char if char.isascii() else _utf16(char) for char in plain)
+
+
+def _utf16(char: str) -> str:
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{high:02x}{low:02x}" for high, low in zip(units[::2], units[1::2], strict=True))
 
 
 def java_command(settings: StackSettings, jars: Sequence[Path]) -> list[str]:

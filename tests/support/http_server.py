@@ -99,7 +99,7 @@ class _Pages(BaseHTTPRequestHandler):
         self._send(b"", 404) if body is None else self._send(body)
 
     def page_status(self, status: str) -> None:
-        self._send(b"no", int(status))
+        self._send(b"no", int(status.partition("/")[0]))
 
     def page_busy(self, retry_after: str) -> None:
         self._send(b"", 429, Retry_After=retry_after)

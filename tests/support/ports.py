@@ -6,6 +6,15 @@ from contextlib import ExitStack
 STACK_PORTS = ("kafka_port", "kafka_controller_port", "triton_grpc_port", "triton_http_port", "triton_metrics_port")
 
 
+def has_ipv6() -> bool:
+    """Tell whether this machine has the loopback address of IPv6."""
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
 def free_stack_ports() -> dict[str, int]:
     """Return free ports for the servers of a stack, by their names in StackSettings."""
     return dict(zip(STACK_PORTS, free_ports(len(STACK_PORTS)), strict=True))

@@ -29,7 +29,7 @@ from cutstream.errors import (
 from cutstream.settings import BUCKET_NAME, ObjectSettings, is_host_and_port
 
 # Names and endpoints are checked, because the library panics on some malformed ones.
-_ENDPOINT = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?/?")
+_ENDPOINT = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?")
 _REGION = re.compile(r"[A-Za-z0-9_-]+")
 
 # The error that stands for each of obstore's exceptions: when reading a source, and when writing to a destination.
@@ -107,7 +107,9 @@ def _is_endpoint(text: str) -> bool:
 def _s3_config(settings: ObjectSettings) -> Any:
     endpoint, key, secret = settings.s3_endpoint, settings.s3_access_key_id, settings.s3_secret_access_key
     if endpoint is not None and not _is_endpoint(endpoint):
-        raise ConfigurationError(f"CUTSTREAM_OBJECTS__S3_ENDPOINT={endpoint} must have the form http(s)://host[:port]")
+        raise ConfigurationError(
+            f"CUTSTREAM_OBJECTS__S3_ENDPOINT={endpoint} must have the form http(s)://host[:port][/path]"
+        )
     if not _REGION.fullmatch(settings.s3_region):
         raise ConfigurationError(
             f"CUTSTREAM_OBJECTS__S3_REGION={settings.s3_region} is no region: it takes letters, digits, _ and -"

@@ -12,6 +12,7 @@ import pytest
 from consumer.health import HealthServer
 from cutstream.errors import ConfigurationError
 from cutstream.metrics import Metrics
+from tests.support.ports import has_ipv6
 
 
 @pytest.fixture
@@ -71,6 +72,15 @@ def test_a_port_in_use_is_an_error_that_names_the_setting() -> None:
 def test_an_address_of_another_machine_is_an_error_that_names_the_setting() -> None:
     with pytest.raises(ConfigurationError, match=r"192\.0\.2\.1:0 \(.*\): CUTSTREAM_WORKER__HOST"):
         HealthServer("192.0.2.1", 0, Metrics(), dict, dict).start()
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+def test_an_address_of_ipv6_is_listened_on() -> None:
+    server = HealthServer("::1", 0, Metrics(), lambda: {"loop": True}, dict)
+    address = server.start()
+    assert address.startswith("http://[::1]:")
+    assert get(address, "/healthz")[0] == 200
+    server.close()
 
 
 def test_a_closed_server_does_not_answer_and_can_be_closed_before_it_starts() -> None:

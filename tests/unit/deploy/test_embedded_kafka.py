@@ -53,6 +53,12 @@ def test_only_loopback_is_listened_on(tmp_path: Path) -> None:
     assert properties["auto.create.topics.enable"] == "false"
 
 
+def test_a_folder_of_any_name_is_written_as_java_reads_it() -> None:
+    node = Node(1, "127.0.0.1", 1234, 1235)
+    properties = rendered(node, Cluster((node,)), Path("/état \\u0041/😀"))
+    assert properties["log.dirs"] == r"/\u00e9tat \\u0041/\ud83d\ude00"
+
+
 @pytest.mark.parametrize(("count", "in_sync"), [(1, "1"), (3, "2")])
 def test_every_topic_has_a_replica_on_each_node_and_can_lose_one(tmp_path: Path, count: int, in_sync: str) -> None:
     cluster = Cluster(tuple(Node(number, f"127.0.0.{number}", 9092, 9093) for number in range(1, count + 1)))

@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 from obstore import exceptions
+from pydantic import SecretStr
 
 from cutstream.clients.objects import buckets
-from cutstream.errors import ConfigurationError, CutstreamError
+from cutstream.errors import ConfigurationError, CutstreamError, SourceFailed
+from cutstream.settings import ObjectSettings
+from tests.support.http_server import HttpServer, serving
 
 
 def test_every_error_of_obstore_has_a_meaning() -> None:
@@ -32,6 +35,24 @@ def test_a_failed_store_never_poisons_and_a_missing_object_is_never_retried() ->
     assert of_destination[exceptions.GenericError].code == "store_unavailable"
     assert all(issubclass(kind, (CutstreamError, PermissionError)) for kind in of_destination.values())
     assert of_source[exceptions.UnknownConfigurationKeyError] is ConfigurationError
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["http://my_minio:9000", "http://store:9000/", "https://[::1]:9000", "https://x.supabase.co/storage/v1/s3/"],
+)
+def test_endpoints_as_stores_have_them_are_taken(endpoint: str) -> None:
+    buckets.Buckets(ObjectSettings(s3_endpoint=endpoint), timeout_s=1)
+
+
+def test_a_bucket_is_below_the_path_of_its_endpoint() -> None:
+    with serving(HttpServer()) as server:
+        below = ObjectSettings(
+            s3_endpoint=server.url("status/404"), s3_access_key_id="key", s3_secret_access_key=SecretStr("secret")
+        )
+        with pytest.raises(SourceFailed):
+            buckets.Buckets(below, timeout_s=5).get("s3://photos/a.png", 10)
+    assert server.seen == ["/status/404/photos/a.png"]
 
 
 def test_only_one_module_talks_to_the_library() -> None:
