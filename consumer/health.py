@@ -43,7 +43,8 @@ class HealthServer:
         except OSError as exc:
             raise ConfigurationError(
                 f"cannot listen on {host_and_port(host, port)} ({exc.strerror}): CUTSTREAM_WORKER__HOST must be an "
-                "address of this machine and CUTSTREAM_WORKER__PORT a free port, or 0 for any (docs/settings.md#worker-port)"
+                "address of this machine and CUTSTREAM_WORKER__PORT a free port, or 0 for any "
+                "(docs/settings.md#worker-port)"
             ) from exc
         threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()
         return f"http://{host_and_port(host, self._server.server_address[1])}"
