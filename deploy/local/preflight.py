@@ -23,6 +23,7 @@ def stack_problems(settings: Settings) -> Iterator[str]:
         separators += _KAFKA
         yield from _broker(settings)
         yield from _java(stack)
+        yield from _undecodable(stack)
         yield from _folder("jars", stack.jars, _JAVA, lambda: bool(missing_jars(stack.jars)))
     if not settings.triton.url:
         separators += _TRITON
@@ -49,6 +50,14 @@ def _java(stack: StackSettings) -> Iterator[str]:
     if stack.java and shutil.which(stack.java) is None:
         problem = "cannot be run by this user" if stack.java.exists() else "does not exist"
         yield about("stack", "java", f"{stack.java} {problem}: name a `java` program, or leave it out")
+
+
+def _undecodable(stack: StackSettings) -> Iterator[str]:
+    for name, folder in (("state", stack.state), ("jars", stack.jars)):
+        try:
+            str(folder.absolute()).encode()
+        except UnicodeEncodeError:
+            yield about("stack", name, "the folder's path is not UTF-8, and Java finds no such one: name another one")
 
 
 def _folder(name: str, folder: Path, separators: str, is_written: Callable[[], bool]) -> Iterator[str]:

@@ -41,7 +41,8 @@ def render(settings: Settings) -> Path:
     """Bring the folder `settings.stack.model_repository` up to date and return it.
 
     It is for the embedded Triton, or for a Triton of your own if the settings name one. Files that are up to date stay
-    untouched. Never uses the network. Raises WeightsMissing and ConfigurationError.
+    untouched, and so does what another program has put there. Never uses the network. Raises WeightsMissing and
+    ConfigurationError.
     """
     if problems := list(engine_problems(settings)):
         raise ConfigurationError("\n".join(problems))
@@ -61,7 +62,7 @@ def render(settings: Settings) -> Path:
             ensemble, [rendered[step] for step in steps], [networks[step] for step in steps if step in networks], served
         )
     for folder in served.iterdir():
-        if folder.name not in {*ensembles, *rendered}:
+        if folder.name not in {*ensembles, *rendered} and _is_rendered(folder):
             shutil.rmtree(folder)
     return served
 
@@ -148,6 +149,12 @@ def _with_parameters(text: str, **parameters: str) -> bytes:
 
 def _parameters(text: bytes) -> list[bytes]:
     return [line for line in text.splitlines() if line.startswith(b"parameters ")]
+
+
+def _is_rendered(folder: Path) -> bool:
+    """Tell whether an earlier call has made the folder. Another one may be of somebody's own model, and stays."""
+    rendered = folder / "config.pbtxt"
+    return rendered.is_file() and b'parameters { key: "digest" ' in rendered.read_bytes()
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -95,6 +95,7 @@ def test_weights_that_are_missing_are_named_with_the_command_that_gets_them(
         ({"stack": StackSettings(state=Path("file"))}, "CUTSTREAM_STACK__STATE: file is not a folder"),
         ({"stack": StackSettings(state=Path("a,b"))}, "a,b has a `,`, which separates folders"),
         ({"stack": StackSettings(jars=Path("a:b"))}, "a:b has a `:`, which separates folders"),
+        ({"stack": StackSettings(state=Path("caf\udce9"))}, "STACK__STATE: the folder's path is not UTF-8"),
         ({"kafka": KafkaSettings(replication=3)}, "CUTSTREAM_KAFKA__REPLICATION: 3: the embedded Kafka is one broker"),
         (
             {"kafka": KafkaSettings(security_protocol="SSL")},

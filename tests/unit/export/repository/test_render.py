@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import onnx
@@ -86,6 +87,16 @@ def test_renders_the_engine_and_the_instances(settings: Settings, engine: str) -
     assert (served / "cutout_general" / "1").is_dir()
 
 
+def test_a_model_that_is_served_no_more_goes_and_what_somebody_else_has_put_there_stays(settings: Settings) -> None:
+    served = render(settings)
+    shutil.copytree(served / "u2netp", served / "of-another-profile")
+    shutil.copytree(REPOSITORY / "u2netp", served / "their-model")
+    (served / "notes").mkdir()
+    (served / "README").touch()
+    render(settings)
+    assert {path.name for path in served.iterdir()} == {"cutout_general", "u2netp", "their-model", "notes", "README"}
+
+
 def test_a_network_in_git_is_served_as_it_is_with_its_receipt(tmp_path: Path) -> None:
     served = render(Settings(models=ModelSettings(store=tmp_path), stack=StackSettings(state=tmp_path / "state")))
     committed, graph = onnx.load(network_file("cutnet")), onnx.load(served / "cutnet" / "1" / "model.onnx")
@@ -160,13 +171,6 @@ def test_other_weights_are_rendered_anew(settings: Settings, tmp_path: Path) -> 
     render(settings)
     assert network.read_bytes() == joined
     assert parsed(served / "u2netp").parameters["digest"].string_value == before
-
-
-def test_a_model_that_is_served_no_more_goes(settings: Settings) -> None:
-    old = render(settings) / "cutout_old"
-    old.mkdir()
-    render(settings)
-    assert not old.exists()
 
 
 def test_committed_files_are_never_edited(settings: Settings) -> None:
