@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import TypeVar
 
-from cutstream.clients.kafka import OutgoingRecord, RecordWriter, TopicReader
+from cutstream.clients.kafka import OutgoingRecord, RecordWriter, TopicReader, UnreadableRecords
 from cutstream.errors import BrokerUnavailable
 from cutstream.settings import KafkaSettings
 from producer.reading import read_to_end
@@ -19,7 +19,7 @@ def read_entries(
 ) -> dict[str, T]:
     """Return the entries that remain after all records of the topic, sorted by name.
 
-    Raises NoTopic and BrokerUnavailable.
+    Raises NoTopic, UnreadableRecords and BrokerUnavailable.
     """
     entries: dict[str, T] = {}
     with closing(TopicReader(settings, topic)) as reader:
@@ -33,15 +33,17 @@ def read_entries(
 def write_entries(settings: KafkaSettings, topic: str, entries: Mapping[str, bytes | None]) -> None:
     """Write entries by their names, and None for those to remove. Return once every reader can see them.
 
-    Raises BrokerUnavailable, also if the entries are written but an open transaction of another program hides them.
+    Raises BrokerUnavailable, also if the entries are written but an open transaction of another program, or a record
+    that cannot be read, hides them.
     """
     with closing(RecordWriter(settings)) as writer:
         writer.start()
         writer.write(OutgoingRecord(topic, name.encode(), value) for name, value in entries.items())
     try:
-        with closing(TopicReader(settings, topic, from_end=True, settled=True)) as reader:
+        # From its beginning, as the workers do: an unreadable record anywhere keeps them from what follows.
+        with closing(TopicReader(settings, topic, settled=True)) as reader:
             reader.start()
             for _ in read_to_end(settings, topic, reader):
                 pass
-    except BrokerUnavailable as exc:
+    except (BrokerUnavailable, UnreadableRecords) as exc:
         raise BrokerUnavailable(f"written, but not seen by the workers yet: {exc}") from exc

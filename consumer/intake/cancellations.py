@@ -42,8 +42,8 @@ class Cancellations:
 
     @property
     def ready(self) -> bool:
-        """True once everything the topic held at its opening has been read."""
-        return self._copy.entries is not None
+        """True once everything the topic held at its opening has been read, and no record of it is unreadable."""
+        return self._copy.entries is not None and not self._copy.unreadable
 
     def refuse_record(self, record: Record) -> None:
         """Raise Cancelled if the request in this record was called off, even if it is not a valid one."""

@@ -31,8 +31,11 @@ class BackgroundCatalogue:
 
     @property
     def ready(self) -> bool:
-        """True once everything the topic held at its opening has been read, or if it cannot be read."""
-        return self._entries() is not None
+        """True once everything the topic held at its opening has been read, or if it is missing or refused.
+
+        False again while it has a record that cannot be read.
+        """
+        return self._entries() is not None and not self._copy.unreadable
 
     def entry(self, name: str) -> Entry:
         """Return the entry with this name. Raises UnknownBackground, or BrokerUnavailable before the topic was read."""

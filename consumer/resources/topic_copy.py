@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import Generic, TypeVar
 
-from cutstream.clients.kafka import TopicReader
+from cutstream.clients.kafka import TopicReader, UnreadableRecords
 from cutstream.errors import ConfigurationError, CutstreamError
 from cutstream.settings import KafkaSettings
 
@@ -19,13 +19,14 @@ T = TypeVar("T")
 _POLL_S = 1.0
 _IDLE_WAIT_S = 5.0  # how long the broker waits with its answer while nothing is added
 _RETRY_S = 5.0
+_LONGEST_RETRY_S = 60.0  # before a record that cannot be read, each pause is twice the one before
 _CLOSE_S = 5.0
 
 
 class TopicCopy(Generic[T]):
     """The current entries of a compacted topic. Thread-safe.
 
-    A thread of its own reads the topic; while that fails, the entries known so far stay valid. `name` names the thread
+    A thread of its own reads the topic; while that fails, the entries known so far stay in use. `name` names the thread
     and begins its messages in the log. `apply` applies one record, by key and value, to a dictionary of entries.
     `on_change` is called by the thread with all entries after each change.
     """
@@ -45,6 +46,7 @@ class TopicCopy(Generic[T]):
         self._on_change = on_change
         self._entries: Mapping[str, T] | None = None  # replaced as a whole: readers need no lock
         self._refusal: ConfigurationError | None = None
+        self._unreadable = False
         self._answered = threading.Event()
         self._last_problem = ""
         self._stop = threading.Event()
@@ -58,6 +60,11 @@ class TopicCopy(Generic[T]):
     def entries(self) -> Mapping[str, T] | None:
         """The current entries, or None until everything that the topic held at its opening has been read."""
         return self._entries
+
+    @property
+    def unreadable(self) -> bool:
+        """True while the topic has a record that cannot be read, so that nobody knows what is behind it."""
+        return self._unreadable
 
     @property
     def refusal(self) -> ConfigurationError | None:
@@ -74,10 +81,22 @@ class TopicCopy(Generic[T]):
             self._thread.join(_CLOSE_S)
 
     def _run(self) -> None:
+        pause_s = _RETRY_S
         while not self._stop.is_set():
             try:
                 self._read_topic()
+            except UnreadableRecords as exc:
+                pause_s = min(2 * pause_s, _LONGEST_RETRY_S) if self._unreadable else _RETRY_S
+                self._unreadable = True
+                log.error(
+                    "%s: %s; what follows is unknown, and tried again in %g s. If this goes on, make the topic anew "
+                    "(docs/runbook.md#a-record-cannot-be-read)",
+                    self._name,
+                    exc,
+                    pause_s,
+                )
             except ConfigurationError as exc:
+                self._unreadable = False
                 self._refusal = exc
                 self._answered.set()
                 self._report(exc)
@@ -85,7 +104,7 @@ class TopicCopy(Generic[T]):
                 self._report(exc)
             except Exception:
                 log.exception("%s: reading it failed", self._name)
-            self._stop.wait(_RETRY_S)
+            self._stop.wait(pause_s if self._unreadable else _RETRY_S)
 
     def _read_topic(self) -> None:
         """Read until asked to stop, or until an error. Starting over also finds a topic that was created anew."""
@@ -99,7 +118,7 @@ class TopicCopy(Generic[T]):
                     self._apply(entries, record.key, record.value)
                 # Not sooner: while the history is read again, names have their old entries.
                 if reader.caught_up and (records or not complete):
-                    complete, self._last_problem = True, ""
+                    complete, self._last_problem, self._unreadable = True, "", False
                     self._publish(dict(entries))
 
     def _publish(self, entries: Mapping[str, T]) -> None:

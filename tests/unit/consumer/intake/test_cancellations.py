@@ -13,7 +13,7 @@ import pytest
 from consumer.intake import cancellations as module
 from consumer.intake.cancellations import Cancellations
 from consumer.resources import topic_copy
-from cutstream.clients.kafka import NoTopic, Partition, Record
+from cutstream.clients.kafka import NoTopic, Partition, Record, UnreadableRecords
 from cutstream.clock import ManualClock
 from cutstream.contract.cancellations import Cancellation, apply, encode, key_of
 from cutstream.contract.messages import SourceRecord
@@ -129,6 +129,16 @@ def test_it_starts_only_when_the_topic_has_been_read(
     monkeypatch.setattr(StubReader, "held", [])
     cancellations.start()
     assert cancellations.ready
+
+
+@pytest.mark.logs_errors
+def test_it_does_not_start_before_a_record_that_cannot_be_read(
+    cancellations: Cancellations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StubReader, "error", UnreadableRecords("cancellations-0 cannot be read at offset 5"))
+    with pytest.raises(BrokerUnavailable, match="not been read yet"):
+        cancellations.start()
+    assert not cancellations.ready
 
 
 def test_without_its_topic_it_does_not_start(cancellations: Cancellations, monkeypatch: pytest.MonkeyPatch) -> None:

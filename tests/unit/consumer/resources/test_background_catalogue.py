@@ -12,7 +12,7 @@ import pytest
 
 from consumer.resources import topic_copy as module
 from consumer.resources.background_catalogue import BackgroundCatalogue
-from cutstream.clients.kafka import NoTopic, Partition, Record
+from cutstream.clients.kafka import NoTopic, Partition, Record, UnreadableRecords
 from cutstream.contract.backgrounds import Entry, encode
 from cutstream.errors import BrokerUnavailable, ConfigurationError, UnknownBackground
 from cutstream.settings import KafkaSettings
@@ -192,6 +192,24 @@ def test_while_the_broker_is_away_it_keeps_its_entries_and_never_shows_older_one
     topic.polls_allowed.set()
     wait_until(lambda: knows(catalogue, "wood", 4))
     assert sizes == [1, 2] or sizes == [1, 1, 2]
+
+
+@pytest.mark.logs_errors
+def test_before_an_unreadable_record_it_is_not_ready_and_reads_ever_more_rarely(
+    topic: Topic, catalogue: BackgroundCatalogue, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LONGEST_RETRY_S", 0.01)
+    topic.records = [("beach", entry(1))]
+    catalogue.start()
+    wait_until(lambda: catalogue.ready)
+    topic.start_error = topic.poll_error = UnreadableRecords("backgrounds-0 cannot be read at offset 1")
+    wait_until(lambda: topic.opened > 5)
+    assert not catalogue.ready
+    assert catalogue.entry("beach") == entry(1), "what is known stays in use"
+    pauses = [m.partition("again in ")[2].partition(" s.")[0] for m in caplog.messages if "cannot be read" in m]
+    assert pauses[:5] == ["0.002", "0.004", "0.008", "0.01", "0.01"]
+    topic.start_error = None
+    wait_until(lambda: catalogue.ready)
 
 
 def test_a_deleted_topic_leaves_the_known_entries(topic: Topic, catalogue: BackgroundCatalogue) -> None:
