@@ -35,6 +35,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "logs_errors: this test provokes errors in the log, which fail any other test")
+    # pytest-xdist registers it too, unless it is switched off.
+    config.addinivalue_line("markers", "xdist_group(name): tests of one group run in one process")
     known = {line.partition(":")[0] for line in config.getini("markers")}
     if unknown := required(config) - known:
         raise pytest.UsageError(f"--require: no marker is called {', '.join(sorted(unknown))}")
@@ -47,7 +49,8 @@ def required(config: pytest.Config) -> set[str]:
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        # `make test` runs two processes: one with the tests that share servers, one with the others, file by file.
+        # `make test` runs two processes. The tests that share servers are one group, which one process runs; each other
+        # file is a group too, and whichever process is free takes the next group.
         shares = SHARED_SERVERS & {mark.name for mark in item.iter_markers()}
         item.add_marker(pytest.mark.xdist_group("servers" if shares else str(item.path)))
         for name in OPT_IN:

@@ -89,8 +89,10 @@ class CarefulFetcher(Fetcher):  # type: ignore[misc]
         except KafkaError as exc:
             if type(exc) not in _OF_RECORDS:
                 raise
-            offset = completed_fetch.fetched_offset
-            self._set_aside(completed_fetch.topic_partition, offset, offset + 1, exc)
+            tp, offset = completed_fetch.topic_partition, completed_fetch.fetched_offset
+            self._set_aside(tp, offset, offset + 1, exc)
+            if state := self._subscriptions.assignment.get(tp):
+                state.highwater = None  # this fetch had none, and that of an earlier one may be before these records
             return None
 
     def _set_aside(self, tp: TopicPartition, offset: int, next_offset: int, exc: Exception) -> None:

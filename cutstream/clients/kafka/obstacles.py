@@ -52,6 +52,16 @@ class Obstacles:
         for partition in partitions:
             self._known.pop(partition, None)
 
-    def forget_passed(self, position: Callable[[Partition], int | None]) -> None:
-        """Forget what is behind the position of its partition: it could be read, or was deleted."""
-        self.forget([p for p, (found, _, _) in self._known.items() if (position(p) or 0) > found.offset])
+    def forget_passed(
+        self, position: Callable[[Partition], int | None], end: Callable[[Partition], int | None]
+    ) -> None:
+        """Forget what is behind the position of its partition: it could be read, or was deleted.
+
+        Forget too what is not before the partition's end as of the last fetch: the log was cut off before it.
+        """
+
+        def passed(partition: Partition, offset: int) -> bool:
+            last = end(partition)
+            return (position(partition) or 0) > offset or (last is not None and last <= offset)
+
+        self.forget([p for p, (found, _, _) in self._known.items() if passed(p, found.offset)])

@@ -111,7 +111,7 @@ class RequestReader:
                 if found.partition not in stale:
                     self._obstacles.add(found)
         self._finish_rewinds()
-        self._obstacles.forget_passed(self.position)
+        self._obstacles.forget_passed(self.position, self.end_offset)
         if lost or gained or self._membership is None:
             self._watch.restart()
         if self._membership is None:

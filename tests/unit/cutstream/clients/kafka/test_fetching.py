@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +16,7 @@ from kafka.errors import (
     TopicAuthorizationFailedError,
     UnknownError,
 )
-from kafka.record.default_records import DefaultRecordBatch
+from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from kafka.record.util import calc_crc32c
 
 from cutstream.clients.kafka import Partition, record_batches
@@ -94,6 +95,45 @@ def test_a_fetch_of_which_nothing_can_be_read_sets_its_partition_aside(fetcher, 
     assert (found.partition, found.offset) == (Partition("requests", 0), 0)
 
 
+def test_the_end_is_unknown_while_the_broker_cannot_read_its_log(fetcher) -> None:
+    """The end of the fetch before says that there is no such record, and the reader would try it without a pause."""
+    complete(fetcher, A, 3)
+    offsets(fetcher)
+    assert fetcher._subscriptions.assignment[A].highwater == 3
+    complete(fetcher, A, 3, fetched_from=3, error_code=CorruptRecordError.errno)
+    offsets(fetcher)
+    assert len(fetcher.take_unreadable()) == 1
+    assert fetcher._subscriptions.assignment[A].highwater is None
+
+
+@pytest.mark.parametrize(("kind", "expected"), [(0, [3]), (1, [0, 1, 3])], ids=["aborted", "committed"])
+def test_records_come_by_what_the_marker_of_their_transaction_says(kind, expected) -> None:
+    fetcher = make(CarefulFetcher, isolation_level="read_committed")
+    marker = transactional(2, 0x30, struct.pack(">hh", 0, kind))
+    data = transactional(0, 0x10) + transactional(1, 0x10) + marker + transactional(3, 0x10)
+    aborted = [SimpleNamespace(producer_id=7, first_offset=0)] if kind == 0 else None
+    complete(fetcher, A, 4, records=data, aborted_transactions=aborted)
+    assert offsets(fetcher) == {A: expected}
+
+
+def transactional(offset: int, attributes: int, key: bytes = b"k") -> bytes:
+    builder = DefaultRecordBatchBuilder(
+        2, 0, is_transactional=1, producer_id=7, producer_epoch=0, base_sequence=0, batch_size=1000
+    )
+    builder.append(0, 0, key, b"", [])
+    batch = bytearray(struct.pack(">q", offset) + bytes(builder.build())[8:])
+    batch[DefaultRecordBatch.ATTRIBUTES_OFFSET : DefaultRecordBatch.ATTRIBUTES_OFFSET + 2] = struct.pack(
+        ">h", attributes
+    )
+    return with_checksum(batch)
+
+
+def with_checksum(batch: bytearray) -> bytes:
+    crc = calc_crc32c(batch[DefaultRecordBatch.ATTRIBUTES_OFFSET :])
+    batch[DefaultRecordBatch.CRC_OFFSET : DefaultRecordBatch.ATTRIBUTES_OFFSET] = struct.pack(">I", crc)
+    return bytes(batch)
+
+
 def test_errors_that_are_not_the_records_are_raised(fetcher) -> None:
     complete(fetcher, A, 3, error_code=TopicAuthorizationFailedError.errno)
     with pytest.raises(TopicAuthorizationFailedError):
@@ -168,10 +208,7 @@ def test_a_marker_that_the_log_cleaner_has_emptied_is_passed() -> None:
 def emptied_marker(offset: int) -> bytes:
     """Return what remains of a transaction's marker: a header that counts no records."""
     header = DefaultRecordBatch.HEADER_STRUCT
-    batch = bytearray(header.pack(offset, header.size - 12, 0, 2, 0, 0x30, 0, 0, 0, 1, 0, -1, 0))
-    crc = calc_crc32c(batch[DefaultRecordBatch.ATTRIBUTES_OFFSET :])
-    batch[DefaultRecordBatch.CRC_OFFSET : DefaultRecordBatch.ATTRIBUTES_OFFSET] = crc.to_bytes(4, "big")
-    return bytes(batch)
+    return with_checksum(bytearray(header.pack(offset, header.size - 12, 0, 2, 0, 0x30, 0, 0, 0, 1, 0, -1, 0)))
 
 
 def test_the_client_itself_loses_them() -> None:

@@ -41,10 +41,20 @@ def test_what_is_behind_the_position_is_no_obstacle_any_more() -> None:
     obstacles = Obstacles(ManualClock())
     obstacles.add(corrupt(A, 5))
     obstacles.add(corrupt(B, 7))
-    obstacles.forget_passed({A: 5}.get)
+    obstacles.forget_passed({A: 5}.get, {}.get)
     assert len(obstacles) == 2
-    obstacles.forget_passed({A: 6}.get)
+    obstacles.forget_passed({A: 6}.get, {}.get)
     assert (obstacles.waiting, len(obstacles)) == ({B}, 1)
+
+
+def test_what_a_log_that_was_cut_off_does_not_hold_is_no_obstacle_any_more() -> None:
+    """Its partition stands exactly there, and nothing else may ever come."""
+    obstacles = Obstacles(ManualClock())
+    obstacles.add(corrupt(A, 5))
+    obstacles.forget_passed({A: 5}.get, {A: 6}.get)
+    assert len(obstacles) == 1
+    obstacles.forget_passed({A: 5}.get, {A: 5}.get)
+    assert len(obstacles) == 0
 
 
 def test_a_partition_that_begins_anew_is_no_obstacle_any_more() -> None:
