@@ -89,13 +89,14 @@ class Batches(MemoryRecords):  # type: ignore[misc]
         The header of a batch whose checksum is wrong may be what is wrong. It is then believed no more than the batch
         behind it, and without one, the answer is the next offset.
         """
-        known = []
-        if self._next_slice is not None:
-            known.append(int(_OFFSET.unpack_from(self._next_slice)[0]))
         batch = self.current
-        if batch is not None and (known or batch._decompressed or batch.validate_crc()):  # unpacked only when checked
-            known.append(int(batch.next_offset))
-        return max(offset + 1, min(known, default=0))
+        if batch is None:
+            return offset + 1
+        if self._next_slice is not None:
+            following = int(_OFFSET.unpack_from(self._next_slice)[0])
+            return max(offset + 1, min(following, int(batch.next_offset)))
+        is_whole = batch._decompressed or batch.validate_crc()  # it is unpacked only after it was checked
+        return max(offset + 1, int(batch.next_offset)) if is_whole else offset + 1
 
 
 class _Batch(DefaultRecordBatch):  # type: ignore[misc]
@@ -107,7 +108,8 @@ class _Batch(DefaultRecordBatch):  # type: ignore[misc]
 
     @property
     def unpacked_bytes(self) -> int:
-        return len(self._buffer) + self._overhead_bytes
+        # Records of aborted transactions are never read: they take no more memory than they have packed.
+        return len(self._buffer) + (self._overhead_bytes if self._decompressed else 0)
 
     @property
     def _overhead_bytes(self) -> int:
@@ -136,7 +138,7 @@ class _Batch(DefaultRecordBatch):  # type: ignore[misc]
         if count < 0:
             raise CorruptRecordError(f"a record with {count} headers")
         self._headers += count
-        if self.unpacked_bytes > MAX_BATCH_BYTES:
+        if len(self._buffer) + self._overhead_bytes > MAX_BATCH_BYTES:
             raise TooLarge(
                 f"its {len(self._buffer)} bytes are {self.records_count} records and {self._headers} headers"
             )
@@ -193,7 +195,7 @@ class _LegacyBatch(LegacyRecordBatch):  # type: ignore[misc]
             found.append((header, position))
             self._records = len(found)
             if self.unpacked_bytes > MAX_BATCH_BYTES:
-                raise TooLarge(f"its {len(self._buffer)} bytes are more than {len(found)} records")
+                raise TooLarge(f"its {len(self._buffer)} bytes hold {len(found)} records and more")
             position += self.LOG_OVERHEAD + length
         return found
 

@@ -193,6 +193,13 @@ def test_nothing_is_skipped_that_a_broken_header_alone_says(batches, broken, exp
     assert found.offset_behind(5) == expected
 
 
+def test_a_slice_that_is_no_batch_says_nothing_about_where_it_ends() -> None:
+    found = batches_of(struct.pack(">qi", 1_000_000, 1) + b"x" + at(6, written([b"v"])))
+    with pytest.raises(CorruptRecordError):
+        found.next_batch()
+    assert found.offset_behind(5) == 6
+
+
 def test_the_last_batch_that_is_too_large_is_skipped_whole(monkeypatch) -> None:
     monkeypatch.setattr(record_batches, "MAX_BATCH_BYTES", 1_000)
     found = batches_of(at(5, written([bytes(900), bytes(900)], ZSTD)))
@@ -237,3 +244,9 @@ def test_the_fetches_of_a_poll_end_with_the_batch_with_which_they_have_unpacked_
     assert [found(), found(), found()] == [2, 0, 0]
     budget.renew()
     assert found() == 2
+
+
+def test_a_batch_that_is_not_read_counts_as_it_is_packed(monkeypatch) -> None:
+    """It is of a transaction that was aborted, and must not keep other partitions from their turn."""
+    monkeypatch.setattr(record_batches, "_POLL_BYTES", 10_000)
+    assert len([*iter(batches_of(written([b""] * 200, ZSTD) * 20).next_batch, None)]) == 20
