@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import hypothesis
 import pytest
 
 from cutstream.clients.kafka import ensure_topics
@@ -35,6 +36,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "logs_errors: this test provokes errors in the log, which fail any other test")
+    # A busy machine may take any time for an example.
+    slow = [hypothesis.HealthCheck.too_slow]
+    hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=slow)
+    hypothesis.settings.load_profile("untimed")
     # pytest-xdist registers it too, unless it is switched off.
     config.addinivalue_line("markers", "xdist_group(name): tests of one group run in one process")
     known = {line.partition(":")[0] for line in config.getini("markers")}

@@ -34,7 +34,7 @@ EXPLICIT = (
     Refinement(threshold=100, keep_largest=True, fill_holes=True, feather=5, scale="none"),
 )
 # A compiled kernel is there or not: the first example of a run may build it.
-examples = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+examples = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 sides = st.integers(1, 40)
 sizes = st.tuples(sides, sides)

@@ -47,7 +47,7 @@ FILES += [saved("png", "P"), saved("png", "LA"), saved("tiff", "CMYK"), saved("j
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8),
     st.floats(0.02, 1),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_damaged_bytes_give_an_image_or_a_named_error(
     file: bytes, changes: list[tuple[float, int]], kept: float
 ) -> None:
@@ -66,7 +66,7 @@ def test_damaged_bytes_give_an_image_or_a_named_error(
 
 @pytest.mark.parametrize("magic", [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF0000WEBP", b"II*\0", b"0000ftypavif"])
 @given(tail=st.binary(max_size=200))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_any_bytes_behind_a_magic_give_a_named_error(magic: bytes, tail: bytes) -> None:
     with pytest.raises(Poison):
         read(magic + tail)
@@ -77,7 +77,6 @@ SIDES = st.tuples(st.integers(1, 20), st.integers(1, 20))
 
 
 @given(st.builds(lambda sides, channels: sides + channels, SIDES, CHANNELS).flatmap(lambda s: arrays(np.uint8, s)))
-@settings(deadline=None)
 def test_png_loses_nothing(pixels: Pixels) -> None:
     data = encode(pixels, "png")
     assert np.array_equal(np.asarray(Pillow.open(BytesIO(data))), pixels)

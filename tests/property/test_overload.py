@@ -108,7 +108,7 @@ def overload(duration_s, seconds: float) -> tuple[Counter[Partition], int]:
     return committed.offsets, most[0]
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.lists(st.floats(0.01, 20), min_size=1, max_size=50))
 def test_what_the_worker_holds_is_bounded_however_long_photos_take(durations) -> None:
     _, most = overload(lambda record: durations[(7 * record.partition.number + record.offset) % len(durations)], 60)

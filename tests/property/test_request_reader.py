@@ -142,4 +142,4 @@ class ReaderMachine(RuleBasedStateMachine):
 
 
 TestReader = pytest.mark.logs_errors(ReaderMachine.TestCase)
-TestReader.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestReader.settings = settings(max_examples=60, stateful_step_count=40)

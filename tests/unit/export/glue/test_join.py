@@ -59,7 +59,7 @@ def test_a_constant_picture_is_all_background(small, level: int) -> None:
     assert not matte(small, np.full((SIDE, SIDE, 3), level, np.uint8)).any()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 2**32 - 1))
 def test_equals_the_published_pipeline(small, seed: int) -> None:
     image = np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
