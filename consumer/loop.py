@@ -315,7 +315,8 @@ class Loop:
     def _record_answer(self, answered: Answered) -> None:
         self._metrics.requests.labels(answered.status, answered.code).inc()
         self._metrics.request_seconds.observe(self._clock.monotonic() - answered.started_s)
-        self._metrics.request_age.observe(max(0.0, self._clock.wall() - answered.timestamp_ms / 1000))
+        if answered.timestamp_ms >= 0:  # a record may be without a timestamp
+            self._metrics.request_age.observe(max(0.0, self._clock.wall() - answered.timestamp_ms / 1000))
 
     # -- stopping
 
