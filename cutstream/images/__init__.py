@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +17,36 @@ Pixels: TypeAlias = NDArray[np.uint8]
 Matte: TypeAlias = NDArray[np.uint8]
 Cutout: TypeAlias = NDArray[np.uint8]
 
+WarningCode: TypeAlias = Literal[
+    "first_of_several",  # the file holds several pictures, and only its first or main one was taken
+    "missing_profile",  # CMYK without a profile: the colours are approximate
+    "unusable_profile",  # a colour profile that is damaged, or that does not fit the picture
+    "unusable_metadata",  # EXIF, texts or a resolution that cannot be read or kept
+    "damaged_data",  # damage that leaves every pixel there, such as a missing end marker
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageWarning:
+    """Something about a file that was read all the same. `message` says what was found and what was done."""
+
+    code: WarningCode
+    message: str
+
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A decoded source. `alpha` is the source's own, if any; `icc` and `dpi` serve the option `keep_metadata`."""
+    """A decoded source. `alpha` is the source's own, if any; `icc` and `dpi` serve the option `keep_metadata`.
+
+    `warnings` go into the result.
+    """
 
     pixels: Pixels
     alpha: Matte | None = None
     format: str = "jpeg"
     icc: bytes | None = None
     dpi: tuple[float, float] | None = None
+    warnings: tuple[ImageWarning, ...] = ()
 
     @property
     def height(self) -> int:

@@ -31,12 +31,28 @@ TIFF_SHORT, TIFF_WIDTH, TIFF_HEIGHT = 3, 256, 257
 
 
 @dataclass(frozen=True, slots=True)
+class CodingPoints:
+    """The colour space of decoded samples by its code points in ITU-T H.273: `nclx` in AVIF and HEIC, `cICP` in PNG."""
+
+    primaries: int
+    transfer: int
+    matrix: int
+    full_range: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
     """The format and the stored size of an image. The EXIF orientation may swap width and height."""
 
     format: str
     width: int
     height: int
+    bits: int = 8  # of one sample
+    channels: int = 3  # as stored, with alpha
+    progressive: bool = False  # the decoder holds the whole image before its first row: progressive or interlaced
+    pictures: int = 1  # frames or pages of the file, thumbnails not counted
+    page: int = 0  # which page of a TIFF is the picture
+    colour: CodingPoints | None = None  # if the file states one
 
     @property
     def pixels(self) -> int:
