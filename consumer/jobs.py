@@ -19,7 +19,7 @@ from cutstream.compositing.specs import OutputName
 from cutstream.contract.messages import SourceRecord, StoredObject
 from cutstream.contract.recipe import Recipe
 from cutstream.contract.redelivery import Redelivery, read_redelivery, without_redelivery
-from cutstream.images import Image, Matte
+from cutstream.images import Image, ImageWarning, Matte
 from cutstream.images.geometry import Box
 
 Trace: TypeAlias = tuple[tuple[str, bytes], ...]
@@ -46,7 +46,10 @@ class Job:
 
 @dataclass(slots=True)
 class Progress:
-    """The progress of a job. Times are monotonic seconds; `timings_ms` is the work per stage, without waiting."""
+    """The progress of a job. Times are monotonic seconds; `timings_ms` is the work per stage, without waiting.
+
+    `warnings` are those of the stages that have finished: a request that fails later keeps them.
+    """
 
     started_s: float
     stage: str = "request"
@@ -54,20 +57,30 @@ class Progress:
     timings_ms: dict[str, float] = field(default_factory=dict)
     finished_s: dict[str, float] = field(default_factory=dict)
     selection: Selection | None = None
+    warnings: tuple[ImageWarning, ...] = ()
 
     def finish(self, stage: str, value: object, now_s: float) -> None:
-        """Note that a stage has returned `value`. A later failure still reports which profile was selected."""
+        """Note that a stage has returned `value`. A later failure still reports what is noted here."""
         self.finished_s[stage] = now_s
-        if isinstance(value, Segmented):
-            self.selection = value.segmentation.selection
+        match value:
+            case Fetched() | Encoded():
+                self.warnings += value.warnings
+            case Decoded():
+                self.warnings += value.image.warnings
+            case Segmented():
+                self.selection = value.segmentation.selection
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The photo's bytes, not yet looked at, and the picture behind the subject if the request names one."""
+    """The photo's bytes, not yet looked at, and the picture behind the subject if the request names one.
+
+    `warnings` are about that picture.
+    """
 
     data: bytes
     background: BackgroundPicture | None = None
+    warnings: tuple[ImageWarning, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +150,11 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
+    """`warnings` are about metadata that the files do not have although the request asks for it."""
+
     files: tuple[File, ...]
     findings: Findings
+    warnings: tuple[ImageWarning, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

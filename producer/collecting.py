@@ -36,6 +36,7 @@ def summarise_batch(batch: Batch) -> dict[str, Any]:
                 "source": batch.requests[id].image,
                 "status": result.status,
                 "objects": [obj.uri for obj in result.objects],
+                **({"warnings": [f"{w.code}: {w.message}" for w in result.warnings]} if result.warnings else {}),
                 **({"error": {"code": result.error.code, "message": result.error.message}} if result.error else {}),
             }
             for id, result in batch.results.items()

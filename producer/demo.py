@@ -91,6 +91,8 @@ def summary_table(batch: Batch, summary: Path, sheet: Path | None) -> Table:
     for result in batch.results.values():
         if result.error is not None:
             table.add_row("failed", Text(f"{result.id}: {result.error.code}: {result.error.message}"))
+        for warning in result.warnings:
+            table.add_row("warning", Text(f"{result.id}: {warning.code}: {warning.message}"))
     return table
 
 

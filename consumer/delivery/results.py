@@ -9,7 +9,15 @@ from consumer.jobs import Job, Progress, Stored, Trace, delivery_of
 from cutstream.clients.kafka import OutgoingRecord, Record
 from cutstream.clock import Clock
 from cutstream.contract.envelope import dead_letter_headers, result_headers
-from cutstream.contract.messages import BoundingBox, ErrorDetail, Result, ServedModel, encode, status_of
+from cutstream.contract.messages import (
+    BoundingBox,
+    ErrorDetail,
+    Result,
+    ServedModel,
+    describe_warnings,
+    encode,
+    status_of,
+)
 from cutstream.contract.redelivery import redelivery_headers
 from cutstream.contract.sizes import cut, size_of
 from cutstream.errors import CutstreamError
@@ -40,6 +48,7 @@ class RecordBuilder:
             model=ServedModel(name=model.name, version=model.version, digest=model.digest, networks=model.networks),
             timings_ms=progress.timings_ms,
             attempts=progress.attempts,
+            warnings=describe_warnings(progress.warnings),
             labels=dict(job.labels),
             replay=job.replay,
         )
@@ -60,6 +69,7 @@ class RecordBuilder:
             choice=selection.choice if selection else None,
             timings_ms=progress.timings_ms,
             attempts=progress.attempts,
+            warnings=describe_warnings(progress.warnings),
             error=ErrorDetail.of(error, progress.stage),
             labels=identity.labels,
             replay=identity.replay,

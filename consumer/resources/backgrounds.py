@@ -6,6 +6,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 
@@ -32,7 +33,7 @@ from cutstream.errors import (
     UnsupportedImage,
     UnusableBackground,
 )
-from cutstream.images import Image, Pixels
+from cutstream.images import Image, ImageWarning, Pixels
 from cutstream.images.header import read_header
 
 _BYTES_PER_PIXEL = 4  # RGB and alpha
@@ -59,6 +60,13 @@ class CachedBackground:
         self._picture = picture
         self._cache = cache
         self._ops = ops
+
+    @property
+    def warnings(self) -> tuple[ImageWarning, ...]:
+        """The warnings about the picture's file. Each message begins with `background: `."""
+        return tuple(
+            replace(warning, message=f"background: {warning.message}") for warning in self._picture.image.warnings
+        )
 
     def fit(self, width: int, height: int, fit: Fit, colour: Colour) -> Pixels:
         """Return the picture at this size: u8 HWC RGB in the memory of `ops`. It is shared: do not modify it."""
@@ -137,7 +145,7 @@ class BackgroundStore:
 
         def decode() -> DecodedPicture:
             image = self._decoders.decode(data, header)
-            return DecodedPicture(Image(image.pixels, image.alpha), digest, since_s)
+            return DecodedPicture(replace(image, icc=None, dpi=None), digest, since_s)
 
         return self._memory.allocate(_BYTES_PER_PIXEL * header.pixels, decode)
 

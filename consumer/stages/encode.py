@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from consumer.jobs import Composed, Encoded, File, Job
 from cutstream.arrays.ops import ArrayOps
 from cutstream.compositing.compose import Output
 from cutstream.contract.recipe import EncodingSpec
-from cutstream.images import Image, Pixels, archive
-from cutstream.images.encode import EXTENSIONS, MEDIA_TYPES, Format, encode
+from cutstream.images import Image, ImageWarning, Pixels, archive
+from cutstream.images.encode import EXTENSIONS, MEDIA_TYPES, Format, encode, holds_profile, holds_resolution
 
 MANIFEST = "layers.json"
 
@@ -21,7 +22,8 @@ class Encode:
 
     def __call__(self, job: Job, value: Composed) -> Encoded:
         spec = job.recipe.encoding
-        return Encoded(tuple(self._file(output, spec, value.source) for output in value.outputs), value.findings)
+        files = tuple(self._file(output, spec, value.source) for output in value.outputs)
+        return Encoded(files, value.findings, _warnings(value, spec))
 
     def _file(self, output: Output, spec: EncodingSpec, source: Image) -> File:
         with self.ops.errors():
@@ -34,6 +36,42 @@ class Encode:
         (pixels,) = layers.values()
         data = _encode(pixels, format, spec, source)
         return File(output.name, data, MEDIA_TYPES[format], EXTENSIONS[format], width, height)
+
+
+def _warnings(value: Composed, spec: EncodingSpec) -> tuple[ImageWarning, ...]:
+    """Say what the files lack of the source's metadata, if the request asks for it. A grey file has no profile."""
+    if not spec.keep_metadata:
+        return ()
+    layers = [
+        (_format_of(layer.pixels, output, spec), layer.pixels) for output in value.outputs for layer in output.layers
+    ]
+    formats = sorted({format for format, _ in layers})
+    coloured = sorted({format for format, pixels in layers if pixels.ndim == 3})
+    return (*_lost_resolution(value.source.dpi, formats), *_lost_profile(value.source.icc, coloured))
+
+
+def _lost_resolution(dpi: tuple[float, float] | None, formats: list[Format]) -> Iterator[ImageWarning]:
+    lossy = [] if dpi is None else [format for format in formats if not holds_resolution(format, dpi)]
+    if lossy and dpi is not None:
+        yield ImageWarning(
+            "unusable_metadata",
+            f"keep_metadata: {' and '.join(lossy)} cannot hold the resolution of {dpi[0]:g} x {dpi[1]:g} dpi; it was "
+            "left out",
+        )
+
+
+def _lost_profile(icc: bytes | None, formats: list[Format]) -> Iterator[ImageWarning]:
+    lossy = [] if icc is None else [format for format in formats if not holds_profile(format, icc)]
+    if lossy:
+        yield ImageWarning(
+            "unusable_profile",
+            f"keep_metadata: the source's colour profile cannot be kept in {' and '.join(lossy)}; the output is sRGB",
+        )
+
+
+def _format_of(pixels: Pixels, output: Output, spec: EncodingSpec) -> Format:
+    format = spec.formats[output.name]
+    return _layer_format(pixels, spec) if format == "zip" else format
 
 
 def _archive(layers: dict[str, Pixels], spec: EncodingSpec, source: Image, with_manifest: bool) -> bytes:

@@ -23,4 +23,4 @@ class Fetch:
         background = None if picture is None else self.backgrounds.open(picture)
         data = self.objects.fetch(recipe.image)
         self.metrics.source_bytes.inc(len(data))
-        return Fetched(data, background)
+        return Fetched(data, background, () if background is None else background.warnings)

@@ -9,6 +9,7 @@ over the partitions, which is fastest. Requests with the same key get their resu
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -29,6 +30,7 @@ from cutstream.contract.options import (
 )
 from cutstream.contract.validation import explain
 from cutstream.errors import Cancelled, CutstreamError, Expired, InvalidRequest
+from cutstream.images import ImageWarning, WarningCode
 from cutstream.matting.specs import MattingMethod
 from cutstream.printable import printable
 
@@ -61,6 +63,8 @@ Replay = Annotated[
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 MAX_MESSAGE_CHARACTERS = 1000
+MAX_WARNINGS = 16
+MAX_WARNING_CHARACTERS = 300
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -268,8 +272,39 @@ class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True):
 
         The message may also quote what is not Unicode, or what would control a terminal.
         """
-        message = printable(str(error)[:MAX_MESSAGE_CHARACTERS])[:MAX_MESSAGE_CHARACTERS]
+        message = _clip(str(error), MAX_MESSAGE_CHARACTERS)
         return cls(code=error.code, message=message, stage=stage, retryable=error.retryable)
+
+
+class WarningDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """Something about a file that the outputs do not show as the requester may expect."""
+
+    code: Annotated[
+        WarningCode,
+        Meta(
+            description="`first_of_several`: the file holds several pictures, and its first or main one was taken. "
+            "`missing_profile`: CMYK without a colour profile, so that the colours are approximate. "
+            "`unusable_profile`: a colour profile that cannot be used or kept. `unusable_metadata`: EXIF, texts or a "
+            "resolution that cannot be read or kept. `damaged_data`: damage that leaves every pixel there."
+        ),
+    ]
+    message: Annotated[
+        str,
+        Meta(
+            description="What was found and what was done, for people. Begins with `background: ` if it is about the "
+            "background picture."
+        ),
+    ]
+
+
+def describe_warnings(warnings: Iterable[ImageWarning]) -> tuple[WarningDetail, ...]:
+    """Return the warnings for a result: each once, at most MAX_WARNINGS, with clipped messages."""
+    clipped = (WarningDetail(code=w.code, message=_clip(w.message, MAX_WARNING_CHARACTERS)) for w in warnings)
+    return tuple(dict.fromkeys(clipped))[:MAX_WARNINGS]
+
+
+def _clip(text: str, characters: int) -> str:
+    return printable(text[:characters])[:characters]
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -304,6 +339,13 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
             ge=1, description="Attempts to process the request. More than 1 if its source was not available at first."
         ),
     ] = 1
+    warnings: Annotated[
+        tuple[WarningDetail, ...],
+        Meta(
+            description="What the outputs do not show as expected, because of the files. A failed request has those "
+            "that were found before it failed."
+        ),
+    ] = ()
     error: ErrorDetail | None = None
     labels: Labels = {}
     replay: Replay = 0

@@ -17,6 +17,7 @@ from cutstream.contract.messages import (
     ServedModel,
     SourceRecord,
     StoredObject,
+    WarningDetail,
 )
 from cutstream.contract.options import RefineParameters
 
@@ -87,6 +88,12 @@ RESULTS: dict[str, Result] = {
             "encode": 31.6,
             "store": 18.3,
         },
+        warnings=(
+            WarningDetail(
+                code="missing_profile",
+                message="the CMYK picture has no colour profile: its colours are approximate",
+            ),
+        ),
         labels={"tenant": "shop"},
     ),
     "failed": Result(

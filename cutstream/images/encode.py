@@ -12,13 +12,15 @@ from PIL import Image as Pillow
 from cutstream.errors import InvalidOption
 from cutstream.images import Pixels
 from cutstream.images.colour import from_srgb
-from cutstream.images.png import encode_png
+from cutstream.images.png import INCHES_PER_METRE, encode_png
 
 Format = Literal["png", "webp", "jpeg"]
 
 MEDIA_TYPES: dict[Format, str] = {"png": "image/png", "webp": "image/webp", "jpeg": "image/jpeg"}
 EXTENSIONS: dict[Format, str] = {"png": "png", "webp": "webp", "jpeg": "jpg"}
 MAX_SIDE: dict[Format, int] = {"png": 2**31 - 1, "webp": 16383, "jpeg": 65500}
+# JPEG numbers the segments of a profile in one byte (ICC.1:2022, B.4). The others hold it in one chunk.
+MAX_PROFILE_BYTES: dict[Format, int] = {"png": 2**31 - 1, "webp": 2**31 - 1, "jpeg": 255 * 65519}
 
 
 def encode(
@@ -31,10 +33,15 @@ def encode(
     """Encode sRGB pixels: H×W grey, H×W×3 RGB or H×W×4 RGBA with straight alpha.
 
     `quality` (1..100) has no effect on PNG. With `icc`, colours are converted to that profile and the profile is
-    embedded, unless it is not an RGB profile or the pixels are grey. WebP has no field for `dpi`.
+    embedded, unless the pixels are grey. A profile or a resolution that the format cannot hold is left out
+    (`holds_profile`, `holds_resolution`).
     Raises `InvalidOption` for a size or a transparency that the format cannot hold.
     """
     _check_format(pixels, format)
+    if dpi is not None and not holds_resolution(format, dpi):
+        dpi = None
+    if icc is not None and len(icc) > MAX_PROFILE_BYTES[format]:
+        icc = None
     if icc is not None:
         pixels, icc = _convert_to_profile(pixels, icc)
     match format:
@@ -44,6 +51,25 @@ def encode(
             return _encode_webp(pixels, quality, icc)
         case "jpeg":
             return _encode_jpeg(pixels, quality, icc, dpi)
+
+
+def holds_resolution(format: Format, dpi: tuple[float, float]) -> bool:
+    """Return whether a file of this format can state the resolution.
+
+    JPEG counts whole dots per inch in 16 bits, PNG whole dots per metre in 31. WebP has no field for it.
+    """
+    match format:
+        case "png":
+            return all(1 <= round(value * INCHES_PER_METRE) < 2**31 for value in dpi)
+        case "webp":
+            return False
+        case "jpeg":
+            return all(1 <= round(value) < 2**16 for value in dpi)
+
+
+def holds_profile(format: Format, icc: bytes) -> bool:
+    """Return whether colours can be converted to this profile, and a file of this format can hold it."""
+    return len(icc) <= MAX_PROFILE_BYTES[format] and from_srgb(np.zeros((1, 1, 3), np.uint8), icc) is not None
 
 
 def _check_format(pixels: Pixels, format: Format) -> None:

@@ -21,6 +21,7 @@ from cutstream.contract.messages import (
     Request,
     Result,
     SourceRecord,
+    WarningDetail,
     decode_request,
     decode_result,
     encode,
@@ -99,7 +100,14 @@ errors = st.builds(ErrorDetail, code=names, message=st.text(), stage=names, retr
 boxes = st.builds(BoundingBox)
 results = st.one_of(
     st.builds(
-        Result, id=ids, status=st.just("ok"), source=sources, error=st.none(), bbox=st.none() | boxes, labels=labels
+        Result,
+        id=ids,
+        status=st.just("ok"),
+        source=sources,
+        error=st.none(),
+        bbox=st.none() | boxes,
+        warnings=st.lists(st.builds(WarningDetail), max_size=3).map(tuple),
+        labels=labels,
     ),
     st.builds(Result, id=ids, status=st.sampled_from(["failed", "expired", "cancelled"]), source=sources, error=errors),
 )

@@ -4,11 +4,12 @@ import io
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
 
-from cutstream.contract.messages import ErrorDetail, Request, Result, SourceRecord, StoredObject
+from cutstream.contract.messages import ErrorDetail, Request, Result, SourceRecord, StoredObject, WarningDetail
 from producer.collecting import CELL_PX, summarise_batch, write_contact_sheet, write_summary
 from producer.following import Batch
 
@@ -73,6 +74,15 @@ def test_the_summary_counts_results_and_lists_photos(tmp_path: Path) -> None:
     }
     assert [photo["status"] for photo in photos] == ["ok", "ok", "failed", "expired"]
     assert photos[2]["error"] == {"code": "file_too_large", "message": "31 MB"}
+
+
+def test_the_summary_names_the_warnings_of_a_photo() -> None:
+    warned = batch(1)
+    warning = WarningDetail(code="first_of_several", message="2 pages")
+    warned.results["photo-0"] = msgspec.structs.replace(warned.results["photo-0"], warnings=(warning,))
+    photos = summarise_batch(warned)["photos"]
+    assert photos[0]["warnings"] == ["first_of_several: 2 pages"]
+    assert "warnings" not in photos[1]
 
 
 @pytest.mark.parametrize(("count", "columns", "rows"), [(1, 1, 1), (3, 3, 1), (4, 4, 1), (5, 3, 2), (30, 4, 6)])

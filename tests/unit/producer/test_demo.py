@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from cutstream.contract.messages import ErrorDetail, Request, Result, SourceRecord
+from cutstream.contract.messages import ErrorDetail, Request, Result, SourceRecord, WarningDetail
 from cutstream.errors import InvalidOption
 from producer.demo import demo_settings, summary_table
 from producer.following import Batch
@@ -60,9 +60,11 @@ def test_the_closing_table_lists_failures_with_their_reasons() -> None:
     error = ErrorDetail(code="file_too_large", message="31 MB [see /limits]", stage="fetch", retryable=False)
     source = SourceRecord(topic="requests", partition=0, offset=0, timestamp_ms=0)
     batch = Batch({"a": Request(image="file:///a.jpg", id="a")}, duration_s=1.0)
-    batch.results["a"] = Result(id="a", status="failed", source=source, error=error)
+    warning = WarningDetail(code="first_of_several", message="2 pages")
+    batch.results["a"] = Result(id="a", status="failed", source=source, error=error, warnings=(warning,))
     console = Console(width=200, record=True, file=None, quiet=False)
     with console.capture() as captured:
         console.print(summary_table(batch, Path("summary.json"), None))
     assert "a: file_too_large: 31 MB [see /limits]" in captured.get()
+    assert "a: first_of_several: 2 pages" in captured.get()
     assert "none: no photo succeeded" in captured.get()

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from consumer.delivery.results import RecordBuilder
-from consumer.jobs import Progress
+from consumer.jobs import Decoded, Encoded, Fetched, Findings, Progress, Segmentation, Stored
+from consumer.resources.profile_selector import Selection
 from cutstream.clients.kafka import OutgoingRecord, Partition, Record
+from cutstream.clients.triton import Ensemble
 from cutstream.clock import ManualClock
 from cutstream.contract.dead_letters import read_dead_letter
 from cutstream.contract.messages import SourceRecord, decode_result
 from cutstream.contract.redelivery import Redelivery, redelivery_headers
 from cutstream.contract.sizes import size_of
 from cutstream.errors import InvalidRequest, RequestTooLarge
+from cutstream.images import Image, ImageWarning
+from cutstream.images.geometry import Box
 from cutstream.settings import KafkaSettings
 from tests.support.jobs import job_of
 
@@ -100,6 +106,53 @@ def test_result_and_dead_letter_fit_a_topic_however_large_the_request_is(key, va
     assert read.cut_from_bytes == size_of(key, value, headers) > bytes_of(letter)
     assert value.startswith(letter.value)
     assert set(headers) >= set(read.headers)
+
+
+def warned(*warnings: ImageWarning) -> Progress:
+    """Return the progress of a photo that was decoded with these warnings, behind one of its background's."""
+    progress = Progress(0.0)
+    about_background = ImageWarning("damaged_data", "background: the end marker is missing")
+    progress.finish("fetch", Fetched(b"", warnings=(about_background,)), 0.0)
+    progress.finish("decode", Decoded(Image(np.zeros((1, 1, 3), np.uint8), warnings=warnings)), 0.0)
+    return progress
+
+
+def stored() -> Stored:
+    model = Ensemble("cutout_fast", "1", width=8, height=8, max_batch=1)
+    return Stored((), Findings(Box(0, 0, 8, 6), 0.5, Segmentation(Selection("fast"), model, 0.1)))
+
+
+def test_the_warnings_of_all_stages_are_in_the_result() -> None:
+    progress = warned(ImageWarning("first_of_several", "the first of 3 pictures was taken"))
+    lost = ImageWarning("unusable_metadata", "no resolution")
+    progress.finish("encode", Encoded((), stored().findings, (lost,)), 0.0)
+    expected = [
+        ("damaged_data", "background: the end marker is missing"),
+        ("first_of_several", "the first of 3 pictures was taken"),
+        ("unusable_metadata", "no resolution"),
+    ]
+    result = decode_result(RECORDS.success(job_of(), progress, stored()).value)
+    assert [(w.code, w.message) for w in result.warnings] == expected
+
+
+def test_a_request_that_fails_after_its_photo_was_decoded_keeps_the_warnings() -> None:
+    progress = warned(ImageWarning("missing_profile", "CMYK"))
+    record = Record(Partition("requests", 1), 9, 5, b"k", b"{}", [])
+    result = decode_result(RECORDS.failure(record, job_of(), progress, ERROR).value)
+    assert [w.code for w in result.warnings] == ["damaged_data", "missing_profile"]
+    assert decode_result(RECORDS.failure(record, job_of(), Progress(0.0), ERROR).value).warnings == ()
+
+
+def test_warnings_are_bounded_and_printable_and_each_is_named_once() -> None:
+    many = [ImageWarning("unusable_metadata", f"tag {n}: \x1b[2J" + "\U0001f600" * 5000) for n in range(100)]
+    record = Record(Partition("t" * 249, 1), 9, 5, b"k" * 64 * 1024, b"{}", [])
+    job = dataclasses.replace(job_of(), labels=MOST_LABELS)
+    answer = RECORDS.failure(record, job, warned(*many, *many), InvalidRequest("\x01" * 5000))
+    warnings = decode_result(answer.value).warnings
+    assert bytes_of(answer) < MIB - 1024
+    assert len(warnings) == len(set(warnings)) == 16
+    assert max(len(warning.message) for warning in warnings) == 300
+    assert warnings[1].message.startswith(r"tag 0: \u001b[2J")
 
 
 def test_a_dead_letter_that_fits_is_not_cut() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timezone
 from hashlib import sha256
 from io import BytesIO
@@ -39,7 +40,7 @@ from cutstream.errors import (
     UnreadableImage,
     UnusableBackground,
 )
-from cutstream.images import Image
+from cutstream.images import Image, ImageWarning
 from cutstream.images.decode import decode
 from cutstream.images.header import Header
 from cutstream.metrics import Metrics
@@ -352,3 +353,18 @@ def test_fetch_passes_the_background_on_and_keeps_it_when_the_source_is_retried(
     assert site.decoders.calls == 1, "the background was fetched again"
     plain = job_of(image=source)
     assert fetch(plain, plain.recipe).background is None
+
+
+def test_the_warnings_about_a_background_say_that_they_are_about_it(site: Site) -> None:
+    def decode_with_warning(data: bytes, header: Header) -> Image:
+        return replace(decode(data, header), warnings=(ImageWarning("damaged_data", "no end marker"),))
+
+    site.decoders.decode = decode_with_warning
+    job = job_of(
+        image=site.serve("photo", b"photo"),
+        outputs=("composite",),
+        background=Background(image=site.serve("a", png(2, 2))),
+    )
+    fetch = Fetch(site.objects, site.backgrounds, site.metrics)
+    expected = (ImageWarning("damaged_data", "background: no end marker"),)
+    assert [fetch(job, job.recipe).warnings for _ in range(2)] == [expected] * 2, "from the cache as well"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from PIL import ImageCms
 
 from consumer.jobs import Composed, File, Findings, Segmentation
 from consumer.resources.profile_selector import Selection
@@ -33,6 +34,47 @@ def encoded(output: Output, **options: Any) -> File:
     result = Encode(CpuOps())(job, Composed((output,), Image(RGB, icc=None, dpi=(300, 300)), FINDINGS))
     (file,) = result.files
     return file
+
+
+def warnings_of(source: Image, *outputs: Output, **options: Any) -> list[tuple[str, str]]:
+    names = tuple(output.name for output in outputs)
+    encoded = Encode(CpuOps())(job_of(outputs=names, **options), Composed(outputs, source, FINDINGS))
+    return [(warning.code, warning.message) for warning in encoded.warnings]
+
+
+CUTOUT = Output("cutout", (Layer("cutout", RGBA),))
+MASK = Output("mask", (Layer("mask", ALPHA),))
+LAYERS = Output("layers", (Layer("background", RGB), Layer("cutout", RGBA)))
+
+
+def test_metadata_that_is_kept_or_not_asked_for_leaves_no_warning() -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    source = Image(RGB, icc=profile, dpi=(300, 300))
+    assert warnings_of(source, CUTOUT, MASK, LAYERS, keep_metadata=True) == []
+    assert warnings_of(Image(RGB, icc=b"x", dpi=(4e9, 4e9)), CUTOUT) == []
+    assert warnings_of(Image(RGB), CUTOUT, format="webp", keep_metadata=True) == []
+
+
+def test_a_resolution_that_no_file_can_hold_is_left_out_with_one_warning() -> None:
+    (warning,) = warnings_of(Image(RGB, dpi=(70_000, 70_000)), CUTOUT, LAYERS, keep_metadata=True)
+    assert warning == (
+        "unusable_metadata",
+        "keep_metadata: jpeg cannot hold the resolution of 70000 x 70000 dpi; it was left out",
+    )
+    (warning,) = warnings_of(Image(RGB, dpi=(4e9, 4e9)), CUTOUT, LAYERS, MASK, keep_metadata=True)
+    assert "jpeg and png cannot hold the resolution of 4e+09 x 4e+09 dpi" in warning[1]
+    (warning,) = warnings_of(Image(RGB, dpi=(300, 300)), CUTOUT, format="webp", keep_metadata=True)
+    assert "webp cannot hold" in warning[1]
+
+
+def test_a_profile_that_is_none_is_left_out_with_one_warning() -> None:
+    source = Image(RGB, icc=b"no profile")
+    (warning,) = warnings_of(source, CUTOUT, LAYERS, MASK, keep_metadata=True)
+    assert warning == (
+        "unusable_profile",
+        "keep_metadata: the source's colour profile cannot be kept in jpeg and png; the output is sRGB",
+    )
+    assert warnings_of(source, MASK, keep_metadata=True) == []  # a grey file has no profile
 
 
 def test_an_image_is_one_file() -> None:
