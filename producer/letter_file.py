@@ -35,8 +35,8 @@ class FiledLetter:
 class Filter:
     """The letters that a command is about: those that match everything given.
 
-    `ids` and `image` are patterns with `*`, `?` and `[…]`. Times are in milliseconds since the Unix epoch and refer to
-    the failure. A limit keeps the newest.
+    `ids` and `image` are patterns with `*`, `?` and `[…]`; an id may also be given as it is. Times are in milliseconds
+    since the Unix epoch and refer to the failure. A limit keeps the newest.
     """
 
     codes: Collection[str] = ()
@@ -56,7 +56,7 @@ class Filter:
         letter = entry.letter
         return (
             (not self.codes or letter.code in self.codes)
-            and (not self.ids or any(fnmatchcase(letter.id, pattern) for pattern in self.ids))
+            and (not self.ids or letter.id in self.ids or any(fnmatchcase(letter.id, id) for id in self.ids))
             and self.labels.items() <= letter.labels.items()
             and (self.image is None or fnmatchcase(letter.image, self.image))
             and (self.since_ms is None or entry.timestamp_ms >= self.since_ms)

@@ -5,6 +5,7 @@ from hashlib import sha256
 
 from consumer.jobs import Encoded, File, Job, Stored
 from cutstream.clients.objects.store import ObjectStore
+from cutstream.contract.ids import folder_of
 from cutstream.contract.messages import StoredObject
 from cutstream.metrics import Metrics
 
@@ -23,7 +24,7 @@ class Store:
         # The key comes from the job and the bytes, never from the attempt: a repeat overwrites equal bytes, and a late
         # write by a fenced worker cannot change an object that a committed result names.
         digest = sha256(file.data).hexdigest()
-        key = f"{job.id}/{file.output}-{digest[:12]}.{file.extension}"
+        key = f"{folder_of(job.id)}/{file.output}-{digest[:12]}.{file.extension}"
         uri = self.objects.resolve(job.recipe.destination, key)
         self.objects.put(uri, file.data, file.media_type)
         self.metrics.output_bytes.labels(file.output).inc(len(file.data))

@@ -17,7 +17,8 @@ import msgspec
 from msgspec import Meta
 
 from cutstream.constraints import describe
-from cutstream.contract.messages import DECODE_ERRORS, Labels, RequestId
+from cutstream.contract.ids import AnyId
+from cutstream.contract.messages import DECODE_ERRORS, Labels
 from cutstream.errors import InvalidOption
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ _decoder = msgspec.json.Decoder(Cancellation)
 def check_request_names(ids: Iterable[str], labels: Mapping[str, str]) -> None:
     """Raise InvalidOption for an id or a label that no request can have, so that nothing would be called off."""
     for id in ids:
-        _check_form(id, RequestId, f"{id!r} is not the id of a request")
+        _check_form(id, AnyId, f"{id!r} is not the id of a request")
     _check_form(dict(labels), Labels, "no request has these labels")
 
 

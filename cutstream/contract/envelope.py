@@ -8,14 +8,16 @@ same name counts.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
 from cutstream import errors
-from cutstream.contract.messages import DECODE_ERRORS, ErrorDetail, Labels, Replay, RequestId, Result, SourceRecord
+from cutstream.contract.ids import AnyId
+from cutstream.contract.messages import DECODE_ERRORS, ErrorDetail, Labels, Replay, Result, SourceRecord
 from cutstream.contract.validation import explain
 
 Headers = list[tuple[str, bytes]]
@@ -32,6 +34,8 @@ DEAD_LETTER_PREFIX = "__cutstream.errors."
 _MAX_TRACEPARENT_BYTES = 512
 _MAX_TRACESTATE_BYTES = 4096
 
+_REQUIRED = ("specversion", "id", "source", "type")
+
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
 Required = Annotated[str, msgspec.Meta(min_length=1)]
@@ -41,11 +45,11 @@ class CloudEvent(msgspec.Struct, frozen=True, kw_only=True):
     """The attributes of an event that the worker reads. Other attributes and types are allowed."""
 
     specversion: Literal["1.0"]
-    id: Required
+    id: AnyId
     source: Required
     type: Required
-    traceparent: str | None = None
-    tracestate: str | None = None
+    traceparent: Any = None  # of another type than text, it is dropped like any other that is malformed
+    tracestate: Any = None
     data_base64: bytes | None = None
 
 
@@ -53,9 +57,16 @@ class _StructuredEvent(CloudEvent, frozen=True, kw_only=True):
     data: msgspec.Raw = msgspec.Raw()
 
 
+class _BrokenEvent(msgspec.Struct):
+    """The parts of a structured event that identify a request, although another part is wrong."""
+
+    id: Any = None
+    data: msgspec.Raw = msgspec.Raw()
+
+
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """An opened envelope. `payload` is the request's JSON, `id` the event's id if that is a valid request id."""
+    """An opened envelope. `payload` is the request's JSON, `id` the event's id, which may be any text."""
 
     payload: bytes
     id: str | None = None
@@ -80,7 +91,8 @@ class _Fields(msgspec.Struct):
 
 _event_decoder = msgspec.json.Decoder(_StructuredEvent)
 _fields_decoder = msgspec.json.Decoder(_Fields)
-_id_decoder = msgspec.json.Decoder(RequestId)
+_broken_event_decoder = msgspec.json.Decoder(_BrokenEvent)
+_id_decoder = msgspec.json.Decoder(AnyId | int)
 _labels_decoder = msgspec.json.Decoder(Labels)
 _replay_decoder = msgspec.json.Decoder(Replay)
 
@@ -88,7 +100,7 @@ _replay_decoder = msgspec.json.Decoder(Replay)
 def open_envelope(value: bytes, headers: Headers) -> Envelope:
     """Open the envelope of a record. Raises InvalidRequest if the record claims to be a CloudEvent but is not."""
     named = dict(headers)
-    content_type = named.get("content-type", b"").decode(errors="replace").split(";")[0].strip().lower()
+    content_type = _content_type(named)
     trace = _header_trace(named)
     if content_type == STRUCTURED:
         return _from_event(_structured(value), trace)
@@ -98,22 +110,26 @@ def open_envelope(value: bytes, headers: Headers) -> Envelope:
         )
     if "ce_specversion" in named:
         event = _binary(named)
-        return Envelope(value, _valid_id(event.id), trace or _trace_of(event))
+        return Envelope(value, event.id, trace or _trace_of(event))
     return Envelope(value, None, trace)
 
 
 def salvage(value: bytes, headers: Headers) -> Identity:
-    """Read the identity of a request that is broken, as far as possible. Never raises."""
+    """Read the identity of a request that is broken, as far as possible. Never raises.
+
+    The `id` that a request names is part of it even if no request may have it: its failed result has to say which one
+    it answers.
+    """
     try:
         envelope = open_envelope(value, headers)
     except errors.InvalidRequest:
-        envelope = Envelope(b"", None, _header_trace(dict(headers)))
+        envelope = _broken_envelope(value, dict(headers))
     try:
         fields = _fields_decoder.decode(envelope.payload)
     except DECODE_ERRORS:
         fields = _Fields()
     return Identity(
-        id=_decode_or_none(_id_decoder, fields.id) or envelope.id,
+        id=_id_of(fields.id) or envelope.id,
         labels=_decode_or_none(_labels_decoder, fields.labels) or {},
         replay=_decode_or_none(_replay_decoder, fields.replay) or 0,
         trace=envelope.trace,
@@ -123,12 +139,13 @@ def salvage(value: bytes, headers: Headers) -> Identity:
 def result_headers(result: Result, time_s: float, trace: Trace = ()) -> Headers:
     """Return the headers of a result. `time_s` is in seconds since the Unix epoch.
 
-    The id of the event is the request's id, with `/1` for its first replay, and so on.
+    The id of the event is the request's id, byte for byte. A source and an id name one event, so that the source tells
+    the replays of a request apart.
     """
     attributes = {
         "ce_specversion": "1.0",
-        "ce_id": f"{result.id}/{result.replay}" if result.replay else result.id,
-        "ce_source": RESULT_SOURCE,
+        "ce_id": result.id,
+        "ce_source": f"{RESULT_SOURCE}:replay:{result.replay}" if result.replay else RESULT_SOURCE,
         "ce_type": RESULT_TYPE,
         "ce_time": datetime.fromtimestamp(time_s, timezone.utc).isoformat(timespec="milliseconds"),
         "ce_subject": result.id,
@@ -182,8 +199,9 @@ def _structured(value: bytes) -> _StructuredEvent:
 
 def _binary(headers: dict[str, bytes]) -> CloudEvent:
     try:
-        names = ("specversion", "id", "source", "type", "traceparent", "tracestate")
-        attributes = {name: headers[f"ce_{name}"].decode() for name in names if f"ce_{name}" in headers}
+        attributes = {name: headers[f"ce_{name}"].decode() for name in _REQUIRED if f"ce_{name}" in headers}
+        for name in ("traceparent", "tracestate"):  # dropped if it is malformed
+            attributes[name] = headers.get(f"ce_{name}", b"").decode(errors="replace")
         return msgspec.convert(attributes, CloudEvent)
     except msgspec.ValidationError as exc:
         raise errors.InvalidRequest(f"CloudEvent headers (ce_*): {explain(exc, CloudEvent)}") from exc
@@ -191,9 +209,23 @@ def _binary(headers: dict[str, bytes]) -> CloudEvent:
         raise errors.InvalidRequest(f"CloudEvent headers (ce_*): not UTF-8: {exc}") from exc
 
 
+def _broken_envelope(value: bytes, headers: dict[str, bytes]) -> Envelope:
+    trace = _header_trace(headers)
+    if "ce_specversion" in headers and _content_type(headers) != STRUCTURED:
+        id = None
+        with suppress(msgspec.ValidationError, UnicodeDecodeError):
+            id = msgspec.convert(headers.get("ce_id", b"").decode(), AnyId)
+        return Envelope(value, id, trace)
+    try:
+        event = _broken_event_decoder.decode(value)
+        return Envelope(bytes(event.data), _id_of(msgspec.Raw(msgspec.json.encode(event.id))), trace)
+    except DECODE_ERRORS:
+        return Envelope(b"", None, trace)
+
+
 def _from_event(event: _StructuredEvent, trace: Trace) -> Envelope:
     payload = bytes(event.data) if event.data_base64 is None else event.data_base64
-    return Envelope(payload, _valid_id(event.id), trace or _trace_of(event))
+    return Envelope(payload, event.id, trace or _trace_of(event))
 
 
 def _header_trace(headers: dict[str, bytes]) -> Trace:
@@ -201,7 +233,9 @@ def _header_trace(headers: dict[str, bytes]) -> Trace:
 
 
 def _trace_of(event: CloudEvent) -> Trace:
-    return _trace(*(text.encode() if text else None for text in (event.traceparent, event.tracestate)))
+    return _trace(
+        *(text.encode() if isinstance(text, str) and text else None for text in (event.traceparent, event.tracestate))
+    )
 
 
 def _trace(parent: bytes | None, state: bytes | None) -> Trace:
@@ -214,8 +248,14 @@ def _trace(parent: bytes | None, state: bytes | None) -> Trace:
     return (("traceparent", parent), ("tracestate", kept)) if kept else (("traceparent", parent),)
 
 
-def _valid_id(text: str) -> str | None:
-    return _decode_or_none(_id_decoder, msgspec.Raw(msgspec.json.encode(text)))
+def _id_of(raw: msgspec.Raw) -> str | None:
+    """Return a text that may identify a result, or a number as its digits. Return None for anything else."""
+    id = _decode_or_none(_id_decoder, raw)
+    return None if id is None else str(id)
+
+
+def _content_type(headers: dict[str, bytes]) -> str:
+    return headers.get("content-type", b"").decode(errors="replace").split(";")[0].strip().lower()
 
 
 def _decode_or_none(decoder: msgspec.json.Decoder[T], raw: msgspec.Raw) -> T | None:

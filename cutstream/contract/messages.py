@@ -18,6 +18,7 @@ from msgspec import Meta
 
 from cutstream.arrays.ops import Inpainting
 from cutstream.compositing.specs import ExistingAlpha, HarmoniseMethod, OutputName, ShadowType
+from cutstream.contract.ids import AnyId, RequestId
 from cutstream.contract.options import (
     Address,
     Background,
@@ -36,17 +37,6 @@ from cutstream.printable import printable
 
 Status = Literal["ok", "failed", "expired", "cancelled"]
 
-# The id becomes a folder name in the object store: it has no separators and is not `.` or `..`. `(?!\n)` is needed
-# because `$` accepts a trailing newline.
-RequestId = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        max_length=200,
-        pattern=r"^(?!\.+$)[A-Za-z0-9._:@=+-]+(?!\n)$",
-        description="letters, digits and any of . _ : @ = + -, but not dots alone",
-    ),
-]
 Labels = Annotated[
     dict[Annotated[str, Meta(min_length=1, max_length=100)], Annotated[str, Meta(max_length=1000)]],
     Meta(max_length=64, description="Copied to the result, for instance a tenant or the name of a job."),
@@ -310,7 +300,10 @@ def _clip(text: str, characters: int) -> str:
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """The one result of a request. All fields are always present. `error` is null exactly when `status` is `ok`."""
 
-    id: Annotated[str, Meta(description="Id of the request, or of its CloudEvent, or `<topic>-<partition>-<offset>`.")]
+    id: Annotated[
+        AnyId,
+        Meta(description="Id of the request, or of its CloudEvent, unchanged, or `<topic>-<partition>-<offset>`."),
+    ]
     status: Annotated[
         Status,
         Meta(

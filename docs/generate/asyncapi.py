@@ -36,8 +36,8 @@ REQUEST_HEADERS = {
 }
 RESULT_HEADERS = {
     "ce_specversion": "`1.0`",
-    "ce_id": "The request's id, with `/1` for its first replay, and so on.",
-    "ce_source": f"`{RESULT_SOURCE}`",
+    "ce_id": "The request's id, byte for byte.",
+    "ce_source": f"`{RESULT_SOURCE}`, and `{RESULT_SOURCE}:replay:1` for the first replay, and so on.",
     "ce_type": f"`{RESULT_TYPE}`",
     "ce_time": "Time of the result, RFC 3339.",
     "ce_subject": "The request's id.",

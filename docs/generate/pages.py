@@ -71,6 +71,13 @@ This page describes the Kafka topics and their messages for people. For programs
   evenly over the partitions, which is fastest.
 * **Ids:** the id is the request's `id`, or the id of its CloudEvent, or `<topic>-<partition>-<offset>`. Each pair (id,
   replay) has one result. The outputs are stored below `<destination>/<id>/`.
+  * The id of a CloudEvent may be any text of up to 4,096 characters. It is unchanged in the result and its `ce_id`, in
+    dead letters and in `cutstream cancel --id`. If a request could not name it as its `id`, its folder has another
+    name: what can be read of it, `~`, and its SHA-256, such as `order-12~962b…` for `order/12`.
+  * A CloudEvent is named by its source and its id, a request by its id alone. If several sources use the same ids, let
+    each request name an `id`, or labels that tell the sources apart. Otherwise their results have the same id, a
+    cancellation is for all of them, and only the newest dead letter among them is open.
+  * A request whose `id` is not allowed fails, and its result has that id if it is text or a whole number.
 * **Urgent requests:** a request on `{urgent}` is read before all requests of the other topics, and gets the
   next free slot for each kind of work (`cutstream submit --urgent`). It does not interrupt what is in flight. Priority
   is a topic, because a partition is committed in its order: within one, nobody can be let past. It is strict, so keep
@@ -83,7 +90,8 @@ This page describes the Kafka topics and their messages for people. For programs
   one fails. Its result has no key if the key has more than 64 KiB, and its dead letter holds only what fits.
 * **Deadlines:** a request that is read after its `deadline` expires before anything is downloaded.
 * **CloudEvents 1.0:** a request may be plain JSON, a CloudEvent in binary mode (`ce_` headers) or a CloudEvent in
-  structured mode (`content-type: {structured}`, with `data` or `data_base64`). Results are written in binary mode.
+  structured mode (`content-type: {structured}`, with `data` or `data_base64`), one event per record. Further attributes
+  of any type are ignored. Results are written in binary mode. The last of several headers with the same name counts.
 * **Traces:** a result has the `traceparent` and `tracestate` of its request. They are read from the headers, or from
   the CloudEvent if the headers have none. A `tracestate` of more than 4 KiB is left out.
 * **Unknown fields:** a request with an unknown field is refused. Results may gain fields: ignore those you do not know.

@@ -143,3 +143,9 @@ def test_a_filter_selects_what_matches_everything_given(filter: Filter, ids: lis
         ]
     )
     assert [entry.letter.id for entry in filter.select(file.open)] == ids
+
+
+def test_an_id_that_looks_like_a_pattern_names_itself_as_well() -> None:
+    file = file_of([letter("order[1]"), letter("order1"), letter("order/2")])
+    assert [entry.letter.id for entry in Filter(ids=("order[1]",)).select(file.letters)] == ["order[1]", "order1"]
+    assert [entry.letter.id for entry in Filter(ids=("order/*",)).select(file.letters)] == ["order/2"]

@@ -39,7 +39,9 @@ def result_and_letter(value: bytes, headers=()):
     ("value", "id", "labels", "replay"),
     [
         (b'{"id": "a", "labels": {"shop": "1"}, "replay": 3, "nope": 1}', "a", {"shop": "1"}, 3),
-        (b'{"id": "no/folder", "labels": 7, "replay": -1}', "requests-1-9", {}, 0),
+        (b'{"id": "no/folder", "labels": 7, "replay": -1}', "no/folder", {}, 0),
+        (b'{"id": 4711}', "4711", {}, 0),
+        (b'{"id": ""}', "requests-1-9", {}, 0),
         (b'{"id": "a"', "requests-1-9", {}, 0),
         (b"\xff\xfe", "requests-1-9", {}, 0),
         (b"", "requests-1-9", {}, 0),

@@ -44,7 +44,7 @@ def test_the_error_for_an_unknown_profile_lists_the_served_profiles() -> None:
         (EVENT, {}, "event-1"),
         ([], {"id": "mine"}, "mine"),
         ([], {}, "cutout.requests-2-41"),
-        ([*EVENT, ("ce_id", b"no/folder")], {}, "cutout.requests-2-41"),
+        ([*EVENT, ("ce_id", b"no/folder")], {}, "no/folder"),
     ],
 )
 def test_the_id_comes_from_the_request_or_the_event_or_the_offset(headers, fields, id: str) -> None:

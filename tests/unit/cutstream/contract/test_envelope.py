@@ -70,8 +70,23 @@ def test_last_header_of_a_name_counts() -> None:
     assert open_envelope(REQUEST, [*binary(), ("ce_id", b"later")]).id == "later"
 
 
-def test_event_id_that_is_no_request_id_is_not_used() -> None:
-    assert open_envelope(REQUEST, binary(id="orders/4711 of today")).id is None
+@pytest.mark.parametrize("id", ["order/12", "orders/4711 of today", "..", "a\n", "\x1b[2J", "日本", "x" * 4096, " "])
+def test_an_event_may_have_any_id(id: str) -> None:
+    assert open_envelope(REQUEST, binary(id=id)).id == id
+    assert open_envelope(*structured(id=id, data={"image": "a"})).id == id
+
+
+def test_attributes_of_any_type_are_ignored_and_those_of_a_trace_are_dropped() -> None:
+    value, headers = structured(data={}, traceparent=5, tracestate=[1], subject=None, count=3, nested={"a": [1]})
+    assert open_envelope(value, headers) == Envelope(b"{}", "a1")
+    broken = [*binary(), ("ce_traceparent", b"\xff"), ("ce_subject", b"\xff"), ("ce_tracestate", b"\xff")]
+    assert open_envelope(REQUEST, broken) == Envelope(REQUEST, "a1")
+
+
+@pytest.mark.parametrize("name", ["application/cloudevents+json;charset=utf-8", " Application/CloudEvents+JSON ; x=y"])
+def test_the_parameters_and_the_case_of_the_content_type_do_not_matter(name: str) -> None:
+    value, _ = structured(data={"image": "a"})
+    assert open_envelope(value, [("content-type", name.encode())]) == Envelope(b'{"image": "a"}', "a1")
 
 
 @pytest.mark.parametrize(
@@ -83,6 +98,10 @@ def test_event_id_that_is_no_request_id_is_not_used() -> None:
         (REQUEST, [*binary(), ("ce_type", b"\xff")], "not UTF-8"),
         (b"{", [("content-type", STRUCTURED.encode())], "CloudEvent: not JSON"),
         (REQUEST, [("content-type", STRUCTURED.encode())], "CloudEvent: missing field `specversion`"),
+        (REQUEST, binary(id="x" * 4097), r"\(ce_\*\): `id`: expected text of 1 to 4,096 characters"),
+        (REQUEST, binary(id=""), r"\(ce_\*\): `id`: expected text of 1 to 4,096 characters"),
+        (*structured(id="x" * 4097), "CloudEvent: `id`: expected text of 1 to 4,096 characters"),
+        (*structured(id=7), "CloudEvent: `id`: expected text of 1 to 4,096 characters, not `int`"),
         (*structured(data_base64="!"), "CloudEvent: `data_base64`: expected"),
         (b"[]", [("content-type", b"application/cloudevents-batch+json")], "send `application/cloudevents.json`, one"),
     ],
@@ -97,9 +116,27 @@ def test_salvage_reads_what_it_can_of_a_refused_request() -> None:
     assert (found.id, found.labels, found.replay, found.trace) == ("a", {"k": "v"}, 2, TRACE)
 
 
-def test_salvage_leaves_out_what_is_invalid() -> None:
-    found = salvage(b'{"id": "../x", "labels": {"k": 1}, "replay": -1}', [])
+@pytest.mark.parametrize("id", ['""', "null", "true", "[]", "{}", "1.5", "9" * 5000, f'"{"x" * 4097}"'])
+def test_salvage_leaves_out_what_is_invalid(id: str) -> None:
+    value = b'{"id": %s, "labels": {"k": 1}, "replay": -1}' % id.encode()
+    found = salvage(value, [])
     assert (found.id, found.labels, found.replay) == (None, {}, 0)
+    assert salvage(value, binary()).id == "a1"
+
+
+@pytest.mark.parametrize(("id", "expected"), [('"../x"', "../x"), ('"order/12"', "order/12"), ("4711", "4711")])
+def test_salvage_keeps_an_id_that_no_request_may_have(id: str, expected: str) -> None:
+    assert salvage(b'{"id": %s}' % id.encode(), binary()).id == expected
+
+
+def test_salvage_reads_an_event_of_which_another_part_is_wrong() -> None:
+    request = {"labels": {"shop": "1"}, "replay": 2}
+    in_headers = salvage(json.dumps(request).encode(), binary(specversion="0.3"))
+    in_value = salvage(*structured(specversion="0.3", data=request))
+    for found in (in_headers, in_value):
+        assert (found.id, found.labels, found.replay) == ("a1", {"shop": "1"}, 2)
+    assert salvage(REQUEST, [*binary(), ("ce_id", b"\xff")]).id is None
+    assert salvage(*structured(id=4711, type=None)).id == "4711"
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"[]", b"\xff", b"null", b"[" * 100_000, b'{"x":' + b"[" * 100_000])
@@ -126,7 +163,8 @@ def test_result_is_a_binary_mode_event_that_carries_the_trace() -> None:
 
 def test_replayed_result_is_another_event_about_the_same_request() -> None:
     headers = dict(result_headers(Result(id="a", status="ok", source=SOURCE, replay=2), 0.0))
-    assert (headers["ce_id"], headers["ce_subject"]) == (b"a/2", b"a")
+    assert (headers["ce_id"], headers["ce_subject"]) == (b"a", b"a")
+    assert headers["ce_source"] == b"urn:cutstream:worker:replay:2"
 
 
 def test_dead_letter_keeps_the_original_headers_first_and_untouched() -> None:
