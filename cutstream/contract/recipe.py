@@ -28,6 +28,7 @@ from cutstream.compositing.specs import (
     ShadowSpec,
 )
 from cutstream.contract import options
+from cutstream.contract.addresses import parse_address
 from cutstream.contract.colours import parse_colour
 from cutstream.contract.geometry import (
     parse_baseline,
@@ -78,16 +79,16 @@ class Recipe:
 def parse_recipe(request: Request, presets: Mapping[str, Refinement] = PRESETS) -> Recipe:
     """Parse a request; `presets` are the refinements that it may name.
 
-    Raises `InvalidOption` or `RegionOutOfBounds`, with a message that names the field. Checks that depend on the
-    photo's size follow when that is known.
+    Raises `InvalidOption`, `RefusedAddress` or `RegionOutOfBounds`, with a message that names the field. Checks that
+    depend on the photo's size follow when that is known.
     """
     recipe = Recipe(
-        image=request.image,
+        image=parse_address(request.image, "image"),
         refinement=_refinement(request, presets),
         matting=_matting(request),
         composition=_composition(request),
         encoding=_encoding(request),
-        destination=request.destination,
+        destination=None if request.destination is None else parse_address(request.destination, "destination"),
         deadline=request.deadline,
         hint=request.hint,
     )
@@ -203,7 +204,7 @@ def _background(background: options.Background) -> BackgroundSpec:
     return BackgroundSpec(
         colour=None if background.color == TRANSPARENT else parse_colour("background.color", background.color),
         gradient=None if background.gradient is None else _gradient(background.gradient),
-        picture=background.image,
+        picture=None if background.image is None else parse_address(background.image, "background.image"),
         fit=background.fit,
         blur=background.blur,
     )

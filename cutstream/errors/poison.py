@@ -59,9 +59,10 @@ class InvalidOption(Poison):
 
 
 class RefusedAddress(Poison):
-    """The source or destination is not an address of a supported form, or the request's own destination denies access.
+    """The source or destination is not an address of a supported form (a control character, a user name, a key with an
+    empty part), or the request's own destination denies access.
 
-    Correct the address. The message says what is wrong with it.
+    Correct the address: docs/addresses.md says what each form means. The message says what is wrong with it.
     """
 
     code = "invalid_image_url"
@@ -77,9 +78,11 @@ class AddressNotAllowed(RefusedAddress):
 
 
 class SourceFailed(Poison):
-    """There is nothing at the source's address (404, missing file or object), or the last attempt to fetch it failed.
+    """There is nothing at the source's address (404, missing file or object, an expired signature, an answer with no
+    file, only a part of it, or one that cannot be unpacked), or the last attempt to fetch it failed.
 
-    Check the address. If `retryable` is true, the source was not available: replay the dead letter once it is.
+    Check the address, and how long its signature is valid. If `retryable` is true, the source was not available: replay
+    the dead letter once it is.
     """
 
     code = "failed_image_download"

@@ -85,7 +85,8 @@ class BackgroundsFull(Retryable):
 
 
 class SourceUnavailable(Retryable):
-    """The request's source is not available at the moment (timeout, refused connection, 429, 5xx).
+    """The request's source is not available at the moment (timeout, refused or cut connection, 202, 423, 429,
+    5xx).
 
     Do nothing: the request waits on the retry topic and is tried again. After `CUTSTREAM_LIMITS__SOURCE_ATTEMPTS` and
     `CUTSTREAM_LIMITS__RETRIES` attempts it fails with SourceFailed.
@@ -99,7 +100,8 @@ class SourceUnavailable(Retryable):
 
 
 class BackgroundUnavailable(SourceUnavailable):
-    """The request's background is not available at the moment (timeout, refused connection, 429, 5xx).
+    """The request's background is not available at the moment (timeout, refused or cut connection, 202, 423, 429,
+    5xx).
 
     Do nothing: the request waits on the retry topic and is tried again. After `CUTSTREAM_LIMITS__SOURCE_ATTEMPTS` and
     `CUTSTREAM_LIMITS__RETRIES` attempts it fails with BackgroundFailed.

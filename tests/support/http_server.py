@@ -19,6 +19,8 @@ PHOTO = bytes(range(256)) * 40
 class HttpServer(ThreadingHTTPServer):
     """Serves `files` below /files/, and lists the path (`seen`) and Host header (`hosts`) of each request.
 
+    `targets` are the paths and queries exactly as they came; `seen` has one slash where several lead a path.
+
     `last_s` holds the time at which each path was asked for last, in seconds of the wall clock.
     """
 
@@ -28,6 +30,7 @@ class HttpServer(ThreadingHTTPServer):
         super().__init__((host, port), _Pages)
         self.files: dict[str, bytes] = {}
         self.seen: list[str] = []
+        self.targets: list[str] = []
         self.hosts: list[str | None] = []
         self.last_s: dict[str, float] = {}
         self.stopping = threading.Event()
@@ -76,6 +79,7 @@ class _Pages(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.seen.append(self.path)
+        self.server.targets.append(self.requestline.split(" ")[1])
         self.server.last_s[self.path] = time.time()
         self.server.hosts.append(self.headers.get("Host"))
         page, _, rest = urlsplit(self.path).path.strip("/").partition("/")
@@ -111,6 +115,10 @@ class _Pages(BaseHTTPRequestHandler):
     def page_redirects(self, _: str) -> None:
         (location,) = parse_qs(urlsplit(self.path).query)["to"]
         self._send(b"", 302, Location=location)
+
+    def page_redirects_as_written(self, _: str) -> None:
+        """Redirect to what is behind the first question mark, character by character."""
+        self._send(b"", 302, Location=self.path.partition("?")[2])
 
     def page_redirects_in_a_loop(self, _: str) -> None:
         self._send(b"", 302, Location=self.path)
@@ -149,6 +157,33 @@ class _Pages(BaseHTTPRequestHandler):
 
     def page_gzipped(self, size: str) -> None:
         self._send(_gzipped_zeros(int(size)), Content_Encoding="gzip")
+
+    def page_gzipped_and_cut(self, size: str) -> None:
+        self._send(_gzipped_zeros(int(size))[:-9], Content_Encoding="gzip")
+
+    def page_encoded(self, encoding: str) -> None:
+        self._send(PHOTO, Content_Encoding=encoding)
+
+    def page_hints_early(self, status: str) -> None:
+        self.wfile.write(f"HTTP/1.1 {status} Early\r\nLink: </x>\r\n\r\n".encode() * 3)
+        self._send(PHOTO)
+
+    def page_says(self, answer: str) -> None:
+        """Answer with these bytes, and no more."""
+        self.wfile.write(answer.encode("latin-1"))
+        self.close_connection = True
+
+    def page_has_headers(self, number: str) -> None:
+        self._send(PHOTO, **{f"X_{n}": "x" for n in range(int(number))})
+
+    def page_has_an_endless_header(self, _: str) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+        while not self.server.stopping.is_set():
+            self.wfile.write(b"x" * 0x1000)
+
+    def page_hints_for_ever(self, _: str) -> None:
+        while not self.server.stopping.is_set():
+            self.wfile.write(b"HTTP/1.1 103 Early\r\n\r\n")
 
     def page_says_gzip_but_is_not(self, _: str) -> None:
         self._send(PHOTO, Content_Encoding="gzip")

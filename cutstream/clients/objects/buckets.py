@@ -1,8 +1,8 @@
 """Read and write objects in the buckets of S3, Google Cloud Storage and Azure. The only module that imports obstore.
 
-Addresses are literal, as in the stores' own tools: `%20` in a key is three characters. S3 takes its endpoint and keys
-from the settings. Without keys, and always for gs and az, obstore looks for the machine's own credentials: its role,
-its workload identity, or the variables of AWS, Google and Azure.
+Addresses are literal, as in the stores' own tools: `%20` in a key is three characters, and `?versionId=3` belongs to
+it. S3 takes its endpoint and keys from the settings. Without keys, and always for gs and az, obstore looks for the
+machine's own credentials: its role, its workload identity, or the variables of AWS, Google and Azure.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from cutstream.settings import BUCKET_NAME, ObjectSettings, is_host_and_port
 
 # Names and endpoints are checked, because the library panics on some malformed ones.
 _ENDPOINT = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _REGION = re.compile(r"[A-Za-z0-9_-]+")
 
 # The error that stands for each of obstore's exceptions: when reading a source, and when writing to a destination.
@@ -77,7 +78,7 @@ class Buckets:
             result = obstore.get(self._store(scheme, bucket), key)
             size = result.meta["size"]  # the declared length; the HTTP client refuses a longer body
             if size > limit:
-                raise FileTooLarge(f"{uri} has {size} bytes; at most {limit} are accepted")
+                raise FileTooLarge(f"{shown(uri)} has {size} bytes; at most {limit} are accepted")
             return bytes(result.bytes())
 
     def put(self, uri: str, data: bytes, media_type: str) -> None:
@@ -128,11 +129,20 @@ def bucket_and_key(uri: str) -> tuple[str, str, str]:
     scheme, _, rest = uri.partition("://")
     bucket, _, key = rest.partition("/")
     if not BUCKET_NAME.fullmatch(bucket):
-        raise RefusedAddress(f"{uri} names no bucket; use the form scheme://bucket/key")
+        raise RefusedAddress(f"{shown(uri)} names no bucket; use the form scheme://bucket/key")
+    if control := _CONTROL.search(key):
+        raise RefusedAddress(f"a key contains the control character U+{ord(control[0]):04X}")
     if not {"", ".", ".."}.isdisjoint(key.split("/")):
         # The library would drop these parts, and the object would not be the one that the address names.
-        raise RefusedAddress(f"{uri} has an empty, . or .. part in its key")
+        raise RefusedAddress(f"{shown(uri)} has an empty, . or .. part in its key")
     return scheme.lower(), bucket, key
+
+
+def shown(uri: str) -> str:
+    """Return an address as messages show it. A question mark is part of a key; but behind it there may be a signature
+    which somebody left there."""
+    visible, mark, _ = uri.partition("?")
+    return f"{visible}{mark}…" if mark else visible
 
 
 @contextmanager
@@ -142,10 +152,10 @@ def map_store_errors(uri: str, role: int) -> Iterator[None]:
         yield
     except tuple(ERROR_MAP) as exc:
         errors = next(ERROR_MAP[kind] for kind in type(exc).__mro__ if kind in ERROR_MAP)
-        raise errors[role](f"{uri}: {_reason(exc)}") from exc
+        raise errors[role](f"{shown(uri)}: {_reason(exc)}") from exc
 
 
 def _reason(exc: Exception) -> str:
     """Return the beginning of the library's message on one line. Queries are left out: they may be signatures."""
     text = " ".join(str(exc).partition("\n\nDebug source")[0].split())
-    return re.sub(r"\?\S+", "?…", text)[:300]
+    return re.sub(r"(\?|%3F)\S+", "?…", text)[:300]

@@ -2,42 +2,81 @@
 
 from __future__ import annotations
 
+import http.client
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from io import BytesIO
 from time import monotonic
 from typing import Any
-from urllib.parse import urljoin
 
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, PoolManager, Retry, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import DecodeError, HTTPError, InvalidHeader, LocationValueError
-from urllib3.util import parse_url
+from urllib3.exceptions import DecodeError, HTTPError, InvalidHeader
 
 import cutstream
 from cutstream.clients.objects.guard import DeadlineSocket, Guard
+from cutstream.clients.objects.unpacking import Undecodable, unpacked
+from cutstream.clients.objects.web_address import WebAddress, parse_web_address
 from cutstream.errors import FileTooLarge, RefusedAddress, SourceFailed, SourceUnavailable
 from cutstream.settings import LimitSettings
 
 _CHUNK_BYTES = 64 * 1024
-_HEADERS = {"User-Agent": f"cutstream/{cutstream.__version__}", "Accept": "image/*,*/*;q=0.5"}
-_RETRY_STATUSES = {408, 425, 429}
+_HEADERS = {
+    "User-Agent": f"cutstream/{cutstream.__version__}",
+    "Accept": "image/*,*/*;q=0.5",
+    "Accept-Encoding": "identity",  # pictures are compressed already
+}
+_TARGET = ":target"
+_NOT_YET = {202, 408, 423, 425, 429}
+_EMPTY = {204, 205}
+_PARTIAL = 206
+_SWITCHING = 101
 
 
 class _TLSSocket(DeadlineSocket, ssl.SSLSocket):
     """A TLS socket that keeps the deadline of the connection below it."""
 
 
+class _Answer(http.client.HTTPResponse):
+    """An answer whose interim ones (103 Early Hints) are skipped. http.client would take the first for the answer, and
+    the answer for that of the next request."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not _SWITCHING < status < 200:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+
+
 class _GuardedConnection(HTTPConnection):
+    """Connects through the guard, and sends the target that the header `_TARGET` holds.
+
+    urllib3 itself is given "/" only, because it would normalise the target, and write it into its log.
+    """
+
+    response_class = _Answer
+
     def __init__(self, *args: Any, guard: Guard, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._guard = guard
+        self._target = "/"
 
     def _new_conn(self) -> DeadlineSocket:
         # `Downloader` gives every request a total timeout, so this is always a number.
         return self._guard.connect(self._dns_host, self.port, float(self.timeout))  # type: ignore[arg-type]
+
+    def request(
+        self, method: str, url: str, body: Any = None, headers: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        sent = dict(headers or {})
+        self._target = sent.pop(_TARGET)
+        super().request(method, url, body, sent, **kwargs)
+
+    def putrequest(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
+        super().putrequest(method, self._target, *args, **kwargs)
 
 
 class _GuardedTLSConnection(_GuardedConnection, HTTPSConnection):
@@ -62,91 +101,92 @@ class Downloader:
         context = ssl.create_default_context()
         context.sslsocket_class = _TLSSocket
         self._limits = limits
-        self._pools = PoolManager(num_pools=32, headers=_HEADERS, maxsize=32, retries=False, ssl_context=context)
+        self._pools = PoolManager(num_pools=32, maxsize=32, ssl_context=context)
         pools: Any = {"http": partial(_Pool, guard=guard), "https": partial(_TLSPool, guard=guard)}
         self._pools.pool_classes_by_scheme = pools
 
     def fetch(self, url: str) -> bytes:
         """Download a source and follow its redirects. No error message contains the query, which may be secret.
 
-        Raises RefusedAddress, SourceFailed, SourceUnavailable or FileTooLarge.
+        What is sent is what `url` says, byte for byte. Raises RefusedAddress, SourceFailed, SourceUnavailable or
+        FileTooLarge.
         """
         expires = monotonic() + self._limits.download_timeout_s
-        first = url
+        address = first = parse_web_address(url)
         for _ in range(self._limits.max_redirects + 1):
-            with map_download_errors(url), self._get(url, expires) as response:
+            with map_download_errors(address), self._get(address, expires) as response:
                 location = response.get_redirect_location()
                 if not location:
-                    return self._body(url, response)
-            url = _join(url, location)
-        raise SourceFailed(f"{without_secrets(first)} redirects more than {self._limits.max_redirects} times")
+                    return self._body(address, response)
+            address = _follow(address, location)
+        raise SourceFailed(f"{first} redirects more than {self._limits.max_redirects} times")
 
-    def _get(self, url: str, expires: float) -> BaseHTTPResponse:
-        if parse_url(url).auth is not None:
-            raise RefusedAddress(f"{without_secrets(url)}: an address must not contain a user name or password")
+    def _get(self, address: WebAddress, expires: float) -> BaseHTTPResponse:
         left_s = expires - monotonic()
         if left_s <= 0:
-            raise SourceUnavailable(f"{without_secrets(url)}: timed out")
-        return self._pools.urlopen("GET", url, redirect=False, preload_content=False, timeout=Timeout(total=left_s))
+            raise SourceUnavailable(f"{address}: timed out")
+        pool = self._pools.connection_from_host(address.host, address.port, address.scheme)
+        headers = {**_HEADERS, _TARGET: address.target}
+        return pool.urlopen(
+            "GET",
+            "/",
+            headers=headers,
+            retries=False,
+            redirect=False,
+            assert_same_host=False,
+            preload_content=False,
+            timeout=Timeout(total=left_s),
+        )
 
-    def _body(self, url: str, response: BaseHTTPResponse) -> bytes:
-        _check_status(url, response)
+    def _body(self, address: WebAddress, response: BaseHTTPResponse) -> bytes:
+        _check_status(address, response)
         limit = self._limits.max_source_bytes
         declared = response.length_remaining or 0
         if declared > limit:
-            raise FileTooLarge(f"{without_secrets(url)} has {declared} bytes; at most {limit} are accepted")
+            raise FileTooLarge(f"{address} has {declared} bytes; at most {limit} are accepted")
         body = BytesIO()
-        for chunk in response.stream(_CHUNK_BYTES, decode_content=True):
+        chunks = response.stream(_CHUNK_BYTES, decode_content=False)
+        for chunk in unpacked(chunks, response.headers.get("content-encoding", "")):
             if body.tell() + len(chunk) > limit:
-                raise FileTooLarge(f"{without_secrets(url)} has more than {limit} bytes, which is the limit")
+                raise FileTooLarge(f"{address} has more than {limit} bytes, which is the limit")
             body.write(chunk)
         return body.getvalue()
 
 
 def host_of(url: str) -> str:
     """Return the host of an address. Raises RefusedAddress."""
-    with map_download_errors(url):
-        parsed = parse_url(url)
-        if not parsed.host:
-            raise LocationValueError(url)
-        return parsed.host
-
-
-def without_secrets(url: str) -> str:
-    """Return an address without user, password, query and fragment, any of which may be secret."""
-    parsed = parse_url(url)
-    return parsed._replace(auth=None, query=None, fragment=None).url
+    return parse_web_address(url).host
 
 
 @contextmanager
-def map_download_errors(url: str) -> Iterator[None]:
+def map_download_errors(address: WebAddress) -> Iterator[None]:
     try:
         yield
-    except LocationValueError:
-        # urllib3's message contains the whole address, with its secrets.
-        raise RefusedAddress("the address must have the form http(s)://host[:port]/path, in ASCII") from None
-    except (DecodeError, InvalidHeader) as exc:
-        raise SourceFailed(f"{without_secrets(url)} sent a response that cannot be read: {_reason(exc)}") from exc
-    except HTTPError as exc:
-        raise SourceUnavailable(f"{without_secrets(url)}: {_reason(exc)}") from exc
+    except (DecodeError, InvalidHeader, Undecodable) as exc:
+        raise SourceFailed(f"{address} sent a response that cannot be read: {_reason(exc)}") from exc
+    except HTTPError as exc:  # malformed addresses (LocationValueError) are refused before urllib3 sees them
+        raise SourceUnavailable(f"{address}: {_reason(exc)}") from exc
 
 
-def _reason(exc: HTTPError) -> str:
+def _reason(exc: Exception) -> str:
     """Return the message of the innermost cause. The outer messages name objects of urllib3."""
     cause: BaseException = exc
     while cause.__cause__ is not None:
         cause = cause.__cause__
-    return str(cause) or type(cause).__name__
+    return (str(cause) or type(cause).__name__)[:300]
 
 
-def _check_status(url: str, response: BaseHTTPResponse) -> None:
+def _check_status(address: WebAddress, response: BaseHTTPResponse) -> None:
     status = response.status
-    if status < 300:
-        return
-    message = f"{without_secrets(url)} answered {status}"
-    if status >= 500 or status in _RETRY_STATUSES:
+    message = f"{address} answered {status}"
+    if status >= 500 or status in _NOT_YET:
         raise SourceUnavailable(message, _retry_after_s(response))
-    raise SourceFailed(message)
+    if status in _EMPTY:
+        raise SourceFailed(f"{message}, which means that there is no content")
+    if status == _PARTIAL:
+        raise SourceFailed(f"{message}: a part of the file, although the whole was asked for")
+    if not 200 <= status < 300:
+        raise SourceFailed(message)
 
 
 def _retry_after_s(response: BaseHTTPResponse) -> float | None:
@@ -156,8 +196,8 @@ def _retry_after_s(response: BaseHTTPResponse) -> float | None:
         return None
 
 
-def _join(url: str, location: str) -> str:
+def _follow(address: WebAddress, location: str) -> WebAddress:
     try:
-        return urljoin(url, location)
-    except ValueError as exc:
-        raise SourceFailed(f"{without_secrets(url)} redirects to something that is not an address") from exc
+        return address.follow(location)
+    except RefusedAddress as exc:
+        raise RefusedAddress(f"{address} redirects to a place that is refused: {exc}") from exc

@@ -141,7 +141,9 @@ def _scheme_of(uri: str) -> str:
 def _check_bucket(uri: str, allowed: frozenset[str]) -> None:
     scheme, bucket, _ = buckets.bucket_and_key(uri)
     if allowed.isdisjoint({bucket, f"{scheme}://{bucket}"}):
-        raise AddressNotAllowed(f"{uri} is in a bucket that CUTSTREAM_OBJECTS__ALLOWED_BUCKETS does not list")
+        raise AddressNotAllowed(
+            f"{buckets.shown(uri)} is in a bucket that CUTSTREAM_OBJECTS__ALLOWED_BUCKETS does not list"
+        )
 
 
 def _default_prefix(destination: str) -> str:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from obstore import exceptions
 from pydantic import SecretStr
 
 from cutstream.clients.objects import buckets
-from cutstream.errors import ConfigurationError, CutstreamError, SourceFailed
+from cutstream.clients.objects.buckets import Buckets
+from cutstream.errors import ConfigurationError, CutstreamError, RefusedAddress, SourceFailed
 from cutstream.settings import ObjectSettings
 from tests.support.http_server import HttpServer, serving
 
@@ -53,6 +56,61 @@ def test_a_bucket_is_below_the_path_of_its_endpoint() -> None:
         with pytest.raises(SourceFailed):
             buckets.Buckets(below, timeout_s=5).get("s3://photos/a.png", 10)
     assert server.seen == ["/status/404/photos/a.png"]
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[tuple[Buckets, HttpServer]]:
+    with serving(HttpServer()) as server:
+        endpoint = f"http://127.0.0.1:{server.port}/status/404"
+        settings = ObjectSettings(s3_endpoint=endpoint, s3_access_key_id="key", s3_secret_access_key=SecretStr("key"))
+        yield Buckets(settings, 5), server
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "a b ",
+        " a",
+        "a+b",
+        "a%2fb",
+        "a%2Fb",
+        "%2e%2e/x",
+        "a?versionId=3",
+        "a#b",
+        "a\\b",
+        "a;b=c&d,e$f@g:h",
+        "é",
+        "e\u0301",
+        "~a*b'(c)!",
+        "日本/😀",
+        "...",
+        'a|b^c`{d}"<>',
+        "[a]",
+        "\x85a",
+        "x" * 1024,
+    ],
+)
+def test_a_key_is_asked_for_as_it_is_written(store: tuple[Buckets, HttpServer], key: str) -> None:
+    client, server = store
+    with pytest.raises(SourceFailed):
+        client.get(f"s3://photos/{key}", 1)
+    assert unquote(server.targets[-1]) == f"/status/404/photos/{key}"
+
+
+@pytest.mark.parametrize("key", ["", "a/", "/a", "a//b", "a/../b", "./a", "a\nb", "a\0", "a\x7f"])
+def test_a_key_that_cannot_be_asked_for_is_refused(store: tuple[Buckets, HttpServer], key: str) -> None:
+    client, server = store
+    asked = len(server.targets)
+    with pytest.raises(RefusedAddress, match=r"part in its key|control character U\+00"):
+        client.get(f"s3://photos/{key}", 1)
+    assert len(server.targets) == asked
+
+
+@pytest.mark.parametrize("uri", ["s3:///k?{}", "s3://photos//k?{}", "s3://photos/k?{}", "s3://photos/k?a&{}"])
+def test_a_signature_left_behind_a_key_is_not_shown(store: tuple[Buckets, HttpServer], uri: str) -> None:
+    with pytest.raises(CutstreamError) as caught:
+        store[0].get(uri.format("X-Amz-Signature=s3cr3t"), 1)
+    assert "s3cr3t" not in str(caught.value)
 
 
 def test_only_one_module_talks_to_the_library() -> None:

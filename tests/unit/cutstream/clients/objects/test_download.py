@@ -17,6 +17,7 @@ from urllib3 import exceptions
 from cutstream.clients.objects import download, guard
 from cutstream.clients.objects.download import Downloader
 from cutstream.clients.objects.guard import Address, Guard
+from cutstream.clients.objects.web_address import parse_web_address
 from cutstream.errors import CutstreamError, FileTooLarge, RefusedAddress, SourceFailed, SourceUnavailable
 from cutstream.settings import LimitSettings
 from tests.support.http_server import PHOTO, HttpServer, serving, with_tls
@@ -55,15 +56,125 @@ def test_a_connection_is_used_again_and_a_closed_one_replaced(client: Downloader
             assert client.fetch(server.url(page)) == PHOTO
 
 
+@pytest.mark.parametrize(
+    "path", ["a%2fb%2F", "./a/../b", "/a//", "a?", "a?b=%2f+c;d=%zz", "a+b;c", "%C3%A9", "?X-Amz-Signature=aB%2f%3d"]
+)
+def test_a_path_and_a_query_are_sent_byte_for_byte(client: Downloader, server: HttpServer, path: str) -> None:
+    for page in (f"status/404/{path}", f"/status/404/{path}"):
+        with pytest.raises(SourceFailed, match="404"):
+            client.fetch(server.url(f"{page}#not-sent"))
+        assert server.targets[-1] == f"/{page}"
+        with pytest.raises(SourceFailed, match="404"):
+            client.fetch(server.url(f"redirects_as_written?{server.url(page)}"))
+        assert server.targets[-1] == f"/{page}"
+
+
+def test_spaces_and_letters_beyond_ascii_are_encoded(client: Downloader, server: HttpServer) -> None:
+    server.files["grün 1.jpg"] = PHOTO
+    assert client.fetch(server.url("files/grün 1.jpg")) == PHOTO
+    assert server.targets[-1] == "/files/gr%C3%BCn%201.jpg"
+
+
+@pytest.mark.parametrize("inserted", ["\r\nX-Injected: 1\r\n", "\n", "\r", " HTTP/1.1\r\n\r\nGET /photo"])
+def test_no_request_is_smuggled(client: Downloader, server: HttpServer, inserted: str) -> None:
+    asked = len(server.targets)
+    with pytest.raises(RefusedAddress, match=r"U\+000[AD]"):
+        client.fetch(server.url(f"photo{inserted}"))
+    assert len(server.targets) == asked
+
+
+def test_the_address_never_reaches_a_log(
+    client: Downloader, server: HttpServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    damaged = "says/HTTP/1.1 200 OK%0d%0aContent-Length: 1%0d%0a no header%0d%0a%0d%0ax"
+    for page in ("photo", damaged, "closes"):
+        assert client.fetch(server.url(f"{page}?{SECRET}"))
+    assert caplog.records
+    assert SECRET not in caplog.text
+
+
 @pytest.mark.parametrize("status", [status for status in HTTPStatus if status >= 300])
 def test_which_answers_are_worth_another_attempt(client: Downloader, server: HttpServer, status: HTTPStatus) -> None:
     passing = status >= 500 or status in (
         HTTPStatus.REQUEST_TIMEOUT,
         HTTPStatus.TOO_EARLY,
+        HTTPStatus.LOCKED,
         HTTPStatus.TOO_MANY_REQUESTS,
     )
     with pytest.raises(SourceUnavailable if passing else SourceFailed, match=f"answered {status.value}"):
         client.fetch(server.url(f"status/{status.value}"))
+
+
+def test_an_answer_that_comes_later_is_waited_for(client: Downloader, server: HttpServer) -> None:
+    with pytest.raises(SourceUnavailable, match="answered 202"):
+        client.fetch(server.url("status/202"))
+
+
+@pytest.mark.parametrize(("status", "says"), [(204, "no content"), (205, "no content"), (206, "a part of the file")])
+def test_an_answer_without_the_whole_file_fails(client: Downloader, server: HttpServer, status: int, says: str) -> None:
+    with pytest.raises(SourceFailed, match=f"answered {status}.*{says}"):
+        client.fetch(server.url(f"status/{status}"))
+
+
+@pytest.mark.parametrize("status", [200, 203, 226, 299])
+def test_an_answer_with_the_file_is_taken(client: Downloader, server: HttpServer, status: int) -> None:
+    assert client.fetch(server.url(f"status/{status}")) == b"no"
+
+
+@pytest.mark.parametrize("status", [600, 799, 999])
+def test_a_status_of_no_class_counts_as_the_servers_fault(client: Downloader, server: HttpServer, status: int) -> None:
+    with pytest.raises(SourceUnavailable, match=str(status)):  # RFC 9110, section 15
+        client.fetch(server.url(f"status/{status}"))
+
+
+@pytest.mark.parametrize("status", [102, 103, 199])
+def test_early_hints_are_skipped_and_never_taken_for_the_next_answer(
+    client: Downloader, server: HttpServer, status: int
+) -> None:
+    for _ in range(3):
+        assert client.fetch(server.url(f"hints_early/{status}")) == PHOTO
+
+
+def test_a_switch_of_protocols_fails(client: Downloader, server: HttpServer) -> None:
+    with pytest.raises(SourceFailed, match="answered 101"):
+        client.fetch(server.url("says/HTTP/1.1 101 Switching%0d%0a%0d%0a"))
+    assert client.fetch(server.url("photo")) == PHOTO
+
+
+_OK = "HTTP/1.1 200 OK%0d%0a"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "just the file",  # HTTP/0.9
+        "HTTP/2.0 200 OK%0d%0a%0d%0ax",
+        "HTTP/1.1 20 OK%0d%0a%0d%0ax",
+        _OK[:8],
+        f"{_OK}Content-Length: 5%0d%0a%0d%0aabc",
+        f"{_OK}Transfer-Encoding: chunked%0d%0a%0d%0a5%0d%0aabc",
+        f"{_OK}Transfer-Encoding: chunked%0d%0a%0d%0a3%0d%0aabc%0d%0a",
+        f"{_OK}Transfer-Encoding: chunked%0d%0a%0d%0aabc%0d%0axyz",
+        f"{_OK}Transfer-Encoding: chunked%0d%0aContent-Length: 3%0d%0a%0d%0a5%0d%0aabc",
+    ],
+)
+def test_an_answer_that_is_cut_or_none_is_worth_another_attempt(
+    client: Downloader, server: HttpServer, answer: str
+) -> None:
+    with pytest.raises(SourceUnavailable):
+        client.fetch(server.url(f"says/{answer}"))
+
+
+def test_chunks_count_where_a_length_is_given_too(client: Downloader, server: HttpServer) -> None:
+    both = f"{_OK}Transfer-Encoding: chunked%0d%0aContent-Length: 3%0d%0a%0d%0a5%0d%0aabcde%0d%0a0%0d%0a%0d%0a"
+    assert client.fetch(server.url(f"says/{both}")) == b"abcde"
+
+
+@pytest.mark.parametrize("page", ["has_headers/1000", "has_an_endless_header"])
+def test_headers_without_end_are_not_read(client: Downloader, server: HttpServer, page: str) -> None:
+    with pytest.raises(SourceUnavailable, match="header"):
+        client.fetch(server.url(page))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +188,7 @@ def test_a_busy_server_says_when_to_come_back(
     assert caught.value.retry_after_s == seconds
 
 
-@pytest.mark.parametrize("page", ["never_answers", "drips_headers", "drips_body", "is_endless"])
+@pytest.mark.parametrize("page", ["never_answers", "drips_headers", "drips_body", "is_endless", "hints_for_ever"])
 def test_a_download_ends_when_its_time_is_up(server: HttpServer, page: str) -> None:
     client = downloads(download_timeout_s=0.3, max_source_bytes=2_000_000_000)
     started = time.monotonic()
@@ -131,9 +242,14 @@ def test_a_gzipped_photo_is_unpacked(client: Downloader, server: HttpServer) -> 
     assert client.fetch(server.url(f"gzipped/{LIMIT}")) == bytes(LIMIT)
 
 
-def test_a_false_encoding_fails(client: Downloader, server: HttpServer) -> None:
+@pytest.mark.parametrize("page", ["says_gzip_but_is_not", "gzipped_and_cut/50000", "encoded/br", "encoded/zstd"])
+def test_what_cannot_be_unpacked_whole_fails(client: Downloader, server: HttpServer, page: str) -> None:
     with pytest.raises(SourceFailed, match="cannot be read"):
-        client.fetch(server.url("says_gzip_but_is_not"))
+        client.fetch(server.url(page))
+
+
+def test_no_encoding_may_be_named_too(client: Downloader, server: HttpServer) -> None:
+    assert client.fetch(server.url("encoded/identity")) == PHOTO
 
 
 def test_redirects_are_followed_up_to_the_limit(server: HttpServer) -> None:
@@ -155,6 +271,12 @@ def test_a_redirect_is_checked_like_the_first_address(client: Downloader, server
 def test_malformed_addresses_are_refused(client: Downloader, url: str) -> None:
     with pytest.raises(RefusedAddress, match=r"http\(s\)://host"):
         client.fetch(url)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_to_nowhere_fails(client: Downloader, server: HttpServer, status: int) -> None:
+    with pytest.raises(SourceFailed, match=f"answered {status}"):
+        client.fetch(server.url(f"status/{status}"))
 
 
 @pytest.mark.parametrize("page", ["status/404", "status/500", "hangs_up", "says_gzip_but_is_not", "declares/999999999"])
@@ -266,5 +388,5 @@ def test_every_error_of_urllib3_has_a_meaning() -> None:
     errors.remove(exceptions.ProxySchemeUnsupported)  # there are no proxies
     for kind in errors:
         meaning = pytest.raises((RefusedAddress, SourceFailed, SourceUnavailable))
-        with meaning, download.map_download_errors("http://photos.example"):
+        with meaning, download.map_download_errors(parse_web_address("http://photos.example")):
             raise type(kind.__name__, (kind,), {"__init__": Exception.__init__, "__str__": lambda _: "no"})()

@@ -18,6 +18,23 @@ def test_an_address_names_the_path_it_was_made_of(raw: bytes) -> None:
     assert files.path_of(files.uri_of(path)) == path
 
 
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("file:///a?b#c", "/a?b#c"),
+        ("file:///a%3Fb%23c", "/a?b#c"),
+        ("file:///a+b;c", "/a+b;c"),
+        ("file:///%zz", "/%zz"),
+        ("file:///%2e%2e/a", "/../a"),
+        ("file:////a", "//a"),
+        ("file:///e\u0301", "/e\u0301"),
+        ("file:///\u00e9", "/\u00e9"),
+    ],
+)
+def test_only_percent_encodings_are_read(uri: str, path: str) -> None:
+    assert files.path_of(uri) == path
+
+
 def test_the_local_host_may_be_named() -> None:
     assert files.path_of("file://localhost/a%20b") == files.path_of("FILE:///a%20b") == "/a b"
 

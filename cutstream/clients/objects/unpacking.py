@@ -1,0 +1,44 @@
+"""Unpack the body of an answer that its server compressed, although it was asked not to, without trusting its size."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+
+_LARGEST_CHUNK = 256 * 1024
+_GZIP, _ZLIB = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS
+_FORMATS = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": _ZLIB}
+
+
+class Undecodable(Exception):
+    """The body is not what its `Content-Encoding` says, or that is not supported."""
+
+
+def unpacked(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    """Yield the body as its `Content-Encoding` says, in pieces of at most 256 KiB.
+
+    Raises Undecodable for an encoding that is not supported, and for a body that is cut or damaged.
+    """
+    name = encoding.strip().lower()
+    if name in ("", "identity"):
+        yield from chunks
+    elif name in _FORMATS:
+        yield from _inflated(chunks, _FORMATS[name])
+    else:
+        raise Undecodable(f"it is compressed with {encoding[:40]!r}, although it was asked not to be")
+
+
+def _inflated(chunks: Iterable[bytes], format: int) -> Iterator[bytes]:
+    inflate = zlib.decompressobj(format)
+    for chunk in chunks:
+        data = chunk
+        while data:
+            if inflate.eof:  # gzip may have several members
+                inflate = zlib.decompressobj(format)
+            try:
+                yield inflate.decompress(data, _LARGEST_CHUNK)
+            except zlib.error as exc:
+                raise Undecodable(str(exc)) from exc
+            data = inflate.unused_data if inflate.eof else inflate.unconsumed_tail
+    if not inflate.eof:
+        raise Undecodable("the compressed body is cut")
