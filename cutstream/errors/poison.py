@@ -116,9 +116,11 @@ class FileTooLarge(Poison):
 
 
 class UnsupportedImage(Poison):
-    """The source's content is in none of the accepted formats. Its file name does not matter.
+    """The source is something else than an image of an accepted format: a web page, a PDF, an archive, a video, a RAW
+    photo, an empty file. Or it is an intact image of a variety that is not read: 32-bit or floating-point samples, JPEG
+    of 12 bits, TIFF with a rare compression, HEIF with another codec than HEVC or AV1. Its file name does not matter.
 
-    Convert the file. The message lists the formats.
+    The message says what the file is. Convert it, or correct the address that leads to it.
     """
 
     code = "invalid_file_type"
@@ -134,9 +136,11 @@ class ResolutionTooHigh(Poison):
 
 
 class UnreadableImage(Poison):
-    """The source is empty, truncated or corrupt.
+    """The source is truncated or corrupt, holds only part of its picture (a progressive JPEG whose last scans are
+    missing), or is built so that decoding it takes too long (a JPEG of hundreds of scans, a TIFF of millions of
+    strips). Damage to what only describes the picture, such as EXIF, is no such error.
 
-    Open the file with another program. If that works, keep the file and report it.
+    Open the file with another program. If that works, save it anew there; keep the original and report it.
     """
 
     code = "failed_to_read_image"

@@ -17,8 +17,9 @@ from cutstream.errors import Poison
 from cutstream.images import Image, Pixels
 from cutstream.images.decode import decode
 from cutstream.images.encode import encode
-from cutstream.images.header import MAGIC, read_header
+from cutstream.images.header import read_header
 
+FORMATS = ("jpeg", "png", "webp", "avif", "tiff")
 PHOTO = Pillow.open(Path(skimage.__file__).parent / "data" / "coffee.png").convert("RGB").resize((45, 30))
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -38,7 +39,7 @@ def read(data: bytes) -> Image:
         return decode(data, read_header(data, 1_000_000))
 
 
-FILES = [saved(name, "RGB") for name in MAGIC]
+FILES = [saved(name, "RGB") for name in FORMATS]
 FILES += [saved("png", "P"), saved("png", "LA"), saved("tiff", "CMYK"), saved("jpeg", "CMYK"), saved("webp", "RGBA")]
 
 

@@ -74,7 +74,7 @@ def test_a_mask_fits_the_photo_as_its_exif_orientation_shows_it(folder: Path) ->
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
-        ("images/cats_1.jpg", b"", r"the photo .*cats_1\.jpg cannot be read: the file is empty"),
+        ("images/cats_1.jpg", b"", r"the photo .*cats_1\.jpg cannot be read: .* an empty file"),
         ("images/cats_1.jpg", b"text, not an image", r"the photo .*cats_1\.jpg cannot be read: not an image"),
         ("masks/cats_1.png", b"", r"the mask .*cats_1\.png cannot be read"),
         ("masks/cats_1.png", b"\x89PNG\r\n\x1a\nbroken", r"the mask .*cats_1\.png cannot be read"),

@@ -235,7 +235,7 @@ def test_an_address_that_fails_is_a_background_error(
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"GIF89a", "not an image of an accepted format"),
+        (b"%PDF-1.7", "not an image of an accepted format but a PDF"),
         (b"", "empty"),
         (png(2, 2)[:40], "truncated"),
         (png(1000, 301), "limit is 0.3"),

@@ -1,0 +1,148 @@
+"""The header of a JPEG (ITU-T T.81), and what its scans cover.
+
+A picture in one scan is known from its first scan header. The scans of other files are found and counted: each costs a
+decoder a pass over the whole picture, and a file cut off between two scans still decodes, to a blurred or grey picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from cutstream.errors import UnreadableImage, UnsupportedImage
+from cutstream.images.headers.reading import Steps, u16
+from cutstream.images.headers.types import Header
+
+MAX_SEGMENTS = 10_000  # a 16 MB ICC profile takes 255
+MAX_SEARCHES = 1_000  # for the next marker behind entropy-coded data or stray bytes
+MAX_SCANS = 100  # ordinary progressive files have about 10
+WINDOW_BYTES = (256, 4096, 65536)
+SOI, EOI, SOS = 0xD8, 0xD9, 0xDA
+STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
+FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+PROGRESSIVE = frozenset({0xC2, 0xCA})
+HIERARCHICAL = frozenset({0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF})
+NOT_YET = 0xFF
+
+
+class Segment(NamedTuple):
+    """A marker's code and where its parameters begin, their length included."""
+
+    code: int
+    at: int
+
+
+@dataclass(frozen=True)
+class _Frame:
+    code: int
+    bits: int
+    height: int
+    width: int
+    components: bytes  # their identifiers
+
+
+def read_jpeg(data: bytes) -> Header:
+    segments = _segments(data)
+    frame = _read_frame(data, segments)
+    scans = _count_scans(data, segments, frame)
+    return Header(
+        "jpeg",
+        frame.width,
+        frame.height,
+        bits=frame.bits,
+        channels=len(frame.components),
+        progressive=scans > 1,
+    )
+
+
+def _segments(data: bytes) -> Iterator[Segment]:
+    """Yield each marker up to the end of the picture. Entropy-coded data and stray bytes are passed over."""
+    steps, searches = Steps(MAX_SEGMENTS, "segments"), Steps(MAX_SEARCHES, "stretches between markers")
+    samples, at = np.frombuffer(data, np.uint8), 2
+    while True:
+        if data[at : at + 1] != b"\xff" or data[at + 1 : at + 2] in b"\0\xff":
+            searches.take()
+            at = _find_marker(samples, at)
+        steps.take()
+        code = data[at + 1]
+        yield Segment(code, at + 2)
+        if code == EOI:
+            return
+        at += 2 if code in STANDALONE else 2 + max(2, u16(data, at + 2))
+
+
+def _find_marker(samples: np.ndarray[tuple[int], np.dtype[np.uint8]], at: int) -> int:
+    """Return where the next marker begins, restart markers and stuffed bytes not counted."""
+    sizes = iter(WINDOW_BYTES)
+    size = next(sizes)
+    while at + 1 < len(samples):
+        window = samples[at : at + size + 1]
+        after = window[1:]
+        markers = (window[:-1] == 0xFF) & (after != 0) & (after != 0xFF) & (after & 0xF8 != 0xD0)
+        first = int(markers.argmax())
+        if markers[first]:
+            return at + first
+        at += size
+        size = next(sizes, size)
+    raise IndexError("no further marker")
+
+
+def _read_frame(data: bytes, segments: Iterator[Segment]) -> _Frame:
+    for code, at in segments:
+        if code in FRAMES:
+            bits, height, width, count = data[at + 2], u16(data, at + 3), u16(data, at + 5), data[at + 7]
+            frame = _Frame(code, bits, height, width, data[at + 8 : at + 8 + 3 * count : 3])
+            _check_frame(frame, count)
+            return frame
+        if code in (SOS, EOI):
+            break
+    raise ValueError("no frame header")
+
+
+def _check_frame(frame: _Frame, count: int) -> None:
+    if frame.code in HIERARCHICAL:
+        raise UnsupportedImage("a hierarchical JPEG: save it as an ordinary one")
+    if frame.bits != 8:
+        raise UnsupportedImage(f"a JPEG of {frame.bits} bits per sample: save it with 8 bits, or as PNG or TIFF")
+    if count not in (1, 3, 4):
+        raise UnsupportedImage(f"a JPEG of {count} components: save it in grey, RGB or CMYK")
+    if len(frame.components) != count:
+        raise ValueError("it ends within the frame header")
+    if frame.width and not frame.height:
+        raise UnsupportedImage("a JPEG that states its height only behind the picture (DNL): save it anew")
+
+
+def _count_scans(data: bytes, segments: Iterator[Segment], frame: _Frame) -> int:
+    """Return the number of scans. Raises `UnreadableImage` where they are too many, or leave out part of the picture.
+
+    `reached` has, for each component, the lowest bit (Al) to which each of its 64 coefficients is there.
+    """
+    reached = {identifier: bytearray([NOT_YET]) * 64 for identifier in frame.components}
+    scans = 0
+    try:
+        for code, at in segments:
+            if code == SOS:
+                scans += 1
+                _note_scan(data, at, frame, reached)
+                if frame.code not in PROGRESSIVE and not any(map(any, reached.values())):
+                    break  # decoders read no further either
+                if scans > MAX_SCANS:
+                    raise UnreadableImage(f"a JPEG of more than {MAX_SCANS} scans takes too long: save it anew")
+    except LookupError:
+        pass  # the end marker is missing: what counts is what was there
+    if any(map(any, reached.values())):
+        raise UnreadableImage("the jpeg holds only part of the picture: scans are missing at its end")
+    return scans
+
+
+def _note_scan(data: bytes, at: int, frame: _Frame, reached: dict[int, bytearray]) -> None:
+    count = data[at + 2]
+    low, high, position = data[at + 3 + 2 * count : at + 6 + 2 * count]
+    if frame.code not in PROGRESSIVE:
+        low, high, position = 0, 63, 0
+    for identifier in data[at + 3 : at + 3 + 2 * count : 2]:
+        if identifier in reached and low <= high < 64:
+            reached[identifier][low : high + 1] = bytes([position & 15]) * (high + 1 - low)

@@ -1,0 +1,111 @@
+"""The header of a TIFF (TIFF 6.0) or BigTIFF, of either byte order: which of its directories holds the picture.
+
+Cameras write thumbnails first, scanners many pages, microscopes a pyramid. The picture is the first directory of the
+chain that is neither a reduced-resolution image nor a mask; if there is none, the first such SubIFD; if there is none
+either, the largest directory of the chain.
+"""
+
+from __future__ import annotations
+
+from cutstream.errors import UnreadableImage, UnsupportedImage
+from cutstream.images.headers.raw_photos import name_raw_photo
+from cutstream.images.headers.tiff_directories import Directory, Tag, TiffReader
+from cutstream.images.headers.types import Header
+
+READ_BY_LIBVIPS = frozenset({1, 2, 3, 4, 5, 7, 8, 32766, 32771, 32773, 32809, 32946, 50001})
+COMPRESSIONS = {
+    6: "old-style JPEG",
+    34661: "JBIG",
+    34676: "SGI Log",
+    34677: "SGI Log",
+    32909: "Pixar Log",
+    34712: "JPEG 2000",
+    33003: "JPEG 2000",
+    33004: "JPEG 2000",
+    33005: "JPEG 2000",
+    34887: "LERC",
+    34892: "lossy JPEG of DNG",
+    34925: "LZMA",
+    34933: "PNG",
+    34934: "JPEG XR",
+    50000: "Zstandard",
+    50002: "JPEG XL",
+    52546: "JPEG XL",
+}
+FORMATS = {2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}  # of samples; 1 is unsigned, 4 unknown
+DEPTHS = frozenset({1, 2, 4, 8, 16})
+MAX_CHANNELS = 8
+MAX_CHUNKS = 200_000  # strips or tiles: one row each of a picture of 50 megapixels is 50,000
+MAX_TILE_PIXELS = 1 << 20  # or as many as the picture has
+
+
+def read_tiff(data: bytes) -> Header:
+    reader = TiffReader(data)
+    chain = reader.chain()
+    _refuse_raw_photos(data, chain)
+    page, subifd, directory = _choose(reader, chain)
+    _check_samples(directory)
+    _check_chunks(directory)
+    return Header(
+        "tiff",
+        directory.width,
+        directory.height,
+        bits=directory.bits[0],
+        channels=3 if directory.first(Tag.PHOTOMETRIC) == 3 else directory.first(Tag.SAMPLES, 1),
+        pictures=max(1, sum(not each.is_apart for each in chain)),
+        page=page,
+        subifd=subifd,
+    )
+
+
+def _refuse_raw_photos(data: bytes, directories: list[Directory]) -> None:
+    name = name_raw_photo(data, directories)
+    if name:
+        raise UnsupportedImage(f"this is a RAW photo ({name}): convert it to JPEG, HEIC or TIFF")
+
+
+def _choose(reader: TiffReader, chain: list[Directory]) -> tuple[int, int, Directory]:
+    for page, directory in enumerate(chain):
+        if not directory.is_apart:
+            return page, -1, directory
+    for page, directory in enumerate(chain):
+        below = reader.below(directory)
+        _refuse_raw_photos(reader.data, below)
+        for subifd, inner in enumerate(below):
+            if not inner.is_apart:
+                return page, subifd, inner
+    sizes = [directory.width * directory.height for directory in chain]
+    page = sizes.index(max(sizes))
+    return page, -1, chain[page]
+
+
+def _check_samples(directory: Directory) -> None:
+    compression = directory.first(Tag.COMPRESSION, 1)
+    if compression not in READ_BY_LIBVIPS:
+        name = COMPRESSIONS.get(compression, str(compression))
+        raise UnsupportedImage(f"a TIFF with the compression {name}: save it with LZW or Deflate")
+    kinds = {FORMATS[kind] for kind in directory.tags.get(Tag.FORMAT, ()) if kind in FORMATS}
+    bits = directory.bits
+    if kinds or len(set(bits)) > 1 or bits[0] not in DEPTHS:
+        kind = " and ".join(sorted(kinds)) or "whole"
+        what = "/".join(str(each) for each in sorted(set(bits)))
+        raise UnsupportedImage(f"a TIFF with {kind} samples of {what} bits: save it with 8 or 16 bits")
+    samples = directory.first(Tag.SAMPLES, 1)
+    if not 1 <= samples <= MAX_CHANNELS:
+        raise UnsupportedImage(f"a TIFF of {samples} channels: save it in grey, RGB or CMYK")
+
+
+def _check_chunks(directory: Directory) -> None:
+    width, height = directory.width, directory.height
+    tiled = Tag.TILE_WIDTH in directory.tags
+    chunk_w = directory.first(Tag.TILE_WIDTH, width) if tiled else width
+    chunk_h = directory.first(Tag.TILE_HEIGHT if tiled else Tag.ROWS, height)
+    if chunk_w < 1 or chunk_h < 1:
+        raise ValueError(f"strips or tiles of {chunk_w}×{chunk_h}")
+    planes = directory.first(Tag.SAMPLES, 1) if directory.first(Tag.PLANAR, 1) == 2 else 1
+    chunks = -(-width // chunk_w) * -(-height // chunk_h) * planes
+    if chunks > MAX_CHUNKS:
+        what = f"{chunks:,} {'tiles' if tiled else 'strips'}"
+        raise UnreadableImage(f"a TIFF of {what} takes too long: save it with fewer, larger ones")
+    if tiled and chunk_w * chunk_h > max(MAX_TILE_PIXELS, 2 * width * height):
+        raise UnreadableImage(f"a TIFF with tiles of {chunk_w}×{chunk_h}, larger than the picture: save it anew")
