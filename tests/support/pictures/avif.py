@@ -1,0 +1,132 @@
+"""AVIF cases. Pillow writes 8 bits and sequences, imagecodecs 10 and 12 bits; boxes are mended by hand.
+
+Source of the boxes: ISO/IEC 14496-12 and 23008-12; of the code points: ITU-T H.273.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from functools import partial
+from importlib.util import find_spec
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from tests.support.pictures.case import LOSSY, Case, Tolerance, case, refused
+from tests.support.pictures.colorimetry import bt709_encoded, srgb_in
+from tests.support.pictures.orientations import exif, stored
+from tests.support.pictures.profiles import rgb_profile
+from tests.support.pictures.truth import grey, matte, photo, to_depth
+
+DEEP = (10, 12) if find_spec("imagecodecs") else ()  # there is none for Python 3.10
+DAMAGED = "failed_to_read_image"
+NEAR = Tolerance(8, 1.5)  # the best quality, full chroma, through YCbCr
+SRGB_POINTS = struct.pack(">4sHHHB", b"nclx", 1, 13, 6, 0x80)
+
+
+def avif(pixels: NDArray[np.uint8], **options: Any) -> bytes:
+    buffer = BytesIO()
+    best = {"quality": 100, "subsampling": "4:4:4", "speed": 10, "max_threads": 1}
+    Pillow.fromarray(pixels).save(buffer, "AVIF", **{**best, **options})
+    return buffer.getvalue()
+
+
+def with_points(file: bytes, primaries: int, transfer: int, matrix: int = 6) -> bytes:
+    """Replace the code points in the colour box of a file that Pillow wrote."""
+    assert SRGB_POINTS in file
+    return file.replace(SRGB_POINTS, struct.pack(">4sHHHB", b"nclx", primaries, transfer, matrix, 0x80))
+
+
+def deep(samples: NDArray[Any], bits: int, **options: Any) -> bytes:
+    import imagecodecs
+
+    fixed = {"level": 100, "speed": 10, "bitspersample": bits, "pixelformat": "444", "numthreads": 1}
+    return bytes(imagecodecs.avif_encode(samples.astype(np.uint16), **{**fixed, **options}))
+
+
+def cases() -> Iterator[Case]:
+    yield case("avif/444", partial(avif, photo()), photo(), tolerance=NEAR, reference=True)
+    for subsampling in ("4:2:2", "4:2:0"):
+        build = partial(avif, photo(), subsampling=subsampling)
+        name = f"avif/{subsampling.replace(':', '')}"
+        yield case(name, build, photo(), tolerance=LOSSY, reference=True)
+    build = partial(avif, photo(), subsampling="4:0:0")
+    yield case("avif/400", build, grey(), tolerance=NEAR)
+    rgba = np.dstack([photo(), matte()])
+    yield case("avif/alpha", partial(avif, rgba), photo(), matte(), tolerance=NEAR)
+    build = partial(avif, rgba, alpha_premultiplied=True)
+    yield case("avif/alpha-premultiplied", build, photo(), matte(), tolerance=NEAR, weighted=True)
+    for side in ((1, 1), (1, 17), (17, 1)):
+        small = photo(*side)
+        yield case(f"avif/{side[0]}x{side[1]}", partial(avif, small), small, tolerance=NEAR)
+    tiles = photo(256, 130)
+    build = partial(avif, tiles, tile_rows=1, tile_cols=1)
+    yield case("avif/tiles", build, tiles, tolerance=NEAR)
+    for bits in DEEP:
+        build = partial(deep, to_depth(photo(), bits), bits)
+        yield case(f"avif/{bits}bit", build, photo(), tolerance=NEAR)
+        build = partial(deep, to_depth(rgba, bits), bits)
+        yield case(f"avif/{bits}bit-alpha", build, photo(), matte(), tolerance=NEAR)
+        build = partial(deep, to_depth(photo(), bits), bits, pixelformat="420")
+        yield case(f"avif/{bits}bit-420", build, photo(), tolerance=LOSSY)
+    yield from _colours()
+    yield from _described()
+    yield from _several()
+    yield from _structures()
+
+
+def _colours() -> Iterator[Case]:
+    p3 = srgb_in("p3", photo()).astype(np.uint8)
+    p3_alpha = np.dstack([p3, matte()])
+    yield case("avif/nclx-p3", lambda: with_points(avif(p3), 12, 13), photo(), tolerance=NEAR)
+    yield case("avif/nclx-p3-alpha", lambda: with_points(avif(p3_alpha), 12, 13), photo(), matte(), tolerance=NEAR)
+    wide = srgb_in("bt2020", photo(), 255, bt709_encoded).astype(np.uint8)
+    yield case("avif/nclx-bt2020", lambda: with_points(avif(wide), 9, 14), photo(), tolerance=Tolerance(16, 4))
+    wide = srgb_in("bt2020", photo()).astype(np.uint8)
+    yield case("avif/nclx-bt2020-srgb-curve", lambda: with_points(avif(wide), 9, 13), photo(), tolerance=NEAR)
+    yield case("avif/nclx-unspecified", lambda: with_points(avif(photo()), 2, 2), photo(), tolerance=NEAR)
+    for bits in DEEP:
+        build = partial(deep, srgb_in("p3", photo(), 2**bits - 1), bits, primaries=12, transfer=13, matrix=6)
+        yield case(f"avif/nclx-p3-{bits}bit", build, photo(), tolerance=NEAR)
+    power = srgb_in("p3", photo(), 255, lambda light: np.clip(light, 0, 1) ** (1 / 2.2)).astype(np.uint8)
+    yield case("avif/icc-p3", partial(avif, power, icc_profile=rgb_profile("p3")), photo(), tolerance=NEAR)
+    build = partial(avif, photo(), icc_profile=b"no profile at all")
+    yield case("avif/icc-garbage", build, photo(), tolerance=NEAR)
+
+
+def _described() -> Iterator[Case]:
+    for orientation in range(1, 9):
+        build = partial(avif, stored(photo(), orientation), exif=exif(orientation))
+        yield case(f"avif/orientation-{orientation}", build, photo(), tolerance=NEAR)
+    yield case("avif/xmp", partial(avif, photo(), xmp=b"<x" * 900), photo(), tolerance=NEAR)
+
+
+def _several() -> Iterator[Case]:
+    second = Pillow.fromarray(255 - photo())
+    build = partial(avif, photo(), save_all=True, append_images=[second])
+    yield case("avif/sequence", build, photo(), tolerance=NEAR, warnings=("first_of_several",))
+
+
+def _structures() -> Iterator[Case]:
+    file = avif(photo())
+    yield case("avif/bytes-after-the-end", lambda: file + b"\0\0\0\x10free" + bytes(8), photo(), tolerance=NEAR)
+    free = struct.pack(">I4s", 1_200_000, b"free") + bytes(1_200_000 - 8)
+    yield case("avif/boxes-beyond-1-mb", partial(_inserted, file, free), photo(), tolerance=NEAR)
+    for percent in (50, 95, 99):
+        yield refused(f"avif/cut-at-{percent}-percent", partial(_cut, file, percent), DAMAGED)
+
+
+def _inserted(file: bytes, box: bytes) -> bytes:
+    """Insert a box behind `ftyp` and move the absolute offset in `iloc` of a file of one item."""
+    start = struct.unpack_from(">I", file)[0]
+    at = file.index(b"mdat") + 4
+    moved = file.replace(struct.pack(">I", at), struct.pack(">I", at + len(box)), 1)
+    return moved[:start] + box + moved[start:]
+
+
+def _cut(file: bytes, percent: int) -> bytes:
+    return file[: len(file) * percent // 100]
