@@ -18,6 +18,7 @@ import msgspec
 from cutstream import errors
 from cutstream.contract.ids import AnyId
 from cutstream.contract.messages import DECODE_ERRORS, ErrorDetail, Labels, Replay, Result, SourceRecord
+from cutstream.contract.unreadable import explain_unreadable, without_bom
 from cutstream.contract.validation import explain
 
 Headers = list[tuple[str, bytes]]
@@ -99,7 +100,7 @@ _replay_decoder = msgspec.json.Decoder(Replay)
 
 def open_envelope(value: bytes, headers: Headers) -> Envelope:
     """Open the envelope of a record. Raises InvalidRequest if the record claims to be a CloudEvent but is not."""
-    named = dict(headers)
+    value, named = without_bom(value), dict(headers)
     content_type = _content_type(named)
     trace = _header_trace(named)
     if content_type == STRUCTURED:
@@ -194,7 +195,7 @@ def _structured(value: bytes) -> _StructuredEvent:
     except msgspec.ValidationError as exc:
         raise errors.InvalidRequest(f"CloudEvent: {explain(exc, CloudEvent)}") from exc
     except DECODE_ERRORS as exc:
-        raise errors.InvalidRequest(f"CloudEvent: not JSON: {exc}") from exc
+        raise errors.InvalidRequest(f"CloudEvent: {explain_unreadable(value, exc)}") from exc
 
 
 def _binary(headers: dict[str, bytes]) -> CloudEvent:
@@ -210,7 +211,7 @@ def _binary(headers: dict[str, bytes]) -> CloudEvent:
 
 
 def _broken_envelope(value: bytes, headers: dict[str, bytes]) -> Envelope:
-    trace = _header_trace(headers)
+    value, trace = without_bom(value), _header_trace(headers)
     if "ce_specversion" in headers and _content_type(headers) != STRUCTURED:
         id = None
         with suppress(msgspec.ValidationError, UnicodeDecodeError):

@@ -12,8 +12,9 @@ from cutstream.compositing.perspective import check_left_to_right
 from cutstream.errors import InvalidOption, RegionOutOfBounds
 from cutstream.images.geometry import Length, Margin, Region
 
-LENGTH = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)(px|%)?")
-SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
+LENGTH = re.compile(r"(\d+(?:\.\d+)?)(px|%)?", re.ASCII)
+SIZE = re.compile(r"(\d+)x(\d+)", re.ASCII)
+MAX_LENGTH = 999_999
 MAX_MARGIN_PX, MAX_MARGIN_PERCENT = 500, 50
 MIN_SCALE_PERCENT = 10
 MAX_CANVAS_PIXELS = 50_000_000
@@ -53,7 +54,8 @@ def parse_canvas(text: str) -> tuple[int, int]:
         raise InvalidOption(f"canvas: {text!r} is not a size; write for instance `1200x1600`, in px")
     width, height = int(match[1]), int(match[2])
     if not 0 < width * height <= MAX_CANVAS_PIXELS:
-        raise InvalidOption(f"canvas: {text!r} has {width * height:,} pixels; 1 to {MAX_CANVAS_PIXELS:,} are possible")
+        count = f"{width * height:,}" if width * height < 1e15 else "far too many"
+        raise InvalidOption(f"canvas: {text!r} has {count} pixels; 1 to {MAX_CANVAS_PIXELS:,} are possible")
     return width, height
 
 
@@ -104,4 +106,6 @@ def parse_lengths(option: str, text: str) -> list[Length]:
     for word, match in matches:
         if match is None:
             raise InvalidOption(f"{option}: {word!r} is not a length; write for instance `30px` or `10%`")
+        if float(match[1]) > MAX_LENGTH:
+            raise InvalidOption(f"{option}: {word!r} is above the limit of {MAX_LENGTH:,}")
     return [Length(float(match[1]), match[2] == "%") for _, match in matches if match]

@@ -29,6 +29,8 @@ from cutstream.contract.options import (
     RefineParameters,
     Shadow,
 )
+from cutstream.contract.spellings import respell
+from cutstream.contract.unreadable import explain_unreadable, without_bom
 from cutstream.contract.validation import explain
 from cutstream.errors import Cancelled, CutstreamError, Expired, InvalidRequest
 from cutstream.images import ImageWarning, WarningCode
@@ -99,7 +101,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Literal["auto", "png", "webp", "jpeg", "zip"],
         Meta(
             description="File format of the outputs. `auto`: PNG for masks and for outputs with transparency, else "
-            "JPEG. `zip`: the cutout as a zip with its colours as JPEG and its alpha as PNG."
+            "JPEG. `zip`: the cutout as a zip with its colours as JPEG and its alpha as PNG. Capitals and `jpg` are "
+            "understood."
         ),
     ] = "auto"
     quality: Annotated[int, Meta(ge=1, le=100, description="Quality of JPEG and of lossy WebP. 100 is best.")] = 90
@@ -373,13 +376,36 @@ def encode(message: Request | Result) -> bytes:
 
 
 def decode_request(value: bytes) -> Request:
-    """Decode a request. Raises InvalidRequest with a message that names the field and what it expects."""
+    """Decode a request, which may spell its values in any way that the JSON Schema allows.
+
+    Raises InvalidRequest with a message that names the field and what it expects, or says what a value looks like that
+    is not JSON.
+    """
+    text = without_bom(value)
     try:
-        return _request_decoder.decode(value)
+        return _request_decoder.decode(text)
     except msgspec.ValidationError as exc:
-        raise InvalidRequest(explain(exc, Request)) from exc
+        return _decode_spelled(text, exc)
     except DECODE_ERRORS as exc:
-        raise InvalidRequest(f"the request is not JSON: {exc}") from exc
+        raise InvalidRequest(explain_unreadable(text, exc)) from exc
+
+
+def _decode_spelled(text: bytes, error: msgspec.ValidationError) -> Request:
+    """Decode a request that the decoder refuses as it is, with `error`."""
+    fields: object = None
+    try:
+        fields = respell(msgspec.json.decode(text))
+        return msgspec.convert(fields, Request)
+    except msgspec.ValidationError as exc:
+        if isinstance(fields, dict) and "specversion" in fields:
+            raise InvalidRequest(
+                "the request is a CloudEvent in structured mode: send it with the header "
+                "`content-type: application/cloudevents+json`"
+            ) from exc
+        shown = error if fields is None else exc
+        raise InvalidRequest(explain(shown, Request, fields)) from exc
+    except DECODE_ERRORS as exc:
+        raise InvalidRequest(explain_unreadable(text, exc)) from exc
 
 
 def decode_result(value: bytes) -> Result:

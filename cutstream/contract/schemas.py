@@ -20,6 +20,7 @@ from cutstream.contract.messages import (
     WarningDetail,
 )
 from cutstream.contract.options import RefineParameters
+from cutstream.contract.spellings import state_spellings
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -111,12 +112,14 @@ RESULTS: dict[str, Result] = {
 
 
 def json_schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """Return the JSON Schema of a message.
+    """Return the JSON Schema of a message. It accepts exactly what the decoder accepts."""
+    return {"$schema": DIALECT, **state_spellings(described_schema(kind))}
 
-    It accepts what the decoder accepts, with two exceptions: only the schema accepts `9.0` for an integer, and only the
-    decoder accepts time offsets such as `+0100`.
-    """
-    return {"$schema": DIALECT, **clean_descriptions(msgspec.json.schema(kind))}
+
+def described_schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the schema of a message without the further spellings of its values, as documents describe it."""
+    schema: dict[str, Any] = clean_descriptions(msgspec.json.schema(kind))
+    return schema
 
 
 def clean_descriptions(node: Any) -> Any:

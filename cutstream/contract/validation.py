@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -16,14 +18,23 @@ _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL
 _MISSING = re.compile(r"Object missing required field `(?P<name>.*)`")
 _STEP = re.compile(r"[^.\[\]]+|\[[^\]]*\]")
 _TYPE = re.compile(r"Expected `.*?`, got `(?P<got>\w+)`")
+_INDEX = re.compile(r"\[(\d+)\]")
 
 _LONGEST_NAME = 100
+_MOST_ENTRIES = 1000  # that are looked at to find the one that is wrong
+_ANY_ENTRY = "[...]"
+_MISSING_VALUE = object()
+_LARGEST_SHOWN = 1e15
 
 Definitions = Mapping[str, Node]
 
 
-def explain(error: msgspec.ValidationError, kind: type[msgspec.Struct]) -> str:
-    """Explain an error in a message of type `kind`, for instance "`quality`: expected a whole number from 1 to 100"."""
+def explain(error: msgspec.ValidationError, kind: type[msgspec.Struct], fields: object = None) -> str:
+    """Explain an error in a message of type `kind`.
+
+    For instance "`quality`: expected a whole number from 1 to 100, not 101". `fields` is the message as plain values,
+    if it is known: then the explanation says which value is wrong.
+    """
     message = _MESSAGE.fullmatch(str(error))
     assert message is not None  # the pattern matches every text
     problem, path = message["problem"], message["path"] or ""
@@ -33,10 +44,97 @@ def explain(error: msgspec.ValidationError, kind: type[msgspec.Struct]) -> str:
         return _unknown(unknown["name"], path, _structure(node, definitions))
     if missing := _MISSING.fullmatch(problem):
         return f"missing field `{_join(path, missing['name'])}`"
-    if problem.startswith(("Expected", "Invalid", "Number")):
-        expected = describe(node, definitions) + _received(problem)
-        return f"`{path}`: expected {expected}" if path else f"expected a JSON object{_received(problem)}"
-    return problem
+    if not problem.startswith(("Expected", "Invalid", "Number", "Integer")):
+        return problem
+    if not path:
+        hint = ": send the object itself, not a text that holds it" if isinstance(fields, str) else ""
+        return f"expected a JSON object{_received(problem)}{hint}"
+    return _explain_value(_Place(path, " - at `key` in " in str(error)), problem, node, kind, fields)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A path such as `refine.kernel` or `labels[...]`, or the names in the object there."""
+
+    path: str
+    is_name: bool = False
+
+
+def _explain_value(place: _Place, problem: str, node: Node, kind: type[msgspec.Struct], fields: object) -> str:
+    definitions = _definitions(kind)
+    if place.is_name or place.path.endswith(_ANY_ENTRY):
+        return _explain_entry(place, problem, node, kind, fields)
+    value = _value_at(fields, place.path)
+    return f"`{place.path}`: expected {describe(node, definitions)}{_instead(problem, value, node)}"
+
+
+def _explain_entry(place: _Place, problem: str, node: Node, kind: type[msgspec.Struct], fields: object) -> str:
+    """Explain what is wrong with an entry of an object that may have any names."""
+    path = place.path.removesuffix(_ANY_ENTRY)
+    expected = describe({"type": "string", **node["propertyNames"]} if place.is_name else node, _definitions(kind))
+    entry = _wrong_entry(fields, path, problem, kind)
+    if entry is None:
+        return f"`{path}`: expected {'each name ' if place.is_name else 'each value '}{expected}{_received(problem)}"
+    name, value = entry
+    if place.is_name:
+        return f"`{path}`: the name {_quote(name)} is not {expected}"
+    return f"`{path}[{_quote(name)}]`: expected {expected}{_instead(problem, value, node)}"
+
+
+def _wrong_entry(fields: object, name: str, problem: str, kind: type[msgspec.Struct]) -> tuple[str, object] | None:
+    """Return the first entry of the object `name` that alone has the problem."""
+    entries = _value_at(fields, name)
+    if not isinstance(fields, dict) or not isinstance(entries, dict):
+        return None
+    for key, value in islice(entries.items(), _MOST_ENTRIES):
+        try:
+            msgspec.convert({**fields, name: {key: value}}, kind)
+        except msgspec.ValidationError as exc:
+            if str(exc).startswith(problem):
+                return key, value
+    return None
+
+
+def _value_at(fields: object, path: str) -> object:
+    """Return the value at a path such as `outputs[0]`, or _MISSING_VALUE."""
+    for step in _STEP.findall(path):
+        index = _INDEX.fullmatch(step)
+        try:
+            fields = fields[int(index[1]) if index else step]  # type: ignore[index]
+        except (TypeError, LookupError):
+            return _MISSING_VALUE
+    return fields
+
+
+def _instead(problem: str, value: object, node: Node) -> str:
+    """Say what was received instead: its type if that is wrong, or else its value or its length."""
+    if received := _received(problem):
+        return received
+    match value:
+        case str() if len(value) <= _LONGEST_NAME:
+            choices = _choices(node)
+            return f", not {value!r}" + (nearest(value, choices) or nearest(value.lower(), choices))
+        case str():
+            return f", not {len(value):,} characters"
+        case list():
+            return f", not {len(value):,} items"
+        case dict():
+            return f", not {len(value):,} entries"
+        case bool() | None:
+            return ""
+        case int() | float():
+            return f", not {value}" if abs(value) < _LARGEST_SHOWN else ", not a number as large as this"
+    return ""
+
+
+def _choices(node: Node) -> list[str]:
+    """Return the texts that a node, or a member of its union, allows."""
+    members = (node, *node.get("anyOf", ()))
+    return [text for part in members for text in (*part.get("enum", ()), *filter(None, [part.get("const")]))]
+
+
+def _quote(text: str) -> str:
+    return repr(text if len(text) <= _LONGEST_NAME else text[:_LONGEST_NAME] + "…")
 
 
 def _unknown(name: str, path: str, node: Node) -> str:

@@ -10,8 +10,10 @@ from cutstream import __version__
 from cutstream.contract import redelivery
 from cutstream.contract.dead_letters import MARK_PREFIX, Closing
 from cutstream.contract.envelope import DEAD_LETTER_PREFIX, REQUEST_TYPE, RESULT_SOURCE, RESULT_TYPE, STRUCTURED
+from cutstream.contract.ids import MAX_ID_CHARACTERS
 from cutstream.contract.messages import Request, Result
 from cutstream.contract.schemas import REQUESTS, RESULTS, clean_descriptions
+from cutstream.contract.spellings import state_spellings
 from cutstream.settings import Settings
 
 BINDING = "0.5.0"
@@ -225,15 +227,18 @@ def _component_schemas() -> dict[str, Any]:
         "type": "object",
         "properties": {
             "specversion": {"const": "1.0"},
-            "id": {"type": "string", "minLength": 1},
+            "id": {"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARACTERS},
             "source": {"type": "string", "minLength": 1},
             "type": {"type": "string", "minLength": 1},
-            "traceparent": {"type": "string"},
-            "tracestate": {"type": "string"},
+            "traceparent": {"description": "Left out of the result if it is malformed."},
+            "tracestate": {"description": "Belongs to `traceparent`."},
             "data": data,
             "data_base64": {"type": "string", "contentEncoding": "base64"},
         },
         "required": ["specversion", "id", "source", "type"],
         "anyOf": [{"required": ["data"]}, {"required": ["data_base64"]}],
     }
-    return {"RequestEvent": event, **{name: clean_descriptions(schema) for name, schema in schemas.items()}}
+    return {
+        "RequestEvent": event,
+        **{name: state_spellings(clean_descriptions(schema)) for name, schema in schemas.items()},
+    }

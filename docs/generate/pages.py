@@ -13,7 +13,7 @@ from cutstream import errors, settings
 from cutstream.constraints import Node, describe, resolve
 from cutstream.contract.envelope import STRUCTURED
 from cutstream.contract.messages import Request, Result
-from cutstream.contract.schemas import REQUESTS, RESULTS, json_schema
+from cutstream.contract.schemas import REQUESTS, RESULTS, described_schema
 from cutstream.contract.sizes import MAX_REQUEST_BYTES
 from cutstream.errors import CutstreamError
 from cutstream.metrics import DEFINITIONS
@@ -95,6 +95,9 @@ This page describes the Kafka topics and their messages for people. For programs
 * **Traces:** a result has the `traceparent` and `tracestate` of its request. They are read from the headers, or from
   the CloudEvent if the headers have none. A `tracestate` of more than 4 KiB is left out.
 * **Unknown fields:** a request with an unknown field is refused. Results may gain fields: ignore those you do not know.
+* **Spellings:** the JSON Schema accepts exactly the requests that a worker can read. A whole number may be written as
+  `90.0`, a `format` in capitals or as `jpg`, the offset of a time as `+01:00` or `+0100`. The text is UTF-8, with or
+  without a byte order mark. Of a name that an object has twice, the last counts.
 * **Lengths:** a length that is a number is in px of an image with a long side of 1000, and scales with the image,
   unless its field says otherwise. A length in a text, such as `roi`, is in px of the image itself, or in %.
 """
@@ -210,7 +213,7 @@ def topics_page(kafka: settings.KafkaSettings) -> str:
 
 
 def _fields_section(title: str, kind: type[msgspec.Struct]) -> str:
-    definitions = json_schema(kind)["$defs"]
+    definitions = described_schema(kind)["$defs"]
     parts = []
     for name, node in definitions.items():
         heading = f"## {title}" if name == kind.__name__ else f"### `{name}`"

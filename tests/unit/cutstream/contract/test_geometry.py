@@ -1,8 +1,18 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from cutstream.contract.geometry import parse_margin, parse_region
+from cutstream.contract.geometry import (
+    parse_baseline,
+    parse_canvas,
+    parse_horizon,
+    parse_margin,
+    parse_position,
+    parse_region,
+    parse_scale,
+)
 from cutstream.errors import InvalidOption, RegionOutOfBounds
 from cutstream.images.geometry import Box, limited_size
 
@@ -37,6 +47,46 @@ def test_region_beyond_the_image() -> None:
 def test_empty_region(text: str) -> None:
     with pytest.raises(InvalidOption, match="empty"):
         parse_region(text).on(200, 100)
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "message"),
+    [
+        (
+            parse_canvas,
+            "100000x100000",
+            "canvas: '100000x100000' has 10,000,000,000 pixels; 1 to 50,000,000 are possible",
+        ),
+        (parse_canvas, "0x5", "has 0 pixels; 1 to 50,000,000"),
+        (parse_canvas, "50000001x1", "has 50,000,001 pixels; 1 to 50,000,000"),
+        (parse_canvas, "9" * 49 + "x" + "9" * 49, "has far too many pixels; 1 to 50,000,000"),
+        (parse_region, "1000000 0 1 1", "roi: '1000000' is above the limit of 999,999"),
+        (parse_region, "0 0 " + "9" * 90 + "% 1", "is above the limit of 999,999"),
+        (parse_region, "0 0 150% 1", "roi: '0 0 150% 1' goes beyond 100 %"),
+        (parse_margin, "1000000", "crop_margin: '1000000' is above the limit of 999,999"),
+        (parse_margin, "501px", "above 50 % or 500 px"),
+        (parse_scale, "5%", "neither `original` nor 10 % to 100 %"),
+        (parse_scale, "1000000%", "scale: '1000000%' is above the limit of 999,999"),
+        (parse_position, "101%", "1 or 2 values of 0 % to 100 %"),
+        (parse_baseline, "0 0 1000000 0", "perspective.baseline: '1000000' is above the limit of 999,999"),
+        (parse_horizon, "1000000", "perspective.horizon: '1000000' is above the limit of 999,999"),
+    ],
+)
+def test_a_number_out_of_range_names_the_option_and_the_limit(parse: Any, text: str, message: str) -> None:
+    with pytest.raises((InvalidOption, RegionOutOfBounds)) as refused:
+        parse(text)
+    assert message in str(refused.value)
+    assert parse.__name__.removeprefix("parse_").replace("region", "roi") in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["١٢x١٢", "1200X1600", "1200 x 1600", "12.5x3", "1200", "x", "-5x5"])
+def test_an_unreadable_canvas_says_what_to_write(text: str) -> None:
+    with pytest.raises(InvalidOption, match="is not a size; write for instance `1200x1600`"):
+        parse_canvas(text)
+
+
+def test_many_decimals_are_a_length() -> None:
+    assert parse_region("0.3333333333% 0 5 5").on(1000, 10) == (3, 0, 5, 5)
 
 
 SUBJECT = Box(100, 50, 140, 150)
