@@ -5,46 +5,88 @@ The rendering intent is relative colorimetric with black point compensation, the
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections import OrderedDict
+from collections.abc import Callable
+from hashlib import sha256
 from io import BytesIO
+from typing import Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageCms
 
 from cutstream.images import Pixels
+from cutstream.images.decoders.raster import Description, Model
 
+MODES: dict[Model, str] = {"grey": "L", "rgb": "RGB", "cmyk": "CMYK", "lab": "LAB"}
 SPACES = {"L": "GRAY", "RGB": "RGB ", "CMYK": "CMYK"}
 INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
 FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
 SRGB = ImageCms.createProfile("sRGB")
 LAB = ImageCms.createProfile("LAB")
+MAX_PROFILE_BYTES = 8_000_000  # the profiles of printers have up to 4 MB
+KEPT_TRANSFORMS = 16  # of at most 0.6 MB each: they do not keep their profiles
+
+# "identity" if the profile is sRGB by another name, None if it cannot be used.
+Transform: TypeAlias = ImageCms.ImageCmsTransform | Literal["identity"] | None
 
 
-def to_srgb(image: Pillow.Image, icc: bytes | None) -> Pillow.Image:
-    """Convert an L, RGB, CMYK, YCbCr or LAB image to sRGB.
+def to_srgb(samples: NDArray[np.uint8], model: Model, about: Description) -> Pixels:
+    """Convert u8 samples, H×W×C, to sRGB by the profile `about.icc`. A profile that cannot be used is dropped there.
 
-    An image without a usable profile counts as sRGB, as in all viewers.
+    Without a profile grey and RGB count as sRGB, as in all viewers, and CMYK as the complement of RGB.
     """
-    transform = _srgb_transform(icc, image.mode)
-    return image.convert("RGB") if transform is None else transform.apply(image)
+    mode = MODES[model]
+    if mode == "LAB":
+        about.icc = None  # Lab needs none
+    transform = _TO_SRGB.get(about.icc, mode) if about.icc is not None or mode == "LAB" else "identity"
+    if transform is None:
+        about.warn("unusable_profile", "the colour profile is damaged, or not one of these channels: it is ignored")
+        about.icc, transform = None, "identity"
+    if about.icc is None and mode == "CMYK":
+        about.warn("missing_profile", "the file has no usable profile for its CMYK: the colours are approximate")
+    if transform != "identity":
+        return np.asarray(transform.apply(_image(samples, mode)))
+    match mode:
+        case "RGB":
+            return samples
+        case "L":
+            return np.repeat(samples, 3, axis=2)
+    return np.asarray(_image(samples, mode).convert("RGB"))
+
+
+def _image(samples: NDArray[np.uint8], mode: str) -> Pillow.Image:
+    size = (samples.shape[1], samples.shape[0])
+    return Pillow.frombuffer(mode, size, samples, "raw", mode, 0, 1)
 
 
 def from_srgb(pixels: Pixels, icc: bytes) -> Pixels | None:
-    """Convert sRGB pixels to the profile `icc`. Return None if that is not an RGB profile."""
-    profile = _profile(icc, "RGB")
-    if profile is None:
-        return None
-    try:
-        transform = ImageCms.buildTransform(SRGB, profile, "RGB", "RGB", INTENT, FLAGS)
-    except ImageCms.PyCMSError:  # an input-only profile
+    """Convert sRGB pixels to the profile `icc`. Return None if that is not an RGB profile that can be written to."""
+    transform = _FROM_SRGB.get(icc, "RGB")
+    if transform is None or transform == "identity":
         return None
     return np.asarray(transform.apply(Pillow.fromarray(pixels)))
 
 
-# Building a transform takes longer than applying it, and the photos of one source share few profiles.
-@lru_cache(maxsize=16)
-def _srgb_transform(icc: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
+class _Transforms:
+    """The transforms used last, by the digest of their profile. Building one takes longer than applying it."""
+
+    def __init__(self, build: Callable[[bytes | None, str], Transform]) -> None:
+        self._build = build
+        self._kept: OrderedDict[tuple[bytes, str], Transform] = OrderedDict()
+
+    def get(self, icc: bytes | None, mode: str) -> Transform:
+        key = (sha256(icc or b"").digest(), mode)
+        if key not in self._kept:
+            self._kept[key] = self._build(icc, mode)
+            while len(self._kept) > KEPT_TRANSFORMS:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+
+def _build_to_srgb(icc: bytes | None, mode: str) -> Transform:
     profile = LAB if mode == "LAB" else _profile(icc, mode)
     if profile is None:
         return None
@@ -52,12 +94,22 @@ def _srgb_transform(icc: bytes | None, mode: str) -> ImageCms.ImageCmsTransform 
         transform = ImageCms.buildTransform(profile, SRGB, mode, "RGB", INTENT, FLAGS)
     except ImageCms.PyCMSError:  # damaged beyond its header
         return None
-    return None if _is_identity(transform, mode) else transform
+    return "identity" if _is_identity(transform, mode) else transform
+
+
+def _build_from_srgb(icc: bytes | None, mode: str) -> Transform:
+    profile = _profile(icc, mode)
+    if profile is None:
+        return None
+    try:
+        return ImageCms.buildTransform(SRGB, profile, mode, mode, INTENT, FLAGS)
+    except ImageCms.PyCMSError:  # an input-only profile
+        return None
 
 
 def _profile(icc: bytes | None, mode: str) -> ImageCms.ImageCmsProfile | None:
     """Parse a profile. Return None if it is damaged or describes other channels than the image has."""
-    if icc is None:
+    if icc is None or len(icc) > MAX_PROFILE_BYTES:
         return None
     try:
         profile = ImageCms.ImageCmsProfile(BytesIO(icc))
@@ -76,3 +128,7 @@ def _is_identity(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
     probe = Pillow.fromarray(lattice if mode == "RGB" else steps[None])
     moved = np.asarray(transform.apply(probe), np.int16)
     return bool(np.abs(moved - np.asarray(probe.convert("RGB"))).max() <= 1)
+
+
+_TO_SRGB = _Transforms(_build_to_srgb)
+_FROM_SRGB = _Transforms(_build_from_srgb)

@@ -191,7 +191,7 @@ def test_a_truncated_progressive_jpeg_is_unreadable(photo: Pixels) -> None:
 
 
 def test_a_file_larger_than_its_header_said_is_unreadable(photo: Pixels) -> None:
-    with pytest.raises(UnreadableImage, match="differs from the header"):
+    with pytest.raises(UnreadableImage, match="differs from its header"):
         decode(saved(photo, "PNG"), Header("png", 10, 10))
 
 

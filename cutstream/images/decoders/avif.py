@@ -1,0 +1,40 @@
+"""Decode AVIF with Pillow (libavif and dav1d), with one thread.
+
+The orientation is that of the properties `irot` and `imir`; EXIF's is ignored, as HEIF (ISO/IEC 23008-12) demands.
+"""
+
+from __future__ import annotations
+
+import re
+
+from PIL import AvifImagePlugin
+from PIL.AvifImagePlugin import AvifImageFile
+
+from cutstream.images.coding_points import by_code_points
+from cutstream.images.decoders.pillow import load
+from cutstream.images.decoders.raster import Description, Raster
+from cutstream.images.header import CodingPoints, Header
+
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+EXIF_ITEM = re.compile(rb"(infe[\x02\x03].{7,9})Exif", re.DOTALL)
+
+
+def read(data: bytes, header: Header) -> Raster:
+    """Decode the primary image. Raises `Undecodable`."""
+    if b"Exif" in data:  # Pillow refuses the picture if these are damaged
+        data = EXIF_ITEM.sub(rb"\1skip", data)
+    about = Description()
+    raster = load(AvifImageFile, data, (header.width, header.height), about)
+    state_colour(about, header.colour)
+    return raster
+
+
+def state_colour(about: Description, points: CodingPoints | None) -> None:
+    """Take `nclx` for the colour space, unless there is a profile, which comes first."""
+    if points is None or about.icc is not None:
+        return
+    space = by_code_points(points)
+    if space is None:
+        about.warn("unusable_profile", "the code points of its colour space are reserved: sRGB is assumed")
+    elif not space.is_srgb:
+        about.colour = space

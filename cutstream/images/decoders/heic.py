@@ -1,0 +1,46 @@
+"""Decode HEIC with pi-heif (libheif and libde265), with one thread. The only module that talks to pi-heif.
+
+libheif applies `irot`, `imir` and `clap`, puts grids together and reduces 10 and 12 bits to 8; EXIF's orientation is
+ignored, as HEIF (ISO/IEC 23008-12) demands.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pi_heif
+from pi_heif import options
+
+from cutstream.images.decoders.avif import state_colour
+from cutstream.images.decoders.failures import DecoderOutOfMemory, NotSupported, Undecodable
+from cutstream.images.decoders.raster import Description, Model, Raster, split, unpremultiply
+from cutstream.images.header import Header
+
+options.DECODE_THREADS = 1
+options.THUMBNAILS = options.DEPTH_IMAGES = options.AUX_IMAGES = False
+MODELS: dict[str, Model] = {"L": "grey", "LA": "grey", "La": "grey", "RGB": "rgb", "RGBA": "rgb", "RGBa": "rgb"}
+
+
+def read(data: bytes, header: Header) -> Raster:
+    """Decode the primary image. Raises `Undecodable`, `NotSupported`, `DecoderOutOfMemory`."""
+    about = Description()
+    try:
+        file = pi_heif.open_heif(data, convert_hdr_to_8bit=True)
+        image = file[file.primary_index]
+        if {*image.size} != {header.width, header.height}:
+            raise Undecodable(f"it is {image.size[0]}×{image.size[1]}, which differs from its header")
+        samples = np.asarray(image)
+    except MemoryError as error:
+        raise DecoderOutOfMemory from error
+    except Undecodable:
+        raise
+    except Exception as error:  # libheif's errors come as ValueError, RuntimeError, SyntaxError and EOFError
+        raise Undecodable(" ".join(str(error).split())[:200] or "no reason given") from error
+    if image.mode not in MODELS:
+        raise NotSupported(f"samples of type {image.mode} are not supported: save the image with 8 or 10 bits")
+    icc = image.info.get("icc_profile")
+    about.icc = icc if isinstance(icc, bytes) and icc else None
+    state_colour(about, header.colour)
+    raster = split(samples, MODELS[image.mode], about)
+    if raster.alpha is not None and image.mode.endswith("a"):
+        raster.samples = unpremultiply(raster.samples, raster.alpha)
+    return raster

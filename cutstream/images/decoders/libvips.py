@@ -1,0 +1,105 @@
+"""Decode with libvips, whose readers refuse what they cannot read whole. The only module that talks to pyvips.
+
+libvips runs with one thread, without its cache, and with no reader but those named here. Its warnings go nowhere: a
+damaged TIFF can make libtiff write millions of lines. What libjpeg warns of is not among them; it is returned.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import pyvips
+from numpy.typing import NDArray
+
+from cutstream.images.decoders.failures import DecoderOutOfMemory, Undecodable
+
+Loader: TypeAlias = Literal["jpegload_source", "pngload_source", "tiffload_source", "gifload_source"]
+
+OUT_OF_MEMORY = re.compile(r"out of memory|insufficient memory|memory allocation|unable to allocate", re.IGNORECASE)
+
+
+class _NoLogger:
+    """Stands in for pyvips' logger."""
+
+    def log(self, level: int, message: str) -> None:
+        """Drop a line of the libraries."""
+
+    def debug(self, message: str, *arguments: object) -> None:
+        """Drop a line of pyvips."""
+
+
+_one_at_a_time = threading.Lock()  # libvips has one error buffer for all threads
+
+pyvips.logger = _NoLogger()
+pyvips.concurrency_set(1)
+pyvips.cache_set_max(0)
+pyvips.block_untrusted_set(True)
+pyvips.operation_block_set("VipsForeignLoad", True)
+for _name in ("Jpeg", "Png", "Tiff", "Nsgif"):
+    pyvips.operation_block_set(f"VipsForeignLoad{_name}", False)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Samples of H×W×C, u8 or u16. `interpretation` is libvips' word; `warning` is the first of libjpeg's, or empty."""
+
+    samples: NDArray[Any]
+    interpretation: str
+    warning: str
+
+
+def load(
+    loader: Loader,
+    data: bytes,
+    size: tuple[int, int],
+    *,
+    fail_on: Literal["error", "warning"] = "error",
+    high_bytes: bool,
+) -> Loaded:
+    """Decode a file of `size` (width, height). `high_bytes` reduces 16-bit samples to 8 while they are read.
+
+    Raises `Undecodable` with libvips' reason, `DecoderOutOfMemory`.
+    """
+    with _one_at_a_time:
+        pyvips.vips_lib.vips_error_clear()
+        try:
+            source = pyvips.Source.new_from_memory(data)
+            image = pyvips.Operation.call(loader, source, access="sequential", fail_on=fail_on)
+            if (image.width, image.height) != size:
+                raise Undecodable(f"it is {image.width}×{image.height}, which differs from its header")
+            samples = _samples(image, high_bytes)
+        except pyvips.Error as error:
+            raise _failure(error.detail) from error
+        # libjpeg's warnings are in the error buffer, where libvips does not look after the last rows of an image.
+        warning = pyvips.ffi.string(pyvips.vips_lib.vips_error_buffer()).decode(errors="replace")
+        pyvips.vips_lib.vips_error_clear()
+        return Loaded(samples, image.interpretation, _plain(warning) if warning else "")
+
+
+def _samples(image: pyvips.Image, high_bytes: bool) -> NDArray[Any]:
+    if image.coding == "labq":  # four bytes a pixel: L, a, b, and the low bits of all three
+        image = image.copy(coding="none", format="uchar", bands=4, interpretation="lab")
+    if image.format == "ushort" and high_bytes:
+        image = image.cast("uchar", shift=True)
+    if image.format not in ("uchar", "ushort", "short"):
+        raise Undecodable(f"its samples are of type {image.format}")
+    dtype = {"uchar": np.uint8, "ushort": np.uint16, "short": np.int16}[image.format]
+    memory = image.write_to_memory()
+    return np.frombuffer(memory, dtype).reshape(image.height, image.width, image.bands)
+
+
+def _failure(message: str) -> Exception:
+    if OUT_OF_MEMORY.search(message):
+        return DecoderOutOfMemory()
+    return Undecodable(_plain(message))
+
+
+def _plain(message: str) -> str:
+    """Return the last line that says something, without the names of functions before its colon."""
+    lines = [re.sub(r"^(\w+: )+", "", line).strip() for line in message.splitlines()]
+    reasons = [line for line in lines if line and not line.startswith("unable to ")]
+    return reasons[0] if reasons else "no reason given"
