@@ -28,7 +28,7 @@ def read(data: bytes, header: Header) -> Raster:
         image = file[file.primary_index]
         if {*image.size} != {header.width, header.height}:
             raise Undecodable(f"it is {image.size[0]}×{image.size[1]}, which differs from its header")
-        samples = np.asarray(image)
+        samples = np.array(image)  # a copy: libheif's memory goes with `file`
     except MemoryError as error:
         raise DecoderOutOfMemory from error
     except Undecodable:

@@ -1,6 +1,6 @@
 """Decode with libvips, whose readers refuse what they cannot read whole. The only module that talks to pyvips.
 
-libvips runs with one thread, without its cache, and with no reader but those named here. Its warnings go nowhere: a
+libvips runs with one thread, without its cache, and without readers that are not hardened. Its warnings go nowhere: a
 damaged TIFF can make libtiff write millions of lines. What libjpeg warns of is not among them; it is returned.
 """
 
@@ -38,9 +38,6 @@ pyvips.logger = _NoLogger()
 pyvips.concurrency_set(1)
 pyvips.cache_set_max(0)
 pyvips.block_untrusted_set(True)
-pyvips.operation_block_set("VipsForeignLoad", True)
-for _name in ("Jpeg", "Png", "Tiff", "Nsgif"):
-    pyvips.operation_block_set(f"VipsForeignLoad{_name}", False)
 
 
 @dataclass(frozen=True)
