@@ -8,6 +8,7 @@ import threading
 from contextlib import ExitStack
 from functools import partial
 
+from consumer.delivery.doubts import About, Doubts
 from consumer.delivery.outcomes import Outcome, TrackedRecord
 from consumer.delivery.results import RecordBuilder
 from consumer.delivery.retries import RetryPolicy
@@ -169,6 +170,8 @@ class Worker:
     def run(self) -> None:
         self._metrics.info.labels(__version__, self._settings.models.engine, self._runtime.device).set(1)
         self._metrics.halted.labels(PoisonLimit.code).set(0)
+        self._observe_doubt("network", False)
+        self._observe_doubt("settings", False)
         address = self._health.start()
         try:
             self._work(address)
@@ -242,6 +245,7 @@ class Worker:
             RecordBuilder(s.kafka, self._clock),
             RetryPolicy(s.limits, self._clock),
             self._clock,
+            Doubts(s.worker.max_consecutive_failures, self._observe_doubt),
             self._record_tail,
         )
 
@@ -249,6 +253,9 @@ class Worker:
         if self._settings.kafka.delivery == "exactly_once":
             return TransactionalCommitter(self._settings.kafka)
         return AtLeastOnceCommitter(self._settings.kafka, self._reader.commit)
+
+    def _observe_doubt(self, about: About, doubted: bool) -> None:
+        self._metrics.in_doubt.labels(about).set(doubted)
 
     def _record_tail(self, progress: Progress) -> None:
         self._runtime.selector.record_tail(progress.finished_s["store"] - progress.finished_s["segment"])

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
-from consumer.delivery.failure_limit import suspicion
+from consumer.delivery.doubts import Doubts
+from consumer.delivery.failure_limit import blamed_address, suspicion
 from consumer.delivery.outcomes import Abandoned, Answered, Crashed, Finished, Outcome, Postponed, TrackedRecord
+from consumer.delivery.places import picture_of
 from consumer.delivery.results import RecordBuilder
 from consumer.delivery.retries import RetryPolicy
 from consumer.jobs import Job, Progress, Stored
@@ -30,6 +33,7 @@ class RequestHandler:
         records: RecordBuilder,
         retries: RetryPolicy,
         clock: Clock,
+        doubts: Doubts,
         on_stored: Callable[[Progress], None] = lambda progress: None,
     ) -> None:
         self._admit = admit
@@ -37,6 +41,7 @@ class RequestHandler:
         self._records = records
         self._retries = retries
         self._clock = clock
+        self._doubts = doubts
         self._on_stored = on_stored
 
     def __call__(self, task: TrackedRecord) -> Outcome:
@@ -53,10 +58,10 @@ class RequestHandler:
         try:
             job = self._admit_record(record)
             progress.attempts = job.attempts + 1
-            try:
-                stored = self._runner.carry(job, progress)
-            except SourceUnavailable as exc:
-                return self._postpone(task, job, progress, exc)
+            stored = self._carry(task, job, progress)
+            if isinstance(stored, Postponed):
+                return stored
+            self._doubts.note_success()
             self._on_stored(progress)
             return _answered(task, job, progress, "ok", "", self._records.success(job, progress, stored))
         except (Expired, Cancelled) as exc:
@@ -69,6 +74,42 @@ class RequestHandler:
             answered = _answered(task, job, progress, "failed", exc.code, result, dead_letter)
             return replace(answered, suspicion=suspicion(exc, record, job))
 
+    def _probing(self, job: Job) -> AbstractContextManager[bool]:
+        return self._doubts.probing(job.recipe.image) if self._retries.is_spent(job.attempts) else nullcontext(True)
+
+    def _carry(self, task: TrackedRecord, job: Job, progress: Progress) -> Stored | Postponed:
+        """Carry a job through the pipeline, or move it to the retry topic. Raises what else ends it."""
+        with self._probing(job) as may_try:
+            if not may_try:
+                untried = SourceUnavailable("no host answers at the moment, so this one was not tried again")
+                return self._postpone(task, job, progress, untried, in_doubt=True)
+            return self._try(task, job, progress)
+
+    def _try(self, task: TrackedRecord, job: Job, progress: Progress) -> Stored | Postponed:
+        try:
+            return self._runner.carry(job, progress)
+        except SourceUnavailable as exc:
+            return self._postpone(task, job, progress, exc, self._is_network_in_doubt(exc, job))
+        except Poison as exc:
+            if not self._are_settings_in_doubt(exc, job, progress):
+                raise
+            return self._postpone(task, job, progress, exc, in_doubt=True)
+        finally:
+            if "fetch" in progress.finished_s:
+                self._doubts.note_answer(job.recipe.image)
+
+    def _is_network_in_doubt(self, error: SourceUnavailable, job: Job) -> bool:
+        address = blamed_address(error, job)
+        if error.answered:
+            self._doubts.note_answer(address)
+            return False
+        return self._doubts.note_silent(address, str(error))
+
+    def _are_settings_in_doubt(self, error: Poison, job: Job, progress: Progress) -> bool:
+        if error.points_to != "settings" or "fetch" in progress.finished_s:  # no work is done again and again
+            return False
+        return self._doubts.note_refused(picture_of(blamed_address(error, job)), str(error))
+
     def _admit_record(self, record: Record) -> Job:
         """A record that reveals a bug fails alone: the next worker would meet it, too."""
         try:
@@ -79,9 +120,11 @@ class RequestHandler:
             log.exception("unexpected error", extra={"request": str(record.partition), "offset": record.offset})
             raise Unexpected(f"{type(exc).__name__} in request: {exc}") from exc
 
-    def _postpone(self, task: TrackedRecord, job: Job, progress: Progress, error: SourceUnavailable) -> Postponed:
+    def _postpone(
+        self, task: TrackedRecord, job: Job, progress: Progress, error: SourceUnavailable | Poison, in_doubt: bool
+    ) -> Postponed:
         """Move the request to the retry topic. Raises Poison after the last attempt, or Expired."""
-        due_ms = self._retries.next_attempt_ms(job, progress, error)
+        due_ms = self._retries.next_attempt_ms(job, progress, error, in_doubt)
         log.info("postponed: %s", error, extra={"request": job.id, "code": error.code, "attempts": progress.attempts})
         return Postponed(task.tracked, error.code, (self._records.retry(task.record, progress.attempts, due_ms),))
 

@@ -233,6 +233,14 @@ HEARTBEAT = Definition(
     "Unix time at which the main loop last completed a turn.",
     "If it stands still, the loop is stuck: `/healthz` fails, and the worker should be restarted.",
 )
+IN_DOUBT = Definition(
+    "cutstream_in_doubt",
+    "gauge",
+    "1 while requests are held back on the retry topic: no host answers (`network`), or the settings refused many "
+    "requests and none succeeded (`settings`).",
+    "If the network or the settings are at fault, correct them: the requests wait. Else do nothing (docs/runbook.md).",
+    ("about",),
+)
 HALTED = Definition(
     "cutstream_halted",
     "gauge",
@@ -288,6 +296,7 @@ class Metrics:
         self.output_bytes = self._counter(OUTPUT_BYTES)
         self.decoder_restarts = self._counter(DECODER_RESTARTS)
         self.heartbeat = self._gauge(HEARTBEAT)
+        self.in_doubt = self._gauge(IN_DOUBT)
         self.halted = self._gauge(HALTED)
         self.info = self._gauge(INFO)
 

@@ -1,10 +1,9 @@
-"""Stops the worker before a misconfiguration of its deployment empties the topic into the dead letters.
+"""Stops the worker before a fault of its deployment empties the topic into the dead letters.
 
-What counts is decided by the error (`Poison.points_to`), and by what the failures have in common:
+What counts is decided by the error (`Poison.points_to`):
 
-    request      never counts: the sender is at fault
-    source       a source that does not answer: all failures of one host, of one bucket or of the files count once
-    settings     counts until the first success of this worker, because a worker's settings never change
+    request      never counts: the sender, or the host that was named, is at fault
+    settings     never counts: requests that the settings refuse are held back (consumer/delivery/doubts.py)
     deployment   counts always
 
 Failures of one photo count once, and so do those of one background, however its address is spelt. A success starts
@@ -16,33 +15,44 @@ from __future__ import annotations
 from collections import Counter
 
 from consumer.delivery.outcomes import Answered, Suspicion
-from consumer.delivery.places import picture_of, place_of
+from consumer.delivery.places import picture_of
 from consumer.jobs import Job
 from cutstream.clients.kafka import Record
 from cutstream.contract.messages import MAX_MESSAGE_CHARACTERS
-from cutstream.errors import BackgroundFailed, Poison, PoisonLimit, RefusedBackground, UnknownBackground
+from cutstream.errors import (
+    BackgroundFailed,
+    BackgroundUnavailable,
+    Poison,
+    PoisonLimit,
+    RefusedBackground,
+    SourceUnavailable,
+    UnknownBackground,
+)
 
-_OF_THE_BACKGROUND = (BackgroundFailed, RefusedBackground, UnknownBackground)
+_OF_THE_BACKGROUND = (BackgroundFailed, BackgroundUnavailable, RefusedBackground, UnknownBackground)
+
+
+def blamed_address(error: Poison | SourceUnavailable, job: Job) -> str:
+    """Return the address of the photo, or of the background if the error is about that."""
+    picture = job.recipe.composition.background.picture
+    return picture if picture and isinstance(error, _OF_THE_BACKGROUND) else job.recipe.image
 
 
 def suspicion(error: Poison, record: Record, job: Job | None) -> Suspicion | None:
-    """Return what a failure points to apart from its request, if anything. `job` is None if there is none yet."""
-    if error.points_to == "request":
+    """Return what a failure says about the deployment, if anything. `job` is None if there is none yet."""
+    if error.points_to != "deployment":
         return None
     subject = f"{record.partition.topic}-{record.partition.number}-{record.offset}"
     if job is not None:
-        picture = job.recipe.composition.background.picture
-        address = picture if picture and isinstance(error, _OF_THE_BACKGROUND) else job.recipe.image
-        subject = place_of(address) if error.points_to == "source" else picture_of(address)
-    return Suspicion(error.points_to, subject, str(error)[:MAX_MESSAGE_CHARACTERS])
+        subject = picture_of(blamed_address(error, job))
+    return Suspicion(subject, str(error)[:MAX_MESSAGE_CHARACTERS])
 
 
 class FailureLimit:
-    """Counts the failures that do not point to their requests. One thread uses it."""
+    """Counts the failures that point to the deployment. One thread uses it."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._proven = False
         self._counted: dict[str, str] = {}  # subject -> code
         self.reached: PoisonLimit | None = None
         """The reason to halt, once there are too many. It stays."""
@@ -51,9 +61,8 @@ class FailureLimit:
         """Take an outcome into account, in the order in which requests finish."""
         suspicion = answered.suspicion
         if answered.status == "ok":
-            self._proven = True
             self._counted.clear()
-        elif suspicion is not None and not (self._proven and suspicion.points_to == "settings"):
+        elif suspicion is not None:
             self._counted[suspicion.subject] = answered.code
             if self.reached is None and len(self._counted) >= self._limit:
                 self.reached = self._reason(suspicion)

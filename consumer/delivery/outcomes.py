@@ -8,7 +8,6 @@ from typing import TypeAlias
 from consumer.delivery.offsets import TrackedOffset
 from cutstream.clients.kafka import OutgoingRecord, Record
 from cutstream.contract.messages import Status
-from cutstream.errors import PointsTo
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +20,8 @@ class TrackedRecord:
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """A failure that does not point to its request alone. Those with the same `subject` have one cause."""
+    """A failure that points to the deployment. Those with the same `subject` have one cause."""
 
-    points_to: PointsTo
     subject: str
     message: str
 
@@ -43,7 +41,8 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Postponed:
-    """The request's own source is away. `records` holds the request for the retry topic; its result comes later."""
+    """The request's own source is away, or the worker is in doubt about itself. `records` holds the request for the
+    retry topic; its result comes later."""
 
     tracked: TrackedOffset
     code: str  # the error's code

@@ -1,4 +1,4 @@
-"""The retry topic: when a request is due again whose own source is away."""
+"""The retry topic: when a request is due again whose own source is away, or that the worker holds back."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from consumer.jobs import Job, Progress
 from cutstream.clock import Clock
-from cutstream.errors import Expired, SourceUnavailable
+from cutstream.errors import Expired, Poison, SourceUnavailable
 from cutstream.settings import LimitSettings
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Postpones a request whose source is away, until its attempts or its time are used up. Thread-safe.
+    """Postpones a request, until its attempts or its time are used up. Thread-safe.
 
     The delay is the same for all requests, even if the source names a longer one. Therefore the retry topic is in the
     order in which its requests are due, and none waits longer than one delay after it was written there.
@@ -21,15 +21,21 @@ class RetryPolicy:
     limits: LimitSettings
     clock: Clock
 
-    def next_attempt_ms(self, job: Job, progress: Progress, error: SourceUnavailable) -> int:
+    def is_spent(self, attempts: int) -> bool:
+        """Return whether these are all the attempts that a request has while nothing is wrong with the worker."""
+        return attempts >= self.limits.source_attempts + self.limits.retries
+
+    def next_attempt_ms(
+        self, job: Job, progress: Progress, error: SourceUnavailable | Poison, in_doubt: bool = False
+    ) -> int:
         """Return when the request is due again, in milliseconds since the Unix epoch.
 
-        Raises the error with which the request fails after its last attempt, or Expired if it would be due only after
-        its deadline.
+        `in_doubt` says that the worker itself may be the cause: then there are `outage_retries` more. Raises the error
+        with which the request fails after its last attempt, or Expired if it would be due only after its deadline.
         """
         attempts, deadline = progress.attempts, job.recipe.deadline
-        if attempts >= self.limits.source_attempts + self.limits.retries:
-            raise error.given_up(attempts) from error
+        if self.is_spent(attempts - self.limits.outage_retries if in_doubt else attempts):
+            raise error.given_up(attempts) if isinstance(error, SourceUnavailable) else error
         due_s = self.clock.wall() + self.limits.retry_delay_s
         if deadline is not None and due_s >= deadline.timestamp():
             raise Expired(

@@ -193,7 +193,7 @@ def _as_background_errors(subject: str) -> Iterator[None]:
     try:
         yield
     except SourceUnavailable as exc:
-        raise BackgroundUnavailable(f"{subject}: {exc}", exc.retry_after_s) from exc
+        raise BackgroundUnavailable(f"{subject}: {exc}", exc.retry_after_s, exc.answered) from exc
     except SourceFailed as exc:
         raise BackgroundFailed(f"{subject}: {exc}", exc.retryable) from exc
     except RefusedAddress as exc:

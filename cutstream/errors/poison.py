@@ -6,9 +6,9 @@ from typing import Literal, TypeAlias
 
 from cutstream.errors.base import CutstreamError
 
-PointsTo: TypeAlias = Literal["request", "source", "settings", "deployment"]
-"""Where the cause of a failed request is likely to be: in the request itself, at the place its photo comes from, in
-the deployment's settings, or elsewhere in the deployment (consumer/delivery/failure_limit.py)."""
+PointsTo: TypeAlias = Literal["request", "settings", "deployment"]
+"""Where the cause of a failed request is likely to be: in the request itself or the place that it names, in the
+deployment's settings, or elsewhere in the deployment (consumer/delivery/failure_limit.py)."""
 
 
 class Poison(CutstreamError):
@@ -86,13 +86,10 @@ class SourceFailed(Poison):
     """
 
     code = "failed_image_download"
-    points_to: PointsTo = "source"
 
     def __init__(self, message: str, retryable: bool = False) -> None:
         super().__init__(message)
         self.retryable = retryable
-        if not retryable:  # an answer: the way to the source works, and there is nothing
-            self.points_to = "request"
 
 
 class BackgroundFailed(SourceFailed):

@@ -94,6 +94,10 @@ class SourceUnavailable(Retryable):
 
     code = "failed_image_download"
 
+    def __init__(self, message: str, retry_after_s: float | None = None, answered: bool = False) -> None:
+        super().__init__(message, retry_after_s)
+        self.answered = answered  # the way to the source works: it said that it is not ready
+
     def given_up(self, attempts: int) -> Poison:
         """Return the error with which the request fails after its last attempt."""
         return SourceFailed(f"{self} ({attempts} attempts)", retryable=True)

@@ -180,6 +180,9 @@ class LimitSettings(Section):
     5xx. Then the request moves to CUTSTREAM_KAFKA__RETRY_TOPIC."""
     retries: int = Field(default=5, ge=0, le=1000)
     """Further attempts from the retry topic, before the request fails."""
+    outage_retries: int = Field(default=1440, ge=0, le=1_000_000)
+    """More such attempts while a worker cannot tell whether its own network or its settings are at fault. With the
+    defaults they take a day."""
     retry_delay_s: float = Field(default=60.0, ge=0.1, le=86_400)
     """Time that a request waits on the retry topic before each further attempt, whatever the source suggests. With the
     defaults a source may be away for five minutes."""
@@ -215,8 +218,9 @@ class WorkerSettings(Section):
     drain_timeout_s: float = Field(default=20.0, gt=0, le=600)
     """Time that photos in flight get to finish after SIGTERM. The next worker processes the rest."""
     max_consecutive_failures: int = Field(default=200, ge=1, le=1_000_000)
-    """The worker halts after this many failures that point to the deployment, without a success between them. What
-    points to the deployment is in docs/errors.md."""
+    """The worker halts after this many failures that point to the deployment, without a success between them. After so
+    many that point to its settings, before the first success, it holds such requests back. docs/errors.md says which
+    these are."""
     host: str = "127.0.0.1"
     """Address on which /metrics, /healthz and /readyz are served."""
     port: int = Field(default=9100, ge=0, le=65535)

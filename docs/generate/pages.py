@@ -49,9 +49,10 @@ The base class of an error decides what the worker does.
 """
 _POINTS_TO = """\
 **Points to** says where the cause is likely to be, and whether a failure counts towards the limit at which a worker
-halts (`CUTSTREAM_WORKER__MAX_CONSECUTIVE_FAILURES` without a success between them): `request` never, `source` once for
-each host or bucket, `settings` until the worker's first success, `deployment` always. One photo counts once, and so
-does one background, however its address is written.
+halts (`CUTSTREAM_WORKER__MAX_CONSECUTIVE_FAILURES` without a success between them): `deployment` always, once for each
+photo or background, however its address is written; `request` and `settings` never. After as many that point to the
+`settings`, and none that succeeded, further ones are [held back](runbook.md#requests-are-held-back). A host that does
+not answer is at fault itself, and never counts.
 """
 _METRICS = """\
 # Metrics

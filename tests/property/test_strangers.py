@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consumer.delivery.doubts import Doubts
 from consumer.delivery.offsets import TrackedOffset
 from consumer.delivery.outcomes import Answered, TrackedRecord
 from consumer.delivery.results import RecordBuilder
@@ -57,6 +58,7 @@ HANDLER = RequestHandler(
     RecordBuilder(KafkaSettings(), CLOCK),
     RetryPolicy(LimitSettings(), CLOCK),
     CLOCK,
+    Doubts(200),
 )
 
 

@@ -180,7 +180,7 @@ def _check_status(address: WebAddress, response: BaseHTTPResponse) -> None:
     status = response.status
     message = f"{address} answered {status}"
     if status >= 500 or status in _NOT_YET:
-        raise SourceUnavailable(message, _retry_after_s(response))
+        raise SourceUnavailable(message, _retry_after_s(response), answered=True)
     if status in _EMPTY:
         raise SourceFailed(f"{message}, which means that there is no content")
     if status == _PARTIAL:

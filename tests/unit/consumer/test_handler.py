@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 
+from consumer.delivery.doubts import MANY_PLACES, Doubts
 from consumer.delivery.offsets import TrackedOffset
 from consumer.delivery.outcomes import Abandoned, Crashed, Outcome, Postponed, TrackedRecord
 from consumer.delivery.results import RecordBuilder
@@ -23,6 +24,7 @@ from cutstream.clock import ManualClock
 from cutstream.contract.messages import StoredObject, decode_result
 from cutstream.contract.redelivery import Redelivery, read_redelivery, redelivery_headers, without_redelivery
 from cutstream.errors import (
+    AddressNotAllowed,
     BackgroundUnavailable,
     Cancelled,
     CutstreamError,
@@ -66,6 +68,8 @@ class StubRunner:
 
     def carry(self, job: Job, progress: Progress):
         progress.stage = self.stage
+        if self.stage != "fetch":
+            progress.finish("fetch", None, 0.0)
         if isinstance(self.result, BaseException):
             raise self.result
         return self.result
@@ -79,11 +83,12 @@ def admit(record: Record) -> Job:
     )
 
 
-def handle(result, admission=admit, record=RECORD) -> Outcome:
+def handle(result, admission=admit, record=RECORD, doubts: Doubts | None = None, stage: str = "decode") -> Outcome:
     clock = ManualClock()
     settings = KafkaSettings(results_topic="results", dead_letters_topic="letters", retry_topic="retry")
-    retries = RetryPolicy(LimitSettings(source_attempts=2, retries=3, retry_delay_s=60), clock)
-    handler = RequestHandler(admission, StubRunner(result), RecordBuilder(settings, clock), retries, clock)
+    limits = LimitSettings(source_attempts=2, retries=3, retry_delay_s=60, outage_retries=10)
+    runner, records = StubRunner(result, stage), RecordBuilder(settings, clock)
+    handler = RequestHandler(admission, runner, records, RetryPolicy(limits, clock), clock, doubts or Doubts(3))
     return handler(TrackedRecord(TASK.tracked, record))
 
 
@@ -187,6 +192,77 @@ def test_a_success_from_the_retry_topic_counts_all_attempts_and_names_the_origin
     assert (result.status, result.attempts) == ("ok", 4)
     assert result.source == first_delivery(RECORD).origin
     assert outcome.timestamp_ms == RECORD.timestamp_ms
+
+
+def from_host(host: str):
+    """Return an admission whose photo is on this host."""
+
+    def admission(record: Record) -> Job:
+        job = admit(record)
+        return replace(job, recipe=replace(job.recipe, image=f"https://{host}.example/a.jpg"))
+
+    return admission
+
+
+AWAY = SourceUnavailable("cannot connect")
+
+
+def in_doubt_of_the_network() -> Doubts:
+    doubts = Doubts(3)
+    for number in range(MANY_PLACES):
+        handle(AWAY, from_host(f"dead-{number}"), doubts=doubts, stage="fetch")
+    return doubts
+
+
+def test_while_no_host_answers_no_request_fails_for_it_and_one_at_a_time_is_tried() -> None:
+    doubts = in_doubt_of_the_network()
+    spent = retried(attempts=5)
+    held = handle(AWAY, from_host("dead-1"), spent, doubts, "fetch")
+    assert isinstance(held, Postponed)
+    with doubts.probing("https://another.example/a.jpg"):
+        outcome = handle(AssertionError("it must not be tried"), from_host("dead-2"), spent, doubts)
+        assert isinstance(outcome, Postponed)
+        assert handle(STORED, from_host("alive"), doubts=doubts).status == "ok"  # new ones are tried
+    last = handle(AWAY, from_host("dead-1"), retried(attempts=4), doubts, "fetch")
+    assert (last.status, last.code) == ("failed", "failed_image_download")  # the doubt is over
+
+
+def test_doubt_does_not_last_for_ever() -> None:
+    last = handle(AWAY, from_host("dead-1"), retried(attempts=14), in_doubt_of_the_network(), "fetch")
+    assert decode_result(last.records[0].value).error.retryable is True
+
+
+def test_a_photo_that_came_proves_the_network_whatever_becomes_of_it() -> None:
+    doubts = in_doubt_of_the_network()
+    handle(UnreadableImage("truncated"), from_host("alive"), doubts=doubts)
+    assert handle(AWAY, from_host("dead-1"), retried(attempts=4), doubts, "fetch").status == "failed"
+
+
+def test_a_host_that_says_not_yet_proves_it_too() -> None:
+    doubts = in_doubt_of_the_network()
+    handle(SourceUnavailable("503", answered=True), from_host("busy"), doubts=doubts, stage="fetch")
+    assert handle(AWAY, from_host("dead-1"), retried(attempts=4), doubts, "fetch").status == "failed"
+
+
+def test_a_bucket_that_answers_says_nothing_about_hosts() -> None:
+    doubts = in_doubt_of_the_network()
+    assert handle(STORED, doubts=doubts).status == "ok"
+    assert isinstance(handle(AWAY, from_host("dead-1"), retried(attempts=4), doubts, "fetch"), Postponed)
+
+
+def refused(doubts: Doubts, name: str, stage: str = "fetch", attempts: int = 0) -> Outcome:
+    error = AddressNotAllowed("CUTSTREAM_OBJECTS__ALLOWED_HOSTS does not list it")
+    return handle(error, from_host(name), retried(attempts) if attempts else RECORD, doubts, stage)
+
+
+def test_what_the_settings_refuse_is_held_back_once_it_is_much_until_the_first_success() -> None:
+    doubts = Doubts(3)
+    assert [refused(doubts, name).status for name in ("a", "a", "b", "c")] == ["failed"] * 4
+    assert isinstance(refused(doubts, "d"), Postponed)
+    assert refused(doubts, "d", stage="store").status == "failed"  # never after work that would be done again
+    assert refused(doubts, "d", attempts=14).code == "invalid_image_url"  # after the last attempt
+    assert handle(STORED, doubts=doubts).status == "ok"
+    assert {refused(doubts, f"{number}").status for number in range(9)} == {"failed"}
 
 
 @pytest.mark.parametrize(("seconds", "expires"), [(60, True), (61, False)])

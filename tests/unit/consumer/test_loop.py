@@ -333,7 +333,7 @@ def test_failures_that_point_to_the_deployment_stop_the_worker_after_a_drain() -
     def work(task):
         if task.record.offset == 0:
             time.sleep(0.1)  # holds the others of its partition back
-        suspicion = Suspicion("deployment", str(task.record.offset), "Triton fails")
+        suspicion = Suspicion(str(task.record.offset), "Triton fails")
         return answered(task, status="failed", code="inference_failed", suspicion=suspicion)
 
     with pytest.raises(PoisonLimit, match="3 × inference_failed"):

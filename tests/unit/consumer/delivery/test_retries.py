@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from consumer.delivery.retries import RetryPolicy
 from consumer.jobs import Progress
 from cutstream.clock import ManualClock
-from cutstream.errors import BackgroundFailed, BackgroundUnavailable, Expired, SourceFailed, SourceUnavailable
+from cutstream.errors import (
+    AddressNotAllowed,
+    BackgroundFailed,
+    BackgroundUnavailable,
+    Expired,
+    SourceFailed,
+    SourceUnavailable,
+)
 from cutstream.settings import LimitSettings
 from tests.support.jobs import job_of
 
@@ -23,6 +30,15 @@ def next_attempt_ms(clock: ManualClock, attempts: int = 1, error: SourceUnavaila
     return policy.next_attempt_ms(
         job_of(**request), Progress(0.0, attempts=attempts), error or SourceUnavailable("503")
     )
+
+
+@pytest.mark.parametrize("error", [SourceUnavailable("503"), AddressNotAllowed("not listed")])
+def test_a_request_in_doubt_has_more_attempts_and_then_fails_with_its_own_error(error) -> None:
+    limits = LimitSettings(source_attempts=2, retries=3, retry_delay_s=DELAY_S, outage_retries=4)
+    policy = RetryPolicy(limits, ManualClock())
+    assert policy.next_attempt_ms(job_of(), Progress(0.0, attempts=8), error, in_doubt=True)
+    with pytest.raises((SourceFailed, AddressNotAllowed), match=str(error)):
+        policy.next_attempt_ms(job_of(), Progress(0.0, attempts=9), error, in_doubt=True)
 
 
 @given(
