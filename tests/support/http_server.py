@@ -73,6 +73,11 @@ def _gzipped_zeros(size: int) -> bytes:
     return gzip.compress(bytes(size))
 
 
+@cache
+def _empty_members(number: int) -> bytes:
+    return gzip.compress(b"") * number
+
+
 class _Pages(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: HttpServer
@@ -157,6 +162,16 @@ class _Pages(BaseHTTPRequestHandler):
 
     def page_gzipped(self, size: str) -> None:
         self._send(_gzipped_zeros(int(size)), Content_Encoding="gzip")
+
+    def page_gzipped_nothing(self, times: str) -> None:
+        """Send so many empty members, which unpack to nothing, in chunks."""
+        self.send_response(200)
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        body = _empty_members(int(times))
+        for part in (f"{len(body):x}\r\n".encode(), body, b"\r\n0\r\n\r\n"):
+            self.wfile.write(part)
 
     def page_gzipped_and_cut(self, size: str) -> None:
         self._send(_gzipped_zeros(int(size))[:-9], Content_Encoding="gzip")

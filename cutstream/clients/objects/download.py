@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from io import BytesIO
@@ -145,12 +145,20 @@ class Downloader:
         if declared > limit:
             raise FileTooLarge(f"{address} has {declared} bytes; at most {limit} are accepted")
         body = BytesIO()
-        chunks = response.stream(_CHUNK_BYTES, decode_content=False)
-        for chunk in unpacked(chunks, response.headers.get("content-encoding", "")):
-            if body.tell() + len(chunk) > limit:
-                raise FileTooLarge(f"{address} has more than {limit} bytes, which is the limit")
+        sent = _limited(response.stream(_CHUNK_BYTES, decode_content=False), address, limit)
+        for chunk in _limited(unpacked(sent, response.headers.get("content-encoding", "")), address, limit):
             body.write(chunk)
         return body.getvalue()
+
+
+def _limited(chunks: Iterable[bytes], address: WebAddress, limit: int) -> Iterator[bytes]:
+    """Yield the chunks while they have at most `limit` bytes together. Raises FileTooLarge."""
+    total = 0
+    for chunk in chunks:
+        total += len(chunk)
+        if total > limit:
+            raise FileTooLarge(f"{address} has more than {limit} bytes, which is the limit")
+        yield chunk
 
 
 def host_of(url: str) -> str:

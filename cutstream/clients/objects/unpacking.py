@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 
 _LARGEST_CHUNK = 256 * 1024
+_FED_AT_ONCE = 4096  # zlib copies what is left of a piece whenever a member of it ends, which may be every 20 bytes
 _GZIP, _ZLIB = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS
 _FORMATS = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": _ZLIB}
 
@@ -31,14 +32,15 @@ def unpacked(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
 def _inflated(chunks: Iterable[bytes], format: int) -> Iterator[bytes]:
     inflate = zlib.decompressobj(format)
     for chunk in chunks:
-        data = chunk
-        while data:
-            if inflate.eof:  # gzip may have several members
-                inflate = zlib.decompressobj(format)
-            try:
-                yield inflate.decompress(data, _LARGEST_CHUNK)
-            except zlib.error as exc:
-                raise Undecodable(str(exc)) from exc
-            data = inflate.unused_data if inflate.eof else inflate.unconsumed_tail
+        for start in range(0, len(chunk), _FED_AT_ONCE):
+            data = chunk[start : start + _FED_AT_ONCE]
+            while data:
+                if inflate.eof:  # gzip may have several members
+                    inflate = zlib.decompressobj(format)
+                try:
+                    yield inflate.decompress(data, _LARGEST_CHUNK)
+                except zlib.error as exc:
+                    raise Undecodable(str(exc)) from exc
+                data = inflate.unused_data.lstrip(b"\0") if inflate.eof else inflate.unconsumed_tail  # padding
     if not inflate.eof:
         raise Undecodable("the compressed body is cut")

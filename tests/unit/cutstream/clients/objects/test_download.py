@@ -223,7 +223,7 @@ def test_a_declared_length_is_refused_before_the_body(client: Downloader, server
         client.fetch(server.url("declares/999999999"))
 
 
-@pytest.mark.parametrize("page", ["is_endless", "gzipped/50000000"])
+@pytest.mark.parametrize("page", ["is_endless", "gzipped/50000000", "gzipped_nothing/100000"])
 def test_no_more_is_kept_than_the_limit(client: Downloader, server: HttpServer, page: str) -> None:
     def fetch() -> None:
         with pytest.raises(FileTooLarge, match=str(LIMIT)):
@@ -375,7 +375,8 @@ def test_tls_is_verified_by_name_and_keeps_the_deadline(
         client = Downloader(Guard((), True, Names("127.0.0.1")), limits)
         base = f"https://photos.example:{server.port}"
         assert client.fetch(f"{base}/photo") == PHOTO
-        assert names == ["photos.example"]
+        assert client.fetch(f"https://PHOTOS.example.:{server.port}/photo") == PHOTO
+        assert names == ["photos.example"] * 2
         with pytest.raises(SourceUnavailable, match="timed out"):
             client.fetch(f"{base}/drips_body")
         with pytest.raises(SourceUnavailable, match="certificate"):
