@@ -9,8 +9,9 @@ from functools import partial
 import pytest
 
 from consumer.delivery.doubts import MANY_PLACES, Doubts
+from consumer.delivery.failure_limit import FailureLimit
 from consumer.delivery.offsets import TrackedOffset
-from consumer.delivery.outcomes import Abandoned, Crashed, Outcome, Postponed, TrackedRecord
+from consumer.delivery.outcomes import Abandoned, Answered, Crashed, Outcome, Postponed, TrackedRecord
 from consumer.delivery.results import RecordBuilder
 from consumer.delivery.retries import RetryPolicy
 from consumer.handler import RequestHandler
@@ -225,6 +226,27 @@ def test_while_no_host_answers_no_request_fails_for_it_and_one_at_a_time_is_trie
         assert handle(STORED, from_host("alive"), doubts=doubts).status == "ok"  # new ones are tried
     last = handle(AWAY, from_host("dead-1"), retried(attempts=4), doubts, "fetch")
     assert (last.status, last.code) == ("failed", "failed_image_download")  # the doubt is over
+
+
+def test_hundreds_of_dead_hosts_and_nothing_else_neither_stop_the_worker_nor_empty_the_topic() -> None:
+    doubts, limit = Doubts(3), FailureLimit(3)
+
+    def deliver(attempts: int) -> list[Outcome]:
+        record = retried(attempts) if attempts else RECORD
+        outcomes = [handle(AWAY, from_host(f"dead-{n}"), record, doubts, "fetch") for n in range(250)]
+        for outcome in outcomes:
+            if isinstance(outcome, Answered):
+                limit.note(outcome)
+        return outcomes
+
+    for attempts in range(14):
+        assert all(isinstance(outcome, Postponed) for outcome in deliver(attempts))
+    assert handle(STORED, from_host("alive"), doubts=doubts).status == "ok"
+    ended = deliver(4)
+    failed = [outcome for outcome in ended if isinstance(outcome, Answered)]
+    assert len(failed) == MANY_PLACES - 1  # then the network is in doubt again
+    assert {outcome.code for outcome in failed} == {"failed_image_download"}
+    assert limit.reached is None
 
 
 def test_doubt_does_not_last_for_ever() -> None:
