@@ -14,6 +14,7 @@ from consumer.delivery.results import RecordBuilder
 from consumer.delivery.retries import RetryPolicy
 from consumer.handler import RequestHandler
 from consumer.health import HealthServer
+from consumer.intake.addresses import check_addresses
 from consumer.intake.admission import admit
 from consumer.intake.cancellations import Cancellations
 from consumer.intake.preset_files import read_presets
@@ -82,7 +83,7 @@ class PipelineRuntime:
             on_restart=metrics.decoder_restarts.inc,
         )
         self.catalogue = BackgroundCatalogue(s.kafka, metrics.backgrounds.set)
-        objects = ObjectStore(s.objects, s.limits)
+        self.objects = objects = ObjectStore(s.objects, s.limits)
         backgrounds = BackgroundStore(
             self.catalogue.entry,
             objects,
@@ -247,6 +248,7 @@ class Worker:
             self._clock,
             Doubts(s.worker.max_consecutive_failures, self._observe_doubt),
             self._record_tail,
+            partial(check_addresses, objects=runtime.objects),
         )
 
     def _make_committer(self) -> Committer:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 
 from consumer.delivery.doubts import Doubts
@@ -24,7 +24,11 @@ log = logging.getLogger(__name__)
 
 
 class RequestHandler:
-    """Turns a record into its outcome. Thread-safe; never raises."""
+    """Turns a record into its outcome. Thread-safe; never raises.
+
+    `admit` and `check` refuse a request before any work by raising Poison, Expired or Cancelled. What `check` refuses
+    is a job already, so that refusals of one photo or destination can be told to be about the same.
+    """
 
     def __init__(
         self,
@@ -35,8 +39,10 @@ class RequestHandler:
         clock: Clock,
         doubts: Doubts,
         on_stored: Callable[[Progress], None] = lambda progress: None,
+        check: Callable[[Job], None] = lambda job: None,
     ) -> None:
         self._admit = admit
+        self._check = check
         self._runner = runner
         self._records = records
         self._retries = retries
@@ -56,7 +62,8 @@ class RequestHandler:
     def _answer(self, task: TrackedRecord, progress: Progress) -> Finished:
         record, job = task.record, None
         try:
-            job = self._admit_record(record)
+            with _failing_alone(record):
+                job = self._admit(record)
             progress.attempts = job.attempts + 1
             stored = self._carry(task, job, progress)
             if isinstance(stored, Postponed):
@@ -87,6 +94,8 @@ class RequestHandler:
 
     def _try(self, task: TrackedRecord, job: Job, progress: Progress) -> Stored | Postponed:
         try:
+            with _failing_alone(task.record):
+                self._check(job)
             return self._runner.carry(job, progress)
         except SourceUnavailable as exc:
             return self._postpone(task, job, progress, exc, self._is_network_in_doubt(exc, job))
@@ -110,16 +119,6 @@ class RequestHandler:
             return False
         return self._doubts.note_refused(picture_of(blamed_address(error, job)), str(error))
 
-    def _admit_record(self, record: Record) -> Job:
-        """A record that reveals a bug fails alone: the next worker would meet it, too."""
-        try:
-            return self._admit(record)
-        except CutstreamError:
-            raise
-        except Exception as exc:
-            log.exception("unexpected error", extra={"request": str(record.partition), "offset": record.offset})
-            raise Unexpected(f"{type(exc).__name__} in request: {exc}") from exc
-
     def _postpone(
         self, task: TrackedRecord, job: Job, progress: Progress, error: SourceUnavailable | Poison, in_doubt: bool
     ) -> Postponed:
@@ -127,6 +126,18 @@ class RequestHandler:
         due_ms = self._retries.next_attempt_ms(job, progress, error, in_doubt)
         log.info("postponed: %s", error, extra={"request": job.id, "code": error.code, "attempts": progress.attempts})
         return Postponed(task.tracked, error.code, (self._records.retry(task.record, progress.attempts, due_ms),))
+
+
+@contextmanager
+def _failing_alone(record: Record) -> Iterator[None]:
+    """A record that reveals a bug fails alone: the next worker would meet it, too."""
+    try:
+        yield
+    except CutstreamError:
+        raise
+    except Exception as exc:
+        log.exception("unexpected error", extra={"request": str(record.partition), "offset": record.offset})
+        raise Unexpected(f"{type(exc).__name__} in request: {exc}") from exc
 
 
 def _answered(

@@ -6,8 +6,8 @@ What counts is decided by the error (`Poison.points_to`):
     settings     never counts: requests that the settings refuse are held back (consumer/delivery/doubts.py)
     deployment   counts always
 
-Failures of one photo count once, and so do those of one background, however its address is spelt. A success starts
-the count anew; `expired` and `cancelled` change nothing.
+Failures of one photo count once, and so do those of one background or destination, however its address is spelt. A
+success starts the count anew; `expired` and `cancelled` change nothing.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from cutstream.errors import (
     Poison,
     PoisonLimit,
     RefusedBackground,
+    RefusedDestination,
     SourceUnavailable,
     UnknownBackground,
 )
@@ -33,9 +34,11 @@ _OF_THE_BACKGROUND = (BackgroundFailed, BackgroundUnavailable, RefusedBackground
 
 
 def blamed_address(error: Poison | SourceUnavailable, job: Job) -> str:
-    """Return the address of the photo, or of the background if the error is about that."""
-    picture = job.recipe.composition.background.picture
-    return picture if picture and isinstance(error, _OF_THE_BACKGROUND) else job.recipe.image
+    """Return the address of the photo, or of the background or the destination if the error is about that."""
+    picture, destination = job.recipe.composition.background.picture, job.recipe.destination
+    if picture and isinstance(error, _OF_THE_BACKGROUND):
+        return picture
+    return destination if destination and isinstance(error, RefusedDestination) else job.recipe.image
 
 
 def suspicion(error: Poison, record: Record, job: Job | None) -> Suspicion | None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha256
 
+from consumer.intake.addresses import as_destination_errors
 from consumer.jobs import Encoded, File, Job, Stored
 from cutstream.clients.objects.store import ObjectStore
 from cutstream.contract.ids import folder_of
@@ -25,8 +26,9 @@ class Store:
         # write by a fenced worker cannot change an object that a committed result names.
         digest = sha256(file.data).hexdigest()
         key = f"{folder_of(job.id)}/{file.output}-{digest[:12]}.{file.extension}"
-        uri = self.objects.resolve(job.recipe.destination, key)
-        self.objects.put(uri, file.data, file.media_type)
+        with as_destination_errors():
+            uri = self.objects.resolve(job.recipe.destination, key)
+            self.objects.put(uri, file.data, file.media_type)
         self.metrics.output_bytes.labels(file.output).inc(len(file.data))
         return StoredObject(
             output=file.output,

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import re
 
-from cutstream.errors import InvalidOption, RefusedAddress
+from cutstream.errors import InvalidOption, Poison, RefusedAddress, RefusedDestination
 
 _LINE_BREAKS_AND_TABS = "\t\n\v\f\r"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_ERRORS: dict[str, type[Poison]] = {"image": RefusedAddress, "destination": RefusedDestination}
 _IN_A_BUCKET = re.compile(r"\s*(s3|gs|az)://", re.IGNORECASE)
 
 
 def parse_address(text: str, field: str) -> str:
     """Return an address without the white space around it, which copying and reading lines of a file leave behind.
 
-    Spaces behind an address in a bucket stay: its key is literal and may end in one. Raises RefusedAddress, or for the
-    background InvalidOption, if nothing is left or a control character is.
+    Spaces behind an address in a bucket stay: its key is literal and may end in one. Raises RefusedAddress, for the
+    destination RefusedDestination, and for the background InvalidOption, if nothing is left or a control character is.
     """
     spaces_behind = "" if _IN_A_BUCKET.match(text) else " "
     address = text.lstrip(f"{_LINE_BREAKS_AND_TABS} ").rstrip(_LINE_BREAKS_AND_TABS + spaces_behind)
-    error = RefusedAddress if field in ("image", "destination") else InvalidOption
+    error = _ERRORS.get(field, InvalidOption)
     if not address:
         raise error(f"`{field}` is blank")
     if control := _CONTROL.search(address):

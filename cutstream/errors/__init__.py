@@ -16,8 +16,9 @@ CutstreamError
 │   ├── RequestTooLarge           a record with more bytes than any request needs
 │   ├── InvalidProfile            a profile that this deployment does not serve
 │   ├── InvalidOption             a value of the right type that makes no sense; the message names the option
-│   ├── RefusedAddress            not an address of a supported form, or a destination that denies access
-│   │   └── AddressNotAllowed       a source or destination outside the allowed hosts, buckets or folders
+│   ├── RefusedAddress            a source that is not an address of a supported form
+│   │   └── AddressNotAllowed       a source outside the allowed hosts, buckets or folders
+│   ├── RefusedDestination        a destination of another form, outside what is allowed, or that denies access
 │   ├── SourceFailed              a missing object, 404, or no attempts left
 │   │   └── BackgroundFailed        the same for the background
 │   ├── FileTooLarge              more bytes than allowed
@@ -74,6 +75,7 @@ from cutstream.errors.poison import (
     Poison,
     RefusedAddress,
     RefusedBackground,
+    RefusedDestination,
     RegionOutOfBounds,
     RequestTooLarge,
     ResolutionTooHigh,
@@ -126,6 +128,7 @@ __all__ = [
     "PoisonLimit",
     "RefusedAddress",
     "RefusedBackground",
+    "RefusedDestination",
     "RegionOutOfBounds",
     "RequestTooLarge",
     "ResolutionTooHigh",

@@ -59,8 +59,7 @@ class InvalidOption(Poison):
 
 
 class RefusedAddress(Poison):
-    """The source or destination is not an address of a supported form (a control character, a user name, a key with an
-    empty part), or the request's own destination denies access.
+    """The source is not an address of a supported form (a control character, a user name, a key with an empty part).
 
     Correct the address: docs/addresses.md says what each form means. The message says what is wrong with it.
     """
@@ -69,12 +68,28 @@ class RefusedAddress(Poison):
 
 
 class AddressNotAllowed(RefusedAddress):
-    """The source or destination lies outside the hosts, buckets or folders that the settings allow.
+    """The source lies outside the hosts, buckets or folders that the settings allow.
 
     Move the object, or extend the `CUTSTREAM_OBJECTS__*` setting that the message names.
     """
 
     points_to = "settings"
+
+
+class RefusedDestination(Poison):
+    """The request's `destination` is not an address of a supported form, lies outside the folders and buckets that the
+    settings allow, or denies access.
+
+    Correct it, leave it out for the default destination, or extend the `CUTSTREAM_OBJECTS__*` setting that the message
+    names. Unless access is denied, the request fails before any work.
+    """
+
+    code = "invalid_destination"
+    points_to: PointsTo = "request"
+
+    def __init__(self, message: str, points_to: PointsTo = "request") -> None:
+        super().__init__(message)
+        self.points_to = points_to
 
 
 class SourceFailed(Poison):

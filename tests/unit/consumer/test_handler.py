@@ -32,6 +32,7 @@ from cutstream.errors import (
     Expired,
     InvalidRequest,
     ModelMismatch,
+    RefusedDestination,
     SourceFailed,
     SourceUnavailable,
     UnreadableImage,
@@ -84,12 +85,16 @@ def admit(record: Record) -> Job:
     )
 
 
-def handle(result, admission=admit, record=RECORD, doubts: Doubts | None = None, stage: str = "decode") -> Outcome:
+def handle(
+    result, admission=admit, record=RECORD, doubts: Doubts | None = None, stage: str = "decode", check=lambda job: None
+) -> Outcome:
     clock = ManualClock()
     settings = KafkaSettings(results_topic="results", dead_letters_topic="letters", retry_topic="retry")
     limits = LimitSettings(source_attempts=2, retries=3, retry_delay_s=60, outage_retries=10)
     runner, records = StubRunner(result, stage), RecordBuilder(settings, clock)
-    handler = RequestHandler(admission, runner, records, RetryPolicy(limits, clock), clock, doubts or Doubts(3))
+    handler = RequestHandler(
+        admission, runner, records, RetryPolicy(limits, clock), clock, doubts or Doubts(3), check=check
+    )
     return handler(TrackedRecord(TASK.tracked, record))
 
 
@@ -348,3 +353,29 @@ def test_an_outcome_has_its_start_and_the_timestamp_of_the_record() -> None:
     headers = dict(outcome.records[0].headers)
     event_time = datetime.fromisoformat(headers["ce_time"].decode())
     assert event_time == datetime.fromtimestamp(ManualClock().wall(), timezone.utc)
+
+
+def refuse_destination(job: Job) -> None:
+    raise RefusedDestination("destination: outside", "settings")
+
+
+def test_what_is_refused_for_its_addresses_has_done_no_work_and_keeps_its_identity() -> None:
+    outcome = handle(AssertionError("must not run"), check=refuse_destination)
+    result = decode_result(outcome.records[0].value)
+    assert (result.error.code, result.error.stage) == ("invalid_destination", "request")
+    assert (result.id, result.labels, result.replay, result.profile) == ("a", {"shop": "1"}, 2, "general")
+    assert (outcome.suspicion, len(outcome.records)) == (None, 2)
+
+
+def test_refused_destinations_can_bring_the_settings_in_doubt() -> None:
+    doubts = Doubts(2)
+    doubts.note_refused("s3://other/a", "outside")
+    first, second = (handle(STORED, doubts=doubts, check=refuse_destination) for _ in range(2))
+    assert (first.status, first.code) == ("failed", "invalid_destination")
+    assert isinstance(second, Postponed)
+
+
+@pytest.mark.logs_errors
+def test_a_bug_in_the_check_of_addresses_ends_one_request() -> None:
+    outcome = handle(STORED, check=lambda job: {}["bug"])
+    assert (outcome.status, outcome.code) == ("failed", "unexpected")

@@ -5,7 +5,7 @@ import pytest
 from cutstream.contract.addresses import parse_address
 from cutstream.contract.messages import decode_request
 from cutstream.contract.recipe import parse_recipe
-from cutstream.errors import InvalidOption, RefusedAddress
+from cutstream.errors import InvalidOption, RefusedAddress, RefusedDestination
 
 FIELDS = ["image", "background.image", "destination"]
 SCHEMES = ["https://shop.example", "file:///photos", "s3://photos", "gs://photos", "az://photos"]
@@ -28,13 +28,15 @@ def test_only_a_key_may_end_in_a_space() -> None:
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("character", ["\0", "\r", "\n", "\t", "\x1b", "\x7f"])
 def test_a_control_character_within_is_named(scheme: str, character: str, field: str) -> None:
-    with pytest.raises((RefusedAddress, InvalidOption), match=rf"`{field}`.*U\+{ord(character):04X}"):
+    with pytest.raises(
+        (RefusedAddress, RefusedDestination, InvalidOption), match=rf"`{field}`.*U\+{ord(character):04X}"
+    ):
         parse_address(f"{scheme}/a{character}b.jpg", field)
 
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_blank_address_is_refused(field: str) -> None:
-    with pytest.raises((RefusedAddress, InvalidOption), match=f"`{field}` is blank"):
+    with pytest.raises((RefusedAddress, RefusedDestination, InvalidOption), match=f"`{field}` is blank"):
         parse_address(" \n", field)
 
 

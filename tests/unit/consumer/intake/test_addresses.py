@@ -1,0 +1,108 @@
+"""A request whose addresses alone rule it out fails before any work, by the name of its field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consumer.delivery.failure_limit import blamed_address
+from consumer.delivery.places import picture_of
+from consumer.intake.addresses import check_addresses
+from consumer.jobs import Encoded, File, Findings, Segmentation
+from consumer.resources.profile_selector import Selection
+from consumer.stages.store import Store
+from cutstream.clients.objects.store import ObjectStore
+from cutstream.clients.triton import Ensemble
+from cutstream.contract.options import Background
+from cutstream.errors import AddressNotAllowed, Poison, RefusedAddress, RefusedBackground, RefusedDestination
+from cutstream.images.geometry import Box
+from cutstream.metrics import Metrics
+from cutstream.settings import LimitSettings, ObjectSettings
+from tests.support.jobs import job_of
+
+MODEL = Ensemble("cutout_fast", "1", width=8, height=8, max_batch=1)
+FINDINGS = Findings(Box(0, 0, 1, 1), 0.5, Segmentation(Selection("fast"), MODEL, 0.1))
+ENCODED = Encoded((File("cutout", b"x", "image/png", "png", 1, 1),), FINDINGS)
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> ObjectStore:
+    """A store that may read from and write to one folder and one bucket, and whose default destination is another."""
+    settings = ObjectSettings(
+        destination=str(tmp_path / "out"), file_roots=(tmp_path / "root",), allowed_buckets=("s3://shop",)
+    )
+    return ObjectStore(settings, LimitSettings())
+
+
+def composite(picture: str) -> dict[str, Any]:
+    return {"outputs": ("composite",), "background": Background(image=picture)}
+
+
+REFUSED: list[tuple[dict[str, Any], type[Poison], str, str]] = [
+    ({"destination": "/etc"}, RefusedDestination, "request", "destination: an address must begin with a scheme"),
+    ({"destination": "file:///etc"}, RefusedDestination, "settings", "destination: .*CUTSTREAM_OBJECTS__FILE_ROOTS"),
+    ({"destination": "s3://other/a"}, RefusedDestination, "settings", "destination: .*ALLOWED_BUCKETS"),
+    ({"destination": "https://shop.example.org/put"}, RefusedDestination, "request", "destination: https:// is not"),
+    ({"destination": "ftp://shop/a"}, RefusedDestination, "request", "destination: ftp:// is not supported"),
+    ({"destination": "s3://shop/../a"}, RefusedDestination, "request", "destination: "),
+    ({"image": "/data/a.jpg"}, RefusedAddress, "request", "image: an address must begin with a scheme"),
+    ({"image": "file:///etc/hostname"}, AddressNotAllowed, "settings", "image: .*CUTSTREAM_OBJECTS__FILE_ROOTS"),
+    ({"image": "s3://other/a.jpg"}, AddressNotAllowed, "settings", "image: .*ALLOWED_BUCKETS"),
+    ({"image": "http://127.0.0.1/a.jpg"}, AddressNotAllowed, "settings", "image: "),
+    ({"image": "ftp://shop/a.jpg"}, RefusedAddress, "request", "image: ftp:// is not supported"),
+    (composite("file:///etc/hostname"), RefusedBackground, "settings", r"background\.image: .*FILE_ROOTS"),
+    (composite("http://169.254.169.254/latest"), RefusedBackground, "settings", r"background\.image: "),
+]
+
+
+@pytest.mark.parametrize(("fields", "error", "points_to", "message"), REFUSED, ids=str)
+def test_what_the_addresses_alone_rule_out_is_refused_by_field(
+    objects: ObjectStore, fields: dict[str, Any], error: type[Poison], points_to: str, message: str
+) -> None:
+    job = job_of(**{"image": "s3://shop/a.jpg", **fields})
+    with pytest.raises(error, match=message) as refused:
+        check_addresses(job, objects)
+    assert type(refused.value) is error
+    assert refused.value.points_to == points_to
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        lambda folder: {},
+        lambda folder: {"image": (folder / "root" / "a.jpg").as_uri()},
+        lambda folder: {"image": "https://shop.example.org/a.jpg"},
+        lambda folder: {"destination": (folder / "root" / "new").as_uri()},
+        lambda folder: {"destination": (folder / "out").as_uri()},
+        lambda folder: {"destination": "s3://shop/cutouts/"},
+        lambda folder: composite("a-name-in-the-catalogue"),
+    ],
+)
+def test_what_may_succeed_is_not_refused(
+    objects: ObjectStore, tmp_path: Path, fields: Callable[[Path], dict[str, Any]]
+) -> None:
+    check_addresses(job_of(**{"image": "s3://shop/a.jpg", **fields(tmp_path)}), objects)
+
+
+def test_a_destination_that_turns_out_to_be_closed_is_named_too(objects: ObjectStore, monkeypatch) -> None:
+    def deny(uri: str, data: bytes, media_type: str) -> None:
+        raise RefusedAddress("no access to the destination: AccessDenied")
+
+    monkeypatch.setattr(objects, "put", deny)
+    job = job_of(destination="s3://shop/out")
+    with pytest.raises(RefusedDestination, match="destination: no access"):
+        Store(objects, Metrics())(job, ENCODED)
+
+
+def test_failures_of_one_destination_count_once(objects: ObjectStore) -> None:
+    def subject_of(image: str, destination: str) -> str:
+        job = job_of(image=image, destination=destination)
+        with pytest.raises(RefusedDestination) as refused:
+            check_addresses(job, objects)
+        return picture_of(blamed_address(refused.value, job))
+
+    assert subject_of("s3://shop/a.jpg", "s3://other/out") == subject_of("s3://shop/b.jpg", "S3://other/out/")
+    assert subject_of("s3://shop/a.jpg", "s3://other/out") != subject_of("s3://shop/a.jpg", "s3://third/out")
