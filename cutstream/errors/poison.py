@@ -73,7 +73,7 @@ class AddressNotAllowed(RefusedAddress):
     Move the object, or extend the `CUTSTREAM_OBJECTS__*` setting that the message names.
     """
 
-    points_to = "settings"
+    points_to: PointsTo = "settings"
 
 
 class RefusedDestination(Poison):
@@ -174,7 +174,7 @@ class UnknownBackground(Poison):
     """
 
     code = "invalid_bg_image"
-    points_to = "settings"
+    points_to: PointsTo = "settings"
 
 
 class RefusedBackground(Poison):
@@ -184,7 +184,7 @@ class RefusedBackground(Poison):
     """
 
     code = "invalid_bg_image_url"
-    points_to = "settings"
+    points_to: PointsTo = "settings"
 
 
 class UnusableBackground(Poison):

@@ -188,6 +188,10 @@ class _Pages(BaseHTTPRequestHandler):
         self.wfile.write(answer.encode("latin-1"))
         self.close_connection = True
 
+    def page_says_what_is_filed(self, name: str) -> None:
+        self.wfile.write(self.server.files[name])
+        self.close_connection = True
+
     def page_has_headers(self, number: str) -> None:
         self._send(PHOTO, **{f"X_{n}": "x" for n in range(int(number))})
 

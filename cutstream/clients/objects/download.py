@@ -200,7 +200,7 @@ def _check_status(address: WebAddress, response: BaseHTTPResponse) -> None:
 def _retry_after_s(response: BaseHTTPResponse) -> float | None:
     try:
         return Retry().get_retry_after(response)
-    except InvalidHeader:
+    except (InvalidHeader, ValueError, OverflowError):  # also a date that no calendar has
         return None
 
 

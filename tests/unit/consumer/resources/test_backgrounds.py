@@ -265,6 +265,13 @@ def test_an_address_that_is_not_allowed_for_a_photo_is_refused(site: Site, addre
     site.error(address, RefusedBackground)
 
 
+@pytest.mark.parametrize(("address", "points_to"), [("ftp://host/a.png", "request"), ("file:///etc/a", "settings")])
+def test_only_an_address_that_the_settings_refuse_points_to_them(site: Site, address: str, points_to: str) -> None:
+    with pytest.raises(RefusedBackground) as raised:
+        site.open(address)
+    assert raised.value.points_to == points_to
+
+
 def test_private_addresses_are_refused(server: HttpServer, site: Site) -> None:
     site.backgrounds._objects = ObjectStore(ObjectSettings(), LimitSettings())
     site.error(site.serve("a.png", png(2, 2)), RefusedBackground)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import socket
 import subprocess
@@ -12,6 +13,8 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from urllib3 import exceptions
 
 from cutstream.clients.objects import download, guard
@@ -166,6 +169,27 @@ def test_an_answer_that_is_cut_or_none_is_worth_another_attempt(
         client.fetch(server.url(f"says/{answer}"))
 
 
+ANSWERS = [
+    b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n7;x=y\r\ndefghij\r\n0\r\nA: b\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 30\r\n\r\n" + gzip.compress(b"0123456789"),
+    b"HTTP/1.1 503 Busy\r\nRetry-After: Wed, 21 Oct 2015 07:28:00 GMT\r\n\r\n",
+]
+
+
+@given(st.sampled_from(ANSWERS), st.integers(0, 120), st.integers(0, 8), st.binary(max_size=8))
+def test_whatever_a_server_says_is_a_file_or_a_named_error(
+    client: Downloader, server: HttpServer, answer: bytes, start: int, removed: int, inserted: bytes
+) -> None:
+    server.files["answer"] = answer[:start] + inserted + answer[start + removed :]
+    message = ""
+    try:
+        client.fetch(server.url(f"says_what_is_filed/answer?{SECRET}"))
+    except CutstreamError as exc:
+        message = str(exc)
+    assert SECRET not in message
+
+
 def test_chunks_count_where_a_length_is_given_too(client: Downloader, server: HttpServer) -> None:
     both = f"{_OK}Transfer-Encoding: chunked%0d%0aContent-Length: 3%0d%0a%0d%0a5%0d%0aabcde%0d%0a0%0d%0a%0d%0a"
     assert client.fetch(server.url(f"says/{both}")) == b"abcde"
@@ -178,7 +202,14 @@ def test_headers_without_end_are_not_read(client: Downloader, server: HttpServer
 
 
 @pytest.mark.parametrize(
-    ("retry_after", "seconds"), [("7", 7.0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), ("soon", None), ("", None)]
+    ("retry_after", "seconds"),
+    [
+        ("7", 7.0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("soon", None),
+        ("", None),
+        ("Fri, 31 Dec 99999 00:00:00 GMT", None),
+    ],
 )
 def test_a_busy_server_says_when_to_come_back(
     client: Downloader, server: HttpServer, retry_after: str, seconds: float | None
