@@ -36,8 +36,9 @@ PRIMARIES: dict[int, Chromaticities] = {  # H.273, table 2
     12: (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, *D65),
     22: (0.630, 0.340, 0.295, 0.605, 0.155, 0.077, *D65),
 }
-# Table 3. The curves of television (1, 6, 7, 11, 12, 14, 15) are shown with that of sRGB, as browsers do.
-SRGB_CURVE = frozenset({1, 2, 6, 7, 11, 12, 13, 14, 15})
+# Table 3. The curves of television (1, 6, 7, 11, 12) are shown with that of sRGB, as viewers do.
+SRGB_CURVE = frozenset({1, 2, 6, 7, 11, 12, 13})
+BT2020 = frozenset({14, 15})
 GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0, 17: 2.6}
 PQ, HLG = 16, 18
 
@@ -66,7 +67,7 @@ class ColourSpace:
 
 def by_code_points(points: CodingPoints) -> ColourSpace | None:
     """Return the colour space of code points, or None if one of them is reserved."""
-    if points.primaries not in PRIMARIES or points.transfer not in {*SRGB_CURVE, *GAMMAS, PQ, HLG}:
+    if points.primaries not in PRIMARIES or points.transfer not in {*SRGB_CURVE, *BT2020, *GAMMAS, PQ, HLG}:
         return None
     return ColourSpace(PRIMARIES[points.primaries], points.transfer)
 
@@ -88,7 +89,6 @@ def to_srgb(samples: NDArray[Any], space: ColourSpace) -> Pixels:
     height, width = samples.shape[:2]
     curve = _curve(space, np.iinfo(samples.dtype).max)
     matrix = _matrix(space.primaries).astype(np.float32)
-    encoding = _encoding()
     result = np.empty((height, width, 3), np.uint8)
     rows = max(1, BLOCK_PIXELS // width)
     for top in range(0, height, rows):
@@ -98,8 +98,7 @@ def to_srgb(samples: NDArray[Any], space: ColourSpace) -> Pixels:
         if linear.shape[2] == 3:
             red, green, blue = (linear[..., i : i + 1] for i in range(3))
             linear = red * matrix[:, 0] + green * matrix[:, 1] + blue * matrix[:, 2]
-        np.clip(linear, 0, 1, out=linear)
-        result[top : top + rows] = encoding[(linear * ENCODING_STEPS + 0.5).astype(np.uint16)]
+        result[top : top + rows] = encode(linear)
     return result
 
 
@@ -116,15 +115,26 @@ def _curve(space: ColourSpace, top: int) -> Linear:
             linear = np.where(value <= 0.5, value**2 / 3, (np.exp((value - c) / a) + b) / 12)
         case code if code in SRGB_CURVE:
             linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+        case code if code in BT2020:
+            linear = np.where(value < 0.081, value / 4.5, ((value + 0.099) / 1.099) ** (1 / 0.45))
         case code:
             linear = value ** GAMMAS.get(code, space.gamma)
     return linear.astype(np.float32)
+
+
+def encode(linear: Linear) -> Pixels:
+    """Encode linear light, 1 for white, as sRGB. What lies outside 0..1 is clipped."""
+    steps = (np.clip(linear, 0, 1) * np.float32(ENCODING_STEPS) + np.float32(0.5)).astype(np.uint16)
+    return np.take(_ENCODING, steps)
 
 
 def _encoding() -> NDArray[np.uint8]:
     linear = np.arange(ENCODING_STEPS + 1) / ENCODING_STEPS
     encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     return np.round(255 * encoded).astype(np.uint8)
+
+
+_ENCODING = _encoding()
 
 
 def _system_gamma(scene: Linear) -> Linear:

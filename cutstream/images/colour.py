@@ -17,15 +17,13 @@ from PIL import Image as Pillow
 from PIL import ImageCms
 
 from cutstream.images import Pixels
-from cutstream.images.decoders.raster import Description, Model
+from cutstream.images.decoders.raster import MAX_PROFILE_BYTES, Description, Model
 
-MODES: dict[Model, str] = {"grey": "L", "rgb": "RGB", "cmyk": "CMYK", "lab": "LAB"}
+MODES: dict[Model, str] = {"grey": "L", "rgb": "RGB", "cmyk": "CMYK"}
 SPACES = {"L": "GRAY", "RGB": "RGB ", "CMYK": "CMYK"}
 INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
 FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
 SRGB = ImageCms.createProfile("sRGB")
-LAB = ImageCms.createProfile("LAB")
-MAX_PROFILE_BYTES = 8_000_000  # the profiles of printers have up to 4 MB
 KEPT_TRANSFORMS = 16  # of at most 0.6 MB each: they do not keep their profiles
 
 # "identity" if the profile is sRGB by another name, None if it cannot be used.
@@ -33,14 +31,14 @@ Transform: TypeAlias = ImageCms.ImageCmsTransform | Literal["identity"] | None
 
 
 def to_srgb(samples: NDArray[np.uint8], model: Model, about: Description) -> Pixels:
-    """Convert u8 samples, H×W×C, to sRGB by the profile `about.icc`. A profile that cannot be used is dropped there.
+    """Convert u8 samples, H×W×C, grey, RGB or CMYK, to sRGB by the profile `about.icc`.
+
+    A profile that cannot be used is dropped from `about`.
 
     Without a profile grey and RGB count as sRGB, as in all viewers, and CMYK as the complement of RGB.
     """
     mode = MODES[model]
-    if mode == "LAB":
-        about.icc = None  # Lab needs none
-    transform = _TO_SRGB.get(about.icc, mode) if about.icc is not None or mode == "LAB" else "identity"
+    transform = "identity" if about.icc is None else _TO_SRGB.get(about.icc, mode)
     if transform is None:
         about.warn("unusable_profile", "the colour profile is damaged, or not one of these channels: it is ignored")
         about.icc, transform = None, "identity"
@@ -72,12 +70,12 @@ def from_srgb(pixels: Pixels, icc: bytes) -> Pixels | None:
 class _Transforms:
     """The transforms used last, by the digest of their profile. Building one takes longer than applying it."""
 
-    def __init__(self, build: Callable[[bytes | None, str], Transform]) -> None:
+    def __init__(self, build: Callable[[bytes, str], Transform]) -> None:
         self._build = build
         self._kept: OrderedDict[tuple[bytes, str], Transform] = OrderedDict()
 
-    def get(self, icc: bytes | None, mode: str) -> Transform:
-        key = (sha256(icc or b"").digest(), mode)
+    def get(self, icc: bytes, mode: str) -> Transform:
+        key = (sha256(icc).digest(), mode)
         if key not in self._kept:
             self._kept[key] = self._build(icc, mode)
             while len(self._kept) > KEPT_TRANSFORMS:
@@ -86,8 +84,8 @@ class _Transforms:
         return self._kept[key]
 
 
-def _build_to_srgb(icc: bytes | None, mode: str) -> Transform:
-    profile = LAB if mode == "LAB" else _profile(icc, mode)
+def _build_to_srgb(icc: bytes, mode: str) -> Transform:
+    profile = _profile(icc, mode)
     if profile is None:
         return None
     try:
@@ -97,7 +95,7 @@ def _build_to_srgb(icc: bytes | None, mode: str) -> Transform:
     return "identity" if _is_identity(transform, mode) else transform
 
 
-def _build_from_srgb(icc: bytes | None, mode: str) -> Transform:
+def _build_from_srgb(icc: bytes, mode: str) -> Transform:
     profile = _profile(icc, mode)
     if profile is None:
         return None
@@ -107,9 +105,9 @@ def _build_from_srgb(icc: bytes | None, mode: str) -> Transform:
         return None
 
 
-def _profile(icc: bytes | None, mode: str) -> ImageCms.ImageCmsProfile | None:
+def _profile(icc: bytes, mode: str) -> ImageCms.ImageCmsProfile | None:
     """Parse a profile. Return None if it is damaged or describes other channels than the image has."""
-    if icc is None or len(icc) > MAX_PROFILE_BYTES:
+    if len(icc) > MAX_PROFILE_BYTES:
         return None
     try:
         profile = ImageCms.ImageCmsProfile(BytesIO(icc))

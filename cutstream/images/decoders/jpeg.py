@@ -39,6 +39,7 @@ class _Segments:
     exif: bytes = b""
     icc: dict[int, bytes] = field(default_factory=dict)
     icc_parts: int = 0
+    icc_twice: bool = False
 
 
 def read(data: bytes, header: Header) -> Raster:
@@ -93,7 +94,8 @@ def _take(found: _Segments, code: int, body: bytes) -> None:
     elif code == APP1 and body.startswith(b"Exif") and not found.exif:
         found.exif = body
     elif code == APP2 and body.startswith(b"ICC_PROFILE\0") and len(body) > 14:
-        found.icc.setdefault(body[12], body[14:])
+        found.icc_twice = found.icc_twice or body[12] in found.icc
+        found.icc[body[12]] = body[14:]
         found.icc_parts = max(found.icc_parts, body[13])
     elif code == APP14 and body.startswith(b"Adobe") and len(body) >= 12:
         found.kept.append(_segment(code, body[:11] + bytes([min(body[11], 3)])))
@@ -143,10 +145,10 @@ def _describe(segments: _Segments) -> Description:
     about = Description()
     if segments.icc:
         parts = range(1, max(segments.icc_parts, *segments.icc) + 1)
-        if all(part in segments.icc for part in parts):
+        if set(parts) == set(segments.icc) and not segments.icc_twice:
             about.icc = b"".join(segments.icc[part] for part in parts)
-        else:
-            about.warn("unusable_profile", "parts of the colour profile are missing: sRGB is assumed")
+        else:  # as all viewers do
+            about.warn("unusable_profile", "the parts of the colour profile do not fit together: sRGB is assumed")
     if len(segments.jfif) >= 12:
         unit, x, y = struct.unpack_from(">BHH", segments.jfif, 7)
         if unit in (1, 2):

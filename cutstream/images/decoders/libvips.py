@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from cutstream.images.decoders.failures import DecoderOutOfMemory, Undecodable
 
-Loader: TypeAlias = Literal["jpegload_source", "pngload_source", "tiffload_source", "gifload_source"]
+Loader: TypeAlias = Literal["jpegload_source", "pngload_source", "tiffload_source"]
 
 OUT_OF_MEMORY = re.compile(r"out of memory|insufficient memory|memory allocation|unable to allocate", re.IGNORECASE)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL.ImageFile import ImageFile
 
@@ -22,15 +25,33 @@ def load(reader: type[ImageFile], data: bytes, size: tuple[int, int], about: Des
 
     Raises `Undecodable`, `NotSupported`, `DecoderOutOfMemory`.
     """
+    with _map_errors():
+        image = _open(reader, data, size)
+        _describe(image, about)
+        image = _plain(image)
+    return split(np.asarray(image), MODELS[image.mode], about)
+
+
+def open_samples(reader: type[ImageFile], data: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Decode a file of one channel without its palette. Returns H×W. Raises as `load`."""
+    with _map_errors():
+        return np.asarray(_open(reader, data, size))
+
+
+def _open(reader: type[ImageFile], data: bytes, size: tuple[int, int]) -> Pillow.Image:
+    image = reader(BytesIO(data))
+    if {*image.size} != {*size}:  # Pillow turns AVIF itself
+        raise Undecodable(f"it is {image.width}×{image.height}, which differs from its header")
+    image.load()
+    return image
+
+
+@contextmanager
+def _map_errors() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image: Pillow.Image = reader(BytesIO(data))
-            if image.size != size and {*image.size} != {*size}:
-                raise Undecodable(f"it is {image.width}×{image.height}, which differs from its header")
-            image.load()
-            _describe(image, about)
-            image = _plain(image)
+            yield
     except MemoryError as error:
         raise DecoderOutOfMemory from error
     except (Undecodable, NotSupported):
@@ -39,7 +60,6 @@ def load(reader: type[ImageFile], data: bytes, size: tuple[int, int], about: Des
         raise NotSupported(f"{error}") from error
     except Exception as error:  # damaged bytes make Pillow raise nearly anything, KeyError included
         raise _failure(error) from error
-    return split(np.asarray(image), MODELS[image.mode], about)
 
 
 def _plain(image: Pillow.Image) -> Pillow.Image:

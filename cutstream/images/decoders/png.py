@@ -12,12 +12,15 @@ import zlib
 from collections.abc import Callable
 from typing import TypeAlias
 
+import numpy as np
+
 from cutstream.images import WarningCode
 from cutstream.images.coding_points import Chromaticities, ColourSpace, by_chromaticities, by_code_points
 from cutstream.images.decoders.failures import NotSupported, Undecodable
 from cutstream.images.decoders.libvips import load
 from cutstream.images.decoders.metadata import check_dpi, read_exif
-from cutstream.images.decoders.raster import Description, Model, Raster, split
+from cutstream.images.decoders.palette import apply_palette
+from cutstream.images.decoders.raster import MAX_PROFILE_BYTES, Description, Model, Raster, split
 from cutstream.images.header import CodingPoints, Header
 
 Chunk: TypeAlias = tuple[bytes, bytes | memoryview]  # the kind, and the whole chunk
@@ -26,9 +29,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 DESCRIBING = frozenset({b"iCCP", b"cICP", b"sRGB", b"gAMA", b"cHRM", b"pHYs", b"eXIf", b"tEXt", b"zTXt"})
 TEXTS = frozenset({b"tEXt", b"zTXt"})
 RAW_EXIF = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
-MAX_UNPACKED = 16_000_000  # of a profile or of an EXIF text
 METRE_PER_INCH = 0.0254
-PALETTE = 3
+GREY, PALETTE = 0, 3
 MODELS: dict[int, Model] = {0: "grey", 2: "rgb", 3: "rgb", 4: "grey", 6: "rgb"}  # by colour type
 
 
@@ -38,10 +40,33 @@ def read(data: bytes, header: Header) -> Raster:
     needed, describing = _read_chunks(data, about)
     colour_type = _check(needed)
     _describe(describing, about)
+    if colour_type == PALETTE:
+        return _read_palette(needed, about, (header.width, header.height))
     keep_16_bit = about.colour is not None
     whole = b"".join([SIGNATURE, *(chunk for _, chunk in needed), _chunk(b"IEND", b"")])
     loaded = load("pngload_source", whole, (header.width, header.height), high_bytes=not keep_16_bit)
     return split(loaded.samples, MODELS[colour_type], about, keep_16_bit)
+
+
+def _read_palette(needed: list[Chunk], about: Description, size: tuple[int, int]) -> Raster:
+    """Decode the indices as a grey picture, and apply the palette. libpng would show missing colours black."""
+    chunks = dict(needed[::-1])  # the first of each kind
+    ihdr = bytearray(chunks[b"IHDR"][8:-4])
+    bits = ihdr[8]
+    ihdr[9] = GREY
+    coded = [chunk for kind, chunk in needed if kind == b"IDAT"]
+    whole = b"".join([SIGNATURE, _chunk(b"IHDR", bytes(ihdr)), *coded, _chunk(b"IEND", b"")])
+    indices = load("pngload_source", whole, size, high_bytes=True).samples[..., 0]
+    if bits < 8:
+        indices = indices // (255 // ((1 << bits) - 1))
+    colours = np.frombuffer(chunks[b"PLTE"][8:-4], np.uint8).reshape(-1, 3)
+    opacity = None
+    if b"tRNS" in chunks:
+        opacity = np.full(256, 255, np.uint8)
+        stated = np.frombuffer(chunks[b"tRNS"][8:-4], np.uint8)[:256]
+        opacity[: stated.size] = stated
+    pixels, alpha = apply_palette(indices, colours, opacity)
+    return Raster(pixels, "rgb", alpha, about)
 
 
 def _read_chunks(data: bytes, about: Description) -> tuple[list[Chunk], dict[bytes, bytes]]:
@@ -84,8 +109,8 @@ def _check(needed: list[Chunk]) -> int:
     if colour_type == PALETTE and b"PLTE" not in kinds:
         raise Undecodable("its colours come from a palette, and it has none")
     for kind, chunk in needed:
-        if kind == b"tRNS" and zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:], "big"):
-            raise Undecodable("the checksum of its transparency is wrong")
+        if kind in (b"tRNS", b"PLTE") and zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:], "big"):
+            raise Undecodable("the checksum of its palette or transparency is wrong")
     return colour_type
 
 
@@ -130,7 +155,7 @@ def _read_raw_exif(text: bytes, about: Description) -> None:
 
 def _unpack(packed: bytes) -> bytes:
     unpack = zlib.decompressobj()
-    unpacked = unpack.decompress(packed, MAX_UNPACKED)
+    unpacked = unpack.decompress(packed, MAX_PROFILE_BYTES)
     if not unpack.eof:
         raise ValueError("it breaks off, or is too large")
     return unpacked

@@ -14,6 +14,7 @@ from cutstream.images.coding_points import ColourSpace
 Samples: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 Model: TypeAlias = Literal["grey", "rgb", "cmyk", "lab"]
 
+MAX_PROFILE_BYTES = 1 << 24  # the profiles of printers have up to 4 MB
 CHANNELS: dict[Model, int] = {"grey": 1, "rgb": 3, "cmyk": 4, "lab": 3}
 
 
@@ -39,8 +40,8 @@ class Description:
 class Raster:
     """Samples of H×W×C, u8, or u16 if the colour space needs them; C goes by `model`.
 
-    Grey and RGB rise with brightness, CMYK with ink. Lab is L 0..255, then a and b as signed bytes. `alpha` is H×W, u8,
-    straight, 255 for opaque.
+    Grey and RGB rise with brightness, CMYK with ink. Lab is L 0..255 (in u16
+    0..65535), then a and b as signed numbers. `alpha` is H×W, u8, straight, 255 for opaque.
     """
 
     samples: NDArray[Any]

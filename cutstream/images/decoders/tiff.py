@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as Pillow
 
 from cutstream.images.decoders.directory import (
     SIZES,
@@ -28,11 +29,20 @@ from cutstream.images.decoders.directory import (
 from cutstream.images.decoders.failures import NotSupported, Undecodable
 from cutstream.images.decoders.libvips import load
 from cutstream.images.decoders.metadata import read_tags
-from cutstream.images.decoders.raster import CHANNELS, Description, Model, Raster, high_bytes, unpremultiply
+from cutstream.images.decoders.raster import (
+    CHANNELS,
+    MAX_PROFILE_BYTES,
+    Description,
+    Model,
+    Raster,
+    Samples,
+    high_bytes,
+    unpremultiply,
+)
 from cutstream.images.header import Header
 
 BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANAR = 258, 259, 262, 277, 284
-INK_SET, EXTRA_SAMPLES, SAMPLE_FORMAT, ICC_PROFILE = 332, 338, 339, 34675
+INK_SET, EXTRA_SAMPLES, SAMPLE_FORMAT, ICC_PROFILE, SUBIFDS = 332, 338, 339, 34675, 330
 STRIPS, TILES = (273, 279), (324, 325)  # offsets and sizes
 OTHERS = (256, 257, 266, 278, 292, 293, 317, 320, 322, 323, 347, *range(512, 522), *range(529, 533))
 NEEDED = frozenset({BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANAR, INK_SET, SAMPLE_FORMAT, *STRIPS, *TILES, *OTHERS})
@@ -50,11 +60,12 @@ MODELS: dict[int, Model] = {
     ICC_LAB: "lab",
 }
 COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946, 50001})  # CCITT, LZW, JPEG, deflate, PackBits, WebP
+JPEG = 7
 SEPARATE = 2
 UNSIGNED, VOID = 1, 4
 ASSOCIATED, UNASSOCIATED = 1, 2
 MAX_SAMPLES = 64
-MAX_PROFILE_BYTES = 16_000_000
+MAX_SUBIFDS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +100,11 @@ class _Page:
         return next((i for i, kind in enumerate(kinds) if kind in (ASSOCIATED, UNASSOCIATED)), None)
 
     @property
+    def is_deep(self) -> bool:
+        """Whether all 16 bits are needed: 8 of Lab are too few."""
+        return self.photometric == CIE_LAB and self.bits == 16
+
+    @property
     def stored_colours(self) -> int:
         return 1 if self.photometric == PALETTE else CHANNELS[self.model]
 
@@ -99,6 +115,8 @@ def read(data: bytes, header: Header) -> Raster:
     layout, at = read_layout(data)
     for _ in range(header.page):
         at = next_directory(data, layout, at)
+    if header.subifd >= 0:
+        at = _subdirectory(data, layout, at, header.subifd)
     page = _read_page(data, layout, at)
     _check(page)
     read_tags(data, layout, at, about)
@@ -141,6 +159,14 @@ def _read_page(data: bytes, layout: Layout, at: int) -> _Page:
     )
 
 
+def _subdirectory(data: bytes, layout: Layout, at: int, index: int) -> int:
+    """Return where the SubIFD with this index of the directory at `at` begins."""
+    for entry in entries(data, layout, at):
+        if entry.tag == SUBIFDS:
+            return whole_numbers(data, layout, entry, MAX_SUBIFDS)[index]
+    raise Undecodable("it lacks the directory of its picture")
+
+
 def _check(page: _Page) -> None:
     if page.photometric not in MODELS:
         raise NotSupported(f"a TIFF of colour model {page.photometric} is not supported: save it as RGB")
@@ -152,6 +178,8 @@ def _check(page: _Page) -> None:
         raise Undecodable(f"it has {page.samples} samples a pixel, which is not what its colour model has")
     if page.separate and page.photometric in (PALETTE, YCBCR):
         raise NotSupported("a TIFF with a palette or YCbCr in separate planes is not supported: save it as RGB")
+    if page.photometric == YCBCR and page.bits != 8:
+        raise NotSupported(f"YCbCr of {page.bits} bits is not supported: save the image as RGB")
     if page.bits < 8 and page.samples > 1 and not page.separate:
         raise NotSupported(f"several samples of {page.bits} bits are not supported: save the image with 8 bits")
 
@@ -173,20 +201,20 @@ def _numbers(data: bytes, page: _Page, entry: Entry) -> NDArray[np.unsignedinteg
     return np.frombuffer(data, page.layout.order + WHOLE_NUMBERS[entry.kind], entry.count, entry.at)
 
 
-def _load(data: bytes, page: _Page, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Decode a page whose channels are interleaved. Returns u8 H×W×C."""
+def _load(data: bytes, page: _Page, size: tuple[int, int]) -> Samples:
+    """Decode a page whose channels are interleaved. Returns H×W×C."""
     values = _needed(page)
     if page.model == "lab":  # as RGB, which libvips copies
         values[PHOTOMETRIC] = _short(page.layout, RGB)
     extra = page.samples - page.stored_colours
     if extra:  # as unspecified ones, which libvips leaves alone
         values[EXTRA_SAMPLES] = _short(page.layout, *[0] * extra)
-    return _decode(data, page.layout, values, size)
+    return _decode(data, page, values, size)
 
 
-def _load_planes(data: bytes, page: _Page, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Decode a page whose channels are separate, each as a grey page. Returns u8 H×W×C."""
-    planes = np.empty((size[1], size[0], page.samples), np.uint8)
+def _load_planes(data: bytes, page: _Page, size: tuple[int, int]) -> Samples:
+    """Decode a page whose channels are separate, each as a grey page. Returns H×W×C."""
+    planes = np.empty((size[1], size[0], page.samples), np.uint16 if page.is_deep else np.uint8)
     for channel in range(page.samples):
         values = _needed(page)
         values[BITS] = _short(page.layout, page.bits)
@@ -195,7 +223,7 @@ def _load_planes(data: bytes, page: _Page, size: tuple[int, int]) -> NDArray[np.
         for tag in (*STRIPS, *TILES):
             if tag in page.tags:
                 values[tag] = _share(data, page, page.tags[tag], channel)
-        planes[..., channel] = _decode(data, page.layout, values, size)[..., 0]
+        planes[..., channel] = _decode(data, page, values, size)[..., 0]
     if page.photometric == WHITE_IS_ZERO:
         np.subtract(255, planes[..., 0], out=planes[..., 0])
     return planes
@@ -219,12 +247,12 @@ def _short(layout: Layout, *values: int) -> _Value:
     return _Value(SHORT, len(values), struct.pack(f"{layout.order}{len(values)}H", *values))
 
 
-def _decode(data: bytes, layout: Layout, values: dict[int, _Value], size: tuple[int, int]) -> NDArray[np.uint8]:
-    whole = b"".join(_with_directory(data, layout, values))
-    loaded = load("tiffload_source", whole, size, fail_on="warning", high_bytes=True)
+def _decode(data: bytes, page: _Page, values: dict[int, _Value], size: tuple[int, int]) -> Samples:
+    whole = b"".join(_with_directory(data, page.layout, values))
+    loaded = load("tiffload_source", whole, size, fail_on="warning", high_bytes=not page.is_deep)
     if loaded.warning:
         raise Undecodable(loaded.warning)
-    return high_bytes(loaded.samples)
+    return loaded.samples
 
 
 def _with_directory(data: bytes, layout: Layout, values: dict[int, _Value]) -> list[bytes | memoryview]:
@@ -251,20 +279,30 @@ def _with_directory(data: bytes, layout: Layout, values: dict[int, _Value]) -> l
     return [head, memoryview(data)[len(head) :], bytes(pad), bytes(appended), bytes(table)]
 
 
-def _interpret(samples: NDArray[np.uint8], page: _Page, about: Description) -> Raster:
+def _interpret(samples: NDArray[Any], page: _Page, about: Description) -> Raster:
     extra = page.samples - page.stored_colours
-    if page.photometric == YCBCR:  # libvips may have added an alpha of its own
-        samples = samples[..., :3]
-        extra = 0
+    if page.photometric == YCBCR:
+        samples, extra = _rgb_of_ycbcr(samples, page), 0
     colours = samples.shape[2] - extra
     model: Model = "grey" if colours == 1 else page.model
-    alpha = None if page.alpha is None or not extra else np.ascontiguousarray(samples[..., colours + page.alpha])
+    alpha = None
+    if extra and page.alpha is not None:
+        alpha = np.ascontiguousarray(high_bytes(samples[..., colours + page.alpha]))
     samples = np.ascontiguousarray(samples[..., :colours])
     if page.photometric == ICC_LAB:  # a and b plus 128
         samples[..., 1:] ^= 0x80
     if alpha is not None and ASSOCIATED in page.extra[: (page.alpha or 0) + 1]:
         samples = unpremultiply(samples, alpha)
     return Raster(samples, model, alpha, about)
+
+
+def _rgb_of_ycbcr(samples: NDArray[np.uint8], page: _Page) -> NDArray[np.uint8]:
+    """Return H×W×3 RGB. libvips converts YCbCr, to RGB or RGBA, unless it is neither JPEG nor subsampled."""
+    if samples.shape[2] == 4 or page.compression == JPEG:
+        return samples[..., :3]
+    height, width = samples.shape[:2]
+    image = Pillow.frombuffer("YCbCr", (width, height), np.ascontiguousarray(samples), "raw", "YCbCr", 0, 1)
+    return np.asarray(image.convert("RGB"))
 
 
 def _read_profile(data: bytes, page: _Page, about: Description) -> None:
