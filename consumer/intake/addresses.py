@@ -25,7 +25,7 @@ def check_addresses(job: Job, objects: ObjectStore) -> None:
         try:
             objects.check_source(picture)
         except RefusedAddress as exc:
-            raise RefusedBackground(f"background.image: {exc}") from exc
+            raise RefusedBackground(f"background.image: {exc}", exc.points_to) from exc
 
 
 @contextmanager

@@ -197,8 +197,6 @@ def _as_background_errors(subject: str) -> Iterator[None]:
     except SourceFailed as exc:
         raise BackgroundFailed(f"{subject}: {exc}", exc.retryable) from exc
     except RefusedAddress as exc:
-        refused = RefusedBackground(f"{subject}: {exc}")
-        refused.points_to = exc.points_to
-        raise refused from exc
+        raise RefusedBackground(f"{subject}: {exc}", exc.points_to) from exc
     except (FileTooLarge, UnsupportedImage, ResolutionTooHigh, UnreadableImage) as exc:
         raise UnusableBackground(f"{subject}: {exc}") from exc

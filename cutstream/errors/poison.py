@@ -186,6 +186,10 @@ class RefusedBackground(Poison):
     code = "invalid_bg_image_url"
     points_to: PointsTo = "settings"
 
+    def __init__(self, message: str, points_to: PointsTo = "settings") -> None:
+        super().__init__(message)
+        self.points_to = points_to
+
 
 class UnusableBackground(Poison):
     """The background picture is too large, in none of the accepted formats, or not readable. The limits for sources

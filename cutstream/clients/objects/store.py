@@ -118,6 +118,7 @@ class ObjectStore:
             raise RefusedAddress(
                 f"{scheme}:// is not supported: a source is file://, http://, https://, s3://, gs:// or az://"
             )
+        buckets.bucket_and_key(uri)
         if self._source_buckets:
             _check_bucket(uri, self._source_buckets)
 

@@ -53,6 +53,10 @@ REFUSED: list[tuple[dict[str, Any], type[Poison], str, str]] = [
     ({"image": "s3://other/a.jpg"}, AddressNotAllowed, "settings", "image: .*ALLOWED_BUCKETS"),
     ({"image": "http://127.0.0.1/a.jpg"}, AddressNotAllowed, "settings", "image: "),
     ({"image": "ftp://shop/a.jpg"}, RefusedAddress, "request", "image: ftp:// is not supported"),
+    ({"image": "s3://shop/a//b"}, RefusedAddress, "request", "image: .*has an empty"),
+    ({"image": "https://user:s3cr3t@shop/a"}, RefusedAddress, "request", "image: .*user name or password"),
+    ({"image": "https://shop:port/a"}, RefusedAddress, "request", "image: .*form"),
+    (composite("https://shop:port/a"), RefusedBackground, "request", r"background\.image: .*form"),
     (composite("file:///etc/hostname"), RefusedBackground, "settings", r"background\.image: .*FILE_ROOTS"),
     (composite("http://169.254.169.254/latest"), RefusedBackground, "settings", r"background\.image: "),
 ]
