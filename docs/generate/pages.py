@@ -65,7 +65,8 @@ _TOPICS = """\
 
 This page describes the Kafka topics and their messages for people. For programs there are
 [asyncapi.yaml](asyncapi.yaml) and the JSON Schemas of a [request](schemas/request.json) and of a
-[result](schemas/result.json).
+[result](schemas/result.json). [Kafka clients](clients.md) lists the clients, codecs and forms of records that are
+tested.
 
 * **Results and dead letters:** {read_committed}
 * **Keys:** a request's key only decides its partition. Its result has the same key. Without keys, requests spread

@@ -49,9 +49,9 @@ def join(reader: Source) -> Source:
     return reader
 
 
-def wait_until(condition: Callable[[], object], otherwise: str) -> None:
-    """Wait until `condition` holds. Fail with the message `otherwise` after `TIMEOUT_S`."""
-    deadline = time.monotonic() + TIMEOUT_S
+def wait_until(condition: Callable[[], object], otherwise: str, timeout_s: float = TIMEOUT_S) -> None:
+    """Wait until `condition` holds. Fail with the message `otherwise` after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, otherwise
         time.sleep(0.05)

@@ -119,6 +119,13 @@ class Results:
         self.records += self._reader.poll(timeout_s)
         return len(self.records)
 
+    def read_to_the_end(self, quiet_s: float = 1.0) -> None:
+        """Read until nothing has come for so long."""
+        before = -1
+        while before < len(self.records):
+            before = len(self.records)
+            self.read(quiet_s)
+
     def wait_for(self, count: int, timeout_s: float) -> list[Result]:
         """Wait for `count` results and one second more. Return all results, which may be more than `count`."""
         deadline = time.monotonic() + timeout_s
