@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from struct import unpack_from
 
-from cutstream.errors import ResolutionTooHigh, UnsupportedImage
+from cutstream.errors import ResolutionTooHigh, UnreadableImage, UnsupportedImage
 from cutstream.images.headers.boxes import Box, boxes, first_of_each
 from cutstream.images.headers.items import Items, read_items
 from cutstream.images.headers.reading import Steps, u16, u32
 from cutstream.images.headers.types import CodingPoints, Format, Header
 
-MAX_BOXES = 20_000
+MAX_BOXES = 10_000
+MAX_TILES = 4_096
 MAX_BRANDS = 64
 BRANDS = frozenset(
     {b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
@@ -116,7 +117,9 @@ def _cropped(data: bytes, items: Items, width: int, height: int) -> tuple[int, i
 
 def _check_held(data: bytes, items: Items, coded: tuple[int, ...], pixels: int) -> None:
     """Refuse a picture that is cut from far more pixels than it has: a decoder spends its memory on all of them."""
-    sizes = [_size(data, items, item) for item in coded if items.of(item, b"ispe")]
+    if len(coded) > MAX_TILES:
+        raise UnreadableImage(f"a picture of {len(coded) - 1:,} tiles takes too long: save it with larger ones")
+    sizes = [_size(data, items, item) for item in dict.fromkeys(coded) if items.of(item, b"ispe")]
     held = max(sizes[0][0] * sizes[0][1], sum(width * height for width, height in sizes[1:]))
     if held > max(MAX_HELD_SHARE * pixels, SMALL_PIXELS):
         raise ResolutionTooHigh(f"{held / 1e6:.1f} megapixels are stored for a picture of {pixels / 1e6:.1f}")

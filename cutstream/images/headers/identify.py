@@ -146,9 +146,9 @@ def _is_zero(data: bytes) -> bool:
 def _by_text(data: bytes) -> tuple[str, str] | None:
     if data.startswith(UTF16_MARKS):
         return "text", FIND
-    text = data.removeprefix(UTF8_MARK).lstrip(BLANK)[:EXTENT] if data[:1] in BLANK + UTF8_MARK else data[:EXTENT]
+    text = data[: 2 * EXTENT].removeprefix(UTF8_MARK).lstrip(BLANK)[:EXTENT]
     if not TEXT.fullmatch(text):
-        return None
+        return ("nothing but white space", FIND) if not text else None
     markup = text.lower()
     if markup.startswith(b"<"):
         return _by_markup(data, markup)

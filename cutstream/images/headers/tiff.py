@@ -35,8 +35,8 @@ COMPRESSIONS = {
 FORMATS = {2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}  # of samples; 1 is unsigned, 4 unknown
 DEPTHS = frozenset({1, 2, 4, 8, 16})
 MAX_CHANNELS = 8
-MAX_CHUNKS = 200_000  # strips or tiles: one row each of a picture of 50 megapixels is 50,000
-MAX_TILE_PIXELS = 1 << 20  # or as many as the picture has
+MAX_CHUNKS = 100_000  # strips or tiles, which libvips reads in 0.3 s; pictures have a strip for each row at most
+MAX_TILE_SIDE = 8192
 
 
 def read_tiff(data: bytes) -> Header:
@@ -98,8 +98,8 @@ def _check_samples(directory: Directory) -> None:
 def _check_chunks(directory: Directory) -> None:
     width, height = directory.width, directory.height
     tiled = Tag.TILE_WIDTH in directory.tags
-    chunk_w = directory.first(Tag.TILE_WIDTH, width) if tiled else width
-    chunk_h = directory.first(Tag.TILE_HEIGHT if tiled else Tag.ROWS, height)
+    chunk_w = directory.first(Tag.TILE_WIDTH) if tiled else width
+    chunk_h = directory.first(Tag.TILE_HEIGHT) if tiled else directory.first(Tag.ROWS, height)
     if chunk_w < 1 or chunk_h < 1:
         raise ValueError(f"strips or tiles of {chunk_w}×{chunk_h}")
     planes = directory.first(Tag.SAMPLES, 1) if directory.first(Tag.PLANAR, 1) == 2 else 1
@@ -107,5 +107,12 @@ def _check_chunks(directory: Directory) -> None:
     if chunks > MAX_CHUNKS:
         what = f"{chunks:,} {'tiles' if tiled else 'strips'}"
         raise UnreadableImage(f"a TIFF of {what} takes too long: save it with fewer, larger ones")
-    if tiled and chunk_w * chunk_h > max(MAX_TILE_PIXELS, 2 * width * height):
-        raise UnreadableImage(f"a TIFF with tiles of {chunk_w}×{chunk_h}, larger than the picture: save it anew")
+    if tiled:
+        _check_tile(chunk_w, chunk_h, max(width, height))
+
+
+def _check_tile(width: int, height: int, side: int) -> None:
+    """Refuse the tiles that libvips refuses: of odd sizes, or more than twice as large as the picture."""
+    largest = min(MAX_TILE_SIDE, -(-2 * side // 256) * 256)
+    if width % 16 or height % 16 or max(width, height) > largest:
+        raise UnsupportedImage(f"a TIFF with tiles of {width}×{height}: save it in strips, or in tiles of 256×256")
