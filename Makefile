@@ -8,7 +8,7 @@ UV_VERSION := 0.13.9
 LOCKS := requirements/dev.txt requirements/triton.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-export demo train compare up worker test chaos soak overload check format bench docs lock clean
+.PHONY: help setup setup-export setup-fuzz fuzz demo train compare up worker test chaos soak overload check format bench docs lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,12 @@ soak: setup ## Show that a worker does not grow and leaves in order: make soak [
 overload: setup ## Send three times what a worker can handle: make overload [MINUTES=10] [OUT=DIR] (docs/reliability.md)
 	$(BIN)/python -m tests.e2e.chaos.overload --minutes $(or $(MINUTES),10) --out "$${OUT:-out/overload}"
 
+setup-fuzz: setup ## Add what `make fuzz` needs
+	$(UV) pip install --quiet --require-hashes -r requirements/fuzz.txt
+
+fuzz: setup-fuzz ## Fuzz the reading of images: make fuzz [SECONDS=60] [TARGET=header|decode]
+	$(BIN)/python -m tests.fuzz $(or $(TARGET),header) --seconds $(or $(SECONDS),60)
+
 test-cluster: setup ## Run the tests with three brokers, each on a network of its own where this user may make one (5 min)
 	$(BIN)/pytest --kafka --cluster --require cluster tests/integration/cluster
 
@@ -82,6 +88,8 @@ lock: setup ## Update the lock files to the newest versions
 		--extra local --extra quality --extra dev pyproject.toml -o requirements/dev.txt
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \
 		--extra local --extra quality --extra dev --extra export pyproject.toml -o requirements/export.txt
+	$(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \
+		--extra local --extra quality --extra dev --extra fuzz pyproject.toml -o requirements/fuzz.txt
 	printf 'nvidia-pytriton==0.7.0\n' | $(UV) pip compile --quiet --no-deps --generate-hashes --no-header --no-annotate \
 		- -o requirements/triton.txt
 

@@ -52,14 +52,22 @@ def read_header(data: bytes, max_pixels: int) -> Header:
     try:
         header = READERS[name](data)
     except DAMAGES as error:
-        reason = "it ends too early" if isinstance(error, (struct.error, OverflowError, LookupError)) else error
-        raise UnreadableImage(f"the {name} header is truncated or damaged: {reason}") from error
+        raise UnreadableImage(f"the {name} header is truncated or damaged: {_reason(error)}") from error
     if header.width < 1 or header.height < 1:
         raise UnreadableImage(f"the {name} header gives an empty image, {header.width}×{header.height}")
     if header.pixels > max_pixels:
         size = f"{header.width}×{header.height} is {header.pixels / 1e6:.1f} megapixels"
         raise ResolutionTooHigh(f"{size}, the limit is {max_pixels / 1e6:g}: scale it down")
     return header
+
+
+def _reason(error: Exception) -> str:
+    match error:
+        case KeyError(args=(bytes() as kind,)):
+            return f"no `{kind.decode('latin-1')}` box"
+        case ValueError():
+            return str(error)
+    return "it ends too early"
 
 
 def _sniff(data: bytes) -> Format | None:

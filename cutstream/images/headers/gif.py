@@ -8,6 +8,7 @@ from cutstream.images.headers.reading import Steps
 from cutstream.images.headers.types import Header
 
 MAX_BLOCKS = 200_000  # 51 MB of full data blocks
+STEPS_OF_EXTENSION = 4  # it takes as long as so many data blocks
 EXTENSION, PICTURE, CONTROL = 0x21, 0x2C, 0xF9
 # libvips takes these for the screen on which the GIF was made, not for the picture's size.
 SCREENS = frozenset({(640, 480), (640, 512), (800, 600), (1024, 768), (1280, 1024), (1600, 1200)})
@@ -41,7 +42,7 @@ def _find_picture(data: bytes, at: int, steps: Steps) -> tuple[int, bool]:
     """Return where the next picture begins, and whether it has a transparent colour. Extensions are skipped."""
     transparent = False
     while data[at] == EXTENSION:
-        steps.take()
+        steps.take(STEPS_OF_EXTENSION)
         if data[at + 1] == CONTROL:
             transparent = bool(data[at + 3] & 1)
         at = _skip_blocks(data, at + 2, steps)

@@ -12,6 +12,7 @@ from cutstream.images.headers.reading import Steps, u16, u32
 from cutstream.images.headers.types import CodingPoints, Format, Header
 
 MAX_BOXES = 10_000
+MAX_BITS = 16
 MAX_TILES = 4_096
 MAX_BRANDS = 64
 BRANDS = frozenset(
@@ -129,8 +130,9 @@ def _samples(data: bytes, items: Items, item: int) -> tuple[int, int] | None:
     """Return bits and colour channels by the item's `pixi` property, or by its codec's configuration."""
     for box in items.of(item, b"pixi"):
         channels = data[box.start + 4]
-        if channels in (1, 3):
-            return max(data[box.start + 5 : box.start + 5 + channels]), channels
+        bits = max(data[box.start + 5 : box.start + 5 + channels], default=0)
+        if channels in (1, 3) and 8 <= bits <= MAX_BITS:
+            return bits, channels
     for box in items.of(item, b"av1C"):
         flags = data[box.start + 2]
         bits = (12 if flags & 0x20 else 10) if flags & 0x40 else 8
@@ -191,7 +193,9 @@ def _find_track(data: bytes, moov: Box, steps: Steps) -> dict[bytes, Box] | None
 
 
 def _read_sequence(data: bytes, track: dict[bytes, Box], steps: Steps) -> Header:
-    entry = next(boxes(data, track[b"stsd"].start + 8, track[b"stsd"].end, steps))
+    entry = next(boxes(data, track[b"stsd"].start + 8, track[b"stsd"].end, steps), None)
+    if entry is None:
+        raise ValueError("its track describes no pictures")
     if entry.kind not in FORMATS:
         raise UnsupportedImage(f"a sequence of pictures stored as {entry.kind.decode('latin-1')}: send one as JPEG")
     width, height = unpack_from(">HH", data, entry.start + 24)

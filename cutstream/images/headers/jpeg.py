@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from struct import unpack_from
 from typing import NamedTuple
 
 import numpy as np
@@ -140,7 +141,7 @@ def _count_scans(data: bytes, segments: Iterator[Segment], frame: _Frame) -> int
 
 def _note_scan(data: bytes, at: int, frame: _Frame, reached: dict[int, bytearray]) -> None:
     count = data[at + 2]
-    low, high, position = data[at + 3 + 2 * count : at + 6 + 2 * count]
+    low, high, position = unpack_from("BBB", data, at + 3 + 2 * count)
     if frame.code not in PROGRESSIVE:
         low, high, position = 0, 63, 0
     for identifier in data[at + 3 : at + 3 + 2 * count : 2]:

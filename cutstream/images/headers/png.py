@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from struct import unpack_from
 from typing import NamedTuple
 
 from cutstream.errors import UnsupportedImage
@@ -24,8 +25,7 @@ class _Chunk(NamedTuple):
 def read_png(data: bytes) -> Header:
     if data[12:16] == b"CgBI":
         raise UnsupportedImage("a PNG from inside an iPhone app (CgBI), which is no true PNG: export it anew")
-    width, height = u32(data, 16), u32(data, 20)
-    bits, colour_type, _, _, interlace = data[24:29]
+    width, height, bits, colour_type, _, _, interlace = unpack_from(">IIBBBBB", data, 16)
     if data[12:16] != b"IHDR" or bits not in DEPTHS.get(colour_type, ()):
         raise ValueError(f"colour type {colour_type} of {bits} bits does not exist")
     chunks = _chunks_before_pixels(data)

@@ -91,6 +91,8 @@ def _check_samples(directory: Directory) -> None:
         what = "/".join(str(each) for each in sorted(set(bits)))
         raise UnsupportedImage(f"a TIFF with {kind} samples of {what} bits: save it with 8 or 16 bits")
     samples = directory.first(Tag.SAMPLES, 1)
+    if samples > 1 and bits[0] < 8 and directory.first(Tag.PLANAR, 1) == 1:
+        raise UnsupportedImage(f"a TIFF with {samples} samples of {bits[0]} bits in a pixel: save it with 8 or 16 bits")
     if not 1 <= samples <= MAX_CHANNELS:
         raise UnsupportedImage(f"a TIFF of {samples} channels: save it in grey, RGB or CMYK")
 

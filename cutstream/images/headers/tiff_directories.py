@@ -9,6 +9,7 @@ from struct import Struct, calcsize, error, unpack_from
 from cutstream.images.headers.reading import Steps
 
 MAX_ENTRIES = 20_000  # of all directories together: a thousand pages
+STEPS_OF_DIRECTORY = 4  # it takes as long as so many entries
 MAX_VALUES = 16  # of one tag
 MAX_SUBIFDS = 16
 REDUCED, MASK = 1, 4  # bits of NewSubfileType
@@ -62,7 +63,9 @@ class Directory:
 
     @property
     def is_apart(self) -> bool:
-        """Whether this is a thumbnail, a level of a pyramid or a mask, not a picture of its own."""
+        """Tell a thumbnail, a level of a pyramid, a mask or a directory without a size from a picture of its own."""
+        if not self.width * self.height:
+            return True
         if Tag.NEW_SUBFILE_TYPE in self.tags:
             return bool(self.first(Tag.NEW_SUBFILE_TYPE) & (REDUCED | MASK))
         return self.first(Tag.SUBFILE_TYPE) == OLD_REDUCED
@@ -108,7 +111,7 @@ class TiffReader:
     def _read(self, at: int) -> tuple[Directory, int]:
         """Return the directory at a place, and where the next one is. The first of several equal tags counts."""
         (count,) = self._count.unpack_from(self.data, at)
-        self._steps.take(count + 1)
+        self._steps.take(count + STEPS_OF_DIRECTORY)
         start = at + self._count.size
         end = start + count * self._entry.size
         tags: dict[int, tuple[int, ...]] = {}
