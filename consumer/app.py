@@ -81,6 +81,8 @@ class PipelineRuntime:
             max_bytes=s.limits.max_source_bytes,
             max_pixels=s.limits.max_source_pixels,
             on_restart=metrics.decoder_restarts.inc,
+            on_dropped_lines=metrics.decoder_lines.inc,
+            clock=clock,
         )
         self.catalogue = BackgroundCatalogue(s.kafka, metrics.backgrounds.set)
         self.objects = objects = ObjectStore(s.objects, s.limits)
@@ -109,6 +111,11 @@ class PipelineRuntime:
                 cpu_slots=PrioritySemaphore(cores),
             )
         )
+
+    @property
+    def decodes(self) -> bool:
+        """Return whether at least one decoder process can be used."""
+        return self._decoders.ready
 
     def start(self) -> None:
         self._decoders.start()
@@ -159,7 +166,11 @@ class Worker:
         readiness = Readiness(
             self._loop,
             self._waits,
-            {"backgrounds": lambda: self._runtime.catalogue.ready, "cancellations": lambda: self._cancellations.ready},
+            {
+                "backgrounds": lambda: self._runtime.catalogue.ready,
+                "cancellations": lambda: self._cancellations.ready,
+                "decoders": lambda: self._runtime.decodes,
+            },
             broker=broker,
             triton=triton,
             stopping=self._stop,

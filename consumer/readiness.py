@@ -25,14 +25,15 @@ from cutstream.metrics import Metrics
 class Readiness:
     """The checks of one worker. Every answer comes from what is known already: none waits for a server.
 
-    `topics` says for the topics of which every worker has a copy whether it was read.
+    `others` are further checks by name: whether the topics that every worker has a copy of were read, and whether a
+    decoder process runs.
     """
 
     def __init__(
         self,
         loop: Loop,
         waits: Waits,
-        topics: Mapping[str, Callable[[], bool]],
+        others: Mapping[str, Callable[[], bool]],
         *,
         broker: Probe,
         triton: Probe,
@@ -41,7 +42,7 @@ class Readiness:
     ) -> None:
         self._loop = loop
         self._waits = waits
-        self._topics = topics
+        self._others = others
         self._broker = broker
         self._triton = triton
         self._stopping = stopping
@@ -64,7 +65,7 @@ class Readiness:
             "triton": self._triton.ok and not away(TritonUnavailable.code, WrongAnswer.code, ModelReloaded.code),
             "store": not away(StoreUnavailable.code),
             "memory": not away(DeviceOutOfMemory.code, BackgroundsFull.code),
-        } | {name: ready() for name, ready in self._topics.items()}
+        } | {name: ready() for name, ready in self._others.items()}
 
     def answer(self) -> dict[str, Any]:
         """Return the checks, and why the worker has halted, if it has."""

@@ -224,8 +224,14 @@ OUTPUT_BYTES = Definition(
 DECODER_RESTARTS = Definition(
     "cutstream_decoder_restarts_total",
     "counter",
-    "Decoder processes that were replaced after a crash or a hang. One request failed each time.",
+    "Decoder processes that were replaced after a crash or a hang. One request failed each time, unless it was idle.",
     "Examine the sources of the `failed_to_read_image` results of that time: they may be hostile files.",
+)
+DECODER_LINES = Definition(
+    "cutstream_decoder_dropped_lines_total",
+    "counter",
+    "Lines that decoder processes wrote and that the log left out. It has 20 lines a minute.",
+    "It grows with damaged files. If much of it comes at once, look at the lines that the log has.",
 )
 HEARTBEAT = Definition(
     "cutstream_loop_heartbeat_seconds",
@@ -295,6 +301,7 @@ class Metrics:
         self.source_pixels = self._counter(SOURCE_PIXELS)
         self.output_bytes = self._counter(OUTPUT_BYTES)
         self.decoder_restarts = self._counter(DECODER_RESTARTS)
+        self.decoder_lines = self._counter(DECODER_LINES)
         self.heartbeat = self._gauge(HEARTBEAT)
         self.in_doubt = self._gauge(IN_DOUBT)
         self.halted = self._gauge(HALTED)

@@ -12,6 +12,7 @@ from hashlib import sha256
 
 from consumer.resources.cache import Cache
 from consumer.resources.decoders import DecoderPool
+from consumer.resources.priority_semaphore import PrioritySemaphore
 from cutstream.arrays.ops import ArrayOps, Colour
 from cutstream.clients.objects.store import ObjectStore
 from cutstream.clock import Clock
@@ -35,6 +36,7 @@ from cutstream.errors import (
 )
 from cutstream.images import Image, ImageWarning, Pixels
 from cutstream.images.header import read_header
+from cutstream.images.memory import decoder_bytes
 
 _BYTES_PER_PIXEL = 4  # RGB and alpha
 
@@ -104,7 +106,9 @@ class BackgroundStore:
         self._max_age_s = max_age_s
         self._max_pixels = max_pixels
         # The largest accepted picture always has room, however small the cache is.
-        self._memory = PictureMemory(max(cache.limit_bytes, _BYTES_PER_PIXEL * max_pixels), cache.drop_oldest)
+        self._most_bytes = max(cache.limit_bytes, _BYTES_PER_PIXEL * max_pixels)
+        self._memory = PictureMemory(self._most_bytes, cache.drop_oldest)
+        self._decoding = PrioritySemaphore(self._most_bytes)  # in units of a byte
 
     def open(self, picture: str) -> CachedBackground:
         """Return the picture with this address or catalogue name.
@@ -144,7 +148,10 @@ class BackgroundStore:
         header = read_header(data, self._max_pixels)
 
         def decode() -> DecodedPicture:
-            image = self._decoders.decode(data, header)
+            # Waiting is safe here: whoever decodes needs nothing that a waiting caller holds. What needs more than
+            # there is goes alone.
+            with self._decoding.acquire(units=min(decoder_bytes(header, len(data)), self._most_bytes)):
+                image = self._decoders.decode(data, header)
             return DecodedPicture(replace(image, icc=None, dpi=None), digest, since_s)
 
         return self._memory.allocate(_BYTES_PER_PIXEL * header.pixels, decode)

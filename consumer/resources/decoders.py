@@ -1,36 +1,40 @@
 """Decode in separate processes: a decoder's crash, hang or memory bomb costs one photo, never the worker.
 
-File and pixels pass through one shared slot per process, which is mapped once and used for every photo. The socket
-carries only a few hundred bytes each way, so a stopped process cannot block the sender. The slot is an anonymous file
-(memfd): it leaves no name behind, and the kernel frees it with its last process. A process ends when its socket closes,
-and so also when its parent dies.
+File and pixels pass through one shared slot per process, which is mapped once and used for every photo. The slot is an
+anonymous file (memfd): it leaves no name behind, and the kernel frees it with its last process. A process ends when
+its connection closes, and so also when its parent dies.
 """
 
 from __future__ import annotations
 
-import mmap
-import os
-import subprocess
-import sys
+import logging
+import threading
 from collections.abc import Callable
-from multiprocessing import Pipe
-from queue import LifoQueue
+from itertools import count
 
-import numpy as np
-
-from consumer.resources import decoder_process
-from consumer.resources.decoder_process import DecodeReply, DecodeRequest
-from cutstream.errors import DecoderFailed, Fatal, Poison
+from consumer.resources.decoding.decoder import Decoder, Limits, StartFailed
+from consumer.resources.decoding.output import LineAllowance
+from consumer.resources.decoding.protocol import MAX_ICC_BYTES
+from cutstream.clock import Clock, SystemClock
+from cutstream.errors import DecoderFailed, DecodersUnavailable, Fatal
 from cutstream.images import Image
 from cutstream.images.header import Header
+from cutstream.images.memory import decoder_bytes, most_decoder_bytes
 
-CHILD = f"from {decoder_process.__name__} import main; main()"
-START_TIMEOUT_S = 30.0
-KEPT_SLOT_BYTES = 64_000_000  # the pages of larger photos go back to the system afterwards
+log = logging.getLogger(__name__)
+
+START_ATTEMPTS = 10
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 30.0
 
 
 class DecoderPool:
-    """A fixed number of decoder processes. `decode` is thread-safe and waits for a free one."""
+    """A fixed number of decoder processes. `decode` is thread-safe and waits for a free one.
+
+    Whoever finds that a process has ended starts it anew at once, while the others go on. If that fails, for instance
+    because the machine has no memory left, a thread of the pool goes on trying; START_ATTEMPTS failures in a row while
+    not one decoder runs are Fatal. `first_pause_s` is the pause after the first of them; it doubles.
+    """
 
     def __init__(
         self,
@@ -40,117 +44,147 @@ class DecoderPool:
         max_bytes: int,
         max_pixels: int,
         on_restart: Callable[[], None],
+        on_dropped_lines: Callable[[int], None] = lambda lines: None,
+        clock: Clock | None = None,
+        first_pause_s: float = _FIRST_PAUSE_S,
     ) -> None:
-        slot_bytes = max(max_bytes, 4 * max_pixels)
-        self._processes = [_Process(slot_bytes, timeout_s, on_restart) for _ in range(processes)]
-        self._idle: LifoQueue[_Process] = LifoQueue()  # the process used last has the warmest caches
+        slot_bytes = max(max_bytes, 4 * max_pixels + MAX_ICC_BYTES)
+        limits = Limits(slot_bytes, most_decoder_bytes(max_pixels, max_bytes), timeout_s)
+        allowance = LineAllowance(clock or SystemClock(), on_dropped_lines)
+        self._decoders = [Decoder(limits, allowance) for _ in range(processes)]
+        self._on_restart = on_restart
+        self._first_pause_s = first_pause_s
+        self._lock = threading.Lock()  # guards what follows
+        self._freed = threading.Condition(self._lock)  # what callers wait for
+        self._broken = threading.Condition(self._lock)  # what the restarter waits for
+        self._idle: list[Decoder] = []  # the last is taken first: the process used last has the warmest caches
+        self._ended: list[Decoder] = []
+        self._fatal: Fatal | None = None
+        self._closed = threading.Event()
+        self._restarter = threading.Thread(target=self._restart_ended, name="decoder-restart", daemon=True)
 
     @property
     def pids(self) -> tuple[int, ...]:
-        return tuple(process.pid for process in self._processes)
+        return tuple(decoder.pid for decoder in self._decoders)
+
+    @property
+    def ready(self) -> bool:
+        """Whether at least one decoder can be used."""
+        with self._lock:
+            return len(self._ended) < len(self._decoders)
 
     def start(self) -> None:
-        for process in self._processes:
-            process.start()
-        for process in self._processes:
-            process.await_ready()
-            self._idle.put(process)
+        """Raises Fatal if a decoder does not start."""
+        try:
+            for decoder in self._decoders:
+                decoder.start()
+            for decoder in self._decoders:
+                decoder.await_ready()
+        except StartFailed as error:
+            self.close()
+            raise Fatal(f"a decoder process does not start: {error}") from error
+        self._idle.extend(self._decoders)
+        self._restarter.start()
 
     def decode(self, data: bytes, header: Header) -> Image:
-        """Decode one file into arrays of the caller's own. Raises UnreadableImage; DecoderFailed if a decoder dies."""
-        process = self._idle.get()
+        """Decode one file into arrays of the caller's own.
+
+        Raises UnreadableImage, UnsupportedImage, or DecoderFailed if a decoder dies; DecodersUnavailable while none
+        can be started.
+        """
+        decoder = self._take()
         try:
-            return process.decode(data, header)
-        finally:
-            self._idle.put(process)
+            image = decoder.decode(data, header, decoder_bytes(header, len(data)))
+        except DecoderFailed:
+            self._restart(decoder)
+            raise
+        except BaseException:
+            self._put_back(decoder)
+            raise
+        self._put_back(decoder)
+        return image
 
     def close(self) -> None:
         """End all processes. Call this when no `decode` is under way."""
-        for process in self._processes:
-            process.end()
+        self._closed.set()
+        with self._lock:
+            self._broken.notify()
+        if self._restarter.ident is not None:
+            self._restarter.join()
+        for decoder in self._decoders:
+            decoder.close()
 
+    def _take(self) -> Decoder:
+        """Return a decoder that runs. One that has ended while idle is replaced: that is not this photo's fault."""
+        while True:
+            with self._lock:
+                while not self._idle:
+                    self._require_decoders()
+                    self._freed.wait()
+                decoder = self._idle.pop()
+            if decoder.runs:
+                return decoder
+            self._restart(decoder)
 
-class _Process:
-    def __init__(self, slot_bytes: int, timeout_s: float, on_restart: Callable[[], None]) -> None:
-        self._slot_bytes = slot_bytes
-        self._timeout_s = timeout_s
-        self._on_restart = on_restart
+    def _require_decoders(self) -> None:
+        if self._fatal is not None:
+            raise self._fatal
+        if len(self._ended) == len(self._decoders):
+            raise DecodersUnavailable("no decoder process can be started at the moment")
 
-    @property
-    def pid(self) -> int:
-        return self._popen.pid
+    def _put_back(self, decoder: Decoder) -> None:
+        with self._lock:
+            self._idle.append(decoder)
+            self._freed.notify()
 
-    def start(self) -> None:
-        """Start the process and return at once; `await_ready` says whether it worked."""
-        self._slot_fd = os.memfd_create("cutstream-decoder")
-        os.ftruncate(self._slot_fd, self._slot_bytes)  # sparse: it takes memory only where it is touched
-        self._slot = mmap.mmap(self._slot_fd, self._slot_bytes)
-        self._spawn()
-
-    def await_ready(self) -> None:
-        try:
-            self._receive(START_TIMEOUT_S)
-        except (EOFError, ConnectionError, TimeoutError) as error:
-            self._kill()
-            raise Fatal("a decoder process does not start; its own output says why") from error
-
-    def decode(self, data: bytes, header: Header) -> Image:
-        if self._popen.poll() is not None:  # it died while idle, which is not this photo's fault
-            self._replace()
-        self._slot[: len(data)] = data
-        try:
-            self._connection.send(DecodeRequest(header, len(data)))
-            reply = self._receive(self._timeout_s)
-        except (EOFError, ConnectionError) as error:
-            self._replace()
-            raise DecoderFailed(f"the decoder crashed on this {header.format}") from error
-        except TimeoutError as error:
-            self._replace()
-            raise DecoderFailed(f"decoding takes longer than {self._timeout_s:g} s") from error
-        if isinstance(reply, Poison):
-            raise reply
-        return self._take(reply, header.format)
-
-    def end(self) -> None:
-        """Kill the process at once: a decoder holds nothing worth finishing."""
-        self._kill()
-        self._slot.close()
-        os.close(self._slot_fd)
-
-    def _spawn(self) -> None:
-        self._connection, theirs = Pipe()
-        with theirs:
-            fds = (theirs.fileno(), self._slot_fd)
-            arguments = [str(value) for value in (*fds, self._slot_bytes, self._timeout_s)]
-            self._popen = subprocess.Popen(
-                [sys.executable, "-c", CHILD, *arguments],
-                pass_fds=fds,
-                start_new_session=True,  # Ctrl-C in the terminal is for the parent
-                stdin=subprocess.DEVNULL,
-            )
-
-    def _receive(self, timeout_s: float) -> DecodeReply | Poison:
-        if not self._connection.poll(timeout_s):
-            raise TimeoutError
-        reply: DecodeReply | Poison = self._connection.recv()
-        return reply
-
-    def _replace(self) -> None:
+    def _restart(self, decoder: Decoder) -> None:
+        """Start a process anew that has ended. Raises DecodersUnavailable if that fails: nobody knows whose fault."""
         self._on_restart()
-        self._kill()
-        self._spawn()
-        self.await_ready()
+        try:
+            decoder.start()
+            decoder.await_ready()
+        except StartFailed as error:
+            log.warning("a decoder process does not start again: %s", error)
+            with self._lock:
+                self._ended.append(decoder)
+                self._broken.notify()
+                self._freed.notify_all()  # if it was the last one, nobody frees a decoder any more
+            raise DecodersUnavailable(f"a decoder process does not start again: {error}") from error
+        self._put_back(decoder)
 
-    def _kill(self) -> None:
-        self._popen.kill()
-        self._popen.wait()
-        self._connection.close()
+    def _restart_ended(self) -> None:
+        """Start the processes that the caller could not start. Runs on a thread of the pool."""
+        while True:
+            with self._lock:
+                while not self._ended and not self._closed.is_set():
+                    self._broken.wait()
+                if self._closed.is_set():
+                    return
+                decoder = self._ended[0]
+            if not self._restart_patiently(decoder):
+                return
+            with self._lock:
+                self._ended.remove(decoder)
+                self._idle.append(decoder)
+                self._freed.notify()
 
-    def _take(self, decoded: DecodeReply, format: str) -> Image:
-        shape = (decoded.height, decoded.width)
-        area = decoded.height * decoded.width
-        pixels = np.frombuffer(self._slot, np.uint8, 3 * area).reshape(*shape, 3).copy()
-        alpha = np.frombuffer(self._slot, np.uint8, area, 3 * area).reshape(shape).copy() if decoded.has_alpha else None
-        if 4 * area > KEPT_SLOT_BYTES:
-            self._slot.madvise(mmap.MADV_REMOVE)
-        return Image(pixels, alpha, format, decoded.icc, decoded.dpi)
+    def _restart_patiently(self, decoder: Decoder) -> bool:
+        """Start a process, with growing pauses. Return False if the pool is closed or given up meanwhile."""
+        for attempt in count():
+            if self._closed.wait(min(_LONGEST_PAUSE_S, self._first_pause_s * 2.0 ** min(attempt, 16))):
+                return False
+            try:
+                decoder.start()
+                decoder.await_ready()
+            except StartFailed as error:
+                if attempt + 1 >= START_ATTEMPTS and not self.ready:
+                    self._give_up(error)
+                    return False
+            else:
+                log.info("a decoder process has started again", extra={"pid": decoder.pid})
+                return True
+        raise AssertionError
+
+    def _give_up(self, error: StartFailed) -> None:
+        with self._lock:
+            self._fatal = Fatal(f"no decoder process starts any more, after {START_ATTEMPTS} attempts: {error}")

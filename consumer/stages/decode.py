@@ -7,6 +7,7 @@ from consumer.resources.decoders import DecoderPool
 from consumer.resources.memory_budget import needed_bytes
 from cutstream.arrays.ops import ArrayOps
 from cutstream.images.header import read_header
+from cutstream.images.memory import decoder_bytes
 from cutstream.metrics import Metrics
 
 
@@ -20,8 +21,12 @@ class Decode:
     max_pixels: int
 
     def needed_bytes(self, job: Job, fetched: Fetched) -> int:
-        """Return what this photo holds at most, from here to `store`. Refuses a photo by its header alone."""
-        return needed_bytes(job.recipe.composition, read_header(fetched.data, self.max_pixels).pixels)
+        """Return what this photo holds at most: while it is decoded, or from then on to `store`.
+
+        Refuses a photo by its header alone.
+        """
+        header = read_header(fetched.data, self.max_pixels)
+        return max(needed_bytes(job.recipe.composition, header.pixels), decoder_bytes(header, len(fetched.data)))
 
     def __call__(self, job: Job, fetched: Fetched) -> Decoded:
         header = read_header(fetched.data, self.max_pixels)  # a second time, at 2 to 5 µs

@@ -8,6 +8,7 @@ CutstreamError
 │   ├── StoreUnavailable          the destination's object store: retried without limit
 │   ├── BrokerUnavailable         the Kafka brokers: retried without limit
 │   ├── DeviceOutOfMemory         the GPU's memory is full at the moment: retried without limit
+│   ├── DecodersUnavailable       decoder processes that do not start again: retried without limit
 │   ├── BackgroundsFull           the background pictures in use fill their memory: retried without limit
 │   └── SourceUnavailable         the request's own source: the retry topic, and in the end SourceFailed
 │       └── BackgroundUnavailable   the request's own background: likewise, and in the end BackgroundFailed
@@ -91,6 +92,7 @@ from cutstream.errors.retryable import (
     BackgroundsFull,
     BackgroundUnavailable,
     BrokerUnavailable,
+    DecodersUnavailable,
     DeviceOutOfMemory,
     ModelReloaded,
     Retryable,
@@ -111,6 +113,7 @@ __all__ = [
     "ConfigurationError",
     "CutstreamError",
     "DecoderFailed",
+    "DecodersUnavailable",
     "DeviceLost",
     "DeviceOutOfMemory",
     "Expired",

@@ -159,12 +159,16 @@ class UnreadableImage(Poison):
 
 
 class DecoderFailed(UnreadableImage):
-    """The decoder crashed or hung while it read the source.
+    """The decoder crashed or hung while it read the source, and a new one works.
 
-    Keep the file and report it: it may be hostile. If all files fail, look for a lack of memory or a broken library.
+    Keep the file and report it: it may be hostile. If `retryable` is true, the decoder was killed from outside or had
+    too little processor time: look for a lack of memory or of processors.
     """
 
-    points_to = "deployment"
+    def __init__(self, message: str, points_to: PointsTo = "request") -> None:
+        super().__init__(message)
+        self.points_to = points_to
+        self.retryable = points_to == "deployment"
 
 
 class UnknownBackground(Poison):

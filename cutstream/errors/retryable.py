@@ -84,6 +84,16 @@ class BackgroundsFull(Retryable):
     code = "backgrounds_full"
 
 
+class DecodersUnavailable(Retryable):
+    """A decoder process has ended and does not start again, for instance because the machine's memory is full.
+
+    Requests wait, and none is lost. The log says why. If no decoder starts any more, the worker stops after some
+    minutes.
+    """
+
+    code = "decoders_unavailable"
+
+
 class SourceUnavailable(Retryable):
     """The request's source is not available at the moment (timeout, refused or cut connection, 202, 423, 429,
     5xx).

@@ -7,6 +7,7 @@ docs/settings.md is generated from this package: a field's docstring is its entr
 
 from __future__ import annotations
 
+from cutstream.settings.environment import bare_environment
 from cutstream.settings.forms import BUCKET_NAME, BUCKET_SCHEMES, host_and_port, is_host_and_port
 from cutstream.settings.kafka import KafkaSettings
 from cutstream.settings.loading import as_environment, fields, load, redacted, variables
@@ -45,6 +46,7 @@ __all__ = [
     "addressed",
     "anchor",
     "as_environment",
+    "bare_environment",
     "fields",
     "host_and_port",
     "is_host_and_port",

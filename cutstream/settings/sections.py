@@ -186,7 +186,7 @@ class LimitSettings(Section):
     retry_delay_s: float = Field(default=60.0, ge=0.1, le=86_400)
     """Time that a request waits on the retry topic before each further attempt, whatever the source suggests. With the
     defaults a source may be away for five minutes."""
-    decode_timeout_s: float = Field(default=20.0, gt=0, le=600)
+    decode_timeout_s: float = Field(default=10.0, gt=0, le=600)
     """Time limit for decoding one image. A decoder that takes longer is killed, and its request fails."""
 
 

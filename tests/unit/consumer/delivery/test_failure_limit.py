@@ -56,6 +56,7 @@ def halts(outcomes, limit: int = 3) -> bool:
         FileTooLarge("too large"),
         UnsupportedImage("text"),
         UnreadableImage("truncated"),
+        DecoderFailed("crashed"),
         SourceFailed("https://shop.example/1.jpg answered 404"),
         InvalidProfile("profile 'prcise' is not served here"),
         RegionOutOfBounds("roi ends at (9, 9)"),
@@ -79,10 +80,10 @@ def test_what_the_settings_refuse_never_counts(kind: type[Poison]) -> None:
 
 def test_spellings_of_one_address_count_once() -> None:
     photos = ["http://Shop.example/a.jpg", "HTTP://shop.example:80/./a.jpg", "http://shop.example//%61.jpg#1"]
-    assert not halts(failed(DecoderFailed("crashed"), n, address) for n, address in enumerate(photos))
+    assert not halts(failed(DecoderFailed("killed", "deployment"), n, address) for n, address in enumerate(photos))
 
 
-@pytest.mark.parametrize("error", [DecoderFailed("crashed"), InferenceFailed("Triton")])
+@pytest.mark.parametrize("error", [DecoderFailed("killed", "deployment"), InferenceFailed("Triton")])
 def test_what_the_deployment_causes_counts_for_each_photo_once(error: Poison) -> None:
     assert halts(failed(error, n, f"s3://photos/{n}.jpg") for n in range(3))
     assert not halts(failed(error, n, "s3://photos/blank.jpg") for n in range(300))

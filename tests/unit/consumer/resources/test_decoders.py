@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import struct
 import subprocess
 import sys
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -20,12 +19,15 @@ import pytest
 import skimage
 from PIL import Image as Pillow
 
-from consumer.resources.decoders import KEPT_SLOT_BYTES, DecoderPool
-from cutstream.errors import DecoderFailed, UnreadableImage, UnsupportedImage
+from consumer.resources import decoders
+from consumer.resources.decoders import DecoderPool
+from consumer.resources.decoding import decoder
+from cutstream.errors import DecoderFailed, DecodersUnavailable, Fatal, UnreadableImage, UnsupportedImage
 from cutstream.images import Image
 from cutstream.images.decode import decode
 from cutstream.images.encode import encode
 from cutstream.images.header import Header, read_header
+from tests.support.obedient_decoder import wait_until
 
 MAX_PIXELS = 25_000_000
 DATA = Path(skimage.__file__).parent / "data"
@@ -42,7 +44,14 @@ HEADER = read_header(PHOTO, MAX_PIXELS)
 
 
 def make_pool(processes: int, timeout_s: float, on_restart: Callable[[], None] = lambda: None) -> DecoderPool:
-    return DecoderPool(processes, timeout_s, max_bytes=5_000_000, max_pixels=MAX_PIXELS, on_restart=on_restart)
+    return DecoderPool(
+        processes,
+        timeout_s,
+        max_bytes=5_000_000,
+        max_pixels=MAX_PIXELS,
+        on_restart=on_restart,
+        first_pause_s=0.05,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -77,25 +86,8 @@ def equal(first: Image, second: Image) -> bool:
     )
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 def has_ended(pid: int) -> bool:
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-
-
-def bomb(side: int) -> tuple[bytes, Header]:
-    """Return a PNG whose header declares side × side RGB pixels, and which has no pixels, with that header."""
-    ihdr = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    body = b"".join(
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        for kind, body in ((b"IHDR", ihdr), (b"IDAT", zlib.compress(b"")), (b"IEND", b""))
-    )
-    return b"\x89PNG\r\n\x1a\n" + body, Header("png", side, side)
 
 
 def test_photos_are_equal_to_those_decoded_in_this_process(pool: DecoderPool) -> None:
@@ -127,14 +119,6 @@ def test_an_unreadable_photo_does_not_end_its_process(pool: DecoderPool) -> None
     assert pool.pids == before
 
 
-def test_a_decompression_bomb_fails_and_its_process_survives(pool: DecoderPool) -> None:
-    before = pool.pids
-    with pytest.raises(UnreadableImage, match="more memory"):
-        pool.decode(*bomb(20_000))
-    assert pool.pids == before
-    assert pool.decode(PHOTO, HEADER).width == HEADER.width
-
-
 def test_signals_of_the_terminal_are_ignored(pool: DecoderPool) -> None:
     before = pool.pids
     for pid in before:
@@ -144,16 +128,6 @@ def test_signals_of_the_terminal_are_ignored(pool: DecoderPool) -> None:
     for _ in range(4):
         pool.decode(PHOTO, HEADER)
     assert pool.pids == before
-
-
-def test_the_shared_memory_of_a_large_photo_is_released(pool: DecoderPool) -> None:
-    side = int((KEPT_SLOT_BYTES / 4) ** 0.5) + 100
-    large = encode(np.zeros((side, side, 3), np.uint8), "png")
-    assert pool.decode(large, read_header(large, MAX_PIXELS)).pixels.max() == 0
-    mapped = (part for pid in pool.pids for part in psutil.Process(pid).memory_maps())
-    slots = [part.rss for part in mapped if "cutstream-decoder" in part.path]
-    assert len(slots) == 2
-    assert sum(slots) < KEPT_SLOT_BYTES / 10
 
 
 def test_a_crash_fails_its_photo_and_the_process_is_replaced(single: DecoderPool, restarts: list[float]) -> None:
@@ -201,6 +175,91 @@ def test_a_crash_fails_no_other_photo(pool: DecoderPool) -> None:
     assert victim not in pool.pids
 
 
+def test_many_time_outs_at_once_stop_nobody(restarts: list[float]) -> None:
+    pool = make_pool(8, timeout_s=1.0, on_restart=lambda: restarts.append(time.monotonic()))
+    pool.start()
+    for pid in pool.pids:
+        os.kill(pid, signal.SIGSTOP)
+    with ThreadPoolExecutor(16) as threads:
+        futures = [threads.submit(pool.decode, PHOTO, HEADER) for _ in range(16)]
+        outcomes = [type(future.exception()) for future in futures]
+    assert (outcomes.count(DecoderFailed), outcomes.count(type(None))) == (8, 8)
+    assert len(restarts) == 8
+    pool.close()
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Inside its `context`, no decoder process starts."""
+    with monkeypatch.context() as context:
+        context.setattr(decoder, "CHILD", "raise SystemExit('no room for libvips')")
+        yield context
+
+
+def kill(pool: DecoderPool, *pids: int) -> None:
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
+def test_a_decoder_that_does_not_start_again_holds_up_its_photo_alone(pool: DecoderPool, broken: Any) -> None:
+    kill(pool, pool.pids[0])
+    outcomes = [outcome(pool) for _ in range(6)]
+    assert outcomes.count(DecodersUnavailable) <= 1
+    assert outcomes[-1] is None
+    assert pool.ready
+    broken.undo()
+    wait_until(lambda: all(not has_ended(pid) for pid in pool.pids))
+
+
+def test_without_any_decoder_photos_wait_and_nothing_stops(single: DecoderPool, broken: Any) -> None:
+    kill(single, *single.pids)
+    with pytest.raises(DecodersUnavailable, match="no room for libvips"):
+        single.decode(PHOTO, HEADER)
+    with pytest.raises(DecodersUnavailable, match="no decoder process can be started"):
+        single.decode(PHOTO, HEADER)
+    assert not single.ready
+    broken.undo()
+    wait_until(lambda: single.ready)
+    assert equal(single.decode(PHOTO, HEADER), decode(PHOTO, HEADER))
+
+
+def test_a_process_that_cannot_be_made_is_no_photos_fault(single: DecoderPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    kill(single, *single.pids)
+    with monkeypatch.context() as context:
+        context.setattr(sys, "executable", "/nowhere/python")
+        with pytest.raises(DecodersUnavailable, match="No such file"):
+            single.decode(PHOTO, HEADER)
+    wait_until(lambda: single.ready)
+    assert outcome(single) is None
+
+
+def test_if_no_decoder_starts_any_more_the_worker_stops(
+    single: DecoderPool, broken: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoders, "START_ATTEMPTS", 3)
+    kill(single, *single.pids)
+    assert outcome(single) is DecodersUnavailable
+    wait_until(lambda: outcome(single) is Fatal)
+    with pytest.raises(Fatal, match="after 3 attempts: no room for libvips"):
+        single.decode(PHOTO, HEADER)
+
+
+def test_a_pool_that_does_not_start_says_why(broken: Any) -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    with pytest.raises(Fatal, match="a decoder process does not start: no room for libvips"):
+        make_pool(2, 1).start()
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
+def outcome(pool: DecoderPool) -> type[BaseException] | None:
+    try:
+        pool.decode(PHOTO, HEADER)
+    except Exception as error:
+        return type(error)
+    return None
+
+
 def test_a_closed_pool_leaves_no_process_and_no_file_descriptor() -> None:
     before = set(os.listdir("/proc/self/fd"))
     pool = make_pool(2, timeout_s=5)
@@ -230,7 +289,9 @@ time.sleep(60)
 
 
 def test_a_decoder_process_does_not_import_the_large_libraries() -> None:
-    program = "import sys, consumer.resources.decoder_process; print(*{name.split('.')[0] for name in sys.modules})"
+    program = (
+        "import sys, consumer.resources.decoding.decoder_process; print(*{name.split('.')[0] for name in sys.modules})"
+    )
     imported = set(subprocess.check_output([sys.executable, "-c", program], text=True).split())
     assert {"PIL", "numpy"} <= imported
-    assert imported.isdisjoint({"cv2", "scipy", "pydantic", "msgspec", "grpc", "kafka", "obstore", "tritonclient"})
+    assert imported.isdisjoint({"cv2", "scipy", "pydantic", "grpc", "kafka", "obstore", "tritonclient"})

@@ -46,7 +46,7 @@ from cutstream.contract.recipe import MAX_PIXELS
 from cutstream.errors import DeviceOutOfMemory
 from cutstream.images import Image
 from cutstream.metrics import Metrics
-from cutstream.settings import BYTES_PER_PIXEL, ModelSettings, TritonSettings
+from cutstream.settings import ModelSettings, TritonSettings
 from tests.support.back_ends import DEVICES, back_end, simulated
 from tests.support.jobs import job_of
 
@@ -143,7 +143,7 @@ def test_a_photo_releases_its_reservation_while_the_devices_memory_is_full(photo
     runner.carry(job_of(), Progress(0.0))
     waiting, decoded = snapshots
     assert waiting[-1] == 0
-    assert decoded[-1] == HEIGHT * WIDTH * BYTES_PER_PIXEL
+    assert decoded[-1] == decode.needed_bytes(job_of(), Fetched(file.getvalue()))
     assert reserved[-1] == 0
 
 

@@ -1,0 +1,215 @@
+"""One decoder process as the worker sees it: started, given photos, killed."""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+
+from consumer.resources.decoding import decoder_process, protocol
+from consumer.resources.decoding.output import LineAllowance, Output
+from consumer.resources.decoding.protocol import BadReply, Decoded, Ready, Refused, Reply, Request
+from cutstream.errors import DecoderFailed, FileTooLarge
+from cutstream.images import Image
+from cutstream.images.header import Header
+from cutstream.settings import bare_environment
+
+CHILD = f"from {decoder_process.__name__} import main; main()"
+START_TIMEOUT_S = 30.0
+KEPT_SLOT_BYTES = 64_000_000  # the pages of larger photos go back to the system afterwards
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+BUSY_SHARE = 0.2  # of the time limit: with less processor time than that, the machine is slow and not the file
+_ENDING_S = 1.0
+_NO_MEMORY = re.compile(r"failed to allocate|out of memory|bad_alloc|cannot allocate", re.IGNORECASE)
+_ENVIRONMENT = {"VIPS_DISC_THRESHOLD": "1000g"}  # libvips writes no picture to a temporary file
+
+
+class StartFailed(Exception):
+    """A decoder process cannot be started, or ends before it has decoded the known pictures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a decoder gets: the slot's size, the most memory that decoding may take, and the time for one photo."""
+
+    slot_bytes: int
+    memory_bytes: int
+    timeout_s: float
+
+
+class Decoder:
+    """One thread at a time uses it. `close` may be called from any thread once nobody uses it."""
+
+    def __init__(self, limits: Limits, allowance: LineAllowance) -> None:
+        self._limits = limits
+        self._allowance = allowance
+        self._popen: subprocess.Popen[bytes] | None = None
+        self._slot: mmap.mmap | None = None
+        self._slot_fd = -1
+
+    @property
+    def pid(self) -> int:
+        return 0 if self._popen is None else self._popen.pid
+
+    @property
+    def runs(self) -> bool:
+        return self._popen is not None and self._popen.poll() is None
+
+    def start(self) -> None:
+        """Start the process and return at once; `await_ready` says whether it works. Raises StartFailed."""
+        self.kill()
+        try:
+            if self._slot is None:
+                self._slot = self._make_slot()
+            self._spawn()
+        except (OSError, subprocess.SubprocessError, RuntimeError) as error:  # no memory, processes or threads left
+            self.kill()
+            raise StartFailed(str(error)) from error
+
+    def await_ready(self) -> None:
+        try:
+            reply = protocol.receive_reply(self._connection, START_TIMEOUT_S)
+            if not isinstance(reply, Ready):
+                raise BadReply
+            self._cpu_s = reply.cpu_s
+        except TimeoutError as error:
+            self.kill()
+            raise StartFailed(f"no answer within {START_TIMEOUT_S:g} s") from error
+        except (EOFError, OSError, BadReply) as error:
+            raise StartFailed(self.kill() or "it says nothing") from error
+
+    def decode(self, data: bytes, header: Header, memory_bytes: int) -> Image:
+        """Decode one file. Raises a Poison; if that is DecoderFailed, the process is gone."""
+        slot = self._mapped()
+        if len(data) > len(slot):
+            raise FileTooLarge(f"{len(data):,} bytes; a decoder takes {len(slot):,}")
+        slot[: len(data)] = data
+        try:
+            protocol.send(self._connection, Request(header, len(data), memory_bytes))
+            reply = protocol.receive_reply(self._connection, self._limits.timeout_s)
+            return self._image(reply, header)
+        except TimeoutError as error:
+            raise self._hung() from error
+        except (EOFError, OSError, BadReply) as error:
+            raise self._crashed(header, memory_bytes) from error
+
+    def kill(self) -> str:
+        """Kill the process at once, since it holds nothing worth finishing. Return the last lines of its output."""
+        if self._popen is None:
+            return ""
+        self._popen.kill()
+        self._popen.wait()
+        self._connection.close()
+        return self._output.ended()
+
+    def close(self) -> None:
+        self.kill()
+        if self._slot is not None:
+            self._slot.close()
+            os.close(self._slot_fd)
+            self._slot = None
+
+    def _make_slot(self) -> mmap.mmap:
+        """Return shared memory that the process cannot truncate: reading on behind its end would kill the worker."""
+        self._slot_fd = os.memfd_create("cutstream-decoder", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(self._slot_fd, self._limits.slot_bytes)  # sparse: it takes memory only where it is touched
+        fcntl.fcntl(self._slot_fd, fcntl.F_ADD_SEALS, _SEALS)
+        return mmap.mmap(self._slot_fd, self._limits.slot_bytes)
+
+    def _spawn(self) -> None:
+        ours, theirs = protocol.connect()
+        with theirs:
+            fds = (theirs.fileno(), self._slot_fd)
+            limits = self._limits
+            arguments = [str(value) for value in (*fds, limits.slot_bytes, limits.memory_bytes, limits.timeout_s)]
+            try:
+                popen = subprocess.Popen(
+                    [sys.executable, "-c", CHILD, *arguments],
+                    pass_fds=fds,
+                    start_new_session=True,  # Ctrl-C in the terminal is for the parent
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    bufsize=0,
+                    env=bare_environment() | _ENVIRONMENT,
+                )
+            except BaseException:
+                ours.close()
+                raise
+        self._connection, self._popen, self._cpu_s = ours, popen, 0.0
+        assert popen.stdout is not None
+        self._output = Output(popen.stdout, popen.pid, self._allowance)
+        self._output.start()
+
+    def _mapped(self) -> mmap.mmap:
+        assert self._slot is not None, "start() comes first"
+        return self._slot
+
+    def _image(self, reply: Reply, header: Header) -> Image:
+        if isinstance(reply, Refused):
+            self._cpu_s = reply.cpu_s
+            raise reply.to_error()
+        if not isinstance(reply, Decoded) or reply.area > header.pixels:
+            raise BadReply
+        self._cpu_s = reply.cpu_s
+        return self._take(reply, header.format)
+
+    def _take(self, decoded: Decoded, format: str) -> Image:
+        slot, area = self._mapped(), decoded.area
+        shape = (decoded.height, decoded.width)
+        pixels = np.frombuffer(slot, np.uint8, 3 * area).reshape(*shape, 3).copy()
+        alpha = np.frombuffer(slot, np.uint8, area, 3 * area).reshape(shape).copy() if decoded.has_alpha else None
+        end = (4 if decoded.has_alpha else 3) * area
+        icc = slot[end : end + decoded.icc_bytes] or None
+        if end > KEPT_SLOT_BYTES:
+            slot.madvise(mmap.MADV_REMOVE)
+        return Image(pixels, alpha, format, icc, decoded.dpi, decoded.warnings)
+
+    def _hung(self) -> DecoderFailed:
+        """Kill the process and return the error. One that had no processor time is not the photo's fault."""
+        timeout_s = self._limits.timeout_s
+        cpu_s = max(0.0, self._used_cpu_s() - self._cpu_s)  # the kernel counts in ticks
+        self.kill()
+        if cpu_s >= BUSY_SHARE * timeout_s:
+            return DecoderFailed(f"decoding takes longer than {timeout_s:g} s")
+        return DecoderFailed(
+            f"decoding takes longer than {timeout_s:g} s, of which the decoder ran for {cpu_s:.1f} s", "deployment"
+        )
+
+    def _used_cpu_s(self) -> float:
+        """Return the processor time of all threads of the process since its start."""
+        with open(f"/proc/{self.pid}/stat", "rb") as stat:
+            fields = stat.read().rpartition(b")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def _crashed(self, header: Header, memory_bytes: int) -> DecoderFailed:
+        """Kill what is left of the process and return the error. A file cannot make it send itself SIGKILL."""
+        status = self._end_status()
+        last = self.kill()
+        if _NO_MEMORY.search(last):
+            return DecoderFailed(decoder_process.out_of_memory(header.format, memory_bytes))
+        what = f"the decoder crashed on this {header.format} ({_reason(status)})"
+        if status == -signal.SIGKILL:
+            return DecoderFailed(f"{what}: the machine may be out of memory", "deployment")
+        return DecoderFailed(what)
+
+    def _end_status(self) -> int:
+        """Return how the process ended by itself, or 0 if it still runs."""
+        assert self._popen is not None
+        try:
+            return self._popen.wait(_ENDING_S)
+        except subprocess.TimeoutExpired:
+            return 0
+
+
+def _reason(status: int) -> str:
+    if status == 0:
+        return "no valid answer"
+    return f"exit status {status}" if status > 0 else signal.Signals(-status).name

@@ -1,0 +1,121 @@
+"""The main program of a decoder process: receive a request, decode into the shared slot, describe what lies there.
+
+It imports the decoders and little else of the worker, so that it starts quickly and stays small.
+"""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import re
+import signal
+import socket
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from consumer.resources.allocator import keep_freed_memory, trim_memory
+from consumer.resources.decoding.known_pictures import check_decoders
+from consumer.resources.decoding.protocol import (
+    MAX_ICC_BYTES,
+    Decoded,
+    Ready,
+    Refused,
+    Request,
+    describe,
+    receive_request,
+    refuse,
+    send,
+)
+from consumer.resources.decoding.restrictions import MemoryLimit, restrict
+from cutstream.errors import Poison, UnreadableImage
+from cutstream.images import Image, ImageWarning
+from cutstream.images.decode import decode
+from cutstream.images.memory import PROCESS_BYTES
+
+ORPHAN_TIMEOUTS = 2  # the parent kills after one time-out; without a parent the process ends itself after two
+KEPT_BYTES = 64_000_000  # what a larger photo has taken goes back to the system
+
+# What NumPy, Pillow, libvips, libjpeg, libtiff, libheif and libaom say when they get no memory.
+_NO_MEMORY = re.compile(r"memory|allocat", re.IGNORECASE)
+
+
+def main() -> None:
+    connection_fd, slot_fd, slot_bytes, most_bytes = (int(argument) for argument in sys.argv[1:5])
+    timeout_s = float(sys.argv[5])
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the parent decides, by closing the connection
+    warnings.simplefilter("ignore")  # damage that matters raises an error
+    logging.disable()  # Pillow's remarks on lesser damage do not belong in the log
+    keep_freed_memory()
+    restrict()
+    check_decoders()
+    with socket.socket(fileno=connection_fd) as connection, mmap.mmap(slot_fd, slot_bytes) as slot:
+        limit = MemoryLimit(PROCESS_BYTES, most_bytes)
+        try:
+            send(connection, Ready(time.process_time()))
+            while True:
+                request = receive_request(connection)
+                signal.setitimer(signal.ITIMER_REAL, ORPHAN_TIMEOUTS * timeout_s)
+                send(connection, _serve(slot, request, limit))
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                if request.memory_bytes > KEPT_BYTES:
+                    trim_memory()
+        except (EOFError, ConnectionError):  # the parent closed the pool, or is gone
+            return
+
+
+def _serve(slot: mmap.mmap, request: Request, limit: MemoryLimit) -> Decoded | Refused:
+    try:
+        with limit.of(request.memory_bytes):
+            image = decode(slot[: request.size], request.header)
+    except Exception as error:
+        return refuse(_named(error, request), time.process_time())
+    image = _without_large_profile(image)
+    _fill(slot, image)
+    return describe(image, time.process_time())
+
+
+def _named(error: Exception, request: Request) -> Poison:
+    """Return the error with which the photo fails. A decoder goes on after every exception."""
+    name = request.header.format
+    if any(isinstance(cause, MemoryError) or _NO_MEMORY.search(str(cause)) for cause in _causes(error)):
+        return UnreadableImage(out_of_memory(name, request.memory_bytes))
+    if isinstance(error, Poison):
+        return error
+    return UnreadableImage(f"the {name} is truncated or damaged: {type(error).__name__}: {error}")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def out_of_memory(name: str, memory_bytes: int) -> str:
+    return (
+        f"decoding this {name} takes more memory than a picture of its size needs ({memory_bytes / 1e6:.0f} MB): "
+        "save it anew with another program"
+    )
+
+
+def _without_large_profile(image: Image) -> Image:
+    """Drop a profile that the slot has no room for. The pixels have been converted with it."""
+    if len(image.icc or b"") <= MAX_ICC_BYTES:
+        return image
+    note = f"the colour profile has more than {MAX_ICC_BYTES / 1e6:g} MB and was not kept"
+    return replace(image, icc=None, warnings=(*image.warnings, ImageWarning("unusable_metadata", note)))
+
+
+def _fill(slot: mmap.mmap, image: Image) -> None:
+    planes = [image.pixels] if image.alpha is None else [image.pixels, image.alpha]
+    at = 0
+    for plane in planes:
+        np.frombuffer(slot, np.uint8, plane.size, at).reshape(plane.shape)[...] = plane
+        at += plane.size
+    if image.icc:
+        slot[at : at + len(image.icc)] = image.icc

@@ -1,0 +1,63 @@
+"""What a decoder process may take and do. All of it is taken away by the process itself, before its first file."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+_PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
+_OPEN_FILES = 64
+_FIRST_TO_BE_KILLED = "1000"
+
+
+def restrict() -> None:
+    """Give up what decoding does not need: files that grow, many open files, core dumps, new privileges.
+
+    If the machine runs out of memory, the kernel kills a decoder before the worker.
+    """
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
+        score.write(_FIRST_TO_BE_KILLED)
+    for limit, value in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),  # also of anonymous files in memory; the slot never grows
+        (resource.RLIMIT_NOFILE, _OPEN_FILES),
+    ):
+        with suppress(ValueError, OSError):  # already lower
+            resource.setrlimit(limit, (value, value))
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+class MemoryLimit:
+    """Limits the address space to what the process has now, `process_bytes` more, and what each file may take.
+
+    No file gets more than `most_bytes`.
+
+    Create it once everything is loaded. What the process keeps of freed memory counts towards the next file's share.
+    """
+
+    def __init__(self, process_bytes: int, most_bytes: int) -> None:
+        self._now = _address_space_bytes() + process_bytes
+        self._most = self._now + most_bytes
+        self._set(self._most, self._most)
+
+    @contextmanager
+    def of(self, amount: int) -> Iterator[None]:
+        """Let allocations beyond `amount` bytes fail inside the block."""
+        self._set(min(self._now + amount, self._most), self._most)
+        try:
+            yield
+        finally:
+            self._set(self._most, self._most)
+
+    def _set(self, soft: int, hard: int) -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def _address_space_bytes() -> int:
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[0]) * mmap.PAGESIZE

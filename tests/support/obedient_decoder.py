@@ -1,0 +1,52 @@
+"""A decoder process that does what its file says: the file is a Python program.
+
+So it can do everything that a decoder can do that a hostile file has taken over. The program finds `header`, `notes`
+(texts that come back as the image's warnings), `slot` and `connection` (file descriptors); `image` is what it decodes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from consumer.resources.decoding import decoder
+from cutstream.images.header import Header
+
+HEADER = Header("png", 40, 30)
+
+PROGRAM = """
+import sys
+import numpy as np
+from consumer.resources.decoding import decoder_process
+from cutstream.images import Image, ImageWarning
+
+real = decoder_process.decode
+
+def obey(data, header):
+    if header.format != "png":
+        return real(data, header)
+    image = Image(np.full((header.height, header.width, 3), 7, np.uint8), format="png")
+    scope = {"header": header, "image": image, "notes": [], "Image": Image, "np": np,
+             "connection": int(sys.argv[1]), "slot": int(sys.argv[2])}
+    exec(data, scope)
+    image = scope["image"]
+    notes = tuple(ImageWarning("damaged_data", str(note)) for note in scope["notes"])
+    return Image(image.pixels, image.alpha, image.format, image.icc, image.dpi, image.warnings + notes)
+
+decoder_process.decode = obey
+decoder_process.main()
+"""
+
+
+def install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every decoder process that starts from now on obey."""
+    monkeypatch.setattr(decoder, "CHILD", PROGRAM)
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
