@@ -29,6 +29,8 @@ def read(data: bytes, header: Header) -> Raster:
         if {*image.size} != {header.width, header.height}:
             raise Undecodable(f"it is {image.size[0]}×{image.size[1]}, which differs from its header")
         samples = np.array(image)  # a copy: libheif's memory goes with `file`
+        if {*samples.shape[:2]} != {header.width, header.height}:  # a crop beyond the picture
+            raise Undecodable(f"{samples.shape[1]}×{samples.shape[0]} pixels came, which differs from its header")
     except MemoryError as error:
         raise DecoderOutOfMemory from error
     except Undecodable:
