@@ -52,7 +52,8 @@ def to_record(consumed: Any) -> Record:
     return Record(
         Partition(consumed.topic, consumed.partition),
         consumed.offset,
-        -1 if consumed.timestamp is None else consumed.timestamp,  # the first format of Kafka's log has none
+        # The first format of Kafka's log has no times. A producer may give any negative one; only -1 has a meaning.
+        -1 if consumed.timestamp is None else max(-1, consumed.timestamp),
         consumed.key,
         consumed.value or b"",
         # A header may have no value. The client reads such headers, but it cannot write them.

@@ -58,7 +58,7 @@ class Row:
     timestamp_ms: int | None = None
     answer: str = OK
     writer: Writer = field(default_factory=Writer)
-    topic: Literal["requests", "urgent"] = "requests"
+    topic: Literal["requests", "urgent", "retry"] = "requests"
     partition: int | None = None
 
 

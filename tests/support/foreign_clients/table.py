@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from cutstream.contract.messages import SourceRecord
+from cutstream.contract.redelivery import Redelivery, redelivery_headers
 from tests.support.foreign_clients.rows import (
     CLIENTS,
     INVALID,
@@ -42,7 +44,7 @@ def table() -> dict[Client, list[Row]]:
 
 
 def _placed(row: Row, client: Client) -> Row:
-    chosen_by_the_client = row.form == PARTITIONER or row.topic == "urgent"
+    chosen_by_the_client = row.form == PARTITIONER or row.topic != "requests"
     placed = row if chosen_by_the_client else replace(row, partition=PARTITION[client])
     return replace(placed, name=f"{client}: {row.name}")
 
@@ -53,6 +55,8 @@ def _rows(client: Client) -> Iterator[Row]:
     yield from _values(client)
     yield from _headers(client)
     yield from _envelopes(client)
+    if client != "Java":  # one run of its tool writes to one topic
+        yield from _histories(client)
     yield from _producers(client)
     if client != "Java":  # its tools take no timestamp
         yield from _timestamps(client)
@@ -154,6 +158,26 @@ def _envelopes(client: Client) -> Iterator[Row]:
         yield from _both(client, f"`{name}` that is null", headers=((name, None),))
 
 
+def _histories(client: Client) -> Iterator[Row]:
+    """Records on the topic of retries, whose headers are believed there, from programs that should not write to it."""
+    yield _good(client, "retry without a history", topic="retry", partition=0)
+    histories: dict[str, Headers] = {
+        "whose rest is missing": (("__cutstream.delivery.offset", b"7"),),
+        "that is no number": _history(b"x"),
+        "out of range": _history(b"-7"),
+    }
+    if client == "librdkafka":
+        histories["that is null"] = _history(None)
+    for name, headers in histories.items():
+        row = _good(client, "retry with a damaged history", name, headers=headers, topic="retry", partition=0)
+        yield replace(row, answer=INVALID)
+
+
+def _history(offset: bytes | None) -> Headers:
+    whole = redelivery_headers([], Redelivery(SourceRecord(topic="elsewhere", partition=0, offset=7, timestamp_ms=1)))
+    return tuple((name, offset if name.endswith(".offset") else value) for name, value in whole)
+
+
 def _with(name: str, value: bytes | None) -> Headers:
     return tuple((each, value if each == name else given) for each, given in EVENT)
 
@@ -185,7 +209,7 @@ def _producers(client: Client) -> Iterator[Row]:
 
 def _timestamps(client: Client) -> Iterator[Row]:
     now = int(time.time() * 1000)
-    times = {"1 ms": 1, "1970": PAST_MS, "in half an hour": now + AHEAD_MS}
+    times = {"1 ms": 1, "1970": PAST_MS, "in half an hour": now + AHEAD_MS, "below 0": -5, "far below 0": -(2**62)}
     if client == "kafka-python":
         times["0"] = 0  # librdkafka takes it for now
     else:

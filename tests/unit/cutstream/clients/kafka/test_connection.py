@@ -2,7 +2,11 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import pytest
+
 from cutstream.clients.kafka.connection import to_record
+from cutstream.contract.messages import SourceRecord
+from cutstream.contract.redelivery import Redelivery, read_redelivery, redelivery_headers
 
 
 def test_a_header_without_a_value_is_read_as_an_empty_one() -> None:
@@ -13,8 +17,13 @@ def test_a_header_without_a_value_is_read_as_an_empty_one() -> None:
     assert to_record(consumed).headers == [("a", b""), ("b", b"c")]
 
 
-def test_a_record_of_the_format_without_times_has_none() -> None:
+@pytest.mark.parametrize("timestamp", [None, -1, -5, -(2**62)])
+def test_a_record_without_a_time_that_means_something_has_none(timestamp: int | None) -> None:
+    """Brokers store any negative time, and a retry or a replay with one would be refused."""
     consumed = SimpleNamespace(
-        topic="requests", partition=0, offset=1, timestamp=None, key=None, value=b"{}", headers=[]
+        topic="requests", partition=0, offset=1, timestamp=timestamp, key=None, value=b"{}", headers=[]
     )
-    assert to_record(consumed).timestamp_ms == -1
+    record = to_record(consumed)
+    assert record.timestamp_ms == -1
+    source = SourceRecord(topic="requests", partition=0, offset=1, timestamp_ms=record.timestamp_ms)
+    assert read_redelivery(redelivery_headers([], Redelivery(source))) == Redelivery(source)
