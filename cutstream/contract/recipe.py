@@ -15,7 +15,6 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from cutstream.compositing.specs import (
-    SCENE_OUTPUTS,
     BackgroundSpec,
     CompositionSpec,
     CutoutForm,
@@ -40,6 +39,7 @@ from cutstream.contract.geometry import (
     parse_scale,
 )
 from cutstream.contract.messages import Request
+from cutstream.contract.unused import check_all_used
 from cutstream.errors import InvalidOption
 from cutstream.images.encode import Format
 from cutstream.images.geometry import Margin
@@ -92,7 +92,7 @@ def parse_recipe(request: Request, presets: Mapping[str, Refinement] = PRESETS) 
         deadline=request.deadline,
         hint=request.hint,
     )
-    _check_all_used(request)
+    check_all_used(request, recipe)
     return recipe
 
 
@@ -269,37 +269,3 @@ def _is_transparent(request: Request, output: OutputName) -> bool:
 
 def _is_grey(request: Request, output: OutputName) -> bool:
     return output == "mask" or (output == "cutout" and request.channels == "alpha")
-
-
-_PLACED: frozenset[OutputName] = frozenset({"cutout", "mask", "composite", "layers"})
-
-# The outputs that each option changes. A request without any of them would ignore the option in silence.
-_CHANGED_BY: Mapping[str, frozenset[OutputName]] = {
-    "channels": frozenset({"cutout"}),
-    "scale": _PLACED,
-    "position": _PLACED,
-    "canvas": _PLACED,
-    "perspective": _PLACED,
-    "decontaminate": _PLACED - {"mask"},
-    "background": SCENE_OUTPUTS,
-    "shadow": SCENE_OUTPUTS,
-    "harmonise": SCENE_OUTPUTS,
-    "inpaint": frozenset({"background"}),
-}
-
-
-_DEFAULTS = Request(image="unused")
-
-
-def _check_all_used(request: Request) -> None:
-    """Raise `InvalidOption` for an option that changes none of the request's outputs."""
-    for option, outputs in _CHANGED_BY.items():
-        if getattr(request, option) == getattr(_DEFAULTS, option):
-            continue
-        if option == "decontaminate" and request.channels == "alpha":
-            outputs = SCENE_OUTPUTS  # the cutout then has no colours
-        if outputs.isdisjoint(request.outputs):
-            names = " or ".join(f"'{output}'" for output in sorted(outputs))
-            raise InvalidOption(f"{option} changes only output {names}: add it to `outputs`, or leave {option} out")
-    if request.format == "zip" and "zip" not in {file_format(request, output) for output in request.outputs}:
-        raise InvalidOption("format 'zip' is for output 'cutout' with colour: add it to `outputs`, or leave format out")

@@ -50,7 +50,7 @@ def test_the_default_request_passes() -> None:
 def test_texts_become_values() -> None:
     px, percent = (lambda value: Length(value, False)), (lambda value: Length(value, True))
     spec = composed(
-        outputs=("composite", "layers"),
+        outputs=("composite", "layers", "overlay"),
         roi="0 0 50% 30px",
         crop=True,
         crop_margin="5 10%",
