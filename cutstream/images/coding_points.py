@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cutstream.images import Pixels
+from cutstream.images.blocks import row_blocks
 from cutstream.images.header import CodingPoints
 
 # x and y of red, green, blue and white
@@ -46,7 +47,6 @@ PAPER_WHITE, PQ_PEAK, HLG_PEAK, HLG_SYSTEM_GAMMA = 203.0, 10_000.0, 1_000.0, 1.2
 KNEE = 0.75
 BT2020_LUMA = (0.2627, 0.6780, 0.0593)
 BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
-BLOCK_PIXELS = 1 << 16
 TINY = 1e-9  # instead of a chromaticity y of 0
 ENCODING_STEPS = 16_383  # 0.2 levels where the curve is steepest
 
@@ -90,15 +90,14 @@ def to_srgb(samples: NDArray[Any], space: ColourSpace) -> Pixels:
     curve = _curve(space, np.iinfo(samples.dtype).max)
     matrix = _matrix(space.primaries).astype(np.float32)
     result = np.empty((height, width, 3), np.uint8)
-    rows = max(1, BLOCK_PIXELS // width)
-    for top in range(0, height, rows):
-        linear = curve[samples[top : top + rows]]
+    for rows in row_blocks(height, width):
+        linear = curve[samples[rows]]
         if space.transfer in (PQ, HLG):
             linear = _compress(_system_gamma(linear) if space.transfer == HLG else linear)
         if linear.shape[2] == 3:
             red, green, blue = (linear[..., i : i + 1] for i in range(3))
             linear = red * matrix[:, 0] + green * matrix[:, 1] + blue * matrix[:, 2]
-        result[top : top + rows] = encode(linear)
+        result[rows] = encode(linear)
     return result
 
 

@@ -17,6 +17,7 @@ from PIL import Image as Pillow
 from PIL import ImageCms
 
 from cutstream.images import Pixels
+from cutstream.images.blocks import row_blocks
 from cutstream.images.decoders.raster import MAX_PROFILE_BYTES, Description, Model
 
 MODES: dict[Model, str] = {"grey": "L", "rgb": "RGB", "cmyk": "CMYK"}
@@ -45,18 +46,23 @@ def to_srgb(samples: NDArray[np.uint8], model: Model, about: Description) -> Pix
     if about.icc is None and mode == "CMYK":
         about.warn("missing_profile", "the file has no usable profile for its CMYK: the colours are approximate")
     if transform != "identity":
-        return np.asarray(transform.apply(_image(samples, mode)))
+        return _apply(transform.apply, samples, mode)
     match mode:
         case "RGB":
             return samples
         case "L":
             return np.repeat(samples, 3, axis=2)
-    return np.asarray(_image(samples, mode).convert("RGB"))
+    return _apply(lambda image: image.convert("RGB"), samples, mode)
 
 
-def _image(samples: NDArray[np.uint8], mode: str) -> Pillow.Image:
-    size = (samples.shape[1], samples.shape[0])
-    return Pillow.frombuffer(mode, size, samples, "raw", mode, 0, 1)
+def _apply(convert: Callable[[Pillow.Image], Pillow.Image], samples: NDArray[np.uint8], mode: str) -> Pixels:
+    """Convert samples to three channels by a function of Pillow's."""
+    height, width = samples.shape[:2]
+    result = np.empty((height, width, 3), np.uint8)
+    for rows in row_blocks(height, width):
+        block = samples[rows]
+        result[rows] = np.asarray(convert(Pillow.frombuffer(mode, (width, block.shape[0]), block, "raw", mode, 0, 1)))
+    return result
 
 
 def from_srgb(pixels: Pixels, icc: bytes) -> Pixels | None:
@@ -64,7 +70,7 @@ def from_srgb(pixels: Pixels, icc: bytes) -> Pixels | None:
     transform = _FROM_SRGB.get(icc, "RGB")
     if transform is None or transform == "identity":
         return None
-    return np.asarray(transform.apply(Pillow.fromarray(pixels)))
+    return _apply(transform.apply, pixels, "RGB")
 
 
 class _Transforms:

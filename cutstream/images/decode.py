@@ -9,16 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import numpy as np
-from PIL import Image as Pillow
-from PIL.Image import Transpose
-
 from cutstream.errors import Poison, UnreadableImage, UnsupportedImage
-from cutstream.images import Image, ImageWarning, Matte, Pixels, coding_points, colour, lab
+from cutstream.images import Image, ImageWarning, Pixels, coding_points, colour, lab
 from cutstream.images.decoders import avif, bmp, gif, heic, jpeg, jpeg2000, png, tiff, webp
-from cutstream.images.decoders.failures import DecoderOutOfMemory, NotSupported
+from cutstream.images.decoders.failures import DecoderOutOfMemory, NotSupported, Undecodable
 from cutstream.images.decoders.raster import Description, Raster, high_bytes
 from cutstream.images.header import Header
+from cutstream.images.orientation import SIDEWAYS, turn_upright
 
 READERS: dict[str, Callable[[bytes, Header], Raster]] = {
     "jpeg": jpeg.read,
@@ -31,15 +28,6 @@ READERS: dict[str, Callable[[bytes, Header], Raster]] = {
     "bmp": bmp.read,
     "jpeg2000": jpeg2000.read,
 }
-UPRIGHT = {
-    2: Transpose.FLIP_LEFT_RIGHT,
-    3: Transpose.ROTATE_180,
-    4: Transpose.FLIP_TOP_BOTTOM,
-    5: Transpose.TRANSPOSE,
-    6: Transpose.ROTATE_270,
-    7: Transpose.TRANSVERSE,
-    8: Transpose.ROTATE_90,
-}
 PARTS = {"tiff": "pages", "heic": "images", "jpeg": "images"}
 
 
@@ -51,10 +39,10 @@ def decode(data: bytes, header: Header) -> Image:
     with _map_decode_errors(header.format):
         raster = READERS[header.format](data, header)
         pixels = _to_srgb(raster)
-        turn = UPRIGHT.get(raster.about.orientation)
+        alpha = None if raster.alpha is None or raster.alpha.min() == 255 else raster.alpha
         return Image(
-            pixels=_turned(pixels, turn),
-            alpha=None if raster.alpha is None or raster.alpha.min() == 255 else _turned(raster.alpha, turn),
+            pixels=turn_upright(pixels, raster.about.orientation),
+            alpha=None if alpha is None else turn_upright(alpha, raster.about.orientation),
             format=header.format,
             icc=raster.about.icc,
             dpi=_turned_dpi(raster.about),
@@ -75,8 +63,10 @@ def _map_decode_errors(name: str) -> Iterator[None]:
         ) from error
     except NotSupported as error:
         raise UnsupportedImage(str(error)) from error
-    except Exception as error:
+    except Undecodable as error:
         raise UnreadableImage(f"the {name} is truncated or damaged: {error}") from error
+    except Exception as error:
+        raise UnreadableImage(f"the {name} is truncated or damaged: its structure makes no sense") from error
 
 
 def _count(header: Header) -> tuple[ImageWarning, ...]:
@@ -98,8 +88,4 @@ def _to_srgb(raster: Raster) -> Pixels:
 
 def _turned_dpi(about: Description) -> tuple[float, float] | None:
     """Return the resolution across and down the upright image; from orientation 5 on the sides change places."""
-    return about.dpi if about.dpi is None or about.orientation < 5 else (about.dpi[1], about.dpi[0])
-
-
-def _turned(plane: Pixels | Matte, turn: Transpose | None) -> Pixels:
-    return plane if turn is None else np.asarray(Pillow.fromarray(plane).transpose(turn))
+    return about.dpi if about.dpi is None or about.orientation < SIDEWAYS else (about.dpi[1], about.dpi[0])

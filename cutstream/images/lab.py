@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cutstream.images import Pixels
-from cutstream.images.coding_points import BLOCK_PIXELS, Linear, encode
+from cutstream.images.blocks import row_blocks
+from cutstream.images.coding_points import Linear, encode
 
 D50 = (0.9642, 1.0, 0.8249)
 # From XYZ with the white D50 to linear sRGB, by Bradford adaptation (IEC 61966-2-1).
@@ -24,13 +25,12 @@ def to_srgb(samples: NDArray[Any]) -> Pixels:
     deep = samples.dtype == np.uint16
     lightness_scale, scale = (100 / 65535, 1 / 256) if deep else (100 / 255, 1.0)
     result = np.empty((height, width, 3), np.uint8)
-    rows = max(1, BLOCK_PIXELS // width)
-    for top in range(0, height, rows):
-        block = samples[top : top + rows]
+    for rows in row_blocks(height, width):
+        block = samples[rows]
         signed = block.view(np.int16 if deep else np.int8)
         lightness = block[..., 0].astype(np.float32) * np.float32(lightness_scale)
         a, b = (signed[..., i].astype(np.float32) * np.float32(scale) for i in (1, 2))
-        result[top : top + rows] = encode(_linear(lightness, a, b))
+        result[rows] = encode(_linear(lightness, a, b))
     return result
 
 

@@ -57,6 +57,7 @@ def _read_masked(data: bytes, header: Header, size: int, bits: int, compression:
 
 def _channel(values: NDArray[np.uint16] | NDArray[np.uint32], mask: int) -> NDArray[np.uint8]:
     """Return the bits under a mask, scaled to 0..255."""
+    mask &= np.iinfo(values.dtype).max
     if mask == 0:
         return np.zeros(values.shape, np.uint8)
     lowest = (mask & -mask).bit_length() - 1

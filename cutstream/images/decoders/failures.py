@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
+ENDS_EARLY = re.compile(
+    r"premature end|end of file|truncat|ended|not enough|short |read error|got only|but only got|outside of file|EOI",
+    re.I,
+)
+DATA = re.compile(
+    r"huffman|corrupt|decod|code|checksum|crc|zlib|distance|broken|data check|next frame|png|scanline", re.I
+)
+
 
 class Undecodable(Exception):
     """The file is truncated or damaged. The message is a reason in plain words, without the format's name."""
@@ -13,3 +23,12 @@ class NotSupported(Exception):
 
 class DecoderOutOfMemory(Exception):
     """The library could not allocate what it needs."""
+
+
+def plain_reason(words: str) -> str:
+    """Say in plain words what a library complains of in its own."""
+    if ENDS_EARLY.search(words):
+        return "it ends too early"
+    if DATA.search(words):
+        return "its image data are damaged"
+    return "its structure is damaged"

@@ -15,11 +15,19 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from cutstream.images.decoders.failures import DecoderOutOfMemory, Undecodable
+from cutstream.images.decoders.failures import DecoderOutOfMemory, Undecodable, plain_reason
 
 Loader: TypeAlias = Literal["jpegload_source", "pngload_source", "tiffload_source"]
 
 OUT_OF_MEMORY = re.compile(r"out of memory|insufficient memory|memory allocation|unable to allocate", re.IGNORECASE)
+
+
+# libtiff would refuse a picture that is one strip of more than 50 MB. The size is known to be within the limits.
+UNLIMITED: dict[Loader, dict[str, bool]] = {
+    "jpegload_source": {},
+    "pngload_source": {},
+    "tiffload_source": {"unlimited": True},
+}
 
 
 class _NoLogger:
@@ -59,13 +67,13 @@ def load(
 ) -> Loaded:
     """Decode a file of `size` (width, height). `high_bytes` reduces 16-bit samples to 8 while they are read.
 
-    Raises `Undecodable` with libvips' reason, `DecoderOutOfMemory`.
+    Raises `Undecodable`, `DecoderOutOfMemory`.
     """
     with _one_at_a_time:
         pyvips.vips_lib.vips_error_clear()
         try:
             source = pyvips.Source.new_from_memory(data)
-            image = pyvips.Operation.call(loader, source, access="sequential", fail_on=fail_on)
+            image = pyvips.Operation.call(loader, source, access="sequential", fail_on=fail_on, **UNLIMITED[loader])
             if (image.width, image.height) != size:
                 raise Undecodable(f"it is {image.width}×{image.height}, which differs from its header")
             samples = _samples(image, high_bytes)
@@ -74,7 +82,7 @@ def load(
         # libjpeg's warnings are in the error buffer, where libvips does not look after the last rows of an image.
         warning = pyvips.ffi.string(pyvips.vips_lib.vips_error_buffer()).decode(errors="replace")
         pyvips.vips_lib.vips_error_clear()
-        return Loaded(samples, image.interpretation, _plain(warning) if warning else "")
+        return Loaded(samples, image.interpretation, warning.strip())
 
 
 def _samples(image: pyvips.Image, high_bytes: bool) -> NDArray[Any]:
@@ -92,11 +100,4 @@ def _samples(image: pyvips.Image, high_bytes: bool) -> NDArray[Any]:
 def _failure(message: str) -> Exception:
     if OUT_OF_MEMORY.search(message):
         return DecoderOutOfMemory()
-    return Undecodable(_plain(message))
-
-
-def _plain(message: str) -> str:
-    """Return the last line that says something, without the names of functions before its colon."""
-    lines = [re.sub(r"^(\w+: )+", "", line).strip() for line in message.splitlines()]
-    reasons = [line for line in lines if line and not line.startswith("unable to ")]
-    return reasons[0] if reasons else "no reason given"
+    return Undecodable(plain_reason(message))

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cutstream.images import Matte, Pixels
+from cutstream.images.blocks import row_blocks
 from cutstream.images.decoders.failures import Undecodable
 
 
@@ -18,4 +19,10 @@ def apply_palette(
     """
     if indices.max() >= len(colours):
         raise Undecodable("it uses colours that its palette does not have")
-    return np.take(colours, indices, axis=0), None if alpha is None else np.take(alpha, indices)
+    pixels = np.empty((*indices.shape, 3), np.uint8)
+    opacity = None if alpha is None else np.empty(indices.shape, np.uint8)
+    for rows in row_blocks(*indices.shape):  # NumPy takes eight bytes an index
+        pixels[rows] = colours[indices[rows]]
+        if alpha is not None and opacity is not None:
+            opacity[rows] = alpha[indices[rows]]
+    return pixels, opacity

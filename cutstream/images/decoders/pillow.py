@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL.ImageFile import ImageFile
 
-from cutstream.images.decoders.failures import DecoderOutOfMemory, NotSupported, Undecodable
+from cutstream.images.decoders.failures import DecoderOutOfMemory, NotSupported, Undecodable, plain_reason
 from cutstream.images.decoders.metadata import check_dpi, read_exif
 from cutstream.images.decoders.raster import Description, Model, Raster, split
 
@@ -57,7 +57,7 @@ def _map_errors() -> Iterator[None]:
     except (Undecodable, NotSupported):
         raise
     except NotImplementedError as error:
-        raise NotSupported(f"{error}") from error
+        raise NotSupported("a file of this kind is not supported: save it as JPEG or PNG") from error
     except Exception as error:  # damaged bytes make Pillow raise nearly anything, KeyError included
         raise _failure(error) from error
 
@@ -91,8 +91,8 @@ def _describe(image: Pillow.Image, about: Description) -> None:
 
 
 def _failure(error: Exception) -> Exception:
-    """Return the failure for an exception of Pillow's, whose words name the kind where a file is not damaged."""
-    message = " ".join(str(error).split())[:200]
-    if message.startswith(("Unsupported BMP", "unsupported")):
-        return NotSupported(f"{message[0].lower()}{message[1:]}: save the image in another form")
-    return Undecodable(message or "no reason given")
+    """Return the failure for an exception of Pillow's."""
+    words = str(error)
+    if words.startswith("Unsupported BMP"):
+        return NotSupported("a BMP of this depth or compression is not supported: save it with 24 bits")
+    return Undecodable(plain_reason(words))

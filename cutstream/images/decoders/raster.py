@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cutstream.images import ImageWarning, Matte, WarningCode
+from cutstream.images.blocks import row_blocks
 from cutstream.images.coding_points import ColourSpace
 
 Samples: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
@@ -54,8 +55,7 @@ def high_bytes(samples: NDArray[Any]) -> NDArray[np.uint8]:
     """Reduce u16 samples to u8 by their high byte, as all viewers do. u8 samples are returned as they are."""
     if samples.dtype == np.uint8:
         return samples
-    reduced: NDArray[np.uint8] = (samples >> 8).astype(np.uint8)
-    return reduced
+    return samples.astype("<u2", copy=False).view(np.uint8)[..., 1::2]
 
 
 def split(samples: NDArray[Any], model: Model, about: Description, keep_16_bit: bool = False) -> Raster:
@@ -72,8 +72,9 @@ def split(samples: NDArray[Any], model: Model, about: Description, keep_16_bit: 
 
 def unpremultiply(samples: NDArray[np.uint8], alpha: Matte) -> NDArray[np.uint8]:
     """Divide u8 colours, H×W×C, by their alpha. Where alpha is 0 they become 0."""
-    divisor = np.where(alpha == 0, 255, alpha).astype(np.uint16)[..., None]
-    straight = (samples.astype(np.uint16) * 255 + divisor // 2) // divisor
-    straight[alpha == 0] = 0
-    clipped: NDArray[np.uint8] = np.minimum(straight, 255).astype(np.uint8)
-    return clipped
+    straight = np.empty(samples.shape, np.uint8)
+    for rows in row_blocks(*alpha.shape):
+        divisor = alpha[rows].astype(np.uint16)[..., None]
+        whole = (samples[rows].astype(np.uint16) * np.uint16(255) + divisor // 2) // np.maximum(divisor, 1)
+        straight[rows] = np.where(divisor == 0, 0, np.minimum(whole, 255))
+    return straight

@@ -26,7 +26,7 @@ from cutstream.images.decoders.directory import (
     whole_number,
     whole_numbers,
 )
-from cutstream.images.decoders.failures import NotSupported, Undecodable
+from cutstream.images.decoders.failures import NotSupported, Undecodable, plain_reason
 from cutstream.images.decoders.libvips import load
 from cutstream.images.decoders.metadata import read_tags
 from cutstream.images.decoders.raster import (
@@ -251,7 +251,7 @@ def _decode(data: bytes, page: _Page, values: dict[int, _Value], size: tuple[int
     whole = b"".join(_with_directory(data, page.layout, values))
     loaded = load("tiffload_source", whole, size, fail_on="warning", high_bytes=not page.is_deep)
     if loaded.warning:
-        raise Undecodable(loaded.warning)
+        raise Undecodable(plain_reason(loaded.warning))
     return loaded.samples
 
 

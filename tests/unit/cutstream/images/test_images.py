@@ -17,9 +17,10 @@ from PIL import Image as Pillow
 
 from cutstream.errors import InvalidOption, UnreadableImage, UnsupportedImage
 from cutstream.images import Image, Pixels
-from cutstream.images.decode import UPRIGHT, decode
+from cutstream.images.decode import decode
 from cutstream.images.encode import EXTENSIONS, MAX_SIDE, MEDIA_TYPES, encode
 from cutstream.images.header import Header, read_header
+from cutstream.images.orientation import UPRIGHT
 
 MAX_PIXELS = 50_000_000
 FORMATS = ("jpeg", "png", "webp", "avif", "tiff")
