@@ -60,7 +60,6 @@ MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"ID3", "a sound (MP3)", FIND),
     (b"fLaC", "a sound (FLAC)", FIND),
     (b"\x7fELF", "a program", FIND),
-    (b"MZ", "a program", FIND),
     (b"SQLite format 3\0", "a database", FIND),
     (b"version https://git-lfs", "a Git LFS pointer", "send the file that it stands for"),
     (b"HTTP/1.", "a whole HTTP response", "store its body alone"),
@@ -71,6 +70,7 @@ PATTERNS: tuple[tuple[re.Pattern[bytes], str, str], ...] = (
     (re.compile(rb"P[1-7]\s"), "PNM (PBM, PGM, PPM or PAM)", CONVERT),
     (re.compile(rb"P[Ff]\s"), "a PFM", CONVERT),
     (re.compile(rb"\x0a[\x00-\x05]\x01[\x01\x02\x04\x08]"), "PCX", CONVERT),
+    (re.compile(rb"MZ.\0", re.DOTALL), "a program", FIND),
     (re.compile(rb"data:image/"), "a data URL", "send the bytes that it encodes"),
     (re.compile(rb"/9j/|iVBORw0KGgo|UklGR|R0lGOD"), "an image encoded in base64", "decode it"),
 )
@@ -81,10 +81,10 @@ TGA_WITHOUT_FOOTER = re.compile(
     re.DOTALL,
 )
 RIFF = {b"AVI ": ("an AVI video", FRAME), b"WAVE": ("a sound (WAV)", FIND)}
-MARKUP: tuple[tuple[bytes, str, str], ...] = (
-    (b"<svg", "an SVG drawing", "render it as PNG"),
+MARKUP: tuple[tuple[bytes, str, str], ...] = (  # a page may hold drawings, and a drawing scripts
     (b"<!doctype html", "an HTML page", FIND),
     (b"<html", "an HTML page", FIND),
+    (b"<svg", "an SVG drawing", "render it as PNG"),
     (b"<head", "an HTML page", FIND),
     (b"<body", "an HTML page", FIND),
     (b"<script", "an HTML page", FIND),

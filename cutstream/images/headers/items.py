@@ -25,11 +25,10 @@ class Items:
     properties: list[Box] = field(default_factory=list)
     associations: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
-    def of(self, item: int, kind: bytes) -> list[Box]:
-        """Return the properties of one type that an item has. Indices count from 1; others than ours name nothing."""
+    def of(self, item: int) -> list[Box]:
+        """Return the properties that an item has. Indices count from 1; others than ours name nothing."""
         indices = self.associations.get(item, ())
-        found = (self.properties[i - 1] for i in indices if 0 < i <= len(self.properties))
-        return [box for box in found if box.kind == kind]
+        return [self.properties[i - 1] for i in indices if 0 < i <= len(self.properties)]
 
 
 def read_items(data: bytes, meta: Box, steps: Steps) -> Items:

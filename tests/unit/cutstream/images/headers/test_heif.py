@@ -187,7 +187,8 @@ def track(handler: bytes, *inner: bytes) -> bytes:
     return box(b"trak", box(b"mdia", full(b"hdlr", bytes(4), handler, bytes(13)), box(b"minf", box(b"stbl", *inner))))
 
 
-ENTRY = box(b"av01", bytes(24), struct.pack(">HH", 50, 40), bytes(50))
+POINTS = box(b"colr", b"nclx", struct.pack(">HHHB", 12, 13, 6, 0x80))
+ENTRY = box(b"av01", bytes(24), struct.pack(">HH", 50, 40), bytes(50), box(b"av1C", b"\x81\0\x40\0"), POINTS)
 FRAMES = full(b"stsz", struct.pack(">II", 0, 7))
 FILM = box(
     b"moov", track(b"soun"), track(b"pict", full(b"stsd", struct.pack(">I", 1), ENTRY), FRAMES), track(b"auxv", FRAMES)
@@ -196,8 +197,16 @@ FILM = box(
 
 def test_a_sequence_is_read_with_and_without_a_still_picture() -> None:
     sequence = b"avis\0\0\0\0avifmsf1"
-    assert read(file(FILM, brands=sequence)) == Header("avif", 50, 40, pictures=7)
+    frames = Header("avif", 50, 40, bits=10, channels=4, pictures=7, colour=CodingPoints(12, 13, 6, True))
+    assert read(file(FILM, brands=sequence)) == frames
     assert read(file(PLAIN, FILM, brands=b"msf1\0\0\0\0heic")) == Header("heic", 50, 40, pictures=7)
+
+
+@pytest.mark.parametrize(("major", "width"), [(b"avif", 500), (b"avis", 50), (b"mif1", 50)])
+def test_the_major_brand_chooses_between_sequence_and_still_picture(major: bytes, width: int) -> None:
+    still = meta([item(1, b"av01")], [size(500, 400)], {1: [1]})
+    header = read(file(still, FILM, brands=major + b"\0\0\0\0avisavif"))
+    assert (header.width, header.pictures) == (width, 7)
 
 
 def test_a_sequence_that_does_not_count_its_frames_has_several() -> None:

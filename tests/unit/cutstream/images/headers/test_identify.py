@@ -32,6 +32,8 @@ STRANGERS = {
     "nothing but zero bytes": bytes(100_000),
     "an HTML page:": b"\xef\xbb\xbf\n <!doctype HTML><title>Not found</title>",
     "an HTML page that asks for a password": LOGIN,
+    "an HTML page: check": b"<html><body><svg/></body></html>",
+    "an SVG drawing:": b"<svg><script/></svg>",
     "an SVG drawing": b'<?xml version="1.0"?>\n<!-- made by hand --><svg xmlns="http://www.w3.org/2000/svg"/>',
     "an error message in XML": b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>',
     "an XML document": b'<?xml version="1.0"?><feed/>',
