@@ -22,7 +22,9 @@ class Poison(CutstreamError):
 
 
 class InvalidRequest(Poison):
-    """The request is not JSON, is not the CloudEvent that it claims to be, or has an unknown or ill-typed field.
+    """The request is not JSON in UTF-8 (an empty record, a tombstone, the bytes of an image, Avro, Protobuf, UTF-16),
+    is not the CloudEvent that it claims to be (several events in one record, attributes that are missing), or has a
+    field that is unknown, of another type or beyond its limits. The message says what was received.
 
     Correct the field that the message names. `docs/schemas/request.json` describes all fields.
     """
@@ -50,7 +52,8 @@ class InvalidProfile(Poison):
 
 
 class InvalidOption(Poison):
-    """An option's value has the right type but makes no sense, on its own or together with another option.
+    """An option's value has the right type but makes no sense, on its own or together with another option, or the
+    option does nothing for any of the outputs.
 
     Correct the option that the message names.
     """
