@@ -31,17 +31,17 @@ from consumer.resources.decoding.protocol import (
     refuse,
     send,
 )
-from consumer.resources.decoding.restrictions import MemoryLimit, restrict
+from consumer.resources.decoding.restrictions import MemoryLimit, private_bytes, restrict
 from cutstream.errors import Poison, UnreadableImage
 from cutstream.images import Image, ImageWarning
 from cutstream.images.decode import decode
+from cutstream.images.decoders.failures import DecoderOutOfMemory
 from cutstream.images.memory import PROCESS_BYTES
 
 ORPHAN_TIMEOUTS = 2  # the parent kills after one time-out; without a parent the process ends itself after two
-KEPT_BYTES = 64_000_000  # what a larger photo has taken goes back to the system
+KEPT_BYTES = 64_000_000  # a process that keeps more of what it has freed gives it back to the system
 
-# What NumPy, Pillow, libvips, libjpeg, libtiff, libheif and libaom say when they get no memory.
-_NO_MEMORY = re.compile(r"memory|allocat", re.IGNORECASE)
+_NO_MEMORY = re.compile(r"(out of|insufficient) memory|(unable|cannot) (to )?allocate", re.IGNORECASE)
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def main() -> None:
     restrict()
     check_decoders()
     with socket.socket(fileno=connection_fd) as connection, mmap.mmap(slot_fd, slot_bytes) as slot:
-        limit = MemoryLimit(PROCESS_BYTES, most_bytes)
+        limit, at_start = MemoryLimit(PROCESS_BYTES, most_bytes), private_bytes()
         try:
             send(connection, Ready(time.process_time()))
             while True:
@@ -63,7 +63,7 @@ def main() -> None:
                 signal.setitimer(signal.ITIMER_REAL, ORPHAN_TIMEOUTS * timeout_s)
                 send(connection, _serve(slot, request, limit))
                 signal.setitimer(signal.ITIMER_REAL, 0)
-                if request.memory_bytes > KEPT_BYTES:
+                if request.memory_bytes > KEPT_BYTES and private_bytes() > at_start + KEPT_BYTES:
                     trim_memory()
         except (EOFError, ConnectionError):  # the parent closed the pool, or is gone
             return
@@ -83,11 +83,15 @@ def _serve(slot: mmap.mmap, request: Request, limit: MemoryLimit) -> Decoded | R
 def _named(error: Exception, request: Request) -> Poison:
     """Return the error with which the photo fails. A decoder goes on after every exception."""
     name = request.header.format
-    if any(isinstance(cause, MemoryError) or _NO_MEMORY.search(str(cause)) for cause in _causes(error)):
+    if any(map(_lacks_memory, _causes(error))):
         return UnreadableImage(out_of_memory(name, request.memory_bytes))
     if isinstance(error, Poison):
         return error
     return UnreadableImage(f"the {name} is truncated or damaged: {type(error).__name__}: {error}")
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError | DecoderOutOfMemory) or _NO_MEMORY.search(str(error)) is not None
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

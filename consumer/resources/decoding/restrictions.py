@@ -41,7 +41,7 @@ class MemoryLimit:
     """
 
     def __init__(self, process_bytes: int, most_bytes: int) -> None:
-        self._now = _address_space_bytes() + process_bytes
+        self._now = _statm()[0] + process_bytes
         self._most = self._now + most_bytes
         self._set(self._most, self._most)
 
@@ -58,6 +58,13 @@ class MemoryLimit:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
-def _address_space_bytes() -> int:
+def private_bytes() -> int:
+    """Return the resident memory that this process shares with nobody, so without the slot."""
+    _, resident, shared = _statm()
+    return resident - shared
+
+
+def _statm() -> list[int]:
+    """Return address space, resident and shared memory in bytes."""
     with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[0]) * mmap.PAGESIZE
+        return [int(pages) * mmap.PAGESIZE for pages in statm.read().split()[:3]]

@@ -146,6 +146,8 @@ def test_a_library_that_aborts_without_memory_is_named_too(pool: DecoderPool) ->
 def test_every_other_exception_is_named_without_a_restart(pool: DecoderPool, counts: Counts) -> None:
     with pytest.raises(UnreadableImage, match="the png is truncated or damaged: KeyError: 'palette'"):
         run(pool, "{}['palette']")
+    with pytest.raises(UnreadableImage, match=r"the png is truncated or damaged: .*unable to write to memory"):
+        run(pool, "raise ValueError('unable to write to memory\\n  bad Huffman code')")
     assert counts.restarts == 0
 
 
@@ -244,8 +246,8 @@ def test_memory_of_a_large_picture_is_given_back(monkeypatch: pytest.MonkeyPatch
     pool = DecoderPool(1, 20, max_bytes=1_000_000, max_pixels=20_000_000, on_restart=lambda: None)
     pool.start()
     try:
-        run(pool, "", header)
-        wait_until(lambda: held_bytes(pool.pids[0], "RssAnon") < 60_000_000)
+        run(pool, "held = [b'x' * 1_000_000 for _ in range(110)]; del held", header)
+        wait_until(lambda: held_bytes(pool.pids[0], "RssAnon") < 90_000_000)
         assert held_bytes(pool.pids[0], "RssShmem") <= 64_000_000
     finally:
         pool.close()
