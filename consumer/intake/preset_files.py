@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 
 from cutstream.contract.options import RefineParameters
+from cutstream.contract.reading.validation import explain
 from cutstream.contract.recipe import refinement_of
-from cutstream.contract.validation import explain
 from cutstream.errors import ConfigurationError, InvalidOption
 from cutstream.matting.presets import PRESETS
 from cutstream.matting.specs import Refinement

@@ -18,8 +18,8 @@ import msgspec
 from cutstream import errors
 from cutstream.contract.ids import AnyId
 from cutstream.contract.messages import DECODE_ERRORS, ErrorDetail, Labels, Replay, Result, SourceRecord
-from cutstream.contract.unreadable import explain_unreadable, without_bom
-from cutstream.contract.validation import explain
+from cutstream.contract.reading.unreadable import explain_unreadable, without_bom
+from cutstream.contract.reading.validation import explain
 
 Headers = list[tuple[str, bytes]]
 Trace = tuple[tuple[str, bytes], ...]

@@ -29,9 +29,9 @@ from cutstream.contract.options import (
     RefineParameters,
     Shadow,
 )
-from cutstream.contract.spellings import respell
-from cutstream.contract.unreadable import explain_unreadable, without_bom
-from cutstream.contract.validation import explain
+from cutstream.contract.reading.spellings import respell
+from cutstream.contract.reading.unreadable import explain_unreadable, without_bom
+from cutstream.contract.reading.validation import explain
 from cutstream.errors import Cancelled, CutstreamError, Expired, InvalidRequest
 from cutstream.images import ImageWarning, WarningCode
 from cutstream.matting.specs import MattingMethod

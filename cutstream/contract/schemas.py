@@ -20,7 +20,7 @@ from cutstream.contract.messages import (
     WarningDetail,
 )
 from cutstream.contract.options import RefineParameters
-from cutstream.contract.spellings import state_spellings
+from cutstream.contract.reading.spellings import state_spellings
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

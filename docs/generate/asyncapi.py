@@ -12,8 +12,8 @@ from cutstream.contract.dead_letters import MARK_PREFIX, Closing
 from cutstream.contract.envelope import DEAD_LETTER_PREFIX, REQUEST_TYPE, RESULT_SOURCE, RESULT_TYPE, STRUCTURED
 from cutstream.contract.ids import MAX_ID_CHARACTERS
 from cutstream.contract.messages import Request, Result
+from cutstream.contract.reading.spellings import state_spellings
 from cutstream.contract.schemas import REQUESTS, RESULTS, clean_descriptions
-from cutstream.contract.spellings import state_spellings
 from cutstream.settings import Settings
 
 BINDING = "0.5.0"

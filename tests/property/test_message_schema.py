@@ -26,8 +26,8 @@ from cutstream.contract.messages import (
     decode_result,
     encode,
 )
+from cutstream.contract.reading.spellings import TIME_PATTERN
 from cutstream.contract.schemas import json_schema
-from cutstream.contract.spellings import TIME_PATTERN
 from cutstream.errors import InvalidRequest
 
 SCHEMA = Draft202012Validator(json_schema(Request))

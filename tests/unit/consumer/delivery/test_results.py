@@ -148,7 +148,7 @@ def test_a_request_that_fails_after_its_photo_was_decoded_keeps_the_warnings() -
 def test_warnings_are_bounded_and_printable_and_each_is_named_once() -> None:
     many = [ImageWarning("unusable_metadata", f"tag {n}: \x1b[2J" + "\U0001f600" * 5000) for n in range(100)]
     record = Record(Partition("t" * 249, 1), 9, 5, b"k" * 64 * 1024, b"{}", [])
-    job = dataclasses.replace(job_of(), labels=MOST_LABELS)
+    job = dataclasses.replace(job_of(), id="\x01" * 4096, labels=MOST_LABELS)
     answer = RECORDS.failure(record, job, warned(*many, *many), InvalidRequest("\x01" * 5000))
     warnings = decode_result(answer.value).warnings
     assert bytes_of(answer) < MIB - 1024
