@@ -29,7 +29,7 @@ class Decode:
         return max(needed_bytes(job.recipe.composition, header.pixels), decoder_bytes(header, len(fetched.data)))
 
     def __call__(self, job: Job, fetched: Fetched) -> Decoded:
-        header = read_header(fetched.data, self.max_pixels)  # a second time, at 2 to 5 µs
+        header = read_header(fetched.data, self.max_pixels)  # a second time, at 2 to 40 µs
         image = self.decoders.decode(fetched.data, header)
         with self.ops.errors():
             alpha = None if image.alpha is None else self.ops.to_device(image.alpha)

@@ -14,6 +14,7 @@ from cutstream.images.headers.types import Header
 
 MAX_BOXES = 10_000
 MAX_TILES = 4_096
+MAX_DERIVATIONS = 4
 MAX_BRANDS = 64
 BRANDS = frozenset(
     {b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
@@ -68,17 +69,16 @@ def _find_top(data: bytes, sequence: bool, steps: Steps) -> dict[bytes, Box]:
 
 
 def _read_picture(data: bytes, items: Items) -> Header:
-    tiles = items.references.get((b"dimg", items.primary), ())
-    kind = items.kinds.get(items.primary, b"none")
-    coded = items.kinds.get(tiles[0], b"none") if kind in DERIVED and tiles else kind
+    tiles = _coded_parts(items)
+    coded = items.kinds.get(tiles[0], b"none")
     if coded not in FORMATS:
         what = CODECS.get(coded, coded.decode("latin-1"))
         raise UnsupportedImage(f"a HEIF file whose picture is stored as {what}: save it as HEIC, AVIF or JPEG")
     width, height = size_of(data, items.of(items.primary))
     if FORMATS[coded] == "heic":  # of AVIF, decoders leave the cropping to others
         width, height = cropped_by(data, items.of(items.primary), width, height)
-    _check_held(data, items, (items.primary, *tiles), width * height)
-    first = tiles[0] if tiles else items.primary  # a grid may leave all this to its tiles
+    _check_held(data, items, tiles, width * height)
+    first = tiles[0]  # a grid may leave all this to its tiles
     bits, channels = samples_of(data, items.of(items.primary)) or samples_of(data, items.of(first)) or (8, 3)
     colour, profile = colour_of(data, items.of(items.primary))
     if colour is None and not profile:
@@ -95,12 +95,22 @@ def _read_picture(data: bytes, items: Items) -> Header:
     )
 
 
-def _check_held(data: bytes, items: Items, coded: tuple[int, ...], pixels: int) -> None:
+def _coded_parts(items: Items) -> tuple[int, ...]:
+    """Return the coded pictures that the primary item is made of: itself, or the tiles of a grid, even of a turned one."""
+    parts: tuple[int, ...] = (items.primary,)
+    for _ in range(MAX_DERIVATIONS):
+        if items.kinds.get(parts[0]) not in DERIVED:
+            break
+        parts = items.references.get((b"dimg", parts[0])) or parts
+    return parts
+
+
+def _check_held(data: bytes, items: Items, tiles: tuple[int, ...], pixels: int) -> None:
     """Refuse a picture that is cut from far more pixels than it has: a decoder spends its memory on all of them."""
-    if len(coded) > MAX_TILES:
-        raise UnreadableImage(f"a picture of {len(coded) - 1:,} tiles takes too long: save it with larger ones")
-    whole, *tiles = (pixels_of(data, items.of(item)) for item in dict.fromkeys(coded))
-    held = max(whole, sum(tiles))
+    if len(tiles) > MAX_TILES:
+        raise UnreadableImage(f"a picture of {len(tiles):,} tiles takes too long: save it with larger ones")
+    whole = pixels_of(data, items.of(items.primary))
+    held = max(whole, sum(pixels_of(data, items.of(tile)) for tile in dict.fromkeys(tiles)))
     if held > max(MAX_HELD_SHARE * pixels, SMALL_PIXELS):
         raise ResolutionTooHigh(f"{held / 1e6:.1f} megapixels are stored for a picture of {pixels / 1e6:.1f}")
 

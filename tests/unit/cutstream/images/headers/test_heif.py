@@ -107,6 +107,17 @@ def test_a_grid_has_its_own_size_and_its_tiles_codec() -> None:
     assert header == Header("heic", 100, 40, bits=10)
 
 
+def test_a_picture_may_be_derived_from_a_grid() -> None:
+    items = [item(1, b"iden"), item(2, b"grid"), item(3, b"av01")]
+    references = [refers(b"dimg", 1, 2), refers(b"dimg", 2, 3)]
+    assert read(file(meta(items, [size(50, 40)], {1: [1], 2: [1], 3: [1]}, references))).format == "avif"
+
+
+def test_a_picture_derived_from_itself_is_refused() -> None:
+    with pytest.raises(UnsupportedImage, match="stored as grid"):
+        read(file(meta([item(1, b"grid")], [size(50, 40)], {1: [1]}, [refers(b"dimg", 1, 1)])))
+
+
 def test_tiles_far_larger_than_the_picture_are_refused() -> None:
     items = [item(1, b"grid"), item(2), item(3)]
     data = file(meta(items, [size(64, 64), size(4000, 4000)], {1: [1], 2: [2], 3: [2]}, [refers(b"dimg", 1, 2, 3)]))
