@@ -96,7 +96,7 @@ def _read_picture(data: bytes, items: Items) -> Header:
 
 
 def _coded_parts(items: Items) -> tuple[int, ...]:
-    """Return the coded pictures that the primary item is made of: itself, or the tiles of a grid, even of a turned one."""
+    """Return the coded pictures that the primary item is made of: itself, or the tiles of a grid."""
     parts: tuple[int, ...] = (items.primary,)
     for _ in range(MAX_DERIVATIONS):
         if items.kinds.get(parts[0]) not in DERIVED:
