@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image as Pillow
-from PIL import ImageDraw, ImageOps
+from PIL import ImageDraw, ImageOps, UnidentifiedImageError
 
 from producer.following import Batch
 
 CELL_PX = 320
 _MARGIN_PX = 4
+_MAX_PIXELS = 10**9  # the worker has accepted the photo
 _MAX_COLUMNS = 4
 _LIGHT, _DARK = (255, 255, 255), (204, 204, 204)
 
@@ -71,13 +72,23 @@ def write_contact_sheet(batch: Batch, folder: Path, fetch: Callable[[str], bytes
 
 def draw_thumbnail(data: bytes) -> Pillow.Image:
     """Shrink an image file to at most CELL_PX a side, on a chequerboard that shows where it is transparent."""
-    with Pillow.open(io.BytesIO(data)) as opened:
-        opened.draft("RGB", (CELL_PX, CELL_PX))
-        side = CELL_PX - 2 * _MARGIN_PX
-        image = ImageOps.contain(ImageOps.exif_transpose(opened).convert("RGBA"), (side, side))
+    side = CELL_PX - 2 * _MARGIN_PX
+    image = ImageOps.contain(_upright(data).convert("RGBA"), (side, side))
     board = draw_chequerboard(image.size)
     board.paste(image, (0, 0), image)
     return board
+
+
+def _upright(data: bytes) -> Pillow.Image:
+    try:
+        with Pillow.open(io.BytesIO(data)) as opened:
+            opened.draft("RGB", (CELL_PX, CELL_PX))
+            return ImageOps.exif_transpose(opened)
+    except UnidentifiedImageError:  # a format that only the worker's decoders read, such as HEIC
+        from cutstream.images.decode import decode
+        from cutstream.images.header import read_header
+
+        return Pillow.fromarray(decode(data, read_header(data, _MAX_PIXELS)).pixels)
 
 
 def draw_chequerboard(size: tuple[int, int], square: int = 12) -> Pillow.Image:

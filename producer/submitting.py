@@ -19,7 +19,10 @@ from cutstream.errors import InvalidOption
 from cutstream.settings import KafkaSettings
 
 SCENE_FIELDS = frozenset({"background", "shadow", "harmonise"})
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp"})
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".heic", ".heif", ".tif", ".tiff", ".gif", ".bmp"}
+    | {".jp2", ".j2k", ".jpf", ".jpx"}
+)
 
 
 def find_references(argument: str, lines: Iterable[str]) -> Iterator[str]:

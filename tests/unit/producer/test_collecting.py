@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from cutstream.contract.messages import ErrorDetail, Request, Result, SourceRecord, StoredObject, WarningDetail
-from producer.collecting import CELL_PX, summarise_batch, write_contact_sheet, write_summary
+from producer.collecting import CELL_PX, draw_thumbnail, summarise_batch, write_contact_sheet, write_summary
 from producer.following import Batch
+from tests.support.pictures.heic import heic
 
 SOURCE = SourceRecord(topic="requests", partition=0, offset=0, timestamp_ms=0)
 ERROR = ErrorDetail(code="file_too_large", message="31 MB", stage="fetch", retryable=False)
@@ -106,3 +107,9 @@ def test_the_photo_is_left_of_its_cutout_on_a_chequerboard(tmp_path: Path) -> No
 def test_no_success_makes_no_contact_sheet(tmp_path: Path) -> None:
     assert write_contact_sheet(batch(0), tmp_path, fetch) is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_photo_that_only_the_worker_can_read_is_drawn_as_well() -> None:
+    thumbnail = draw_thumbnail(heic(np.full((60, 120, 3), (200, 30, 30), np.uint8)))
+    assert thumbnail.width == pytest.approx(2 * thumbnail.height, abs=2)
+    assert np.abs(np.asarray(thumbnail.convert("RGB")).astype(int) - (200, 30, 30)).max() < 12

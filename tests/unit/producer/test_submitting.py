@@ -30,6 +30,13 @@ def test_a_folder_is_searched_recursively_for_photos(photos: Path) -> None:
     assert all(reference.startswith("file:///") and "my%20photos" in reference for reference in found)
 
 
+@pytest.mark.parametrize("name", ["IMG_0001.HEIC", "a.heif", "a.gif", "a.bmp", "a.jp2", "a.JFIF", "a.tif", "a.avif"])
+def test_a_folder_yields_photos_of_all_formats(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    (tmp_path / "a.jxl").touch()
+    assert [file.endswith(name) for file in find_references(str(tmp_path), ())] == [True]
+
+
 def test_a_file_is_used_whatever_its_extension(photos: Path) -> None:
     assert list(find_references(str(photos / "notes.txt"), ())) == [(photos / "notes.txt").as_uri()]
 
