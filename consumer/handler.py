@@ -13,6 +13,7 @@ from consumer.delivery.outcomes import Abandoned, Answered, Crashed, Finished, O
 from consumer.delivery.places import picture_of
 from consumer.delivery.results import RecordBuilder
 from consumer.delivery.retries import RetryPolicy
+from consumer.intake.identity import identify
 from consumer.jobs import Job, Progress, Stored
 from consumer.runner import Runner, WorkerStopping
 from cutstream.clients.kafka import OutgoingRecord, Record
@@ -75,7 +76,8 @@ class RequestHandler:
             result = self._records.failure(record, job, progress, exc)
             return _answered(task, job, progress, status_of(exc), exc.code, result)
         except Poison as exc:
-            log.info("failed: %s", exc, extra={"request": job.id if job else None, "code": exc.code})
+            id = job.id if job else identify(record).id
+            log.info("failed: %s", exc, extra={"request": id, "code": exc.code})
             result = self._records.failure(record, job, progress, exc)
             dead_letter = self._records.dead_letter(record, job, progress, exc)
             answered = _answered(task, job, progress, "failed", exc.code, result, dead_letter)

@@ -379,3 +379,12 @@ def test_refused_destinations_can_bring_the_settings_in_doubt() -> None:
 def test_a_bug_in_the_check_of_addresses_ends_one_request() -> None:
     outcome = handle(STORED, check=lambda job: {}["bug"])
     assert (outcome.status, outcome.code) == ("failed", "unexpected")
+
+
+def test_the_log_names_a_refused_request_as_its_result_does(caplog) -> None:
+    caplog.set_level("INFO")
+    event = {"ce_specversion": b"1.0", "ce_id": b"order/12", "ce_source": b"/shop", "ce_type": b"t"}
+    record = replace(RECORD, value=b'{"image": "s3://a/b.jpg", "qualty": 1}', headers=list(event.items()))
+    outcome = handle(STORED, partial(admit_record, models=ModelSettings()), record)
+    assert decode_result(outcome.records[0].value).id == "order/12"
+    assert [entry.request for entry in caplog.records] == ["order/12"]
