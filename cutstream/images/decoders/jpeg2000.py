@@ -1,4 +1,4 @@
-"""Decode JPEG 2000 with Pillow (OpenJPEG). Its profile is read here (ISO/IEC 15444-1, I.5.3.3), which Pillow does not."""
+"""Decode JPEG 2000 with Pillow (OpenJPEG). Its profile is read here (ISO/IEC 15444-1, I.5.3.3)."""
 
 from __future__ import annotations
 
