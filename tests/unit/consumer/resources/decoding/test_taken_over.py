@@ -246,7 +246,7 @@ def test_memory_of_a_large_picture_is_given_back(monkeypatch: pytest.MonkeyPatch
     pool = DecoderPool(1, 20, max_bytes=1_000_000, max_pixels=20_000_000, on_restart=lambda: None)
     pool.start()
     try:
-        run(pool, "held = [b'x' * 1_000_000 for _ in range(110)]; del held", header)
+        run(pool, "import sys; held = [b'x' * 1_000_000 for _ in range(110)]; sys.last = b'x' * 1_000_000", header)
         wait_until(lambda: held_bytes(pool.pids[0], "RssAnon") < 90_000_000)
         assert held_bytes(pool.pids[0], "RssShmem") <= 64_000_000
     finally:
