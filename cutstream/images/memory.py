@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from cutstream.images.header import Header
 
-PROCESS_BYTES = 48_000_000  # of one decoder, besides the picture: threads, tables, what libraries load later
+PROCESS_BYTES = 64_000_000  # of one decoder, besides the picture: threads, tables, what libraries load later
 MARGIN = 1.1  # beyond what was measured
 
 
