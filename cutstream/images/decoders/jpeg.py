@@ -113,11 +113,10 @@ def _check_frame(segments: _Segments) -> None:
         raise NotSupported(f"a JPEG of {bits} bits is not supported: save it with 8 bits")
     if segments.frame_code in (0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF):
         raise NotSupported("lossless and hierarchical JPEG are not supported: save it as baseline or progressive")
-    adobe = next((i for i, kept in enumerate(segments.kept) if kept[1] == APP14), None)
-    if adobe is not None:  # an unknown transform: what libjpeg assumes after its warning
-        allowed, assumed = ((0, 2), 2) if components == 4 else ((0, 1), 1)
-        if segments.kept[adobe][-1] not in allowed:
-            segments.kept[adobe] = segments.kept[adobe][:-1] + bytes([assumed])
+    allowed, assumed = ((0, 2), 2) if components == 4 else ((0, 1), 1)
+    for place, kept in enumerate(segments.kept):
+        if kept[1] == APP14 and kept[-1] not in allowed:  # what libjpeg assumes after its warning
+            segments.kept[place] = kept[:-1] + bytes([assumed])
 
 
 def _mend_scan(data: bytes, at: int, segments: _Segments) -> bytes:

@@ -1,7 +1,7 @@
 """Decode with libvips, whose readers refuse what they cannot read whole. The only module that talks to pyvips.
 
-libvips runs with one thread, without its cache, and without readers that are not hardened. Its warnings go nowhere: a
-damaged TIFF can make libtiff write millions of lines. What libjpeg warns of is not among them; it is returned.
+libvips runs with one thread, without its cache, and without readers that are not hardened. Its warnings do not
+reach the log, where a damaged TIFF could write millions of lines; one of each kind is returned.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from cutstream.images.decoders.failures import DecoderOutOfMemory, Undecodable, 
 
 Loader: TypeAlias = Literal["jpegload_source", "pngload_source", "tiffload_source"]
 
+MAX_REMARKS, KIND_CHARACTERS = 50, 24
 OUT_OF_MEMORY = re.compile(r"out of memory|insufficient memory|memory allocation|unable to allocate", re.IGNORECASE)
 
 
@@ -30,19 +31,24 @@ UNLIMITED: dict[Loader, dict[str, bool]] = {
 }
 
 
-class _NoLogger:
-    """Stands in for pyvips' logger."""
+class _Remarks:
+    """Stands in for pyvips' logger: keeps one remark of each kind, by the words that it begins with."""
+
+    def __init__(self) -> None:
+        self.kinds: dict[str, str] = {}
 
     def log(self, level: int, message: str) -> None:
-        """Drop a line of the libraries."""
+        if len(self.kinds) < MAX_REMARKS:
+            self.kinds.setdefault(message[:KIND_CHARACTERS], message)
 
     def debug(self, message: str, *arguments: object) -> None:
         """Drop a line of pyvips."""
 
 
+_remarks = _Remarks()
 _one_at_a_time = threading.Lock()  # libvips has one error buffer for all threads
 
-pyvips.logger = _NoLogger()
+pyvips.logger = _remarks
 pyvips.concurrency_set(1)
 pyvips.cache_set_max(0)
 pyvips.block_untrusted_set(True)
@@ -50,11 +56,15 @@ pyvips.block_untrusted_set(True)
 
 @dataclass(frozen=True)
 class Loaded:
-    """Samples of H×W×C, u8 or u16. `interpretation` is libvips' word; `warning` is the first of libjpeg's, or empty."""
+    """Samples of H×W×C, u8 or u16. `interpretation` is libvips' word; `remarks` are warnings of libtiff and libpng.
+
+    `warning` is the first one of libjpeg, which is not among them, or empty.
+    """
 
     samples: NDArray[Any]
     interpretation: str
     warning: str
+    remarks: tuple[str, ...]
 
 
 def load(
@@ -62,7 +72,6 @@ def load(
     data: bytes,
     size: tuple[int, int],
     *,
-    fail_on: Literal["error", "warning"] = "error",
     high_bytes: bool,
 ) -> Loaded:
     """Decode a file of `size` (width, height). `high_bytes` reduces 16-bit samples to 8 while they are read.
@@ -70,10 +79,11 @@ def load(
     Raises `Undecodable`, `DecoderOutOfMemory`.
     """
     with _one_at_a_time:
+        _remarks.kinds.clear()
         pyvips.vips_lib.vips_error_clear()
         try:
             source = pyvips.Source.new_from_memory(data)
-            image = pyvips.Operation.call(loader, source, access="sequential", fail_on=fail_on, **UNLIMITED[loader])
+            image = pyvips.Operation.call(loader, source, access="sequential", fail_on="error", **UNLIMITED[loader])
             if (image.width, image.height) != size:
                 raise Undecodable(f"it is {image.width}×{image.height}, which differs from its header")
             samples = _samples(image, high_bytes)
@@ -82,7 +92,7 @@ def load(
         # libjpeg's warnings are in the error buffer, where libvips does not look after the last rows of an image.
         warning = pyvips.ffi.string(pyvips.vips_lib.vips_error_buffer()).decode(errors="replace")
         pyvips.vips_lib.vips_error_clear()
-        return Loaded(samples, image.interpretation, warning.strip())
+        return Loaded(samples, image.interpretation, warning.strip(), tuple(_remarks.kinds.values()))
 
 
 def _samples(image: pyvips.Image, high_bytes: bool) -> NDArray[Any]:

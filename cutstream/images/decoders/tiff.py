@@ -7,6 +7,7 @@ samples mean is decided here.
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -64,6 +65,8 @@ JPEG = 7
 SEPARATE = 2
 UNSIGNED, VOID = 1, 4
 ASSOCIATED, UNASSOCIATED = 1, 2
+# libtiff's warnings that mean missing pixels, or a tag that the pixels need. It has many harmless ones.
+HARMFUL = re.compile(r"corrupt|premature|mismatch|lack of data|improper|inconsistent|bad code|ignored", re.IGNORECASE)
 MAX_SAMPLES = 64
 MAX_SUBIFDS = 1000
 
@@ -96,7 +99,8 @@ class _Page:
     @property
     def alpha(self) -> int | None:
         """The position of alpha among the extra samples. A lone fourth sample without a tag is alpha."""
-        kinds = self.extra or (UNASSOCIATED,) * (self.samples - self.stored_colours)
+        count = self.samples - self.stored_colours
+        kinds = self.extra[:count] or (UNASSOCIATED,) * count
         return next((i for i, kind in enumerate(kinds) if kind in (ASSOCIATED, UNASSOCIATED)), None)
 
     @property
@@ -249,9 +253,10 @@ def _short(layout: Layout, *values: int) -> _Value:
 
 def _decode(data: bytes, page: _Page, values: dict[int, _Value], size: tuple[int, int]) -> Samples:
     whole = b"".join(_with_directory(data, page.layout, values))
-    loaded = load("tiffload_source", whole, size, fail_on="warning", high_bytes=not page.is_deep)
-    if loaded.warning:
-        raise Undecodable(plain_reason(loaded.warning))
+    loaded = load("tiffload_source", whole, size, high_bytes=not page.is_deep)
+    for remark in (loaded.warning, *filter(HARMFUL.search, loaded.remarks)):
+        if remark:
+            raise Undecodable(plain_reason(remark))
     return loaded.samples
 
 
