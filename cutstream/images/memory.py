@@ -4,10 +4,16 @@ The worker reserves it before a photo is decoded, and a decoder process gets no 
 scans or metadata take more than a picture of its size needs fails by itself and harms nobody.
 
 Measured on 24 megapixels with `python -m benchmarks.micro.decoder_memory`: address space and resident memory, whichever
-is more, of pictures with and without alpha, a profile and an orientation, both of which cost copies. In bytes per
-pixel, without the file: JPEG 3.6 to 17.6, progressive 6.5 to 21.6, in CMYK 23.5; PNG 3.6 to 18.7, with 16 bits 19.4;
-TIFF 3.6 to 17.6, with 16 bits 19.4; HEIC 8 to 14.5; AVIF 12.2 to 18.7; WebP 19.2 to 21.4; GIF 7.4; BMP 10; JPEG 2000
-20.4, with alpha 25.8.
+is more, of pictures without and with what costs most, which are a profile and an orientation. In bytes per pixel,
+without the file:
+
+    JPEG      3.6 to 9.6; in CMYK 11.2; progressive 8.7 to 15.6, in CMYK 16.1
+    PNG       3.5 to 11.2; with 16 bits and alpha 13.6; interlaced 6.8 to 13.9
+    TIFF      3.6 to 12.4; with 16 bits and alpha 12.4
+    HEIC      8.0 to 8.3; with alpha 14.3
+    AVIF      12.3 to 13.9; with alpha 17.6
+    WebP      19.2; with alpha 20.3; lossless 21.4
+    GIF 7.4, BMP 10.0, JPEG 2000 20.4; with alpha 25.8
 """
 
 from __future__ import annotations
@@ -29,17 +35,17 @@ class _Peak:
 
 
 _PEAKS = {
-    "jpeg": _Peak(1.3, 14.5),
-    "jpeg progressive": _Peak(2.4, 14.5),
-    "png": _Peak(1.2, 14.5),
-    "png progressive": _Peak(2.0, 14.5),
-    "tiff": _Peak(1.3, 14.5),
+    "jpeg": _Peak(1.3, 6.5),
+    "jpeg progressive": _Peak(3.0, 7.0),
+    "png": _Peak(0.7, 9.5),
+    "png progressive": _Peak(1.5, 9.5),
+    "tiff": _Peak(1.0, 10.0),
     "gif": _Peak(1.0, 5.0),
     "webp": _Peak(1.0, 18.0),
-    "avif": _Peak(1.2, 14.5),
-    "heic": _Peak(1.2, 12.0),
+    "avif": _Peak(1.5, 11.0),
+    "heic": _Peak(1.5, 9.0),
     "bmp": _Peak(1.0, 8.0),
-    "jpeg2000": _Peak(4.0, 11.0),
+    "jpeg2000": _Peak(5.0, 6.5),
 }
 _MOST_SAMPLE_BYTES = 10  # CMYK and alpha of 16 bits
 _MOST_PER_PIXEL = max(_MOST_SAMPLE_BYTES * peak.per_sample_byte + peak.per_pixel for peak in _PEAKS.values())
