@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.triton, pytest.mark.timeout(300)]
 
-CHECKS = {"running", "group", "broker", "triton", "store", "memory", "backgrounds", "cancellations"}
+CHECKS = {"running", "group", "broker", "triton", "store", "memory", "backgrounds", "cancellations", "decoders"}
 
 
 @pytest.fixture
