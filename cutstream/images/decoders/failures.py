@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+MEMORY = re.compile(r"out of memory|insufficient memory|allocat|creating thread|no space for", re.I)
 ENDS_EARLY = re.compile(
     r"premature end|end of file|truncat|ended|not enough|short |read error|got only|but only got|outside of file|EOI",
     re.I,
@@ -25,10 +26,12 @@ class DecoderOutOfMemory(Exception):
     """The library could not allocate what it needs."""
 
 
-def plain_reason(words: str) -> str:
+def failure(words: str) -> Undecodable | DecoderOutOfMemory:
     """Say in plain words what a library complains of in its own."""
+    if MEMORY.search(words):
+        return DecoderOutOfMemory()
     if ENDS_EARLY.search(words):
-        return "it ends too early"
+        return Undecodable("it ends too early")
     if DATA.search(words):
-        return "its image data are damaged"
-    return "its structure is damaged"
+        return Undecodable("its image data are damaged")
+    return Undecodable("its structure is damaged")

@@ -13,7 +13,7 @@ import pi_heif
 from pi_heif import options
 
 from cutstream.images.decoders.avif import state_colour
-from cutstream.images.decoders.failures import DecoderOutOfMemory, NotSupported, Undecodable, plain_reason
+from cutstream.images.decoders.failures import DecoderOutOfMemory, NotSupported, Undecodable, failure
 from cutstream.images.decoders.raster import Description, Model, Raster, split, unpremultiply
 from cutstream.images.header import Header
 
@@ -41,7 +41,7 @@ def read(data: bytes, header: Header) -> Raster:
     except Undecodable:
         raise
     except Exception as error:  # libheif's errors come as ValueError, RuntimeError, SyntaxError and EOFError
-        raise Undecodable(plain_reason(str(error))) from error
+        raise failure(str(error)) from error
     if image.mode not in MODELS:
         raise NotSupported(f"samples of type {image.mode} are not supported: save the image with 8 or 10 bits")
     icc = image.info.get("icc_profile")

@@ -12,7 +12,7 @@ import re
 import struct
 from dataclasses import dataclass, field
 
-from cutstream.images.decoders.failures import NotSupported, Undecodable, plain_reason
+from cutstream.images.decoders.failures import NotSupported, Undecodable, failure
 from cutstream.images.decoders.libvips import load
 from cutstream.images.decoders.metadata import CM_PER_INCH, check_dpi, read_exif
 from cutstream.images.decoders.raster import Description, Model, Raster, split
@@ -137,7 +137,7 @@ def _check_warning(warning: str, about: Description) -> None:
     if HARMLESS.search(warning):
         about.warn("damaged_data", "there are bytes that belong to nothing before the end marker")
     elif warning:
-        raise Undecodable(plain_reason(warning))
+        raise failure(warning)
 
 
 def _describe(segments: _Segments) -> Description:

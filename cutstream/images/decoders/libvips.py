@@ -6,7 +6,6 @@ reach the log, where a damaged TIFF could write millions of lines; one of each k
 
 from __future__ import annotations
 
-import re
 import threading
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -15,12 +14,11 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from cutstream.images.decoders.failures import DecoderOutOfMemory, Undecodable, plain_reason
+from cutstream.images.decoders.failures import Undecodable, failure
 
 Loader: TypeAlias = Literal["jpegload_source", "pngload_source", "tiffload_source"]
 
 MAX_REMARKS, KIND_CHARACTERS = 50, 24
-OUT_OF_MEMORY = re.compile(r"out of memory|insufficient memory|memory allocation|unable to allocate", re.IGNORECASE)
 
 
 # libtiff would refuse a picture that is one strip of more than 50 MB. The size is known to be within the limits.
@@ -88,7 +86,7 @@ def load(
                 raise Undecodable(f"it is {image.width}×{image.height}, which differs from its header")
             samples = _samples(image, high_bytes)
         except pyvips.Error as error:
-            raise _failure(error.detail) from error
+            raise failure(error.detail) from error
         # libjpeg's warnings are in the error buffer, where libvips does not look after the last rows of an image.
         warning = pyvips.ffi.string(pyvips.vips_lib.vips_error_buffer()).decode(errors="replace")
         pyvips.vips_lib.vips_error_clear()
@@ -105,9 +103,3 @@ def _samples(image: pyvips.Image, high_bytes: bool) -> NDArray[Any]:
     dtype = {"uchar": np.uint8, "ushort": np.uint16, "short": np.int16}[image.format]
     memory = image.write_to_memory()
     return np.frombuffer(memory, dtype).reshape(image.height, image.width, image.bands)
-
-
-def _failure(message: str) -> Exception:
-    if OUT_OF_MEMORY.search(message):
-        return DecoderOutOfMemory()
-    return Undecodable(plain_reason(message))

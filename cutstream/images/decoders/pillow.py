@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL.ImageFile import ImageFile
 
-from cutstream.images.decoders.failures import DecoderOutOfMemory, NotSupported, Undecodable, plain_reason
+from cutstream.images.decoders.failures import DecoderOutOfMemory, NotSupported, Undecodable, failure
 from cutstream.images.decoders.metadata import check_dpi, read_exif
 from cutstream.images.decoders.raster import Description, Model, Raster, split
 
@@ -95,4 +95,4 @@ def _failure(error: Exception) -> Exception:
     words = str(error)
     if words.startswith("Unsupported BMP"):
         return NotSupported("a BMP of this depth or compression is not supported: save it with 24 bits")
-    return Undecodable(plain_reason(words))
+    return failure(words)

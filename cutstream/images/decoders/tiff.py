@@ -27,7 +27,7 @@ from cutstream.images.decoders.directory import (
     whole_number,
     whole_numbers,
 )
-from cutstream.images.decoders.failures import NotSupported, Undecodable, plain_reason
+from cutstream.images.decoders.failures import NotSupported, Undecodable, failure
 from cutstream.images.decoders.libvips import load
 from cutstream.images.decoders.metadata import read_tags
 from cutstream.images.decoders.raster import (
@@ -256,7 +256,7 @@ def _decode(data: bytes, page: _Page, values: dict[int, _Value], size: tuple[int
     loaded = load("tiffload_source", whole, size, high_bytes=not page.is_deep)
     for remark in (loaded.warning, *filter(HARMFUL.search, loaded.remarks)):
         if remark:
-            raise Undecodable(plain_reason(remark))
+            raise failure(remark)
     return loaded.samples
 
 

@@ -10,16 +10,11 @@ from cutstream.images.headers.types import Header
 MAX_BLOCKS = 200_000  # 51 MB of full data blocks
 STEPS_OF_EXTENSION = 4  # it takes as long as so many data blocks
 EXTENSION, PICTURE, CONTROL = 0x21, 0x2C, 0xF9
-# libvips takes these for the screen on which the GIF was made, not for the picture's size.
-SCREENS = frozenset({(640, 480), (640, 512), (800, 600), (1024, 768), (1280, 1024), (1600, 1200)})
-MAX_SCREEN_SIDE = 2048
 
 
 def read_gif(data: bytes) -> Header:
-    """Return the size that libvips gives the first picture: the screen's, widened to hold the picture's rectangle."""
+    """Return the size of the screen, widened to hold the first picture, as browsers do."""
     width, height, flags = unpack_from("<HHB", data, 6)
-    if (width, height) in SCREENS or not width * height or max(width, height) > MAX_SCREEN_SIDE:
-        width = height = 1
     steps = Steps(MAX_BLOCKS, "data blocks")
     at, transparent = _find_picture(data, 13 + _table_bytes(flags), steps)
     left, top, w, h, local = unpack_from("<HHHHB", data, at + 1)

@@ -31,12 +31,12 @@ def read(data: bytes) -> Header:
         ((50, 40), (5, 4, 0, 0), (50, 40)),
         ((50, 40), (50, 40, 5, 6), (55, 46)),
         ((50, 40), (80, 20, 0, 0), (80, 40)),
-        ((640, 480), (50, 40, 0, 0), (50, 40)),
+        ((640, 480), (50, 40, 0, 0), (640, 480)),
         ((0, 0), (50, 40, 0, 0), (50, 40)),
-        ((3000, 30), (50, 40, 1, 2), (51, 42)),
+        ((3000, 30), (50, 40, 1, 2), (3000, 42)),
     ],
 )
-def test_the_size_is_that_of_the_decoder(
+def test_the_canvas_is_the_screen_and_holds_the_picture(
     screen: tuple[int, int], frame: tuple[int, int, int, int], size: tuple[int, int]
 ) -> None:
     header = read(gif(picture(*frame), screen=screen))
