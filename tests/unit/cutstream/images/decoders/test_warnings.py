@@ -198,3 +198,17 @@ def test_a_wrong_checksum_of_a_text_is_not() -> None:
     image = opened(png[:33] + bytes(text) * 100 + png[33:])
     assert np.array_equal(image.pixels, photo())
     assert codes(image) == []
+
+
+def test_damaged_exif_costs_no_avif() -> None:
+    """Pillow and libavif read EXIF for its orientation, which `irot` and `imir` overrule anyway."""
+    exif = Pillow.Exif()
+    exif[ExifTags.Base.Make] = "a camera"
+    buffer = BytesIO()
+    Pillow.fromarray(photo()).save(buffer, "avif", exif=exif, quality=100)
+    file = buffer.getvalue()
+    damaged = file.replace(b"MM\0*", b"XX\0*").replace(b"II*\0", b"XX*\0")
+    assert damaged != file
+    with pytest.raises(ValueError, match="Invalid Exif payload"):
+        Pillow.open(BytesIO(damaged)).load()
+    assert np.array_equal(opened(damaged).pixels, opened(file).pixels)
