@@ -20,9 +20,10 @@ from cutstream.images.header import Header
 
 SOI, EOI = b"\xff\xd8", b"\xff\xd9"
 SOS, APP0, APP1, APP2, APP14 = 0xDA, 0xE0, 0xE1, 0xE2, 0xEE
-TABLES = frozenset({0xC4, 0xCC, 0xDB, 0xDD})  # Huffman, arithmetic, quantisation, restart interval
+TABLES = frozenset({0xC4, 0xDB, 0xDD})  # Huffman codes, quantisation, restart interval
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-SEQUENTIAL = frozenset({0xC0, 0xC1, 0xC9})
+SEQUENTIAL = frozenset({0xC0, 0xC1})
+ARITHMETIC = frozenset({0xC9, 0xCA})
 STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 MAX_SEGMENTS = 10_000
 NOT_FF = re.compile(rb"[^\xff]")
@@ -111,6 +112,8 @@ def _check_frame(segments: _Segments) -> None:
     bits, components = segments.frame[0], segments.frame[5]
     if bits != 8:
         raise NotSupported(f"a JPEG of {bits} bits is not supported: save it with 8 bits")
+    if segments.frame_code in ARITHMETIC:  # which decodes to something whatever is missing, without a warning
+        raise NotSupported("an arithmetic-coded JPEG is not supported: save it as an ordinary one")
     if segments.frame_code in (0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF):
         raise NotSupported("lossless and hierarchical JPEG are not supported: save it as baseline or progressive")
     allowed, assumed = ((0, 2), 2) if components == 4 else ((0, 1), 1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from cutstream.errors import UnreadableImage
+from cutstream.errors import UnreadableImage, UnsupportedImage
 from cutstream.images import Image
 from cutstream.images.decode import decode
 from cutstream.images.header import read_header
@@ -73,3 +73,9 @@ def test_the_picture_does_not_depend_on_what_describes_it() -> None:
     described = JFIF + segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<x/>") + segment(0xED, b"Photoshop 3.0\0") * 50
     assert np.array_equal(opened(plain(segments=described)).pixels, opened(WHOLE).pixels)
     assert np.abs(opened(WHOLE).pixels.astype(int) - photo()).max() <= 4
+
+
+@pytest.mark.parametrize("frame", [0xC9, 0xCA])
+def test_arithmetic_codes_are_refused_because_nobody_sees_what_they_lack(frame: int) -> None:
+    with pytest.raises(UnsupportedImage, match="arithmetic"):
+        opened(WHOLE.replace(b"\xff\xc0", bytes([0xFF, frame])))
