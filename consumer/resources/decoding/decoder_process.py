@@ -55,7 +55,7 @@ def main() -> None:
     restrict()
     check_decoders()
     with socket.socket(fileno=connection_fd) as connection, mmap.mmap(slot_fd, slot_bytes) as slot:
-        limit, at_start = MemoryLimit(PROCESS_BYTES, most_bytes), private_bytes()
+        limit, at_start = MemoryLimit(PROCESS_BYTES, KEPT_BYTES, most_bytes), private_bytes()
         try:
             send(connection, Ready(time.process_time()))
             while True:
@@ -63,7 +63,7 @@ def main() -> None:
                 signal.setitimer(signal.ITIMER_REAL, ORPHAN_TIMEOUTS * timeout_s)
                 send(connection, _serve(slot, request, limit))
                 signal.setitimer(signal.ITIMER_REAL, 0)
-                if request.memory_bytes > KEPT_BYTES and private_bytes() > at_start + KEPT_BYTES:
+                if request.memory_bytes > KEPT_BYTES and max(private_bytes() - at_start, limit.kept) > KEPT_BYTES:
                     trim_memory()
         except (EOFError, ConnectionError):  # the parent closed the pool, or is gone
             return

@@ -52,20 +52,29 @@ def _shrink_stacks(library: ctypes.CDLL) -> None:
 class MemoryLimit:
     """Limits the address space to what the process has now, `process_bytes` more, and what each file may take.
 
-    No file gets more than `most_bytes`.
+    No file gets more than `most_bytes`. What the process keeps of freed memory, up to `kept_bytes`, comes on top: not
+    all of it can be used again, and libde265 ends the process if the stack of a thread finds no room.
 
-    Create it once everything is loaded. What the process keeps of freed memory counts towards the next file's share.
+    Create it once everything is loaded.
     """
 
-    def __init__(self, process_bytes: int, most_bytes: int) -> None:
-        self._now = _statm()[0] + process_bytes
-        self._most = self._now + most_bytes
+    def __init__(self, process_bytes: int, kept_bytes: int, most_bytes: int) -> None:
+        self._start = _statm()[0]
+        self._process_bytes = process_bytes
+        self._kept_bytes = kept_bytes
+        self._most = self._start + process_bytes + kept_bytes + most_bytes
         self._set(self._most, self._most)
+
+    @property
+    def kept(self) -> int:
+        """The address space that the process has now, beyond what it had at the start."""
+        return max(0, _statm()[0] - self._start)
 
     @contextmanager
     def of(self, amount: int) -> Iterator[None]:
         """Let allocations beyond `amount` bytes fail inside the block."""
-        self._set(min(self._now + amount, self._most), self._most)
+        room = self._start + self._process_bytes + min(self.kept, self._kept_bytes)
+        self._set(min(room + amount, self._most), self._most)
         try:
             yield
         finally:

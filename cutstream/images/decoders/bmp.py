@@ -19,6 +19,8 @@ from cutstream.images.header import Header
 
 FILE_HEADER, CORE_HEADER, INFO_HEADER = 14, 12, 40
 BITFIELDS, JPEG, PNG, ALPHA_BITFIELDS = 3, 4, 5, 6
+RUNS = (1, 2)  # of 8 bits, of 4 bits
+MAX_RUN_BYTES = 8_000_000  # Pillow takes 1 µs for each run, of two bytes
 METRE_PER_INCH = 0.0254
 
 
@@ -32,10 +34,21 @@ def read(data: bytes, header: Header) -> Raster:
     if compression in (BITFIELDS, ALPHA_BITFIELDS) and bits in (16, 32):
         raster = _read_masked(data, header, size, bits, compression, about)
     else:
+        if compression in RUNS:
+            data = _without_rest(data, header)
         raster = load(BmpImageFile, data, (header.width, header.height), about)
     if raster.alpha is not None and not raster.alpha.any():
         raster.alpha = None
     return raster
+
+
+def _without_rest(data: bytes, header: Header) -> bytes:
+    """Return a file without what follows the longest runs that its picture can need: Pillow reads on to the end."""
+    (begin,) = struct.unpack_from("<I", data, 10)
+    longest = (2 * header.width + 4) * header.height + 2  # each pixel a run of its own, each row with an end
+    if min(longest, len(data) - begin) > MAX_RUN_BYTES:
+        raise NotSupported(f"a BMP of more than {MAX_RUN_BYTES:,} bytes of runs takes too long: save it as PNG")
+    return data[: begin + longest]
 
 
 def _read_masked(data: bytes, header: Header, size: int, bits: int, compression: int, about: Description) -> Raster:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from cutstream.images.decoders.failures import NotSupported, Undecodable, failure
 from cutstream.images.decoders.libvips import load
 from cutstream.images.decoders.metadata import CM_PER_INCH, check_dpi, read_exif
-from cutstream.images.decoders.raster import Description, Model, Raster, split
+from cutstream.images.decoders.raster import MAX_PROFILE_BYTES, Description, Model, Raster, split
 from cutstream.images.header import Header
 
 SOI, EOI = b"\xff\xd8", b"\xff\xd9"
@@ -25,6 +25,7 @@ FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 SEQUENTIAL = frozenset({0xC0, 0xC1})
 ARITHMETIC = frozenset({0xC9, 0xCA})
 STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
+WITH_LENGTH = frozenset({0xFE, *range(0xC0, 0xD0), *range(0xDA, 0xDE), *range(0xE0, 0xF0)})
 MAX_SEGMENTS = 10_000
 NOT_FF = re.compile(rb"[^\xff]")
 HARMLESS = re.compile(r"extraneous bytes before marker 0xd9")
@@ -74,6 +75,8 @@ def _read_segments(data: bytes) -> tuple[_Segments, int]:
             return found, at - 2
         if code == 0 or code in STANDALONE:
             continue
+        if code not in WITH_LENGTH:  # libjpeg gives up here, and without a lost table other colours would come out
+            raise Undecodable("its structure is damaged")
         (length,) = struct.unpack_from(">H", data, at)
         body = data[at + 2 : at + length]
         if length < 2 or len(body) != length - 2:
@@ -147,7 +150,8 @@ def _describe(segments: _Segments) -> Description:
     about = Description()
     if segments.icc:
         parts = range(1, max(segments.icc_parts, *segments.icc) + 1)
-        if set(parts) == set(segments.icc) and not segments.icc_twice:
+        fits = sum(map(len, segments.icc.values())) <= MAX_PROFILE_BYTES
+        if set(parts) == set(segments.icc) and not segments.icc_twice and fits:
             about.icc = b"".join(segments.icc[part] for part in parts)
         else:  # as all viewers do
             about.warn("unusable_profile", "the parts of the colour profile do not fit together: sRGB is assumed")

@@ -29,6 +29,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 DESCRIBING = frozenset({b"iCCP", b"cICP", b"sRGB", b"gAMA", b"cHRM", b"pHYs", b"eXIf", b"tEXt", b"zTXt"})
 TEXTS = frozenset({b"tEXt", b"zTXt"})
 RAW_EXIF = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
+ICC_HEADER_BYTES = 128
 METRE_PER_INCH = 0.0254
 GREY, PALETTE = 0, 3
 MODELS: dict[int, Model] = {0: "grey", 2: "rgb", 3: "rgb", 4: "grey", 6: "rgb"}  # by colour type
@@ -74,21 +75,28 @@ def _read_chunks(data: bytes, about: Description) -> tuple[list[Chunk], dict[byt
     view = memoryview(data)
     needed: list[Chunk] = []
     describing: dict[bytes, bytes] = {}
-    at, pixels_begun = len(SIGNATURE), False
+    at, pixels_begin, pixels_end = len(SIGNATURE), 0, 0
     while at + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, at)
         end = at + 12 + length
         if kind == b"IEND":
             return needed, describing
-        if kind == b"IDAT":
-            pixels_begun = True
-            needed.append((kind, view[at:end] if end <= len(data) else _chunk(kind, data[at + 8 : at + 8 + length])))
+        if kind == b"IDAT" and end <= len(data):
+            if at == pixels_end:  # one view of all: there may be millions
+                needed.pop()
+            else:
+                pixels_begin = at
+            needed.append((kind, view[pixels_begin:end]))
+            pixels_end = end
+        elif kind == b"IDAT":
+            needed.append((kind, _chunk(kind, data[at + 8 :])))
+            break
         elif end > len(data):
             break
-        elif kind in (b"IHDR", b"PLTE", b"tRNS", b"CgBI") and not pixels_begun:
+        elif kind in (b"IHDR", b"PLTE", b"tRNS", b"CgBI") and not pixels_begin:
             needed.append((kind, view[at:end]))
         elif kind in DESCRIBING and (kind not in TEXTS or data.startswith(RAW_EXIF, at + 8)):
-            describing.setdefault(kind, data[at + 8 : end - 4])
+            describing.setdefault(kind, data[at + 8 : end - 4] if length <= MAX_PROFILE_BYTES else b"")
         at = end
     about.warn("damaged_data", "the end of the file is missing; all pixels are there")
     return needed, describing
@@ -129,7 +137,10 @@ def _describe(chunks: dict[bytes, bytes], about: Description) -> None:
 
 
 def _icc(body: bytes, about: Description) -> None:
-    about.icc = _unpack(body[body.index(b"\0") + 2 :])
+    packed = body[body.index(b"\0") + 2 :]
+    if zlib.decompressobj().decompress(packed, ICC_HEADER_BYTES)[36:40] != b"acsp":  # before all of it is unpacked
+        raise ValueError("it is no profile")
+    about.icc = _unpack(packed)
 
 
 def _resolution(body: bytes, about: Description) -> None:

@@ -18,6 +18,9 @@ from cutstream.images.header import Header
 
 NEEDED = frozenset({b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"})
 PICTURES = frozenset({b"VP8 ", b"VP8L", b"ANMF"})
+KNOWN = NEEDED | {b"ICCP", b"EXIF", b"XMP "}
+PRINTABLE = frozenset(range(32, 127))  # what names of chunks consist of
+MAX_CHUNKS = 100_000  # further ones are frames, or describe the picture
 PROFILE_AND_METADATA = 0b0010_1100  # flags of VP8X: ICCP, EXIF, XMP
 
 
@@ -36,14 +39,23 @@ def _read_chunks(data: bytes, about: Description) -> tuple[list[bytes | memoryvi
     needed: list[bytes | memoryview] = []
     describing: dict[bytes, bytes] = {}
     view, at, found = memoryview(data), 12, False
-    while at + 8 <= len(data):
+    whole = 8 + int.from_bytes(data[4:8], "little")
+    for _ in range(MAX_CHUNKS):
+        if at + 8 > len(data) or (found and at >= whole):
+            break
         kind, size = struct.unpack_from("<4sI", data, at)
         end = at + 8 + size
+        if found and not PRINTABLE.issuperset(kind):  # bytes of the picture are missing, or too many
+            raise Undecodable("its structure is damaged")
         if end > len(data):
             if kind in NEEDED and not found:
                 raise Undecodable("its image data break off")
+            if kind not in KNOWN:
+                raise Undecodable("its structure is damaged")
             about.warn("damaged_data", "the end of the file is missing; all pixels are there")
             break
+        if found and kind == b"ALPH":
+            raise Undecodable("its transparency comes behind its colours")
         if kind in NEEDED and not found:
             chunk = view[at:end]
             needed.append(_without_flags(chunk) if kind == b"VP8X" else chunk)
