@@ -8,7 +8,7 @@ UV_VERSION := 0.13.9
 LOCKS := requirements/dev.txt requirements/triton.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-export setup-fuzz fuzz demo train compare up worker test chaos soak overload check format bench docs lock clean
+.PHONY: help setup setup-export setup-fuzz fuzz demo train compare up worker test chaos soak overload mutants check format bench docs lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,10 @@ setup-fuzz: setup ## Add what `make fuzz` needs
 
 fuzz: setup-fuzz ## Fuzz the reading of images: make fuzz [SECONDS=60] [TARGET=header|decode]
 	$(BIN)/python -m tests.fuzz $(or $(TARGET),header) --seconds $(or $(SECONDS),60)
+
+mutants: setup ## Damage files of all formats and judge the outcomes: make mutants [N=3000] [SEED=1] [OUT=DIR]
+	$(BIN)/python -m tests.corpus --mutants $(or $(N),3000) --seed $(or $(SEED),1) --out "$${OUT:-out/mutants}"
+	$(BIN)/python -m tests.corpus.bombs
 
 test-cluster: setup ## Run the tests with three brokers, each on a network of its own where this user may make one (5 min)
 	$(BIN)/pytest --kafka --cluster --require cluster tests/integration/cluster

@@ -1,6 +1,6 @@
 """Colour mathematics for truths: sRGB, Display P3 and BT.2020 as matrices, CIE Lab, and ink.
 
-Source: IEC 61966-2-1 (sRGB), SMPTE EG 432-1 (P3), ITU-R BT.2020, ITU-T H.273 (transfer curves), ICC.1 (D50, Bradford).
+Source: IEC 61966-2-1 (sRGB), SMPTE EG 432-1 (P3), ITU-R BT.2020, ICC.1 (D50, Bradford).
 """
 
 from __future__ import annotations

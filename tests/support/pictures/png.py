@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.support.pictures.case import CONVERTED, EXACT, ONE_LEVEL, Case, Tolerance, case, refused
-from tests.support.pictures.colorimetry import bt709_encoded, srgb_in
+from tests.support.pictures.case import CONVERTED, EXACT, ONE_LEVEL, Case, case, refused
+from tests.support.pictures.colorimetry import bt709_encoded, encoded, srgb_in
 from tests.support.pictures.orientations import exif, stored
 from tests.support.pictures.profiles import grey_profile, rgb_profile
 from tests.support.pictures.truth import (
@@ -182,9 +182,10 @@ def _colour_chunks() -> Iterator[Case]:
     with_alpha = np.dstack([p3, matte()])
     built_p3 = built(with_alpha, 8, RGBA, chunks=[(b"cICP", P3_FULL_RANGE)])
     yield case("png/cicp-p3-rgba", built_p3, photo(), matte(), tolerance=CONVERTED)
-    wide = srgb_in("bt2020", photo(), 255, bt709_encoded)
-    built_2020 = built(wide, 8, RGB, chunks=[(b"cICP", bytes([9, 14, 0, 1]))])
-    yield case("png/cicp-bt2020", built_2020, photo(), tolerance=Tolerance(14, 3))
+    for transfer, curve in {1: encoded, 13: encoded, 14: bt709_encoded, 15: bt709_encoded}.items():
+        wide = srgb_in("bt2020", photo(), 255, curve)
+        build = built(wide, 8, RGB, chunks=[(b"cICP", bytes([9, transfer, 0, 1]))])
+        yield case(f"png/cicp-bt2020-curve-{transfer}", build, photo(), tolerance=CONVERTED)
     yield case("png/cicp-srgb", built(photo(), 8, RGB, chunks=[(b"cICP", bytes([1, 13, 0, 1]))]), photo())
     over = [(b"cICP", P3_FULL_RANGE), iccp(rgb_profile("srgb"))]
     yield case("png/cicp-p3-over-iccp", built(p3, 8, RGB, chunks=over), photo(), tolerance=CONVERTED)
@@ -288,5 +289,5 @@ def _structures() -> Iterator[Case]:
     yield refused("png/cut-in-half", lambda: plain[: len(plain) // 2], "failed_to_read_image")
     without = built(indices(16), 4, PALETTE)
     yield refused("png/palette-missing", without, "failed_to_read_image")
-    tiny = built(indices(16), 4, PALETTE, chunks=[(b"PLTE", palette_of(2).tobytes())])
-    yield refused("png/palette-too-short", tiny, "failed_to_read_image")
+    short_palette = built(indices(16), 4, PALETTE, chunks=[(b"PLTE", palette_of(2).tobytes())])
+    yield refused("png/palette-too-short", short_palette, "failed_to_read_image")

@@ -93,16 +93,10 @@ def _raw() -> Iterator[Case]:
 
 
 def _picture_codecs() -> Iterator[Case]:
-    def strips(picture: NDArray[np.uint8], **options: Any) -> Page:
-        def encode(rows: NDArray[Any]) -> bytes:
-            return by_pillow(np.squeeze(rows), quality=95, **options)
-
-        return Page(picture, encode=encode, compression=JPEG, photometric=YCBCR if picture.shape[2] == 3 else 1)
-
-    yield case("tiff/jpeg-grey", partial(write_tiff, [strips(grey()[..., None])]), grey(), tolerance=LOSSY)
-    full = _with(strips(photo(), subsampling=0), {530: (SHORT, [1, 1])})
+    yield case("tiff/jpeg-grey", partial(write_tiff, [strips_of_jpeg(grey()[..., None])]), grey(), tolerance=LOSSY)
+    full = _with(strips_of_jpeg(photo(), subsampling=0), {530: (SHORT, [1, 1])})
     yield case("tiff/jpeg-ycbcr-444", partial(write_tiff, [full]), photo(), tolerance=LOSSY)
-    halved = _with(strips(photo(), subsampling=2), {530: (SHORT, [2, 2])})
+    halved = _with(strips_of_jpeg(photo(), subsampling=2), {530: (SHORT, [2, 2])})
     yield case("tiff/jpeg-ycbcr-420", partial(write_tiff, [halved], ">"), photo(), tolerance=LOSSY)
     tables = _with(_abbreviated(photo()), {530: (SHORT, [1, 1])})
     yield case("tiff/jpeg-shared-tables", partial(write_tiff, [tables]), photo(), tolerance=LOSSY)
@@ -120,6 +114,17 @@ def _picture_codecs() -> Iterator[Case]:
     yield refused("tiff/jpeg-old-style", partial(write_tiff, [old]), "invalid_file_type")
     unknown = Page(photo(), compression=34712, encode=lambda rows: rows.tobytes())
     yield refused("tiff/compression-jpeg-2000", partial(write_tiff, [unknown]), "invalid_file_type")
+
+
+def strips_of_jpeg(picture: NDArray[np.uint8], **options: Any) -> Page:
+    """Return a page whose strips are whole JPEG files, grey or YCbCr at half resolution."""
+
+    def encode(rows: NDArray[Any]) -> bytes:
+        return by_pillow(np.squeeze(rows), quality=95, **options)
+
+    colour = picture.shape[2] == 3
+    tags = {530: (SHORT, [2, 2])} if colour else {}
+    return Page(picture, encode=encode, compression=JPEG, photometric=YCBCR if colour else 1, tags=tags)
 
 
 def _with(page: Page, tags: dict[int, Any]) -> Page:
