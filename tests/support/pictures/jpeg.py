@@ -219,6 +219,7 @@ def _refused() -> Iterator[Case]:
         "progressive-cut-in-half": lambda: progressive[: len(progressive) // 2],
         "progressive-cut-in-half-with-end": lambda: progressive[: len(progressive) // 2] + EOI,
         "no-scan": lambda: file[: file.index(b"\xff\xda")] + EOI,
+        "huffman-table-lost": lambda: file.replace(b"\xff\xc4", b"\xff\x9e"),
         "no-quantiser": lambda: file.replace(b"\xff\xdb", b"\xff\xef"),
     }
     for name, build in cuts.items():

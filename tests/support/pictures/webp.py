@@ -99,6 +99,15 @@ def _structures() -> Iterator[Case]:
         yield refused(f"webp/{name}-cut-in-half", partial(_cut, file, 50), DAMAGED)
         yield refused(f"webp/{name}-cut-at-95-percent", partial(_cut, file, 95), DAMAGED)
         yield refused(f"webp/{name}-cut-with-lengths-mended", partial(_mended, file, 80), DAMAGED)
+    described = webp(rgba(photo()), quality=95, exif=exif(1))
+    colours, alpha = described.index(b"VP8 "), described.index(b"ALPH")
+    inside = colours + 200
+    yield refused("webp/byte-missing-inside", lambda: described[:inside] + described[inside + 1 :], DAMAGED)
+    late = described[:alpha] + described[colours : described.index(b"EXIF")] + described[alpha:colours]
+    yield refused("webp/transparency-behind-colours", lambda: late + described[len(late) :], DAMAGED)
+    end_lost = described[: described.index(b"EXIF") + 12]
+    warns = ("damaged_data",)
+    yield case("webp/exif-cut-off", lambda: end_lost, photo(), matte(), tolerance=LOSSY, warnings=warns)
     yield refused("webp/no-image-chunk", lambda: b"RIFF\x04\0\0\0WEBP", DAMAGED)
 
 
