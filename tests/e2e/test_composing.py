@@ -68,7 +68,7 @@ BAD = {
     "refused": (
         {"outputs": ["composite"], "background": {"image": "file:///etc/passwd"}},
         "invalid_bg_image_url",
-        "fetch",
+        "request",
     ),
     "outside": ({"roi": "0 0 9000 30"}, "roi_exceeds_bounds", "compose"),
     "preset": ({"refine": "smoth"}, "invalid_option", "request"),

@@ -59,7 +59,7 @@ def test_poison_among_good(settings, small_photos, folder, tmp_path) -> None:
             "not-an-image": ({"image": (folder / "not-an-image.jpg").as_uri()}, "invalid_file_type"),
             "truncated": ({"image": (folder / "truncated.png").as_uri()}, "failed_to_read_image"),
             "huge": ({"image": (folder / "huge.png").as_uri()}, "resolution_too_high"),
-            "empty": ({"image": (folder / "empty.jpg").as_uri()}, "failed_to_read_image"),
+            "empty": ({"image": (folder / "empty.jpg").as_uri()}, "invalid_file_type"),
             "outside-roots": ({"image": "file:///etc/hostname"}, "invalid_image_url"),
             "jpeg-cutout": ({"image": small_photos[0], "format": "jpeg"}, "invalid_option"),
             "unknown-preset": ({"image": small_photos[0], "refine": "nope"}, "invalid_option"),
