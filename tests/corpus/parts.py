@@ -25,7 +25,7 @@ def parts(data: bytes, format: str) -> list[Part]:
     """Return the parts that lie within the file; none where it is too damaged to be walked."""
     try:
         found = WALKS[format](data)
-    except (IndexError, ValueError, struct.error):  # damaged
+    except (IndexError, ValueError, OverflowError, struct.error):  # damaged
         return []
     return [part for part in found if part.start < part.end <= len(data)]
 
