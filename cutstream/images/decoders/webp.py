@@ -42,6 +42,8 @@ def _read_chunks(data: bytes, about: Description) -> tuple[list[bytes | memoryvi
     whole = 8 + int.from_bytes(data[4:8], "little")
     for _ in range(MAX_CHUNKS):
         if at + 8 > len(data) or (found and at >= whole):
+            if at < len(data) < whole:
+                about.warn("damaged_data", "the end of the file is missing; all pixels are there")
             break
         kind, size = struct.unpack_from("<4sI", data, at)
         end = at + 8 + size

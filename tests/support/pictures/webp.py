@@ -105,9 +105,10 @@ def _structures() -> Iterator[Case]:
     yield refused("webp/byte-missing-inside", lambda: described[:inside] + described[inside + 1 :], DAMAGED)
     late = described[:alpha] + described[colours : described.index(b"EXIF")] + described[alpha:colours]
     yield refused("webp/transparency-behind-colours", lambda: late + described[len(late) :], DAMAGED)
-    end_lost = described[: described.index(b"EXIF") + 12]
-    warns = ("damaged_data",)
-    yield case("webp/exif-cut-off", lambda: end_lost, photo(), matte(), tolerance=LOSSY, warnings=warns)
+    for left in (3, 12):
+        build = partial(bytes.__getitem__, described, slice(described.index(b"EXIF") + left))
+        warns = ("damaged_data",)
+        yield case(f"webp/exif-cut-after-{left}", build, photo(), matte(), tolerance=LOSSY, warnings=warns)
     yield refused("webp/no-image-chunk", lambda: b"RIFF\x04\0\0\0WEBP", DAMAGED)
 
 
