@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from consumer.jobs import Job
 from cutstream.clients.objects.store import ObjectStore
 from cutstream.contract.backgrounds import is_address
+from cutstream.contract.ids import folder_of
 from cutstream.errors import RefusedAddress, RefusedBackground, RefusedDestination
 
 
@@ -15,7 +16,7 @@ def check_addresses(job: Job, objects: ObjectStore) -> None:
     """Raise RefusedAddress, RefusedBackground or RefusedDestination, with a message that names the field."""
     recipe = job.recipe
     with as_destination_errors():
-        objects.check_destination(recipe.destination)
+        objects.check_destination(recipe.destination, folder_of(job.id))
     try:
         objects.check_source(recipe.image)
     except RefusedAddress as exc:

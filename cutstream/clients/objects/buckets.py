@@ -32,6 +32,7 @@ from cutstream.settings import BUCKET_NAME, ObjectSettings, is_host_and_port
 _ENDPOINT = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _REGION = re.compile(r"[A-Za-z0-9_-]+")
+_MAX_KEY_BYTES = 1024  # of S3 and Google; of Azure as many characters
 
 # The error that stands for each of obstore's exceptions: when reading a source, and when writing to a destination.
 ERROR_MAP: dict[type[Exception], tuple[type[Exception], type[Exception]]] = {
@@ -132,6 +133,9 @@ def bucket_and_key(uri: str) -> tuple[str, str, str]:
         raise RefusedAddress(f"{shown(uri)} names no bucket; use the form scheme://bucket/key")
     if control := _CONTROL.search(key):
         raise RefusedAddress(f"a key contains the control character U+{ord(control[0]):04X}")
+    # A store answers 400 to a longer one, as it does to a faulty configuration: the worker would wait for its cure.
+    if len(key.encode(errors="replace")) > _MAX_KEY_BYTES:
+        raise RefusedAddress(f"a key of more than {_MAX_KEY_BYTES:,} bytes, which no store holds")
     if not {"", ".", ".."}.isdisjoint(key.split("/")):
         # The library would drop these parts, and the object would not be the one that the address names.
         raise RefusedAddress(f"{shown(uri)} has an empty, . or .. part in its key")

@@ -14,6 +14,9 @@ from cutstream.clients.objects.write_limit import LIMITS_S, WriteLimit
 from cutstream.errors import AddressNotAllowed, ConfigurationError, RefusedAddress, StoreUnavailable
 from cutstream.settings import BUCKET_SCHEMES, LimitSettings, ObjectSettings
 
+_LONGEST_OUTPUT = "background-0123456789ab.webp"
+_MAX_PART_BYTES = 255  # of a path in file systems, and in stores such as MinIO that keep their objects in one
+
 
 class ObjectStore:
     """Sources and outputs under all supported addresses, within what the settings allow. Thread-safe."""
@@ -57,9 +60,9 @@ class ObjectStore:
         else:
             self._check_source_bucket(uri)
 
-    def check_destination(self, destination: str | None) -> None:
-        """Raise RefusedAddress for a destination that `resolve` would refuse."""
-        self.resolve(destination, "id/output")
+    def check_destination(self, destination: str | None, folder: str = "id") -> None:
+        """Raise RefusedAddress for a destination that `resolve` would refuse for the outputs in `folder`."""
+        self.resolve(destination, f"{folder}/{_LONGEST_OUTPUT}")
 
     def fetch_own(self, uri: str) -> bytes:
         """Fetch from an address that the operator named. Objects below the default destination are always allowed.
@@ -125,8 +128,10 @@ class ObjectStore:
     def _check_destination(self, uri: str) -> None:
         scheme = _scheme_of(uri)
         if scheme == "file":
+            _check_parts(files.path_of(uri))
             self._writable.resolve(files.path_of(uri))
         elif scheme in BUCKET_SCHEMES:
+            _check_parts(buckets.bucket_and_key(uri)[2])
             _check_bucket(uri, self._destination_buckets)
         else:
             raise RefusedAddress(f"{scheme}:// is not supported: a destination is file://, s3://, gs:// or az://")
@@ -137,6 +142,11 @@ def _scheme_of(uri: str) -> str:
     if not found:
         raise RefusedAddress("an address must begin with a scheme, such as file:///absolute/path or https://")
     return scheme.lower()
+
+
+def _check_parts(path: str) -> None:
+    if any(len(part.encode(errors="replace")) > _MAX_PART_BYTES for part in path.split("/")):
+        raise RefusedAddress(f"a folder's or a file's name has more than {_MAX_PART_BYTES} bytes")
 
 
 def _check_bucket(uri: str, allowed: frozenset[str]) -> None:

@@ -48,6 +48,9 @@ REFUSED: list[tuple[dict[str, Any], type[Poison], str, str]] = [
     ({"destination": "https://shop.example.org/put"}, RefusedDestination, "request", "destination: https:// is not"),
     ({"destination": "ftp://shop/a"}, RefusedDestination, "request", "destination: ftp:// is not supported"),
     ({"destination": "s3://shop/../a"}, RefusedDestination, "request", "destination: "),
+    ({"destination": f"s3://shop/{'a/' * 500}"}, RefusedDestination, "request", "destination: .*more than 1,024 bytes"),
+    ({"destination": f"s3://shop/{'a' * 256}"}, RefusedDestination, "request", "destination: .*more than 255 bytes"),
+    ({"destination": f"file:///{'%C3%A9' * 128}"}, RefusedDestination, "request", "destination: .*more than 255 bytes"),
     ({"image": "/data/a.jpg"}, RefusedAddress, "request", "image: an address must begin with a scheme"),
     ({"image": "file:///etc/hostname"}, AddressNotAllowed, "settings", "image: .*CUTSTREAM_OBJECTS__FILE_ROOTS"),
     ({"image": "s3://other/a.jpg"}, AddressNotAllowed, "settings", "image: .*ALLOWED_BUCKETS"),
@@ -82,6 +85,8 @@ def test_what_the_addresses_alone_rule_out_is_refused_by_field(
         lambda folder: {"destination": (folder / "root" / "new").as_uri()},
         lambda folder: {"destination": (folder / "out").as_uri()},
         lambda folder: {"destination": "s3://shop/cutouts/"},
+        lambda folder: {"destination": f"s3://shop/{'a' * 255}/{'%2f' * 85}"},
+        lambda folder: {"destination": f"{(folder / 'root').as_uri()}/{'%C3%A9' * 127}"},
         lambda folder: composite("a-name-in-the-catalogue"),
     ],
 )
