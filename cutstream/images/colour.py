@@ -5,6 +5,7 @@ The rendering intent is relative colorimetric with black point compensation, the
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import sha256
@@ -74,20 +75,25 @@ def from_srgb(pixels: Pixels, icc: bytes) -> Pixels | None:
 
 
 class _Transforms:
-    """The transforms used last, by the digest of their profile. Building one takes longer than applying it."""
+    """The transforms used last, by the digest of their profile. Building one takes longer than applying it.
+
+    Thread-safe: the worker's threads encode at the same time.
+    """
 
     def __init__(self, build: Callable[[bytes, str], Transform]) -> None:
         self._build = build
         self._kept: OrderedDict[tuple[bytes, str], Transform] = OrderedDict()
+        self._lock = threading.Lock()
 
     def get(self, icc: bytes, mode: str) -> Transform:
         key = (sha256(icc).digest(), mode)
-        if key not in self._kept:
-            self._kept[key] = self._build(icc, mode)
-            while len(self._kept) > KEPT_TRANSFORMS:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return self._kept[key]
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = self._build(icc, mode)
+                while len(self._kept) > KEPT_TRANSFORMS:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(key)
+            return self._kept[key]
 
 
 def _build_to_srgb(icc: bytes, mode: str) -> Transform:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
+
 import numpy as np
 import pytest
 from PIL import Image as Pillow
@@ -86,3 +90,20 @@ def test_transforms_do_not_pile_up(photo: Pixels) -> None:
         opened(saved(photo[:2, :2], "PNG", icc_profile=rgb_profile(DISPLAY_P3_PRIMARIES, 1.5 + gamma / 32)))
     assert len(colour._TO_SRGB._kept) == colour.KEPT_TRANSFORMS
     assert all(len(digest) == 32 for digest, _ in colour._TO_SRGB._kept)
+
+
+def test_threads_share_the_transforms() -> None:
+    transforms = colour._Transforms(lambda icc, mode: "identity")
+
+    def use(seed: int) -> None:
+        for number in Random(seed).choices(range(40), k=5_000):
+            assert transforms.get(bytes([number]), "RGB") == "identity"
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(use, range(8)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(transforms._kept) == colour.KEPT_TRANSFORMS
