@@ -94,7 +94,7 @@ class TiffReader:
             seen.add(at)
             try:
                 directory, at = self._read(at)
-            except (error, ValueError):
+            except (error, ValueError, OverflowError):  # an offset beyond all memory overflows
                 if complete:
                     break
                 raise

@@ -100,6 +100,13 @@ def test_damage_behind_the_picture_does_not_cost_it() -> None:
         assert place(read_header(bytes(data), MAX_PIXELS)) == (WIDTH, 0, -1, 1)
 
 
+@pytest.mark.parametrize("following", [2**63, 2**64 - 1])
+def test_a_next_directory_beyond_all_memory_does_not_cost_the_picture(following: int) -> None:
+    data = b"II+\0\x08\0\0\0" + struct.pack("<QQ", 16, 3)
+    data += b"".join(struct.pack("<HHQQ", tag, 4, 1, value) for tag, value in [(256, 10), (257, 20), (258, 8)])
+    assert read_header(data + struct.pack("<Q", following), MAX_PIXELS) == Header("tiff", 10, 20, channels=1)
+
+
 # --- RAW photos
 
 
