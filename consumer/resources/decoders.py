@@ -14,10 +14,10 @@ from itertools import count
 
 from consumer.resources.decoding.decoder import Decoder, Limits, StartFailed
 from consumer.resources.decoding.output import LineAllowance
-from consumer.resources.decoding.protocol import MAX_ICC_BYTES
 from cutstream.clock import Clock, SystemClock
 from cutstream.errors import DecoderFailed, DecodersUnavailable, Fatal
 from cutstream.images import Image
+from cutstream.images.decoders.raster import MAX_PROFILE_BYTES
 from cutstream.images.header import Header
 from cutstream.images.memory import decoder_bytes, most_decoder_bytes
 
@@ -48,7 +48,7 @@ class DecoderPool:
         clock: Clock | None = None,
         first_pause_s: float = _FIRST_PAUSE_S,
     ) -> None:
-        slot_bytes = max(max_bytes, 4 * max_pixels + MAX_ICC_BYTES)
+        slot_bytes = max(max_bytes, 4 * max_pixels + MAX_PROFILE_BYTES)
         limits = Limits(slot_bytes, most_decoder_bytes(max_pixels, max_bytes), timeout_s)
         allowance = LineAllowance(clock or SystemClock(), on_dropped_lines)
         self._decoders = [Decoder(limits, allowance) for _ in range(processes)]

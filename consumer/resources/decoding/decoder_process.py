@@ -14,14 +14,12 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
 from consumer.resources.allocator import keep_freed_memory, trim_memory
 from consumer.resources.decoding.known_pictures import check_decoders
 from consumer.resources.decoding.protocol import (
-    MAX_ICC_BYTES,
     Decoded,
     Ready,
     Refused,
@@ -33,7 +31,7 @@ from consumer.resources.decoding.protocol import (
 )
 from consumer.resources.decoding.restrictions import MemoryLimit, private_bytes, restrict
 from cutstream.errors import Poison, UnreadableImage
-from cutstream.images import Image, ImageWarning
+from cutstream.images import Image
 from cutstream.images.decode import decode
 from cutstream.images.decoders.failures import DecoderOutOfMemory
 from cutstream.images.memory import PROCESS_BYTES
@@ -75,7 +73,6 @@ def _serve(slot: mmap.mmap, request: Request, limit: MemoryLimit) -> Decoded | R
             image = decode(slot[: request.size], request.header)
     except Exception as error:
         return refuse(_named(error, request), time.process_time())
-    image = _without_large_profile(image)
     _fill(slot, image)
     return describe(image, time.process_time())
 
@@ -105,14 +102,6 @@ def out_of_memory(name: str, memory_bytes: int) -> str:
         f"decoding this {name} takes more memory than a picture of its size needs ({memory_bytes / 1e6:.0f} MB): "
         "save it anew with another program"
     )
-
-
-def _without_large_profile(image: Image) -> Image:
-    """Drop a profile that the slot has no room for. The pixels have been converted with it."""
-    if len(image.icc or b"") <= MAX_ICC_BYTES:
-        return image
-    note = f"the colour profile has more than {MAX_ICC_BYTES / 1e6:g} MB and was not kept"
-    return replace(image, icc=None, warnings=(*image.warnings, ImageWarning("unusable_metadata", note)))
 
 
 def _fill(slot: mmap.mmap, image: Image) -> None:

@@ -15,10 +15,10 @@ import msgspec
 
 from cutstream.errors import Poison, ResolutionTooHigh, UnreadableImage, UnsupportedImage
 from cutstream.images import Image, ImageWarning
+from cutstream.images.decoders.raster import MAX_PROFILE_BYTES
 from cutstream.images.header import Header
 
 PACKET_BYTES = 65_536
-MAX_ICC_BYTES = 8_000_000  # the largest profiles of printing machines have 4 MB
 MAX_WARNINGS = 16
 MAX_MESSAGE_CHARACTERS = 500
 
@@ -50,7 +50,7 @@ class Decoded(msgspec.Struct, tag=True, array_like=True, frozen=True):
     height: _Length
     width: _Length
     has_alpha: bool
-    icc_bytes: Annotated[int, msgspec.Meta(ge=0, le=MAX_ICC_BYTES)]
+    icc_bytes: Annotated[int, msgspec.Meta(ge=0, le=MAX_PROFILE_BYTES)]
     dpi: tuple[float, float] | None
     warnings: Annotated[tuple[ImageWarning, ...], msgspec.Meta(max_length=MAX_WARNINGS)]
 

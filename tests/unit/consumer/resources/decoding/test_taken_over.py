@@ -15,9 +15,10 @@ import pytest
 from consumer.resources.decoders import DecoderPool
 from consumer.resources.decoding import decoder
 from consumer.resources.decoding.output import LINES
-from consumer.resources.decoding.protocol import MAX_ICC_BYTES, MAX_MESSAGE_CHARACTERS, MAX_WARNINGS
+from consumer.resources.decoding.protocol import MAX_MESSAGE_CHARACTERS, MAX_WARNINGS
 from cutstream.errors import DecoderFailed, UnreadableImage
 from cutstream.images import Image
+from cutstream.images.decoders.raster import MAX_PROFILE_BYTES
 from cutstream.images.header import Header
 from tests.support import obedient_decoder
 from tests.support.obedient_decoder import HEADER, wait_until
@@ -187,6 +188,7 @@ def test_pickled_programs_are_not_run(pool: DecoderPool, counts: Counts, tmp_pat
         "import os; os.write(connection, bytes(100_000)); import time; time.sleep(60)",
         "import os; os.write(connection, b'\\x91' * 60_000); import time; time.sleep(60)",
         "image = Image(np.zeros((0, 40, 3), np.uint8))",
+        f"image = Image(image.pixels, icc=bytes({MAX_PROFILE_BYTES + 1}))",
     ],
 )
 def test_an_answer_that_cannot_be_is_a_crash(pool: DecoderPool, counts: Counts, program: str) -> None:
@@ -197,11 +199,8 @@ def test_an_answer_that_cannot_be_is_a_crash(pool: DecoderPool, counts: Counts, 
 
 
 def test_profiles_and_warnings_are_bounded(pool: DecoderPool) -> None:
-    image = run(pool, f"image = Image(image.pixels, icc=bytes({MAX_ICC_BYTES}), dpi=(300.0, 300.0))")
-    assert (len(image.icc or b""), image.dpi, image.warnings) == (MAX_ICC_BYTES, (300.0, 300.0), ())
-    image = run(pool, f"image = Image(image.pixels, icc=bytes({MAX_ICC_BYTES + 1}))")
-    assert image.icc is None
-    assert [warning.code for warning in image.warnings] == ["unusable_metadata"]
+    image = run(pool, f"image = Image(image.pixels, icc=bytes({MAX_PROFILE_BYTES}), dpi=(300.0, 300.0))")
+    assert (len(image.icc or b""), image.dpi, image.warnings) == (MAX_PROFILE_BYTES, (300.0, 300.0), ())
     said = notes(pool, "notes += ['\\udc80' + 'é' * 10_000] * 100")
     assert said == ["?" + "é" * (MAX_MESSAGE_CHARACTERS - 1)] * MAX_WARNINGS
 
