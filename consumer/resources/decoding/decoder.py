@@ -118,10 +118,16 @@ class Decoder:
 
     def _make_slot(self) -> mmap.mmap:
         """Return shared memory that the process cannot truncate: reading on behind its end would kill the worker."""
-        self._slot_fd = os.memfd_create("cutstream-decoder", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(self._slot_fd, self._limits.slot_bytes)  # sparse: it takes memory only where it is touched
-        fcntl.fcntl(self._slot_fd, fcntl.F_ADD_SEALS, _SEALS)
-        return mmap.mmap(self._slot_fd, self._limits.slot_bytes)
+        fd = os.memfd_create("cutstream-decoder", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            os.ftruncate(fd, self._limits.slot_bytes)  # sparse: it takes memory only where it is touched
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+            slot = mmap.mmap(fd, self._limits.slot_bytes)
+        except BaseException:  # it is tried again, as long as other decoders run
+            os.close(fd)
+            raise
+        self._slot_fd = fd
+        return slot
 
     def _spawn(self) -> None:
         ours, theirs = protocol.connect()
