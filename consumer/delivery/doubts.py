@@ -91,7 +91,7 @@ class Doubts:
         """
         scheme = _scheme(place_of(address))
         with self._lock:
-            doubted = len(self._silent[scheme]) >= MANY_PLACES
+            doubted = len(self._silent.get(scheme, ())) >= MANY_PLACES
             allowed = not doubted or scheme not in self._probed
             if doubted and allowed:
                 self._probed.add(scheme)

@@ -10,10 +10,9 @@ from cutstream.images.decoders.pillow import load
 from cutstream.images.decoders.raster import Description, Raster
 from cutstream.images.header import Header
 from cutstream.images.headers.boxes import boxes
+from cutstream.images.headers.jpeg2000 import MAX_BOXES, SIGNATURE
 from cutstream.images.headers.reading import Steps
 
-SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
-MAX_BOXES = 1_000
 RESTRICTED_ICC, ANY_ICC = 2, 3  # methods of a `colr` box
 
 
