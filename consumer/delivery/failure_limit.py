@@ -7,7 +7,7 @@ What counts is decided by the error (`Poison.points_to`):
     deployment   counts always
 
 Failures of one photo count once, and so do those of one background or destination, however its address is spelt. A
-success starts the count anew; `expired` and `cancelled` change nothing.
+success resets the count; `expired` and `cancelled` change nothing.
 """
 
 from __future__ import annotations

@@ -31,9 +31,9 @@ _LONGEST_PAUSE_S = 30.0
 class DecoderPool:
     """A fixed number of decoder processes. `decode` is thread-safe and waits for a free one.
 
-    Whoever finds that a process has ended starts it anew at once, while the others go on. If that fails, for instance
-    because the machine has no memory left, a thread of the pool goes on trying; START_ATTEMPTS failures in a row while
-    not one decoder runs are Fatal. `first_pause_s` is the pause after the first of them; it doubles.
+    The caller that finds that a process has ended restarts it at once, while the others go on. If that fails, for
+    instance because the machine has no memory left, a thread of the pool goes on trying; START_ATTEMPTS failures in a
+    row while not one decoder runs are Fatal. `first_pause_s` is the pause after the first of them; it doubles.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class DecoderPool:
             self._freed.notify()
 
     def _restart(self, decoder: Decoder) -> None:
-        """Start a process anew that has ended. Raises DecodersUnavailable if that fails: nobody knows whose fault."""
+        """Restart a process that has ended. Raises DecodersUnavailable if that fails: the fault may be anybody's."""
         self._on_restart()
         try:
             decoder.start()

@@ -15,7 +15,7 @@ _IN_A_BUCKET = re.compile(r"\s*(s3|gs|az)://", re.IGNORECASE)
 def parse_address(text: str, field: str) -> str:
     """Return an address without the white space around it, which copying and reading lines of a file leave behind.
 
-    Spaces behind an address in a bucket stay: its key is literal and may end in one. Raises RefusedAddress, for the
+    Spaces after an address in a bucket stay: its key is literal and may end in one. Raises RefusedAddress, for the
     destination RefusedDestination, and for the background InvalidOption, if nothing is left or a control character is.
     """
     spaces_behind = "" if _IN_A_BUCKET.match(text) else " "

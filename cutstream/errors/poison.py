@@ -155,7 +155,7 @@ class UnreadableImage(Poison):
     missing), or is built so that decoding it takes too long (a JPEG of hundreds of scans, a TIFF of millions of
     strips). Damage to what only describes the picture, such as EXIF, is no such error.
 
-    Open the file with another program. If that works, save it anew there; keep the original and report it.
+    Open the file with another program. If that works, save it again there; keep the original and report it.
     """
 
     code = "failed_to_read_image"

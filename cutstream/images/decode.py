@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from cutstream.errors import Poison, UnreadableImage, UnsupportedImage
-from cutstream.images import Image, ImageWarning, Pixels, coding_points, colour, lab
+from cutstream.images import Image, ImageWarning, Pixels, colour, colour_spaces, lab
 from cutstream.images.decoders import avif, bmp, gif, heic, jpeg, jpeg2000, png, tiff, webp
 from cutstream.images.decoders.failures import DecoderOutOfMemory, NotSupported, Undecodable
 from cutstream.images.decoders.raster import Description, Raster, high_bytes
@@ -80,7 +80,7 @@ def _count(header: Header) -> tuple[ImageWarning, ...]:
 def _to_srgb(raster: Raster) -> Pixels:
     """Convert a raster to sRGB. One without a usable profile counts as sRGB, as in all viewers."""
     if raster.about.colour is not None and raster.model in ("grey", "rgb"):
-        return coding_points.to_srgb(raster.samples, raster.about.colour)
+        return colour_spaces.to_srgb(raster.samples, raster.about.colour)
     if raster.model == "lab":
         return lab.to_srgb(raster.samples)
     return colour.to_srgb(high_bytes(raster.samples), raster.model, raster.about)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cutstream.images import Pixels
 from cutstream.images.blocks import row_blocks
-from cutstream.images.coding_points import Linear, encode
+from cutstream.images.colour_spaces import Linear, encode
 
 D50 = (0.9642, 1.0, 0.8249)
 # From XYZ with the white D50 to linear sRGB, by Bradford adaptation (IEC 61966-2-1).

@@ -92,8 +92,9 @@ tested.
   one fails. Its result has no key if the key has more than 64 KiB, and its dead letter holds only what fits.
 * **Deadlines:** a request that is read after its `deadline` expires before anything is downloaded.
 * **CloudEvents 1.0:** a request may be plain JSON, a CloudEvent in binary mode (`ce_` headers) or a CloudEvent in
-  structured mode (`content-type: {structured}`, with `data` or `data_base64`), one event per record. Further attributes
-  of any type are ignored. Results are written in binary mode. The last of several headers with the same name counts.
+  structured mode (`content-type: {structured}`, with `data` or `data_base64`), one event per
+  record. Further attributes of any type are ignored. Results are written in binary mode. The last of several headers
+  with the same name counts.
 * **Traces:** a result has the `traceparent` and `tracestate` of its request. They are read from the headers, or from
   the CloudEvent if the headers have none. A `tracestate` of more than 4 KiB is left out.
 * **Unknown fields:** a request with an unknown field is refused. Results may gain fields: ignore those you do not know.

@@ -7,7 +7,7 @@
 * `wrong`: the file was accepted, and the picture is neither the undamaged one nor what others see in the same bytes.
 
 A picture is right if it is the one that the undamaged file holds, with or without its profile, its orientation and its
-coding points: then the damage hit nothing, or only what describes the picture, which never costs it. A file that was
+code points: then the damage hit nothing, or only what describes the picture, which never costs it. A file that was
 only cut has to give that, or be refused: pixels that are not there cannot be right. Any other damage may show, as a
 flipped byte in the data of a JPEG does, and no decoder can know it. Then the picture has to be what another decoder
 makes of these bytes. If all others refuse the file, it is `wrong`: they have seen damage that we have not.
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cutstream.images import Image
-from cutstream.images.coding_points import by_code_points, to_srgb
+from cutstream.images.colour_spaces import by_code_points, to_srgb
 from cutstream.images.header import Header
 from tests.corpus.decoding import UNEXPECTED, Outcome
 from tests.corpus.mutants import Mutant
@@ -89,7 +89,7 @@ def _is_right(mutant: Mutant, image: Image, header: Header | None, undamaged: Im
 def _nearest(ours: Opinion, format: str, data: bytes, header: Header | None) -> float:
     """Return the distance to the nearest picture that another decoder makes of the bytes; infinite without any.
 
-    None of them knows coding points, so those that the product has found are applied to what they see.
+    None of them knows code points, so those that the product has found are applied to what they see.
     """
     space = None if header is None or header.colour is None else by_code_points(header.colour)
     nearest = np.inf

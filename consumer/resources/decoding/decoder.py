@@ -117,7 +117,7 @@ class Decoder:
             self._slot = None
 
     def _make_slot(self) -> mmap.mmap:
-        """Return shared memory that the process cannot truncate: reading on behind its end would kill the worker."""
+        """Return shared memory that the process cannot truncate: reading past its end would kill the worker."""
         fd = os.memfd_create("cutstream-decoder", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.ftruncate(fd, self._limits.slot_bytes)  # sparse: it takes memory only where it is touched

@@ -100,7 +100,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def out_of_memory(name: str, memory_bytes: int) -> str:
     return (
         f"decoding this {name} takes more memory than a picture of its size needs ({memory_bytes / 1e6:.0f} MB): "
-        "save it anew with another program"
+        "save it again with another program"
     )
 
 

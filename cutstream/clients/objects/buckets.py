@@ -143,8 +143,8 @@ def bucket_and_key(uri: str) -> tuple[str, str, str]:
 
 
 def shown(uri: str) -> str:
-    """Return an address as messages show it. A question mark is part of a key; but behind it there may be a signature
-    which somebody left there."""
+    """Return an address as messages show it. A question mark is part of a key, but a signature may follow it
+    that somebody left there."""
     visible, mark, _ = uri.partition("?")
     return f"{visible}{mark}…" if mark else visible
 

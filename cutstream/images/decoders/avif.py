@@ -10,10 +10,10 @@ import re
 from PIL import AvifImagePlugin
 from PIL.AvifImagePlugin import AvifImageFile
 
-from cutstream.images.coding_points import by_code_points
+from cutstream.images.colour_spaces import by_code_points
 from cutstream.images.decoders.pillow import load
 from cutstream.images.decoders.raster import Description, Raster
-from cutstream.images.header import CodingPoints, Header
+from cutstream.images.header import CodePoints, Header
 
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 EXIF_ITEM = re.compile(rb"(infe[\x02\x03].{7,9})Exif", re.DOTALL)
@@ -29,7 +29,7 @@ def read(data: bytes, header: Header) -> Raster:
     return raster
 
 
-def state_colour(about: Description, points: CodingPoints | None) -> None:
+def state_colour(about: Description, points: CodePoints | None) -> None:
     """Take `nclx` for the colour space, unless there is a profile, which comes first."""
     if points is None or about.icc is not None:
         return

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL.BmpImagePlugin import BmpImageFile
 
 from cutstream.images.decoders.failures import NotSupported, Undecodable
-from cutstream.images.decoders.metadata import check_dpi
+from cutstream.images.decoders.metadata import METRES_PER_INCH, check_dpi
 from cutstream.images.decoders.pillow import load
 from cutstream.images.decoders.raster import Description, Raster
 from cutstream.images.header import Header
@@ -21,7 +21,6 @@ FILE_HEADER, CORE_HEADER, INFO_HEADER = 14, 12, 40
 BITFIELDS, JPEG, PNG, ALPHA_BITFIELDS = 3, 4, 5, 6
 RUNS = (1, 2)  # of 8 bits, of 4 bits
 MAX_RUN_BYTES = 8_000_000  # Pillow takes 1 µs for each run, of two bytes
-METRE_PER_INCH = 0.0254
 
 
 def read(data: bytes, header: Header) -> Raster:
@@ -55,7 +54,7 @@ def _read_masked(data: bytes, header: Header, size: int, bits: int, compression:
     begin, _, _, height = struct.unpack_from("<IIii", data, 10)
     x, y = struct.unpack_from("<ii", data, FILE_HEADER + 24)
     if x or y:
-        about.dpi = check_dpi(x * METRE_PER_INCH, y * METRE_PER_INCH, about)
+        about.dpi = check_dpi(x * METRES_PER_INCH, y * METRES_PER_INCH, about)
     with_alpha = compression == ALPHA_BITFIELDS or size >= 56
     masks = struct.unpack_from("<4I" if with_alpha else "<3I", data, FILE_HEADER + INFO_HEADER)
     row = -(-header.width * bits // 32) * 4
@@ -76,7 +75,7 @@ def _channel(values: NDArray[np.uint16] | NDArray[np.uint32], mask: int) -> NDAr
     lowest = (mask & -mask).bit_length() - 1
     top = mask >> lowest
     if top & (top + 1):
-        raise NotSupported("a BMP whose channels have gaps is not supported: save it anew")
+        raise NotSupported("a BMP whose channels have gaps is not supported: save it with 24 bits")
     levels = (values & values.dtype.type(mask)) >> values.dtype.type(lowest)
     if top == 255:
         return levels.astype(np.uint8)

@@ -1,6 +1,6 @@
 """Decode the first frame of a GIF with Pillow, which refuses a frame whose rows are not all there.
 
-The frame is handed over as a GIF of its own, so that damage behind it costs nothing. Its palette, its transparent
+The frame is handed over as a GIF of its own, so that damage after it costs nothing. Its palette, its transparent
 colour and its place on the canvas are dealt with here (GIF89a).
 """
 
@@ -74,7 +74,7 @@ def _palette(data: bytes, flags: int, at: int) -> tuple[bytes, int]:
 
 
 def _skip_blocks(data: bytes, at: int) -> int:
-    """Return where a chain of data blocks ends: behind an empty block, or with the file."""
+    """Return where a chain of data blocks ends: after an empty block, or with the file."""
     while at < len(data) and data[at]:
         at += data[at] + 1
     return at + 1

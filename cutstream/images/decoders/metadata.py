@@ -10,6 +10,7 @@ from cutstream.images.decoders.raster import Description
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 274, 282, 283, 296
 INCH, CENTIMETRE = 2, 3
 CM_PER_INCH = 2.54
+METRES_PER_INCH = 0.0254
 DAMAGE = (struct.error, ValueError, ZeroDivisionError, OverflowError)
 # What every output format can hold: the density of a JPEG has 16 bits and no fraction.
 MIN_DPI, MAX_DPI = 1.0, 65_535.0

@@ -15,13 +15,13 @@ from typing import TypeAlias
 import numpy as np
 
 from cutstream.images import WarningCode
-from cutstream.images.coding_points import Chromaticities, ColourSpace, by_chromaticities, by_code_points
+from cutstream.images.colour_spaces import Chromaticities, ColourSpace, by_chromaticities, by_code_points
 from cutstream.images.decoders.failures import NotSupported, Undecodable
 from cutstream.images.decoders.libvips import load
-from cutstream.images.decoders.metadata import check_dpi, read_exif
+from cutstream.images.decoders.metadata import METRES_PER_INCH, check_dpi, read_exif
 from cutstream.images.decoders.palette import apply_palette
 from cutstream.images.decoders.raster import MAX_PROFILE_BYTES, Description, Model, Raster, split
-from cutstream.images.header import CodingPoints, Header
+from cutstream.images.header import CodePoints, Header
 
 Chunk: TypeAlias = tuple[bytes, bytes | memoryview]  # the kind, and the whole chunk
 
@@ -30,7 +30,6 @@ DESCRIBING = frozenset({b"iCCP", b"cICP", b"sRGB", b"gAMA", b"cHRM", b"pHYs", b"
 TEXTS = frozenset({b"tEXt", b"zTXt"})
 RAW_EXIF = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
 ICC_HEADER_BYTES = 128
-METRE_PER_INCH = 0.0254
 GREY, PALETTE = 0, 3
 MODELS: dict[int, Model] = {0: "grey", 2: "rgb", 3: "rgb", 4: "grey", 6: "rgb"}  # by colour type
 
@@ -146,7 +145,7 @@ def _icc(body: bytes, about: Description) -> None:
 def _resolution(body: bytes, about: Description) -> None:
     x, y, unit = struct.unpack(">IIB", body)
     if unit == 1:
-        about.dpi = check_dpi(x * METRE_PER_INCH, y * METRE_PER_INCH, about)
+        about.dpi = check_dpi(x * METRES_PER_INCH, y * METRES_PER_INCH, about)
 
 
 def _raw_exif(body: bytes, about: Description) -> None:
@@ -178,7 +177,7 @@ def _colour(chunks: dict[bytes, bytes], about: Description) -> ColourSpace | Non
     try:
         if b"cICP" in chunks:
             primaries, transfer, matrix, full_range = struct.unpack("BBBB", chunks[b"cICP"])
-            space = by_code_points(CodingPoints(primaries, transfer, matrix, bool(full_range)))
+            space = by_code_points(CodePoints(primaries, transfer, matrix, bool(full_range)))
             if space is None or matrix != 0 or full_range != 1:
                 raise ValueError("code points that no PNG can have")
         elif b"gAMA" in chunks and about.icc is None and b"sRGB" not in chunks:

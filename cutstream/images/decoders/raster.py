@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cutstream.images import ImageWarning, Matte, WarningCode
 from cutstream.images.blocks import row_blocks
-from cutstream.images.coding_points import ColourSpace
+from cutstream.images.colour_spaces import ColourSpace
 
 Samples: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 Model: TypeAlias = Literal["grey", "rgb", "cmyk", "lab"]
@@ -59,7 +59,7 @@ def high_bytes(samples: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def split(samples: NDArray[Any], model: Model, about: Description, keep_16_bit: bool = False) -> Raster:
-    """Split H×W×C samples into colours and the alpha that follows them. Channels behind alpha are dropped."""
+    """Split H×W×C samples into colours and the alpha that follows them. Channels after alpha are dropped."""
     colours = CHANNELS[model]
     if samples.ndim == 2:
         samples = samples[..., None]

@@ -41,6 +41,7 @@ from cutstream.images.decoders.raster import (
     unpremultiply,
 )
 from cutstream.images.header import Header
+from cutstream.images.headers.tiff import READ_COMPRESSIONS
 
 BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANAR = 258, 259, 262, 277, 284
 INK_SET, EXTRA_SAMPLES, SAMPLE_FORMAT, ICC_PROFILE, SUBIFDS = 332, 338, 339, 34675, 330
@@ -60,7 +61,6 @@ MODELS: dict[int, Model] = {
     CIE_LAB: "lab",
     ICC_LAB: "lab",
 }
-COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946, 50001})  # CCITT, LZW, JPEG, deflate, PackBits, WebP
 JPEG = 7
 SEPARATE = 2
 UNSIGNED, VOID = 1, 4
@@ -174,8 +174,8 @@ def _subdirectory(data: bytes, layout: Layout, at: int, index: int) -> int:
 def _check(page: _Page) -> None:
     if page.photometric not in MODELS:
         raise NotSupported(f"a TIFF of colour model {page.photometric} is not supported: save it as RGB")
-    if page.compression not in COMPRESSIONS:
-        raise NotSupported(f"a TIFF of compression {page.compression} is not supported: save it with LZW or deflate")
+    if page.compression not in READ_COMPRESSIONS:  # of another type than the header takes
+        raise NotSupported(f"a TIFF of compression {page.compression} is not supported: save it with LZW or Deflate")
     if page.bits not in (1, 2, 4, 8, 16):
         raise NotSupported(f"samples of {page.bits} bits are not supported: save the image with 8 or 16 bits")
     if page.samples > MAX_SAMPLES or page.samples < page.stored_colours:

@@ -1,7 +1,7 @@
 """Decode WebP with Pillow (libwebp), from a copy that holds only the chunks that the pixels need.
 
 Of an animation the first frame is decoded, on its canvas. libwebp refuses files for damage in chunks that only
-describe the picture, and for frames behind the first.
+describe the picture, and for frames after the first.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _read_chunks(data: bytes, about: Description) -> tuple[list[bytes | memoryvi
             about.warn("damaged_data", "the end of the file is missing; all pixels are there")
             break
         if found and kind == b"ALPH":
-            raise Undecodable("its transparency comes behind its colours")
+            raise Undecodable("its transparency comes after its colours")
         if kind in NEEDED and not found:
             chunk = view[at:end]
             needed.append(_without_flags(chunk) if kind == b"VP8X" else chunk)

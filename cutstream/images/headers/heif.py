@@ -91,7 +91,6 @@ def _read_picture(data: bytes, items: Items) -> Header:
         channels=channels + _has_alpha(data, items),
         pictures=_count_pictures(items),
         colour=colour,
-        profile=profile,
     )
 
 

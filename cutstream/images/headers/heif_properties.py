@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import unpack_from
 
 from cutstream.images.headers.boxes import Box
-from cutstream.images.headers.types import CodingPoints, Format
+from cutstream.images.headers.types import CodePoints, Format
 
 FORMATS: dict[bytes, Format] = {b"av01": "avif", b"hvc1": "heic", b"hev1": "heic"}  # by type of item or sample entry
 MAX_BITS = 16
@@ -51,14 +51,14 @@ def samples_of(data: bytes, properties: list[Box]) -> tuple[int, int] | None:
     return found
 
 
-def colour_of(data: bytes, properties: list[Box]) -> tuple[CodingPoints | None, bool]:
-    """Return the coding points, if stated, and whether there is an ICC profile."""
+def colour_of(data: bytes, properties: list[Box]) -> tuple[CodePoints | None, bool]:
+    """Return the code points, if stated, and whether there is an ICC profile."""
     points, profile = None, False
     for kind, start, end in properties:
         if kind != b"colr":
             continue
         if data[start : start + 4] == b"nclx" and end - start >= 11:
             primaries, transfer, matrix, flags = unpack_from(">HHHB", data, start + 4)
-            points = CodingPoints(primaries, transfer, matrix, bool(flags & 0x80))
+            points = CodePoints(primaries, transfer, matrix, bool(flags & 0x80))
         profile = profile or data[start : start + 4] in (b"prof", b"rICC")
     return points, profile

@@ -44,7 +44,7 @@ def read_sequence(data: bytes, tracks: dict[bytes, dict[bytes, Box]], steps: Ste
     width, height = unpack_from(">HH", data, entry.start + 24)
     properties = list(boxes(data, entry.start + ENTRY_BYTES, entry.end, steps))
     bits, channels = samples_of(data, properties) or (8, 3)
-    colour, profile = colour_of(data, properties)
+    colour, _ = colour_of(data, properties)
     return Header(
         FORMATS[entry.kind],
         width,
@@ -53,7 +53,6 @@ def read_sequence(data: bytes, tracks: dict[bytes, dict[bytes, Box]], steps: Ste
         channels=channels + (b"auxv" in tracks),
         pictures=count_samples(data, track),
         colour=colour,
-        profile=profile,
     )
 
 

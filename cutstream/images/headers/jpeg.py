@@ -18,7 +18,7 @@ from cutstream.images.headers.reading import Steps, u16
 from cutstream.images.headers.types import Header
 
 MAX_SEGMENTS = 10_000  # a 16 MB ICC profile takes 255
-MAX_SEARCHES = 1_000  # for the next marker behind entropy-coded data or stray bytes
+MAX_SEARCHES = 1_000  # for the next marker after entropy-coded data or stray bytes
 MAX_SCANS = 100  # ordinary progressive files have about 10
 WINDOW_BYTES = (256, 4096, 65536)
 SOI, EOI, SOS = 0xD8, 0xD9, 0xDA
@@ -113,7 +113,7 @@ def _check_frame(frame: _Frame, count: int) -> None:
     if len(frame.components) != count:
         raise ValueError("it ends within the frame header")
     if frame.width and not frame.height:
-        raise UnsupportedImage("a JPEG that states its height only behind the picture (DNL): save it anew")
+        raise UnsupportedImage("a JPEG that states its height only after the picture (DNL): save it again")
 
 
 def _count_scans(data: bytes, segments: Iterator[Segment], frame: _Frame) -> int:
@@ -131,7 +131,7 @@ def _count_scans(data: bytes, segments: Iterator[Segment], frame: _Frame) -> int
                 if frame.code not in PROGRESSIVE and not any(map(any, reached.values())):
                     break  # decoders read no further either
                 if scans > MAX_SCANS:
-                    raise UnreadableImage(f"a JPEG of more than {MAX_SCANS} scans takes too long: save it anew")
+                    raise UnreadableImage(f"a JPEG of more than {MAX_SCANS} scans takes too long: save it with fewer")
     except LookupError:
         pass  # the end marker is missing: what counts is what was there
     if any(map(any, reached.values())):

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from cutstream.errors import UnsupportedImage
 from cutstream.images.headers.reading import u32
-from cutstream.images.headers.types import CodingPoints, Header
+from cutstream.images.headers.types import CodePoints, Header
 
-MAX_CHUNKS = 20_000  # before the pixels; behind them nothing is looked for
+MAX_CHUNKS = 20_000  # before the pixels; nothing is looked for after them
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
 CHANNELS = {GREY: 1, RGB: 3, PALETTE: 3, GREY_ALPHA: 2, RGBA: 4}
 DEPTHS = {GREY: (1, 2, 4, 8, 16), RGB: (8, 16), PALETTE: (1, 2, 4, 8), GREY_ALPHA: (8, 16), RGBA: (8, 16)}
@@ -24,7 +24,7 @@ class _Chunk(NamedTuple):
 
 def read_png(data: bytes) -> Header:
     if data[12:16] == b"CgBI":
-        raise UnsupportedImage("a PNG from inside an iPhone app (CgBI), which is no true PNG: export it anew")
+        raise UnsupportedImage("a PNG from inside an iPhone app (CgBI), which is no true PNG: export it again")
     width, height, bits, colour_type, _, _, interlace = unpack_from(">IIBBBBB", data, 16)
     if data[12:16] != b"IHDR" or bits not in DEPTHS.get(colour_type, ()):
         raise ValueError(f"colour type {colour_type} of {bits} bits does not exist")
@@ -39,7 +39,7 @@ def read_png(data: bytes) -> Header:
         channels=CHANNELS[colour_type] + (b"tRNS" in chunks and colour_type not in (GREY_ALPHA, RGBA)),
         progressive=interlace == 1,
         pictures=_pictures(data, chunks),
-        colour=_coding_points(data, chunks),
+        colour=_code_points(data, chunks),
     )
 
 
@@ -71,9 +71,9 @@ def _pictures(data: bytes, chunks: dict[bytes, _Chunk]) -> int:
     return max(1, u32(data, control.start) + (b"fcTL" not in chunks))
 
 
-def _coding_points(data: bytes, chunks: dict[bytes, _Chunk]) -> CodingPoints | None:
+def _code_points(data: bytes, chunks: dict[bytes, _Chunk]) -> CodePoints | None:
     chunk = chunks.get(b"cICP")
     if chunk is None or chunk.length != 4 or chunk.start + 4 > len(data):
         return None
     primaries, transfer, matrix, full_range = data[chunk.start : chunk.start + 4]
-    return CodingPoints(primaries, transfer, matrix, full_range == 1)
+    return CodePoints(primaries, transfer, matrix, full_range == 1)

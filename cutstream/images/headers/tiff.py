@@ -12,9 +12,13 @@ from cutstream.images.headers.raw_photos import name_raw_photo
 from cutstream.images.headers.tiff_directories import Directory, Tag, TiffReader
 from cutstream.images.headers.types import Header
 
-READ_BY_LIBVIPS = frozenset({1, 2, 3, 4, 5, 7, 8, 32766, 32771, 32773, 32809, 32946, 50001})
-COMPRESSIONS = {
+# None, CCITT, LZW, JPEG, Deflate, PackBits, WebP
+READ_COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946, 50001})
+REFUSED_COMPRESSIONS = {
     6: "old-style JPEG",
+    32766: "NeXT",
+    32771: "CCITT with rows of whole words",
+    32809: "ThunderScan",
     34661: "JBIG",
     34676: "SGI Log",
     34677: "SGI Log",
@@ -81,8 +85,8 @@ def _choose(reader: TiffReader, chain: list[Directory]) -> tuple[int, int, Direc
 
 def _check_samples(directory: Directory) -> None:
     compression = directory.first(Tag.COMPRESSION, 1)
-    if compression not in READ_BY_LIBVIPS:
-        name = COMPRESSIONS.get(compression, str(compression))
+    if compression not in READ_COMPRESSIONS:
+        name = REFUSED_COMPRESSIONS.get(compression, str(compression))
         raise UnsupportedImage(f"a TIFF with the compression {name}: save it with LZW or Deflate")
     kinds = {FORMATS[kind] for kind in directory.tags.get(Tag.FORMAT, ()) if kind in FORMATS}
     bits = directory.bits

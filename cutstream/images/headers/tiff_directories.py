@@ -85,7 +85,7 @@ class TiffReader:
         self._steps = Steps(MAX_ENTRIES, "tags")
 
     def chain(self) -> list[Directory]:
-        """Return the directories of the chain. What is damaged behind a first picture is left out."""
+        """Return the directories of the chain. What is damaged after the first picture is left out."""
         found: list[Directory] = []
         seen: set[int] = set()
         (at,) = self._offset.unpack_from(self.data, 8 if self._big else 4)

@@ -9,7 +9,7 @@ Format: TypeAlias = Literal["jpeg", "png", "webp", "avif", "heic", "tiff", "gif"
 
 
 @dataclass(frozen=True, slots=True)
-class CodingPoints:
+class CodePoints:
     """The colour space of decoded samples by its code points in ITU-T H.273: `nclx` in AVIF and HEIC, `cICP` in PNG."""
 
     primaries: int
@@ -37,8 +37,7 @@ class Header:
     pictures: int = 1  # frames, pages or items, without thumbnails and masks; of a GIF, 2 stands for "several"
     page: int = 0  # the TIFF directory of the picture, counted along the chain
     subifd: int = -1  # its SubIFD within that page
-    colour: CodingPoints | None = None  # if the file states one
-    profile: bool = False  # AVIF and HEIC: the picture has an ICC profile
+    colour: CodePoints | None = None  # if the file states one
 
     @property
     def pixels(self) -> int:

@@ -22,7 +22,7 @@ GAPS = "offsets that the log cleaner has removed"
 MARKERS = "markers of transactions at the end of a partition"
 BEFORE = "record before one that cannot be read"
 UNREADABLE = "record that unpacks to more than 24 MiB"
-BEHIND = "record behind one that cannot be read"
+BEHIND = "record after one that cannot be read"
 FORMS = (DELETED, GAPS, MARKERS, BEFORE, UNREADABLE, BEHIND)
 
 LOG = 2  # the partition of `requests` that loses its beginning and ends with markers

@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from cutstream.errors import UnreadableImage, UnsupportedImage
-from cutstream.images.header import CodingPoints, Header, read_header
+from cutstream.images.header import CodePoints, Header, read_header
 from cutstream.images.headers.png import MAX_CHUNKS
 from tests.support.pictures.png import chunk
 
@@ -58,8 +58,8 @@ def test_interlaced() -> None:
     assert read(png(interlace=1)).progressive
 
 
-def test_coding_points() -> None:
-    assert read(png(chunk(b"cICP", bytes([12, 13, 0, 1])))).colour == CodingPoints(12, 13, 0, True)
+def test_code_points() -> None:
+    assert read(png(chunk(b"cICP", bytes([12, 13, 0, 1])))).colour == CodePoints(12, 13, 0, True)
     assert read(png(chunk(b"cICP", bytes([12, 13])))).colour is None
     assert read(png()).colour is None
 

@@ -147,7 +147,15 @@ def test_cr2_is_a_raw_photo() -> None:
 
 @pytest.mark.parametrize(
     ("compression", "name"),
-    [(50000, "Zstandard"), (34925, "LZMA"), (34887, "LERC"), (34661, "JBIG"), (6, "old-style JPEG"), (12345, "12345")],
+    [
+        (50000, "Zstandard"),
+        (34925, "LZMA"),
+        (34887, "LERC"),
+        (34661, "JBIG"),
+        (6, "old-style JPEG"),
+        (32809, "ThunderScan"),
+        (12345, "12345"),
+    ],
 )
 def test_rare_compressions_are_named(compression: int, name: str) -> None:
     with pytest.raises(UnsupportedImage, match=f"the compression {name}: save it with LZW or Deflate"):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cutstream.images import Pixels
 from cutstream.images.blocks import row_blocks
-from cutstream.images.header import CodingPoints
+from cutstream.images.header import CodePoints
 
 # x and y of red, green, blue and white
 Chromaticities: TypeAlias = tuple[float, float, float, float, float, float, float, float]
@@ -65,7 +65,7 @@ class ColourSpace:
         return near and self.transfer in SRGB_CURVE
 
 
-def by_code_points(points: CodingPoints) -> ColourSpace | None:
+def by_code_points(points: CodePoints) -> ColourSpace | None:
     """Return the colour space of code points, or None if one of them is reserved."""
     if points.primaries not in PRIMARIES or points.transfer not in {*SRGB_CURVE, *BT2020, *GAMMAS, PQ, HLG}:
         return None

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cutstream.images.coding_points import by_chromaticities, by_code_points, to_srgb
-from cutstream.images.header import CodingPoints
+from cutstream.images.colour_spaces import by_chromaticities, by_code_points, to_srgb
+from cutstream.images.header import CodePoints
 from tests.support.pictures.colorimetry import bt709_encoded, srgb_in
 from tests.support.pictures.truth import photo
 
 PAPER_WHITE = 203.0
 
 
-def points(primaries: int, transfer: int) -> CodingPoints:
-    return CodingPoints(primaries, transfer, 0, True)
+def points(primaries: int, transfer: int) -> CodePoints:
+    return CodePoints(primaries, transfer, 0, True)
 
 
 def converted(samples: Any, primaries: int, transfer: int) -> Any:
