@@ -69,7 +69,7 @@ def restarts() -> list[float]:
 
 @pytest.fixture
 def single(restarts: list[float]) -> Iterator[DecoderPool]:
-    pool = make_pool(1, timeout_s=0.4, on_restart=lambda: restarts.append(time.monotonic()))
+    pool = make_pool(1, timeout_s=1.0, on_restart=lambda: restarts.append(time.monotonic()))
     pool.start()
     yield pool
     pool.close()
@@ -135,7 +135,7 @@ def test_a_crash_fails_its_photo_and_the_process_is_replaced(single: DecoderPool
     os.kill(pid, signal.SIGSTOP)
     with ThreadPoolExecutor(1) as threads:
         crashing = threads.submit(single.decode, PHOTO, HEADER)
-        time.sleep(0.05)
+        wait_until(lambda: not single._idle)
         os.kill(pid, signal.SIGKILL)
         with pytest.raises(UnreadableImage, match="crashed on this jpeg"):
             crashing.result()
@@ -148,9 +148,9 @@ def test_a_hang_fails_its_photo_and_the_process_is_replaced(single: DecoderPool,
     (pid,) = single.pids
     os.kill(pid, signal.SIGSTOP)
     started = time.monotonic()
-    with pytest.raises(UnreadableImage, match=r"longer than 0\.4 s"):
+    with pytest.raises(UnreadableImage, match="longer than 1 s"):
         single.decode(PHOTO, HEADER)
-    assert 0.4 <= restarts[0] - started < 5
+    assert restarts[0] - started >= 1.0
     assert has_ended(pid)
     assert equal(single.decode(PHOTO, HEADER), decode(PHOTO, HEADER))
 
@@ -176,7 +176,7 @@ def test_a_crash_fails_no_other_photo(pool: DecoderPool) -> None:
 
 
 def test_many_time_outs_at_once_stop_nobody(restarts: list[float]) -> None:
-    pool = make_pool(8, timeout_s=1.0, on_restart=lambda: restarts.append(time.monotonic()))
+    pool = make_pool(8, timeout_s=3.0, on_restart=lambda: restarts.append(time.monotonic()))
     pool.start()
     for pid in pool.pids:
         os.kill(pid, signal.SIGSTOP)

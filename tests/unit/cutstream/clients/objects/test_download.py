@@ -225,7 +225,7 @@ def test_a_download_ends_when_its_time_is_up(server: HttpServer, page: str) -> N
     started = time.monotonic()
     with pytest.raises(SourceUnavailable, match="timed out"):
         client.fetch(server.url(page))
-    assert 0.2 < time.monotonic() - started < 1.5
+    assert 0.2 < time.monotonic() - started < 5
 
 
 def test_the_time_of_all_redirects_counts_together(server: HttpServer) -> None:
