@@ -17,16 +17,14 @@ from cutstream.images.decoders.libvips import load
 from cutstream.images.decoders.metadata import CM_PER_INCH, check_dpi, read_exif
 from cutstream.images.decoders.raster import MAX_PROFILE_BYTES, Description, Model, Raster, split
 from cutstream.images.header import Header
+from cutstream.images.headers.jpeg import FRAMES, MAX_SEGMENTS, STANDALONE
 
 SOI, EOI = b"\xff\xd8", b"\xff\xd9"
 SOS, APP0, APP1, APP2, APP14 = 0xDA, 0xE0, 0xE1, 0xE2, 0xEE
 TABLES = frozenset({0xC4, 0xDB, 0xDD})  # Huffman codes, quantisation, restart interval
-FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 SEQUENTIAL = frozenset({0xC0, 0xC1})
 ARITHMETIC = frozenset({0xC9, 0xCA})
-STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 WITH_LENGTH = frozenset({0xFE, *range(0xC0, 0xD0), *range(0xDA, 0xDE), *range(0xE0, 0xF0)})
-MAX_SEGMENTS = 10_000
 NOT_FF = re.compile(rb"[^\xff]")
 HARMLESS = re.compile(r"extraneous bytes before marker 0xd9")
 MODELS: dict[tuple[str, int], Model] = {("b-w", 1): "grey", ("srgb", 3): "rgb", ("cmyk", 4): "cmyk"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import struct
 
-from cutstream.images.decoders.directory import Entry, Layout, entries, number, read_layout, whole_number
 from cutstream.images.decoders.raster import Description
+from cutstream.images.headers.directory import Entry, Layout, entries, number, read_layout, whole_number
 
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 274, 282, 283, 296
 INCH, CENTIMETRE = 2, 3

@@ -16,17 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from cutstream.images.decoders.directory import (
-    SIZES,
-    WHOLE_NUMBERS,
-    Entry,
-    Layout,
-    entries,
-    next_directory,
-    read_layout,
-    whole_number,
-    whole_numbers,
-)
 from cutstream.images.decoders.failures import NotSupported, Undecodable, failure
 from cutstream.images.decoders.libvips import load
 from cutstream.images.decoders.metadata import read_tags
@@ -41,6 +30,17 @@ from cutstream.images.decoders.raster import (
     unpremultiply,
 )
 from cutstream.images.header import Header
+from cutstream.images.headers.directory import (
+    SIZES,
+    WHOLE_NUMBERS,
+    Entry,
+    Layout,
+    entries,
+    next_directory,
+    read_layout,
+    whole_number,
+    whole_numbers,
+)
 from cutstream.images.headers.tiff import READ_COMPRESSIONS
 
 BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANAR = 258, 259, 262, 277, 284

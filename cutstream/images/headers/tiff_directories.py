@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from struct import Struct, calcsize, error, unpack_from
+from struct import error, unpack_from
 
+from cutstream.images.headers.directory import entries, first_numbers, next_directory, read_layout
 from cutstream.images.headers.reading import Steps
 
 MAX_ENTRIES = 20_000  # of all directories together: a thousand pages
@@ -14,8 +15,8 @@ MAX_VALUES = 16  # of one tag
 MAX_SUBIFDS = 16
 REDUCED, MASK = 1, 4  # bits of NewSubfileType
 OLD_REDUCED = 2  # a value of SubfileType
-NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}  # types of values, IFD offsets included
-TEXT = 2
+MAX_MAKE = 64  # characters
+TEXT = 2  # a type of values
 
 
 class Tag(IntEnum):
@@ -72,67 +73,54 @@ class Directory:
 
 
 class TiffReader:
-    """Reads directories within one budget of entries."""
+    """Reads directories within one budget of entries. Raises ValueError, struct.error, OverflowError."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
-        order = "<" if data[:2] == b"II" else ">"
-        self._big = 43 in data[2:4]
-        self._order = order
-        self._count = Struct(order + ("Q" if self._big else "H"))
-        self._entry = Struct(order + ("HHQ8s" if self._big else "HHI4s"))
-        self._offset = Struct(order + ("Q" if self._big else "I"))
+        self._layout, self._first = read_layout(data)
         self._steps = Steps(MAX_ENTRIES, "tags")
 
     def chain(self) -> list[Directory]:
         """Return the directories of the chain. What is damaged after the first picture is left out."""
         found: list[Directory] = []
         seen: set[int] = set()
-        (at,) = self._offset.unpack_from(self.data, 8 if self._big else 4)
+        at = self._first
         complete = False
         while at and at not in seen:
             seen.add(at)
             try:
-                directory, at = self._read(at)
+                directory = self._read(at)
             except (error, ValueError, OverflowError):  # an offset beyond all memory overflows
                 if complete:
                     break
                 raise
             found.append(directory)
             complete = complete or not directory.is_apart
+            at = self._following(at)
         if not found:
             raise ValueError("no directory")
         return found
 
     def below(self, directory: Directory) -> list[Directory]:
         """Return the SubIFDs of a directory."""
-        return [self._read(at)[0] for at in directory.tags.get(Tag.SUBIFDS, ())[:MAX_SUBIFDS]]
+        return [self._read(at) for at in directory.tags.get(Tag.SUBIFDS, ())[:MAX_SUBIFDS]]
 
-    def _read(self, at: int) -> tuple[Directory, int]:
-        """Return the directory at a place, and where the next one is. The first of several equal tags counts."""
-        (count,) = self._count.unpack_from(self.data, at)
-        self._steps.take(count + STEPS_OF_DIRECTORY)
-        start = at + self._count.size
-        end = start + count * self._entry.size
+    def _read(self, at: int) -> Directory:
+        """Return the directory at a place. The first of several equal tags counts."""
+        self._steps.take(unpack_from(self._layout.count, self.data, at)[0] + STEPS_OF_DIRECTORY)
         tags: dict[int, tuple[int, ...]] = {}
         make = b""
-        for place in range(start, end, self._entry.size):
-            tag, kind, number, inline = self._entry.unpack_from(self.data, place)
-            if tag not in WANTED or tag in tags:
+        for entry in entries(self.data, self._layout, at):
+            if entry.tag not in WANTED or entry.tag in tags:
                 continue
-            if kind in NUMBERS:
-                tags[tag] = self._values(kind, number, inline, place + self._entry.size - len(inline))
-            elif kind == TEXT and tag == Tag.MAKE and number > len(inline):
-                (where,) = self._offset.unpack(inline)
-                make = self.data[where : where + min(number, 64)]
-        try:
-            (following,) = self._offset.unpack_from(self.data, end)
-        except error:
-            following = 0
-        return Directory(tags, make), following
+            if entry.tag == Tag.MAKE and entry.kind == TEXT:
+                make = self.data[entry.at : entry.at + min(entry.count, MAX_MAKE)]
+            elif values := first_numbers(self.data, self._layout, entry, MAX_VALUES):
+                tags[entry.tag] = values
+        return Directory(tags, make)
 
-    def _values(self, kind: int, number: int, inline: bytes, place: int) -> tuple[int, ...]:
-        code = NUMBERS[kind]
-        if number * calcsize(code) > len(inline):
-            (place,) = self._offset.unpack(inline)
-        return unpack_from(f"{self._order}{min(number, MAX_VALUES)}{code}", self.data, place)
+    def _following(self, at: int) -> int:
+        try:
+            return next_directory(self.data, self._layout, at)
+        except error:
+            return 0

@@ -12,6 +12,7 @@ import pytest
 
 from cutstream.errors import Poison
 from cutstream.images.header import read_header
+from cutstream.images.headers.directory import MAX_ENTRIES
 from tests.support.line_count import count_lines, peak_bytes
 
 SIZE = 3_000_000
@@ -54,6 +55,13 @@ def tiles_with_many_properties() -> bytes:
     return meta(ENTRIES, references, box(b"iprp", properties, associations))
 
 
+def long_directories(entry: bytes) -> bytes:
+    """A chain of directories with as many entries as are read of one."""
+    size = 2 + MAX_ENTRIES * len(entry) + 4
+    body = struct.pack("<H", MAX_ENTRIES) + MAX_ENTRIES * entry
+    return b"II*\0\x08\0\0\0" + b"".join(body + struct.pack("<I", 8 + k * size) for k in range(1, 6))
+
+
 FILES = {
     "jpeg/fill-bytes": filled(b"\xff\xd8\xff", b"\xff"),
     "jpeg/zeros": filled(b"\xff\xd8\xff\xe0\0\2", b"\0"),
@@ -78,8 +86,8 @@ FILES = {
     ),
     "heic/properties": tiles_with_many_properties(),
     "heic/tracks": box(b"ftyp", b"msf1\0\0\0\0") + box(b"moov", box(b"trak") * (SIZE // 8)),
-    "tiff/entries": filled(b"II*\0\x08\0\0\0\x1f\x4e", struct.pack("<HHII", 700, 4, 1, 100)),
-    "tiff/one-tag": filled(b"II*\0\x08\0\0\0\x1f\x4e", struct.pack("<HHII", 330, 4, 1000, 100)),
+    "tiff/entries": long_directories(struct.pack("<HHII", 700, 4, 1, 100)),
+    "tiff/one-tag": long_directories(struct.pack("<HHII", 330, 4, 1000, 100)),
     "tiff/directories": b"II*\0\x08\0\0\0"
     + b"".join(struct.pack("<HHHIII", 1, 254, 4, 1, 1, 8 + 18 * (k + 1)) for k in range(SIZE // 18)),
     "tiff/empty-directories": b"II*\0\x08\0\0\0"

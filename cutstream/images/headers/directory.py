@@ -1,4 +1,4 @@
-"""Read a directory of tags: the structure that TIFF, BigTIFF and EXIF share (TIFF 6.0, section 2)."""
+"""Read a directory of tags (IFD): the structure that TIFF, BigTIFF and EXIF share (TIFF 6.0, section 2)."""
 
 from __future__ import annotations
 
@@ -68,13 +68,10 @@ def entries(data: bytes, layout: Layout, at: int) -> Iterator[Entry]:
     at += struct.calcsize(layout.count)
     inline = struct.calcsize(layout.offset)
     head = struct.calcsize(layout.entry)
-    for start in range(at, at + (head + inline) * min(number, MAX_ENTRIES), head + inline):
-        tag, kind, count = struct.unpack_from(layout.entry, data, start)
-        entry = Entry(tag, kind, count, start + head)
-        if entry.size > inline:
-            (place,) = struct.unpack_from(layout.offset, data, start + head)
-            entry = Entry(entry.tag, entry.kind, entry.count, place)
-        yield entry
+    for place in range(at + head, at + head + (head + inline) * min(number, MAX_ENTRIES), head + inline):
+        tag, kind, count = struct.unpack_from(layout.entry, data, place - head)
+        is_inline = SIZES.get(kind, 0) * count <= inline
+        yield Entry(tag, kind, count, place if is_inline else struct.unpack_from(layout.offset, data, place)[0])
 
 
 def next_directory(data: bytes, layout: Layout, at: int) -> int:
@@ -96,6 +93,12 @@ def whole_numbers(data: bytes, layout: Layout, entry: Entry, limit: int) -> tupl
     if entry.kind not in WHOLE_NUMBERS or not 1 <= entry.count <= limit:
         raise ValueError(f"tag {entry.tag} is no list of at most {limit} whole numbers")
     return struct.unpack_from(f"{layout.order}{entry.count}{WHOLE_NUMBERS[entry.kind]}", data, entry.at)
+
+
+def first_numbers(data: bytes, layout: Layout, entry: Entry, limit: int) -> tuple[int, ...]:
+    """Return an entry's first values, at most `limit`; none if they are no whole numbers. Raises struct.error."""
+    code = WHOLE_NUMBERS.get(entry.kind)
+    return struct.unpack_from(f"{layout.order}{min(entry.count, limit)}{code}", data, entry.at) if code else ()
 
 
 def number(data: bytes, layout: Layout, entry: Entry) -> float:
