@@ -26,7 +26,7 @@ from benchmarks.machine import record
 from benchmarks.photos import make_photos
 from cutstream.arrays.cpu import CpuOps
 from cutstream.images import Image, Matte
-from cutstream.images.png import encode_png
+from cutstream.images.png_encoder import encode_png
 from cutstream.matting.foreground import estimate_foreground
 from cutstream.matting.presets import SOFT
 from cutstream.matting.refine import prepare, refine

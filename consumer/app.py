@@ -27,7 +27,7 @@ from consumer.resources.allocator import keep_freed_memory, trim_memory
 from consumer.resources.background_catalogue import BackgroundCatalogue
 from consumer.resources.backgrounds import BackgroundStore
 from consumer.resources.cache import Cache
-from consumer.resources.decoders import DecoderPool
+from consumer.resources.decoding.pool import DecoderPool
 from consumer.resources.latency import LatencyEstimator
 from consumer.resources.memory_budget import MemoryBudget
 from consumer.resources.priority_semaphore import PrioritySemaphore

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from consumer.jobs import Composed, Decoded, Encoded, Fetched, Refined, Segmented, Stored
 from consumer.resources.backgrounds import BackgroundStore
-from consumer.resources.decoders import DecoderPool
+from consumer.resources.decoding.pool import DecoderPool
 from consumer.resources.priority_semaphore import PrioritySemaphore
 from consumer.runner import Pipeline, Stage
 from consumer.stages.compose import Compose

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import skimage
 
-from consumer.resources.decoders import DecoderPool
+from consumer.resources.decoding.pool import DecoderPool
 from cutstream.images import Cutout, Pixels
 from cutstream.images.decode import decode
 from cutstream.images.encode import encode

@@ -11,7 +11,7 @@ from functools import partial
 from hashlib import sha256
 
 from consumer.resources.cache import Cache
-from consumer.resources.decoders import DecoderPool
+from consumer.resources.decoding.pool import DecoderPool
 from consumer.resources.priority_semaphore import PrioritySemaphore
 from cutstream.arrays.ops import ArrayOps, Colour
 from cutstream.clients.objects.store import ObjectStore

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from consumer.jobs import Decoded, Fetched, Job
-from consumer.resources.decoders import DecoderPool
+from consumer.resources.decoding.pool import DecoderPool
 from consumer.resources.memory_budget import needed_bytes
 from cutstream.arrays.ops import ArrayOps
 from cutstream.images.header import read_header

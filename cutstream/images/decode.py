@@ -1,6 +1,6 @@
 """Decode file bytes to an `Image`: upright, sRGB, eight bits, alpha as a separate plane.
 
-Runs in a decoder process (consumer/resources/decoders.py). ADR 14 says why each format is decoded by its library;
+Runs in a decoder process (consumer/resources/decoding/pool.py). ADR 14 says why each format is decoded by its library;
 docs/formats.md says what becomes of pages, profiles, depths and damage.
 """
 

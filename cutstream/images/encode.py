@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 from cutstream.errors import InvalidOption
 from cutstream.images import Pixels
 from cutstream.images.colour import from_srgb
-from cutstream.images.png import INCHES_PER_METRE, encode_png
+from cutstream.images.png_encoder import INCHES_PER_METRE, encode_png
 
 Format = Literal["png", "webp", "jpeg"]
 

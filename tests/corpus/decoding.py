@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from consumer.resources.decoders import DecoderPool
+from consumer.resources.decoding.pool import DecoderPool
 from cutstream.errors import CutstreamError, DecoderFailed
 from cutstream.images import Image
 from cutstream.images.header import Header, read_header

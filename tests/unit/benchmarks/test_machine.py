@@ -4,7 +4,7 @@ import sys
 
 import consumer
 from benchmarks.machine import role_of
-from consumer.resources.decoders import CHILD
+from consumer.resources.decoding.decoder import CHILD
 
 
 def test_worker_and_decoders_are_recognised_by_their_command_lines() -> None:

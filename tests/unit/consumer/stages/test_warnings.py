@@ -15,7 +15,7 @@ from consumer.delivery.results import RecordBuilder
 from consumer.jobs import Composed, Findings, Progress, Segmentation
 from consumer.resources.backgrounds import BackgroundStore
 from consumer.resources.cache import Cache
-from consumer.resources.decoders import DecoderPool
+from consumer.resources.decoding.pool import DecoderPool
 from consumer.resources.profile_selector import Selection
 from consumer.stages.decode import Decode
 from consumer.stages.encode import Encode

@@ -11,7 +11,7 @@ import pytest
 from PIL import ExifTags, ImageCms
 from PIL import Image as Pillow
 
-from consumer.resources.decoders import DecoderPool
+from consumer.resources.decoding.pool import DecoderPool
 from cutstream.images.header import Format, Header, read_header
 from cutstream.images.memory import decoder_bytes, most_decoder_bytes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from consumer.resources.decoders import DecoderPool
+from consumer.resources.decoding.pool import DecoderPool
 from cutstream.errors import Poison
 from cutstream.images import Image
 from cutstream.images.decode import decode

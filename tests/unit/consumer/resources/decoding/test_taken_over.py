@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from consumer.resources.decoders import DecoderPool
 from consumer.resources.decoding import decoder
 from consumer.resources.decoding.output import LINES
+from consumer.resources.decoding.pool import DecoderPool
 from consumer.resources.decoding.protocol import MAX_MESSAGE_CHARACTERS, MAX_WARNINGS
 from cutstream.errors import DecoderFailed, UnreadableImage
 from cutstream.images import Image

@@ -19,9 +19,9 @@ import pytest
 import skimage
 from PIL import Image as Pillow
 
-from consumer.resources import decoders
-from consumer.resources.decoders import DecoderPool
 from consumer.resources.decoding import decoder
+from consumer.resources.decoding import pool as pools
+from consumer.resources.decoding.pool import DecoderPool
 from cutstream.errors import DecoderFailed, DecodersUnavailable, Fatal, UnreadableImage, UnsupportedImage
 from cutstream.images import Image
 from cutstream.images.decode import decode
@@ -237,7 +237,7 @@ def test_a_process_that_cannot_be_made_is_no_photos_fault(single: DecoderPool, m
 def test_if_no_decoder_starts_any_more_the_worker_stops(
     single: DecoderPool, broken: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoders, "START_ATTEMPTS", 3)
+    monkeypatch.setattr(pools, "START_ATTEMPTS", 3)
     kill(single, *single.pids)
     assert outcome(single) is DecodersUnavailable
     wait_until(lambda: outcome(single) is Fatal)
@@ -274,7 +274,7 @@ def test_a_closed_pool_leaves_no_process_and_no_file_descriptor() -> None:
 def test_the_processes_end_when_their_parent_is_killed() -> None:
     program = """
 import sys, time
-from consumer.resources.decoders import DecoderPool
+from consumer.resources.decoding.pool import DecoderPool
 pool = DecoderPool(2, 5, max_bytes=1000, max_pixels=1000, on_restart=lambda: None)
 pool.start()
 print(*pool.pids, flush=True)
