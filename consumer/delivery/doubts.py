@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 About: TypeAlias = Literal["network", "settings"]
 
 MANY_PLACES = 20
-"""So many hosts (or buckets of one kind of store) do not fail at once, unless somebody looked for such."""
+"""This many hosts (or buckets of one kind of store) do not fail together, unless somebody picked them for it."""
 
 
 class Doubts:

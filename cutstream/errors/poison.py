@@ -131,8 +131,8 @@ class FileTooLarge(Poison):
 
 
 class UnsupportedImage(Poison):
-    """The source is something else than an image of an accepted format: a web page, a PDF, an archive, a video, a RAW
-    photo, an empty file. Or it is an intact image of a variety that is not read: 32-bit or floating-point samples, JPEG
+    """The source is not an image of an accepted format: it is a web page, a PDF, an archive, a video, a RAW photo or an
+    empty file. Or it is an intact image of a variety that is not read: 32-bit or floating-point samples, JPEG
     of 12 bits, TIFF with a rare compression, HEIF with another codec than HEVC or AV1. Its file name does not matter.
 
     The message says what the file is. Convert it, or correct the address that leads to it.
@@ -153,7 +153,7 @@ class ResolutionTooHigh(Poison):
 class UnreadableImage(Poison):
     """The source is truncated or corrupt, holds only part of its picture (a progressive JPEG whose last scans are
     missing), or is built so that decoding it takes too long (a JPEG of hundreds of scans, a TIFF of millions of
-    strips). Damage to what only describes the picture, such as EXIF, is no such error.
+    strips). Damage to what only describes the picture, such as EXIF, does not count.
 
     Open the file with another program. If that works, save it again there; keep the original and report it.
     """

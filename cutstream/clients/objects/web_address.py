@@ -89,7 +89,7 @@ def _host_and_port(authority: str) -> tuple[str, int | None]:
         raise RefusedAddress(_FORM)
     port = int(parts[2]) if parts[2] else None
     if port is not None and not 0 < port < 65536:
-        raise RefusedAddress(f"{port} is no port")
+        raise RefusedAddress(f"{port} is not a port")
     return _host(parts[1]), port
 
 

@@ -17,7 +17,7 @@ from cutstream.images.decoders.pillow import load
 from cutstream.images.decoders.raster import Description, Raster
 from cutstream.images.header import Header
 
-FILE_HEADER, CORE_HEADER, INFO_HEADER = 14, 12, 40
+FILE_HEADER, INFO_HEADER = 14, 40
 BITFIELDS, JPEG, PNG, ALPHA_BITFIELDS = 3, 4, 5, 6
 RUNS = (1, 2)  # of 8 bits, of 4 bits
 MAX_RUN_BYTES = 8_000_000  # Pillow takes 1 µs for each run, of two bytes

@@ -24,7 +24,7 @@ class _Chunk(NamedTuple):
 
 def read_png(data: bytes) -> Header:
     if data[12:16] == b"CgBI":
-        raise UnsupportedImage("a PNG from inside an iPhone app (CgBI), which is no true PNG: export it again")
+        raise UnsupportedImage("a PNG from inside an iPhone app (CgBI), which is not a true PNG: export it again")
     width, height, bits, colour_type, _, _, interlace = unpack_from(">IIBBBBB", data, 16)
     if data[12:16] != b"IHDR" or bits not in DEPTHS.get(colour_type, ()):
         raise ValueError(f"colour type {colour_type} of {bits} bits does not exist")
