@@ -10,7 +10,7 @@ from cutstream.clients.objects import files
 from cutstream.clients.objects.store import ObjectStore
 from cutstream.clock import Clock
 from cutstream.constraints import nearest
-from cutstream.contract.backgrounds import Entry, apply, check_name, encode, is_address
+from cutstream.contract.backgrounds import Entry, apply, check_name, encode
 from cutstream.errors import UnknownBackground
 from cutstream.images.decode import decode
 from cutstream.images.header import read_header
@@ -30,7 +30,7 @@ def add(settings: Settings, name: str, source: str, clock: Clock) -> Entry:
     check_name(name)
     objects = ObjectStore(settings.objects, settings.limits)
     limit = settings.limits.max_source_bytes
-    data = objects.fetch(source) if is_address(source) else files.read(os.path.realpath(source), limit)
+    data = objects.fetch(source) if "://" in source else files.read(os.path.realpath(source), limit)
     header = read_header(data, settings.limits.max_source_pixels)
     image = decode(data, header)
     list_entries(settings.kafka)  # raises NoTopic before the upload, which would be useless without the topic

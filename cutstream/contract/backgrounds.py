@@ -20,6 +20,7 @@ from cutstream.errors import InvalidOption
 log = logging.getLogger(__name__)
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_IN_ADDRESSES = re.compile(r"[/\\:?#@%&=;+]")
 
 Count = Annotated[int, Meta(ge=1)]
 
@@ -40,8 +41,11 @@ _decoder = msgspec.json.Decoder(Entry)
 
 
 def is_address(image: str) -> bool:
-    """Return whether `background.image` is an address. Otherwise it is a name in the catalogue."""
-    return "://" in image
+    """Return whether `background.image` is an address, or was meant to be. Otherwise it is a name in the catalogue.
+
+    An address without its scheme (`host/beach.jpg?signature=…`) must not count as a name: messages quote names.
+    """
+    return _IN_ADDRESSES.search(image) is not None
 
 
 def check_name(name: str) -> None:

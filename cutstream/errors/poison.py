@@ -97,7 +97,8 @@ class RefusedDestination(Poison):
 
 class SourceFailed(Poison):
     """There is nothing at the source's address (404, missing file or object, an expired signature, an answer with no
-    file, only a part of it, or one that cannot be unpacked), or the last attempt to fetch it failed.
+    file, only a part of it, one that cannot be unpacked or that breaks the rules of HTTP), or the last attempt to fetch
+    it failed.
 
     Check the address, and how long its signature is valid. If `retryable` is true, the source was not available: replay
     the dead letter once it is.

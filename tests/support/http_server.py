@@ -7,7 +7,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -190,6 +190,17 @@ class _Pages(BaseHTTPRequestHandler):
 
     def page_says_what_is_filed(self, name: str) -> None:
         self.wfile.write(self.server.files[name])
+        self.close_connection = True
+
+    def page_says_and_stays(self, name: str) -> None:
+        """Answer with a file's bytes and keep the connection."""
+        self.wfile.write(self.server.files[name])
+
+    def page_says_and_takes_leave(self, name: str) -> None:
+        """Answer with a file's bytes and end TLS as it should be ended."""
+        self.wfile.write(self.server.files[name])
+        with suppress(OSError):  # the client closes without an answer
+            self.connection.unwrap()  # type: ignore[attr-defined]
         self.close_connection = True
 
     def page_has_headers(self, number: str) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import http.client
 import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from io import BytesIO
 from time import monotonic
+from traceback import walk_tb
 from typing import Any
 
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, PoolManager, Retry, Timeout
@@ -16,7 +16,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import DecodeError, HTTPError, InvalidHeader
 
 import cutstream
-from cutstream.clients.objects.guard import DeadlineSocket, Guard
+from cutstream.clients.objects.guard import DeadlineSocket, Guard, reason_of
+from cutstream.clients.objects.response import AnswerTooLarge, Response
+from cutstream.clients.objects.response_head import MalformedAnswer
 from cutstream.clients.objects.unpacking import Undecodable, unpacked
 from cutstream.clients.objects.web_address import WebAddress, parse_web_address
 from cutstream.errors import FileTooLarge, RefusedAddress, SourceFailed, SourceUnavailable
@@ -32,23 +34,13 @@ _TARGET = ":target"
 _NOT_YET = {202, 408, 423, 425, 429}
 _EMPTY = {204, 205}
 _PARTIAL = 206
-_SWITCHING = 101
+_MAX_RETRY_AFTER_S = 6 * 3600.0
+_MAX_LOCATION = 8192  # in characters; addresses come back in messages, so they are not much longer than sensible
+_LIBRARIES = {"email", "encodings", "http", "socket", "ssl", "urllib3"}
 
 
 class _TLSSocket(DeadlineSocket, ssl.SSLSocket):
     """A TLS socket that keeps the deadline of the connection below it."""
-
-
-class _Answer(http.client.HTTPResponse):
-    """An answer whose interim ones (103 Early Hints) are skipped. http.client would take the first for the answer, and
-    the answer for that of the next request."""
-
-    def _read_status(self) -> tuple[str, int, str]:
-        while True:
-            version, status, reason = super()._read_status()  # type: ignore[misc]
-            if not _SWITCHING < status < 200:
-                return version, status, reason
-            http.client.parse_headers(self.fp)
 
 
 class _GuardedConnection(HTTPConnection):
@@ -57,10 +49,9 @@ class _GuardedConnection(HTTPConnection):
     urllib3 itself is given "/" only, because it would normalise the target, and write it into its log.
     """
 
-    response_class = _Answer
-
-    def __init__(self, *args: Any, guard: Guard, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, guard: Guard, limit: int, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.response_class = partial(Response, limit=limit)  # type: ignore[assignment]
         self._guard = guard
         self._target = "/"
 
@@ -80,7 +71,10 @@ class _GuardedConnection(HTTPConnection):
 
 
 class _GuardedTLSConnection(_GuardedConnection, HTTPSConnection):
-    pass
+    def connect(self) -> None:
+        super().connect()
+        # Without its closing message a connection may have been cut, and with it an answer that tells no length.
+        self.sock.suppress_ragged_eofs = False  # type: ignore[union-attr]
 
 
 class _Pool(HTTPConnectionPool):
@@ -100,9 +94,11 @@ class Downloader:
     def __init__(self, guard: Guard, limits: LimitSettings) -> None:
         context = ssl.create_default_context()
         context.sslsocket_class = _TLSSocket
+        context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
         self._limits = limits
         self._pools = PoolManager(num_pools=32, maxsize=32, ssl_context=context)
-        pools: Any = {"http": partial(_Pool, guard=guard), "https": partial(_TLSPool, guard=guard)}
+        ours: dict[str, Any] = {"guard": guard, "limit": limits.max_source_bytes}
+        pools: Any = {"http": partial(_Pool, **ours), "https": partial(_TLSPool, **ours)}
         self._pools.pool_classes_by_scheme = pools
 
     def fetch(self, url: str) -> bytes:
@@ -168,20 +164,34 @@ def host_of(url: str) -> str:
 
 @contextmanager
 def map_download_errors(address: WebAddress) -> Iterator[None]:
+    """Map what the libraries raise to errors. What our own code raises passes: it is no fault of the source."""
     try:
         yield
-    except (DecodeError, InvalidHeader, Undecodable) as exc:
-        raise SourceFailed(f"{address} sent a response that cannot be read: {_reason(exc)}") from exc
-    except HTTPError as exc:  # malformed addresses (LocationValueError) are refused before urllib3 sees them
-        raise SourceUnavailable(f"{address}: {_reason(exc)}") from exc
+    except Exception as exc:
+        cause = _innermost(exc)
+        if isinstance(cause, AnswerTooLarge):
+            raise FileTooLarge(f"{address} sends {cause}") from exc
+        if isinstance(exc, (DecodeError, InvalidHeader, Undecodable)) or isinstance(cause, MalformedAnswer):
+            raise SourceFailed(f"{address} sent a response that cannot be read: {reason_of(cause)}") from exc
+        if isinstance(exc, HTTPError):  # malformed addresses (LocationValueError) are refused before urllib3 sees them
+            raise SourceUnavailable(f"{address}: {reason_of(cause)}") from exc
+        if _is_raised_by_a_library(exc):
+            raise SourceFailed(f"{address} sent a response that cannot be read ({type(exc).__name__})") from exc
+        raise
 
 
-def _reason(exc: Exception) -> str:
-    """Return the message of the innermost cause. The outer messages name objects of urllib3."""
-    cause: BaseException = exc
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-    return (str(cause) or type(cause).__name__)[:300]
+def _innermost(exc: BaseException) -> BaseException:
+    """Return the first cause. urllib3 names it among the arguments, in messages of Python's objects and of its own."""
+    named = next((argument for argument in exc.args if isinstance(argument, BaseException)), None)
+    cause = exc.__cause__ or named
+    return exc if cause is None else _innermost(cause)
+
+
+def _is_raised_by_a_library(exc: Exception) -> bool:
+    """Return whether an answer has led a library where it did not expect to be."""
+    frames = [frame for frame, _ in walk_tb(exc.__traceback__)]
+    module = str(frames[-1].f_globals.get("__name__", "")) if frames else ""
+    return not isinstance(exc, MemoryError) and module.partition(".")[0] in _LIBRARIES
 
 
 def _check_status(address: WebAddress, response: BaseHTTPResponse) -> None:
@@ -199,12 +209,15 @@ def _check_status(address: WebAddress, response: BaseHTTPResponse) -> None:
 
 def _retry_after_s(response: BaseHTTPResponse) -> float | None:
     try:
-        return Retry().get_retry_after(response)
-    except (InvalidHeader, ValueError, OverflowError):  # also a date that no calendar has
+        seconds = Retry().get_retry_after(response)
+    except (InvalidHeader, ValueError, OverflowError, LookupError, TypeError):  # also a date that no calendar has
         return None
+    return None if seconds is None else min(seconds, _MAX_RETRY_AFTER_S)
 
 
 def _follow(address: WebAddress, location: str) -> WebAddress:
+    if len(location) > _MAX_LOCATION:
+        raise RefusedAddress(f"{address} redirects to an address of more than {_MAX_LOCATION:,} characters")
     try:
         return address.follow(location)
     except RefusedAddress as exc:

@@ -7,6 +7,7 @@ look-up that could answer differently. Redirects and pooled connections go the s
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as LookupTimeout
@@ -128,7 +129,7 @@ class Guard:
                 return _dial(address, share_s, expires)
             except OSError as exc:
                 failure = exc
-        raise SourceUnavailable(f"{host}: cannot connect: {failure}") from failure
+        raise SourceUnavailable(f"{host}: cannot connect: {reason_of(failure)}") from failure
 
     def _check_host(self, host: str) -> None:
         name = host.rstrip(".").lower()
@@ -153,6 +154,16 @@ class Guard:
         for _, sockaddr in addresses:
             if not is_public(sockaddr[0]):
                 raise AddressNotAllowed(f"{host} has an address outside the public internet")
+
+
+def reason_of(exc: BaseException) -> str:
+    """Return what a message says about a failed connection, without the numbers and names of Python."""
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted: {exc.verify_message}"
+    if isinstance(exc, ssl.SSLError) and exc.reason:
+        return f"TLS failed: {exc.reason.replace('_', ' ').lower()}"
+    said = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+    return (said or "the connection failed")[:300]
 
 
 def _matches(name: str, pattern: str) -> bool:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from time import monotonic
 
 from cutstream.clients.objects import buckets, files
@@ -14,6 +15,7 @@ from cutstream.clients.objects.write_limit import LIMITS_S, WriteLimit
 from cutstream.errors import AddressNotAllowed, ConfigurationError, RefusedAddress, StoreUnavailable
 from cutstream.settings import BUCKET_SCHEMES, LimitSettings, ObjectSettings
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}")
 _LONGEST_OUTPUT = "background-0123456789ab.webp"
 _MAX_PART_BYTES = 255  # of a path in file systems, and in stores such as MinIO that keep their objects in one
 
@@ -139,7 +141,7 @@ class ObjectStore:
 
 def _scheme_of(uri: str) -> str:
     scheme, found, _ = uri.partition("://")
-    if not found:
+    if not found or not _SCHEME.fullmatch(scheme):  # what is none is not shown: host/path?secret&next=https://…
         raise RefusedAddress("an address must begin with a scheme, such as file:///absolute/path or https://")
     return scheme.lower()
 

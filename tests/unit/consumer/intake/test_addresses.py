@@ -77,6 +77,30 @@ def test_what_the_addresses_alone_rule_out_is_refused_by_field(
 
 
 @pytest.mark.parametrize(
+    "address",
+    [
+        *(
+            "host/x?sig=s3cr3t",
+            "//host/x?sig=s3cr3t",
+            "http:/x?sig=s3cr3t",
+            "https:host?s3cr3t",
+            "/x?s3cr3t",
+            "?s3cr3t",
+        ),
+        *("host?sig=s3cr3t&next=https://b", "http:/x?sig=s3cr3t&next=https://b", "//s3cr3t@host://x", "host#s3cr3t"),
+        *("http\\\\host?s3cr3t", "s3cr3t@host", "host%3Fs3cr3t", "sig=s3cr3t", f"{'s3cr3t' * 9}://x"),
+    ],
+)
+def test_an_address_without_its_scheme_is_refused_unquoted(objects: ObjectStore, address: str) -> None:
+    for fields in ({"image": address}, {"destination": address}, composite(address)):
+        with pytest.raises(
+            (RefusedAddress, RefusedDestination, RefusedBackground), match="begin with a scheme"
+        ) as told:
+            check_addresses(job_of(**{"image": "s3://shop/a.jpg", **fields}), objects)
+        assert "s3cr3t" not in str(told.value)
+
+
+@pytest.mark.parametrize(
     "fields",
     [
         lambda folder: {},

@@ -19,7 +19,11 @@ ENTRY = Entry(
 
 
 @pytest.mark.parametrize(
-    ("image", "address"), [("s3://a/b", True), ("https://a/b.jpg", True), ("beach", False), ("a.b-c_9", False)]
+    ("image", "address"),
+    [("s3://a/b", True), ("https://a/b.jpg", True), ("beach", False), ("a.b-c_9", False), ("my beach", False)]
+    + [
+        (image, True) for image in ("host/x?sig=s", "//host/x", "http:/x", "host#x", "a\\b", "x?sig", "u@host", "a%2fb")
+    ],
 )
 def test_what_is_an_address(image: str, address: bool) -> None:
     assert is_address(image) is address

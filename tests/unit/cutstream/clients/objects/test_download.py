@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import re
 import shutil
 import socket
 import subprocess
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,6 +23,7 @@ from urllib3 import exceptions
 from cutstream.clients.objects import download, guard
 from cutstream.clients.objects.download import Downloader
 from cutstream.clients.objects.guard import Address, Guard
+from cutstream.clients.objects.response_head import MAX_HEAD_BYTES
 from cutstream.clients.objects.web_address import parse_web_address
 from cutstream.errors import CutstreamError, FileTooLarge, RefusedAddress, SourceFailed, SourceUnavailable
 from cutstream.settings import LimitSettings
@@ -91,8 +95,10 @@ def test_the_address_never_reaches_a_log(
 ) -> None:
     caplog.set_level("DEBUG")
     damaged = "says/HTTP/1.1 200 OK%0d%0aContent-Length: 1%0d%0a no header%0d%0a%0d%0ax"
-    for page in ("photo", damaged, "closes"):
+    for page in ("photo", "closes"):
         assert client.fetch(server.url(f"{page}?{SECRET}"))
+    with pytest.raises(SourceFailed):
+        client.fetch(server.url(f"{damaged}?{SECRET}"))
     assert caplog.records
     assert SECRET not in caplog.text
 
@@ -195,15 +201,17 @@ def test_chunks_count_where_a_length_is_given_too(client: Downloader, server: Ht
     assert client.fetch(server.url(f"says/{both}")) == b"abcde"
 
 
-@pytest.mark.parametrize("page", ["has_headers/1000", "has_an_endless_header"])
+@pytest.mark.parametrize("page", ["has_headers/1000", "has_an_endless_header", "hints_for_ever"])
 def test_headers_without_end_are_not_read(client: Downloader, server: HttpServer, page: str) -> None:
-    with pytest.raises(SourceUnavailable, match="header"):
+    with pytest.raises(SourceFailed, match="header"):
         client.fetch(server.url(page))
 
 
 @pytest.mark.parametrize(
     ("retry_after", "seconds"),
     [
+        ("9" * 300, 21_600.0),
+        ("9" * 5000, None),
         ("7", 7.0),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
         ("soon", None),
@@ -219,7 +227,7 @@ def test_a_busy_server_says_when_to_come_back(
     assert caught.value.retry_after_s == seconds
 
 
-@pytest.mark.parametrize("page", ["never_answers", "drips_headers", "drips_body", "is_endless", "hints_for_ever"])
+@pytest.mark.parametrize("page", ["never_answers", "drips_headers", "drips_body", "is_endless"])
 def test_a_download_ends_when_its_time_is_up(server: HttpServer, page: str) -> None:
     client = downloads(download_timeout_s=0.3, max_source_bytes=2_000_000_000)
     started = time.monotonic()
@@ -245,8 +253,10 @@ def test_no_more_is_read_than_was_declared(client: Downloader, server: HttpServe
     assert client.fetch(server.url("photo")) == PHOTO  # and nothing of it is taken for the next answer
 
 
-def test_a_length_that_is_no_number_is_no_length(client: Downloader, server: HttpServer) -> None:
-    assert client.fetch(server.url("declares/many")) == PHOTO
+@pytest.mark.parametrize("length", ["many", "-1", "+5", "0x5", "5.0", "1e3", "1_0", "5, 6", "9" * 19, "\xb2", " "])
+def test_a_length_that_is_no_number_fails(client: Downloader, server: HttpServer, length: str) -> None:
+    with pytest.raises(SourceFailed, match="no length"):
+        client.fetch(server.url(f"declares/{length}"))
 
 
 def test_a_declared_length_is_refused_before_the_body(client: Downloader, server: HttpServer) -> None:
@@ -412,6 +422,122 @@ def test_tls_is_verified_by_name_and_keeps_the_deadline(
             client.fetch(f"{base}/drips_body")
         with pytest.raises(SourceUnavailable, match="certificate"):
             client.fetch(f"https://other.example:{server.port}/photo")
+
+
+def test_tls_that_is_cut_never_ends_a_file(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    with serving(with_tls(HttpServer(), *certificate, [])) as server:
+        client = Downloader(Guard((), True, Names("127.0.0.1")), LimitSettings())
+        base = f"https://photos.example:{server.port}"
+        server.files["answer"] = b"HTTP/1.1 200 OK\r\n\r\nabc"
+        with pytest.raises(SourceUnavailable, match="TLS failed"):
+            client.fetch(f"{base}/says_what_is_filed/answer")
+        assert client.fetch(f"{base}/says_and_takes_leave/answer") == b"abc"
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_what_follows_an_answer_is_not_the_next_one(
+    certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tls: bool
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    plain = HttpServer()
+    with serving(with_tls(plain, *certificate, []) if tls else plain) as server:
+        client = Downloader(Guard((), True, Names("127.0.0.1")), LimitSettings())
+        base = f"http{'s' if tls else ''}://photos.example:{server.port}"
+        # 12,000 bytes are more than Python's buffer, and fit a record of TLS
+        first = b"HTTP/1.1 200 OK\r\nContent-Length: 12000\r\n\r\n" + bytes(12_000)
+        server.files["answers"] = first + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+        for _ in range(3):
+            assert client.fetch(f"{base}/says_and_stays/answers") == bytes(12_000)
+            assert client.fetch(f"{base}/photo") == PHOTO
+
+
+@pytest.mark.parametrize("failing", ["status/404", "status/302", "declares/999999999", "encoded/br"])
+def test_what_is_left_of_a_failed_answer_is_not_the_next_one(
+    client: Downloader, server: HttpServer, failing: str
+) -> None:
+    with pytest.raises(CutstreamError):
+        client.fetch(server.url(failing))
+    assert client.fetch(server.url("photo")) == PHOTO
+
+
+@pytest.mark.parametrize(
+    ("framing", "start", "repeated"),
+    [
+        ("Transfer-Encoding: chunked", b"-1\r\n", b"x"),
+        ("Transfer-Encoding: chunked", b"5\r\nabcde\r\n-ff\r\n", b"x"),
+        ("Transfer-Encoding: chunked", b"ffffffffffffffff\r\n", b"x"),
+        ("Transfer-Encoding: chunked", b"5\r\nabcde\r\n0\r\n", b"X: y\r\n"),
+        ("Transfer-Encoding: chunked", b"", b"5;" + b"x" * 60_000 + b"\r\nabcde\r\n"),
+        ("Transfer-Encoding: chunked", b"", b"1\r\nx\r\n"),
+        ("Transfer-Encoding: chunked\r\nContent-Encoding: gzip", b"-1\r\n", b"x"),
+        ("Content-Length: -1", b"", b"x"),
+        ("Content-Length: 99999", b"", b"x"),
+        ("X: y", b"", b"x"),
+    ],
+)
+def test_what_is_received_is_bounded_whatever_is_announced(
+    client: Downloader, server: HttpServer, monkeypatch: pytest.MonkeyPatch, framing: str, start: bytes, repeated: bytes
+) -> None:
+    received = 0
+
+    def recv_into(*args: Any) -> int:
+        nonlocal received
+        size = original(*args)
+        received += size
+        return size
+
+    original = guard.DeadlineSocket.recv_into
+    monkeypatch.setattr(guard.DeadlineSocket, "recv_into", recv_into)
+    body = start + repeated * (4_000_000 // len(repeated))
+    server.files["answer"] = f"HTTP/1.1 200 OK\r\n{framing}\r\n\r\n".encode() + body
+    tracemalloc.start()
+    try:
+        with suppress(SourceFailed, FileTooLarge):
+            client.fetch(server.url("says_what_is_filed/answer"))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert 0 < received <= LIMIT + MAX_HEAD_BYTES
+    assert peak < 2_000_000
+
+
+def raising(module: str) -> Callable[..., None]:
+    """Return a function of this module that raises what nobody expects."""
+    scope: dict[str, Any] = {"__name__": module}
+    exec("def read(*args, **kwargs): raise ValueError('read length must be non-negative')", scope)
+    function: Callable[..., None] = scope["read"]
+    return function
+
+
+def test_an_answer_that_confuses_a_library_fails_and_our_own_mistakes_show(
+    client: Downloader, server: HttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, error in (("urllib3.response", SourceFailed), ("http.client", SourceFailed), ("cutstream", ValueError)):
+        monkeypatch.setattr(download.Response, "begin", raising(module))
+        with pytest.raises(error):
+            client.fetch(server.url("photo"))
+
+
+@pytest.mark.parametrize("page", ["hangs_up", "talks_nonsense", "says/HTTP/1.1 200 O", "status/500", "declares/20000"])
+def test_no_message_shows_python(client: Downloader, server: HttpServer, page: str) -> None:
+    with pytest.raises(SourceUnavailable) as caught:
+        client.fetch(server.url(page))
+    assert not re.search(r"[A-Z]\w+Error|[A-Z]\w+\(|\('|b'|Errno|\[|<", str(caught.value))
+
+
+def test_a_port_where_nobody_listens_is_told_in_words(client: Downloader) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        with pytest.raises(SourceUnavailable, match="cannot connect: Connection refused"):
+            client.fetch(f"http://127.0.0.1:{unused.getsockname()[1]}/x")
+
+
+def test_a_redirect_to_an_address_without_end_is_refused(client: Downloader, server: HttpServer) -> None:
+    server.files["answer"] = b"HTTP/1.1 302 Found\r\nLocation: /" + b"x" * 9000 + b"\r\nContent-Length: 0\r\n\r\n"
+    with pytest.raises(RefusedAddress, match="8,192") as caught:
+        client.fetch(server.url("says_what_is_filed/answer"))
+    assert len(str(caught.value)) < 300
 
 
 def test_every_error_of_urllib3_has_a_meaning() -> None:
