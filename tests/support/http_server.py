@@ -221,6 +221,12 @@ class _Pages(BaseHTTPRequestHandler):
     def page_hangs_up(self, _: str) -> None:
         self.close_connection = True
 
+    def page_hangs_up_at_first(self, _: str) -> None:
+        if self.server.seen.count(self.path) == 1:
+            self.close_connection = True
+        else:
+            self._send(PHOTO)
+
     def page_talks_nonsense(self, _: str) -> None:
         self.wfile.write(b"SSH-2.0-OpenSSH_9.6\r\n")
         self.close_connection = True

@@ -11,14 +11,14 @@ from time import monotonic
 from traceback import walk_tb
 from typing import Any
 
-from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, PoolManager, Retry, Timeout
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPResponse, HTTPSConnectionPool, PoolManager, Retry, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import DecodeError, HTTPError, InvalidHeader
+from urllib3.exceptions import DecodeError, HTTPError, InvalidHeader, ProtocolError
 
 import cutstream
 from cutstream.clients.objects.guard import DeadlineSocket, Guard, reason_of
 from cutstream.clients.objects.response import AnswerTooLarge, Response
-from cutstream.clients.objects.response_head import MalformedAnswer
+from cutstream.clients.objects.response_head import CutAnswer, MalformedAnswer
 from cutstream.clients.objects.unpacking import Undecodable, unpacked
 from cutstream.clients.objects.web_address import WebAddress, parse_web_address
 from cutstream.errors import FileTooLarge, RefusedAddress, SourceFailed, SourceUnavailable
@@ -43,6 +43,10 @@ class _TLSSocket(DeadlineSocket, ssl.SSLSocket):
     """A TLS socket that keeps the deadline of the connection below it."""
 
 
+class _StaleConnection(CutAnswer):
+    """The server ended a connection at the moment that it was used again."""
+
+
 class _GuardedConnection(HTTPConnection):
     """Connects through the guard, and sends the target that the header `_TARGET` holds.
 
@@ -54,8 +58,10 @@ class _GuardedConnection(HTTPConnection):
         self.response_class = partial(Response, limit=limit)  # type: ignore[assignment]
         self._guard = guard
         self._target = "/"
+        self._has_answered = False
 
     def _new_conn(self) -> DeadlineSocket:
+        self._has_answered = False
         # `Downloader` gives every request a total timeout, so this is always a number.
         return self._guard.connect(self._dns_host, self.port, float(self.timeout))  # type: ignore[arg-type]
 
@@ -68,6 +74,16 @@ class _GuardedConnection(HTTPConnection):
 
     def putrequest(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
         super().putrequest(method, self._target, *args, **kwargs)
+
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3 does
+        try:
+            response = super().getresponse()
+        except (ConnectionError, ssl.SSLEOFError) as exc:
+            if self._has_answered:
+                raise _StaleConnection(reason_of(exc)) from None
+            raise
+        self._has_answered = True
+        return response
 
 
 class _GuardedTLSConnection(_GuardedConnection, HTTPSConnection):
@@ -118,6 +134,14 @@ class Downloader:
         raise SourceFailed(f"{first} redirects more than {self._limits.max_redirects} times")
 
     def _get(self, address: WebAddress, expires: float) -> BaseHTTPResponse:
+        try:
+            return self._ask(address, expires)
+        except ProtocolError as exc:
+            if not isinstance(_innermost(exc), _StaleConnection):
+                raise
+        return self._ask(address, expires)
+
+    def _ask(self, address: WebAddress, expires: float) -> BaseHTTPResponse:
         left_s = expires - monotonic()
         if left_s <= 0:
             raise SourceUnavailable(f"{address}: timed out")

@@ -18,6 +18,7 @@ from cutstream.clients.objects.response_head import (
 )
 
 _PIECE_BYTES = 64 * 1024
+_SPARE_FRAMING_BYTES = 1024 * 1024
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(;.*)?", re.DOTALL)
 
 
@@ -38,6 +39,7 @@ class Response(http.client.HTTPResponse):
         self._received = _Received(self.fp.detach(), limit + MAX_HEAD_BYTES)
         self.fp = BufferedReader(self._received)
         self._used = 0  # bytes of those received
+        self._body = 0  # bytes of those used
         self._left: int | None = 0  # bytes of the body, or of the present chunk; None until the connection ends
 
     def begin(self, **_: Any) -> None:
@@ -72,6 +74,7 @@ class Response(http.client.HTTPResponse):
             return b""
         piece = self.fp.read1(wanted if self._left is None else min(wanted, self._left))
         self._used += len(piece)
+        self._body += len(piece)
         if self._left is None:
             if not piece:
                 self._end()
@@ -87,6 +90,8 @@ class Response(http.client.HTTPResponse):
         size = _CHUNK_SIZE.fullmatch(self._line(MAX_LINE_BYTES))
         if size is None:
             raise MalformedAnswer("the size of a chunk is no number")
+        if self._used - self._body > self._body + _SPARE_FRAMING_BYTES:  # each chunk costs time, however small it is
+            raise MalformedAnswer("more bytes for the sizes of chunks than for the file")
         return int(size[1], 16)
 
     def _skip_trailers(self) -> None:

@@ -17,7 +17,8 @@ MAX_FIELDS = 100
 SWITCHING = 101
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.(\d) +([1-9]\d\d)( [^\0\r]*)?")
-_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:([^\0\r]*)")
+_FIELD = re.compile(rb"([^\0\r: \t][^\0\r:]*):([^\0\r]*)")
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _WITHOUT_BODY = {101, 204, 304}
 
@@ -76,8 +77,10 @@ def _fields(read_line: Callable[[], bytes]) -> HTTPMessage:
     for line in lines:
         parts = _FIELD.fullmatch(line)
         if parts is None:
-            raise MalformedAnswer("a line among the headers is none")
-        fields[parts[1].decode("ascii")] = parts[2].decode("latin-1").strip(" \t")
+            raise MalformedAnswer("a malformed header line")
+        name, value = (part.decode("latin-1").strip(" \t") for part in parts.groups())
+        if _NAME.fullmatch(name):  # any other, such as that of metadata in letters beyond ASCII, means nothing to us
+            fields[name] = value
     return fields
 
 

@@ -26,7 +26,7 @@ def unpacked(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
     elif name in _FORMATS:
         yield from _inflated(chunks, _FORMATS[name])
     else:
-        raise Undecodable(f"it is compressed with {encoding[:40]!r}, although it was asked not to be")
+        raise Undecodable(f"it is compressed with `{encoding[:40]}`, although it was asked not to be")
 
 
 def _inflated(chunks: Iterable[bytes], format: int) -> Iterator[bytes]:
@@ -40,7 +40,7 @@ def _inflated(chunks: Iterable[bytes], format: int) -> Iterator[bytes]:
                 try:
                     yield inflate.decompress(data, _LARGEST_CHUNK)
                 except zlib.error as exc:
-                    raise Undecodable(str(exc)) from exc
+                    raise Undecodable("the compressed body is damaged") from exc
                 data = inflate.unused_data.lstrip(b"\0") if inflate.eof else inflate.unconsumed_tail  # padding
     if not inflate.eof:
         raise Undecodable("the compressed body is cut")

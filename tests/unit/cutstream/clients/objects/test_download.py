@@ -242,6 +242,18 @@ def test_the_time_of_all_redirects_counts_together(server: HttpServer) -> None:
         client.fetch(server.url("redirects?to=/never_answers"))
 
 
+def test_a_connection_that_ends_when_it_is_used_again_is_replaced(server: HttpServer) -> None:
+    client = downloads()
+    with pytest.raises(SourceUnavailable):
+        client.fetch(server.url("hangs_up_at_first/new"))  # as any server that hangs up
+    assert client.fetch(server.url("photo")) == PHOTO
+    assert client.fetch(server.url("hangs_up_at_first/used")) == PHOTO
+    asked = len(server.seen)
+    with pytest.raises(SourceUnavailable):
+        client.fetch(server.url("hangs_up"))
+    assert len(server.seen) == asked + 2
+
+
 @pytest.mark.parametrize("page", ["hangs_up", "talks_nonsense", "declares/20000"])
 def test_a_cut_connection_is_worth_another_attempt(client: Downloader, server: HttpServer, page: str) -> None:
     with pytest.raises(SourceUnavailable):
