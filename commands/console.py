@@ -17,7 +17,7 @@ from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook,
 from rich.segment import Segment
 from rich.text import Text
 
-from cutstream.errors import ConfigurationError, CutstreamError
+from cutstream.errors import ConfigurationError, CutstreamError, InvalidOption, InvalidProfile, InvalidRequest
 from cutstream.printable import printable
 
 
@@ -53,8 +53,16 @@ for _console in (out, err):
 Profile = Annotated[str | None, typer.Option(help="The profile. Defaults to the deployment's default profile.")]
 
 
+WRONG_ARGUMENTS = (InvalidOption, InvalidProfile, InvalidRequest)
+
+
+def status_of(error: CutstreamError) -> int:
+    """Return a command's exit status: 2 for arguments that are wrong, as for those that the parser refuses, else 1."""
+    return 2 if isinstance(error, WRONG_ARGUMENTS) else 1
+
+
 @contextmanager
-def named_errors(status: Callable[[CutstreamError], int] = lambda _: 1) -> Iterator[None]:
+def named_errors(status: Callable[[CutstreamError], int] = status_of) -> Iterator[None]:
     """Show a named error as its code and message, without a stack trace, and exit with its `status`."""
     try:
         yield

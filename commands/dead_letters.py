@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +15,7 @@ from commands.console import echo, err, named_errors, out
 from cutstream.printable import printable
 
 if TYPE_CHECKING:
+    from cutstream.errors import CutstreamError
     from producer.letter_file import FiledLetter, Filter, LetterFile
 
 Codes = Annotated[list[str] | None, typer.Option("--code", help="Error code. May be given several times.")]
@@ -66,15 +67,13 @@ def show_letter(id: Annotated[str, typer.Argument(help="Id of the request.")]) -
 
     The value and the headers are shown as text, or as hexadecimal digits where they are not UTF-8.
     """
-    from cutstream.errors import InvalidOption
+    from producer.entries import NothingFound
 
     with named_errors():
         file = _read()
         found = [entry for entry in file.letters if entry.letter.id == id]
         if not found:
-            raise InvalidOption(
-                f"there is no dead letter with id {id!r}; `cutstream dead-letters list --all` shows all"
-            )
+            raise NothingFound(f"there is no dead letter with id {id!r}; `cutstream dead-letters list --all` shows all")
         for entry in found:
             out.print_json(json.dumps({**_as_json(file, entry), **_details(entry)}, ensure_ascii=False))
 
@@ -175,9 +174,28 @@ def _filter(
     from commands.times import parse_time
     from producer.letter_file import Filter
 
+    _check_codes(codes or ())
     now = datetime.now(timezone.utc)
     since_ms, until_ms = (int(parse_time(text, now).timestamp() * 1000) if text else None for text in (since, until))
     return Filter(codes or (), ids or (), parse_labels(labels or ()), image, since_ms, until_ms, limit)
+
+
+def _check_codes(codes: Sequence[str]) -> None:
+    from cutstream.constraints import nearest
+    from cutstream.errors import InvalidOption, Poison
+
+    known = sorted({error.code for error in _all_below(Poison)})
+    for code in codes:
+        if code not in known:
+            raise InvalidOption(
+                f"--code {code!r}: no dead letter has this code{nearest(code, known)}; there are {', '.join(known)}"
+            )
+
+
+def _all_below(error: type[CutstreamError]) -> Iterator[type[CutstreamError]]:
+    yield error
+    for below in error.__subclasses__():
+        yield from _all_below(below)
 
 
 def _table(file: LetterFile, entries: Sequence[FiledLetter]) -> Table:

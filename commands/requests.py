@@ -38,7 +38,11 @@ def submit(
     ] = None,
     destination: Annotated[
         str | None,
-        typer.Option(help="Folder or bucket prefix for the outputs. Defaults to the deployment's destination."),
+        typer.Option(
+            metavar="FOLDER|ADDRESS",
+            help="A folder, or an address such as s3://bucket/prefix, for the outputs. Defaults to the deployment's "
+            "destination.",
+        ),
     ] = None,
     request: Annotated[
         str | None,
@@ -57,6 +61,7 @@ def submit(
     from producer.prechecking import refusal_by, warn_of_refusals
     from producer.submitting import (
         combine_fields,
+        destination_of,
         find_references,
         make_batch_id,
         parse_request_fields,
@@ -72,7 +77,7 @@ def submit(
             "crop": crop,
             "crop_margin": crop_margin,
             "background": None if background is None else {"color": background},
-            "destination": destination,
+            "destination": None if destination is None else destination_of(destination),
         }
         fields = with_batch_label(combine_fields(options, parse_request_fields(request)), make_batch_id())
         written = 0

@@ -5,13 +5,15 @@ Consumer, deploy and export do not know each other; this module puts them togeth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from commands.console import say
 from commands.preflight import check_deployment
+from cutstream.errors import InvalidProfile
+from cutstream.profiles import AUTO, known_profiles
 
 if TYPE_CHECKING:
     from cutstream.settings import ObjectSettings, Settings
@@ -36,6 +38,7 @@ def serving_stack(
         from deploy.local.kafka import is_ready
 
         if not is_ready(settings.stack.kafka_port):
+            check_profiles([profile])
             with own_stack(evaluation_settings(settings, photos, profile, mattes)) as stack:
                 yield stack.settings, stack.check
             return
@@ -78,11 +81,19 @@ def render_models(settings: Settings) -> None:
         render(settings)
 
 
+def check_profiles(profiles: Iterable[str | None]) -> None:
+    """Raise InvalidProfile for a profile that a stack of this checkout cannot serve."""
+    for profile in profiles:
+        if profile not in (None, AUTO, *known_profiles()):
+            raise InvalidProfile(f"there is no profile {profile!r}; choose from {', '.join(known_profiles())}")
+
+
 def require_weights(settings: Settings, profiles: tuple[str, ...]) -> None:
     """Raise an error if a profile does not exist or its weights are missing; another Triton has weights of its own."""
     from export.weights.catalogue import select_models
     from export.weights.store import ensure_weights
 
     if not settings.triton.url:
+        check_profiles(profiles)
         for model in select_models(settings.models.model_copy(update={"profiles": profiles})):
             ensure_weights(model, settings.models)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from commands.console import Profile, named_errors, out, program, say
 from commands.preflight import check_deployment
-from commands.serving import own_stack, render_models
+from commands.serving import check_profiles, own_stack, render_models
 
 if TYPE_CHECKING:
     from cutstream.settings import Settings
@@ -56,6 +56,7 @@ def demo(
     from producer.demo import demo_settings, run_demo
 
     with named_errors():
+        check_profiles([profile])
         settings, references = demo_settings(photos, out_folder, profile)
         with own_stack(settings) as stack:
             out.print(addresses(stack.settings))

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta, timezone
 
 from cutstream.errors import InvalidOption
 
-_AGE = re.compile(r"(\d{1,6})([smhd])")
+_AGE = re.compile(r"([0-9]{1,100})([smhd])")
 _LONGEST = timedelta(days=36_500)
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def parse_age(text: str) -> timedelta:
@@ -17,10 +17,10 @@ def parse_age(text: str) -> timedelta:
     match = _AGE.fullmatch(text.strip())
     if match is None:
         raise InvalidOption(f"{text!r} is not an age: use a number and s, m, h or d, such as 2h or 7d")
-    age = timedelta(**{_UNITS[match[2]]: int(match[1])})
-    if age > _LONGEST:
+    seconds = int(match[1]) * _SECONDS[match[2]]
+    if seconds > _LONGEST.total_seconds():
         raise InvalidOption(f"{text!r} is too long: an age is at most {_LONGEST.days}d")
-    return age
+    return timedelta(seconds=seconds)
 
 
 def parse_time(text: str, now: datetime) -> datetime:

@@ -167,7 +167,7 @@ class Runner(Generic[Out]):
             raise WorkerStopping("the worker is stopping")
         self._refuse(job)
         if self._seconds_left(job) <= 0:
-            raise Expired(f"the deadline {job.recipe.deadline} passed before {progress.stage}")
+            raise Expired(f"the deadline {job.recipe.deadline} passed before {progress.stage} was done")
 
     def _seconds_left(self, job: Job) -> float:
         """Return the time until the job's deadline: infinite without one, and not above zero when it has passed."""

@@ -63,6 +63,8 @@ def _typed(node: Node, definitions: Mapping[str, Node]) -> str:
         case "object":
             return _object(node, definitions)
         case "string":
+            if node.get("contentEncoding") == "base64":
+                return "text in Base64"
             return _FORMATS.get(node.get("format", ""), "text" + _count(node, "characters") + _pattern(node))
     return "null"
 

@@ -9,7 +9,7 @@ from cutstream.clock import Clock
 from cutstream.contract.cancellations import Cancellation, apply, check_request_names, encode, key_of
 from cutstream.errors import InvalidOption
 from cutstream.settings import KafkaSettings
-from producer.entries import read_entries, write_entries
+from producer.entries import NothingFound, read_entries, write_entries
 
 DEFAULT_AGE = timedelta(days=7)
 
@@ -38,11 +38,14 @@ def cancel(
 
 
 def undo(settings: KafkaSettings, ids: Sequence[str], labels: Mapping[str, str]) -> None:
-    """Withdraw cancellations. Requests that have already ended as `cancelled` stay so. Raises InvalidOption."""
+    """Withdraw cancellations. Requests that have already ended as `cancelled` stay so.
+
+    Raises InvalidOption, and NothingFound if there is no such cancellation.
+    """
     _check(ids, labels)
     keys = [key_of(id, {}) for id in ids] or [key_of(None, labels)]
     if unknown := sorted(set(keys) - _read(settings).keys()):
-        raise InvalidOption(
+        raise NothingFound(
             f"there is no cancellation for {', '.join(unknown)}; `cutstream cancel list` shows all, and `undo` takes "
             "the same ids or labels"
         )

@@ -7,11 +7,17 @@ from contextlib import closing
 from typing import TypeVar
 
 from cutstream.clients.kafka import OutgoingRecord, RecordWriter, TopicReader, UnreadableRecords
-from cutstream.errors import BrokerUnavailable
+from cutstream.errors import BrokerUnavailable, CutstreamError
 from cutstream.settings import KafkaSettings
 from producer.reading import read_to_end
 
 T = TypeVar("T")
+
+
+class NothingFound(CutstreamError):
+    """A topic does not have what a command asks for."""
+
+    code = "nothing_found"
 
 
 def read_entries(

@@ -6,6 +6,7 @@ import glob
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,10 +14,11 @@ from uuid import uuid4
 import msgspec
 
 from cutstream.clients.kafka import OutgoingRecord, RecordWriter
+from cutstream.clients.objects.files import uri_of
 from cutstream.contract.messages import Request, decode_request, encode
 from cutstream.contract.recipe import parse_recipe
 from cutstream.errors import InvalidOption
-from cutstream.settings import KafkaSettings
+from cutstream.settings import BUCKET_SCHEMES, KafkaSettings
 
 SCENE_FIELDS = frozenset({"background", "shadow", "harmonise"})
 IMAGE_SUFFIXES = frozenset(
@@ -52,17 +54,25 @@ def submit_references(
     request.
     """
     topic = settings.urgent_topic if urgent else settings.requests_topic
+    requests = (_request(reference, fields) for reference in references)
+    first = next(requests, None)  # wrong options are told of although no broker answers
+    if first is None:
+        return
     writer = RecordWriter(settings)
     writer.start()
     try:
-        for reference in references:
-            id = make_request_id(reference)
-            request = decode_request(_json({"id": id, "image": reference, **fields}))
-            _check_options(request)
+        for id, request in chain([first], requests):
             writer.write([OutgoingRecord(topic, id.encode(), encode(request))])
-            yield id, reference
+            yield id, request.image
     finally:
         writer.close()
+
+
+def _request(reference: str, fields: Mapping[str, Any]) -> tuple[str, Request]:
+    id = make_request_id(reference)
+    request = decode_request(_json({"id": id, "image": reference, **fields}))
+    _check_options(request)
+    return id, request
 
 
 def _json(fields: Mapping[str, Any]) -> bytes:
@@ -104,6 +114,23 @@ def combine_fields(options: Mapping[str, Any], further: Mapping[str, Any]) -> di
     """
     fields = {name: value for name, value in options.items() if value is not None} | dict(further)
     return {"outputs": ["cutout" if fields.keys().isdisjoint(SCENE_FIELDS) else "composite"], **fields}
+
+
+def destination_of(argument: str) -> str:
+    """Return the address of a destination that the command line names: itself, or that of a folder on this machine.
+
+    Raises InvalidOption for what is neither. Whether workers may write there is their settings' business.
+    """
+    scheme, is_address, _ = argument.strip().partition("://")
+    if not argument.strip():
+        raise InvalidOption("--destination is blank: give a folder or an address")
+    if not is_address:
+        return uri_of(str(_expand_user(argument)))
+    if scheme.lower() not in ("file", *BUCKET_SCHEMES):
+        raise InvalidOption(
+            f"--destination {argument!r}: give a folder, or an address that begins with file://, s3://, gs:// or az://"
+        )
+    return argument
 
 
 def parse_request_fields(argument: str | None) -> dict[str, Any]:

@@ -7,7 +7,6 @@ without a value withdraws the cancellation.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -16,9 +15,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from cutstream.constraints import describe
 from cutstream.contract.ids import AnyId
 from cutstream.contract.messages import DECODE_ERRORS, Labels
+from cutstream.contract.reading.validation import explain
 from cutstream.errors import InvalidOption
 
 log = logging.getLogger(__name__)
@@ -42,6 +41,13 @@ class Cancellation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
             raise ValueError("a cancellation names either an id or labels")
 
 
+class _Names(msgspec.Struct):
+    """The names that a request may have, for those of a cancellation to be checked against."""
+
+    id: AnyId = "any"
+    labels: Labels = {}
+
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Cancellation)
 
@@ -49,8 +55,8 @@ _decoder = msgspec.json.Decoder(Cancellation)
 def check_request_names(ids: Iterable[str], labels: Mapping[str, str]) -> None:
     """Raise InvalidOption for an id or a label that no request can have, so that nothing would be called off."""
     for id in ids:
-        _check_form(id, AnyId, f"{id!r} is not the id of a request")
-    _check_form(dict(labels), Labels, "no request has these labels")
+        _check_form({"id": id})
+    _check_form({"labels": dict(labels)})
 
 
 def key_of(id: str | None, labels: Mapping[str, str]) -> str:
@@ -109,12 +115,12 @@ class CancellationIndex:
                     yield cancellation
 
 
-def _check_form(value: object, kind: Any, problem: str) -> None:
+def _check_form(names: dict[str, Any]) -> None:
     """Check decoded text as if it had come in a request, where it must also be UTF-8."""
     try:
-        msgspec.json.decode(json.dumps(value), type=kind)
-    except DECODE_ERRORS as exc:
-        expected = describe(msgspec.json.schema(kind), {})
-        raise InvalidOption(
-            f"{problem}, which is {expected}" if isinstance(value, str) else f"{problem}: {exc}"
-        ) from exc
+        msgspec.json.encode(names)
+        msgspec.convert(names, _Names)
+    except UnicodeEncodeError as exc:
+        raise InvalidOption(f"no request has {exc.object!r}, which is not UTF-8") from exc
+    except msgspec.ValidationError as exc:
+        raise InvalidOption(f"no request has this: {explain(exc, _Names, names)}") from exc

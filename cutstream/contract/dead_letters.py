@@ -14,6 +14,7 @@ import msgspec
 
 from cutstream.contract.envelope import DEAD_LETTER_PREFIX, Headers, open_envelope, salvage
 from cutstream.contract.messages import DECODE_ERRORS, SourceRecord
+from cutstream.contract.reading.unreadable import without_bom
 from cutstream.contract.redelivery import read_redelivery, without_redelivery
 from cutstream.errors import InvalidRequest
 
@@ -136,6 +137,6 @@ def _replays(headers: Headers) -> int:
 
 def _image(value: bytes, headers: Headers) -> str:
     try:
-        return _image_decoder.decode(open_envelope(value, headers).payload).image
+        return _image_decoder.decode(without_bom(open_envelope(value, headers).payload)).image
     except (*DECODE_ERRORS, InvalidRequest):
         return ""

@@ -37,7 +37,11 @@ _MAX_TRACESTATE_BYTES = 4096
 
 _REQUIRED = ("specversion", "id", "source", "type")
 
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+# W3C Trace Context: version 00 ends after the flags, a later one may go on; ids of zeros alone name nothing.
+_IDS_AND_FLAGS = rb"-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+_TRACEPARENT = re.compile(rb"00%b|(?!00|ff)[0-9a-f]{2}%b(?:-[ -~]*)?" % (_IDS_AND_FLAGS, _IDS_AND_FLAGS))
+_TRACESTATE_MEMBER = re.compile(rb"[a-z0-9][a-z0-9_*/@-]{0,255}=[ -+\--<>-~]{0,255}[!-+\--<>-~]")
+_MAX_TRACESTATE_MEMBERS = 32
 
 Required = Annotated[str, msgspec.Meta(min_length=1)]
 
@@ -100,7 +104,7 @@ _replay_decoder = msgspec.json.Decoder(Replay)
 
 def open_envelope(value: bytes, headers: Headers) -> Envelope:
     """Open the envelope of a record. Raises InvalidRequest if the record claims to be a CloudEvent but is not."""
-    value, named = without_bom(value), dict(headers)
+    named = dict(headers)
     content_type = _content_type(named)
     trace = _header_trace(named)
     if content_type == STRUCTURED:
@@ -109,7 +113,7 @@ def open_envelope(value: bytes, headers: Headers) -> Envelope:
         raise errors.InvalidRequest(
             f"content-type: `{content_type}` is not supported; send `{STRUCTURED}`, one event per record"
         )
-    if "ce_specversion" in named:
+    if _is_binary_event(named):
         event = _binary(named)
         return Envelope(value, event.id, trace or _trace_of(event))
     return Envelope(value, None, trace)
@@ -126,7 +130,7 @@ def salvage(value: bytes, headers: Headers) -> Identity:
     except errors.InvalidRequest:
         envelope = _broken_envelope(value, dict(headers))
     try:
-        fields = _fields_decoder.decode(envelope.payload)
+        fields = _fields_decoder.decode(without_bom(envelope.payload))
     except DECODE_ERRORS:
         fields = _Fields()
     return Identity(
@@ -190,12 +194,21 @@ def _class_name(kind: type[BaseException]) -> str:
 
 
 def _structured(value: bytes) -> _StructuredEvent:
+    value = without_bom(value)
     try:
-        return _event_decoder.decode(value)
+        event = _event_decoder.decode(value)
     except msgspec.ValidationError as exc:
         raise errors.InvalidRequest(f"CloudEvent: {explain(exc, CloudEvent)}") from exc
     except DECODE_ERRORS as exc:
         raise errors.InvalidRequest(f"CloudEvent: {explain_unreadable(value, exc)}") from exc
+    if event.data_base64 is not None and bytes(event.data) not in (b"", b"null"):
+        raise errors.InvalidRequest("CloudEvent: has both `data` and `data_base64`: send the request in one of them")
+    return event
+
+
+def _is_binary_event(headers: dict[str, bytes]) -> bool:
+    """Return whether a record claims to be an event, although an attribute that every event has may be missing."""
+    return any(f"ce_{name}" in headers for name in _REQUIRED)
 
 
 def _binary(headers: dict[str, bytes]) -> CloudEvent:
@@ -211,14 +224,14 @@ def _binary(headers: dict[str, bytes]) -> CloudEvent:
 
 
 def _broken_envelope(value: bytes, headers: dict[str, bytes]) -> Envelope:
-    value, trace = without_bom(value), _header_trace(headers)
-    if "ce_specversion" in headers and _content_type(headers) != STRUCTURED:
+    trace = _header_trace(headers)
+    if _is_binary_event(headers) and _content_type(headers) != STRUCTURED:
         id = None
         with suppress(msgspec.ValidationError, UnicodeDecodeError):
             id = msgspec.convert(headers.get("ce_id", b"").decode(), AnyId)
         return Envelope(value, id, trace)
     try:
-        event = _broken_event_decoder.decode(value)
+        event = _broken_event_decoder.decode(without_bom(value))
         return Envelope(bytes(event.data), _id_of(msgspec.Raw(msgspec.json.encode(event.id))), trace)
     except DECODE_ERRORS:
         return Envelope(b"", None, trace)
@@ -240,13 +253,24 @@ def _trace_of(event: CloudEvent) -> Trace:
 
 
 def _trace(parent: bytes | None, state: bytes | None) -> Trace:
-    """Return the trace headers. A malformed parent is dropped with its state, as W3C Trace Context requires."""
-    if parent is None or len(parent) > _MAX_TRACEPARENT_BYTES:
+    """Return the trace headers. A malformed parent is dropped with its state, as W3C Trace Context requires.
+
+    They are copied into results, so nothing but their printable ASCII passes.
+    """
+    if parent is None or len(parent) > _MAX_TRACEPARENT_BYTES or not _TRACEPARENT.fullmatch(parent):
         return ()
-    if not _TRACEPARENT.fullmatch(parent.decode(errors="replace")):
-        return ()
-    kept = state if state and len(state) <= _MAX_TRACESTATE_BYTES else None
-    return (("traceparent", parent), ("tracestate", kept)) if kept else (("traceparent", parent),)
+    if state is None or not _is_tracestate(state):
+        return (("traceparent", parent),)
+    return (("traceparent", parent), ("tracestate", state))
+
+
+def _is_tracestate(state: bytes) -> bool:
+    members = [member for part in state.split(b",") if (member := part.strip(b" \t"))]
+    return (
+        len(state) <= _MAX_TRACESTATE_BYTES
+        and 0 < len(members) <= _MAX_TRACESTATE_MEMBERS
+        and all(map(_TRACESTATE_MEMBER.fullmatch, members))
+    )
 
 
 def _id_of(raw: msgspec.Raw) -> str | None:

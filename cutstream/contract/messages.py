@@ -364,6 +364,7 @@ def status_of(error: CutstreamError) -> Status:
 
 _encoder = msgspec.json.Encoder()
 _request_decoder = msgspec.json.Decoder(Request)
+_fields_decoder = msgspec.json.Decoder(float_hook=float)  # 1e400, which is JSON, becomes infinity
 _result_decoder = msgspec.json.Decoder(Result)
 
 # Errors that decoding bytes raises. msgspec raises RecursionError for brackets that are nested thousands deep.
@@ -394,7 +395,7 @@ def _decode_spelled(text: bytes, error: msgspec.ValidationError) -> Request:
     """Decode a request that the decoder refuses as it is, with `error`."""
     fields: object = None
     try:
-        fields = respell(msgspec.json.decode(text))
+        fields = respell(_fields_decoder.decode(text))
         return msgspec.convert(fields, Request)
     except msgspec.ValidationError as exc:
         if isinstance(fields, dict) and "specversion" in fields:

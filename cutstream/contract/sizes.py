@@ -17,13 +17,13 @@ MAX_REQUEST_BYTES = 512 * 1024
 
 _KEPT_KEY_BYTES = 64 * 1024
 _HISTORY_BYTES = 4 * 1024  # more than the history of a retry has
-_HEADER_BYTES = 10  # at most, for the lengths of a name and of a value
+HEADER_BYTES = 10  # at most, for the lengths of a name and of a value
 
 Parts: TypeAlias = tuple[bytes | None, bytes, Headers]
 
 
 def size_of(key: bytes | None, value: bytes, headers: Headers) -> int:
-    """Return the bytes of a record's key, value and headers, uncompressed."""
+    """Return the bytes of a record's key, value and headers, uncompressed. A header counts 10 more, for its lengths."""
     return len(key or b"") + len(value) + sum(map(_header_size, headers))
 
 
@@ -32,8 +32,8 @@ def check_size(key: bytes | None, value: bytes, headers: Headers) -> None:
     size = size_of(key, value, without_redelivery(headers))
     if size > MAX_REQUEST_BYTES:
         raise RequestTooLarge(
-            f"the request has {size} bytes (key, value and headers, uncompressed); at most {MAX_REQUEST_BYTES} are "
-            "accepted"
+            f"the request has {size} bytes (key, value and headers, uncompressed, each header with {HEADER_BYTES} for "
+            f"its lengths); at most {MAX_REQUEST_BYTES} are accepted"
         )
 
 
@@ -55,4 +55,4 @@ def cut(key: bytes | None, value: bytes, headers: Headers) -> Parts | None:
 
 def _header_size(header: tuple[str, bytes]) -> int:
     name, value = header
-    return len(name.encode(errors="surrogatepass")) + len(value) + _HEADER_BYTES
+    return len(name.encode(errors="surrogatepass")) + len(value) + HEADER_BYTES

@@ -23,8 +23,9 @@ class Poison(CutstreamError):
 
 class InvalidRequest(Poison):
     """The request is not JSON in UTF-8 (an empty record, a tombstone, the bytes of an image, Avro, Protobuf, UTF-16),
-    is not the CloudEvent that it claims to be (several events in one record, attributes that are missing), or has a
-    field that is unknown, of another type or beyond its limits. The message says what was received.
+    is not the CloudEvent that it claims to be (several events in one record, attributes that are missing, `data` and
+    `data_base64` at once), or has a field that is unknown, of another type or beyond its limits. The message says what
+    was received.
 
     Correct the field that the message names. `docs/schemas/request.json` describes all fields.
     """
@@ -34,6 +35,7 @@ class InvalidRequest(Poison):
 
 class RequestTooLarge(Poison):
     """The request's record is too large: its key, value and headers have more than 512 KiB together, uncompressed.
+    Each header counts 10 bytes more than its name and its value.
 
     Send less, for instance fewer labels or headers, and the photo's address instead of the photo. The dead letter holds
     only the beginning of the request, and cannot be replayed.
@@ -62,7 +64,8 @@ class InvalidOption(Poison):
 
 
 class RefusedAddress(Poison):
-    """The source is not an address of a supported form (a control character, a user name, a key with an empty part).
+    """The source is not an address of a supported form (a control character, a user name, a key with an empty part, a
+    path that is too deep or too long).
 
     Correct the address: docs/addresses.md says what each form means. The message says what is wrong with it.
     """
@@ -80,11 +83,12 @@ class AddressNotAllowed(RefusedAddress):
 
 
 class RefusedDestination(Poison):
-    """The request's `destination` is not an address of a supported form, lies outside the folders and buckets that the
-    settings allow, or denies access.
+    """The request's `destination` is not an address of a supported form, is too deep or too long, lies outside the
+    folders and buckets that the settings allow, is no folder, or denies access.
 
     Correct it, leave it out for the default destination, or extend the `CUTSTREAM_OBJECTS__*` setting that the message
-    names. Unless access is denied, the request fails before any work.
+    names. What shows only when the outputs are written, such as missing rights, fails in stage `store`; all else fails
+    before any work.
     """
 
     code = "invalid_destination"

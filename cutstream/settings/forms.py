@@ -9,8 +9,8 @@ _KAFKA_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _BROKERS_OWN = ("__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata")
 _HOST_NAME = re.compile(rb"[A-Za-z0-9._-]{1,253}")
 _HOST_LABELS = re.compile(r"(\*\.)?[^\s/:@*.\[\]]+(\.[^\s/:@*.\[\]]+)*")
-# Stores refuse other names, and obstore panics on some of them.
-BUCKET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,221}")
+# No store has other names, and obstore panics on some of them. How short one may be is for the store to say.
+BUCKET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,221}")
 BUCKET_SCHEMES = ("s3", "gs", "az")
 
 

@@ -14,7 +14,7 @@ from cutstream.constraints import Node, describe, resolve
 from cutstream.contract.envelope import STRUCTURED
 from cutstream.contract.messages import Request, Result
 from cutstream.contract.schemas import REQUESTS, RESULTS, described_schema
-from cutstream.contract.sizes import MAX_REQUEST_BYTES
+from cutstream.contract.sizes import HEADER_BYTES, MAX_REQUEST_BYTES
 from cutstream.errors import CutstreamError
 from cutstream.metrics import DEFINITIONS
 from docs.generate.asyncapi import (
@@ -88,19 +88,23 @@ tested.
   constant delay. It has no result until it succeeds or fails for good. `cutstream dead-letters replay` writes to this
   topic as well. Let only workers and operators write to it: the headers `__cutstream.delivery.*` are believed here. On
   the other topics they are dropped.
-* **Sizes:** the key, the value and the headers of a request have at most {limit} KiB together, uncompressed. A larger
-  one fails. Its result has no key if the key has more than 64 KiB, and its dead letter holds only what fits.
+* **Sizes:** the key, the value and the headers of a request have at most {limit} KiB together, uncompressed. Each
+  header counts {header} bytes more than its name and its value. A larger request fails. Its result has no key if the
+  key has more than 64 KiB, and its dead letter holds only what fits.
 * **Deadlines:** a request that is read after its `deadline` expires before anything is downloaded.
 * **CloudEvents 1.0:** a request may be plain JSON, a CloudEvent in binary mode (`ce_` headers) or a CloudEvent in
-  structured mode (`content-type: {structured}`, with `data` or `data_base64`), one event per
-  record. Further attributes of any type are ignored. Results are written in binary mode. The last of several headers
-  with the same name counts.
+  structured mode (`content-type: {structured}`, with `data` or `data_base64`, not both), one event
+  per record. A record that has one of the headers `ce_specversion`, `ce_id`, `ce_source` and `ce_type` has to have all
+  four. Further attributes of any type are ignored. Results are written in binary mode. The last of several headers with
+  the same name counts.
 * **Traces:** a result has the `traceparent` and `tracestate` of its request. They are read from the headers, or from
-  the CloudEvent if the headers have none. A `tracestate` of more than 4 KiB is left out.
+  the CloudEvent if the headers have none. What is malformed by W3C Trace Context is left out, and
+  so is a `tracestate` of more than 4 KiB.
 * **Unknown fields:** a request with an unknown field is refused. Results may gain fields: ignore those you do not know.
 * **Spellings:** the JSON Schema accepts exactly the requests that a worker can read. A whole number may be written as
   `90.0`, a `format` in capitals or as `jpg`, the offset of a time as `+01:00` or `+0100`. The text is UTF-8, with or
-  without a byte order mark. Of a name that an object has twice, the last counts.
+  without one byte order mark. Half a surrogate pair (`"\\ud800"`) is no text: JSON Schema cannot say so, and some
+  validators accept it, but a worker refuses it. Of a name that an object has twice, the last counts.
 * **Lengths:** a length that is a number is in px of an image with a long side of 1000, and scales with the image,
   unless its field says otherwise. A length in a text, such as `roi`, is in px of the image itself, or in %.
 """
@@ -194,6 +198,7 @@ def topics_page(kafka: settings.KafkaSettings) -> str:
                 urgent=kafka.urgent_topic,
                 retry=kafka.retry_topic,
                 limit=MAX_REQUEST_BYTES // 1024,
+                header=HEADER_BYTES,
             ),
             _table(("topic", "content", "written by", "read by"), topics),
             _fields_section("Request", Request),

@@ -14,7 +14,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto, ValueInfoProto
 
-from cutstream.errors import ConfigurationError
+from cutstream.errors import InvalidOption
 from cutstream.images import Pixels
 from cutstream.settings import GraphPrecision, ModelSettings
 from export.formats.casts import convert_to_half, emulate_bf16
@@ -41,7 +41,7 @@ def write(
 
     If `photos` is a folder of 8 photos or more, every second one calibrates int8 and the others test the mattes.
     Without a folder, photos of scikit-image test the mattes, and int8 is refused. Raises ModelMismatch if the mattes
-    differ too much, WeightsMissing and ConfigurationError.
+    differ too much, WeightsMissing and InvalidOption.
     """
     weights = ensure_weights(model, settings)
     size = size_of(model.served_step)
@@ -119,7 +119,7 @@ def _as_map(output: NDArray[Any], height: int, width: int) -> NDArray[np.uint8]:
 
 def _load_images(folder: Path | None, precision: GraphPrecision, height: int, width: int) -> list[Pixels]:
     if folder is None and precision == "int8":
-        raise ConfigurationError(
+        raise InvalidOption(
             "int8 is calibrated on photos: set --photos to a folder with some dozen photos like those you will cut out"
         )
     if folder is None:
@@ -127,6 +127,6 @@ def _load_images(folder: Path | None, precision: GraphPrecision, height: int, wi
             return [load_photo(folder / name, height, width) for name in SAMPLE_PHOTOS]
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES)
     if not paths:
-        raise ConfigurationError(f"--photos {folder} has no file with suffix {', '.join(sorted(PHOTO_SUFFIXES))}")
+        raise InvalidOption(f"--photos {folder} has no file with suffix {', '.join(sorted(PHOTO_SUFFIXES))}")
     step = -(-len(paths) // MAX_PHOTOS)
     return [load_photo(path, height, width) for path in paths[::step]]

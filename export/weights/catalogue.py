@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from cutstream.errors import ConfigurationError
+from cutstream.errors import ConfigurationError, InvalidOption
 from cutstream.settings import ModelSettings, about
 from export.profiles import glue_file, network_file, networks_of
 
@@ -86,19 +86,19 @@ def read_catalogue(settings: ModelSettings) -> tuple[Model, ...]:
 
 
 def find_model(name: str, settings: ModelSettings) -> Model:
-    """Return the model of that name. Raise ConfigurationError if the catalogue has none."""
+    """Return the model of that name. Raises InvalidOption if the catalogue has none."""
     models = read_catalogue(settings)
     for model in models:
         if model.name == name:
             return model
     known = ", ".join(model.name for model in models)
-    raise ConfigurationError(f"the catalogue has no model {name!r}; choose from {known}")
+    raise InvalidOption(f"the catalogue has no model {name!r}; choose from {known}")
 
 
 def require_family(model: Model) -> None:
-    """Raise ConfigurationError for a model that is published as ONNX and so has no torch family."""
+    """Raise InvalidOption for a model that is published as ONNX and so has no torch family."""
     if not model.family:
-        raise ConfigurationError(
+        raise InvalidOption(
             f"{model.name} is published as ONNX and needs no export: fetch it with `cutstream models pull {model.name}`"
         )
 
@@ -111,7 +111,10 @@ def network_for(step: str, settings: ModelSettings) -> Model:
     candidates = [model for model in read_catalogue(settings) if model.served_step == step]
     if not candidates:
         raise ConfigurationError(f"the catalogue has no network for step {step!r} of model_repository/")
-    overrides = [find_model(name, settings).name for name in settings.network_overrides]
+    try:
+        overrides = [find_model(name, settings).name for name in settings.network_overrides]
+    except InvalidOption as exc:
+        raise ConfigurationError(about("models", "network_overrides", str(exc))) from exc
     return next((model for model in candidates if model.name in overrides), candidates[0])
 
 

@@ -129,8 +129,13 @@ def bucket_and_key(uri: str) -> tuple[str, str, str]:
     """Split an address into scheme, bucket and key. Raises RefusedAddress."""
     scheme, _, rest = uri.partition("://")
     bucket, _, key = rest.partition("/")
-    if not BUCKET_NAME.fullmatch(bucket):
+    if not bucket:
         raise RefusedAddress(f"{shown(uri)} names no bucket; use the form scheme://bucket/key")
+    if not BUCKET_NAME.fullmatch(bucket):
+        raise RefusedAddress(
+            f"{bucket[:100]!r} is no bucket's name, which has 1 to 222 letters, digits and any of . _ - and begins "
+            "with a letter or digit; use the form scheme://bucket/key"
+        )
     if control := _CONTROL.search(key):
         raise RefusedAddress(f"a key contains the control character U+{ord(control[0]):04X}")
     # A store answers 400 to a longer one, as it does to a faulty configuration: the worker would wait for its cure.

@@ -11,7 +11,7 @@ import os
 import secrets
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -25,9 +25,28 @@ from cutstream.errors import (
 )
 
 # Errors that the address itself causes. The others (a full disk, a stale mount, no descriptors left) are temporary.
-_MALFORMED = {errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EEXIST}
+# EINVAL and EILSEQ: a name that the file system cannot hold.
+_MALFORMED = {
+    *(errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EEXIST, errno.EINVAL, errno.EILSEQ),
+}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _UNREADABLE = _MALFORMED | _DENIED | {errno.ENOENT, errno.ENXIO}
+
+
+_MAX_PATH_BYTES = 4095  # of Linux
+_MAX_NAME_BYTES = 255  # of file systems, and of stores such as MinIO that keep their objects in one
+_MAX_PARTS = 64  # each costs a look-up in every request, and a new folder is made for each
+
+
+def check_parts(path: str, what: str = "the path") -> None:
+    """Raise RefusedAddress for a path, or the key of an object, that is too deep or too long. `what` names it."""
+    parts = os.fsencode(path).strip(b"/").split(b"/")
+    if len(parts) > _MAX_PARTS:
+        raise RefusedAddress(f"{what} has {len(parts):,} parts; at most {_MAX_PARTS} are accepted")
+    if any(len(part) > _MAX_NAME_BYTES for part in parts):
+        raise RefusedAddress(f"a part of {what} has more than {_MAX_NAME_BYTES} bytes")
+    if len(os.fsencode(path)) > _MAX_PATH_BYTES:
+        raise RefusedAddress(f"{what} has more than {_MAX_PATH_BYTES:,} bytes")
 
 
 def path_of(uri: str) -> str:
@@ -53,11 +72,35 @@ class AllowedFolders:
 
     def resolve(self, path: str) -> str:
         """Return the real path of a file, which need not exist. Raises AddressNotAllowed if it is not in a folder."""
-        real = os.path.realpath(path)
+        try:
+            real = os.path.realpath(path)
+        except RecursionError as exc:  # before Python 3.13
+            raise RefusedAddress(f"{uri_of(path)} leads through too many symlinks") from exc
         if not os.path.join(real, "").startswith(self._prefixes):
             which = "" if self._prefixes else ", which names none"
             raise AddressNotAllowed(f"{uri_of(path)} lies outside the folders of CUTSTREAM_OBJECTS__FILE_ROOTS{which}")
         return real
+
+
+def check_writable(path: str) -> None:
+    """Raise RefusedAddress for a real path at which no file can be made, because what is above it is no folder.
+
+    What only a write shows, such as missing rights, is not asked.
+    """
+    folder = os.path.dirname(path)
+    while True:
+        try:
+            is_folder = stat.S_ISDIR(os.stat(folder).st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            folder = os.path.dirname(folder)
+            continue
+        except OSError as exc:
+            if exc.errno in _MALFORMED:
+                raise RefusedAddress(f"{uri_of(folder)}: {exc.strerror}") from exc
+            return
+        if not is_folder:
+            raise RefusedAddress(f"{uri_of(folder)} is not a folder")
+        return
 
 
 def read(path: str, limit: int) -> bytes:
@@ -86,7 +129,7 @@ def write(path: str, data: bytes) -> None:
     """
     folder = os.path.dirname(path)
     with _map_write_errors(path):
-        os.makedirs(folder, exist_ok=True)
+        _make_folders(folder)
         unfinished = os.path.join(folder, f".{secrets.token_hex(8)}.part")
         try:
             _write_synced(unfinished, data)
@@ -95,6 +138,23 @@ def write(path: str, data: bytes) -> None:
             Path(unfinished).unlink(missing_ok=True)
             raise
         _sync_folder(folder)
+
+
+def _make_folders(folder: str) -> None:
+    """Make a folder and those above it, without recursion: a stranger chooses how deep it is."""
+    missing = []
+    while not os.path.isdir(folder):
+        try:
+            os.mkdir(folder)
+        except FileNotFoundError:
+            missing.append(folder)
+            folder = os.path.dirname(folder)
+        except FileExistsError:
+            if not os.path.isdir(folder):  # else another thread has made it
+                raise
+    for below in reversed(missing):
+        with suppress(FileExistsError):
+            os.mkdir(below)
 
 
 # Kafka commits the result that names this file next, on other machines, so the file has to survive a power cut here.
@@ -110,6 +170,8 @@ def _sync_folder(folder: str) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    except OSError as exc:  # no name that the request chose is at fault any more
+        raise StoreUnavailable(f"{uri_of(folder)}: {exc.strerror}") from exc
     finally:
         os.close(descriptor)
 

@@ -17,7 +17,7 @@ from cutstream.settings import BUCKET_SCHEMES, LimitSettings, ObjectSettings
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}")
 _LONGEST_OUTPUT = "background-0123456789ab.webp"
-_MAX_PART_BYTES = 255  # of a path in file systems, and in stores such as MinIO that keep their objects in one
+_OUTPUT_PATH = "the path of an output"
 
 
 class ObjectStore:
@@ -56,15 +56,22 @@ class ObjectStore:
         """Raise RefusedAddress for a source that `fetch` would refuse, as far as the address alone tells."""
         scheme = _scheme_of(uri)
         if scheme == "file":
-            self._roots.resolve(files.path_of(uri))
+            path = files.path_of(uri)
+            files.check_parts(path)
+            self._roots.resolve(path)
         elif scheme in ("http", "https"):
             self._guard.check(host_of(uri))
         else:
             self._check_source_bucket(uri)
 
     def check_destination(self, destination: str | None, folder: str = "id") -> None:
-        """Raise RefusedAddress for a destination that `resolve` would refuse for the outputs in `folder`."""
-        self.resolve(destination, f"{folder}/{_LONGEST_OUTPUT}")
+        """Raise RefusedAddress for a destination that cannot take the outputs in `folder`, as far as is known.
+
+        It may still turn out to be closed when something is written to it.
+        """
+        uri = self.resolve(destination, f"{folder}/{_LONGEST_OUTPUT}")
+        if _scheme_of(uri) == "file":
+            files.check_writable(self._writable.resolve(files.path_of(uri)))
 
     def fetch_own(self, uri: str) -> bytes:
         """Fetch from an address that the operator named. Objects below the default destination are always allowed.
@@ -130,10 +137,11 @@ class ObjectStore:
     def _check_destination(self, uri: str) -> None:
         scheme = _scheme_of(uri)
         if scheme == "file":
-            _check_parts(files.path_of(uri))
-            self._writable.resolve(files.path_of(uri))
+            path = files.path_of(uri)
+            files.check_parts(path, _OUTPUT_PATH)
+            files.check_parts(self._writable.resolve(path), _OUTPUT_PATH)
         elif scheme in BUCKET_SCHEMES:
-            _check_parts(buckets.bucket_and_key(uri)[2])
+            files.check_parts(buckets.bucket_and_key(uri)[2], _OUTPUT_PATH)
             _check_bucket(uri, self._destination_buckets)
         else:
             raise RefusedAddress(f"{scheme}:// is not supported: a destination is file://, s3://, gs:// or az://")
@@ -144,11 +152,6 @@ def _scheme_of(uri: str) -> str:
     if not found or not _SCHEME.fullmatch(scheme):  # what is none is not shown: host/path?secret&next=https://…
         raise RefusedAddress("an address must begin with a scheme, such as file:///absolute/path or https://")
     return scheme.lower()
-
-
-def _check_parts(path: str) -> None:
-    if any(len(part.encode(errors="replace")) > _MAX_PART_BYTES for part in path.split("/")):
-        raise RefusedAddress(f"a folder's or a file's name has more than {_MAX_PART_BYTES} bytes")
 
 
 def _check_bucket(uri: str, allowed: frozenset[str]) -> None:
@@ -167,9 +170,11 @@ def _folders_and_buckets(prefix: str) -> tuple[list[str], frozenset[str]]:
     """Return the folders and the buckets of the default destination, one of which is empty."""
     try:
         if _scheme_of(prefix) == "file":
+            files.check_parts(f"{files.path_of(prefix)}/id/{_LONGEST_OUTPUT}", _OUTPUT_PATH)
             return [files.path_of(prefix)], frozenset()
         if _scheme_of(prefix) in BUCKET_SCHEMES:
-            scheme, bucket, _ = buckets.bucket_and_key(f"{prefix}/key")
+            scheme, bucket, key = buckets.bucket_and_key(f"{prefix}/id/{_LONGEST_OUTPUT}")
+            files.check_parts(key, _OUTPUT_PATH)
             return [], frozenset({f"{scheme}://{bucket}"})
     except RefusedAddress as exc:
         raise ConfigurationError(f"CUTSTREAM_OBJECTS__DESTINATION: {exc}") from exc

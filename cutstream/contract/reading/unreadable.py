@@ -38,7 +38,14 @@ _KINDS: tuple[tuple[re.Pattern[bytes], str, str], ...] = tuple(
         (rb"[\x08-\x7a]?[\0-\x08\x0e-\x1f\x7f-\xff]|\n[^\s{[\"]", "binary data, perhaps Protobuf or Avro", _PLAIN),
     )
 )
+# A text's escape: a whole surrogate pair, half of one, or another. A value that is cut within a pair ends too early.
+_ESCAPE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})(?!(?:\\(?:u[0-9a-fA-F]{0,3})?)?\Z)|\\.",
+    re.DOTALL,
+)
 _BOM = b"\xef\xbb\xbf"
+_CUT = "Input data was truncated"
 _LOOKED_AT = 64
 
 
@@ -72,11 +79,13 @@ def _reason(value: bytes, error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
         return f"it is not UTF-8: a text in it has the byte 0x{error.object[error.start]:02x}"
     text = str(error).removeprefix("JSON is malformed: ")
-    if "surrogate" in text:
-        return f"a text in it has half a surrogate pair ({text})"
+    if text == _CUT or "surrogate" in text:
+        half = next((escape for escape in _ESCAPE.finditer(value) if escape[1]), None)
+        if half:  # the decoder calls a value cut that ends soon after it
+            return f"a text in it has half a surrogate pair ({half[1].decode()}, byte {half.start()})"
     if text.startswith("trailing characters"):
         return f"something follows its end; send one request per record ({text})"
-    if text == "Input data was truncated":
+    if text == _CUT:
         return "it ends too early"
     word = _word_at(value, text)
     return f"{text}, where it says {word!r}" if word else text

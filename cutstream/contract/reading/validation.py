@@ -18,6 +18,15 @@ _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL
 _MISSING = re.compile(r"Object missing required field `(?P<name>.*)`")
 _STEP = re.compile(r"[^.\[\]]+|\[[^\]]*\]")
 _TYPE = re.compile(r"Expected `.*?`, got `(?P<got>\w+)`")
+_TYPES = {
+    "array": "a list",
+    "bool": "`true` or `false`",
+    "float": "a number",
+    "int": "a number",
+    "object": "an object",
+    "null": "`null`",
+    "str": "text",
+}
 _INDEX = re.compile(r"\[(\d+)\]")
 
 _LONGEST_NAME = 100
@@ -108,9 +117,16 @@ def _value_at(fields: object, path: str) -> object:
 
 def _instead(problem: str, value: object, node: Node) -> str:
     """Say what was received instead: its type if that is wrong, or else its value or its length."""
-    if received := _received(problem):
-        return received
+    received = _received(problem)
     match value:
+        case bool() if received:
+            return f", not `{str(value).lower()}`"
+        case int() | float() if abs(value) >= _LARGEST_SHOWN:
+            return ", not a number as large as this"
+        case int() | float():
+            return f", not the number {value}" if received else f", not {value}"
+        case _ if received:
+            return received
         case str() if len(value) <= _LONGEST_NAME:
             choices = _choices(node)
             return f", not {value!r}" + (nearest(value, choices) or nearest(value.lower(), choices))
@@ -120,10 +136,6 @@ def _instead(problem: str, value: object, node: Node) -> str:
             return f", not {len(value):,} items"
         case dict():
             return f", not {len(value):,} entries"
-        case bool() | None:
-            return ""
-        case int() | float():
-            return f", not {value}" if abs(value) < _LARGEST_SHOWN else ", not a number as large as this"
     return ""
 
 
@@ -146,7 +158,7 @@ def _unknown(name: str, path: str, node: Node) -> str:
 
 def _received(problem: str) -> str:
     match = _TYPE.fullmatch(problem)
-    return f", not `{match['got']}`" if match else ""
+    return f", not {_TYPES.get(match['got'], match['got'])}" if match else ""
 
 
 def _join(path: str, name: str) -> str:

@@ -28,7 +28,7 @@ def test_a_time_is_an_age_or_iso_8601(text: str, time: datetime) -> None:
     assert parse_time(text, NOW) == time
 
 
-@pytest.mark.parametrize("text", ["", "7", "h", "2 weeks", "yesterday", "-2h"])
+@pytest.mark.parametrize("text", ["", "7", "h", "2 weeks", "yesterday", "-2h", "٣h", "1.5h"])
 def test_any_other_text_is_refused(text: str) -> None:
     with pytest.raises(InvalidOption, match="neither an age such as 2h"):
         parse_time(text, NOW)
@@ -39,8 +39,9 @@ def test_any_other_text_is_refused(text: str) -> None:
 def test_an_age_beyond_the_calendar_is_refused() -> None:
     assert parse_time("36500d", NOW) == NOW - timedelta(days=36_500)
     for parse in (parse_age, lambda text: parse_time(text, NOW)):
-        with pytest.raises(InvalidOption, match="'999999d' is too long: an age is at most 36500d"):
-            parse("999999d")
+        for long in ("36501d", "999999d", "99999999d", "9" * 99 + "s", "876001h"):
+            with pytest.raises(InvalidOption, match=f"'{long}' is too long: an age is at most 36500d"):
+                parse(long)
 
 
 def test_labels() -> None:

@@ -204,7 +204,7 @@ def test_a_job_expires_at_its_deadline_while_it_waits_for_our_own_servers() -> N
     stopping = InstantEvent(clock=clock)
     deadline = datetime.fromtimestamp(clock.wall() + 20, timezone.utc)
     execution = Execution(failing(*[TritonUnavailable("away")] * 50), stopping=stopping, clock=clock, deadline=deadline)
-    with pytest.raises(Expired, match="before step0"):
+    with pytest.raises(Expired, match="before step0 was done"):
         execution.run()
     assert sum(stopping.waits) == pytest.approx(20)
 

@@ -13,6 +13,7 @@ from cutstream.errors import InvalidOption
 from cutstream.settings import KafkaSettings
 from producer import cancelling
 from producer.cancelling import cancel, list_cancellations, read_ids, undo
+from producer.entries import NothingFound
 
 SETTINGS = KafkaSettings()
 
@@ -52,7 +53,7 @@ def test_undo_takes_the_same_ids_or_labels(topic: dict[str, Cancellation]) -> No
     cancel(SETTINGS, ["a", "b"], {}, ManualClock())
     cancel(SETTINGS, [], {"batch": "7", "shop": "1"}, ManualClock())
     undo(SETTINGS, [], {"shop": "1", "batch": "7"})
-    with pytest.raises(InvalidOption, match="no cancellation for id:c"):
+    with pytest.raises(NothingFound, match="no cancellation for id:c"):
         undo(SETTINGS, ["a", "c"], {})
     undo(SETTINGS, ["a"], {})
     assert topic.keys() == {"id:b"}
@@ -73,14 +74,15 @@ def test_ids_are_read_from_the_output_of_submit() -> None:
 @pytest.mark.parametrize(
     ("ids", "labels", "problem"),
     [
-        (["a", ""], {}, "'' is not the id of a request, which is text of 1 to 4,096 characters"),
-        (["a" * 4097], {}, "is not the id of a request"),
-        (["caf\udce9"], {}, "is not the id of a request"),
-        ([], {"": "x"}, "no request has these labels"),
-        ([], {"a" * 101: "x"}, "no request has these labels"),
-        ([], {"a": "x" * 1001}, "no request has these labels"),
-        ([], {"a": "\udce9"}, "no request has these labels"),
-        ([], {str(n): "" for n in range(65)}, "no request has these labels"),
+        (["a", ""], {}, "no request has this: `id`: expected text of 1 to 4,096 characters, not ''"),
+        (["a" * 4097], {}, "no request has this: `id`: expected text of 1 to 4,096 characters, not 4,097 characters"),
+        (["caf\udce9"], {}, "no request has 'caf\\udce9', which is not UTF-8"),
+        ([], {"": "x"}, "no request has this: `labels`: the name '' is not text of 1 to 100 characters"),
+        ([], {"a" * 101: "x"}, "is not text of 1 to 100 characters"),
+        ([], {"a": "x" * 1001}, "`labels['a']`: expected text of at most 1,000 characters, not 1,001 characters"),
+        ([], {"a": "\udce9"}, "no request has '\\udce9', which is not UTF-8"),
+        ([], {"\udce9": "a"}, "no request has '\\udce9', which is not UTF-8"),
+        ([], {str(n): "" for n in range(65)}, "`labels`: expected an object of at most 64 entries"),
     ],
 )
 def test_what_no_request_can_have_is_refused(topic, ids: list[str], labels: dict[str, str], problem: str) -> None:

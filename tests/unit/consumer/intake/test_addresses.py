@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,23 @@ REFUSED: list[tuple[dict[str, Any], type[Poison], str, str]] = [
     ({"destination": f"s3://shop/{'a/' * 500}"}, RefusedDestination, "request", "destination: .*more than 1,024 bytes"),
     ({"destination": f"s3://shop/{'a' * 256}"}, RefusedDestination, "request", "destination: .*more than 255 bytes"),
     ({"destination": f"file:///{'%C3%A9' * 128}"}, RefusedDestination, "request", "destination: .*more than 255 bytes"),
+    (
+        {"destination": f"s3://shop{'/a' * 63}"},
+        RefusedDestination,
+        "request",
+        "destination: .*has 65 parts; at most 64",
+    ),
+    ({"destination": f"file://{'/a' * 2000}"}, RefusedDestination, "request", "destination: .*has 2,002 parts"),
+    ({"destination": f"file://{'/..' * 63}"}, RefusedDestination, "request", "destination: .*has 65 parts"),
+    (
+        {"destination": "file:///" + f"{'%41' * 80}/" * 16 + f"{'%C3%A9' * 127}/" * 11},
+        RefusedDestination,
+        "request",
+        "destination: the path of an output has more than 4,095 bytes",
+    ),
+    ({"image": f"file://{'/a' * 65}"}, RefusedAddress, "request", "image: the path has 65 parts; at most 64"),
+    ({"image": f"file:///{'a' * 256}"}, RefusedAddress, "request", "image: .*more than 255 bytes"),
+    (composite(f"file://{'/a' * 65}"), RefusedBackground, "request", r"background\.image: the path has 65 parts"),
     ({"image": "/data/a.jpg"}, RefusedAddress, "request", "image: an address must begin with a scheme"),
     ({"image": "file:///etc/hostname"}, AddressNotAllowed, "settings", "image: .*CUTSTREAM_OBJECTS__FILE_ROOTS"),
     ({"image": "s3://other/a.jpg"}, AddressNotAllowed, "settings", "image: .*ALLOWED_BUCKETS"),
@@ -108,6 +127,9 @@ def test_an_address_without_its_scheme_is_refused_unquoted(objects: ObjectStore,
         lambda folder: {"image": "https://shop.example.org/a.jpg"},
         lambda folder: {"destination": (folder / "root" / "new").as_uri()},
         lambda folder: {"destination": (folder / "out").as_uri()},
+        lambda folder: {"destination": (folder / "root").as_uri() + "/a" * (61 - len(folder.parts))},
+        lambda folder: {"destination": "s3://shop" + "/a" * 62},
+        lambda folder: {"destination": (folder / "root").as_uri() + "/b" * 9 + "/.." * 9},
         lambda folder: {"destination": "s3://shop/cutouts/"},
         lambda folder: {"destination": f"s3://shop/{'a' * 255}/{'%2f' * 85}"},
         lambda folder: {"destination": f"{(folder / 'root').as_uri()}/{'%C3%A9' * 127}"},
@@ -118,6 +140,51 @@ def test_what_may_succeed_is_not_refused(
     objects: ObjectStore, tmp_path: Path, fields: Callable[[Path], dict[str, Any]]
 ) -> None:
     check_addresses(job_of(**{"image": "s3://shop/a.jpg", **fields(tmp_path)}), objects)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path.touch(), "is not a folder"),
+        (lambda path: os.mkfifo(path), "is not a folder"),
+        (lambda path: path.symlink_to(path), "Too many levels of symbolic links"),
+        (lambda path: path.symlink_to("/dev/null"), "CUTSTREAM_OBJECTS__FILE_ROOTS"),
+    ],
+    ids=["file", "FIFO", "loop of symlinks", "device elsewhere"],
+)
+@pytest.mark.parametrize("below", ["", "/", "/a/b"])
+def test_a_destination_that_is_no_folder_is_refused_before_any_work(
+    objects: ObjectStore, tmp_path: Path, make: Callable[[Path], None], message: str, below: str
+) -> None:
+    (tmp_path / "root").mkdir()
+    make(tmp_path / "root" / "taken")
+    with pytest.raises(RefusedDestination, match=f"destination: .*{message}"):
+        check_addresses(job_of(destination=(tmp_path / "root" / "taken").as_uri() + below), objects)
+
+
+def test_the_folder_of_a_request_may_be_taken_too(objects: ObjectStore, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    job = job_of()
+    (tmp_path / "out" / job.id).touch()
+    with pytest.raises(RefusedDestination, match=f"{job.id} is not a folder"):
+        check_addresses(job, objects)
+
+
+def test_as_many_symlinks_as_the_interpreter_can_follow_are_no_bug(objects: ObjectStore, tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    for number in range(1200):
+        (tmp_path / "root" / str(number)).symlink_to(str(number + 1))
+    job = job_of(destination=(tmp_path / "root" / "0").as_uri(), image=(tmp_path / "root" / "0").as_uri())
+    with suppress(RefusedDestination, RefusedAddress):  # Python 3.13 follows them all
+        check_addresses(job, objects)
+
+
+def test_the_deepest_destination_can_be_written(objects: ObjectStore, tmp_path: Path) -> None:
+    destination = (tmp_path / "root").as_uri() + "/a" * (61 - len(tmp_path.parts))
+    job = job_of(image="s3://shop/a.jpg", destination=destination)
+    check_addresses(job, objects)
+    (stored,) = Store(objects, Metrics())(job, ENCODED).objects
+    assert stored.uri.startswith(f"{destination}/")
 
 
 def test_a_destination_that_turns_out_to_be_closed_is_named_too(objects: ObjectStore, monkeypatch) -> None:

@@ -140,8 +140,16 @@ def test_a_request_that_is_too_large_is_refused_before_it_is_looked_at() -> None
         record([("tenant", b"x" * MAX_REQUEST_BYTES)]),
         record([("x", b"")] * (MAX_REQUEST_BYTES // 11)),
     ):
-        with pytest.raises(RequestTooLarge, match="at most 524288"):
+        with pytest.raises(RequestTooLarge, match=r"each header with 10 for its lengths.*at most 524288"):
             admit(large, MODELS, refuse=refuse)
+
+
+def test_a_header_counts_ten_bytes_more_than_its_name_and_its_value() -> None:
+    first = record()
+    room = MAX_REQUEST_BYTES - len(first.value) - len("tenant") - 10
+    admit(replace(first, headers=[("tenant", b"x" * room)]), MODELS)
+    with pytest.raises(RequestTooLarge, match="the request has 524289 bytes"):
+        admit(replace(first, headers=[("tenant", b"x" * (room + 1))]), MODELS)
 
 
 def test_a_request_of_the_largest_size_is_not_too_large_when_it_is_retried() -> None:

@@ -32,7 +32,7 @@ def test_each_file_adds_a_preset_to_the_built_in_ones(tmp_path: Path) -> None:
     ("name", "text", "message"),
     [
         ("a", "close = 99", r"a\.toml: `close`: expected a whole number from 0 to 20"),
-        ("a", 'close = "often"', r"a\.toml: `close`: expected a whole number from 0 to 20, not `str`"),
+        ("a", 'close = "often"', r"a\.toml: `close`: expected a whole number from 0 to 20, not text"),
         ("a", "clsoe = 1", r"a\.toml: unknown field `clsoe`; did you mean `close`"),
         ("a", "close = ", r"a\.toml: not TOML"),
         ("a", "kernel = 4", r"a\.toml: refine: `kernel` is 4.*odd"),

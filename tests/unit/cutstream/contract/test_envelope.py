@@ -43,7 +43,9 @@ def test_binary_mode_keeps_the_value_and_takes_the_id() -> None:
 
 def test_structured_mode_opens_data_and_base64() -> None:
     assert open_envelope(*structured(data={"image": "a"}, any_extension=1)) == Envelope(b'{"image": "a"}', "a1")
+    assert open_envelope(*structured(data={"image": "a"}, data_base64=None)) == Envelope(b'{"image": "a"}', "a1")
     encoded = base64.b64encode(REQUEST).decode()
+    assert open_envelope(*structured(data=None, data_base64=encoded)) == Envelope(REQUEST, "a1")
     assert open_envelope(*structured(data_base64=encoded)) == Envelope(REQUEST, "a1")
 
 
@@ -56,8 +58,45 @@ def test_trace_comes_from_the_events_attributes_where_headers_have_none() -> Non
 
 
 def test_malformed_traceparent_is_dropped_with_its_state() -> None:
-    for broken in (b"", b"00-xyz", b"\xff"):
+    valid = TRACE[0][1]
+    for broken in (
+        *(b"", b"00-xyz", b"\xff", valid + b"\n", valid + b"-\0", valid + b"-00", valid.upper(), b" " + valid),
+        *(b"ff" + valid[2:], b"01" + valid[2:] + b"-\r\nx: y", b"01" + valid[2:] + b"-\xc3\xa9"),
+        *(valid[:3] + b"0" * 32 + valid[35:], valid[:36] + b"0" * 16 + valid[52:]),
+    ):
         assert open_envelope(REQUEST, [("traceparent", broken), ("tracestate", b"a=b")]).trace == ()
+
+
+def test_traceparent_of_a_later_version_is_kept() -> None:
+    later = (("traceparent", b"01" + TRACE[0][1][2:] + b"-what may follow"),)
+    assert open_envelope(REQUEST, list(later)).trace == later
+
+
+@pytest.mark.parametrize(
+    "state",
+    [b"vendor=1", b"a=1,b=2", b"a=1, \tb=2 ", b",a=1,,", b"t3nant@sys=x", b"a_-*/1= !~", b",".join([b"a=1"] * 32)],
+)
+def test_tracestate_is_copied_as_it_is(state: bytes) -> None:
+    assert open_envelope(REQUEST, [TRACE[0], ("tracestate", state)]).trace == (TRACE[0], ("tracestate", state))
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        *(b"", b" ", b",", b"vendor", b"=1", b"a=", b"A=1", b"a=1=2", b"a=b c\r\nx: y", b"a=\0", b"a=\n", b"a=1\n"),
+        *(b"a=\xff", "a=é".encode(), b"a=\x7f", b"a=1;b=2,", b"a\n=1", b"-a=1", b"a" * 257 + b"=1", b"a=" + b"1" * 257),
+        b",".join([b"a=1"] * 33),
+    ],
+)
+def test_malformed_tracestate_is_dropped(state: bytes) -> None:
+    state = state.replace(b"a=1;b=2,", b"a=1;b=2\x1f")
+    value, headers = structured(data={}, traceparent=TRACEPARENT, tracestate=state.decode(errors="replace"))
+    for trace in (
+        open_envelope(REQUEST, [TRACE[0], ("tracestate", state)]).trace,
+        open_envelope(REQUEST, [*binary(traceparent=TRACEPARENT), ("ce_tracestate", state)]).trace,
+        open_envelope(value, headers).trace,
+    ):
+        assert trace == TRACE[:1]
 
 
 def test_a_trace_that_is_too_long_is_left_out() -> None:
@@ -101,8 +140,14 @@ def test_the_parameters_and_the_case_of_the_content_type_do_not_matter(name: str
         (REQUEST, binary(id="x" * 4097), r"\(ce_\*\): `id`: expected text of 1 to 4,096 characters"),
         (REQUEST, binary(id=""), r"\(ce_\*\): `id`: expected text of 1 to 4,096 characters"),
         (*structured(id="x" * 4097), "CloudEvent: `id`: expected text of 1 to 4,096 characters"),
-        (*structured(id=7), "CloudEvent: `id`: expected text of 1 to 4,096 characters, not `int`"),
-        (*structured(data_base64="!"), "CloudEvent: `data_base64`: expected"),
+        (*structured(id=7), "CloudEvent: `id`: expected text of 1 to 4,096 characters, not a number"),
+        (*structured(data_base64="%%%"), "CloudEvent: `data_base64`: expected text in Base64 or null$"),
+        (*structured(data_base64=5), "CloudEvent: `data_base64`: expected text in Base64 or null, not a number"),
+        (*structured(data={}, data_base64="e30="), "CloudEvent: has both `data` and `data_base64`"),
+        (REQUEST, [("ce_id", b"a1")], r"\(ce_\*\): missing field `specversion`"),
+        (REQUEST, [("ce_type", b"t")], r"\(ce_\*\): missing field `specversion`"),
+        (REQUEST, [h for h in binary() if h[0] != "ce_specversion"], r"\(ce_\*\): missing field `specversion`"),
+        (REQUEST, [h for h in binary() if h[0] != "ce_source"], r"\(ce_\*\): missing field `source`"),
         (b"[]", [("content-type", b"application/cloudevents-batch+json")], "send `application/cloudevents.json`, one"),
     ],
 )
@@ -136,6 +181,8 @@ def test_salvage_reads_an_event_of_which_another_part_is_wrong() -> None:
     for found in (in_headers, in_value):
         assert (found.id, found.labels, found.replay) == ("a1", {"shop": "1"}, 2)
     assert salvage(REQUEST, [*binary(), ("ce_id", b"\xff")]).id is None
+    assert salvage(REQUEST, [("ce_id", b"a1")]).id == "a1"
+    assert salvage(b"\xef\xbb\xbf" + json.dumps(request).encode(), [("ce_id", b"a1")]).labels == {"shop": "1"}
     assert salvage(*structured(id=4711, type=None)).id == "4711"
 
 

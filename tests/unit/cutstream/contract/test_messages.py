@@ -26,7 +26,7 @@ def test_least_request_is_valid() -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (b"[]", "expected a JSON object, not `array`"),
+        (b"[]", "expected a JSON object, not a list"),
         (b"null", "expected a JSON object, not `null`"),
         (b"{}", "missing field `image`"),
         (b'{"image": null}', "`image`: expected text of 1 to 4,096 characters, not `null`"),
@@ -37,15 +37,30 @@ def test_least_request_is_valid() -> None:
             "unknown field `background.xyz`; known are `color`, `gradient`, `image`, `fit`, `blur`",
         ),
         (b'{"image": "a", "quality": 0}', "`quality`: expected a whole number from 1 to 100, not 0"),
-        (b'{"image": "a", "quality": 9.5}', "`quality`: expected a whole number from 1 to 100, not `float`"),
+        (b'{"image": "a", "quality": 9.5}', "`quality`: expected a whole number from 1 to 100, not the number 9.5"),
         (b'{"image": "a", "quality": 900.0}', "`quality`: expected a whole number from 1 to 100, not 900"),
         (
             b'{"image": "a", "quality": %s}' % (b"9" * 30),
             "`quality`: expected a whole number from 1 to 100, not a number as large as this",
         ),
         (b'{"image": "a", "quality": %s}' % (b"9" * 5000), "`quality`: expected a whole number from 1 to 100"),
-        (b'{"image": "a", "quality": 1e999}', "`quality`: expected a whole number from 1 to 100"),
-        (b'{"image": "a", "crop": "yes"}', "`crop`: expected `true` or `false`, not `str`"),
+        (
+            b'{"image": "a", "quality": 1e999}',
+            "`quality`: expected a whole number from 1 to 100, not a number as large as this",
+        ),
+        (
+            b'{"image": "a", "id": 5.0}',
+            "`id`: expected text of 1 to 200 characters (letters, digits and any of . _ : @ = + -, but not dots alone) "
+            "or null, not the number 5",
+        ),
+        (b'{"image": "a", "quality": true}', "`quality`: expected a whole number from 1 to 100, not `true`"),
+        (b'{"image": "a", "quality": [90]}', "`quality`: expected a whole number from 1 to 100, not a list"),
+        (b'{"image": "a", "quality": {}}', "`quality`: expected a whole number from 1 to 100, not an object"),
+        (
+            b'{"image": "a", "quality": -1e400}',
+            "`quality`: expected a whole number from 1 to 100, not a number as large as this",
+        ),
+        (b'{"image": "a", "crop": "yes"}', "`crop`: expected `true` or `false`, not text"),
         (
             b'{"image": "a", "format": "gif"}',
             "`format`: expected one of `auto`, `jpeg`, `png`, `webp`, `zip`, not 'gif'",
@@ -96,7 +111,10 @@ def test_least_request_is_valid() -> None:
             "`shadow.opacity`: expected a number from 0 to 1, not 2",
         ),
         (b'{"image": "a", "outputs": ["mask", "mask"]}', "`outputs` names the same output twice"),
-        (b'{"image": "a", "labels": {"a": 1}}', "`labels['a']`: expected text of at most 1,000 characters, not `int`"),
+        (
+            b'{"image": "a", "labels": {"a": 1}}',
+            "`labels['a']`: expected text of at most 1,000 characters, not the number 1",
+        ),
         (
             b'{"image": "a", "labels": {"ok": "", "b": "%s"}}' % (b"x" * 1001),
             "`labels['b']`: expected text of at most 1,000 characters, not 1,001 characters",
@@ -112,7 +130,7 @@ def test_least_request_is_valid() -> None:
             "text of at most 1,000 characters, not 65 entries",
         ),
         (b'{"image": "a", "refine": {"kernel": 0}}', "`refine.kernel`: expected a whole number from 1 to 99, not 0"),
-        (b'"{}"', "expected a JSON object, not `str`: send the object itself, not a text that holds it"),
+        (b'"{}"', "expected a JSON object, not text: send the object itself, not a text that holds it"),
         (
             b'{"specversion": "1.0", "id": "a", "source": "/", "type": "t", "data": {"image": "a"}}',
             "the request is a CloudEvent in structured mode: send it with the header "

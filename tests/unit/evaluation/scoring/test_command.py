@@ -110,12 +110,12 @@ def test_bad_input_is_an_error_and_nothing_is_written(run: Run, folder, mattes, 
 
 def test_predictions_and_profile_exclude_each_other(run: Run, folder: Path, mattes: Path) -> None:
     done = run(folder, "--predictions", mattes, "--profile", "general")
-    assert (done.exit_code, "exclude each other" in done.stderr) == (1, True)
+    assert (done.exit_code, "exclude each other" in done.stderr) == (2, True)
 
 
 def test_a_folder_with_other_files_is_not_replaced(run: Run, folder: Path, mattes: Path, tmp_path: Path) -> None:
     done = run(folder, "--predictions", mattes, "--out", tmp_path)
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "which no evaluation made" in done.stderr
     assert mattes.is_dir()
 

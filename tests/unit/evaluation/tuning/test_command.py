@@ -73,7 +73,7 @@ def test_invalid_options_are_refused_before_any_request(
     run: Run, requested: list, tmp_path: Path, arguments: tuple[object, ...], message: str
 ) -> None:
     done = run(evaluation_folder(tmp_path / "set"), *arguments)
-    assert (done.exit_code, requested) == (1, [])
+    assert (done.exit_code, requested) == (2, [])
     assert message in done.stderr
 
 

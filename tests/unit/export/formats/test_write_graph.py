@@ -17,7 +17,7 @@ from onnx.helper import make_node as node
 from PIL import Image
 from tritonclient.grpc import model_config_pb2 as pb
 
-from cutstream.errors import ConfigurationError, ModelMismatch, WeightsMissing
+from cutstream.errors import ConfigurationError, InvalidOption, ModelMismatch, WeightsMissing
 from cutstream.settings import GraphPrecision, ModelSettings, Settings, StackSettings
 from export.formats import write_graph
 from export.formats.casts import Half, convert_to_half, emulate_bf16, nodes_between_weights
@@ -200,9 +200,9 @@ def test_int8_is_what_tensorrt_reads(written: dict[GraphPrecision, Path]) -> Non
 def test_int8_wants_photos(tmp_path: Path) -> None:
     settings = ModelSettings(store=tmp_path)
     model = find_model("cutnet", settings)
-    with pytest.raises(ConfigurationError, match=r"int8 is calibrated on photos: .* --photos"):
+    with pytest.raises(InvalidOption, match=r"int8 is calibrated on photos: .* --photos"):
         write(model, "int8", None, settings, tmp_path / "int8.onnx")
-    with pytest.raises(ConfigurationError, match="has no file with suffix"):
+    with pytest.raises(InvalidOption, match="has no file with suffix"):
         write(model, "int8", tmp_path, settings, tmp_path / "int8.onnx")
     assert not list(tmp_path.iterdir())
 

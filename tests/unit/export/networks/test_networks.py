@@ -20,7 +20,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed (extra `expo
 pytest.importorskip("transformers", reason="transformers is not installed (extra `export`)")
 pytest.importorskip("segmentation_models_pytorch", reason="the library is not installed (extra `export`)")
 
-from cutstream.errors import ConfigurationError, ModelMismatch, WeightsMissing  # noqa: E402
+from cutstream.errors import InvalidOption, ModelMismatch, WeightsMissing  # noqa: E402
 from cutstream.settings import ModelSettings  # noqa: E402
 from export import networks as families  # noqa: E402
 from export.formats import torch_to_onnx as torch_export  # noqa: E402
@@ -150,7 +150,7 @@ def test_an_unknown_family_or_variant_is_named(tmp_path: Path) -> None:
     settings = ModelSettings(store=tmp_path)
     with pytest.raises(ModelMismatch, match="there is no variant 'huge'; choose from small, base, tiny"):
         build("depth_anything:huge", None)
-    with pytest.raises(ConfigurationError, match="cutstream models pull isnet"):
+    with pytest.raises(InvalidOption, match="cutstream models pull isnet"):
         export(find_model("isnet", settings), None, settings)
 
 

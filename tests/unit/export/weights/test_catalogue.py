@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cutstream.errors import ConfigurationError, WeightsMissing
+from cutstream.errors import ConfigurationError, InvalidOption, WeightsMissing
 from cutstream.profiles import known_profiles
 from cutstream.settings import ModelSettings
 from export.profiles import glue_file, network_file, networks_of
@@ -148,8 +148,10 @@ def test_an_address_that_does_not_answer_is_named(tmp_path: Path) -> None:
 
 
 def test_unknown_names_are_answered_with_the_known_ones() -> None:
-    with pytest.raises(ConfigurationError, match="u2netp"):
+    with pytest.raises(InvalidOption, match="u2netp"):
         select_models(ModelSettings(), ["u3net"])
+    with pytest.raises(ConfigurationError, match=r"CUTSTREAM_MODELS__NETWORK_OVERRIDES.*u3net.*u2netp"):
+        select_models(ModelSettings(network_overrides=("u3net",)))
     with pytest.raises(ConfigurationError, match=r"CUTSTREAM_MODELS__PROFILES.*general"):
         select_models(ModelSettings(profiles=("generic",), default_profile="generic"))
 

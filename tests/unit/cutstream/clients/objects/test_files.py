@@ -134,3 +134,49 @@ def test_an_object_cannot_take_a_folders_place(root: Path) -> None:
     with pytest.raises(RefusedAddress):
         files.write(f"{root}/folder", b"")
     assert list(root.iterdir()) == [root / "folder"]
+
+
+def test_a_folder_is_made_however_deep_it_is(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = f"{root}{'/a' * 1500}"
+    files.write(f"{deep}/k.png", b"x")
+    assert files.read(f"{deep}/k.png", 1) == b"x"
+    monkeypatch.chdir(root)
+    for _ in range(1500):  # shutil removes by recursion
+        os.chdir("a")
+    Path("k.png").unlink()
+    for _ in range(1500):
+        os.chdir("..")
+        os.rmdir("a")
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EILSEQ, errno.ELOOP])
+@pytest.mark.parametrize("call", ["mkdir", "replace"])
+def test_a_name_that_the_file_system_cannot_hold_is_refused(
+    root: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
+) -> None:
+    def failing(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(files.os, call, failing)
+    with pytest.raises(RefusedAddress, match=os.strerror(number)):
+        files.write(f"{root}/job/k.png", b"")
+
+
+def test_a_folder_that_cannot_be_synced_is_waited_for(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sync = os.fsync
+
+    def failing(descriptor: int) -> None:
+        if os.path.isdir(f"/proc/self/fd/{descriptor}"):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        sync(descriptor)
+
+    monkeypatch.setattr(files.os, "fsync", failing)
+    with pytest.raises(StoreUnavailable, match="Invalid argument"):
+        files.write(f"{root}/k.png", b"")
+
+
+def test_a_file_below_what_is_no_folder_cannot_be_made(root: Path) -> None:
+    files.check_writable(f"{root}/a/b/k.png")
+    (root / "a").touch()
+    with pytest.raises(RefusedAddress, match="/root/a is not a folder"):
+        files.check_writable(f"{root}/a/b/k.png")

@@ -33,10 +33,15 @@ def test_a_bucket_address_without_a_clear_key_is_refused(uri: str) -> None:
         made().fetch(uri)
 
 
-@pytest.mark.parametrize("bucket", ["b", "a b", "-x", "b%2e", "user@host", "b:80", "x" * 300])
+@pytest.mark.parametrize("bucket", ["a b", "-x", "b%2e", "user@host", "b:80", "x" * 300])
 def test_a_malformed_bucket_never_reaches_the_library(bucket: str) -> None:
-    with pytest.raises(RefusedAddress, match="names no bucket"):
+    with pytest.raises(RefusedAddress, match="is no bucket's name, which has 1 to 222 letters, digits"):
         made().fetch(f"s3://{bucket}/key")
+
+
+def test_a_bucket_that_is_not_named_is_missed() -> None:
+    with pytest.raises(RefusedAddress, match="names no bucket"):
+        made().fetch("s3:///key")
 
 
 def test_a_listed_bucket_may_be_of_one_store_only() -> None:
@@ -85,6 +90,9 @@ def test_a_default_bucket_is_kept_as_written() -> None:
         ({"destination": "https://host/out"}, "DESTINATION"),
         ({"destination": "s3://"}, "DESTINATION"),
         ({"destination": "file://host/out"}, "DESTINATION"),
+        ({"destination": "/out" + "/a" * 62}, "DESTINATION.*has 65 parts"),
+        ({"destination": "s3://ours" + "/a" * 63}, "DESTINATION.*has 65 parts"),
+        ({"destination": "/out/" + "a" * 256}, "DESTINATION.*more than 255 bytes"),
         ({"s3_endpoint": "store:9000"}, "S3_ENDPOINT"),
         ({"s3_endpoint": "http://user@store"}, "S3_ENDPOINT"),
         ({"s3_endpoint": "http://store:99999"}, "S3_ENDPOINT"),
@@ -103,19 +111,19 @@ def test_a_wrong_setting_is_named(settings: dict[str, object], names: str) -> No
 
 @pytest.fixture
 def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that denies us; told to `os.makedirs` itself, since root is never denied."""
+    """A folder that denies us; told to `os.mkdir` itself, since root is never denied."""
 
-    def denied(folder: str, exist_ok: bool = False) -> None:
+    def denied(folder: str) -> None:
         raise PermissionError(13, "Permission denied", folder)
 
-    monkeypatch.setattr(files.os, "makedirs", denied)
+    monkeypatch.setattr(files.os, "mkdir", denied)
     return tmp_path
 
 
 def test_a_default_destination_that_denies_us_is_waited_for(locked: Path) -> None:
     objects = made(destination=str(locked))
     with pytest.raises(StoreUnavailable, match=r"CUTSTREAM_OBJECTS__DESTINATION.*Permission denied"):
-        objects.put(objects.resolve(None, "k.png"), b"", "image/png")
+        objects.put(objects.resolve(None, "job/k.png"), b"", "image/png")
 
 
 def test_a_named_destination_that_denies_us_is_the_requests_fault(locked: Path) -> None:

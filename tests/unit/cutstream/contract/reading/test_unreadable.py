@@ -126,10 +126,50 @@ def test_what_is_nearly_json_is_told_what_is_wrong(value: bytes, problem: str) -
 def test_a_text_may_begin_with_a_byte_order_mark() -> None:
     marked = b"\xef\xbb\xbf" + REQUEST.encode()
     assert decode_request(marked) == decode_request(REQUEST.encode())
-    assert open_envelope(marked, []).payload == REQUEST.encode()
+    assert decode_request(open_envelope(marked, []).payload) == decode_request(REQUEST.encode())
     event = b'{"specversion": "1.0", "id": "a", "source": "/", "type": "t", "data": %s}' % REQUEST.encode()
     headers = [("content-type", STRUCTURED.encode())]
     assert open_envelope(b"\xef\xbb\xbf" + event, headers) == open_envelope(event, headers)
+
+
+@pytest.mark.parametrize("content_type", ["application/json", STRUCTURED])
+def test_a_second_byte_order_mark_is_no_json(content_type: str) -> None:
+    with pytest.raises(InvalidRequest, match="the request is not JSON"):
+        decode_request(
+            open_envelope(b"\xef\xbb\xbf" * 2 + REQUEST.encode(), [("content-type", content_type.encode())]).payload
+        )
+
+
+@pytest.mark.parametrize(
+    "half", ["\\ud800", "\\uDBFF", "\\udc00", "\\uDFFF", "\\ud83d\\u0041", "\\ud83d\\ud83d\\ude00"]
+)
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"image": "%s"}',
+        '{"image": "%s and more text behind it"}',
+        '{"image": "%s\\n"}',
+        '{"image": "a\\\\%s"}',
+        '{"image": "\\ud83d\\ude00%s", "quality": 1}',
+        '{"%s": 1}',
+        '{"image": "a", "labels": {"a": "%s"}}',
+        '{"image": "a", "labels": {"%s": "a"}}',
+        '{"image": "a", "unknown": ["%s"]}',
+        '"%s"',
+    ],
+)
+def test_half_a_surrogate_pair_is_named_wherever_it_is(text: str, half: str) -> None:
+    value = (text % half).encode()
+    with pytest.raises(InvalidRequest) as refused:
+        decode_request(value)
+    where = f"{half[:6]}, byte {value.index(half.encode())}"
+    assert str(refused.value) == f"the request is not JSON: a text in it has half a surrogate pair ({where})"
+
+
+@pytest.mark.parametrize("cut", [1, 3, 6, 7, 9, 11])
+def test_a_text_that_is_cut_within_a_surrogate_pair_ends_too_early(cut: int) -> None:
+    with pytest.raises(InvalidRequest, match="it ends too early"):
+        decode_request(b'{"image": "' + b"\\ud83d\\ude00"[:cut])
 
 
 def test_an_event_that_is_no_json_is_named_too() -> None:
