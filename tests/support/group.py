@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any, TypeVar
 
+from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient, MemberToRemove, NewPartitions
 
 from cutstream.clients.kafka import OutgoingRecord, Partition, RecordWriter, RequestReader, RequestSource, TopicReader
@@ -84,10 +85,19 @@ def commit_as_another_member(settings: KafkaSettings, offset: int) -> None:
 
 
 def committed(settings: KafkaSettings) -> dict[int, int]:
-    """Return the group's committed offset of each partition that has one."""
-    with closing(KafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)) as admin:
-        offsets = admin.list_group_offsets(settings.group)[settings.group]
-    return {tp.partition: committed.offset for tp, committed in offsets.items()}
+    """Return the group's committed offset of each partition of the requests topic that has one.
+
+    A transaction commits before the broker has applied it to the offsets. A reader of committed records waits for that;
+    an admin client does not, and may miss it.
+    """
+    with closing(
+        KafkaConsumer(
+            bootstrap_servers=settings.bootstrap_servers, group_id=settings.group, isolation_level="read_committed"
+        )
+    ) as reader:
+        partitions = reader.partitions_for_topic(settings.requests_topic)
+        offsets = {number: reader.committed(TopicPartition(settings.requests_topic, number)) for number in partitions}
+    return {number: offset for number, offset in offsets.items() if offset is not None}
 
 
 def rebalance_soon(consumer: Any) -> None:
