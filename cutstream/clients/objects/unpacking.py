@@ -9,6 +9,8 @@ _LARGEST_CHUNK = 256 * 1024
 _FED_AT_ONCE = 4096  # zlib copies what is left of a piece whenever a member of it ends, which may be every 20 bytes
 _GZIP, _ZLIB = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS
 _FORMATS = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": _ZLIB}
+# Not compressions: uploading programs leave these names behind in a bucket, and browsers ignore them too.
+_UNCOMPRESSED = {"", "identity", "none", "aws-chunked", "binary", "utf-8"}
 
 
 class Undecodable(Exception):
@@ -20,11 +22,11 @@ def unpacked(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
 
     Raises Undecodable for an encoding that is not supported, and for a body that is cut or damaged.
     """
-    name = encoding.strip().lower()
-    if name in ("", "identity"):
+    codings = [name for name in map(str.strip, encoding.lower().split(",")) if name not in _UNCOMPRESSED]
+    if not codings:
         yield from chunks
-    elif name in _FORMATS:
-        yield from _inflated(chunks, _FORMATS[name])
+    elif len(codings) == 1 and codings[0] in _FORMATS:
+        yield from _inflated(chunks, _FORMATS[codings[0]])
     else:
         raise Undecodable(f"it is compressed with `{encoding[:40]}`, although it was asked not to be")
 

@@ -48,6 +48,15 @@ def test_no_piece_is_larger_than_promised() -> None:
     assert max(sizes) <= 256 * 1024
 
 
+@pytest.mark.parametrize("encoding", ["aws-chunked", "none", "UTF-8", "identity, aws-chunked"])
+def test_names_that_uploads_leave_behind_are_ignored(encoding: str) -> None:
+    assert b"".join(unpacked([b"as it", b" is"], encoding)) == b"as it is"
+
+
+def test_such_a_name_may_stand_before_a_compression() -> None:
+    assert b"".join(unpacked([gzip.compress(b"photo")], "aws-chunked, gzip")) == b"photo"
+
+
 @pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "x" * 5000, "compress"])
 def test_another_encoding_is_named(encoding: str) -> None:
     with pytest.raises(Undecodable, match=encoding[:30]) as caught:
