@@ -29,6 +29,7 @@ from consumer.resources.backgrounds import BackgroundStore
 from consumer.resources.cache import Cache
 from consumer.resources.decoding.pool import DecoderPool
 from consumer.resources.latency import LatencyEstimator
+from consumer.resources.matting_code import MattingCode
 from consumer.resources.memory_budget import MemoryBudget
 from consumer.resources.priority_semaphore import PrioritySemaphore
 from consumer.resources.probe import Probe
@@ -84,6 +85,7 @@ class PipelineRuntime:
             on_dropped_lines=metrics.decoder_lines.inc,
             clock=clock,
         )
+        self._matting_code = MattingCode()
         self.catalogue = BackgroundCatalogue(s.kafka, metrics.backgrounds.set)
         self.objects = objects = ObjectStore(s.objects, s.limits)
         backgrounds = BackgroundStore(
@@ -103,6 +105,7 @@ class PipelineRuntime:
                 decoders=self._decoders,
                 segment=Segment(self.triton, self.selector, latency, ops, metrics, s.triton),
                 ops=ops,
+                matting_code=self._matting_code,
                 metrics=metrics,
                 max_pixels=s.limits.max_source_pixels,
                 io_slots=PrioritySemaphore(_IO_SLOTS),
@@ -122,6 +125,7 @@ class PipelineRuntime:
 
     def close(self) -> None:
         self._decoders.close()
+        self._matting_code.close()
         self.triton.close()
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from consumer.jobs import Composed, Decoded, Encoded, Fetched, Refined, Segmented, Stored
 from consumer.resources.backgrounds import BackgroundStore
 from consumer.resources.decoding.pool import DecoderPool
+from consumer.resources.matting_code import MattingCode
 from consumer.resources.priority_semaphore import PrioritySemaphore
 from consumer.runner import Pipeline, Stage
 from consumer.stages.compose import Compose
@@ -31,6 +32,7 @@ class Dependencies:
     decoders: DecoderPool
     segment: Segment  # built with the worker, because it keeps a micro-batcher for each profile
     ops: ArrayOps
+    matting_code: MattingCode
     metrics: Metrics
     max_pixels: int
     io_slots: PrioritySemaphore
@@ -46,7 +48,7 @@ def build_pipeline(d: Dependencies) -> Pipeline[Recipe, Stored]:
         Stage[Recipe, Fetched]("fetch", Fetch(d.objects, d.backgrounds, d.metrics), d.io_slots)
         | Stage[Fetched, Decoded]("decode", decode, d.decoder_slots, memory=decode.needed_bytes)
         | Stage[Decoded, Segmented]("segment", d.segment, d.segment_slots)
-        | Stage[Segmented, Refined]("refine", Refine(d.ops), d.cpu_slots)
+        | Stage[Segmented, Refined]("refine", Refine(d.ops, d.matting_code), d.cpu_slots)
         | Stage[Refined, Composed]("compose", Compose(d.ops), d.cpu_slots)
         | Stage[Composed, Encoded]("encode", Encode(d.ops), d.cpu_slots)
         | Stage[Encoded, Stored]("store", Store(d.objects, d.metrics), d.io_slots)

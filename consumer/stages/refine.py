@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from consumer.jobs import Job, Refined, Segmented
+from consumer.resources.matting_code import MattingCode
 from cutstream.arrays.ops import ArrayOps
 from cutstream.matting.alpha_matting import estimate_alpha
 from cutstream.matting.refine import refine
@@ -13,9 +14,12 @@ class Refine:
     """Bring the matte, and the depth, to the image's size as the recipe's refinement and matting say."""
 
     ops: ArrayOps
+    matting_code: MattingCode
 
     def __call__(self, job: Job, value: Segmented) -> Refined:
         image, ops, recipe = value.image, self.ops, job.recipe
+        if recipe.matting is not None and recipe.matting.method != "fast":
+            self.matting_code.require()
         with ops.errors():
             alpha = refine(value.matte, image, recipe.refinement, ops)
             if recipe.matting is not None:

@@ -9,6 +9,7 @@ CutstreamError
 │   ├── BrokerUnavailable         the Kafka brokers: retried without limit
 │   ├── DeviceOutOfMemory         the GPU's memory is full at the moment: retried without limit
 │   ├── DecodersUnavailable       decoder processes that do not start again: retried without limit
+│   ├── MattingNotReady           PyMatting is being compiled for the exact mattings: retried without limit
 │   ├── BackgroundsFull           the background pictures in use fill their memory: retried without limit
 │   └── SourceUnavailable         the request's own source: the retry topic, and in the end SourceFailed
 │       └── BackgroundUnavailable   the request's own background: likewise, and in the end BackgroundFailed
@@ -94,6 +95,7 @@ from cutstream.errors.retryable import (
     BrokerUnavailable,
     DecodersUnavailable,
     DeviceOutOfMemory,
+    MattingNotReady,
     ModelReloaded,
     Retryable,
     SourceUnavailable,
@@ -124,6 +126,7 @@ __all__ = [
     "InvalidOption",
     "InvalidProfile",
     "InvalidRequest",
+    "MattingNotReady",
     "ModelMismatch",
     "ModelReloaded",
     "PointsTo",

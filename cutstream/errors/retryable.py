@@ -94,6 +94,16 @@ class DecodersUnavailable(Retryable):
     code = "decoders_unavailable"
 
 
+class MattingNotReady(Retryable):
+    """A request asks for an exact matting, and PyMatting is being compiled, which takes a minute once on each machine.
+
+    Requests for an exact matting wait, and others go on. If it happens after every start, nothing keeps the compiled
+    code: set `NUMBA_CACHE_DIR` to a folder that stays.
+    """
+
+    code = "matting_not_ready"
+
+
 class SourceUnavailable(Retryable):
     """The request's source is not available at the moment (timeout, refused or cut connection, 202, 423, 429,
     5xx).

@@ -6,6 +6,8 @@ seconds more, and a minute if PyMatting's machine code is not yet in numba's cac
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from math import sqrt
 from threading import Lock
@@ -29,6 +31,9 @@ MIN_SIDE = 41  # two of the large kernel's windows; smaller images are extended 
 EPSILON, KERNEL = np.float32(1e-5), (5, 5)  # of the fit that brings alpha to the photo's size
 
 MAX_STEPS, TOLERANCE = 2000, 1e-5
+
+COMPILE = (sys.executable, "-m", "cutstream.matting.exact_matting")
+"""The command that compiles PyMatting, unless its machine code is kept, and ends."""
 
 # Photos are solved one at a time: each takes up to half a gigabyte, and not every threading layer of numba works with
 # two callers.
@@ -171,3 +176,8 @@ def _import_pymatting() -> Any:
             raise InvalidOption(f"matting: PyMatting cannot be used, set NUMBA_CACHE_DIR to a folder: {exc}") from exc
         set_num_threads(1)  # of this thread: photos run side by side instead
     return pymatting
+
+
+if __name__ == "__main__":
+    os.nice(10)  # photos come first
+    _import_pymatting()

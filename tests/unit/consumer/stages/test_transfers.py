@@ -16,6 +16,7 @@ from PIL import Image as Pillow
 
 from consumer.jobs import Encoded, Fetched, File, Progress
 from consumer.resources.latency import LatencyEstimator
+from consumer.resources.matting_code import MattingCode
 from consumer.resources.memory_budget import MemoryBudget
 from consumer.resources.priority_semaphore import PrioritySemaphore
 from consumer.resources.profile_selector import ProfileSelector
@@ -93,7 +94,7 @@ def process(photo: Image, ops: ArrayOps, before_stage: Any = lambda stage: None,
     stages: dict[str, Any] = {
         "decode": Decode(pool, ops, metrics, 10**6),
         "segment": Segment(triton, selector, latency, ops, metrics, TritonSettings(batch_max_wait_s=0)),
-        "refine": Refine(ops),
+        "refine": Refine(ops, MattingCode()),
         "compose": Compose(ops),
         "encode": Encode(ops),
     }
