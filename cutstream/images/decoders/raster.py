@@ -55,7 +55,7 @@ def high_bytes(samples: NDArray[Any]) -> NDArray[np.uint8]:
     """Reduce u16 samples to u8 by their high byte, as all viewers do. u8 samples are returned as they are."""
     if samples.dtype == np.uint8:
         return samples
-    return samples.astype("<u2", copy=False).view(np.uint8)[..., 1::2]
+    return np.ascontiguousarray(samples, "<u2")[..., None].view(np.uint8)[..., 1]
 
 
 def split(samples: NDArray[Any], model: Model, about: Description, keep_16_bit: bool = False) -> Raster:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from tests.support.pictures.case import LOSSY, Case, Tolerance, case, refused
-from tests.support.pictures.colorimetry import bt709_encoded, encoded, srgb_in
+from tests.support.pictures.colorimetry import bt709_encoded, encoded, hlg_encoded, pq_encoded, srgb_in
 from tests.support.pictures.orientations import exif, stored
 from tests.support.pictures.profiles import rgb_profile
 from tests.support.pictures.truth import grey, matte, photo, to_depth
@@ -25,6 +25,7 @@ from tests.support.pictures.truth import grey, matte, photo, to_depth
 DEEP = (10, 12) if find_spec("imagecodecs") else ()  # there is none for Python 3.10
 DAMAGED = "failed_to_read_image"
 NEAR = Tolerance(8, 1.5)  # the best quality, full chroma, through YCbCr
+COARSE = Tolerance(32, 4)  # the curves of HDR in the 8 bits that decoders give
 SRGB_POINTS = struct.pack(">4sHHHB", b"nclx", 1, 13, 6, 0x80)
 
 
@@ -93,10 +94,25 @@ def _colours() -> Iterator[Case]:
     for bits in DEEP:
         build = partial(deep, srgb_in("p3", photo(), 2**bits - 1), bits, primaries=12, transfer=13, matrix=6)
         yield case(f"avif/nclx-p3-{bits}bit", build, photo(), tolerance=NEAR)
+        yield from _deep_spaces(bits)
     power = srgb_in("p3", photo(), 255, lambda light: np.clip(light, 0, 1) ** (1 / 2.2)).astype(np.uint8)
     yield case("avif/icc-p3", partial(avif, power, icc_profile=rgb_profile("p3")), photo(), tolerance=NEAR)
     build = partial(avif, photo(), icc_profile=b"no profile at all")
     yield case("avif/icc-garbage", build, photo(), tolerance=NEAR)
+
+
+def _deep_spaces(bits: int) -> Iterator[Case]:
+    truth = (photo() * 0.8).astype(np.uint8)  # no bright light
+    spaces = {"p3": ("p3", encoded, 12, 13), "pq": ("bt2020", pq_encoded, 9, 16), "hlg": ("bt2020", hlg_encoded, 9, 18)}
+    for name, (space, curve, primaries, transfer) in spaces.items():
+        samples = srgb_in(space, truth, 2**bits - 1, curve)
+        points = {"primaries": primaries, "transfer": transfer, "matrix": 6}
+        for kind, whole, alpha in (
+            ("", samples, None),
+            ("-alpha", np.dstack([samples, to_depth(matte(), bits)]), matte()),
+        ):
+            build = partial(deep, whole, bits, **points)
+            yield case(f"avif/dim-{name}-{bits}bit{kind}", build, truth, alpha, tolerance=COARSE)
 
 
 def _described() -> Iterator[Case]:

@@ -1,6 +1,7 @@
-"""Colour mathematics for truths: sRGB, Display P3 and BT.2020 as matrices, CIE Lab, and ink.
+"""Colour mathematics for truths: sRGB, Display P3 and BT.2020 as matrices, PQ and HLG, CIE Lab, and ink.
 
-Source: IEC 61966-2-1 (sRGB), SMPTE EG 432-1 (P3), ITU-R BT.2020, ICC.1 (D50, Bradford).
+Source: IEC 61966-2-1 (sRGB), SMPTE EG 432-1 (P3), ITU-R BT.2020 and BT.2100 (PQ, HLG), BT.2408 (white paper),
+ICC.1 (D50, Bradford).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ Floats = NDArray[np.float64]
 D65 = np.array([0.95047, 1.0, 1.08883])
 D50 = np.array([0.9642, 1.0, 0.8249])
 BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+BT2020_LUMA = np.array([0.2627, 0.6780, 0.0593])
 PRIMARIES = {  # x, y of red, green and blue; white is D65
     "srgb": ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06)),
     "p3": ((0.68, 0.32), (0.265, 0.69), (0.15, 0.06)),
@@ -49,6 +51,21 @@ def bt709_encoded(light: NDArray[Any]) -> Floats:
     """Encode linear light by the camera curve of BT.709 and BT.2020."""
     light = np.clip(light, 0, 1)
     return np.where(light < 0.018, light * 4.5, 1.099 * light**0.45 - 0.099)
+
+
+def pq_encoded(light: NDArray[Any]) -> Floats:
+    """Encode linear light, 1 for white paper (203 cd/m²), by PQ."""
+    power = (np.maximum(light, 0) * 203 / 10_000) ** 0.1593017578125
+    return ((0.8359375 + 18.8515625 * power) / (1 + 18.6875 * power)) ** 78.84375
+
+
+def hlg_encoded(light: NDArray[Any]) -> Floats:
+    """Encode linear light H×W×C of BT.2020, 1 for white paper, by HLG for a display of 1,000 cd/m²."""
+    shown = np.maximum(light, 0) * 203 / 1_000
+    luma = shown @ BT2020_LUMA if shown.shape[-1] == 3 else shown[..., 0]
+    scene = shown / np.maximum(luma, 1e-9)[..., None] ** (0.2 / 1.2)
+    high = 0.17883277 * np.log(np.maximum(12 * scene - 0.28466892, 1e-9)) + 0.55991073
+    return np.where(scene <= 1 / 12, np.sqrt(3 * scene), high)
 
 
 def srgb_in(space: str, pixels: NDArray[np.uint8], levels: int = 255, curve: Any = encoded) -> NDArray[np.uint16]:

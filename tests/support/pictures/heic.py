@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from tests.support.pictures.case import Case, Tolerance, case, refused
-from tests.support.pictures.colorimetry import srgb_in
+from tests.support.pictures.colorimetry import encoded, hlg_encoded, pq_encoded, srgb_in
 from tests.support.pictures.orientations import exif, stored
 from tests.support.pictures.truth import HEIGHT, WIDTH, grey, matte, photo, to_depth
 
@@ -64,6 +64,7 @@ def cases() -> Iterator[Case]:
         full_range_flag=1,
     )
     yield case("heic/nclx-p3", build, photo(), tolerance=NEAR)
+    yield from _deep_spaces()
     several = partial(heic, photo(), 255 - photo())
     yield case("heic/several", several, photo(), tolerance=NEAR, warnings=("first_of_several",))
     several = partial(heic, 255 - photo(), photo(), primary_index=1)
@@ -72,6 +73,24 @@ def cases() -> Iterator[Case]:
     yield case("heic/bytes-after-the-end", lambda: file + b"\0\0\0\x10free" + bytes(8), photo(), tolerance=NEAR)
     for percent in (50, 95, 99):
         yield refused(f"heic/cut-at-{percent}-percent", partial(_cut, file, percent), DAMAGED)
+
+
+def _deep_spaces() -> Iterator[Case]:
+    truth = (photo() * 0.8).astype(np.uint8)  # no bright light
+    spaces = {"p3": ("p3", encoded, 12, 13), "pq": ("bt2020", pq_encoded, 9, 16), "hlg": ("bt2020", hlg_encoded, 9, 18)}
+    for name, (space, curve, primaries, transfer) in spaces.items():
+        samples = srgb_in(space, truth, 65535, curve)
+        points = {
+            "save_nclx_profile": True,
+            "color_primaries": primaries,
+            "transfer_characteristics": transfer,
+            "matrix_coefficients": 6,
+            "full_range_flag": 1,
+        }
+        build = partial(heic, samples, mode="RGB;16", **points)
+        yield case(f"heic/dim-{name}-10bit", build, truth, tolerance=Tolerance(16, 2.5))
+        build = partial(heic, np.dstack([samples, to_depth(matte(), 16)]), mode="RGBA;16", **points)
+        yield case(f"heic/dim-{name}-10bit-alpha", build, truth, matte(), tolerance=Tolerance(16, 2.5))
 
 
 def _cut(file: bytes, percent: int) -> bytes:

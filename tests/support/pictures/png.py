@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.support.pictures.case import CONVERTED, EXACT, ONE_LEVEL, Case, case, refused
-from tests.support.pictures.colorimetry import bt709_encoded, encoded, srgb_in
+from tests.support.pictures.colorimetry import (
+    bt709_encoded,
+    encoded,
+    hlg_encoded,
+    linear,
+    pq_encoded,
+    srgb_in,
+)
 from tests.support.pictures.orientations import exif, stored
 from tests.support.pictures.profiles import grey_profile, rgb_profile
 from tests.support.pictures.truth import (
@@ -93,6 +100,7 @@ def cases() -> Iterator[Case]:
     yield from _types_and_depths()
     yield from _transparent_colours()
     yield from _colour_chunks()
+    yield from _deep_colour_spaces()
     yield from _descriptions()
     yield from _animated()
     yield from _structures()
@@ -217,6 +225,39 @@ def _colour_chunks() -> Iterator[Case]:
         "chrm-short": [(b"cHRM", bytes(5))],
     }.items():
         yield case(f"png/{name}", built(photo(), 8, RGB, chunks=chunks), photo())
+
+
+def _deep_colour_spaces() -> Iterator[Case]:
+    """16 bits, with and without transparency of either kind, in every way to state a colour space but a profile."""
+    truth, shades = (photo() * 0.8).astype(np.uint8), (grey() * 0.8).astype(np.uint8)[..., None]  # no bright light
+
+    def gamma_1_8(light: NDArray[Any]) -> NDArray[Any]:
+        return np.clip(light, 0, 1) ** (1 / 1.8)
+
+    p3 = struct.pack(">8I", 31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
+    gama = (b"gAMA", struct.pack(">I", 55556))
+    spaces: dict[str, tuple[str, Any, list[Chunk]]] = {
+        "cicp-p3": ("p3", encoded, [(b"cICP", P3_FULL_RANGE)]),
+        "cicp-linear": ("srgb", lambda light: np.clip(light, 0, 1), [(b"cICP", bytes([1, 8, 0, 1]))]),
+        "cicp-pq": ("bt2020", pq_encoded, [(b"cICP", bytes([9, 16, 0, 1]))]),
+        "cicp-hlg": ("bt2020", hlg_encoded, [(b"cICP", bytes([9, 18, 0, 1]))]),
+        "gama": ("srgb", gamma_1_8, [gama]),
+        "gama-chrm": ("p3", gamma_1_8, [gama, (b"cHRM", p3)]),
+    }
+    for name, (space, curve, chunks) in spaces.items():
+        rgb = srgb_in(space, truth, 65535, curve)
+        light = (curve(linear(shades / 255)) * 65535).round().astype(np.uint16)
+        for kind, samples, opaque, shown in (("rgb", rgb, RGB, truth), ("grey", light, GREY, shades[..., 0])):
+            for interlaced in (False, True):
+                full = f"png/16bit-{name}-{kind}{'-adam7' if interlaced else ''}"
+                more: dict[str, Any] = {"chunks": chunks, "interlaced": interlaced}
+                yield case(full, built(samples, 16, opaque, **more), shown, tolerance=CONVERTED)
+                build = built(np.dstack([samples, to_depth(matte(), 16)]), 16, opaque + 4, **more)
+                yield case(f"{full}-alpha", build, shown, matte(), tolerance=CONVERTED)
+                key = [int(value) for value in samples[5, 7]]
+                more["chunks"] = [*chunks, (b"tRNS", struct.pack(f">{len(key)}H", *key))]
+                alpha = np.where((samples == key).all(axis=-1), 0, 255).astype(np.uint8)
+                yield case(f"{full}-trns", built(samples, 16, opaque, **more), shown, alpha, tolerance=CONVERTED)
 
 
 def _descriptions() -> Iterator[Case]:
