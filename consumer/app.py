@@ -34,6 +34,7 @@ from consumer.resources.memory_budget import MemoryBudget
 from consumer.resources.priority_semaphore import PrioritySemaphore
 from consumer.resources.probe import Probe
 from consumer.resources.profile_selector import ProfileSelector
+from consumer.resources.sources import Sources
 from consumer.resources.waits import Waits
 from consumer.runner import Runner
 from consumer.stages.segment import Segment
@@ -59,7 +60,8 @@ from cutstream.signals import on_termination
 
 log = logging.getLogger(__name__)
 
-_IO_SLOTS = 16
+_FETCH_SLOTS = 24  # one host has at most 16 of them: consumer/resources/sources.py
+_STORE_SLOTS = 16
 _EXIT_GRACE_S = 10.0
 
 
@@ -87,10 +89,12 @@ class PipelineRuntime:
         )
         self._matting_code = MattingCode()
         self.catalogue = BackgroundCatalogue(s.kafka, metrics.backgrounds.set)
-        self.objects = objects = ObjectStore(s.objects, s.limits)
+        self.objects = ObjectStore(s.objects, s.limits)
+        sources = Sources(self.objects, s.worker.window, clock, lambda reason: metrics.untried.labels(reason).inc())
+        metrics.silent_sources.set_function(lambda: sources.silent)
         backgrounds = BackgroundStore(
             self.catalogue.entry,
-            objects,
+            sources,
             self._decoders,
             Cache(s.worker.background_bytes, metrics),
             ops,
@@ -100,7 +104,8 @@ class PipelineRuntime:
         )
         self.pipeline = build_pipeline(
             Dependencies(
-                objects=objects,
+                objects=self.objects,
+                sources=sources,
                 backgrounds=backgrounds,
                 decoders=self._decoders,
                 segment=Segment(self.triton, self.selector, latency, ops, metrics, s.triton),
@@ -108,7 +113,8 @@ class PipelineRuntime:
                 matting_code=self._matting_code,
                 metrics=metrics,
                 max_pixels=s.limits.max_source_pixels,
-                io_slots=PrioritySemaphore(_IO_SLOTS),
+                fetch_slots=PrioritySemaphore(_FETCH_SLOTS),
+                store_slots=PrioritySemaphore(_STORE_SLOTS),
                 decoder_slots=PrioritySemaphore(decoders),
                 segment_slots=PrioritySemaphore(s.worker.window),
                 cpu_slots=PrioritySemaphore(cores),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 
 from consumer.delivery.doubts import Doubts
@@ -15,6 +15,7 @@ from consumer.delivery.results import RecordBuilder
 from consumer.delivery.retries import RetryPolicy
 from consumer.intake.identity import identify
 from consumer.jobs import Job, Progress, Stored
+from consumer.resources.sources import Untried
 from consumer.runner import Runner, WorkerStopping
 from cutstream.clients.kafka import OutgoingRecord, Record
 from cutstream.clock import Clock
@@ -65,7 +66,7 @@ class RequestHandler:
         try:
             with _failing_alone(record):
                 job = self._admit(record)
-            progress.attempts = job.attempts + 1
+            progress.attempts, progress.untried = job.attempts + 1, job.untried
             stored = self._carry(task, job, progress)
             if isinstance(stored, Postponed):
                 return stored
@@ -83,22 +84,17 @@ class RequestHandler:
             answered = _answered(task, job, progress, "failed", exc.code, result, dead_letter)
             return replace(answered, suspicion=suspicion(exc, record, job))
 
-    def _probing(self, job: Job) -> AbstractContextManager[bool]:
-        return self._doubts.probing(job.recipe.image) if self._retries.is_spent(job.attempts) else nullcontext(True)
-
     def _carry(self, task: TrackedRecord, job: Job, progress: Progress) -> Stored | Postponed:
         """Carry a job through the pipeline, or move it to the retry topic. Raises what else ends it."""
-        with self._probing(job) as may_try:
-            if not may_try:
-                untried = SourceUnavailable("no host answers at the moment, so this one was not tried again")
-                return self._postpone(task, job, progress, untried, in_doubt=True)
-            return self._try(task, job, progress)
-
-    def _try(self, task: TrackedRecord, job: Job, progress: Progress) -> Stored | Postponed:
         try:
             with _failing_alone(task.record):
                 self._check(job)
             return self._runner.carry(job, progress)
+        except Untried as exc:
+            if not exc.tried_by_another:
+                progress.attempts, progress.untried = progress.attempts - 1, progress.untried + 1
+            doubted = self._doubts.is_network_doubted(blamed_address(exc, job))
+            return self._postpone(task, job, progress, exc, doubted)
         except SourceUnavailable as exc:
             return self._postpone(task, job, progress, exc, self._is_network_in_doubt(exc, job))
         except Poison as exc:
@@ -127,7 +123,7 @@ class RequestHandler:
         """Move the request to the retry topic. Raises Poison after the last attempt, or Expired."""
         due_ms = self._retries.next_attempt_ms(job, progress, error, in_doubt)
         log.info("postponed: %s", error, extra={"request": job.id, "code": error.code, "attempts": progress.attempts})
-        return Postponed(task.tracked, error.code, (self._records.retry(task.record, progress.attempts, due_ms),))
+        return Postponed(task.tracked, error.code, (self._records.retry(task.record, progress, due_ms),))
 
 
 @contextmanager

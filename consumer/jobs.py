@@ -29,8 +29,9 @@ Trace: TypeAlias = tuple[tuple[str, bytes], ...]
 class Job:
     """One admitted request: the record it came in, its identity, and its recipe.
 
-    `origin` is the request's first record, and `attempts` counts the attempts before this delivery: the record may be
-    a retry or a replay. `replay` counts the replays by the requester and those from the dead letters.
+    `origin` is the request's first record. `attempts` counts the attempts before this delivery, and `untried` the
+    deliveries without one: the record may be a retry or a replay. `replay` counts the replays by the requester and
+    those from the dead letters.
     """
 
     record: Record
@@ -41,7 +42,13 @@ class Job:
     labels: Mapping[str, str] = field(default_factory=dict)
     replay: int = 0
     attempts: int = 0
+    untried: int = 0
     trace: Trace = ()
+
+    @property
+    def is_redelivered(self) -> bool:
+        """True if the record comes from the retry topic."""
+        return self.record.partition.topic != self.origin.topic
 
 
 @dataclass(slots=True)
@@ -54,6 +61,7 @@ class Progress:
     started_s: float
     stage: str = "request"
     attempts: int = 1
+    untried: int = 0
     timings_ms: dict[str, float] = field(default_factory=dict)
     finished_s: dict[str, float] = field(default_factory=dict)
     selection: Selection | None = None

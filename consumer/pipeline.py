@@ -9,6 +9,7 @@ from consumer.resources.backgrounds import BackgroundStore
 from consumer.resources.decoding.pool import DecoderPool
 from consumer.resources.matting_code import MattingCode
 from consumer.resources.priority_semaphore import PrioritySemaphore
+from consumer.resources.sources import Sources
 from consumer.runner import Pipeline, Stage
 from consumer.stages.compose import Compose
 from consumer.stages.decode import Decode
@@ -28,6 +29,7 @@ class Dependencies:
     """The parts that the stages work with. The slots limit how many photos are in each kind of work at once."""
 
     objects: ObjectStore
+    sources: Sources
     backgrounds: BackgroundStore
     decoders: DecoderPool
     segment: Segment  # built with the worker, because it keeps a micro-batcher for each profile
@@ -35,7 +37,8 @@ class Dependencies:
     matting_code: MattingCode
     metrics: Metrics
     max_pixels: int
-    io_slots: PrioritySemaphore
+    fetch_slots: PrioritySemaphore
+    store_slots: PrioritySemaphore
     decoder_slots: PrioritySemaphore
     segment_slots: PrioritySemaphore
     cpu_slots: PrioritySemaphore
@@ -43,13 +46,14 @@ class Dependencies:
 
 def build_pipeline(d: Dependencies) -> Pipeline[Recipe, Stored]:
     """Build the pipeline. Memory is reserved before `decode` and released after `store`, or when the job fails."""
+    fetch = Fetch(d.sources, d.backgrounds, d.metrics)
     decode = Decode(d.decoders, d.ops, d.metrics, d.max_pixels)
     return (
-        Stage[Recipe, Fetched]("fetch", Fetch(d.objects, d.backgrounds, d.metrics), d.io_slots)
+        Stage[Recipe, Fetched]("fetch", fetch, d.fetch_slots, admission=fetch.admission)
         | Stage[Fetched, Decoded]("decode", decode, d.decoder_slots, memory=decode.needed_bytes)
         | Stage[Decoded, Segmented]("segment", d.segment, d.segment_slots)
         | Stage[Segmented, Refined]("refine", Refine(d.ops, d.matting_code), d.cpu_slots)
         | Stage[Refined, Composed]("compose", Compose(d.ops), d.cpu_slots)
         | Stage[Composed, Encoded]("encode", Encode(d.ops), d.cpu_slots)
-        | Stage[Encoded, Stored]("store", Store(d.objects, d.metrics), d.io_slots)
+        | Stage[Encoded, Stored]("store", Store(d.objects, d.metrics), d.store_slots)
     )  # Then the main loop commits the result and its offset together: consumer/loop.py, consumer/delivery/.

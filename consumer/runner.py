@@ -7,7 +7,7 @@ import math
 import random
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 from consumer.jobs import Job, Progress
 from consumer.resources.memory_budget import MemoryBudget
 from consumer.resources.priority_semaphore import Order, PrioritySemaphore
+from consumer.resources.sources import SLOW_S, Untried
 from consumer.resources.waits import Wait, Waits
 from cutstream.clock import Clock
 from cutstream.contract.recipe import Recipe
@@ -29,6 +30,7 @@ Next = TypeVar("Next")
 
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 5.0
+_MOMENT_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,15 @@ class Stage(Generic[In, Out]):
     """One step of the pipeline: `run(job, value)` returns the value for the next stage.
 
     Stages of one kind of work share `slots`. A stage with `memory` runs once that many bytes are reserved, which the
-    job keeps until it ends.
+    job keeps until it ends. One with `admission` runs inside of what that returns, which may wait or refuse, before it
+    takes a slot.
     """
 
     name: str
     run: Callable[[Job, In], Out]
     slots: PrioritySemaphore
     memory: Callable[[Job, In], int] | None = None
+    admission: Callable[[Job, Order, Callable[[], None]], AbstractContextManager[None]] | None = None
 
     def __or__(self, following: Stage[Out, Next]) -> Pipeline[In, Next]:
         return Pipeline((self, following))
@@ -96,7 +100,7 @@ class Runner(Generic[Out]):
     def carry(self, job: Job, progress: Progress) -> Out:
         """Return the last stage's value. Raises Poison, Expired, Cancelled, Fatal or WorkerStopping.
 
-        Raises SourceUnavailable when the attempts in place are used up, or when the source asks for a longer wait.
+        Raises SourceUnavailable when the attempts in place are used up, or when another would hold up other jobs.
         `progress` says where.
         """
         value: Any = job.recipe
@@ -128,7 +132,8 @@ class Runner(Generic[Out]):
     def _attempt(self, stage: Stage[Any, Any], job: Job, value: Any, progress: Progress, reserved: ExitStack) -> Any:
         waiting_since_s = self._clock.monotonic()
         order, check = self._order(job, progress), partial(self._check, job, progress)
-        with ExitStack() as memory:  # released if this attempt fails: the next one reserves anew
+        admission = stage.admission(job, order, check) if stage.admission else nullcontext()
+        with admission, ExitStack() as memory:  # released if this attempt fails: the next one reserves anew
             if stage.memory is not None:
                 memory.enter_context(self._memory.reserve(stage.memory(job, value), order, check))
             with stage.slots.acquire(order, give_up=check):
@@ -177,10 +182,16 @@ class Runner(Generic[Out]):
     def _back_off(
         self, stage: Stage[Any, Any], job: Job, progress: Progress, exc: Retryable, attempt: int, wait: Wait
     ) -> None:
-        """Wait before the next attempt: without end for our own servers, a few times for the source."""
+        """Wait before the next attempt: without end for our own servers, a few times for the source.
+
+        A source that was slow, or that asks for time, is tried again from the retry topic: here others would wait, too.
+        """
+        if isinstance(exc, Untried):
+            raise exc
         self._metrics.retries.labels(stage.name, exc.code).inc()
         if isinstance(exc, SourceUnavailable):
-            if progress.attempts >= self._source_attempts or (exc.retry_after_s or 0) > _LONGEST_WAIT_S:
+            was_slow = progress.timings_ms.get(stage.name, 0.0) >= SLOW_S * 1000
+            if progress.attempts >= self._source_attempts or was_slow or (exc.retry_after_s or 0) > _MOMENT_S:
                 raise exc
             progress.attempts += 1
         elif attempt == 1:

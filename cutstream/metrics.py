@@ -41,6 +41,20 @@ POSTPONED = Definition(
     "If it rises, a host or bucket that requests name is away: the worker's log says which (`postponed`).",
     ("code",),
 )
+UNTRIED = Definition(
+    "cutstream_untried_total",
+    "counter",
+    "Deliveries of a request without a try to fetch its source: its host or bucket does not answer (`silent`), hosts "
+    "that have never answered do not (`strangers`), or too many such hosts are being tried (`crowded`).",
+    "If `silent` rises, a host or bucket that requests name is away; the others rise if requests name many dead hosts.",
+    ("reason",),
+)
+SILENT_SOURCES = Definition(
+    "cutstream_silent_sources",
+    "gauge",
+    "Hosts and buckets that did not answer the last downloads: their requests are tried from the retry topic only.",
+    "If it stays above zero, the worker's log says which are away (`had no answer`).",
+)
 REQUEST_SECONDS = Definition(
     "cutstream_request_duration_seconds",
     "histogram",
@@ -272,6 +286,8 @@ class Metrics:
         self.registry = registry or CollectorRegistry()
         self.requests = self._counter(REQUESTS)
         self.postponed = self._counter(POSTPONED)
+        self.untried = self._counter(UNTRIED)
+        self.silent_sources = self._gauge(SILENT_SOURCES)
         self.request_seconds = self._histogram(REQUEST_SECONDS)
         self.request_age = self._histogram(REQUEST_AGE)
         self.stage_seconds = self._histogram(STAGE_SECONDS)

@@ -11,8 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from consumer.delivery.places import place_of
@@ -38,7 +37,6 @@ class Doubts:
         self._observe = observe
         self._lock = threading.Lock()
         self._silent: defaultdict[str, set[str]] = defaultdict(set)  # scheme -> places; not beyond MANY_PLACES
-        self._probed: set[str] = set()  # schemes
         self._refused: set[str] = set()  # not beyond `many_refused`
         self._proven = False
 
@@ -53,6 +51,11 @@ class Doubts:
                     self._observe("network", True)
                     _warn(f"{MANY_PLACES} hosts or buckets in a row do not answer. The last one: {message}")
             return len(silent) >= MANY_PLACES
+
+    def is_network_doubted(self, address: str) -> bool:
+        """Return whether the network is in doubt for sources such as this one."""
+        with self._lock:
+            return len(self._silent.get(_scheme(place_of(address)), ())) >= MANY_PLACES
 
     def note_answer(self, address: str) -> None:
         """Take note of a source that answers: the way to its like works."""
@@ -82,25 +85,6 @@ class Doubts:
                 self._proven = True
                 self._refused.clear()
                 self._observe("settings", False)
-
-    @contextmanager
-    def probing(self, address: str) -> Iterator[bool]:
-        """Yield whether a request that has used up its attempts may try its source once more.
-
-        While the network is in doubt one at a time may, so that those that wait do not take the slots of others.
-        """
-        scheme = _scheme(place_of(address))
-        with self._lock:
-            doubted = len(self._silent.get(scheme, ())) >= MANY_PLACES
-            allowed = not doubted or scheme not in self._probed
-            if doubted and allowed:
-                self._probed.add(scheme)
-        try:
-            yield allowed
-        finally:
-            if doubted and allowed:
-                with self._lock:
-                    self._probed.discard(scheme)
 
 
 def _scheme(place: str) -> str:

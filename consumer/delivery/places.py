@@ -14,7 +14,7 @@ _ADDRESS = re.compile(r"(?P<scheme>[^:/]*)://(?P<authority>[^\\/?#]*)(?P<rest>.*
 def place_of(address: str) -> str:
     """Return the host or bucket of an address: `http://host`, `s3://bucket`, `file://`. A name is its own place.
 
-    One host is one place, whatever the scheme, the port and the user are.
+    One host and port is one place, whoever the user is, and http and https with their usual ports are the same.
     """
     parts = _ADDRESS.fullmatch(address)
     if parts is None:
@@ -23,7 +23,7 @@ def place_of(address: str) -> str:
     if scheme == "file":
         return "file://"
     if scheme in ("http", "https"):
-        return f"http://{_host(parts['authority'])}"
+        return f"http://{_host(parts['authority'])}{_port(parts['authority'], scheme)}"
     return f"{scheme}://{parts['authority'].lower()}"
 
 
@@ -37,6 +37,12 @@ def picture_of(address: str) -> str:
         path, mark, values = path.partition("#")[0].partition("?")
         query = mark + values
     return place + posixpath.normpath("/" + unquote(path).lstrip("/")) + query
+
+
+def _port(authority: str, scheme: str) -> str:
+    """Return `:port`, or nothing for the scheme's usual one."""
+    port = authority.rpartition("@")[2].rpartition("]")[2].partition(":")[2].lstrip("0")
+    return "" if port in ("", "80" if scheme == "http" else "443") else f":{port}"
 
 
 def _host(authority: str) -> str:

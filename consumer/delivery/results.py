@@ -47,7 +47,7 @@ class RecordBuilder:
             choice=selection.choice,
             model=ServedModel(name=model.name, version=model.version, digest=model.digest, networks=model.networks),
             timings_ms=progress.timings_ms,
-            attempts=progress.attempts,
+            attempts=max(1, progress.attempts),
             warnings=describe_warnings(progress.warnings),
             labels=dict(job.labels),
             replay=job.replay,
@@ -68,7 +68,7 @@ class RecordBuilder:
             profile=selection.profile if selection else job.profile if job else None,
             choice=selection.choice if selection else None,
             timings_ms=progress.timings_ms,
-            attempts=progress.attempts,
+            attempts=max(1, progress.attempts),
             warnings=describe_warnings(progress.warnings),
             error=ErrorDetail.of(error, progress.stage),
             labels=identity.labels,
@@ -92,9 +92,11 @@ class RecordBuilder:
         )
         return OutgoingRecord(self._settings.dead_letters_topic, key, value, described)
 
-    def retry(self, record: Record, attempts: int, not_before_ms: int) -> OutgoingRecord:
+    def retry(self, record: Record, progress: Progress, not_before_ms: int) -> OutgoingRecord:
         """Build the untouched original for the retry topic, with its origin and the attempts so far in headers."""
-        delivery = replace(delivery_of(record), attempts=attempts, not_before_ms=not_before_ms)
+        delivery = replace(
+            delivery_of(record), attempts=progress.attempts, untried=progress.untried, not_before_ms=not_before_ms
+        )
         headers = redelivery_headers(record.headers, delivery)
         return OutgoingRecord(self._settings.retry_topic, record.key, record.value, headers)
 

@@ -21,20 +21,18 @@ class RetryPolicy:
     limits: LimitSettings
     clock: Clock
 
-    def is_spent(self, attempts: int) -> bool:
-        """Return whether these are all the attempts that a request has while nothing is wrong with the worker."""
-        return attempts >= self.limits.source_attempts + self.limits.retries
-
     def next_attempt_ms(
         self, job: Job, progress: Progress, error: SourceUnavailable | Poison, in_doubt: bool = False
     ) -> int:
         """Return when the request is due again, in milliseconds since the Unix epoch.
 
-        `in_doubt` says that the worker itself may be the cause: then there are `outage_retries` more. Raises the error
+        `in_doubt` says that the worker itself may be the cause: then there are `outage_retries` more, as there are of
+        deliveries at which the source was not tried. Raises the error
         with which the request fails after its last attempt, or Expired if it would be due only after its deadline.
         """
         attempts, deadline = progress.attempts, job.recipe.deadline
-        if self.is_spent(attempts - self.limits.outage_retries if in_doubt else attempts):
+        spent = self._is_spent(attempts - self.limits.outage_retries if in_doubt else attempts)
+        if spent or progress.untried > self.limits.retries + self.limits.outage_retries:
             raise error.given_up(attempts) if isinstance(error, SourceUnavailable) else error
         due_s = self.clock.wall() + self.limits.retry_delay_s
         if deadline is not None and due_s >= deadline.timestamp():
@@ -42,3 +40,7 @@ class RetryPolicy:
                 f"{error} ({attempts} attempts); the next attempt would be after the deadline {deadline}"
             ) from error
         return round(due_s * 1000)
+
+    def _is_spent(self, attempts: int) -> bool:
+        """Return whether these are all the attempts that a request has while nothing is wrong with the worker."""
+        return attempts >= self.limits.source_attempts + self.limits.retries

@@ -42,6 +42,7 @@ def admit(
         labels=request.labels,
         replay=_replay(request, delivery),
         attempts=delivery.attempts,
+        untried=delivery.untried,
         trace=envelope.trace,
     )
 

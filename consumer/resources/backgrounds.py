@@ -13,8 +13,8 @@ from hashlib import sha256
 from consumer.resources.cache import Cache
 from consumer.resources.decoding.pool import DecoderPool
 from consumer.resources.priority_semaphore import PrioritySemaphore
+from consumer.resources.sources import Sources
 from cutstream.arrays.ops import ArrayOps, Colour
-from cutstream.clients.objects.store import ObjectStore
 from cutstream.clock import Clock
 from cutstream.compositing.background_picture import fit_picture
 from cutstream.compositing.specs import Fit
@@ -88,7 +88,7 @@ class BackgroundStore:
     def __init__(
         self,
         find_entry: Callable[[str], Entry],
-        objects: ObjectStore,
+        sources: Sources,
         decoders: DecoderPool,
         cache: Cache,
         ops: ArrayOps,
@@ -98,7 +98,7 @@ class BackgroundStore:
         max_pixels: int,
     ) -> None:
         self._find_entry = find_entry
-        self._objects = objects
+        self._sources = sources
         self._decoders = decoders
         self._cache = cache
         self._ops = ops
@@ -124,20 +124,24 @@ class BackgroundStore:
             decoded = self._cache.get("decoded", entry.sha256, partial(self._from_catalogue, picture, entry))
         return CachedBackground(decoded, self._cache, self._ops)
 
+    def has(self, picture: str) -> bool:
+        """Return whether the picture can be opened without asking a host that the request names."""
+        return not is_address(picture) or self._cache.has("decoded", picture, self._is_fresh)
+
     def _is_fresh(self, picture: DecodedPicture) -> bool:
         return self._clock.monotonic() - picture.since_s < self._max_age_s
 
     def _from_address(self, address: str) -> DecodedPicture:
         since_s = self._clock.monotonic()
         with _as_background_errors("background"):
-            data = self._objects.fetch(address)
+            data = self._sources.fetch(address)
             return self._decode(data, sha256(data).hexdigest(), since_s)
 
     def _from_catalogue(self, name: str, entry: Entry) -> DecodedPicture:
         since_s = self._clock.monotonic()
         with _as_background_errors(f"background {name!r}"):
             try:
-                data = self._objects.fetch_own(entry.uri)
+                data = self._sources.fetch_own(entry.uri)
             except SourceUnavailable as exc:  # our own store, not the request's source: wait for it without end
                 raise StoreUnavailable(f"background {name!r}: {exc}", exc.retry_after_s) from exc
             if sha256(data).hexdigest() != entry.sha256:

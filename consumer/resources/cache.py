@@ -59,6 +59,12 @@ class Cache:
         finally:
             del making  # breaks a cycle: an error's traceback refers to this frame, which would keep both alive
 
+    def has(self, kind: Kind, name: Hashable, usable: Callable[[Any], bool]) -> bool:
+        """Return whether `get` would find a usable value. It does not count as a use."""
+        with self._lock:
+            kept = self._kept.get((kind, name))
+            return kept is not None and usable(kept)
+
     def drop_oldest(self) -> bool:
         """Drop the least recently used value. Returns False if the cache is empty."""
         with self._lock:

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from consumer.delivery.places import place_of
 from consumer.jobs import Fetched, Job
 from consumer.resources.backgrounds import BackgroundStore
-from cutstream.clients.objects.store import ObjectStore
+from consumer.resources.priority_semaphore import Order
+from consumer.resources.sources import Sources, Untried, UntriedBackground
 from cutstream.contract.recipe import Recipe
 from cutstream.metrics import Metrics
 
@@ -13,7 +17,7 @@ from cutstream.metrics import Metrics
 class Fetch:
     """Fetch the photo's bytes, and the picture behind the subject if the request names one."""
 
-    objects: ObjectStore
+    sources: Sources
     backgrounds: BackgroundStore
     metrics: Metrics
 
@@ -21,6 +25,19 @@ class Fetch:
         # The background comes first: it is kept for the next attempt if the source is away, and the source is not.
         picture = recipe.composition.background.picture
         background = None if picture is None else self.backgrounds.open(picture)
-        data = self.objects.fetch(recipe.image)
+        data = self.sources.fetch(recipe.image)
         self.metrics.source_bytes.inc(len(data))
         return Fetched(data, background, () if background is None else background.warnings)
+
+    @contextmanager
+    def admission(self, job: Job, order: Order, give_up: Callable[[], None]) -> Iterator[None]:
+        """Hold the right to fetch what the job names, inside the block. Raises Untried instead of a long wait."""
+        photo, picture = job.recipe.image, job.recipe.composition.background.picture
+        addresses = [photo] if picture is None or self.backgrounds.has(picture) else [photo, picture]
+        try:
+            with self.sources.admission(addresses, job.is_redelivered, order, give_up):
+                yield
+        except Untried as exc:
+            if exc.place == place_of(photo) or exc.place not in map(place_of, addresses):
+                raise
+            raise UntriedBackground(f"background: {exc}", exc.reason, exc.place, exc.tried_by_another) from exc

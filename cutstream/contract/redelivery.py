@@ -18,7 +18,7 @@ from cutstream.errors import InvalidRequest
 
 PREFIX = "__cutstream.delivery."
 
-_NUMBERS = ("partition", "offset", "timestamp", "attempts", "not-before", "replay")
+_NUMBERS = ("partition", "offset", "timestamp", "attempts", "not-before", "replay", "untried")
 _RANGE = 0, 2**63 - 1
 _RANGES = {"timestamp": (-1, _RANGE[1]), "replay": (0, MAX_REPLAY)}
 _TOPIC = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")  # what Kafka accepts
@@ -28,8 +28,9 @@ _TOPIC = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")  # what Kafka accepts
 class Redelivery:
     """The history of a request that is delivered again.
 
-    `origin` is its first record. `attempts` counts the attempts before this delivery, of this replay. The request is
-    not due before `not_before_ms`, in milliseconds since the Unix epoch. `replay` counts the replays by
+    `origin` is its first record. `attempts` counts the attempts before this delivery, of this replay, and
+    `untried` the deliveries at which its source was not tried. The request is not due before `not_before_ms`, in
+    milliseconds since the Unix epoch. `replay` counts the replays by
     `cutstream dead-letters replay`.
     """
 
@@ -37,6 +38,7 @@ class Redelivery:
     attempts: int = 0
     not_before_ms: int = 0
     replay: int = 0
+    untried: int = 0
 
 
 def read_redelivery(headers: Headers) -> Redelivery | None:
@@ -49,7 +51,8 @@ def read_redelivery(headers: Headers) -> Redelivery | None:
         if not _TOPIC.fullmatch(topic):
             raise ValueError("not the name of a topic")
         # A record may be without a timestamp, which Kafka writes as -1.
-        numbers = {name: _number(named[name], *_RANGES.get(name, _RANGE)) for name in _NUMBERS}
+        # Those that are delivered as older releases wrote them have no `untried`.
+        numbers = {name: _number({"untried": b"0", **named}[name], *_RANGES.get(name, _RANGE)) for name in _NUMBERS}
     except (KeyError, TypeError, ValueError) as exc:  # a header may have no value
         raise InvalidRequest(f"the headers {PREFIX}* are the worker's own; leave them out ({exc!r})") from exc
     return Redelivery(
@@ -62,6 +65,7 @@ def read_redelivery(headers: Headers) -> Redelivery | None:
         attempts=numbers["attempts"],
         not_before_ms=numbers["not-before"],
         replay=numbers["replay"],
+        untried=numbers["untried"],
     )
 
 
@@ -85,6 +89,7 @@ def redelivery_headers(headers: Headers, redelivery: Redelivery) -> Headers:
         "attempts": redelivery.attempts,
         "not-before": redelivery.not_before_ms,
         "replay": redelivery.replay,
+        "untried": redelivery.untried,
     }
     return without_redelivery(headers) + [(PREFIX + name, str(value).encode()) for name, value in history.items()]
 

@@ -80,6 +80,7 @@ REDELIVERY_HEADERS = {
         "attempts": "Attempts before this delivery.",
         "not-before": "When the request is due, in milliseconds since the Unix epoch. 0: at once.",
         "replay": "Replays of this request from the dead letters.",
+        "untried": "Deliveries at which its source was not tried. Older releases leave it out.",
     }.items()
 }
 _EVENT_EXAMPLE = {

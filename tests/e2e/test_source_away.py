@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 from collections import Counter
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from kafka.admin import KafkaAdminClient
 
+from cutstream.contract.redelivery import read_redelivery
 from cutstream.settings import KafkaSettings, Settings
 from tests.support.group import wait_until
 from tests.support.http_server import HttpServer, serving
@@ -69,6 +72,41 @@ def test_a_source_that_comes_back_fails_no_request_even_if_the_worker_is_killed(
     assert all(result.status == "ok" for result in done)
     assert all(result.source.topic == kafka.requests_topic for result in done)
     assert {result.attempts >= 4 for result in done if result.id.startswith("away")} == {True}
+
+
+@contextmanager
+def never_answering() -> Iterator[int]:
+    """Yield a port on all addresses of this machine that takes connections and never answers."""
+    with socket.socket() as listener:
+        listener.bind(("0.0.0.0", 0))
+        listener.listen(1024)
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.parametrize("hosts", [1, 60])
+def test_hosts_that_never_answer_hold_up_no_host_that_has_answered(settings, small_photos, tmp_path, hosts) -> None:
+    settings = with_limits(settings, download_timeout_s=5.0, retry_delay_s=3600.0)
+    kafka = settings.kafka
+    photo = Path(urlsplit(small_photos[0]).path).read_bytes()
+    with (
+        never_answering() as port,
+        serving(HttpServer()) as server,
+        Results(kafka) as results,
+        Results(kafka, kafka.retry_topic) as retries,
+        workers(settings, tmp_path),
+    ):
+        server.files["photo"] = photo
+        near = [{"id": f"near-{n}", "image": server.url("files/photo")} for n in range(60)]
+        away = [{"id": f"away-{n}", "image": f"http://127.0.9.{1 + n % hosts}:{port}/photo"} for n in range(120)]
+        submit(kafka, near[:1])
+        results.wait_for(1, 60)
+        submit(kafka, [request for pair in zip(away, away[60:], near[1:], strict=False) for request in pair])
+        done = results.wait_for(len(near) - 1, 60)
+        wait_until(lambda: retries.read() >= 118, "requests for hosts that do not answer stay")
+        tried = sum(read_redelivery(record.headers).attempts for record in retries.records)
+    assert tried <= 24, "each of these held its place until the download's time limit"
+    assert_exactly_once(done, [request["id"] for request in near[1:]])
+    assert all(result.status == "ok" for result in done)
 
 
 @pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])

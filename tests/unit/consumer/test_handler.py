@@ -18,6 +18,7 @@ from consumer.handler import RequestHandler
 from consumer.intake.admission import admit as admit_record
 from consumer.jobs import Findings, Job, Progress, Segmentation, Stored, delivery_of, first_delivery
 from consumer.resources.profile_selector import Selection
+from consumer.resources.sources import Untried, UntriedBackground
 from consumer.runner import WorkerStopping
 from cutstream.clients.kafka import Partition, Record
 from cutstream.clients.triton import Ensemble
@@ -81,7 +82,12 @@ def admit(record: Record) -> Job:
     job = job_of(profile="general", image="s3://a/b.jpg", id="a", labels={"shop": "1"}, replay=2)
     delivery = delivery_of(record)
     return replace(
-        job, record=record, origin=delivery.origin, attempts=delivery.attempts, trace=(("traceparent", TRACE),)
+        job,
+        record=record,
+        origin=delivery.origin,
+        attempts=delivery.attempts,
+        untried=delivery.untried,
+        trace=(("traceparent", TRACE),),
     )
 
 
@@ -150,9 +156,9 @@ def test_the_error_of_an_unavailable_source_is_retryable() -> None:
     assert decode_result(outcome.records[0].value).error.retryable is True
 
 
-def retried(attempts: int, replay: int = 0) -> Record:
+def retried(attempts: int, replay: int = 0, untried: int = 0) -> Record:
     """Return RECORD as it lies on the retry topic after this many attempts."""
-    delivery = Redelivery(first_delivery(RECORD).origin, attempts, not_before_ms=5, replay=replay)
+    delivery = Redelivery(first_delivery(RECORD).origin, attempts, not_before_ms=5, replay=replay, untried=untried)
     return replace(
         RECORD,
         partition=Partition("retry", 1),
@@ -220,17 +226,50 @@ def in_doubt_of_the_network() -> Doubts:
     return doubts
 
 
-def test_while_no_host_answers_no_request_fails_for_it_and_one_at_a_time_is_tried() -> None:
+def test_while_no_host_answers_no_request_fails_for_it() -> None:
     doubts = in_doubt_of_the_network()
     spent = retried(attempts=5)
-    held = handle(AWAY, from_host("dead-1"), spent, doubts, "fetch")
-    assert isinstance(held, Postponed)
-    with doubts.probing("https://another.example/a.jpg"):
-        outcome = handle(AssertionError("it must not be tried"), from_host("dead-2"), spent, doubts)
-        assert isinstance(outcome, Postponed)
-        assert handle(STORED, from_host("alive"), doubts=doubts).status == "ok"  # new ones are tried
+    assert isinstance(handle(AWAY, from_host("dead-1"), spent, doubts, "fetch"), Postponed)
+    not_tried = Untried("silent", "silent", tried_by_another=True)
+    assert isinstance(handle(not_tried, from_host("dead-2"), spent, doubts, "fetch"), Postponed)
+    assert handle(STORED, from_host("alive"), doubts=doubts).status == "ok"
     last = handle(AWAY, from_host("dead-1"), retried(attempts=4), doubts, "fetch")
     assert (last.status, last.code) == ("failed", "failed_image_download")  # the doubt is over
+
+
+def history(outcome: Outcome) -> tuple[int, int]:
+    """Return the attempts and the deliveries without one that a postponed request has behind it."""
+    assert isinstance(outcome, Postponed)
+    delivery = read_redelivery(outcome.records[0].headers)
+    assert delivery is not None
+    return delivery.attempts, delivery.untried
+
+
+def test_a_request_that_was_not_tried_has_used_up_no_attempt() -> None:
+    assert history(handle(Untried("crowded", "crowded"), stage="fetch")) == (0, 1)
+    assert history(handle(Untried("silent", "silent"), record=retried(4), stage="fetch")) == (4, 1)
+
+
+def test_it_has_if_another_tried_its_host_meanwhile() -> None:
+    not_tried = Untried("https://dead has not answered", "silent", "https://dead", tried_by_another=True)
+    assert history(handle(not_tried, record=retried(3), stage="fetch")) == (4, 0)
+    outcome = handle(not_tried, record=retried(4), stage="fetch")
+    assert isinstance(outcome, Answered)
+    result = decode_result(outcome.records[0].value)
+    assert (result.attempts, result.error.code, result.error.retryable) == (5, "failed_image_download", True)
+
+
+def test_a_request_that_is_never_tried_ends_all_the_same() -> None:
+    outcome = handle(Untried("crowded", "crowded"), record=retried(1, untried=13), stage="fetch")
+    assert isinstance(outcome, Answered)
+    assert decode_result(outcome.records[0].value).error.retryable is True
+
+
+def test_a_background_that_was_not_tried_is_named_as_one() -> None:
+    not_tried = UntriedBackground("background: https://dead", "silent", "https://dead", tried_by_another=True)
+    outcome = handle(not_tried, record=retried(4), stage="fetch")
+    assert isinstance(outcome, Answered)
+    assert outcome.code == "failed_bg_download"
 
 
 def test_hundreds_of_dead_hosts_and_nothing_else_neither_stop_the_worker_nor_empty_the_topic() -> None:

@@ -13,7 +13,7 @@ ORDER = ["fetch", "decode", "segment", "refine", "compose", "encode", "store"]
 
 def dependencies() -> Dependencies:
     stand_ins = {name: SimpleNamespace() for name in inspect.signature(Dependencies).parameters}
-    slots = {f"{name}_slots": PrioritySemaphore(1) for name in ("io", "decoder", "segment", "cpu")}
+    slots = {f"{name}_slots": PrioritySemaphore(1) for name in ("fetch", "store", "decoder", "segment", "cpu")}
     return Dependencies(**{**stand_ins, **slots})
 
 
@@ -24,7 +24,7 @@ def test_a_photo_passes_the_stages_in_this_order() -> None:
 def test_stages_of_one_kind_of_work_share_its_slots() -> None:
     d = dependencies()
     slots = {stage.name: stage.slots for stage in build_pipeline(d).stages}
-    assert {name for name, shared in slots.items() if shared is d.io_slots} == {"fetch", "store"}
+    assert (slots["fetch"], slots["store"]) == (d.fetch_slots, d.store_slots)  # no download holds up a finished photo
     assert {name for name, shared in slots.items() if shared is d.cpu_slots} == {"refine", "compose", "encode"}
     assert (slots["decode"], slots["segment"]) == (d.decoder_slots, d.segment_slots)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import datetime, timezone
 
@@ -14,6 +14,7 @@ from consumer.jobs import Progress, Segmentation, Segmented
 from consumer.resources.memory_budget import MemoryBudget
 from consumer.resources.priority_semaphore import PrioritySemaphore
 from consumer.resources.profile_selector import Selection
+from consumer.resources.sources import Untried
 from consumer.resources.waits import Waits
 from consumer.runner import Pipeline, Runner, Stage, WorkerStopping, backoff_s
 from cutstream.clients.triton import Ensemble
@@ -63,7 +64,15 @@ class Execution:
     """A job with these request fields, which `run` carries through `steps`, and its progress."""
 
     def __init__(
-        self, *steps, stopping=None, clock=None, attempts=3, memory=None, refuse=lambda job: None, **request
+        self,
+        *steps,
+        stopping=None,
+        clock=None,
+        attempts=3,
+        memory=None,
+        refuse=lambda job: None,
+        admission=None,
+        **request,
     ) -> None:
         clock, slots = clock or ManualClock(), PrioritySemaphore(1)
         self.job = job_of(**request)
@@ -71,7 +80,7 @@ class Execution:
         self.reserved: list[float] = []
         budget = MemoryBudget(100, self.reserved.append)
         stages = tuple(
-            Stage(f"step{i}", step, slots, memory=(lambda job, value: memory) if memory else None)
+            Stage(f"step{i}", step, slots, memory=(lambda job, value: memory) if memory else None, admission=admission)
             for i, step in enumerate(steps)
         )
         self._runner = Runner(
@@ -141,12 +150,62 @@ def test_a_source_that_recovers_is_a_success() -> None:
 
 def test_a_short_hint_of_a_source_is_followed_and_a_long_one_is_not_waited_for_in_place() -> None:
     stopping = InstantEvent()
-    errors = [SourceUnavailable("429", retry_after_s=4.0), SourceUnavailable("429", retry_after_s=6.0)]
+    errors = [SourceUnavailable("429", retry_after_s=1.0), SourceUnavailable("429", retry_after_s=2.0)]
     execution = Execution(failing(*errors), stopping=stopping)
     with pytest.raises(SourceUnavailable) as raised:
         execution.run()
     assert raised.value is errors[1]
-    assert (stopping.waits, execution.progress.attempts) == ([4.0], 2)
+    assert (stopping.waits, execution.progress.attempts) == ([1.0], 2)
+
+
+def test_a_source_that_was_slow_is_not_tried_again_in_place() -> None:
+    clock, stopping = ManualClock(), InstantEvent()
+
+    def time_out(job, value):
+        clock.sleep(1.0)
+        raise SourceUnavailable("timed out")
+
+    execution = Execution(time_out, stopping=stopping, clock=clock)
+    with pytest.raises(SourceUnavailable):
+        execution.run()
+    assert (stopping.waits, execution.progress.attempts) == ([], 1)
+
+
+def test_a_stage_that_is_not_admitted_takes_no_slot_and_is_not_tried_again() -> None:
+    entered = []
+
+    @contextmanager
+    def admission(job, order, give_up):
+        entered.append(order)
+        raise Untried("silent", "silent")
+        yield
+
+    execution = Execution(failing(), admission=admission)
+    with pytest.raises(Untried):
+        execution.run()
+    assert len(entered) == 1
+    assert execution.progress.timings_ms == {}
+
+
+def test_an_admission_lasts_for_one_attempt() -> None:
+    events: list[str] = []
+
+    @contextmanager
+    def admission(job, order, give_up):
+        events.append("in")
+        try:
+            yield
+        finally:
+            events.append("out")
+
+    def step(job, value):
+        events.append("run")
+        if events.count("run") == 1:
+            raise SourceUnavailable("dropped")
+        return value
+
+    Execution(step, lambda job, value: events.append("next"), admission=admission).run()
+    assert events == ["in", "run", "out"] * 2 + ["in", "next", "out"]
 
 
 def test_a_long_hint_of_our_own_servers_is_followed_up_to_a_limit() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
 
 import pytest
 
@@ -64,18 +63,13 @@ def test_spellings_of_one_host_are_one(doubts: Doubts) -> None:
     assert not any([doubts.note_silent(f"http://{host}/{n}.jpg", "timed out") for n, host in enumerate(hosts)])
 
 
-def test_in_doubt_one_request_at_a_time_tries_its_host(doubts: Doubts) -> None:
-    with doubts.probing("https://a/1") as first, doubts.probing("https://b/1") as second:
-        assert (first, second) == (True, True)
+def test_the_doubt_is_about_all_places_of_a_kind(doubts: Doubts) -> None:
+    assert not doubts.is_network_doubted("https://a/1")
     silence(doubts)
-    with doubts.probing("https://a/1") as first, doubts.probing("https://b/1") as second:
-        assert (first, second) == (True, False)
-        with doubts.probing("s3://a/1") as other:
-            assert other is True
-    with suppress(KeyError), doubts.probing("https://a/1"):
-        raise KeyError
-    with doubts.probing("https://a/1") as third:
-        assert third is True
+    assert doubts.is_network_doubted("http://never-tried/1")
+    assert not doubts.is_network_doubted("s3://a/1")
+    doubts.note_answer("https://alive/a.jpg")
+    assert not doubts.is_network_doubted("https://a/1")
 
 
 def test_refusals_count_by_picture_and_only_before_the_first_success(doubts: Doubts, doubted: Doubted) -> None:

@@ -20,6 +20,7 @@ from PIL import Image as Pillow
 
 from consumer.resources.backgrounds import BackgroundStore, CachedBackground
 from consumer.resources.cache import Cache
+from consumer.resources.sources import Sources
 from consumer.stages.fetch import Fetch
 from cutstream.arrays.cpu import CpuOps
 from cutstream.arrays.ops import ArrayOps
@@ -79,9 +80,10 @@ class Site:
             destination=str(self.destination), file_roots=(folder / "root",), allow_private_addresses=True
         )
         self.objects = ObjectStore(settings, LimitSettings(max_source_bytes=1_000_000))
+        self.sources = Sources(self.objects, 32, self.clock)
         self.backgrounds = BackgroundStore(
             self._entry,
-            self.objects,
+            self.sources,
             self.decoders,
             Cache(kept_bytes, self.metrics),
             ops,
@@ -273,7 +275,7 @@ def test_only_an_address_that_the_settings_refuse_points_to_them(site: Site, add
 
 
 def test_private_addresses_are_refused(server: HttpServer, site: Site) -> None:
-    site.backgrounds._objects = ObjectStore(ObjectSettings(), LimitSettings())
+    site.backgrounds._sources = Sources(ObjectStore(ObjectSettings(), LimitSettings()), 32, site.clock)
     site.error(site.serve("a.png", png(2, 2)), RefusedBackground)
     assert server.seen == []
 
@@ -348,7 +350,7 @@ def test_fetch_passes_the_background_on_and_keeps_it_when_the_source_is_retried(
         image=source, outputs=("composite",), background=Background(image=site.serve("a", png(2, 2, (9, 9, 9))))
     )
     photo = site.server.files.pop("photo")
-    fetch = Fetch(site.objects, site.backgrounds, site.metrics)
+    fetch = Fetch(site.sources, site.backgrounds, site.metrics)
     with pytest.raises(SourceFailed):
         fetch(job, job.recipe)
     assert site.decoders.calls == 1
@@ -372,6 +374,6 @@ def test_the_warnings_about_a_background_say_that_they_are_about_it(site: Site) 
         outputs=("composite",),
         background=Background(image=site.serve("a", png(2, 2))),
     )
-    fetch = Fetch(site.objects, site.backgrounds, site.metrics)
+    fetch = Fetch(site.sources, site.backgrounds, site.metrics)
     expected = (ImageWarning("damaged_data", "background: no end marker"),)
     assert [fetch(job, job.recipe).warnings for _ in range(2)] == [expected] * 2, "from the cache as well"

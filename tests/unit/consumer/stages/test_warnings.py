@@ -17,6 +17,7 @@ from consumer.resources.backgrounds import BackgroundStore
 from consumer.resources.cache import Cache
 from consumer.resources.decoding.pool import DecoderPool
 from consumer.resources.profile_selector import Selection
+from consumer.resources.sources import Sources
 from consumer.stages.decode import Decode
 from consumer.stages.encode import Encode
 from consumer.stages.fetch import Fetch
@@ -64,11 +65,12 @@ def failed_result(pool: DecoderPool, folder: Path, **fields: Any) -> Result:
     """Carry a job up to its composition, which finds no subject; then encode, as if it had."""
     metrics, clock, ops = Metrics(), ManualClock(), CpuOps()
     objects = ObjectStore(ObjectSettings(destination=str(folder / "out"), file_roots=(folder,)), LimitSettings())
+    sources = Sources(objects, 32, clock)
     backgrounds = BackgroundStore(
-        no_entry, objects, pool, Cache(0, metrics), ops, clock, max_age_s=1, max_pixels=MAX_PIXELS
+        no_entry, sources, pool, Cache(0, metrics), ops, clock, max_age_s=1, max_pixels=MAX_PIXELS
     )
     job, progress = job_of(**fields), Progress(0.0)
-    fetched = Fetch(objects, backgrounds, metrics)(job, job.recipe)
+    fetched = Fetch(sources, backgrounds, metrics)(job, job.recipe)
     progress.finish("fetch", fetched, 0.0)
     decoded = Decode(pool, ops, metrics, MAX_PIXELS)(job, fetched)
     progress.finish("decode", decoded, 0.0)

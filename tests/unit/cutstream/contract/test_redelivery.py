@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from cutstream.contract.messages import SourceRecord
@@ -14,7 +16,7 @@ from cutstream.contract.redelivery import (
 from cutstream.errors import InvalidRequest
 
 ORIGIN = SourceRecord(topic="cutout.requests", partition=3, offset=41, timestamp_ms=1_700_000_000_000)
-HISTORY = Redelivery(ORIGIN, attempts=3, not_before_ms=1_700_000_060_000, replay=1)
+HISTORY = Redelivery(ORIGIN, attempts=3, not_before_ms=1_700_000_060_000, replay=1, untried=2)
 
 
 def test_a_first_delivery_has_no_history() -> None:
@@ -28,6 +30,11 @@ def test_the_history_travels_in_the_headers_beside_the_others() -> None:
     assert read_redelivery(headers) == HISTORY
     assert not_before_ms(headers) == HISTORY.not_before_ms
     assert without_redelivery(headers) == [("tenant", b"acme")]
+
+
+def test_the_history_of_an_older_release_does_not_count_what_was_not_tried() -> None:
+    headers = [(name, value) for name, value in redelivery_headers([], HISTORY) if name != PREFIX + "untried"]
+    assert read_redelivery(headers) == replace(HISTORY, untried=0)
 
 
 def test_a_later_history_replaces_an_earlier_one() -> None:

@@ -1,0 +1,291 @@
+"""Who may download now: a source that does not answer must not hold what others need.
+
+A download that waits for its host holds a slot, a thread of the window, and the results behind it in its partition. So
+
+* a place (host and port, or bucket) gets at most `_MOST` downloads at once, and one that has never answered `_FIRST`;
+* hosts that have never answered, strangers, share fewer downloads than the window has threads;
+* a place that has let `SILENT_AFTER` downloads in a row wait is silent. Its requests go to the retry topic untried.
+  From there one at a time tries it, until it answers: it holds nobody but other retries;
+* once `_MANY_STRANGERS` strangers in a row were silent, all strangers are tried from the retry topic only.
+
+Only a slow failure is silence: a refused or dropped connection costs nobody anything.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
+
+from consumer.delivery.places import place_of
+from consumer.resources.priority_semaphore import Order
+from cutstream.clients.objects.store import ObjectStore
+from cutstream.clock import Clock
+from cutstream.contract.messages import MAX_MESSAGE_CHARACTERS
+from cutstream.errors import BackgroundUnavailable, FileTooLarge, SourceFailed, SourceUnavailable
+
+log = logging.getLogger(__name__)
+
+Reason: TypeAlias = Literal["silent", "strangers", "crowded"]
+
+SILENT_AFTER = 3
+SLOW_S = 1.0
+"""A failed attempt that took less is cheap: it is repeated in place, and is no silence."""
+
+_MOST = 16
+_FIRST = 4
+_MOST_STRANGERS, _MOST_PROBES = 12, 8
+_MANY_STRANGERS = 4
+_PATIENCE_S = 5.0
+_FORGOTTEN_S = 120.0  # without a new silence a place is tried as before
+_REMEMBERED = 4096
+_CHECK_INTERVAL_S = 0.25
+
+
+class Untried(SourceUnavailable):
+    """The source was not tried, because of what others have met. `reason` is a metric's label.
+
+    `place` is the silent one, if one is to blame. It counts as an attempt if another request tries this very place
+    meanwhile (`tried_by_another`).
+    """
+
+    def __init__(self, message: str, reason: Reason, place: str = "", tried_by_another: bool = False) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.place = place
+        self.tried_by_another = tried_by_another
+
+
+class UntriedBackground(Untried, BackgroundUnavailable):
+    """The same for the background."""
+
+
+@dataclass(slots=True)
+class _Place:
+    """A host or bucket. `limit` is the number of downloads at once; `silent` counts silent ones in a row."""
+
+    name: str
+    stranger: bool
+    limit: int
+    in_flight: int = 0
+    silent: int = 0
+    last_silent_s: float = 0.0
+
+    @property
+    def is_silent(self) -> bool:
+        return self.silent >= SILENT_AFTER
+
+
+class _Waiter(NamedTuple):
+    order: Order
+    number: int
+    places: list[_Place]
+    again: bool
+    since_s: float
+
+    @property
+    def strange(self) -> bool:
+        return any(place.stranger for place in self.places)
+
+
+class Sources:
+    """Fetches sources, and decides when each may be tried. Thread-safe; remembers a bounded number of places.
+
+    `window` is the number of photos that the worker carries at once. `count` is called for each request that goes on
+    untried.
+    """
+
+    def __init__(
+        self, objects: ObjectStore, window: int, clock: Clock, count: Callable[[Reason], None] = lambda reason: None
+    ) -> None:
+        self._objects = objects
+        self._clock = clock
+        self._count = count
+        self._most_strangers = max(1, min(_MOST_STRANGERS, window * 3 // 8))
+        self._most_probes = max(1, min(_MOST_PROBES, window // 4))
+        self._changed = threading.Condition()
+        self._known: OrderedDict[str, _Place] = OrderedDict()  # those that have answered: none of the others ousts them
+        self._others: OrderedDict[str, _Place] = OrderedDict()
+        self._waiting: list[_Waiter] = []
+        self._number = 0
+        self._in_flight: Counter[Literal["strangers", "probes"]] = Counter()
+        self._silent_strangers: set[str] = set()  # in a row; not beyond _MANY_STRANGERS
+        self._last_silent_stranger_s = 0.0
+
+    # -- fetching
+
+    def fetch(self, address: str) -> bytes:
+        """Fetch a source, and take note of its place's answer or silence. Raises what `ObjectStore.fetch` raises."""
+        name = place_of(address)
+        started_s = self._clock.monotonic()
+        try:
+            data = self._objects.fetch(address)
+        except SourceUnavailable as exc:
+            if exc.answered:
+                self._note_answer(name)
+            elif self._clock.monotonic() - started_s >= SLOW_S:
+                self._note_silence(name, exc)
+            raise
+        except (SourceFailed, FileTooLarge):
+            self._note_answer(name)
+            raise
+        self._note_answer(name)
+        return data
+
+    def fetch_own(self, address: str) -> bytes:
+        """Fetch what the operator named, whoever else is silent."""
+        return self._objects.fetch_own(address)
+
+    @property
+    def silent(self) -> int:
+        """The number of places that are silent."""
+        with self._changed:
+            return sum(place.is_silent for places in (self._known, self._others) for place in places.values())
+
+    # -- admission
+
+    @contextmanager
+    def admission(
+        self, addresses: Iterable[str], again: bool, order: Order, give_up: Callable[[], None] = lambda: None
+    ) -> Iterator[None]:
+        """Hold the right to fetch these addresses inside the block. Raises Untried at once, or after a short wait.
+
+        `again` says that the request comes from the retry topic. The lowest `order` of those that wait comes first.
+        `give_up` is called four times a second; what it raises ends the wait.
+        """
+        names = {place_of(address) for address in addresses} - {"file://"}
+        with self._changed:
+            self._number += 1
+            places = [self._place(name) for name in sorted(names)]
+            waiter = _Waiter(order, self._number, places, again, self._clock.monotonic())
+            kinds = self._wait(waiter, give_up) if places else ()
+        try:
+            yield
+        finally:
+            with self._changed:
+                for place in places:
+                    place.in_flight -= 1
+                self._in_flight.subtract(kinds)
+                self._changed.notify_all()
+
+    def _wait(self, waiter: _Waiter, give_up: Callable[[], None]) -> tuple[Literal["strangers", "probes"], ...]:
+        """Wait until the downloads may begin, and count them. Return what they count as."""
+        self._waiting.append(waiter)
+        try:
+            while not (self._has_room(waiter) and self._is_next(waiter)):
+                if waiter.strange and self._clock.monotonic() - waiter.since_s >= _PATIENCE_S:
+                    raise self._untried("too many hosts that have never answered are being tried", "crowded")
+                self._changed.wait(_CHECK_INTERVAL_S)
+                give_up()
+            for place in waiter.places:
+                place.in_flight += 1
+            probing = any(place.is_silent for place in waiter.places) or (waiter.strange and self._distrusts_strangers)
+            kinds: tuple[Literal["strangers", "probes"], ...] = ("strangers",) if waiter.strange else ()
+            kinds += ("probes",) if probing else ()
+            self._in_flight.update(kinds)
+            return kinds
+        finally:
+            self._waiting.remove(waiter)
+            self._changed.notify_all()
+
+    def _is_next(self, waiter: _Waiter) -> bool:
+        return not any(other < waiter and self._fits(other) for other in self._waiting)
+
+    def _has_room(self, waiter: _Waiter) -> bool:
+        """Return whether the limits allow the downloads. Raises Untried if only a probe may be, and this cannot."""
+        probes_left = self._in_flight["probes"] < self._most_probes
+        for place in waiter.places:
+            self._forget_old_silence(place)
+            if place.is_silent and not (waiter.again and place.in_flight == 0 and probes_left):
+                tried = waiter.again and place.in_flight > 0
+                message = f"{place.name} has not answered the last {place.silent} downloads"
+                raise self._untried(message, "silent", place.name, tried)
+        if waiter.strange and self._distrusts_strangers and not (waiter.again and probes_left):
+            raise self._untried("hosts that have never answered do not answer at the moment", "strangers")
+        return self._fits(waiter)
+
+    def _fits(self, waiter: _Waiter) -> bool:
+        if waiter.strange and self._in_flight["strangers"] >= self._most_strangers:
+            return False
+        return all(place.in_flight < place.limit for place in waiter.places)
+
+    def _untried(self, message: str, reason: Reason, place: str = "", tried_by_another: bool = False) -> Untried:
+        self._count(reason)
+        return Untried(f"{message}, so this one was not tried", reason, place, tried_by_another)
+
+    # -- what is known about places
+
+    @property
+    def _distrusts_strangers(self) -> bool:
+        if self._clock.monotonic() - self._last_silent_stranger_s > _FORGOTTEN_S:
+            self._silent_strangers.clear()
+        return len(self._silent_strangers) >= _MANY_STRANGERS
+
+    def _place(self, name: str) -> _Place:
+        for places in (self._known, self._others):
+            if name in places:
+                places.move_to_end(name)
+                return places[name]
+        stranger = name.startswith("http://")  # the settings say where buckets are
+        place = _Place(name, stranger, _FIRST if stranger else _MOST)
+        self._remember(self._others, place)
+        return place
+
+    @staticmethod
+    def _remember(places: OrderedDict[str, _Place], place: _Place) -> None:
+        places[place.name] = place
+        if len(places) > _REMEMBERED:
+            places.popitem(last=False)
+
+    def _forget_old_silence(self, place: _Place) -> None:
+        if place.is_silent and self._clock.monotonic() - place.last_silent_s > _FORGOTTEN_S:
+            place.silent = SILENT_AFTER - 1
+
+    def _note_answer(self, name: str) -> None:
+        if name == "file://":
+            return
+        with self._changed:
+            place = self._place(name)
+            if place.is_silent:
+                log.info("%s answers again", name)
+            if place.stranger:
+                place.stranger = False
+                self._silent_strangers.clear()
+            if self._others.pop(name, None):
+                self._remember(self._known, place)
+            place.silent, place.limit = 0, min(_MOST, place.limit + 1)
+            self._changed.notify_all()
+
+    def _note_silence(self, name: str, error: SourceUnavailable) -> None:
+        if name == "file://":
+            return
+        with self._changed:
+            place, now_s = self._place(name), self._clock.monotonic()
+            place.silent, place.last_silent_s = place.silent + 1, now_s
+            if place.silent == SILENT_AFTER:
+                place.limit = 1
+                log.warning(
+                    "%d downloads in a row had no answer: %s. Requests for this host or bucket are tried one at a "
+                    "time, from the retry topic",
+                    SILENT_AFTER,
+                    str(error)[:MAX_MESSAGE_CHARACTERS],
+                )
+            if place.stranger:
+                self._note_silent_stranger(name, now_s)
+            self._changed.notify_all()
+
+    def _note_silent_stranger(self, name: str, now_s: float) -> None:
+        self._last_silent_stranger_s = now_s
+        if len(self._silent_strangers) < _MANY_STRANGERS:
+            self._silent_strangers.add(name)
+            if self._distrusts_strangers:
+                log.warning(
+                    "%d hosts in a row that have never answered did not, either, the last of them %s. Until one does, "
+                    "requests for such hosts are tried from the retry topic only",
+                    _MANY_STRANGERS,
+                    name[:MAX_MESSAGE_CHARACTERS],
+                )

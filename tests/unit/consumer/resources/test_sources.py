@@ -1,0 +1,222 @@
+"""Which sources may be tried, by the answers and silences of those before."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack, suppress
+from typing import Any
+
+import pytest
+
+from consumer.resources.sources import SILENT_AFTER, SLOW_S, Sources, Untried
+from cutstream.clock import ManualClock
+from cutstream.errors import AddressNotAllowed, Cancelled, CutstreamError, FileTooLarge, SourceFailed, SourceUnavailable
+from tests.support.group import wait_until
+
+SLOW = SourceUnavailable("timed out")
+FAST = SourceUnavailable("refused")
+
+
+class Objects:
+    """Fetches from hosts whose behaviour is set by name. The default is an answer."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self.outcomes: dict[str, Exception] = {}
+
+    def fetch(self, uri: str) -> bytes:
+        outcome = self.outcomes.get(uri.split("/")[2])
+        if outcome is SLOW:
+            self._clock.sleep(SLOW_S)
+        if outcome:
+            raise outcome
+        return b"photo"
+
+
+class Site:
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.objects: Any = Objects(self.clock)
+        self.untried: list[str] = []
+        self.sources = Sources(self.objects, 32, self.clock, self.untried.append)
+
+    def fetch(self, address: str, times: int = 1) -> None:
+        for _ in range(times):
+            with suppress(CutstreamError):
+                self.sources.fetch(address)
+
+    def silence(self, host: str, times: int = SILENT_AFTER) -> None:
+        self.objects.outcomes[host] = SLOW
+        self.fetch(f"http://{host}/a", times)
+
+    def admit(self, address: str, again: bool = False, give_up=lambda: None):
+        return self.sources.admission([address], again, (), give_up)
+
+    def refusal(self, address: str, again: bool = False) -> Untried:
+        """Return the error of a request that does not even wait."""
+        with pytest.raises(Untried) as raised, self.admit(address, again, give_up=pytest.fail):
+            pass
+        return raised.value
+
+    def enter(self, held: ExitStack, addresses: list[str], again: bool = False) -> None:
+        for address in addresses:
+            held.enter_context(self.admit(address, again, give_up=pytest.fail))
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site()
+
+
+def test_a_host_that_lets_downloads_wait_is_silent_and_its_requests_go_on_untried(site: Site) -> None:
+    site.silence("dead", SILENT_AFTER - 1)
+    with site.admit("http://dead/a"):
+        pass
+    site.silence("dead", 1)
+    refused = site.refusal("https://DEAD/b.jpg?secret=1")
+    assert (refused.reason, refused.tried_by_another, refused.answered) == ("silent", False, False)
+    assert "http://dead has not answered the last 3 downloads" in str(refused)
+    assert (site.sources.silent, site.untried) == (1, ["silent"])
+    with site.admit("http://dead:81/a"), site.admit("http://other/a"), site.admit("file:///dead/a"):
+        pass
+
+
+def test_one_request_at_a_time_probes_it_from_the_retry_topic(site: Site) -> None:
+    site.silence("dead")
+    with site.admit("http://dead/a", again=True):
+        assert site.refusal("http://dead/b", again=True).tried_by_another
+        assert not site.refusal("http://dead/b").tried_by_another  # no time has passed for this one
+    with site.admit("http://dead/b", again=True):
+        pass
+
+
+@pytest.mark.parametrize(
+    "answer", [None, SourceFailed("404"), FileTooLarge("big"), SourceUnavailable("503", answered=True)]
+)
+def test_every_answer_ends_the_silence(site: Site, answer: Exception | None) -> None:
+    site.silence("dead")
+    site.objects.outcomes["dead"] = answer
+    site.fetch("http://dead/a")
+    assert site.sources.silent == 0
+    with site.admit("http://dead/a"):
+        pass
+
+
+@pytest.mark.parametrize("failure", [FAST, AddressNotAllowed("private")])
+def test_what_fails_at_once_is_neither_an_answer_nor_a_silence(site: Site, failure: Exception) -> None:
+    site.objects.outcomes["host"] = failure
+    site.fetch("http://host/a", 100)
+    assert site.sources.silent == 0
+    site.silence("host")
+    site.objects.outcomes["host"] = failure
+    site.fetch("http://host/a")
+    assert site.sources.silent == 1
+
+
+def test_an_answer_between_them_keeps_a_host_in_use(site: Site) -> None:
+    for _ in range(10):
+        site.silence("flaky", SILENT_AFTER - 1)
+        del site.objects.outcomes["flaky"]
+        site.fetch("http://flaky/a")
+    assert site.sources.silent == 0
+
+
+def test_a_silence_of_long_ago_is_checked_by_the_next_request(site: Site) -> None:
+    site.silence("dead")
+    site.clock.sleep(121)
+    with site.admit("http://dead/a"):
+        pass
+    site.silence("dead", 1)
+    assert site.refusal("http://dead/a").reason == "silent"
+
+
+def test_a_host_that_comes_back_gets_more_downloads_with_each_answer(site: Site) -> None:
+    site.silence("dead")
+    del site.objects.outcomes["dead"]
+    site.fetch("http://dead/a", 3)
+    with ExitStack() as held:
+        site.enter(held, ["http://dead/a"] * 4)
+        with pytest.raises(Cancelled), site.admit("http://dead/a", give_up=cancel):
+            pass
+
+
+def cancel() -> None:
+    raise Cancelled("stop")
+
+
+def test_strangers_share_fewer_downloads_than_the_window_has_threads(site: Site) -> None:
+    site.fetch("http://known/a")
+    with ExitStack() as held:
+        site.enter(held, [f"http://new-{n}/a" for n in range(12)])
+        with pytest.raises(Untried) as raised, site.admit("http://new/a", give_up=lambda: site.clock.sleep(5.0)):
+            pass
+        assert (raised.value.reason, raised.value.tried_by_another) == ("crowded", False)
+        site.enter(held, ["http://known/a"] * 5 + ["s3://bucket/a"] * 16 + ["file:///a"] * 50)
+    with ExitStack() as held:
+        site.enter(held, [f"http://new-{n}/a" for n in range(12)])
+
+
+def test_after_a_few_silent_strangers_others_are_tried_from_the_retry_topic_only(site: Site) -> None:
+    site.fetch("http://known/a")
+    for host in "abcd":
+        site.silence(host, 1)
+    assert site.refusal("http://new/a").reason == "strangers"
+    with ExitStack() as held:
+        site.enter(held, ["http://known/a", "s3://bucket/a"])
+        site.enter(held, [f"http://new-{n}/a" for n in range(8)], again=True)
+        assert site.refusal("http://new-9/a", again=True).reason == "strangers"
+    site.fetch("http://new/a")
+    with site.admit("http://newer/a"):
+        pass
+
+
+def test_one_silent_host_says_nothing_about_strangers_and_is_forgotten(site: Site) -> None:
+    site.silence("dead", 10)
+    with site.admit("http://new/a"):
+        pass
+    for host in "abc":
+        site.silence(host, 1)
+    assert site.refusal("http://new/a").reason == "strangers"
+    site.clock.sleep(121)
+    with site.admit("http://new/a"):
+        pass
+
+
+def test_a_million_hosts_take_a_bounded_memory_and_oust_no_host_that_has_answered(site: Site) -> None:
+    site.fetch("http://known/a")
+    for n in range(10_000):
+        with site.admit(f"http://new-{n}/a", give_up=pytest.fail):
+            pass
+    assert len(site.sources._others) + len(site.sources._known) <= 2 * 4096
+    with ExitStack() as held:
+        site.enter(held, ["http://known/a"] * 5)
+
+
+def test_the_first_in_order_is_the_next_and_a_place_that_is_busy_holds_up_no_other(site: Site) -> None:
+    entered: list[int] = []
+
+    def work(number: int) -> None:
+        with site.sources.admission(["http://slow/a"], False, (number,)):
+            entered.append(number)
+
+    with ExitStack() as held:
+        site.enter(held, ["http://slow/a"] * 4)
+        threads = [threading.Thread(target=work, args=(number,)) for number in (3, 1, 2)]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: len(site.sources._waiting) == 3, "they do not wait")
+        with site.sources.admission(["http://other/a"], False, (9,), pytest.fail):
+            assert entered == []
+    for thread in threads:
+        thread.join()
+    assert sorted(entered) == [1, 2, 3]
+
+
+def test_a_request_needs_all_its_places(site: Site) -> None:
+    site.silence("dead")
+    addresses = ["http://alive/a", "http://dead/b"]
+    with pytest.raises(Untried) as raised, site.sources.admission(addresses, False, ()):
+        pass
+    assert raised.value.place == "http://dead"
+    with ExitStack() as held:  # nothing of the refused one is left behind
+        site.enter(held, ["http://alive/a"] * 4)
