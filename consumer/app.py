@@ -60,7 +60,7 @@ from cutstream.signals import on_termination
 
 log = logging.getLogger(__name__)
 
-_FETCH_SLOTS = 24  # one host has at most 16 of them: consumer/resources/sources.py
+_FETCH_SLOTS = 32  # one host has at most half of them: consumer/resources/sources.py
 _STORE_SLOTS = 16
 _EXIT_GRACE_S = 10.0
 

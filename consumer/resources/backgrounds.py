@@ -110,15 +110,17 @@ class BackgroundStore:
         self._memory = PictureMemory(self._most_bytes, cache.drop_oldest)
         self._decoding = PrioritySemaphore(self._most_bytes)  # in units of a byte
 
-    def open(self, picture: str) -> CachedBackground:
+    def open(self, picture: str, again: bool = False) -> CachedBackground:
         """Return the picture with this address or catalogue name.
+
+        `again` says that the request comes from the retry topic: then its host has time to answer in any case.
 
         Raises UnknownBackground, RefusedBackground, BackgroundFailed or UnusableBackground for what the request got
         wrong; BackgroundUnavailable while an address does not answer; StoreUnavailable, BrokerUnavailable or
         BackgroundsFull while our own servers or memory are not available.
         """
         if is_address(picture):
-            decoded = self._cache.get("decoded", picture, partial(self._from_address, picture), self._is_fresh)
+            decoded = self._cache.get("decoded", picture, partial(self._from_address, picture, again), self._is_fresh)
         else:
             entry = self._find_entry(picture)
             decoded = self._cache.get("decoded", entry.sha256, partial(self._from_catalogue, picture, entry))
@@ -131,10 +133,10 @@ class BackgroundStore:
     def _is_fresh(self, picture: DecodedPicture) -> bool:
         return self._clock.monotonic() - picture.since_s < self._max_age_s
 
-    def _from_address(self, address: str) -> DecodedPicture:
+    def _from_address(self, address: str, again: bool) -> DecodedPicture:
         since_s = self._clock.monotonic()
         with _as_background_errors("background"):
-            data = self._sources.fetch(address)
+            data = self._sources.fetch(address, again)
             return self._decode(data, sha256(data).hexdigest(), since_s)
 
     def _from_catalogue(self, name: str, entry: Entry) -> DecodedPicture:

@@ -6,7 +6,8 @@ A download that waits for its host holds a slot, a thread of the window, and the
 * hosts that have never answered, strangers, share fewer downloads than the window has threads;
 * a place that has let `SILENT_AFTER` downloads in a row wait is silent. Its requests go to the retry topic untried.
   From there one at a time tries it, until it answers: it holds nobody but other retries;
-* once `_MANY_STRANGERS` strangers in a row were silent, all strangers are tried from the retry topic only.
+* once `_MANY_STRANGERS` strangers in a row were silent, all have `_HURRIED_S` to answer a request that comes for the
+  first time. They have the usual time from the retry topic, a few at once.
 
 Only a slow failure is silence: a refused or dropped connection costs nobody anything.
 """
@@ -30,16 +31,18 @@ from cutstream.errors import BackgroundUnavailable, FileTooLarge, SourceFailed, 
 
 log = logging.getLogger(__name__)
 
+_Kind: TypeAlias = Literal["strangers", "probes"]
 Reason: TypeAlias = Literal["silent", "strangers", "crowded"]
 
 SILENT_AFTER = 3
-SLOW_S = 1.0
+SLOW_S = 0.5
 """A failed attempt that took less is cheap: it is repeated in place, and is no silence."""
 
 _MOST = 16
 _FIRST = 4
 _MOST_STRANGERS, _MOST_PROBES = 12, 8
 _MANY_STRANGERS = 4
+_HURRIED_S = 0.75
 _PATIENCE_S = 5.0
 _FORGOTTEN_S = 120.0  # without a new silence a place is tried as before
 _REMEMBERED = 4096
@@ -112,18 +115,19 @@ class Sources:
         self._others: OrderedDict[str, _Place] = OrderedDict()
         self._waiting: list[_Waiter] = []
         self._number = 0
-        self._in_flight: Counter[Literal["strangers", "probes"]] = Counter()
+        self._in_flight: Counter[_Kind] = Counter()
         self._silent_strangers: set[str] = set()  # in a row; not beyond _MANY_STRANGERS
         self._last_silent_stranger_s = 0.0
 
     # -- fetching
 
-    def fetch(self, address: str) -> bytes:
+    def fetch(self, address: str, again: bool = False) -> bytes:
         """Fetch a source, and take note of its place's answer or silence. Raises what `ObjectStore.fetch` raises."""
         name = place_of(address)
+        limit_s = None if again else self._limit_s(name)
         started_s = self._clock.monotonic()
         try:
-            data = self._objects.fetch(address)
+            data = self._objects.fetch(address, limit_s)
         except SourceUnavailable as exc:
             if exc.answered:
                 self._note_answer(name)
@@ -172,7 +176,7 @@ class Sources:
                 self._in_flight.subtract(kinds)
                 self._changed.notify_all()
 
-    def _wait(self, waiter: _Waiter, give_up: Callable[[], None]) -> tuple[Literal["strangers", "probes"], ...]:
+    def _wait(self, waiter: _Waiter, give_up: Callable[[], None]) -> tuple[_Kind, ...]:
         """Wait until the downloads may begin, and count them. Return what they count as."""
         self._waiting.append(waiter)
         try:
@@ -183,14 +187,22 @@ class Sources:
                 give_up()
             for place in waiter.places:
                 place.in_flight += 1
-            probing = any(place.is_silent for place in waiter.places) or (waiter.strange and self._distrusts_strangers)
-            kinds: tuple[Literal["strangers", "probes"], ...] = ("strangers",) if waiter.strange else ()
-            kinds += ("probes",) if probing else ()
-            self._in_flight.update(kinds)
-            return kinds
+            kind = self._kind(waiter)
+            self._in_flight.update(kind)
+            return kind
         finally:
             self._waiting.remove(waiter)
             self._changed.notify_all()
+
+    def _is_probe(self, waiter: _Waiter) -> bool:
+        distrusted = waiter.strange and self._distrusts_strangers
+        return waiter.again and (distrusted or any(place.is_silent for place in waiter.places))
+
+    def _kind(self, waiter: _Waiter) -> tuple[_Kind, ...]:
+        """Return which of the shared limits apply to a request. Probes do not take the strangers' places."""
+        if self._is_probe(waiter):
+            return ("probes",)
+        return ("strangers",) if waiter.strange else ()
 
     def _is_next(self, waiter: _Waiter) -> bool:
         return not any(other < waiter and self._fits(other) for other in self._waiting)
@@ -204,12 +216,12 @@ class Sources:
                 tried = waiter.again and place.in_flight > 0
                 message = f"{place.name} has not answered the last {place.silent} downloads"
                 raise self._untried(message, "silent", place.name, tried)
-        if waiter.strange and self._distrusts_strangers and not (waiter.again and probes_left):
+        if self._is_probe(waiter) and not probes_left:
             raise self._untried("hosts that have never answered do not answer at the moment", "strangers")
         return self._fits(waiter)
 
     def _fits(self, waiter: _Waiter) -> bool:
-        if waiter.strange and self._in_flight["strangers"] >= self._most_strangers:
+        if "strangers" in self._kind(waiter) and self._in_flight["strangers"] >= self._most_strangers:
             return False
         return all(place.in_flight < place.limit for place in waiter.places)
 
@@ -224,6 +236,12 @@ class Sources:
         if self._clock.monotonic() - self._last_silent_stranger_s > _FORGOTTEN_S:
             self._silent_strangers.clear()
         return len(self._silent_strangers) >= _MANY_STRANGERS
+
+    def _limit_s(self, name: str) -> float | None:
+        """Return how long a first download may take, if there is reason to doubt that the place answers at all."""
+        with self._changed:
+            hurried = name != "file://" and self._place(name).stranger and self._distrusts_strangers
+        return _HURRIED_S if hurried else None
 
     def _place(self, name: str) -> _Place:
         for places in (self._known, self._others):
@@ -285,7 +303,8 @@ class Sources:
             if self._distrusts_strangers:
                 log.warning(
                     "%d hosts in a row that have never answered did not, either, the last of them %s. Until one does, "
-                    "requests for such hosts are tried from the retry topic only",
+                    "such hosts have %s s for their first answer",
                     _MANY_STRANGERS,
                     name[:MAX_MESSAGE_CHARACTERS],
+                    _HURRIED_S,
                 )

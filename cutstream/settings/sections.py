@@ -176,8 +176,8 @@ class LimitSettings(Section):
     max_redirects: int = Field(default=5, ge=0, le=20)
     """Most redirects to follow. Each is checked like the first address."""
     source_attempts: int = Field(default=2, ge=1, le=20)
-    """Attempts in quick succession to fetch a source that times out, refuses the connection or answers 429 or
-    5xx. Then the request moves to CUTSTREAM_KAFKA__RETRY_TOPIC."""
+    """Attempts in quick succession to fetch a source that refuses or drops the connection or answers 429 or 5xx, if
+    that takes less than half a second. Then the request moves to CUTSTREAM_KAFKA__RETRY_TOPIC."""
     retries: int = Field(default=5, ge=0, le=1000)
     """Further attempts from the retry topic, before the request fails."""
     outage_retries: int = Field(default=1440, ge=0, le=1_000_000)

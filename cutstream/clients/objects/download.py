@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -117,13 +118,13 @@ class Downloader:
         pools: Any = {"http": partial(_Pool, **ours), "https": partial(_TLSPool, **ours)}
         self._pools.pool_classes_by_scheme = pools
 
-    def fetch(self, url: str) -> bytes:
+    def fetch(self, url: str, limit_s: float | None = None) -> bytes:
         """Download a source and follow its redirects. No error message contains the query, which may be secret.
 
         What is sent is what `url` says, byte for byte. Raises RefusedAddress, SourceFailed, SourceUnavailable or
         FileTooLarge.
         """
-        expires = monotonic() + self._limits.download_timeout_s
+        expires = monotonic() + min(limit_s or math.inf, self._limits.download_timeout_s)
         address = first = parse_web_address(url)
         for _ in range(self._limits.max_redirects + 1):
             with map_download_errors(address), self._get(address, expires) as response:

@@ -42,13 +42,16 @@ class ObjectStore:
         self._destinations = [buckets.Buckets(objects, limit_s) for limit_s in LIMITS_S]
         self._write_limit = WriteLimit()
 
-    def fetch(self, uri: str) -> bytes:
-        """Fetch a source. Raises RefusedAddress, SourceFailed, SourceUnavailable or FileTooLarge."""
+    def fetch(self, uri: str, limit_s: float | None = None) -> bytes:
+        """Fetch a source, over http(s) within `limit_s` or the time that the settings allow.
+
+        Raises RefusedAddress, SourceFailed, SourceUnavailable or FileTooLarge.
+        """
         scheme = _scheme_of(uri)
         if scheme == "file":
             return files.read(self._roots.resolve(files.path_of(uri)), self._limits.max_source_bytes)
         if scheme in ("http", "https"):
-            return self._downloader.fetch(uri)
+            return self._downloader.fetch(uri, limit_s)
         self._check_source_bucket(uri)
         return self._sources.get(uri, self._limits.max_source_bytes)
 

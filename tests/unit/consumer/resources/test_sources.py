@@ -23,8 +23,10 @@ class Objects:
     def __init__(self, clock: ManualClock) -> None:
         self._clock = clock
         self.outcomes: dict[str, Exception] = {}
+        self.limits_s: list[float | None] = []
 
-    def fetch(self, uri: str) -> bytes:
+    def fetch(self, uri: str, limit_s: float | None = None) -> bytes:
+        self.limits_s.append(limit_s)
         outcome = self.outcomes.get(uri.split("/")[2])
         if outcome is SLOW:
             self._clock.sleep(SLOW_S)
@@ -156,30 +158,39 @@ def test_strangers_share_fewer_downloads_than_the_window_has_threads(site: Site)
         site.enter(held, [f"http://new-{n}/a" for n in range(12)])
 
 
-def test_after_a_few_silent_strangers_others_are_tried_from_the_retry_topic_only(site: Site) -> None:
+def limits_s(site: Site, address: str) -> list[float | None]:
+    """Return the time limits that the address has at first and from the retry topic."""
+    for again in (False, True):
+        with suppress(CutstreamError):
+            site.sources.fetch(address, again)
+    return list(site.objects.limits_s[-2:])
+
+
+def test_after_a_few_silent_strangers_others_have_to_hurry_or_wait_for_the_retry_topic(site: Site) -> None:
     site.fetch("http://known/a")
     for host in "abcd":
         site.silence(host, 1)
-    assert site.refusal("http://new/a").reason == "strangers"
+    site.objects.outcomes["new"] = FAST
+    assert limits_s(site, "http://new/a") == [0.75, None]
+    assert limits_s(site, "http://known/a") == limits_s(site, "s3://bucket/a") == [None, None]
     with ExitStack() as held:
-        site.enter(held, ["http://known/a", "s3://bucket/a"])
         site.enter(held, [f"http://new-{n}/a" for n in range(8)], again=True)
         assert site.refusal("http://new-9/a", again=True).reason == "strangers"
-    site.fetch("http://new/a")
-    with site.admit("http://newer/a"):
-        pass
+        site.enter(held, [f"http://new-{n}/a" for n in range(20, 32)])
+        site.enter(held, ["http://known/a", "s3://bucket/a"])
+    assert limits_s(site, "http://newer/a") == [0.75, None]
+    assert limits_s(site, "http://newest/a") == [None, None]  # one has answered
 
 
 def test_one_silent_host_says_nothing_about_strangers_and_is_forgotten(site: Site) -> None:
     site.silence("dead", 10)
-    with site.admit("http://new/a"):
-        pass
+    site.objects.outcomes["new"] = FAST
+    assert limits_s(site, "http://new/a") == [None, None]
     for host in "abc":
         site.silence(host, 1)
-    assert site.refusal("http://new/a").reason == "strangers"
+    assert limits_s(site, "http://new/a") == [0.75, None]
     site.clock.sleep(121)
-    with site.admit("http://new/a"):
-        pass
+    assert limits_s(site, "http://new/a") == [None, None]
 
 
 def test_a_million_hosts_take_a_bounded_memory_and_oust_no_host_that_has_answered(site: Site) -> None:
