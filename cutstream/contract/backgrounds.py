@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from cutstream.contract.messages import DECODE_ERRORS
+from cutstream.contract.reading.validation import explain
 from cutstream.errors import InvalidOption
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """A picture in the catalogue. An object never changes: a new picture under the same name has another `uri`."""
 
     uri: str
-    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="64 hexadecimal digits in lower case")]
     bytes: Count
     width: Count
     height: Count
@@ -71,4 +72,5 @@ def apply(entries: dict[str, Entry], key: bytes | None, value: bytes) -> None:
         else:
             entries.pop(name, None)
     except (*DECODE_ERRORS, InvalidOption) as exc:
-        log.warning("background catalogue: skipped the record with key %.100r: %s", key, exc)
+        problem = explain(exc, Entry) if isinstance(exc, msgspec.ValidationError) else exc
+        log.warning("background catalogue: skipped the record with key %.100r: %s", key, problem)

@@ -78,7 +78,8 @@ def apply(cancellations: dict[str, Cancellation], key: bytes | None, value: byte
         else:
             cancellations.pop(name, None)
     except DECODE_ERRORS as exc:
-        log.warning("cancellations: skipped the record with key %.100r: %s", key, exc)
+        problem = explain(exc, Cancellation) if isinstance(exc, msgspec.ValidationError) else exc
+        log.warning("cancellations: skipped the record with key %.100r: %s", key, problem)
 
 
 class CancellationIndex:

@@ -79,3 +79,4 @@ def test_a_record_that_is_none_of_ours_is_logged_and_changes_nothing(
         apply(entries, key, value)
     assert entries == {"beach": ENTRY}
     assert "skipped" in caplog.text
+    assert "Expected `" not in caplog.text
