@@ -18,10 +18,10 @@ from cutstream.images.headers.jpeg import read_jpeg
 from cutstream.images.headers.jpeg2000 import CODESTREAM, SIGNATURE, read_jpeg2000
 from cutstream.images.headers.png import read_png
 from cutstream.images.headers.tiff import read_tiff
-from cutstream.images.headers.types import CodePoints, Format, Header
+from cutstream.images.headers.types import CodePoints, Crop, Format, Header
 from cutstream.images.headers.webp import read_webp
 
-__all__ = ["FORMATS", "CodePoints", "Format", "Header", "read_header"]
+__all__ = ["FORMATS", "CodePoints", "Crop", "Format", "Header", "read_header"]
 
 FORMATS: tuple[Format, ...] = get_args(Format)
 READERS: dict[Format, Callable[[bytes], Header]] = {

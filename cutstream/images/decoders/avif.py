@@ -1,12 +1,14 @@
 """Decode AVIF with Pillow (libavif and dav1d), with one thread.
 
 The orientation is that of the properties `irot` and `imir`; EXIF's is ignored, as HEIF (ISO/IEC 23008-12) demands.
+Pillow leaves it, and the crop by `clap`, to others.
 """
 
 from __future__ import annotations
 
 import re
 
+import numpy as np
 from PIL import AvifImagePlugin
 from PIL.AvifImagePlugin import AvifImageFile
 
@@ -24,7 +26,13 @@ def read(data: bytes, header: Header) -> Raster:
     if b"Exif" in data:  # Pillow refuses the picture if these are damaged
         data = EXIF_ITEM.sub(rb"\1skip", data)
     about = Description()
-    raster = load(AvifImageFile, data, (header.width, header.height), about)
+    crop = header.crop
+    size = (crop.coded_width, crop.coded_height) if crop else (header.width, header.height)
+    raster = load(AvifImageFile, data, size, about)
+    if crop:
+        rows, columns = slice(crop.top, crop.top + header.height), slice(crop.left, crop.left + header.width)
+        raster.samples = np.ascontiguousarray(raster.samples[rows, columns])
+        raster.alpha = None if raster.alpha is None else np.ascontiguousarray(raster.alpha[rows, columns])
     state_colour(about, header.colour)
     return raster
 

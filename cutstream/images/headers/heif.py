@@ -5,9 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cutstream.errors import ResolutionTooHigh, UnreadableImage, UnsupportedImage
+from cutstream.images.headers.av1 import BEGINNING_BYTES, check_coded_size
 from cutstream.images.headers.boxes import Box, boxes
-from cutstream.images.headers.heif_properties import FORMATS, colour_of, cropped_by, pixels_of, samples_of, size_of
+from cutstream.images.headers.heif_properties import (
+    FORMATS,
+    colour_of,
+    cropped_by,
+    is_in_order,
+    pixels_of,
+    samples_of,
+    size_of,
+)
 from cutstream.images.headers.heif_sequences import count_samples, find_tracks, read_sequence
+from cutstream.images.headers.item_data import read_beginnings
 from cutstream.images.headers.items import Items, read_items
 from cutstream.images.headers.reading import Steps, u32
 from cutstream.images.headers.types import Header
@@ -75,9 +85,11 @@ def _read_picture(data: bytes, items: Items) -> Header:
         what = CODECS.get(coded, coded.decode("latin-1"))
         raise UnsupportedImage(f"a HEIF file whose picture is stored as {what}: save it as HEIC, AVIF or JPEG")
     width, height = size_of(data, items.of(items.primary))
-    if FORMATS[coded] == "heic":  # of AVIF, decoders leave the cropping to others
-        width, height = cropped_by(data, items.of(items.primary), width, height)
+    if FORMATS[coded] == "avif" and not is_in_order(data, items.of(items.primary)):
+        raise UnsupportedImage("an AVIF that is turned before it is cropped or mirrored: save it again")
+    width, height, crop = cropped_by(data, items.of(items.primary), width, height)
     _check_held(data, items, tiles, width * height)
+    _check_coded_sizes(data, items, {*tiles, *_alphas(data, items)})
     first = tiles[0]  # a grid may leave all this to its tiles
     bits, channels = samples_of(data, items.of(items.primary)) or samples_of(data, items.of(first)) or (8, 3)
     colour, profile = colour_of(data, items.of(items.primary))
@@ -88,9 +100,10 @@ def _read_picture(data: bytes, items: Items) -> Header:
         width,
         height,
         bits=bits,
-        channels=channels + _has_alpha(data, items),
+        channels=channels + bool(_alphas(data, items)),
         pictures=_count_pictures(items),
         colour=colour,
+        crop=crop,
     )
 
 
@@ -114,13 +127,28 @@ def _check_held(data: bytes, items: Items, tiles: tuple[int, ...], pixels: int) 
         raise ResolutionTooHigh(f"{held / 1e6:.1f} megapixels are stored for a picture of {pixels / 1e6:.1f}")
 
 
-def _has_alpha(data: bytes, items: Items) -> bool:
-    for (kind, item), targets in items.references.items():
-        if kind == b"auxl" and items.primary in targets:
-            for box in items.of(item):
-                if box.kind == b"auxC" and data[box.start + 4 : box.end].startswith(ALPHA):
-                    return True
-    return False
+def _check_coded_sizes(data: bytes, items: Items, coded: set[int]) -> None:
+    """Refuse AV1 of another size than its `ispe` states: libavif would scale it."""
+    coded = {item for item in coded if items.kinds.get(item) == b"av01"}
+    if not coded:
+        return
+    places = Steps(MAX_BOXES, "places of items")
+    for item, beginning in read_beginnings(data, items.parts, coded, BEGINNING_BYTES, places).items():
+        check_coded_size(beginning, *size_of(data, items.of(item)))
+
+
+def _alphas(data: bytes, items: Items) -> list[int]:
+    """Return the auxiliary pictures that are the primary item's alpha, or the parts of it."""
+    return [
+        part
+        for (kind, item), targets in items.references.items()
+        if kind == b"auxl" and items.primary in targets and any(_is_alpha(data, box) for box in items.of(item))
+        for part in items.references.get((b"dimg", item), (item,))[:MAX_TILES]
+    ]
+
+
+def _is_alpha(data: bytes, box: Box) -> bool:
+    return box.kind == b"auxC" and data[box.start + 4 : box.end].startswith(ALPHA)
 
 
 def _count_pictures(items: Items) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from struct import unpack_from
 
 from cutstream.errors import UnsupportedImage
+from cutstream.images.headers.av1 import BEGINNING_BYTES, check_coded_size
 from cutstream.images.headers.boxes import Box, boxes, first_of_each
-from cutstream.images.headers.heif_properties import FORMATS, colour_of, samples_of
+from cutstream.images.headers.heif_properties import FORMATS, colour_of, cropped_by, is_in_order, samples_of
 from cutstream.images.headers.reading import Steps, u32
 from cutstream.images.headers.types import Header
 
@@ -43,6 +44,11 @@ def read_sequence(data: bytes, tracks: dict[bytes, dict[bytes, Box]], steps: Ste
         raise UnsupportedImage(f"a sequence of pictures stored as {entry.kind.decode('latin-1')}: send one as JPEG")
     width, height = unpack_from(">HH", data, entry.start + 24)
     properties = list(boxes(data, entry.start + ENTRY_BYTES, entry.end, steps))
+    if not is_in_order(data, properties):
+        raise UnsupportedImage("a sequence that is turned before it is cropped or mirrored: save it again")
+    if entry.kind == b"av01":
+        _check_first_sample(data, track, width, height)
+    width, height, crop = cropped_by(data, properties, width, height)
     bits, channels = samples_of(data, properties) or (8, 3)
     colour, _ = colour_of(data, properties)
     return Header(
@@ -53,7 +59,16 @@ def read_sequence(data: bytes, tracks: dict[bytes, dict[bytes, Box]], steps: Ste
         channels=channels + (b"auxv" in tracks),
         pictures=count_samples(data, track),
         colour=colour,
+        crop=crop,
     )
+
+
+def _check_first_sample(data: bytes, track: dict[bytes, Box], width: int, height: int) -> None:
+    """Refuse AV1 of another size than its track states: libavif would scale it."""
+    for kind, size in ((b"stco", 4), (b"co64", 8)):
+        if kind in track and u32(data, track[kind].start + 4):
+            at = int.from_bytes(data[track[kind].start + 8 : track[kind].start + 8 + size], "big")
+            check_coded_size(data[at : at + BEGINNING_BYTES], width, height)
 
 
 def count_samples(data: bytes, track: dict[bytes, Box]) -> int:

@@ -24,6 +24,7 @@ class Items:
     references: dict[tuple[bytes, int], tuple[int, ...]] = field(default_factory=dict)
     properties: list[Box] = field(default_factory=list)
     associations: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    parts: dict[bytes, Box] = field(default_factory=dict)  # the boxes of `meta`
 
     def of(self, item: int) -> list[Box]:
         """Return the properties that an item has. Indices count from 1; others than ours name nothing."""
@@ -33,7 +34,7 @@ class Items:
 
 def read_items(data: bytes, meta: Box, steps: Steps) -> Items:
     parts = first_of_each(data, meta.start + 4, meta.end, steps)
-    items = Items(_id(data, parts[b"pitm"].start + 4, large=data[parts[b"pitm"].start] > 0))
+    items = Items(_id(data, parts[b"pitm"].start + 4, large=data[parts[b"pitm"].start] > 0), parts=parts)
     _read_kinds(data, parts[b"iinf"], items, steps)
     if b"iref" in parts:
         _read_references(data, parts[b"iref"], items, steps)

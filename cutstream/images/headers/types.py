@@ -19,8 +19,18 @@ class CodePoints:
 
 
 @dataclass(frozen=True, slots=True)
+class Crop:
+    """The coded picture of which only a part is shown, and where this part begins, before any orientation."""
+
+    coded_width: int
+    coded_height: int
+    left: int
+    top: int
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
-    """The format and the stored size of a file's first or main picture.
+    """The format and the stored size of a file's first or main picture, after a `clap` of AVIF or HEIC.
 
     The orientation (EXIF, or `irot` in AVIF and HEIC) may swap width and height.
 
@@ -38,6 +48,7 @@ class Header:
     page: int = 0  # the TIFF directory of the picture, counted along the chain
     subifd: int = -1  # its SubIFD within that page
     colour: CodePoints | None = None  # if the file states one
+    crop: Crop | None = None  # by `clap`, in AVIF and HEIC
 
     @property
     def pixels(self) -> int:

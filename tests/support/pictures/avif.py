@@ -18,6 +18,7 @@ from PIL import Image as Pillow
 
 from tests.support.pictures.case import LOSSY, Case, Tolerance, case, refused
 from tests.support.pictures.colorimetry import bt709_encoded, encoded, hlg_encoded, pq_encoded, srgb_in
+from tests.support.pictures.heif_boxes import crop_to, margined, with_property, without_margin
 from tests.support.pictures.orientations import exif, stored
 from tests.support.pictures.profiles import rgb_profile
 from tests.support.pictures.truth import grey, matte, photo, to_depth
@@ -119,7 +120,36 @@ def _described() -> Iterator[Case]:
     for orientation in range(1, 9):
         build = partial(avif, stored(photo(), orientation), exif=exif(orientation))
         yield case(f"avif/orientation-{orientation}", build, photo(), tolerance=NEAR)
+        coded = stored(photo(), orientation)
+        build = partial(_cropped, coded, exif=exif(orientation))
+        yield case(f"avif/crop-orientation-{orientation}", build, photo(), tolerance=NEAR)
+    coded = np.dstack([photo(), matte()])
+    yield case("avif/crop-alpha", partial(_cropped, coded), photo(), matte(), tolerance=NEAR)
+    turn = struct.pack(">I4sB", 9, b"irot", 1)
+    mirror = struct.pack(">I4sB", 9, b"imir", 1)
+    for name, order in {
+        "turned-before-the-crop": (turn, crop_to(61, 43)),
+        "mirrored-then-turned": (mirror, turn),
+    }.items():
+        build = partial(_with_properties, margined(photo()), *order)
+        yield refused(f"avif/{name}", build, "invalid_file_type", "turned before it is cropped or mirrored")
+    for name, box in {
+        "beyond": crop_to(61 + 16, 43),
+        "divided-by-0": crop_to(61, 43)[:12] + bytes(4) + crop_to(61, 43)[16:],
+    }.items():
+        yield refused(f"avif/crop-{name}", partial(_with_properties, margined(photo()), box), DAMAGED, "its crop")
     yield case("avif/xmp", partial(avif, photo(), xmp=b"<x" * 900), photo(), tolerance=NEAR)
+
+
+def _cropped(samples: NDArray[np.uint8], **options: Any) -> bytes:
+    return without_margin(avif(margined(samples), **options), samples)
+
+
+def _with_properties(samples: NDArray[np.uint8], *properties: bytes) -> bytes:
+    file = avif(samples)
+    for box in properties:
+        file = with_property(file, box, last=True)
+    return file
 
 
 def _several() -> Iterator[Case]:
@@ -133,6 +163,14 @@ def _structures() -> Iterator[Case]:
     yield case("avif/bytes-after-the-end", lambda: file + b"\0\0\0\x10free" + bytes(8), photo(), tolerance=NEAR)
     free = struct.pack(">I4s", 1_200_000, b"free") + bytes(1_200_000 - 8)
     yield case("avif/boxes-beyond-1-mb", partial(_inserted, file, free), photo(), tolerance=NEAR)
+    extent = struct.pack(">II", 61, 43)
+    for width, height in ((7000, 7000), (60, 43), (61, 44)):
+        build = partial(file.replace, extent, struct.pack(">II", width, height))
+        name = f"avif/states-{width}x{height}"
+        yield refused(name, build, DAMAGED, "it holds a picture of 61×43, and states")
+    alpha = avif(np.dstack([photo(), matte()]))
+    build = partial(alpha.replace, extent, struct.pack(">II", 7000, 7000))
+    yield refused("avif/states-7000x7000-alpha", build, DAMAGED, "it holds a picture")
     for percent in (50, 95, 99):
         yield refused(f"avif/cut-at-{percent}-percent", partial(_cut, file, percent), DAMAGED)
 

@@ -13,6 +13,7 @@ from PIL import Image as Pillow
 
 from tests.support.pictures.case import Case, Tolerance, case, refused
 from tests.support.pictures.colorimetry import encoded, hlg_encoded, pq_encoded, srgb_in
+from tests.support.pictures.heif_boxes import margined, without_margin
 from tests.support.pictures.orientations import exif, stored
 from tests.support.pictures.truth import HEIGHT, WIDTH, grey, matte, photo, to_depth
 
@@ -53,6 +54,9 @@ def cases() -> Iterator[Case]:
     for orientation in range(1, 9):
         build = partial(heic, stored(photo(), orientation), exif=exif(orientation))
         yield case(f"heic/orientation-{orientation}", build, photo(), tolerance=NEAR)
+        build = partial(_cropped, stored(photo(), orientation), exif=exif(orientation))
+        yield case(f"heic/crop-orientation-{orientation}", build, photo(), tolerance=NEAR)
+    yield case("heic/crop-alpha", partial(_cropped, rgba), photo(), matte(), tolerance=NEAR)
     p3 = srgb_in("p3", photo()).astype(np.uint8)
     build = partial(
         heic,
@@ -73,6 +77,10 @@ def cases() -> Iterator[Case]:
     yield case("heic/bytes-after-the-end", lambda: file + b"\0\0\0\x10free" + bytes(8), photo(), tolerance=NEAR)
     for percent in (50, 95, 99):
         yield refused(f"heic/cut-at-{percent}-percent", partial(_cut, file, percent), DAMAGED)
+
+
+def _cropped(samples: NDArray[np.uint8], **options: Any) -> bytes:
+    return without_margin(heic(margined(samples), **options), samples)
 
 
 def _deep_spaces() -> Iterator[Case]:

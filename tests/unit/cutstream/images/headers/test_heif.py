@@ -10,7 +10,7 @@ import pytest
 from PIL import Image as Pillow
 
 from cutstream.errors import ResolutionTooHigh, UnreadableImage, UnsupportedImage
-from cutstream.images.header import CodePoints, Header, read_header
+from cutstream.images.header import CodePoints, Crop, Header, read_header
 from cutstream.images.headers.heif import MAX_BOXES, MAX_TILES
 from tests.support.pictures.truth import photo
 
@@ -132,12 +132,24 @@ def test_tiles_are_limited() -> None:
         read(data)
 
 
-def test_a_clean_aperture_crops_heic() -> None:
-    crop = box(b"clap", struct.pack(">8I", 49, 1, 78, 2, 0, 1, 0, 1))
-    header = read(file(meta([item(1)], [size(50, 40), crop], {1: [1, 2]})))
+@pytest.mark.parametrize("kind", [b"hvc1", b"av01"])
+def test_a_clean_aperture_crops(kind: bytes) -> None:
+    crop = box(b"clap", struct.pack(">8i", 49, 1, 78, 2, -1, 2, 1, 2))
+    header = read(file(meta([item(1, kind)], [size(50, 40), crop], {1: [1, 2]})))
     assert (header.width, header.height) == (49, 39)
-    none = box(b"clap", struct.pack(">8I", 49, 0, 78, 0, 0, 1, 0, 1))
-    assert read(file(meta([item(1)], [size(50, 40), none], {1: [1, 2]}))).width == 50
+    assert header.crop == Crop(50, 40, left=0, top=1)
+
+
+def test_a_picture_that_is_cropped_twice_is_refused() -> None:
+    crop = box(b"clap", struct.pack(">8I", 49, 1, 39, 1, 0, 1, 0, 1))
+    with pytest.raises(UnsupportedImage, match="cropped twice"):
+        read(file(meta([item(1)], [size(50, 40), crop, crop], {1: [1, 2, 3]})))
+
+
+@pytest.mark.parametrize("crop", [(49, 0, 39, 1, 0, 1, 0, 1), (49, 1, 39, 1, 2, 1, 0, 1), (51, 1, 39, 1, 0, 1, 0, 1)])
+def test_a_crop_that_is_none_of_the_picture_is_damage(crop: tuple[int, ...]) -> None:
+    with pytest.raises(UnreadableImage, match="its crop"):
+        read(file(meta([item(1)], [size(50, 40), box(b"clap", struct.pack(">8I", *crop))], {1: [1, 2]})))
 
 
 def test_a_crop_from_far_more_pixels_is_refused() -> None:
