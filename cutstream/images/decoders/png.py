@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeAlias
 
 import numpy as np
 
 from cutstream.images import WarningCode
 from cutstream.images.colour_spaces import Chromaticities, ColourSpace, by_chromaticities, by_code_points
+from cutstream.images.decoders import png_damage
 from cutstream.images.decoders.failures import NotSupported, Undecodable
 from cutstream.images.decoders.libvips import load
 from cutstream.images.decoders.metadata import METRES_PER_INCH, check_dpi, read_exif
@@ -44,8 +46,17 @@ def read(data: bytes, header: Header) -> Raster:
         return _read_palette(needed, about, (header.width, header.height))
     keep_16_bit = about.colour is not None
     whole = b"".join([SIGNATURE, *(chunk for _, chunk in needed), _chunk(b"IEND", b"")])
-    loaded = load("pngload_source", whole, (header.width, header.height), high_bytes=not keep_16_bit)
+    with _reason_of_damage(needed):
+        loaded = load("pngload_source", whole, (header.width, header.height), high_bytes=not keep_16_bit)
     return split(loaded.samples, MODELS[colour_type], about, keep_16_bit)
+
+
+@contextmanager
+def _reason_of_damage(needed: list[Chunk]) -> Iterator[None]:
+    try:
+        yield
+    except Undecodable as error:
+        raise Undecodable(png_damage.reason(chunk for kind, chunk in needed if kind == b"IDAT")) from error
 
 
 def _read_palette(needed: list[Chunk], about: Description, size: tuple[int, int]) -> Raster:
@@ -56,7 +67,8 @@ def _read_palette(needed: list[Chunk], about: Description, size: tuple[int, int]
     ihdr[9] = GREY
     coded = [chunk for kind, chunk in needed if kind == b"IDAT"]
     whole = b"".join([SIGNATURE, _chunk(b"IHDR", bytes(ihdr)), *coded, _chunk(b"IEND", b"")])
-    indices = load("pngload_source", whole, size, high_bytes=True).samples[..., 0]
+    with _reason_of_damage(needed):
+        indices = load("pngload_source", whole, size, high_bytes=True).samples[..., 0]
     if bits < 8:
         indices = indices // (255 // ((1 << bits) - 1))
     colours = np.frombuffer(chunks[b"PLTE"][8:-4], np.uint8).reshape(-1, 3)

@@ -26,6 +26,7 @@ STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 PROGRESSIVE = frozenset({0xC2, 0xCA})
 HIERARCHICAL = frozenset({0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF})
+JPEG_LS = 0xF7
 NOT_YET = 0xFF
 
 
@@ -98,6 +99,8 @@ def _read_frame(data: bytes, segments: Iterator[Segment]) -> _Frame:
             frame = _Frame(code, bits, height, width, data[at + 8 : at + 8 + 3 * count : 3])
             _check_frame(frame, count)
             return frame
+        if code == JPEG_LS:
+            raise UnsupportedImage("a JPEG-LS, which only shares its name with JPEG: convert it")
         if code in (SOS, EOI):
             break
     raise ValueError("no frame header")

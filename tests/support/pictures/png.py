@@ -332,3 +332,32 @@ def _structures() -> Iterator[Case]:
     yield refused("png/palette-missing", without, "failed_to_read_image")
     short_palette = built(indices(16), 4, PALETTE, chunks=[(b"PLTE", palette_of(2).tobytes())])
     yield refused("png/palette-too-short", short_palette, "failed_to_read_image")
+    yield from _damaged_data()
+
+
+def _damaged_data() -> Iterator[Case]:
+    """Damage within the image data, which libpng tells apart and libvips does not. Each with and without a palette."""
+    palette = [(b"PLTE", palette_of(256).tobytes())]
+    for kind, samples, colour_type, chunks in (
+        ("rgb", photo(), RGB, []),
+        ("palette", indices(256)[..., None], PALETTE, palette),
+    ):
+        rows = _filtered(samples, 8, [0])
+        data = zlib.compress(rows)
+        for name, (body, message) in {
+            "checksum": (data[:-4] + b"oops", "the checksum of its image data is wrong"),
+            "no-checksum": (data[:-4], "it ends too early"),
+            "filter-9": (zlib.compress(b"\x09" + rows[1:]), "its image data are damaged"),
+            "not-deflated": (b"\x78\x9c" + bytes(range(256)), "its image data are damaged"),
+            "cut": (data[: len(data) // 2], "it ends too early"),
+        }.items():
+            before, _, after = png(samples, 8, colour_type, chunks=chunks).partition(chunk(b"IDAT", data))
+            build = partial(b"".join, [before, chunk(b"IDAT", body), after])
+            yield refused(f"png/{kind}-data-{name}", build, "failed_to_read_image", message)
+    plain = png(photo(), 8, RGB)
+    at = plain.index(b"IDAT")
+    data = zlib.compress(_filtered(photo(), 8, [0]))
+    build = partial(plain.replace, chunk(b"IDAT", data), chunk(b"IDAT", b"\x08\x1d" + data[2:]))
+    yield refused("png/window-too-small", build, "failed_to_read_image", "its image data are damaged")
+    build = partial(b"".join, [plain[: at + 90], bytes([plain[at + 90] ^ 1]), plain[at + 91 :]])
+    yield refused("png/chunk-checksum", build, "failed_to_read_image", "the checksum of its image data is wrong")

@@ -64,6 +64,13 @@ def test_markers_within_a_comment_are_no_markers() -> None:
     assert read(data).pixels == photo().shape[0] * photo().shape[1]
 
 
+def test_jpeg_ls_is_called_by_its_name_wherever_its_frame_header_is() -> None:
+    frame_of_ls = segment(0xF7, b"\x08\0\x28\0\x32\1\1\x11\0")
+    for before in (b"", segment(0xE8, b"spiff"), segment(0xFE, b"comment")):
+        with pytest.raises(UnsupportedImage, match="JPEG-LS"):
+            read(b"\xff\xd8" + before + frame_of_ls + scan(0, 0, 0))
+
+
 def test_a_long_run_of_fill_bytes_is_no_frame() -> None:
     with pytest.raises(UnreadableImage, match="too early"):
         read(b"\xff\xd8\xff" + b"\xff" * 64_000)
