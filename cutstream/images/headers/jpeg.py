@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from struct import unpack_from
+from struct import error, unpack_from
 from typing import NamedTuple
 
 import numpy as np
 
 from cutstream.errors import UnreadableImage, UnsupportedImage
+from cutstream.images.headers import mpo
 from cutstream.images.headers.reading import Steps, u16
 from cutstream.images.headers.types import Header
 
@@ -27,6 +28,10 @@ FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 PROGRESSIVE = frozenset({0xC2, 0xCA})
 HIERARCHICAL = frozenset({0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF})
 JPEG_LS = 0xF7
+APP1, APP2 = 0xE1, 0xE2
+MAX_SEGMENTS_OF_ANOTHER = 300  # of another picture in the file, before its frame header
+MAX_DESCRIPTIONS, DESCRIPTION_BYTES = 16, 16_384  # in which it may say that it is a gain map
+GAIN_MAP = (b"hdrgm:", b"HDRGainMap", b"urn:iso:std:iso:ts:21496")  # in XMP of Adobe's and Apple's, and in ISO 21496-1
 NOT_YET = 0xFF
 
 
@@ -44,6 +49,7 @@ class _Frame:
     height: int
     width: int
     components: bytes  # their identifiers
+    index: int = 0  # where the index of an MPO begins, if there is one
 
 
 def read_jpeg(data: bytes) -> Header:
@@ -57,13 +63,48 @@ def read_jpeg(data: bytes) -> Header:
         bits=frame.bits,
         channels=len(frame.components),
         progressive=scans > 1,
+        pictures=_count_pictures(data, frame),
     )
 
 
-def _segments(data: bytes) -> Iterator[Segment]:
+def _count_pictures(data: bytes, frame: _Frame) -> int:
+    if not frame.index:
+        return 1
+    return 1 + sum(_is_photo(data, entry, frame) for entry in mpo.read_index(data, frame.index))
+
+
+def _is_photo(data: bytes, entry: mpo.MpEntry, main: _Frame) -> bool:
+    """Tell a photo beside the main one from a preview, a gain map or a depth map."""
+    if entry.kind != mpo.UNDEFINED:
+        return entry.kind in mpo.PHOTOS
+    if data[entry.start : entry.start + 2] != b"\xff\xd8":
+        return False
+    try:
+        segments = _segments(data, entry.start + 2, MAX_SEGMENTS_OF_ANOTHER, 0)
+        frame = _read_frame(data, _without_gain_maps(data, segments))
+    except (UnsupportedImage, ValueError, LookupError, error):
+        return False
+    return 2 * frame.width * frame.height > main.width * main.height
+
+
+def _without_gain_maps(data: bytes, segments: Iterator[Segment]) -> Iterator[Segment]:
+    """Yield segments of a picture. Raises ValueError if it only brightens another one."""
+    searches = Steps(MAX_DESCRIPTIONS, "descriptions")
+    for segment in segments:
+        if segment.code in (APP1, APP2):
+            searches.take()
+            description = data[segment.at : segment.at + min(u16(data, segment.at), DESCRIPTION_BYTES)]
+            if any(mark in description for mark in GAIN_MAP):
+                raise ValueError("a gain map")
+        yield segment
+
+
+def _segments(
+    data: bytes, at: int = 2, max_segments: int = MAX_SEGMENTS, max_searches: int = MAX_SEARCHES
+) -> Iterator[Segment]:
     """Yield each marker up to the end of the picture. Entropy-coded data and stray bytes are passed over."""
-    steps, searches = Steps(MAX_SEGMENTS, "segments"), Steps(MAX_SEARCHES, "stretches between markers")
-    samples, at = np.frombuffer(data, np.uint8), 2
+    steps, searches = Steps(max_segments, "segments"), Steps(max_searches, "stretches between markers")
+    samples = np.frombuffer(data, np.uint8)
     while True:
         if data[at : at + 1] != b"\xff" or data[at + 1 : at + 2] in b"\0\xff":
             searches.take()
@@ -93,10 +134,13 @@ def _find_marker(samples: np.ndarray[tuple[int], np.dtype[np.uint8]], at: int) -
 
 
 def _read_frame(data: bytes, segments: Iterator[Segment]) -> _Frame:
+    index = 0
     for code, at in segments:
+        if code == APP2 and data.startswith(mpo.MARK, at + 2):
+            index = index or at + 2 + len(mpo.MARK)
         if code in FRAMES:
             bits, height, width, count = data[at + 2], u16(data, at + 3), u16(data, at + 5), data[at + 7]
-            frame = _Frame(code, bits, height, width, data[at + 8 : at + 8 + 3 * count : 3])
+            frame = _Frame(code, bits, height, width, data[at + 8 : at + 8 + 3 * count : 3], index)
             _check_frame(frame, count)
             return frame
         if code == JPEG_LS:

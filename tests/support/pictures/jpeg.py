@@ -199,14 +199,47 @@ def _structures() -> Iterator[Case]:
         ),
     }.items():
         yield case(f"jpeg/{name}", build, photo(), tolerance=CLOSE)
-    yield case("jpeg/mpo", _mpo, photo(), tolerance=LOSSY)
+    yield from _several()
 
 
-def _mpo() -> bytes:
-    buffer = BytesIO()
-    second = Pillow.fromarray(255 - photo())
-    Pillow.fromarray(photo()).save(buffer, "MPO", save_all=True, append_images=[second], quality=95)
-    return buffer.getvalue()
+def _several() -> Iterator[Case]:
+    """MPO: pictures behind the first one, by their type in the index and their size."""
+    several = ("first_of_several",)
+    second = by_pillow(255 - photo())
+    gain = second[:2] + segment(0xE1, b'http://ns.adobe.com/xap/1.0/\0<x hdrgm:Version="1.0"/>') + second[2:]
+    apple = second[:2] + segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0 HDRGainMap:HDRGainMapVersion") + second[2:]
+    iso = second[:2] + segment(0xE2, b"urn:iso:std:iso:ts:21496:-1\0" + bytes(9)) + second[2:]
+    for name, kind, other, warnings in (
+        ("undefined", 0, second, several),
+        ("panorama", 0x020001, second, several),
+        ("disparity", 0x020002, second, several),
+        ("multi-angle", 0x020003, second, several),
+        ("preview-vga", 0x010001, second, ()),
+        ("preview-full-hd", 0x010002, second, ()),
+        ("undefined-small", 0, by_pillow(photo(16, 16)), ()),
+        ("gain-map", 0, gain, ()),
+        ("gain-map-of-apple", 0, apple, ()),
+        ("gain-map-of-iso", 0, iso, ()),
+        ("not-there", 0, b"", ()),
+    ):
+        for order in "<>":
+            build = partial(mpo, photo(), other, kind, order)
+            full = f"jpeg/mpo-{name}-{'little' if order == '<' else 'big'}"
+            yield case(full, build, photo(), tolerance=CLOSE, warnings=warnings)
+
+
+def mpo(first: NDArray[np.uint8], second: bytes, kind: int, order: str = "<") -> bytes:
+    """Write an MPO of two pictures (CIPA DC-007). `kind` is the type of the second."""
+    behind = len(plain(first)) + len(_index(0, 0, kind, order)) - 2 - len(JFIF) - 8
+    return plain(first, segments=JFIF + _index(behind, len(second), kind, order)) + second
+
+
+def _index(offset: int, size: int, kind: int, order: str) -> bytes:
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "IH", 8, 3)
+    tags = struct.pack(order + "HHI4s", 0xB000, 7, 4, b"0100") + struct.pack(order + "HHII", 0xB001, 4, 1, 2)
+    tags += struct.pack(order + "HHIII", 0xB002, 7, 32, 50, 0)
+    pictures = struct.pack(order + "IIIHHIIIHH", 0x20030000, 0, 0, 0, 0, kind, size, offset, 0, 0)
+    return segment(0xE2, b"MPF\0" + head + tags + pictures)
 
 
 def _refused() -> Iterator[Case]:

@@ -9,6 +9,7 @@ from PIL import Image as Pillow
 from cutstream.errors import UnreadableImage, UnsupportedImage
 from cutstream.images.header import read_header
 from cutstream.images.headers.jpeg import MAX_SCANS, MAX_SEGMENTS, SOS
+from cutstream.images.headers.mpo import MAX_PICTURES, MP_ENTRIES
 from cutstream.images.headers.types import Header
 from tests.support.pictures.jpeg_writer import Component, segment, write_jpeg
 from tests.support.pictures.truth import photo
@@ -157,8 +158,25 @@ def test_varieties_that_are_not_read_are_no_damage(data: bytes, message: str) ->
         read(data)
 
 
-def test_several_pictures_in_one_mpo_count_as_one() -> None:
+def test_pictures_of_an_mpo_are_counted() -> None:
     buffer = BytesIO()
     picture = Pillow.fromarray(photo())
-    picture.save(buffer, "MPO", save_all=True, append_images=[picture])
-    assert read(buffer.getvalue()).pictures == 1
+    picture.save(buffer, "MPO", save_all=True, append_images=[picture, picture.resize((8, 8))])
+    assert read(buffer.getvalue()).pictures == 2
+
+
+def mpo_of(count: int, second: bytes) -> bytes:
+    """Write an index of `count` pictures, all of which are the same `second`."""
+    plain = saved()
+    head = b"II*\0" + struct.pack("<IH", 8, 1) + struct.pack("<HHII", MP_ENTRIES, 7, 16 * count, 26) + bytes(4)
+    offset = len(plain) + len(head) + 16 * count - 2
+    index = segment(0xE2, b"MPF\0" + head + struct.pack("<IIIHH", 0, 9, offset, 0, 0) * count)
+    return plain[:2] + index + plain[2:] + second
+
+
+def test_the_index_of_an_mpo_and_what_it_leads_to_are_limited() -> None:
+    segments = b"\xff\xe4\0\x02"
+    assert read(mpo_of(4_000, saved())).pictures == 1 + MAX_PICTURES
+    assert read(mpo_of(4_000, b"\xff\xd8" + segments * 290 + saved()[2:])).pictures == 1 + MAX_PICTURES
+    assert read(mpo_of(4_000, b"\xff\xd8" + segments * 400 + saved()[2:])).pictures == 1
+    assert read(mpo_of(4_000, b"\xff\xd8" + bytes(10_000) + saved()[2:])).pictures == 1
