@@ -8,7 +8,7 @@ either, the largest directory of the chain.
 from __future__ import annotations
 
 from cutstream.errors import UnreadableImage, UnsupportedImage
-from cutstream.images.headers.raw_photos import name_raw_photo
+from cutstream.images.headers.raw_photos import name_by_first_bytes, name_by_what_lies_below, name_raw_photo
 from cutstream.images.headers.tiff_directories import Directory, Tag, TiffReader
 from cutstream.images.headers.types import Header
 
@@ -41,12 +41,16 @@ DEPTHS = frozenset({1, 2, 4, 8, 16})
 MAX_CHANNELS = 8
 MAX_CHUNKS = 100_000  # strips or tiles, which libvips reads in 0.3 s; pictures have a strip for each row at most
 MAX_TILE_SIDE = 8192
+MAX_SEARCHED = 4  # directories below which RAW photos are looked for
 
 
 def read_tiff(data: bytes) -> Header:
+    _refuse_raw_photo(name_by_first_bytes(data))
     reader = TiffReader(data)
     chain = reader.chain()
-    _refuse_raw_photos(data, chain)
+    _refuse_raw_photo(name_raw_photo(chain))
+    below = [inner for directory in chain[:MAX_SEARCHED] for inner in reader.intact_below(directory)]
+    _refuse_raw_photo(name_by_what_lies_below(chain, below))
     page, subifd, directory = _choose(reader, chain)
     _check_samples(directory)
     _check_chunks(directory)
@@ -62,8 +66,7 @@ def read_tiff(data: bytes) -> Header:
     )
 
 
-def _refuse_raw_photos(data: bytes, directories: list[Directory]) -> None:
-    name = name_raw_photo(data, directories)
+def _refuse_raw_photo(name: str | None) -> None:
     if name:
         raise UnsupportedImage(f"this is a RAW photo ({name}): convert it to JPEG, HEIC or TIFF")
 
@@ -74,7 +77,6 @@ def _choose(reader: TiffReader, chain: list[Directory]) -> tuple[int, int, Direc
             return page, -1, directory
     for page, directory in enumerate(chain):
         below = reader.below(directory)
-        _refuse_raw_photos(reader.data, below)
         for subifd, inner in enumerate(below):
             if not inner.is_apart:
                 return page, subifd, inner

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from struct import error, unpack_from
@@ -104,6 +105,14 @@ class TiffReader:
     def below(self, directory: Directory) -> list[Directory]:
         """Return the SubIFDs of a directory."""
         return [self._read(at) for at in directory.tags.get(Tag.SUBIFDS, ())[:MAX_SUBIFDS]]
+
+    def intact_below(self, directory: Directory) -> list[Directory]:
+        """Return the SubIFDs of a directory that can be read."""
+        found: list[Directory] = []
+        for at in directory.tags.get(Tag.SUBIFDS, ())[:MAX_SUBIFDS]:
+            with suppress(error, ValueError, OverflowError):
+                found.append(self._read(at))
+        return found
 
     def _read(self, at: int) -> Directory:
         """Return the directory at a place. The first of several equal tags counts."""

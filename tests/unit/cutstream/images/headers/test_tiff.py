@@ -131,6 +131,36 @@ def test_raw_photos_are_called_by_their_maker(make: bytes, name: str, order: str
             read(*layout, order=order)
 
 
+@ORDERS
+@pytest.mark.parametrize("kind", [None, FULL, REDUCED])
+def test_raw_photos_with_a_preview_that_looks_like_the_picture_are_told(kind: int | None, order: str) -> None:
+    make = (ASCII, b"NIKON CORPORATION\0")
+    sensor, deep = with_tags(page(), _262=SENSOR), with_tags(page(), _259=(SHORT, [34713]))
+    for inner in ([sensor], [page(REDUCED, 2), sensor], [deep] if kind != REDUCED else [sensor]):
+        with pytest.raises(UnsupportedImage, match=r"a RAW photo \(Nikon NEF\)"):
+            read(with_tags(page(kind, 4, subpages=inner), _271=make), order=order)
+    with pytest.raises(UnsupportedImage, match=r"a RAW photo \(samples of a sensor\)"):
+        read(page(kind, 4, subpages=[sensor]), order=order)
+
+
+def test_ordinary_pictures_of_cameras_and_scanners_are_read() -> None:
+    make = (ASCII, b"NIKON CORPORATION\0")
+    assert read(with_tags(page(FULL, subpages=[page(REDUCED, 2), page(FULL)]), _271=make)).width == WIDTH
+    assert place(read(with_tags(page(REDUCED, 4, subpages=[page(FULL)]), _271=make))) == (WIDTH, 0, 0, 1)
+    assert read(page(FULL, 4, subpages=[page(FULL)])).width == SMALL
+
+
+def test_damage_below_the_picture_does_not_cost_it() -> None:
+    for places in ([0xFFFFFFFF], [5, 9_999_999], [0] * 3_000):
+        assert read(with_tags(page(FULL), _330=(LONG, places))).width == WIDTH
+
+
+@pytest.mark.parametrize("mark", [b"IIIIwaR\0", b"MMMMRawT"])
+def test_phase_one_is_a_raw_photo(mark: bytes) -> None:
+    with pytest.raises(UnsupportedImage, match=r"a RAW photo \(Phase One IIQ\)"):
+        read_header(b"II*\0" + struct.pack("<I", 16) + mark + write_tiff([page()])[8:], MAX_PIXELS)
+
+
 def test_dng_is_a_raw_photo_wherever_its_samples_are() -> None:
     with pytest.raises(UnsupportedImage, match=r"a RAW photo \(DNG\)"):
         read(with_tags(page(REDUCED, 4), _50706=(BYTE, [1, 4, 0, 0])))
