@@ -13,6 +13,7 @@ from PIL import AvifImagePlugin
 from PIL.AvifImagePlugin import AvifImageFile
 
 from cutstream.images.colour_spaces import by_code_points
+from cutstream.images.decoders import heif_exif
 from cutstream.images.decoders.pillow import load
 from cutstream.images.decoders.raster import Description, Raster
 from cutstream.images.header import CodePoints, Header
@@ -23,16 +24,17 @@ EXIF_ITEM = re.compile(rb"(infe[\x02\x03].{7,9})Exif", re.DOTALL)
 
 def read(data: bytes, header: Header) -> Raster:
     """Decode the primary image. Raises `Undecodable`."""
-    if b"Exif" in data:  # Pillow refuses the picture if these are damaged
-        data = EXIF_ITEM.sub(rb"\1skip", data)
     about = Description()
+    # Pillow refuses the picture if its EXIF is damaged.
+    without_exif = EXIF_ITEM.sub(rb"\1skip", data) if b"Exif" in data else data
     crop = header.crop
     size = (crop.coded_width, crop.coded_height) if crop else (header.width, header.height)
-    raster = load(AvifImageFile, data, size, about)
+    raster = load(AvifImageFile, without_exif, size, about)
     if crop:
         rows, columns = slice(crop.top, crop.top + header.height), slice(crop.left, crop.left + header.width)
         raster.samples = np.ascontiguousarray(raster.samples[rows, columns])
         raster.alpha = None if raster.alpha is None else np.ascontiguousarray(raster.alpha[rows, columns])
+    heif_exif.describe(data, about, turned=False)
     state_colour(about, header.colour)
     return raster
 

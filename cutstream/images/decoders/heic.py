@@ -12,6 +12,7 @@ import numpy as np
 import pi_heif
 from pi_heif import options
 
+from cutstream.images.decoders import heif_exif
 from cutstream.images.decoders.avif import state_colour
 from cutstream.images.decoders.failures import DecoderOutOfMemory, NotSupported, Undecodable, failure
 from cutstream.images.decoders.raster import Description, Model, Raster, split, unpremultiply
@@ -26,10 +27,10 @@ MODELS: dict[str, Model] = {"L": "grey", "LA": "grey", "La": "grey", "RGB": "rgb
 def read(data: bytes, header: Header) -> Raster:
     """Decode the primary image. Raises `Undecodable`, `NotSupported`, `DecoderOutOfMemory`."""
     about = Description()
-    if b"cdsc" in data:  # pi-heif crashes on damaged metadata, and nothing here needs any
-        data = DESCRIBES.sub(rb"\1skip", data)
+    # pi-heif crashes on damaged metadata, and reads none without references.
+    without_metadata = DESCRIBES.sub(rb"\1skip", data) if b"cdsc" in data else data
     try:
-        file = pi_heif.open_heif(data, convert_hdr_to_8bit=True)
+        file = pi_heif.open_heif(without_metadata, convert_hdr_to_8bit=True)
         image = file[file.primary_index]
         if {*image.size} != {header.width, header.height}:
             raise Undecodable(f"it is {image.size[0]}×{image.size[1]}, which differs from its header")
@@ -46,6 +47,7 @@ def read(data: bytes, header: Header) -> Raster:
         raise NotSupported(f"samples of type {image.mode} are not supported: save the image with 8 or 10 bits")
     icc = image.info.get("icc_profile")
     about.icc = icc if isinstance(icc, bytes) and icc else None
+    heif_exif.describe(data, about, turned=True)
     state_colour(about, header.colour)
     raster = split(samples, MODELS[image.mode], about)
     if raster.alpha is not None and image.mode.endswith("a"):

@@ -21,26 +21,43 @@ def read_exif(exif: bytes, about: Description) -> None:
 
     The resolution counts only if the format itself has stated none.
     """
+    found = _open(exif, about)
+    if found:
+        read_tags(*found, about)
+
+
+def read_resolution(exif: bytes, about: Description) -> None:
+    """Read the resolution of an EXIF block alone."""
+    found = _open(exif, about)
+    if found:
+        about.dpi = _resolution(found[0], found[1], _tags(*found, about), about)
+
+
+def _open(exif: bytes, about: Description) -> tuple[bytes, Layout, int] | None:
     exif = exif.removeprefix(b"Exif\0\0")
     try:
-        layout, at = read_layout(exif)
+        return exif, *read_layout(exif)
     except DAMAGE:
         about.warn("unusable_metadata", "the EXIF data are damaged: orientation and resolution are unknown")
-        return
-    read_tags(exif, layout, at, about)
+        return None
 
 
 def read_tags(data: bytes, layout: Layout, at: int, about: Description) -> None:
     """Read orientation and resolution of the directory at `at`."""
+    tags = _tags(data, layout, at, about)
+    about.orientation = _orientation(data, layout, tags, about)
+    if about.dpi is None:
+        about.dpi = _resolution(data, layout, tags, about)
+
+
+def _tags(data: bytes, layout: Layout, at: int, about: Description) -> dict[int, Entry]:
     tags: dict[int, Entry] = {}
     try:
         for entry in entries(data, layout, at):
             tags.setdefault(entry.tag, entry)
     except DAMAGE:
         about.warn("unusable_metadata", "the EXIF data are damaged: what can be read of them is used")
-    about.orientation = _orientation(data, layout, tags, about)
-    if about.dpi is None:
-        about.dpi = _resolution(data, layout, tags, about)
+    return tags
 
 
 def _orientation(data: bytes, layout: Layout, tags: dict[int, Entry], about: Description) -> int:
@@ -74,7 +91,12 @@ def _resolution(data: bytes, layout: Layout, tags: dict[int, Entry], about: Desc
 
 
 def check_dpi(x: float, y: float, about: Description) -> tuple[float, float] | None:
-    """Return a resolution in dots per inch if it is one that every output can hold, else None and a warning."""
+    """Return a resolution in dots per inch if it is one that every output can hold, else None and a warning.
+
+    0 × 0 means that it is unknown, and needs no warning.
+    """
+    if x == y == 0:
+        return None
     if MIN_DPI <= x <= MAX_DPI and MIN_DPI <= y <= MAX_DPI:
         return x, y
     about.warn("unusable_metadata", f"a resolution of {x:.6g} × {y:.6g} dots per inch is ignored")

@@ -87,7 +87,7 @@ def _describe(image: Pillow.Image, about: Description) -> None:
         except (TypeError, ValueError, ZeroDivisionError):
             about.warn("unusable_metadata", "the resolution cannot be read, and is ignored")
         else:
-            about.dpi = check_dpi(x, y, about) if (x, y) != (0, 0) else None
+            about.dpi = check_dpi(x, y, about)
 
 
 def _failure(error: Exception) -> Exception:

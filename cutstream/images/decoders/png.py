@@ -56,6 +56,8 @@ def _reason_of_damage(needed: list[Chunk]) -> Iterator[None]:
     try:
         yield
     except Undecodable as error:
+        if error.__cause__ is None:  # it is not from libpng
+            raise
         raise Undecodable(png_damage.reason(chunk for kind, chunk in needed if kind == b"IDAT")) from error
 
 

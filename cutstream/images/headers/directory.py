@@ -102,10 +102,13 @@ def first_numbers(data: bytes, layout: Layout, entry: Entry, limit: int) -> tupl
 
 
 def number(data: bytes, layout: Layout, entry: Entry) -> float:
-    """Return an entry's first value. Raises ValueError if it is no number, struct.error, ZeroDivisionError."""
+    """Return an entry's first value. Raises ValueError if it is no number, struct.error, ZeroDivisionError.
+
+    0/0 is 0: many programs write it for "unknown".
+    """
     if entry.kind in RATIONALS and entry.count > 0:
         above, below = struct.unpack_from(f"{layout.order}2{RATIONALS[entry.kind]}", data, entry.at)
-        return float(above / below)
+        return float(above / below) if above or below else 0.0
     if entry.kind in (11, 12) and entry.count > 0:
         return float(struct.unpack_from(layout.order + ("f" if entry.kind == 11 else "d"), data, entry.at)[0])
     return float(whole_number(data, layout, entry))

@@ -35,7 +35,7 @@ def cropped_by(data: bytes, properties: list[Box], width: int, height: int) -> t
         return width, height, None
     if len(crops) > 1:
         raise UnsupportedImage("a picture that is cropped twice: save it again")
-    turned = any(_is_sideways(data, box) for box in properties[: crops[0]])
+    turned = any(is_sideways(data, box) for box in properties[: crops[0]])
     whole_w, whole_h = (height, width) if turned else (width, height)
     w, w_divisor, h, h_divisor, x, x_divisor, y, y_divisor = unpack_from(">IIIIiIiI", data, properties[crops[0]].start)
     if not w_divisor * h_divisor * x_divisor * y_divisor:
@@ -52,11 +52,12 @@ def is_in_order(data: bytes, properties: list[Box]) -> bool:
     """Tell whether crop, turn and mirror come in this order (ISO/IEC 23000-22), or in one that gives the same."""
     kinds = [box.kind for box in properties if box.kind in (b"clap", b"irot", b"imir")]
     if kinds == [b"imir", b"irot"]:
-        return not any(_is_sideways(data, box) for box in properties)
+        return not any(is_sideways(data, box) for box in properties)
     return kinds == [kind for kind in (b"clap", b"irot", b"imir") if kind in kinds]
 
 
-def _is_sideways(data: bytes, box: Box) -> bool:
+def is_sideways(data: bytes, box: Box) -> bool:
+    """Tell whether a property turns the picture by 90 or 270 degrees."""
     return box.kind == b"irot" and bool(data[box.start] & 1)
 
 

@@ -94,7 +94,7 @@ def tiff_with(tags: dict[int, tuple[int, Any]]) -> bytes:
 RESOLUTIONS = {
     "png 4e9": built(photo(), 8, RGB, chunks=[(b"pHYs", struct.pack(">IIB", 2**32 - 1, 2**32 - 1, 1))]),
     "png short": built(photo(), 8, RGB, chunks=[(b"pHYs", b"\0\0")]),
-    "jpeg zero": lambda: plain(segments=segment(0xE0, b"JFIF\0\1\2\1\0\0\0\0\0\0")),
+    "jpeg zero across": lambda: plain(segments=segment(0xE0, b"JFIF\0\1\2\1\0\0\0\1\0\0")),
     "tiff text": lambda: tiff_with({282: (ASCII, b"300\0"), 283: (ASCII, b"300\0")}),
     "exif zero denominator": lambda: _exif_resolution(300, 0),
     "exif 70,000": lambda: _exif_resolution(70_000, 1),
@@ -112,6 +112,20 @@ def test_an_impossible_resolution_is_ignored(build: Any) -> None:
     image = opened(build())
     assert image.dpi is None
     assert codes(image) == ["unusable_metadata"]
+
+
+UNKNOWN = {
+    "png": built(photo(), 8, RGB, chunks=[(b"pHYs", struct.pack(">IIB", 0, 0, 1))]),
+    "jpeg": lambda: plain(segments=segment(0xE0, b"JFIF\0\1\2\1\0\0\0\0\0\0")),
+    "exif 0/0": lambda: _exif_resolution(0, 0),
+    "exif 0/1": lambda: _exif_resolution(0, 1),
+}
+
+
+@pytest.mark.parametrize("build", UNKNOWN.values(), ids=UNKNOWN)
+def test_zero_stands_for_an_unknown_resolution(build: Any) -> None:
+    image = opened(build())
+    assert (image.dpi, codes(image)) == (None, [])
 
 
 def test_centimetres_become_inches() -> None:
