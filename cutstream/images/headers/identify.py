@@ -6,6 +6,7 @@ import re
 
 from cutstream.images.headers import heif
 from cutstream.images.headers.raw_photos import MAGIC as RAW_PHOTOS
+from cutstream.images.headers.transfer_damage import identify_damage
 
 EXTENT = 1024  # bytes in which the text of a page or a document is recognised
 LOGIN_EXTENT = 65_536
@@ -63,6 +64,20 @@ MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"SQLite format 3\0", "a database", FIND),
     (b"version https://git-lfs", "a Git LFS pointer", "send the file that it stands for"),
     (b"HTTP/1.", "a whole HTTP response", "store its body alone"),
+    (b"\0\5\x16\7", "the metadata that macOS keeps beside a file (._name)", "send the file itself"),
+    (b"\0\5\x16\0", "a file of macOS with its metadata (AppleSingle)", "send the file itself"),
+    (b"\xabKTX ", "a texture (KTX)", CONVERT),
+    (b"\x93NUMPY", "a NumPy array", "save it as PNG"),
+    (b"\x80\4\x95", "a Python pickle", "save it as PNG"),
+    (b"CSFCHUNK", "a Clip Studio document", EXPORT),
+    (b"\0\xffKA", "an Affinity document", EXPORT),
+    (b"fig-kiwi", "a Figma document", EXPORT),
+    (b"CWS", "a Flash film", FRAME),
+    (b"FWS", "a Flash film", FRAME),
+    (b"wOFF", "a font", FIND),
+    (b"wOF2", "a font", FIND),
+    (b"OTTO", "a font", FIND),
+    (b"<?php", "a PHP script, or its output", FIND),
 )
 PATTERNS: tuple[tuple[re.Pattern[bytes], str, str], ...] = (
     (re.compile(rb"\0\0\x01\0[^\0]\0"), "an icon (ICO)", CONVERT),
@@ -71,6 +86,9 @@ PATTERNS: tuple[tuple[re.Pattern[bytes], str, str], ...] = (
     (re.compile(rb"P[Ff]\s"), "a PFM", CONVERT),
     (re.compile(rb"\x0a[\x00-\x05]\x01[\x01\x02\x04\x08]"), "PCX", CONVERT),
     (re.compile(rb"MZ.\0", re.DOTALL), "a program", FIND),
+    (re.compile(rb"\x01\0\0\0.{36} EMF", re.DOTALL), "an enhanced metafile (EMF)", EXPORT),
+    (re.compile(rb"\s*/\* XPM"), "an XPM", CONVERT),
+    (re.compile(rb"(?:/\*.{0,400}?\*/)?\s*#define\s+\w*width\s", re.DOTALL), "an XBM", CONVERT),
     (re.compile(rb"data:image/"), "a data URL", "send the bytes that it encodes"),
     (re.compile(rb"/9j/|iVBORw0KGgo|UklGR|R0lGOD"), "an image encoded in base64", "decode it"),
 )
@@ -80,7 +98,12 @@ TGA_WITHOUT_FOOTER = re.compile(
     rb".{4}.[\0-\x3f].[\0-\x3f][\x08\x0f\x10\x18\x20][\0-\x3f]",
     re.DOTALL,
 )
-RIFF = {b"AVI ": ("an AVI video", FRAME), b"WAVE": ("a sound (WAV)", FIND)}
+RIFF = {
+    b"AVI ": ("an AVI video", FRAME),
+    b"WAVE": ("a sound (WAV)", FIND),
+    b"ACON": ("an animated cursor (ANI)", CONVERT),
+    b"CDRA": ("a CorelDRAW document", EXPORT),
+}
 MARKUP: tuple[tuple[bytes, str, str], ...] = (  # a page may hold drawings, and a drawing scripts
     (b"<!doctype html", "an HTML page", FIND),
     (b"<html", "an HTML page", FIND),
@@ -101,7 +124,8 @@ ZEROS = bytes(65_536)
 
 def identify(data: bytes) -> tuple[str, str]:
     """Return what a file is, and advice. It has been found to be in none of the accepted formats."""
-    return _by_magic(data) or _by_place(data) or _by_text(data) or ("an unknown kind of file", CONVERT)
+    found = _by_magic(data) or identify_damage(data) or _by_place(data) or _by_text(data)
+    return found or ("an unknown kind of file", CONVERT)
 
 
 def _by_magic(data: bytes) -> tuple[str, str] | None:
@@ -128,6 +152,8 @@ def _by_place(data: bytes) -> tuple[str, str] | None:
         return "a QuickTime video (MOV)", FRAME
     if data[:4] == b"RIFF" and data[8:12] in RIFF:
         return RIFF[data[8:12]]
+    if data[257:262] == b"ustar":
+        return "a tar archive", UNPACK
     if data[128:132] == b"DICM":
         return "DICOM", EXPORT
     if data[-18:-2] == b"TRUEVISION-XFILE" or TGA_WITHOUT_FOOTER.match(data):
