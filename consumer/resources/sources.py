@@ -6,8 +6,8 @@ A download that waits for its host holds a slot, a thread of the window, and the
 * hosts that have never answered, strangers, share fewer downloads than the window has threads;
 * a place that has let `SILENT_AFTER` downloads in a row wait is silent. Its requests go to the retry topic untried.
   From there one at a time tries it, until it answers: it holds nobody but other retries;
-* once `_MANY_STRANGERS` strangers in a row were silent, all have `_HURRIED_S` to answer a request that comes for the
-  first time. They have the usual time from the retry topic, a few at once.
+* a stranger that was silent, and all of them once `_MANY_STRANGERS` in a row were, have `_HURRIED_S` to answer a
+  request that comes for the first time. They have the usual time from the retry topic, a few at once.
 
 Only a slow failure is silence: a refused or dropped connection costs nobody anything.
 """
@@ -195,8 +195,7 @@ class Sources:
             self._changed.notify_all()
 
     def _is_probe(self, waiter: _Waiter) -> bool:
-        distrusted = waiter.strange and self._distrusts_strangers
-        return waiter.again and (distrusted or any(place.is_silent for place in waiter.places))
+        return waiter.again and any(place.is_silent or self._is_distrusted(place) for place in waiter.places)
 
     def _kind(self, waiter: _Waiter) -> tuple[_Kind, ...]:
         """Return which of the shared limits apply to a request. Probes do not take the strangers' places."""
@@ -217,7 +216,7 @@ class Sources:
                 message = f"{place.name} has not answered the last {place.silent} downloads"
                 raise self._untried(message, "silent", place.name, tried)
         if self._is_probe(waiter) and not probes_left:
-            raise self._untried("hosts that have never answered do not answer at the moment", "strangers")
+            raise self._untried("too many hosts that do not answer are being tried", "strangers")
         return self._fits(waiter)
 
     def _fits(self, waiter: _Waiter) -> bool:
@@ -231,6 +230,9 @@ class Sources:
 
     # -- what is known about places
 
+    def _is_distrusted(self, place: _Place) -> bool:
+        return place.stranger and (place.silent > 0 or self._distrusts_strangers)
+
     @property
     def _distrusts_strangers(self) -> bool:
         if self._clock.monotonic() - self._last_silent_stranger_s > _FORGOTTEN_S:
@@ -240,7 +242,7 @@ class Sources:
     def _limit_s(self, name: str) -> float | None:
         """Return how long a first download may take, if there is reason to doubt that the place answers at all."""
         with self._changed:
-            hurried = name != "file://" and self._place(name).stranger and self._distrusts_strangers
+            hurried = name != "file://" and self._is_distrusted(self._place(name))
         return _HURRIED_S if hurried else None
 
     def _place(self, name: str) -> _Place:

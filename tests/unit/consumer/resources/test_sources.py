@@ -193,6 +193,19 @@ def test_one_silent_host_says_nothing_about_strangers_and_is_forgotten(site: Sit
     assert limits_s(site, "http://new/a") == [None, None]
 
 
+def test_a_stranger_that_was_silent_has_to_hurry_whoever_else_answers(site: Site) -> None:
+    for n in range(10):
+        site.silence(f"dead-{n}", 1)
+        site.fetch("http://new/a")
+        site.fetch(f"http://new-{n}/a")
+    assert limits_s(site, "http://dead-1/a") == [0.75, None]
+    assert limits_s(site, "http://newer/a") == [None, None]
+    with ExitStack() as held:
+        site.enter(held, [f"http://dead-{n}/a" for n in range(2, 10)], again=True)
+        assert site.refusal("http://dead-0/a", again=True).reason == "strangers"
+        site.enter(held, [f"http://other-{n}/a" for n in range(12)])
+
+
 def test_a_million_hosts_take_a_bounded_memory_and_oust_no_host_that_has_answered(site: Site) -> None:
     site.fetch("http://known/a")
     for n in range(10_000):
