@@ -6,8 +6,8 @@ A download that waits for its host holds a slot, a thread of the window, and the
 * hosts that have never answered, strangers, share fewer downloads than the window has threads;
 * a place that has let `SILENT_AFTER` downloads in a row wait is silent. Its requests go to the retry topic untried.
   From there one at a time tries it, until it answers: it holds nobody but other retries;
-* a stranger that was silent, and all of them once `_MANY_STRANGERS` in a row were, have `_HURRIED_S` to answer a
-  request that comes for the first time. They have the usual time from the retry topic, a few at once.
+* a stranger that was silent, and all of them while `_MANY_STRANGERS` more were silent than answered, have `_HURRIED_S`
+  to answer a request that comes for the first time. They have the usual time from the retry topic, a few at once.
 
 Only a slow failure is silence: a refused or dropped connection costs nobody anything.
 """
@@ -15,6 +15,7 @@ Only a slow failure is silence: a refused or dropped connection costs nobody any
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator
@@ -41,7 +42,7 @@ SLOW_S = 0.5
 _MOST = 16
 _FIRST = 4
 _MOST_STRANGERS, _MOST_PROBES = 12, 8
-_MANY_STRANGERS = 4
+_MANY_STRANGERS, _MOST_SILENT_STRANGERS = 4, 16
 _HURRIED_S = 0.75
 _PATIENCE_S = 5.0
 _FORGOTTEN_S = 120.0  # without a new silence a place is tried as before
@@ -116,7 +117,8 @@ class Sources:
         self._waiting: list[_Waiter] = []
         self._number = 0
         self._in_flight: Counter[_Kind] = Counter()
-        self._silent_strangers: set[str] = set()  # in a row; not beyond _MANY_STRANGERS
+        self._silent_strangers: set[str] = set()  # each stranger that answers makes up for one of them
+        self._next_warning_s = -math.inf
         self._last_silent_stranger_s = 0.0
 
     # -- fetching
@@ -274,7 +276,8 @@ class Sources:
                 log.info("%s answers again", name)
             if place.stranger:
                 place.stranger = False
-                self._silent_strangers.clear()
+                if self._silent_strangers:
+                    self._silent_strangers.pop()
             if self._others.pop(name, None):
                 self._remember(self._known, place)
             place.silent, place.limit = 0, min(_MOST, place.limit + 1)
@@ -299,14 +302,16 @@ class Sources:
             self._changed.notify_all()
 
     def _note_silent_stranger(self, name: str, now_s: float) -> None:
+        was_distrusted = self._distrusts_strangers
         self._last_silent_stranger_s = now_s
-        if len(self._silent_strangers) < _MANY_STRANGERS:
+        if len(self._silent_strangers) < _MOST_SILENT_STRANGERS:
             self._silent_strangers.add(name)
-            if self._distrusts_strangers:
-                log.warning(
-                    "%d hosts in a row that have never answered did not, either, the last of them %s. Until one does, "
-                    "such hosts have %s s for their first answer",
-                    _MANY_STRANGERS,
-                    name[:MAX_MESSAGE_CHARACTERS],
-                    _HURRIED_S,
-                )
+        if self._distrusts_strangers and not was_distrusted and now_s >= self._next_warning_s:
+            self._next_warning_s = now_s + _FORGOTTEN_S
+            log.warning(
+                "%d more hosts that were asked for the first time did not answer than did, the last of them %s. Until "
+                "others answer, such hosts have %s s for their first answer",
+                _MANY_STRANGERS,
+                name[:MAX_MESSAGE_CHARACTERS],
+                _HURRIED_S,
+            )

@@ -206,6 +206,16 @@ def test_a_stranger_that_was_silent_has_to_hurry_whoever_else_answers(site: Site
         site.enter(held, [f"http://other-{n}/a" for n in range(12)])
 
 
+def test_a_stranger_that_answers_makes_up_for_one_that_was_silent(site: Site) -> None:
+    for n in range(100):
+        site.silence(f"dead-{n}", 1)
+    for n in range(12):
+        assert limits_s(site, f"http://new-{n}/a")[0] == 0.75
+        site.clock.sleep(5.0)
+    assert limits_s(site, "http://new-12/a")[0] == 0.75
+    assert limits_s(site, "http://new-13/a")[0] is None
+
+
 def test_a_million_hosts_take_a_bounded_memory_and_oust_no_host_that_has_answered(site: Site) -> None:
     site.fetch("http://known/a")
     for n in range(10_000):
