@@ -48,6 +48,8 @@ KNEE = 0.75
 BT2020_LUMA = (0.2627, 0.6780, 0.0593)
 BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 TINY = 1e-9  # instead of a chromaticity y of 0
+BRIGHTEST = PQ_PEAK / PAPER_WHITE
+SHOULDER_STEPS = 65_535  # 0.0008 of paper white each
 ENCODING_STEPS = 16_383  # 0.2 levels where the curve is steepest
 
 
@@ -86,18 +88,21 @@ def by_chromaticities(gamma: float, primaries: Chromaticities | None) -> ColourS
 
 def to_srgb(samples: NDArray[Any], space: ColourSpace) -> Pixels:
     """Convert u8 or u16 samples, H×W×1 grey or H×W×3, to sRGB u8 H×W×3."""
-    height, width = samples.shape[:2]
+    height, width, channels = samples.shape
     curve = _curve(space, np.iinfo(samples.dtype).max)
     matrix = _matrix(space.primaries).astype(np.float32)
     result = np.empty((height, width, 3), np.uint8)
     for rows in row_blocks(height, width):
-        linear = curve[samples[rows]]
+        planes = [curve[samples[rows, :, channel]] for channel in range(channels)]
+        if space.transfer == HLG:
+            planes = _system_gamma(planes)
         if space.transfer in (PQ, HLG):
-            linear = _compress(_system_gamma(linear) if space.transfer == HLG else linear)
-        if linear.shape[2] == 3:
-            red, green, blue = (linear[..., i : i + 1] for i in range(3))
-            linear = red * matrix[:, 0] + green * matrix[:, 1] + blue * matrix[:, 2]
-        result[rows] = encode(linear)
+            planes = _compress(planes)
+        if channels == 3:
+            red, green, blue = planes
+            planes = [red * row[0] + green * row[1] + blue * row[2] for row in matrix]
+        for channel in range(3):
+            result[rows, :, channel] = encode(planes[channel % channels])
     return result
 
 
@@ -136,20 +141,29 @@ def _encoding() -> NDArray[np.uint8]:
 _ENCODING = _encoding()
 
 
-def _system_gamma(scene: Linear) -> Linear:
-    if scene.shape[2] == 1:
-        luma = scene
-    else:
-        luma = sum(scene[..., i : i + 1] * np.float32(weight) for i, weight in enumerate(BT2020_LUMA))  # type: ignore[assignment]
-    return scene * luma ** np.float32(HLG_SYSTEM_GAMMA - 1) * np.float32(HLG_PEAK / PAPER_WHITE)
+def _system_gamma(scene: list[Linear]) -> list[Linear]:
+    luma = scene[0]
+    if len(scene) == 3:
+        red, green, blue = (plane * np.float32(weight) for plane, weight in zip(scene, BT2020_LUMA, strict=True))
+        luma = red + green + blue
+    factor = luma ** np.float32(HLG_SYSTEM_GAMMA - 1) * np.float32(HLG_PEAK / PAPER_WHITE)
+    return [plane * factor for plane in scene]
 
 
-def _compress(linear: Linear) -> Linear:
-    largest = np.maximum(linear.max(axis=2, keepdims=True), np.float32(1e-6))
-    shoulder = KNEE + (1 - KNEE) * (1 - np.exp((KNEE - largest) / (1 - KNEE)))
-    factor: Linear = np.where(largest > KNEE, shoulder, largest) / largest
-    result: Linear = linear * factor.astype(np.float32)
-    return result
+def _compress(linear: list[Linear]) -> list[Linear]:
+    largest = linear[0] if len(linear) == 1 else np.maximum(np.maximum(linear[0], linear[1]), linear[2])
+    factor = np.take(_SHOULDER, (largest * np.float32(SHOULDER_STEPS / BRIGHTEST)).astype(np.uint16), mode="clip")
+    return [plane * factor for plane in linear]
+
+
+def _shoulder() -> Linear:
+    """Return the factor for each largest channel, up to the peak of PQ."""
+    largest = np.maximum((np.arange(SHOULDER_STEPS + 1) + 0.5) * BRIGHTEST / SHOULDER_STEPS, 1e-6)
+    compressed = KNEE + (1 - KNEE) * (1 - np.exp((KNEE - largest) / (1 - KNEE)))
+    return (np.where(largest > KNEE, compressed, largest) / largest).astype(np.float32)
+
+
+_SHOULDER = _shoulder()
 
 
 def _matrix(primaries: Chromaticities) -> NDArray[np.float64]:
