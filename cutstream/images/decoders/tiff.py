@@ -36,12 +36,13 @@ from cutstream.images.headers.directory import (
     Entry,
     Layout,
     entries,
+    first_numbers,
     next_directory,
     read_layout,
     whole_number,
     whole_numbers,
 )
-from cutstream.images.headers.tiff import READ_COMPRESSIONS
+from cutstream.images.headers.tiff import READ_COMPRESSIONS, SIGNED, is_signed_lab
 
 BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANAR = 258, 259, 262, 277, 284
 INK_SET, EXTRA_SAMPLES, SAMPLE_FORMAT, ICC_PROFILE, SUBIFDS = 332, 338, 339, 34675, 330
@@ -91,6 +92,7 @@ class _Page:
     separate: bool
     extra: tuple[int, ...]
     compression: int
+    half_lightness: bool  # L of Lab is signed, and so has 15 bits
 
     @property
     def model(self) -> Model:
@@ -145,7 +147,9 @@ def _read_page(data: bytes, layout: Layout, at: int) -> _Page:
     bits = set(whole_numbers(data, layout, tags[BITS], MAX_SAMPLES)) if BITS in tags else {1}
     if len(bits) != 1:
         raise NotSupported("a TIFF whose channels differ in depth is not supported: save it with 8 or 16 bits")
-    if value(SAMPLE_FORMAT, UNSIGNED) not in (UNSIGNED, VOID):
+    formats = first_numbers(data, layout, tags[SAMPLE_FORMAT], MAX_SAMPLES) if SAMPLE_FORMAT in tags else ()
+    signed_lab = is_signed_lab(value(PHOTOMETRIC, BLACK_IS_ZERO), formats, min(bits))
+    if not signed_lab and value(SAMPLE_FORMAT, UNSIGNED) not in (UNSIGNED, VOID):
         raise NotSupported("signed and floating point samples are not supported: save the image with 8 or 16 bits")
     extra = whole_numbers(data, layout, tags[EXTRA_SAMPLES], MAX_SAMPLES) if EXTRA_SAMPLES in tags else ()
     if value(INK_SET, 1) != 1:
@@ -160,6 +164,7 @@ def _read_page(data: bytes, layout: Layout, at: int) -> _Page:
         value(PLANAR, 1) == SEPARATE and samples > 1,
         tuple(extra),
         value(COMPRESSION, 1),
+        signed_lab and formats[0] == SIGNED,
     )
 
 
@@ -210,6 +215,7 @@ def _load(data: bytes, page: _Page, size: tuple[int, int]) -> Samples:
     values = _needed(page)
     if page.model == "lab":  # as RGB, which libvips copies
         values[PHOTOMETRIC] = _short(page.layout, RGB)
+        values.pop(SAMPLE_FORMAT, None)  # what is signed is known
     extra = page.samples - page.stored_colours
     if extra:  # as unspecified ones, which libvips leaves alone
         values[EXTRA_SAMPLES] = _short(page.layout, *[0] * extra)
@@ -294,6 +300,8 @@ def _interpret(samples: NDArray[Any], page: _Page, about: Description) -> Raster
     if extra and page.alpha is not None:
         alpha = np.ascontiguousarray(high_bytes(samples[..., colours + page.alpha]))
     samples = np.ascontiguousarray(samples[..., :colours])
+    if page.half_lightness:
+        samples[..., 0] = np.where(samples[..., 0] < 0x8000, samples[..., 0] << 1, 0)
     if page.photometric == ICC_LAB:  # a and b plus 128
         samples[..., 1:] ^= 0x80
     if alpha is not None and ASSOCIATED in page.extra[: (page.alpha or 0) + 1]:

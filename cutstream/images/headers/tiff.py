@@ -37,6 +37,7 @@ REFUSED_COMPRESSIONS = {
     52546: "JPEG XL",
 }
 FORMATS = {2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}  # of samples; 1 is unsigned, 4 unknown
+SIGNED, CIE_LAB = 2, 8
 DEPTHS = frozenset({1, 2, 4, 8, 16})
 MAX_CHANNELS = 8
 MAX_CHUNKS = 100_000  # strips or tiles, which libvips reads in 0.3 s; pictures have a strip for each row at most
@@ -90,8 +91,10 @@ def _check_samples(directory: Directory) -> None:
     if compression not in READ_COMPRESSIONS:
         name = REFUSED_COMPRESSIONS.get(compression, str(compression))
         raise UnsupportedImage(f"a TIFF with the compression {name}: save it with LZW or Deflate")
-    kinds = {FORMATS[kind] for kind in directory.tags.get(Tag.FORMAT, ()) if kind in FORMATS}
     bits = directory.bits
+    kinds = {FORMATS[kind] for kind in directory.tags.get(Tag.FORMAT, ()) if kind in FORMATS}
+    if is_signed_lab(directory.first(Tag.PHOTOMETRIC), directory.tags.get(Tag.FORMAT, ()), bits[0]):
+        kinds = set()
     if kinds or len(set(bits)) > 1 or bits[0] not in DEPTHS:
         kind = " and ".join(sorted(kinds)) or "whole"
         what = "/".join(str(each) for each in sorted(set(bits)))
@@ -101,6 +104,13 @@ def _check_samples(directory: Directory) -> None:
         raise UnsupportedImage(f"a TIFF with {samples} samples of {bits[0]} bits in a pixel: save it with 8 or 16 bits")
     if not 1 <= samples <= MAX_CHANNELS:
         raise UnsupportedImage(f"a TIFF of {samples} channels: save it in grey, RGB or CMYK")
+
+
+def is_signed_lab(photometric: int, formats: tuple[int, ...], bits: int) -> bool:
+    """Tell Lab whose a and b are called signed, which they are. If L is too, it has one bit less, as in libvips."""
+    if photometric != CIE_LAB or any(kind in (3, 5, 6) for kind in formats):
+        return False
+    return formats[1:3] == (SIGNED, SIGNED) and (formats[0] != SIGNED or bits == 16)
 
 
 def _check_chunks(directory: Directory) -> None:

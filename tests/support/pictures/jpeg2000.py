@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from importlib.util import find_spec
 from io import BytesIO
 from typing import Any
 
@@ -14,6 +15,7 @@ from PIL import Image as Pillow
 from tests.support.pictures.case import LOSSY, ONE_LEVEL, Case, case, refused
 from tests.support.pictures.truth import grey, matte, photo, to_depth
 
+DEEP = (10, 12) if find_spec("imagecodecs") else ()  # there is none for Python 3.10
 DAMAGED = "failed_to_read_image"
 
 
@@ -21,6 +23,12 @@ def jpeg2000(samples: NDArray[Any], **options: Any) -> bytes:
     buffer = BytesIO()
     Pillow.fromarray(samples).save(buffer, "JPEG2000", **options)
     return buffer.getvalue()
+
+
+def _deep(samples: NDArray[Any], bits: int) -> bytes:
+    import imagecodecs
+
+    return bytes(imagecodecs.jpeg2k_encode(samples.astype(np.uint16), bitspersample=bits, level=0, codecformat="jp2"))
 
 
 def cases() -> Iterator[Case]:
@@ -40,6 +48,10 @@ def cases() -> Iterator[Case]:
     for boxed in (True, False):
         name = f"jpeg2000/grey-16bit{'' if boxed else '-bare'}"
         yield case(name, partial(jpeg2000, deep, no_jp2=not boxed), grey(), tolerance=ONE_LEVEL)
+    for bits in DEEP:
+        for name, samples, colours in (("grey", grey(), grey()), ("rgb", photo(), photo())):
+            build = partial(_deep, to_depth(samples, bits), bits)
+            yield case(f"jpeg2000/{name}-{bits}bit", build, colours, tolerance=ONE_LEVEL)
     for name, options in {
         "tiles": {"tile_size": (16, 16)},
         "layers": {"quality_mode": "rates", "quality_layers": [4, 1]},

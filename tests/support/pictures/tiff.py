@@ -40,6 +40,7 @@ from tests.support.pictures.truth import (
     to_depth,
 )
 
+SAMPLE_FORMAT = 339
 ORDERS = {"le": "<", "be": ">"}
 COMPRESSIONS = {"none": 1, "lzw": LZW, "deflate": DEFLATE, "old-deflate": 32946, "packbits": PACKBITS}
 RARE_COMPRESSIONS = {"lzma": LZMA, "zstd": ZSTD}
@@ -220,6 +221,22 @@ def _other_colours() -> Iterator[Case]:
         for end, order in ORDERS.items():
             built = one(lab, order, bits=bits, photometric=LAB)
             yield case(f"tiff/lab-{bits}bit-{end}", built, photo(), tolerance=Tolerance(24, 1.5))
+            for planar in (False, True):
+                tags = {EXTRA_SAMPLES: (SHORT, UNASSOCIATED)}
+                whole = np.dstack([lab, to_depth(matte(), bits)])
+                built = one(whole, order, bits=bits, photometric=LAB, tags=tags, planar=planar)
+                name = f"tiff/lab-{bits}bit-alpha{'-planar' if planar else ''}-{end}"
+                yield case(name, built, photo(), matte(), tolerance=Tolerance(24, 1.5))
+                tags = {SAMPLE_FORMAT: (SHORT, [1, 2, 2])}
+                built = one(lab, order, bits=bits, photometric=LAB, tags=tags, planar=planar)
+                name = f"tiff/lab-{bits}bit-a-and-b-signed{'-planar' if planar else ''}-{end}"
+                yield case(name, built, photo(), tolerance=Tolerance(24, 1.5))
+                if bits == 16:  # L has 15 bits then
+                    half = np.dstack([lab[..., :1] // 2, lab[..., 1:]])
+                    tags = {SAMPLE_FORMAT: (SHORT, [2, 2, 2])}
+                    built = one(half, order, bits=bits, photometric=LAB, tags=tags, planar=planar)
+                    name = f"tiff/lab-16bit-all-signed{'-planar' if planar else ''}-{end}"
+                    yield case(name, built, photo(), tolerance=Tolerance(24, 1.5))
     p3 = _in_p3()
     yield case("tiff/icc-p3", one(p3, tags={ICC: (UNDEFINED, rgb_profile("p3"))}), photo(), tolerance=CONVERTED)
     for name, icc in {"garbage": b"no profile at all", "empty": b""}.items():
