@@ -50,7 +50,7 @@ def build_pipeline(d: Dependencies) -> Pipeline[Recipe, Stored]:
     decode = Decode(d.decoders, d.ops, d.metrics, d.max_pixels)
     return (
         Stage[Recipe, Fetched]("fetch", fetch, d.fetch_slots, admission=fetch.admission)
-        | Stage[Fetched, Decoded]("decode", decode, d.decoder_slots, memory=decode.needed_bytes)
+        | Stage[Fetched, Decoded]("decode", decode, d.decoder_slots, memory=decode.needed_bytes, kept=decode.kept_bytes)
         | Stage[Decoded, Segmented]("segment", d.segment, d.segment_slots)
         | Stage[Segmented, Refined]("refine", Refine(d.ops, d.matting_code), d.cpu_slots)
         | Stage[Refined, Composed]("compose", Compose(d.ops), d.cpu_slots)

@@ -37,15 +37,16 @@ _MOMENT_S = 1.0
 class Stage(Generic[In, Out]):
     """One step of the pipeline: `run(job, value)` returns the value for the next stage.
 
-    Stages of one kind of work share `slots`. A stage with `memory` runs once that many bytes are reserved, which the
-    job keeps until it ends. One with `admission` runs inside of what that returns, which may wait or refuse, before it
-    takes a slot.
+    Stages of one kind of work share `slots`. A stage with `memory` runs once that many bytes are reserved. The job
+    keeps them until it ends; if the stage states what is `kept` of its value, only that. A stage with `admission` runs
+    inside of what that returns, which may wait or refuse, before it takes a slot.
     """
 
     name: str
     run: Callable[[Job, In], Out]
     slots: PrioritySemaphore
     memory: Callable[[Job, In], int] | None = None
+    kept: Callable[[Job, Out], int] | None = None
     admission: Callable[[Job, Order, Callable[[], None]], AbstractContextManager[None]] | None = None
 
     def __or__(self, following: Stage[Out, Next]) -> Pipeline[In, Next]:
@@ -135,11 +136,13 @@ class Runner(Generic[Out]):
         admission = stage.admission(job, order, check) if stage.admission else nullcontext()
         with admission, ExitStack() as memory:  # released if this attempt fails: the next one reserves anew
             if stage.memory is not None:
-                memory.enter_context(self._memory.reserve(stage.memory(job, value), order, check))
+                keep = memory.enter_context(self._memory.reserve(stage.memory(job, value), order, check))
             with stage.slots.acquire(order, give_up=check):
                 check()  # the wait may have outlasted the deadline
                 with self._timed(stage, progress, waiting_since_s):
                     result = stage.run(job, value)
+            if stage.memory is not None and stage.kept is not None:
+                keep(stage.kept(job, result))
             reserved.push(memory.pop_all())
             return result
 

@@ -44,8 +44,8 @@ class MemoryBudget:
 
     def reserve(
         self, amount: int, order: Order = (), give_up: Callable[[], None] = lambda: None
-    ) -> AbstractContextManager[None]:
-        """Hold `amount` bytes inside the block; wait for them as `PrioritySemaphore.acquire` does.
+    ) -> AbstractContextManager[Callable[[int], None]]:
+        """Hold `amount` bytes inside the block; wait for them as `PrioritySemaphore.acquire` does. It may keep fewer.
 
         Raises ResolutionTooHigh if the amount could never fit.
         """

@@ -31,16 +31,25 @@ class PrioritySemaphore:
         self._sequence = count()
 
     @contextmanager
-    def acquire(self, order: Order = (), units: int = 1, give_up: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Hold `units`, at most `size`, inside the block.
+    def acquire(
+        self, order: Order = (), units: int = 1, give_up: Callable[[], None] = lambda: None
+    ) -> Iterator[Callable[[int], None]]:
+        """Hold `units`, at most `size`, inside the block, which may keep fewer by calling what it is given.
 
         While it waits it calls `give_up` four times a second. What that raises ends the wait.
         """
         self._acquire(order, units, give_up)
+        held = units
+
+        def keep(fewer: int) -> None:
+            nonlocal held
+            freed, held = max(0, held - fewer), min(held, fewer)
+            self._release(freed)
+
         try:
-            yield
+            yield keep
         finally:
-            self._release(units)
+            self._release(held)
 
     def _acquire(self, order: Order, units: int, give_up: Callable[[], None]) -> None:
         waiter = _Waiter(order, next(self._sequence), units, threading.Lock())

@@ -28,6 +28,10 @@ class Decode:
         header = read_header(fetched.data, self.max_pixels)
         return max(needed_bytes(job.recipe.composition, header.pixels), decoder_bytes(header, len(fetched.data)))
 
+    def kept_bytes(self, job: Job, decoded: Decoded) -> int:
+        """Return what this photo holds at most once it is decoded, to `store`."""
+        return needed_bytes(job.recipe.composition, decoded.image.height * decoded.image.width)
+
     def __call__(self, job: Job, fetched: Fetched) -> Decoded:
         header = read_header(fetched.data, self.max_pixels)  # a second time, at 2 to 40 µs
         image = self.decoders.decode(fetched.data, header)

@@ -70,6 +70,7 @@ class Execution:
         clock=None,
         attempts=3,
         memory=None,
+        kept=None,
         refuse=lambda job: None,
         admission=None,
         **request,
@@ -80,7 +81,14 @@ class Execution:
         self.reserved: list[float] = []
         budget = MemoryBudget(100, self.reserved.append)
         stages = tuple(
-            Stage(f"step{i}", step, slots, memory=(lambda job, value: memory) if memory else None, admission=admission)
+            Stage(
+                f"step{i}",
+                step,
+                slots,
+                memory=(lambda job, value: memory) if memory else None,
+                kept=kept,
+                admission=admission,
+            )
             for i, step in enumerate(steps)
         )
         self._runner = Runner(
@@ -422,6 +430,12 @@ def test_memory_is_reserved_until_the_job_ends_with_or_without_an_error(error: E
     with nullcontext() if error is None else pytest.raises(expected):
         execution.run()
     assert (reserved_in_stage, execution.reserved[-1]) == ([60.0], 0.0)
+
+
+def test_a_job_keeps_only_what_its_stage_states_of_the_value() -> None:
+    execution = Execution(lambda job, value: "four", memory=40, kept=lambda job, value: len(value))
+    execution.run()
+    assert execution.reserved == [40, 4, 0]
 
 
 def test_a_failed_attempt_releases_its_memory_before_it_waits() -> None:

@@ -90,6 +90,19 @@ def test_an_error_inside_releases_the_slot() -> None:
         assert not slots._waiting
 
 
+def test_what_a_caller_no_longer_needs_serves_the_next_while_it_goes_on() -> None:
+    slots = PrioritySemaphore(10)
+    with slots.acquire(units=8) as keep:
+        keep(9)  # more than it has, so nothing changes
+        assert slots._free == 2
+        keep(3)
+        keep(5)
+        assert slots._free == 7
+        with slots.acquire(units=7):
+            assert slots._free == 0
+    assert slots._free == 10
+
+
 def test_callers_that_need_little_do_not_starve_one_that_needs_much() -> None:
     slots, served = PrioritySemaphore(10), []
 
