@@ -36,13 +36,15 @@ READERS: dict[Format, Callable[[bytes], Header]] = {
     "jpeg2000": read_jpeg2000,
 }
 DAMAGES = (struct.error, ValueError, LookupError, OverflowError)
+MAX_SIDE = 65_535  # of JPEG and GIF. Each row costs a decoder time, which the number of pixels does not bound
+PADDING = 64  # HEVC codes blocks of up to this size, of which a crop leaves what belongs to the picture
 JPEG_LS = b"\xff\xd8\xff\xf7"
 
 
 def read_header(data: bytes, max_pixels: int) -> Header:
     """Read a file's header in time linear in its size: 2 to 40 µs for ordinary files, 50 ms at most for 30 MB.
 
-    Raises `UnsupportedImage`, `UnreadableImage`, or `ResolutionTooHigh` above `max_pixels`.
+    Raises `UnsupportedImage`, `UnreadableImage`, or `ResolutionTooHigh` above `max_pixels` or `MAX_SIDE`.
     """
     name = _sniff(data)
     if name is None:
@@ -55,10 +57,23 @@ def read_header(data: bytes, max_pixels: int) -> Header:
         raise UnreadableImage(f"the {name} header is truncated or damaged: {_reason(error)}") from error
     if header.width < 1 or header.height < 1:
         raise UnreadableImage(f"the {name} header gives an empty image, {header.width}×{header.height}")
+    _check_size(header, max_pixels)
+    return header
+
+
+def _check_size(header: Header, max_pixels: int) -> None:
+    for name, side in (("width", header.width), ("height", header.height)):
+        if side > MAX_SIDE:
+            raise ResolutionTooHigh(
+                f"the {name} is {side:,} pixels, the limit of a side is {MAX_SIDE:,}: scale it down"
+            )
     if header.pixels > max_pixels:
         size = f"{header.width}×{header.height} is {header.pixels / 1e6:.1f} megapixels"
         raise ResolutionTooHigh(f"{size}, the limit is {max_pixels / 1e6:g}: scale it down")
-    return header
+    padded = (header.width + PADDING) * (header.height + PADDING)
+    if header.coded_pixels > max(max_pixels, padded):
+        held = f"{header.coded_pixels / 1e6:.1f} megapixels are stored for a picture of {header.pixels / 1e6:.1f}"
+        raise ResolutionTooHigh(f"{held}, the limit is {max_pixels / 1e6:g}: save it without what is cut off")
 
 
 def _reason(error: Exception) -> str:

@@ -58,8 +58,8 @@ def decoder_bytes(header: Header, file_bytes: int) -> int:
     """
     in_passes = _PEAKS.get(f"{header.format} progressive") if header.progressive else None
     peak = in_passes or _PEAKS[header.format]
-    samples = header.pixels * header.channels * (2 if header.bits > 8 else 1)
-    return int(MARGIN * (file_bytes + peak.per_sample_byte * samples + peak.per_pixel * header.pixels))
+    samples = header.coded_pixels * header.channels * (2 if header.bits > 8 else 1)
+    return int(MARGIN * (file_bytes + peak.per_sample_byte * samples + peak.per_pixel * header.coded_pixels))
 
 
 def most_decoder_bytes(max_pixels: int, max_bytes: int) -> int:

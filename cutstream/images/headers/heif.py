@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cutstream.errors import ResolutionTooHigh, UnreadableImage, UnsupportedImage
+from cutstream.errors import UnreadableImage, UnsupportedImage
 from cutstream.images.headers.av1 import BEGINNING_BYTES, check_coded_size
 from cutstream.images.headers.boxes import Box, boxes
 from cutstream.images.headers.heif_properties import (
@@ -41,8 +41,7 @@ CODECS = {
 }
 DERIVED = frozenset({b"grid", b"iovl", b"iden"})
 ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
-MAX_HELD_SHARE = 4  # tiles may reach beyond the picture, and a crop leaves pixels out, but not without measure
-SMALL_PIXELS = 1 << 22
+USUAL_OVERHANG = 1.25  # the last tiles of a grid reach beyond its picture; decoders copy them one by one
 
 
 def brands(data: bytes) -> list[bytes]:
@@ -88,7 +87,7 @@ def _read_picture(data: bytes, items: Items) -> Header:
     if FORMATS[coded] == "avif" and not is_in_order(data, items.of(items.primary)):
         raise UnsupportedImage("an AVIF that is turned before it is cropped or mirrored: save it again")
     width, height, crop = cropped_by(data, items.of(items.primary), width, height)
-    _check_held(data, items, tiles, width * height)
+    _check_tiles(tiles)
     _check_coded_sizes(data, items, {*tiles, *_alphas(data, items)})
     first = tiles[0]  # a grid may leave all this to its tiles
     bits, channels = samples_of(data, items.of(items.primary)) or samples_of(data, items.of(first)) or (8, 3)
@@ -104,6 +103,7 @@ def _read_picture(data: bytes, items: Items) -> Header:
         pictures=_count_pictures(items),
         colour=colour,
         crop=crop,
+        cut_from=in_all if (in_all := _coded_pixels(data, items, tiles)) > width * height else 0,
     )
 
 
@@ -117,14 +117,17 @@ def _coded_parts(items: Items) -> tuple[int, ...]:
     return parts
 
 
-def _check_held(data: bytes, items: Items, tiles: tuple[int, ...], pixels: int) -> None:
-    """Refuse a picture that is cut from far more pixels than it has: a decoder spends its memory on all of them."""
+def _check_tiles(tiles: tuple[int, ...]) -> None:
     if len(tiles) > MAX_TILES:
         raise UnreadableImage(f"a picture of {len(tiles):,} tiles takes too long: save it with larger ones")
+
+
+def _coded_pixels(data: bytes, items: Items, tiles: tuple[int, ...]) -> int:
+    """Count the pixels that are decoded for the picture: before it is cropped, and of tiles that reach beyond it."""
     whole = pixels_of(data, items.of(items.primary))
-    held = max(whole, sum(pixels_of(data, items.of(tile)) for tile in dict.fromkeys(tiles)))
-    if held > max(MAX_HELD_SHARE * pixels, SMALL_PIXELS):
-        raise ResolutionTooHigh(f"{held / 1e6:.1f} megapixels are stored for a picture of {pixels / 1e6:.1f}")
+    size = {tile: pixels_of(data, items.of(tile)) for tile in dict.fromkeys(tiles)}
+    in_tiles = sum(size[tile] for tile in tiles)
+    return in_tiles if in_tiles > USUAL_OVERHANG * whole else whole
 
 
 def _check_coded_sizes(data: bytes, items: Items, coded: set[int]) -> None:

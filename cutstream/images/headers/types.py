@@ -49,7 +49,13 @@ class Header:
     subifd: int = -1  # its SubIFD within that page
     colour: CodePoints | None = None  # if the file states one
     crop: Crop | None = None  # by `clap`, in AVIF and HEIC
+    cut_from: int = 0  # pixels that are coded for the picture, if they are more than it has: crops, tiles
 
     @property
     def pixels(self) -> int:
         return self.width * self.height
+
+    @property
+    def coded_pixels(self) -> int:
+        """The pixels that a decoder holds."""
+        return max(self.pixels, self.cut_from)

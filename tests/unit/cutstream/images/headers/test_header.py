@@ -62,6 +62,19 @@ def test_sixty_megapixels_are_refused_from_the_header(data: bytes) -> None:
         read_header(data, MAX_PIXELS)
 
 
+@pytest.mark.parametrize(("name", "size"), [("width", (65_536, 1)), ("height", (1, 65_536))])
+def test_a_side_is_limited(name: str, size: tuple[int, int]) -> None:
+    with pytest.raises(ResolutionTooHigh, match=f"the {name} is 65,536 pixels, the limit of a side is 65,535"):
+        read_header(png_of(*size), MAX_PIXELS)
+    assert read_header(png_of(65_535, 1), MAX_PIXELS).width == 65_535
+
+
+def png_of(width: int, height: int) -> bytes:
+    buffer = BytesIO()
+    Pillow.new("L", (width, height)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_the_limit_itself_is_allowed(format: str) -> None:
     data = saved(format)
