@@ -13,15 +13,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from consumer.resources.decoding import decoder_process, protocol
+from consumer.resources.decoding import protocol
 from consumer.resources.decoding.output import LineAllowance, Output
-from consumer.resources.decoding.protocol import BadReply, Decoded, Ready, Refused, Reply, Request
+from consumer.resources.decoding.protocol import BadReply, Decoded, Ready, Refused, Reply, Request, out_of_memory
 from cutstream.errors import DecoderFailed, FileTooLarge
 from cutstream.images import Image
 from cutstream.images.header import Header
 from cutstream.settings import bare_environment
 
-CHILD = f"from {decoder_process.__name__} import main; main()"
+CHILD = "from consumer.resources.decoding.decoder_process import main; main()"  # the libraries are for it alone
 START_TIMEOUT_S = 30.0
 KEPT_SLOT_BYTES = 64_000_000  # the pages of larger photos go back to the system afterwards
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
@@ -53,6 +53,7 @@ class Decoder:
         self._popen: subprocess.Popen[bytes] | None = None
         self._slot: mmap.mmap | None = None
         self._slot_fd = -1
+        self._worn = False
 
     @property
     def pid(self) -> int:
@@ -61,6 +62,11 @@ class Decoder:
     @property
     def runs(self) -> bool:
         return self._popen is not None and self._popen.poll() is None
+
+    @property
+    def worn(self) -> bool:
+        """Whether the process holds memory of an earlier file that it cannot give back. It is to be started anew."""
+        return self._worn
 
     def start(self) -> None:
         """Start the process and return at once; `await_ready` says whether it works. Raises StartFailed."""
@@ -150,6 +156,7 @@ class Decoder:
                 ours.close()
                 raise
         self._connection, self._popen, self._cpu_s = ours, popen, 0.0
+        self._worn = False
         assert popen.stdout is not None
         self._output = Output(popen.stdout, popen.pid, self._allowance)
         self._output.start()
@@ -160,11 +167,11 @@ class Decoder:
 
     def _image(self, reply: Reply, header: Header) -> Image:
         if isinstance(reply, Refused):
-            self._cpu_s = reply.cpu_s
+            self._cpu_s, self._worn = reply.cpu_s, reply.worn
             raise reply.to_error()
         if not isinstance(reply, Decoded) or reply.area > header.pixels:
             raise BadReply
-        self._cpu_s = reply.cpu_s
+        self._cpu_s, self._worn = reply.cpu_s, reply.worn
         return self._take(reply, header.format)
 
     def _take(self, decoded: Decoded, format: str) -> Image:
@@ -200,7 +207,7 @@ class Decoder:
         status = self._end_status()
         last = self.kill()
         if _NO_MEMORY.search(last):
-            return DecoderFailed(decoder_process.out_of_memory(header.format, memory_bytes))
+            return DecoderFailed(out_of_memory(header.format, memory_bytes))
         what = f"the decoder crashed on this {header.format} ({_reason(status)})"
         if status == -signal.SIGKILL:
             return DecoderFailed(f"{what}: the machine may be out of memory", "deployment")

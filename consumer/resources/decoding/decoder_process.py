@@ -5,6 +5,7 @@ It imports the decoders and little else of the worker, so that it starts quickly
 
 from __future__ import annotations
 
+import gc
 import logging
 import mmap
 import re
@@ -14,7 +15,9 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from consumer.resources.allocator import keep_freed_memory, trim_memory
@@ -25,6 +28,7 @@ from consumer.resources.decoding.protocol import (
     Refused,
     Request,
     describe,
+    out_of_memory,
     receive_request,
     refuse,
     send,
@@ -37,7 +41,8 @@ from cutstream.images.decoders.failures import DecoderOutOfMemory
 from cutstream.images.memory import PROCESS_BYTES
 
 ORPHAN_TIMEOUTS = 2  # the parent kills after one time-out; without a parent the process ends itself after two
-KEPT_BYTES = 64_000_000  # a process that keeps more of what it has freed gives it back to the system
+KEPT_BYTES = 64_000_000  # a process that holds more when a file is done gives it back to the system, or is replaced
+KEPT_SPACE_BYTES = 256_000_000  # the same for address space, of which the allocator keeps up to 100 MB unused
 
 _NO_MEMORY = re.compile(r"(out of|insufficient) memory|(unable|cannot) (to )?allocate", re.IGNORECASE)
 
@@ -52,22 +57,51 @@ def main() -> None:
     keep_freed_memory()
     restrict()
     check_decoders()
+    gc.freeze()  # nothing that is loaded now has to be looked at again
     with socket.socket(fileno=connection_fd) as connection, mmap.mmap(slot_fd, slot_bytes) as slot:
-        limit, at_start = MemoryLimit(PROCESS_BYTES, KEPT_BYTES, most_bytes), private_bytes()
+        limit = MemoryLimit(PROCESS_BYTES, KEPT_SPACE_BYTES, most_bytes)
+        wear = Wear(limit, private_bytes())
         try:
             send(connection, Ready(time.process_time()))
             while True:
                 request = receive_request(connection)
                 signal.setitimer(signal.ITIMER_REAL, ORPHAN_TIMEOUTS * timeout_s)
-                send(connection, _serve(slot, request, limit))
+                send(connection, _serve(slot, request, limit, wear))
                 signal.setitimer(signal.ITIMER_REAL, 0)
-                if request.memory_bytes > KEPT_BYTES and max(private_bytes() - at_start, limit.kept) > KEPT_BYTES:
-                    trim_memory()
         except (EOFError, ConnectionError):  # the parent closed the pool, or is gone
             return
 
 
-def _serve(slot: mmap.mmap, request: Request, limit: MemoryLimit) -> Decoded | Refused:
+@dataclass(frozen=True)
+class Wear:
+    """What the process still holds when a file is done.
+
+    libvips' threads hold buffers of rows after a failure for lack of memory, hundreds of megabytes if rows are long.
+    Nothing makes them give these back soon.
+    """
+
+    limit: MemoryLimit
+    private_at_start: int
+
+    def trimmed(self) -> bool:
+        """Give back what is free. Return whether too much is still held, so that the process has to be replaced."""
+        if self._is_small():
+            return False
+        gc.collect()  # an exception may hold arrays in a cycle
+        trim_memory()
+        return not self._is_small()
+
+    def _is_small(self) -> bool:
+        held = min(private_bytes() - self.private_at_start, self.limit.kept)  # kernels count what is resident loosely
+        return held <= KEPT_BYTES and self.limit.kept <= KEPT_SPACE_BYTES
+
+
+def _serve(slot: mmap.mmap, request: Request, limit: MemoryLimit, wear: Wear) -> Decoded | Refused:
+    reply = _decode(slot, request, limit)  # the picture's own memory is free again from here on
+    return msgspec.structs.replace(reply, worn=wear.trimmed())
+
+
+def _decode(slot: mmap.mmap, request: Request, limit: MemoryLimit) -> Decoded | Refused:
     try:
         with limit.of(request.memory_bytes):
             image = decode(slot[: request.size], request.header)
@@ -95,13 +129,6 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def out_of_memory(name: str, memory_bytes: int) -> str:
-    return (
-        f"decoding this {name} takes more memory than a picture of its size needs ({memory_bytes / 1e6:.0f} MB): "
-        "save it again with another program"
-    )
 
 
 def _fill(slot: mmap.mmap, image: Image) -> None:

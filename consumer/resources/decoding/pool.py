@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 
 from consumer.resources.decoding.decoder import Decoder, Limits, StartFailed
@@ -99,9 +100,9 @@ class DecoderPool:
             self._restart(decoder)
             raise
         except BaseException:
-            self._put_back(decoder)
+            self._hand_back(decoder)
             raise
-        self._put_back(decoder)
+        self._hand_back(decoder)
         return image
 
     def close(self) -> None:
@@ -131,6 +132,14 @@ class DecoderPool:
             raise self._fatal
         if len(self._ended) == len(self._decoders):
             raise DecodersUnavailable("no decoder process can be started at the moment")
+
+    def _hand_back(self, decoder: Decoder) -> None:
+        """Put back a decoder that has answered. One that is worn is replaced first: the next file finds it fresh."""
+        if decoder.worn:
+            with suppress(DecodersUnavailable):  # the answer is good all the same
+                self._restart(decoder)
+        else:
+            self._put_back(decoder)
 
     def _put_back(self, decoder: Decoder) -> None:
         with self._lock:

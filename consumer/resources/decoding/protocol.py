@@ -44,9 +44,13 @@ class Ready(msgspec.Struct, tag=True, array_like=True, frozen=True):
 
 
 class Decoded(msgspec.Struct, tag=True, array_like=True, frozen=True):
-    """The slot holds height × width × 3 bytes of pixels, then height × width of alpha, if any, then the profile."""
+    """The slot holds height × width × 3 bytes of pixels, then height × width of alpha, if any, then the profile.
+
+    A process that is `worn` asks to be replaced: it cannot give back what a file took.
+    """
 
     cpu_s: float
+    worn: bool
     height: _Length
     width: _Length
     has_alpha: bool
@@ -60,9 +64,10 @@ class Decoded(msgspec.Struct, tag=True, array_like=True, frozen=True):
 
 
 class Refused(msgspec.Struct, tag=True, array_like=True, frozen=True):
-    """The file cannot be decoded. `error` is the name of a class."""
+    """The file cannot be decoded. `error` is the name of a class; `worn` is as in `Decoded`."""
 
     cpu_s: float
+    worn: bool
     error: str
     message: Annotated[str, msgspec.Meta(max_length=MAX_MESSAGE_CHARACTERS)]
 
@@ -117,12 +122,19 @@ def describe(image: Image, cpu_s: float) -> Decoded:
     """Describe a decoded image, whose arrays and profile lie in the slot, within the limits of a reply."""
     notes = [ImageWarning(warning.code, shortened(warning.message)) for warning in image.warnings[:MAX_WARNINGS]]
     icc_bytes = len(image.icc or b"")
-    return Decoded(cpu_s, image.height, image.width, image.alpha is not None, icc_bytes, image.dpi, tuple(notes))
+    return Decoded(cpu_s, False, image.height, image.width, image.alpha is not None, icc_bytes, image.dpi, tuple(notes))
 
 
 def refuse(error: Poison, cpu_s: float) -> Refused:
     name = next((name for name, known in _ERRORS.items() if type(error) is known), UnreadableImage.__name__)
-    return Refused(cpu_s, name, shortened(str(error)))
+    return Refused(cpu_s, False, name, shortened(str(error)))
+
+
+def out_of_memory(name: str, memory_bytes: int) -> str:
+    return (
+        f"decoding this {name} takes more memory than a picture of its size needs ({memory_bytes / 1e6:.0f} MB): "
+        "save it again with another program"
+    )
 
 
 def shortened(message: str) -> str:

@@ -50,10 +50,11 @@ def _shrink_stacks(library: ctypes.CDLL) -> None:
 
 
 class MemoryLimit:
-    """Limits the address space to what the process has now, `process_bytes` more, and what each file may take.
+    """Limits the address space to what there is when a file comes, `process_bytes` more, and what the file may take.
 
-    No file gets more than `most_bytes`. What the process keeps of freed memory, up to `kept_bytes`, comes on top: not
-    all of it can be used again, and libde265 ends the process if the stack of a thread finds no room.
+    What is left of earlier files does not count towards a file's share: not all of it can be used again. So no file
+    fails for another. A process that keeps more than `kept_bytes` should be replaced; no file gets more than
+    `most_bytes` beyond that.
 
     Create it once everything is loaded.
     """
@@ -61,7 +62,6 @@ class MemoryLimit:
     def __init__(self, process_bytes: int, kept_bytes: int, most_bytes: int) -> None:
         self._start = _statm()[0]
         self._process_bytes = process_bytes
-        self._kept_bytes = kept_bytes
         self._most = self._start + process_bytes + kept_bytes + most_bytes
         self._set(self._most, self._most)
 
@@ -73,8 +73,7 @@ class MemoryLimit:
     @contextmanager
     def of(self, amount: int) -> Iterator[None]:
         """Let allocations beyond `amount` bytes fail inside the block."""
-        room = self._start + self._process_bytes + min(self.kept, self._kept_bytes)
-        self._set(min(room + amount, self._most), self._most)
+        self._set(min(_statm()[0] + self._process_bytes + amount, self._most), self._most)
         try:
             yield
         finally:

@@ -6,7 +6,10 @@ reach the log, where a damaged TIFF could write millions of lines; one of each k
 
 from __future__ import annotations
 
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -14,7 +17,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from cutstream.images.decoders.failures import Undecodable, failure
+from cutstream.images.decoders.failures import DecoderOutOfMemory, Undecodable, failure
 
 Loader: TypeAlias = Literal["jpegload_source", "pngload_source", "tiffload_source"]
 
@@ -76,7 +79,7 @@ def load(
 
     Raises `Undecodable`, `DecoderOutOfMemory`.
     """
-    with _one_at_a_time:
+    with _one_at_a_time, _no_remark_lost():
         _remarks.kinds.clear()
         pyvips.vips_lib.vips_error_clear()
         try:
@@ -91,6 +94,22 @@ def load(
         warning = pyvips.ffi.string(pyvips.vips_lib.vips_error_buffer()).decode(errors="replace")
         pyvips.vips_lib.vips_error_clear()
         return Loaded(samples, image.interpretation, warning.strip(), tuple(_remarks.kinds.values()))
+
+
+@contextmanager
+def _no_remark_lost() -> Iterator[None]:
+    """Raise DecoderOutOfMemory if Python had no memory for a remark, which may have been one about missing pixels.
+
+    cffi calls Python from C, where nobody can catch what is raised: it would be printed, and forgotten.
+    """
+    lost: list[type[BaseException]] = []
+    before, sys.unraisablehook = sys.unraisablehook, lambda unraisable: lost.append(unraisable.exc_type)
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+    if lost:
+        raise DecoderOutOfMemory
 
 
 def _samples(image: pyvips.Image, high_bytes: bool) -> NDArray[Any]:

@@ -288,6 +288,12 @@ time.sleep(60)
     wait_until(lambda: all(has_ended(pid) for pid in pids))
 
 
+def test_the_worker_does_not_import_the_libraries_of_its_decoders() -> None:
+    program = "import sys, consumer.app; print(*{name.split('.')[0] for name in sys.modules})"
+    imported = set(subprocess.check_output([sys.executable, "-c", program], text=True).split())
+    assert imported.isdisjoint({"pyvips", "pi_heif"})
+
+
 def test_a_decoder_process_does_not_import_the_large_libraries() -> None:
     program = (
         "import sys, consumer.resources.decoding.decoder_process; print(*{name.split('.')[0] for name in sys.modules})"

@@ -138,6 +138,34 @@ def test_a_file_gets_no_more_memory_than_its_header_is_worth(pool: DecoderPool, 
     assert counts.restarts == 0
 
 
+def test_no_file_fails_for_what_was_decoded_before_it(pool: DecoderPool, counts: Counts) -> None:
+    """What a file leaves in the process neither counts towards the next file's share nor stays for long."""
+
+    def leave(amount: int) -> None:
+        with pytest.raises(UnreadableImage, match="KeyError"):
+            run(pool, f"import sys; sys.left = bytearray(b'1') * {amount}; raise KeyError", Header("png", 8_000, 6_000))
+
+    leave(50_000_000)
+    assert works(pool)
+    run(pool, "room = bytearray(b'1') * 50_000_000")
+    assert counts.restarts == 0
+    leave(90_000_000)
+    assert counts.restarts == 1  # it is replaced before the next file comes
+    assert works(pool)
+
+
+def test_what_an_exception_holds_is_freed(pool: DecoderPool, counts: Counts) -> None:
+    program = """
+held = [bytearray(b'1') * 90_000_000]
+held.append(held)
+raise ValueError
+"""
+    for _ in range(3):
+        with pytest.raises(UnreadableImage):
+            run(pool, program, Header("png", 8_000, 6_000))
+    assert counts.restarts == 0
+
+
 def test_a_library_that_aborts_without_memory_is_named_too(pool: DecoderPool) -> None:
     with pytest.raises(DecoderFailed, match="decoding this png takes more memory than"):
         run(pool, "import os; os.write(2, b'GLib-ERROR: failed to allocate 9 bytes\\n'); os.abort()")
