@@ -147,7 +147,8 @@ class UnsupportedImage(Poison):
 
 
 class ResolutionTooHigh(Poison):
-    """The source has more pixels than `CUTSTREAM_LIMITS__MAX_SOURCE_PIXELS`. It is refused before it is decoded.
+    """The source has more pixels than `CUTSTREAM_LIMITS__MAX_SOURCE_PIXELS`, or a side of more than 65,535.
+    It is refused before it is decoded.
 
     Send a smaller image, or raise the limit together with `CUTSTREAM_WORKER__MEMORY_BYTES`.
     """
