@@ -42,7 +42,7 @@ from cutstream.images.headers.directory import (
     whole_number,
     whole_numbers,
 )
-from cutstream.images.headers.tiff import READ_COMPRESSIONS, SIGNED, is_signed_lab
+from cutstream.images.headers.tiff import READ_COMPRESSIONS, is_signed_lab
 
 BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANAR = 258, 259, 262, 277, 284
 INK_SET, EXTRA_SAMPLES, SAMPLE_FORMAT, ICC_PROFILE, SUBIFDS = 332, 338, 339, 34675, 330
@@ -92,7 +92,6 @@ class _Page:
     separate: bool
     extra: tuple[int, ...]
     compression: int
-    half_lightness: bool  # L of Lab is signed, and so has 15 bits
 
     @property
     def model(self) -> Model:
@@ -164,7 +163,6 @@ def _read_page(data: bytes, layout: Layout, at: int) -> _Page:
         value(PLANAR, 1) == SEPARATE and samples > 1,
         tuple(extra),
         value(COMPRESSION, 1),
-        signed_lab and formats[0] == SIGNED,
     )
 
 
@@ -300,8 +298,6 @@ def _interpret(samples: NDArray[Any], page: _Page, about: Description) -> Raster
     if extra and page.alpha is not None:
         alpha = np.ascontiguousarray(high_bytes(samples[..., colours + page.alpha]))
     samples = np.ascontiguousarray(samples[..., :colours])
-    if page.half_lightness:
-        samples[..., 0] = np.where(samples[..., 0] < 0x8000, samples[..., 0] << 1, 0)
     if page.photometric == ICC_LAB:  # a and b plus 128
         samples[..., 1:] ^= 0x80
     if alpha is not None and ASSOCIATED in page.extra[: (page.alpha or 0) + 1]:

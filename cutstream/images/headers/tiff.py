@@ -107,7 +107,7 @@ def _check_samples(directory: Directory) -> None:
 
 
 def is_signed_lab(photometric: int, formats: tuple[int, ...], bits: int) -> bool:
-    """Tell Lab whose a and b are called signed, which they are. If L is too, it has one bit less, as in libvips."""
+    """Tell Lab whose a and b are called signed, which they are; libvips calls L so too, which it is not."""
     if photometric != CIE_LAB or any(kind in (3, 5, 6) for kind in formats):
         return False
     return formats[1:3] == (SIGNED, SIGNED) and (formats[0] != SIGNED or bits == 16)
