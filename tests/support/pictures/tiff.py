@@ -236,7 +236,7 @@ def _other_colours() -> Iterator[Case]:
                     built = one(lab, order, bits=bits, photometric=LAB, tags=tags, planar=planar)
                     name = f"tiff/lab-16bit-all-signed{'-planar' if planar else ''}-{end}"
                     yield case(name, built, photo(), tolerance=Tolerance(24, 1.5))
-    yield case("tiff/lab-16bit-of-libvips", _lab_of_libvips, photo(), tolerance=Tolerance(24, 1.5))
+    yield case("tiff/lab-16bit-of-libvips", _lab_of_libvips, photo(), tolerance=Tolerance(40, 4))  # its white is D65
     p3 = _in_p3()
     yield case("tiff/icc-p3", one(p3, tags={ICC: (UNDEFINED, rgb_profile("p3"))}), photo(), tolerance=CONVERTED)
     for name, icc in {"garbage": b"no profile at all", "empty": b""}.items():
