@@ -37,12 +37,15 @@ def _inflated(chunks: Iterable[bytes], format: int) -> Iterator[bytes]:
         for start in range(0, len(chunk), _FED_AT_ONCE):
             data = chunk[start : start + _FED_AT_ONCE]
             while data:
-                if inflate.eof:  # gzip may have several members
+                if inflate.eof:  # gzip may have several members, and zeros behind each as padding
+                    data = data.lstrip(b"\0")
+                    if not data:
+                        break
                     inflate = zlib.decompressobj(format)
                 try:
                     yield inflate.decompress(data, _LARGEST_CHUNK)
                 except zlib.error as exc:
                     raise Undecodable("the compressed body is damaged") from exc
-                data = inflate.unused_data.lstrip(b"\0") if inflate.eof else inflate.unconsumed_tail  # padding
+                data = inflate.unused_data if inflate.eof else inflate.unconsumed_tail
     if not inflate.eof:
         raise Undecodable("the compressed body is cut")

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cutstream.clients.objects.unpacking import Undecodable, unpacked
@@ -22,6 +22,7 @@ def cut(data: bytes, sizes: list[int]) -> Iterator[bytes]:
     yield data
 
 
+@example([b""], [20], b"\0" * 9)  # the padding comes alone
 @given(st.lists(st.binary(max_size=9000), min_size=1, max_size=4), PIECES, st.sampled_from([b"", b"\0" * 9]))
 def test_gzip_with_several_members_however_it_arrives(members: list[bytes], sizes: list[int], padding: bytes) -> None:
     data = b"".join(map(gzip.compress, members)) + padding
