@@ -65,7 +65,7 @@ MODELS: dict[int, Model] = {
 JPEG = 7
 SEPARATE = 2
 UNSIGNED, VOID = 1, 4
-ASSOCIATED, UNASSOCIATED = 1, 2
+UNSPECIFIED, ASSOCIATED, UNASSOCIATED, UNASSOCIATED_OF_COREL = 0, 1, 2, 999
 # libtiff's warnings that mean missing pixels, or a tag that the pixels need. It has many harmless ones.
 HARMFUL = re.compile(r"corrupt|premature|mismatch|lack of data|improper|inconsistent|bad code|ignored", re.IGNORECASE)
 MAX_SAMPLES = 64
@@ -151,6 +151,7 @@ def _read_page(data: bytes, layout: Layout, at: int) -> _Page:
     if not signed_lab and value(SAMPLE_FORMAT, UNSIGNED) not in (UNSIGNED, VOID):
         raise NotSupported("signed and floating point samples are not supported: save the image with 8 or 16 bits")
     extra = whole_numbers(data, layout, tags[EXTRA_SAMPLES], MAX_SAMPLES) if EXTRA_SAMPLES in tags else ()
+    extra = tuple(UNASSOCIATED if kind == UNASSOCIATED_OF_COREL else kind for kind in extra)
     if value(INK_SET, 1) != 1:
         raise NotSupported("a TIFF of other inks than CMYK is not supported: save it as RGB")
     samples = value(SAMPLES, 1)
@@ -161,7 +162,7 @@ def _read_page(data: bytes, layout: Layout, at: int) -> _Page:
         samples,
         value(PHOTOMETRIC, BLACK_IS_ZERO),
         value(PLANAR, 1) == SEPARATE and samples > 1,
-        tuple(extra),
+        extra,
         value(COMPRESSION, 1),
     )
 
@@ -183,6 +184,8 @@ def _check(page: _Page) -> None:
         raise NotSupported(f"samples of {page.bits} bits are not supported: save the image with 8 or 16 bits")
     if page.samples > MAX_SAMPLES or page.samples < page.stored_colours:
         raise Undecodable(f"it has {page.samples} samples a pixel, which is not what its colour model has")
+    if not {UNSPECIFIED, ASSOCIATED, UNASSOCIATED}.issuperset(page.extra[: page.samples - page.stored_colours]):
+        raise Undecodable("it does not say whether its last sample is alpha")
     if page.separate and page.photometric in (PALETTE, YCBCR):
         raise NotSupported("a TIFF with a palette or YCbCr in separate planes is not supported: save it as RGB")
     if page.photometric == YCBCR and page.bits != 8:

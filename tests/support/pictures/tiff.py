@@ -166,6 +166,12 @@ def _alpha() -> Iterator[Case]:
                 yield from _with_alpha("grey", grey()[..., None], 1, layout, order, options)
     four = np.dstack([photo(), matte()])
     three = np.dstack([photo(), matte(), 255 - matte()])
+    corel = one(np.dstack([photo(), matte()]), tags={EXTRA_SAMPLES: (SHORT, 999)})
+    yield case("tiff/rgb-alpha-of-corel", corel, photo(), matte())
+    for planar in (False, True):
+        unknown = one(np.dstack([photo(), matte()]), tags={EXTRA_SAMPLES: (SHORT, 23042)}, planar=planar)
+        name = f"tiff/rgb-alpha-unknown{'-planar' if planar else ''}"
+        yield refused(name, unknown, "failed_to_read_image", "whether its last sample is alpha")
     yield case("tiff/rgb-unspecified", one(four, tags={EXTRA_SAMPLES: (SHORT, UNSPECIFIED)}), photo())
     tags = {EXTRA_SAMPLES: (SHORT, [UNASSOCIATED, UNSPECIFIED])}
     yield case("tiff/rgb-alpha-and-unspecified", one(three, tags=tags), photo(), matte())
