@@ -15,6 +15,7 @@ from pi_heif import options
 from cutstream.images.decoders import heif_exif
 from cutstream.images.decoders.avif import state_colour
 from cutstream.images.decoders.failures import DecoderOutOfMemory, NotSupported, Undecodable, failure
+from cutstream.images.decoders.heic_crop import take_over
 from cutstream.images.decoders.raster import Description, Model, Raster, split, unpremultiply
 from cutstream.images.header import Header
 
@@ -29,13 +30,15 @@ def read(data: bytes, header: Header) -> Raster:
     about = Description()
     # pi-heif crashes on damaged metadata, and reads none without references.
     without_metadata = DESCRIBES.sub(rb"\1skip", data) if b"cdsc" in data else data
+    readable, window = take_over(without_metadata, header)
+    size = {window.whole_width, window.whole_height} if window else {header.width, header.height}
     try:
-        file = pi_heif.open_heif(without_metadata, convert_hdr_to_8bit=True)
+        file = pi_heif.open_heif(readable, convert_hdr_to_8bit=True)
         image = file[file.primary_index]
-        if {*image.size} != {header.width, header.height}:
+        if {*image.size} != size:
             raise Undecodable(f"it is {image.size[0]}×{image.size[1]}, which differs from its header")
         samples = np.array(image)  # a copy: libheif's memory goes with `file`
-        if {*samples.shape[:2]} != {header.width, header.height}:  # a crop beyond the picture
+        if {*samples.shape[:2]} != size:  # a crop beyond the picture
             raise Undecodable(f"{samples.shape[1]}×{samples.shape[0]} pixels came, which differs from its header")
     except MemoryError as error:
         raise DecoderOutOfMemory from error
@@ -43,6 +46,8 @@ def read(data: bytes, header: Header) -> Raster:
         raise
     except Exception as error:  # libheif's errors come as ValueError, RuntimeError, SyntaxError and EOFError
         raise failure(str(error)) from error
+    if window:
+        samples = np.ascontiguousarray(samples[window.rows, window.columns])
     if image.mode not in MODELS:
         raise NotSupported(f"samples of type {image.mode} are not supported: save the image with 8 or 10 bits")
     icc = image.info.get("icc_profile")

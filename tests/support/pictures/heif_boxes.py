@@ -4,36 +4,37 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 TURNS = (b"irot", b"imir")
-MARGIN = (6, 9, 4, 7)  # pixels that are coded beside the picture: left, right, top, bottom
+Margin: TypeAlias = tuple[int, int, int, int]  # pixels that are coded beside the picture: left, right, top, bottom
+MARGIN: Margin = (6, 9, 4, 7)
 
 
-def margined(samples: NDArray[Any]) -> NDArray[Any]:
+def margined(samples: NDArray[Any], margin: Margin = MARGIN) -> NDArray[Any]:
     """Return H×W×C samples with further ones around them, which a crop is to leave out."""
-    left, right, top, bottom = MARGIN
+    left, right, top, bottom = margin
     return np.pad(samples, ((top, bottom), (left, right), (0, 0)), "wrap")
 
 
-def crop_to(width: int, height: int, coded: tuple[int, int] | None = None) -> bytes:
+def crop_to(width: int, height: int, coded: tuple[int, int] | None = None, margin: Margin = MARGIN) -> bytes:
     """Return the `clap` box that leaves of `margined` samples the picture of this size, without the margin.
 
     Its offsets count from the centre of the coded picture, which may be larger on the right and below.
     """
-    left, right, top, bottom = MARGIN
+    left, right, top, bottom = margin
     coded_w, coded_h = coded or (left + width + right, top + height + bottom)
     x, y = 2 * left - (coded_w - width), 2 * top - (coded_h - height)
     return struct.pack(">I4s", 40, b"clap") + struct.pack(">IIIIiIiI", width, 1, height, 1, x, 2, y, 2)
 
 
-def without_margin(file: bytes, samples: NDArray[Any]) -> bytes:
+def without_margin(file: bytes, samples: NDArray[Any], margin: Margin = MARGIN) -> bytes:
     """Crop a file of `margined(samples)` to these. HEVC is coded in whole blocks, and encoders crop those too."""
     at = file.index(b"ispe") + 8
-    box = crop_to(samples.shape[1], samples.shape[0], struct.unpack_from(">II", file, at))
+    box = crop_to(samples.shape[1], samples.shape[0], struct.unpack_from(">II", file, at), margin)
     own = file.find(b"clap") - 4
     return with_property(file, box) if own < 0 else file[:own] + box + file[own + 40 :]
 

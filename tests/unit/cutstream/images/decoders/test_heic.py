@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import struct
 
+import numpy as np
 import pytest
 
-from cutstream.errors import UnreadableImage
+from cutstream.errors import UnreadableImage, UnsupportedImage
 from cutstream.images.decode import decode
 from cutstream.images.header import read_header
 from tests.support.pictures.heic import heic
-from tests.support.pictures.truth import photo
+from tests.support.pictures.heif_boxes import Margin, margined, with_property, without_margin
+from tests.support.pictures.orientations import exif, stored
+from tests.support.pictures.truth import matte, photo
+
+WIDE: Margin = (206, 109, 104, 207)
 
 
 @pytest.mark.parametrize("offset", [-18, 18, -60, 400])
@@ -20,4 +25,34 @@ def test_a_crop_beyond_the_picture_is_refused(offset: int) -> None:
     crop[6] = offset * crop[7]
     moved = file[:at] + struct.pack(">8i", *crop) + file[at + 32 :]
     with pytest.raises(UnreadableImage):
+        decode(moved, read_header(moved, 1_000_000))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_small_part_of_a_large_picture_is_cropped_and_turned(orientation: int) -> None:
+    """libheif refuses crops that keep little."""
+    samples = stored(photo(), orientation)
+    file = without_margin(heic(margined(samples, WIDE), exif=exif(orientation)), samples, WIDE)
+    header = read_header(file, 1_000_000)
+    assert header.pixels < header.coded_pixels
+    pixels = decode(file, header).pixels
+    assert pixels.shape == photo().shape
+    assert np.abs(pixels.astype(int) - photo()).mean() < 2
+
+
+def test_alpha_is_cropped_with_its_picture() -> None:
+    samples = np.dstack([photo(), matte()])
+    file = without_margin(heic(margined(samples, WIDE)), samples, WIDE)
+    image = decode(file, read_header(file, 1_000_000))
+    assert image.alpha is not None
+    assert image.alpha.shape == matte().shape
+    assert np.abs(image.alpha.astype(int) - matte()).mean() < 2
+
+
+def test_a_crop_that_is_not_that_of_its_alpha_is_refused() -> None:
+    samples = np.dstack([photo(), matte()])
+    file = without_margin(heic(margined(samples, WIDE)), samples, WIDE)
+    at = file.rindex(b"clap") - 4
+    moved = with_property(file, file[at : at + 36] + struct.pack(">I", 4))
+    with pytest.raises(UnsupportedImage, match=r"cropped twice|crop that is not"):
         decode(moved, read_header(moved, 1_000_000))
