@@ -91,8 +91,7 @@ def test_what_a_worker_without_its_folders_refuses_is_held_back_until_they_are_t
             worker = WorkerProcess(settings, tmp_path / "good.log").wait_ready()
             done = results.wait_for(100, 60)
         assert_exactly_once(done, [request["id"] for request in requests])
-        # A decoder that had begun blames its file, and not the deployment: such failures do not count.
-        counted = [result for result in done if result.error and result.error.retryable]
-        assert LIMIT <= len(counted) <= LIMIT + limited.window
+        failed = [result for result in done if result.status == "failed"]
+        assert LIMIT <= len(failed) <= LIMIT + limited.window
     finally:
         worker.kill()

@@ -266,19 +266,6 @@ def test_what_breaks_while_the_worker_stops_is_no_outcome_and_is_not_logged(erro
     assert not caplog.records
 
 
-def test_a_deadline_that_passes_during_a_download_is_told_so() -> None:
-    clock = ManualClock()
-    deadline = datetime.fromtimestamp(clock.wall() + 5, timezone.utc)
-
-    def download(job, value):
-        clock.sleep(10)
-        raise SourceUnavailable("cut")
-
-    execution = Execution(download, stopping=InstantEvent(clock=clock), clock=clock, deadline=deadline)
-    with pytest.raises(Expired, match="passed before step0 was done"):
-        execution.run()
-
-
 def test_a_job_expires_at_its_deadline_while_it_waits_for_our_own_servers() -> None:
     clock = ManualClock()
     stopping = InstantEvent(clock=clock)
