@@ -66,7 +66,7 @@ def take_over(data: bytes, header: Header) -> tuple[bytes, Window | None]:
         return data, None
     steps = Steps(MAX_BOXES, "boxes")
     meta = next((box for box in boxes(data, 0, len(data), steps) if box.kind == b"meta"), None)
-    if meta is None:  # a sequence alone
+    if meta is None:
         return data, None
     items = read_items(data, meta, steps)
     properties = items.of(items.primary)

@@ -79,7 +79,9 @@ def _find_top(data: bytes, sequence: bool, steps: Steps) -> dict[bytes, Box]:
 
 def _read_picture(data: bytes, items: Items) -> Header:
     tiles = _coded_parts(items)
-    coded = items.kinds.get(tiles[0], b"none")
+    coded = items.kinds.get(tiles[0])
+    if coded is None or coded in DERIVED:
+        raise ValueError("its picture has no data")
     if coded not in FORMATS:
         what = CODECS.get(coded, coded.decode("latin-1"))
         raise UnsupportedImage(f"a HEIF file whose picture is stored as {what}: save it as HEIC, AVIF or JPEG")

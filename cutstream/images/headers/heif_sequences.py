@@ -42,6 +42,8 @@ def read_sequence(data: bytes, tracks: dict[bytes, dict[bytes, Box]], steps: Ste
         raise ValueError("its track describes no pictures")
     if entry.kind not in FORMATS:
         raise UnsupportedImage(f"a sequence of pictures stored as {entry.kind.decode('latin-1')}: send one as JPEG")
+    if FORMATS[entry.kind] == "heic":
+        raise UnsupportedImage("a sequence of pictures in HEVC without a still picture: send one as JPEG")
     width, height = unpack_from(">HH", data, entry.start + 24)
     properties = list(boxes(data, entry.start + ENTRY_BYTES, entry.end, steps))
     if not is_in_order(data, properties):

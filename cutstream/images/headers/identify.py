@@ -117,8 +117,14 @@ MARKUP: tuple[tuple[bytes, str, str], ...] = (  # a page may hold drawings, and 
 TEXT = re.compile(rb"[\t\n\f\r\x1b\x20-\x7e\x80-\xff]+")
 BLANK = b" \t\r\n\f"
 UTF8_MARK, UTF16_MARKS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
-VIDEO_BRANDS = {b"qt  ": "a QuickTime video (MOV)", b"M4A ": "a sound (M4A)", b"crx ": "a RAW photo (Canon CR3)"}
 RAW_ADVICE = "convert it to JPEG, HEIC or TIFF"
+MP4 = ("an MP4 video", FRAME)
+BRANDS = {
+    b"qt  ": ("a QuickTime video (MOV)", FRAME),
+    b"M4A ": ("a sound (M4A)", FRAME),
+    b"crx ": ("a RAW photo (Canon CR3)", RAW_ADVICE),
+    b"mif3": ("a HEIF picture with a short header (`mini`)", CONVERT),
+}
 ZEROS = bytes(65_536)
 
 
@@ -146,8 +152,7 @@ def _by_magic(data: bytes) -> tuple[str, str] | None:
 def _by_place(data: bytes) -> tuple[str, str] | None:
     """Recognise what does not begin with its magic."""
     if data[4:8] == b"ftyp":
-        what = VIDEO_BRANDS.get(heif.brands(data)[0], "an MP4 video") if len(data) >= 12 else "an MP4 video"
-        return what, RAW_ADVICE if "RAW" in what else FRAME
+        return BRANDS.get(heif.brands(data)[0], MP4) if len(data) >= 12 else MP4
     if data[4:8] in (b"moov", b"mdat", b"wide", b"free", b"skip"):
         return "a QuickTime video (MOV)", FRAME
     if data[:4] == b"RIFF" and data[8:12] in RIFF:

@@ -45,6 +45,8 @@ def cases() -> Iterator[Case]:
     for chroma in (422, 420):
         yield case(f"heic/{chroma}", partial(heic, photo(), chroma=chroma), photo(), tolerance=HALVED, reference=True)
     yield case("heic/grey", partial(heic, grey()), grey(), tolerance=NEAR)
+    deep = partial(heic, to_depth(grey(), 16), mode="I;16")
+    yield case("heic/grey-10bit", deep, grey(), tolerance=NEAR)
     rgba = np.dstack([photo(), matte()])
     yield case("heic/alpha", partial(heic, rgba), photo(), matte(), tolerance=NEAR)
     deep = partial(heic, to_depth(photo(), 16), mode="RGB;16")

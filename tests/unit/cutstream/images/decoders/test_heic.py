@@ -28,6 +28,24 @@ def test_a_crop_beyond_the_picture_is_refused(offset: int) -> None:
         decode(moved, read_header(moved, 1_000_000))
 
 
+@pytest.mark.parametrize("part", range(1, 16))
+def test_damage_that_libde265_conceals_is_refused(part: int) -> None:
+    """Without libde265's warnings these files are decoded, and wrong."""
+    file = heic(photo())
+    at = file.index(b"mdat") + 4 + (len(file) - file.index(b"mdat") - 4) * part // 16
+    damaged = file[:at] + bytes(8) + file[at + 8 :]
+    with pytest.raises(UnreadableImage, match=r"its image data are damaged \((CTB outside|coded parameter)"):
+        decode(damaged, read_header(damaged, 1_000_000))
+
+
+def test_damaged_alpha_is_refused() -> None:
+    opaque, file = heic(photo()), heic(np.dstack([photo(), matte()]))
+    at = file.index(b"mdat") + (len(file) + len(opaque) - opaque.index(b"mdat") - file.index(b"mdat")) // 2
+    damaged = file[:at] + bytes(8) + file[at + 8 :]
+    with pytest.raises(UnreadableImage, match="its image data are damaged"):
+        decode(damaged, read_header(damaged, 1_000_000))
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_small_part_of_a_large_picture_is_cropped_and_turned(orientation: int) -> None:
     """libheif refuses crops that keep little."""

@@ -114,7 +114,7 @@ def test_a_picture_may_be_derived_from_a_grid() -> None:
 
 
 def test_a_picture_derived_from_itself_is_refused() -> None:
-    with pytest.raises(UnsupportedImage, match="stored as grid"):
+    with pytest.raises(UnreadableImage, match="its picture has no data"):
         read(file(meta([item(1, b"grid")], [size(50, 40)], {1: [1]}, [refers(b"dimg", 1, 1)])))
 
 
@@ -256,6 +256,13 @@ def test_other_codecs_are_named(kind: bytes, message: str) -> None:
         read(file(meta([item(1, kind)], [size(50, 40)], {1: [1]})))
 
 
+def test_a_sequence_of_hevc_needs_a_still_picture() -> None:
+    entry = box(b"hvc1", bytes(24), struct.pack(">HH", 50, 40))
+    film = box(b"moov", track(b"pict", full(b"stsd", struct.pack(">I", 1), entry), FRAMES))
+    with pytest.raises(UnsupportedImage, match="in HEVC without a still picture"):
+        read(file(film, brands=b"msf1\0\0\0\0hevc"))
+
+
 def test_a_sequence_of_another_codec_is_named() -> None:
     entry = box(b"avc1", bytes(24), struct.pack(">HH", 50, 40))
     film = box(b"moov", track(b"pict", full(b"stsd", struct.pack(">I", 1), entry), FRAMES))
@@ -269,6 +276,8 @@ def test_a_sequence_of_another_codec_is_named() -> None:
         (file(), "neither a `meta` box nor a track"),
         (file(full(b"meta")), "no `pitm` box"),
         (file(meta([item(1)], [], {1: [1]})), "its picture has no size"),
+        (file(meta([item(1, b"grid")], [size(50, 40)], {1: [1]})), "its picture has no data"),
+        (file(meta([item(2)], [size(50, 40)], {1: [1]})), "its picture has no data"),
         (file(box(b"moov", track(b"pict", full(b"stsd", bytes(4)))), brands=b"avis\0\0\0\0"), "describes no pictures"),
         (file(box(b"free") * 2 * MAX_BOXES), "more than 10,000 boxes"),
         (file(full(b"meta", box(b"free") * 2 * MAX_BOXES)), "more than 10,000 boxes"),

@@ -69,6 +69,7 @@ STRANGERS = {
     "a QuickTime video (MOV):": b"\0\0\0\x08wide\0\0\1\0mdat",
     "a WebM or Matroska video": b"\x1a\x45\xdf\xa3\x9fB\x86\x81",
     "an AVI video": b"RIFF\0\0\0\0AVI LIST",
+    "a HEIF picture with a short header (`mini`): convert it": b"\0\0\0\x10ftypmif3\0\0\0\0heic",
     "a RAW photo (Canon CR3)": b"\0\0\0\x18ftypcrx \0\0\0\1crx isom",
     "a RAW photo (Fujifilm RAF)": b"FUJIFILMCCD-RAW 0201",
     "a RAW photo (Panasonic RW2)": b"IIU\0\x18\0\0\0",
