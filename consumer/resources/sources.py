@@ -28,7 +28,14 @@ from consumer.resources.priority_semaphore import Order
 from cutstream.clients.objects.store import ObjectStore
 from cutstream.clock import Clock
 from cutstream.contract.messages import MAX_MESSAGE_CHARACTERS
-from cutstream.errors import BackgroundUnavailable, FileTooLarge, SourceFailed, SourceUnavailable
+from cutstream.errors import (
+    BackgroundUnavailable,
+    CutstreamError,
+    FileTooLarge,
+    NoSuchHost,
+    SourceFailed,
+    SourceUnavailable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -130,8 +137,8 @@ class Sources:
         started_s = self._clock.monotonic()
         try:
             data = self._objects.fetch(address, limit_s)
-        except SourceUnavailable as exc:
-            if exc.answered:
+        except (SourceUnavailable, NoSuchHost) as exc:
+            if isinstance(exc, SourceUnavailable) and exc.answered:
                 self._note_answer(name)
             elif self._clock.monotonic() - started_s >= SLOW_S:
                 self._note_silence(name, exc)
@@ -283,7 +290,7 @@ class Sources:
             place.silent, place.limit = 0, min(_MOST, place.limit + 1)
             self._changed.notify_all()
 
-    def _note_silence(self, name: str, error: SourceUnavailable) -> None:
+    def _note_silence(self, name: str, error: CutstreamError) -> None:
         if name == "file://":
             return
         with self._changed:

@@ -22,6 +22,7 @@ CutstreamError
 │   │   └── AddressNotAllowed       a source outside the allowed hosts, buckets or folders
 │   ├── RefusedDestination        a destination of another form, outside what is allowed, or that denies access
 │   ├── SourceFailed              a missing object, 404, or no attempts left
+│   │   ├── NoSuchHost              a host name that does not exist
 │   │   └── BackgroundFailed        the same for the background
 │   ├── FileTooLarge              more bytes than allowed
 │   ├── UnsupportedImage          none of the accepted formats
@@ -73,6 +74,7 @@ from cutstream.errors.poison import (
     InvalidOption,
     InvalidProfile,
     InvalidRequest,
+    NoSuchHost,
     PointsTo,
     Poison,
     RefusedAddress,
@@ -129,6 +131,7 @@ __all__ = [
     "MattingNotReady",
     "ModelMismatch",
     "ModelReloaded",
+    "NoSuchHost",
     "PointsTo",
     "Poison",
     "PoisonLimit",

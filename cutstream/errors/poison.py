@@ -115,6 +115,13 @@ class SourceFailed(Poison):
         self.retryable = retryable
 
 
+class NoSuchHost(SourceFailed):
+    """The source's host has no address: the name does not exist.
+
+    Check the address.
+    """
+
+
 class BackgroundFailed(SourceFailed):
     """There is nothing at the background's address (404, missing file or object), or the last attempt to fetch it
     failed.

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as LookupTimeout
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from time import monotonic
-from typing import Any, TypeAlias
+from typing import Any
 
-from cutstream.errors import AddressNotAllowed, RefusedAddress, SourceFailed, SourceUnavailable
+from cutstream.clients.objects.names import Address, Resolver, look_up
+from cutstream.errors import AddressNotAllowed, SourceUnavailable
 
-Address: TypeAlias = tuple[socket.AddressFamily, tuple[Any, ...]]  # family and sockaddr, as getaddrinfo gives them
-Resolver: TypeAlias = Callable[[str, int], Sequence[Address]]
+# A name may have a thousand addresses. All are checked, and no more than these are tried: one request must not knock
+# at a thousand doors.
+_MOST_TRIED = 8
 
 # IANA's special-purpose registries, written out because `ipaddress.is_global` differs between Python versions.
 _NOT_PUBLIC_V4 = tuple(
@@ -28,6 +28,7 @@ _NOT_PUBLIC_V4 = tuple(
         "10.0.0.0/8",
         "100.64.0.0/10",  # carrier-grade NAT, often the metadata service of a cloud
         "127.0.0.0/8",
+        "168.63.129.16/32",  # the platform of Azure: DNS, DHCP and the agent of each machine
         "169.254.0.0/16",  # link-local, the metadata services of clouds
         "172.16.0.0/12",
         "192.0.0.0/24",
@@ -66,11 +67,6 @@ def is_public(address: str) -> bool:
     return ip in _GLOBAL_UNICAST and not any(ip in network for network in _NOT_PUBLIC_V6)
 
 
-def look_up(host: str, port: int) -> Sequence[Address]:
-    """Resolve a name with the system's resolver."""
-    return [(family, sockaddr) for family, *_, sockaddr in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-
-
 class DeadlineSocket(socket.socket):
     """A socket whose timeout applies to all reads together: a server that drips bytes cannot prolong it."""
 
@@ -99,8 +95,6 @@ class Guard:
         self._hosts = tuple(host.lower() for host in allowed_hosts)
         self._allow_private = allow_private
         self._resolve = resolve
-        # getaddrinfo takes no timeout and may block for half a minute. In a thread it can be abandoned.
-        self._lookups = ThreadPoolExecutor(16, thread_name_prefix="look-up")
 
     def check(self, host: str) -> None:
         """Raise AddressNotAllowed for a host that is refused whatever it resolves to."""
@@ -114,13 +108,14 @@ class Guard:
     def connect(self, host: str, port: int, timeout_s: float) -> DeadlineSocket:
         """Connect to an allowed address of a host.
 
-        Raises RefusedAddress, SourceFailed (no such host) or SourceUnavailable.
+        Raises RefusedAddress, NoSuchHost or SourceUnavailable.
         """
         expires = monotonic() + timeout_s
         host = host.strip("[]")
         self._check_host(host)
-        addresses = self._addresses(host, port, timeout_s)
+        addresses = self._resolve(host, port, timeout_s)
         self._check_addresses(host, addresses)
+        addresses = addresses[:_MOST_TRIED]
         failure: OSError = TimeoutError("timed out")
         for tried, address in enumerate(addresses):
             # An address that never answers must leave time for the next one.
@@ -135,18 +130,6 @@ class Guard:
         name = host.rstrip(".").lower()
         if self._hosts and not any(_matches(name, pattern) for pattern in self._hosts):
             raise AddressNotAllowed(f"CUTSTREAM_OBJECTS__ALLOWED_HOSTS does not list {host}")
-
-    def _addresses(self, host: str, port: int, timeout_s: float) -> Sequence[Address]:
-        try:
-            return self._lookups.submit(self._resolve, host, port).result(timeout_s)
-        except LookupTimeout as exc:
-            raise SourceUnavailable(f"{host}: the name was not resolved in time") from exc
-        except UnicodeError as exc:
-            raise RefusedAddress(f"{host} is not a host name") from exc
-        except socket.gaierror as exc:
-            # A name that does not exist will not exist at the next attempt either. Other failures are temporary.
-            absent = exc.errno in (socket.EAI_NONAME, socket.EAI_NODATA)
-            raise (SourceFailed if absent else SourceUnavailable)(f"{host}: {exc.strerror}") from exc
 
     def _check_addresses(self, host: str, addresses: Sequence[Address]) -> None:
         if self._allow_private:

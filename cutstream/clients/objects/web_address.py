@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 
 import idna
 
@@ -19,6 +19,8 @@ _ADDRESS = re.compile(r"(https?)://([^/?#\\]*)([^#]*)", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:]+)(?::(\d{0,5}))?", re.ASCII)
 _NAME = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")  # a dot at the end makes a name absolute
+# What browsers, and some resolvers, take for an IPv4 address: 127.1, 2130706433, 0x7f.1, 0177.0.0.1
+_NUMBER_AT_THE_END = re.compile(r"(.*\.)?(\d+|0x[0-9a-f]*)\.?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _FORBIDDEN = re.compile(rb'[^!-~]|["<>\\^`{|}]')
 _FORM = "the address must have the form http(s)://host[:port]/path"
@@ -99,6 +101,8 @@ def _host(text: str) -> str:
         if text.startswith("["):
             return f"[{IPv6Address(text[1:-1])}]"
         name = text.lower() if text.isascii() else idna.encode(text, uts46=True).decode("ascii")
+        if _NUMBER_AT_THE_END.fullmatch(name):
+            return str(IPv4Address(name))  # refuses all but four decimal numbers: readers differ about the others
     except ValueError:  # what idna and ipaddress raise
         raise RefusedAddress(_FORM) from None
     if not _NAME.fullmatch(name) or len(name) > 254:

@@ -10,7 +10,15 @@ import pytest
 
 from consumer.resources.sources import SILENT_AFTER, SLOW_S, Sources, Untried
 from cutstream.clock import ManualClock
-from cutstream.errors import AddressNotAllowed, Cancelled, CutstreamError, FileTooLarge, SourceFailed, SourceUnavailable
+from cutstream.errors import (
+    AddressNotAllowed,
+    Cancelled,
+    CutstreamError,
+    FileTooLarge,
+    NoSuchHost,
+    SourceFailed,
+    SourceUnavailable,
+)
 from tests.support.group import wait_until
 
 SLOW = SourceUnavailable("timed out")
@@ -104,7 +112,7 @@ def test_every_answer_ends_the_silence(site: Site, answer: Exception | None) -> 
         pass
 
 
-@pytest.mark.parametrize("failure", [FAST, AddressNotAllowed("private")])
+@pytest.mark.parametrize("failure", [FAST, AddressNotAllowed("private"), NoSuchHost("no such name")])
 def test_what_fails_at_once_is_neither_an_answer_nor_a_silence(site: Site, failure: Exception) -> None:
     site.objects.outcomes["host"] = failure
     site.fetch("http://host/a", 100)

@@ -22,7 +22,8 @@ from urllib3 import exceptions
 
 from cutstream.clients.objects import download, guard
 from cutstream.clients.objects.download import Downloader
-from cutstream.clients.objects.guard import Address, Guard
+from cutstream.clients.objects.guard import Guard
+from cutstream.clients.objects.names import Address
 from cutstream.clients.objects.response_head import MAX_HEAD_BYTES
 from cutstream.clients.objects.web_address import parse_web_address
 from cutstream.errors import CutstreamError, FileTooLarge, RefusedAddress, SourceFailed, SourceUnavailable
@@ -369,7 +370,7 @@ class Names:
     def __init__(self, *answers: str) -> None:
         self.left = list(answers)
 
-    def __call__(self, host: str, port: int) -> list[Address]:
+    def __call__(self, host: str, port: int, timeout_s: float) -> list[Address]:
         answer = self.left[0] if len(self.left) == 1 else self.left.pop(0)
         return [(socket.AF_INET, (answer, port))]
 

@@ -55,13 +55,14 @@ def test_only_what_no_request_line_can_carry_is_encoded(address: str, target: st
         ("http://Bücher.example/", "xn--bcher-kva.example", None),
         ("http://straße.example/", "xn--strae-oqa.example", None),
         ("http://bücher。example/", "xn--bcher-kva.example", None),
-        ("http://127.1/", "127.1", None),
+        ("http://127.0.0.1/", "127.0.0.1", None),
+        ("http://127.0.0.1.example/", "127.0.0.1.example", None),
         ("http://h\\@other/", "h", None),  # as browsers read it
     ],
 )
 def test_the_host_and_the_port(address: str, host: str, port: int | None) -> None:
     parsed = parse_web_address(address)
-    assert (parsed.host.replace("127.0.0.1", "7f00:1"), parsed.port) == (host, port)
+    assert (parsed.host.replace("::ffff:127.0.0.1", "::ffff:7f00:1"), parsed.port) == (host, port)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +82,12 @@ def test_the_host_and_the_port(address: str, host: str, port: int | None) -> Non
         "http://h o/",
         "http://h%2fo/",
         "http://a..b/",
+        "http://127.1/",
+        "http://2130706433/",
+        "http://0x7f.0.0.1/",
+        "http://0177.0.0.1/",
+        "http://127.0.0.1./",
+        "http://photos.example.1/",
         "http://.a/",
         "http://" + "a" * 64 + ".example/",
         "http://" + "a." * 130 + "example/",
