@@ -28,6 +28,7 @@ from cutstream.images.header import CodePoints, Header
 Chunk: TypeAlias = tuple[bytes, bytes | memoryview]  # the kind, and the whole chunk
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND", b"CgBI"})  # libpng refuses others whose names begin so
 DESCRIBING = frozenset({b"iCCP", b"cICP", b"sRGB", b"gAMA", b"cHRM", b"pHYs", b"eXIf", b"tEXt", b"zTXt"})
 TEXTS = frozenset({b"tEXt", b"zTXt"})
 RAW_EXIF = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
@@ -106,6 +107,8 @@ def _read_chunks(data: bytes, about: Description) -> tuple[list[Chunk], dict[byt
             break
         elif end > len(data):
             break
+        elif not pixels_begin and (not kind.isalpha() or (kind[:1].isupper() and kind not in CRITICAL)):
+            raise Undecodable("a chunk before its image data is unknown or has a damaged name")
         elif kind in (b"IHDR", b"PLTE", b"tRNS", b"CgBI") and not pixels_begin:
             needed.append((kind, view[at:end]))
         elif kind in DESCRIBING and (kind not in TEXTS or data.startswith(RAW_EXIF, at + 8)):

@@ -332,6 +332,11 @@ def _structures() -> Iterator[Case]:
     yield refused("png/palette-missing", without, "failed_to_read_image")
     short_palette = built(indices(16), 4, PALETTE, chunks=[(b"PLTE", palette_of(2).tobytes())])
     yield refused("png/palette-too-short", short_palette, "failed_to_read_image")
+    for name in (b"\xa5RNS", b"tRN^", b"TRNS"):
+        unknown = built(photo(), 8, RGB, chunks=[(name, bytes(6))])
+        yield refused(f"png/chunk-{name!r}", unknown, "failed_to_read_image", "unknown or has a damaged name")
+    after = built(photo(), 8, RGB, late=[(b"\xa5RNS", bytes(6))])
+    yield case("png/damaged-name-after-the-data", after, photo())
     yield from _damaged_data()
 
 
