@@ -1,5 +1,9 @@
 """Read and write `file://` addresses, inside allowed folders only.
 
+A path is resolved and checked, and then walked folder by folder through descriptors without following a link. Who swaps
+a link in meanwhile gets an error, never a file outside. `openat2` would say the same in one call, but older kernels
+and the filters of many containers refuse it.
+
 Plain file calls replace obstore's LocalStore: they read a 300 KB photo in a third of its CPU time and write a 2 MB
 image in the same time. LocalStore neither syncs to disk nor refuses a FIFO.
 """
@@ -13,6 +17,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from cutstream.errors import (
@@ -32,6 +37,8 @@ _MALFORMED = {
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _UNREADABLE = _MALFORMED | _DENIED | {errno.ENOENT, errno.ENXIO}
 
+# A way to what lies below, which asks for no right to list it. A link is not followed: it is no folder (ENOTDIR).
+_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _MAX_PATH_BYTES = 4095  # of Linux
 _MAX_NAME_BYTES = 255  # of file systems, and of stores such as MinIO that keep their objects in one
@@ -76,6 +83,8 @@ class AllowedFolders:
             real = os.path.realpath(path)
         except RecursionError as exc:  # before Python 3.13
             raise RefusedAddress(f"{uri_of(path)} leads through too many symlinks") from exc
+        except OSError as exc:  # a link that was no link any more when it was read
+            raise RefusedAddress(f"{uri_of(path)} cannot be followed: {exc.strerror}") from exc
         if not os.path.join(real, "").startswith(self._prefixes):
             which = "" if self._prefixes else ", which names none"
             raise AddressNotAllowed(f"{uri_of(path)} lies outside the folders of CUTSTREAM_OBJECTS__FILE_ROOTS{which}")
@@ -108,7 +117,7 @@ def read(path: str, limit: int) -> bytes:
 
     Raises SourceFailed, SourceUnavailable or FileTooLarge.
     """
-    with _map_read_errors(path), open(path, "rb", opener=_open_source) as file:
+    with _map_read_errors(path), _open_source(path) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise SourceFailed(f"{uri_of(path)} is not a regular file")
@@ -117,63 +126,75 @@ def read(path: str, limit: int) -> bytes:
         return file.read(status.st_size)
 
 
-def _open_source(path: str, flags: int) -> int:
-    # Opening a FIFO must not block: `read` refuses it afterwards.
-    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
+def _open_source(path: str) -> BinaryIO:
+    folder, name = os.path.split(path)
+    with _opened(folder) as descriptor:
+        # Opening a FIFO must not block: `read` refuses it afterwards.
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+        return open(os.open(name, flags, dir_fd=descriptor), "rb")
 
 
 def write(path: str, data: bytes) -> None:
-    """Write a file atomically, with its folders. The data is on disk when this returns.
+    """Write a file atomically by its real path, with its folders. The data is on disk when this returns.
 
     Raises StoreUnavailable, PermissionError or RefusedAddress.
     """
-    folder = os.path.dirname(path)
-    with _map_write_errors(path):
-        _make_folders(folder)
-        unfinished = os.path.join(folder, f".{secrets.token_hex(8)}.part")
+    folder, name = os.path.split(path)
+    with _map_write_errors(path), _opened(folder, make=True) as descriptor:
+        unfinished = f".{secrets.token_hex(8)}.part"
         try:
-            _write_synced(unfinished, data)
-            os.replace(unfinished, path)
+            _write_synced(unfinished, data, descriptor)
+            os.replace(unfinished, name, src_dir_fd=descriptor, dst_dir_fd=descriptor)
         except BaseException:
-            Path(unfinished).unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(unfinished, dir_fd=descriptor)
             raise
-        _sync_folder(folder)
+        _sync_folder(folder, descriptor)
 
 
-def _make_folders(folder: str) -> None:
-    """Make a folder and those above it, without recursion: a stranger chooses how deep it is."""
-    missing = []
-    while not os.path.isdir(folder):
-        try:
-            os.mkdir(folder)
-        except FileNotFoundError:
-            missing.append(folder)
-            folder = os.path.dirname(folder)
-        except FileExistsError:
-            if not os.path.isdir(folder):  # else another thread has made it
-                raise
-    for below in reversed(missing):
-        with suppress(FileExistsError):
-            os.mkdir(below)
+@contextmanager
+def _opened(folder: str, make: bool = False) -> Iterator[int]:
+    """Yield a descriptor of a folder by its real path, which must hold no link by now. `make` makes what is missing."""
+    descriptor = os.open("/", _FOLDER)
+    try:
+        for part in folder.strip("/").split("/"):
+            below = _open_folder(part or ".", descriptor, make)
+            os.close(descriptor)
+            descriptor = below
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _open_folder(name: str, above: int, make: bool) -> int:
+    try:
+        return os.open(name, _FOLDER, dir_fd=above)
+    except FileNotFoundError:
+        if not make:
+            raise
+    with suppress(FileExistsError):  # another thread may have made it
+        os.mkdir(name, dir_fd=above)
+    return os.open(name, _FOLDER, dir_fd=above)
 
 
 # Kafka commits the result that names this file next, on other machines, so the file has to survive a power cut here.
 # Both syncs together take 0.2 ms of CPU and 1.2 ms of waiting for 2 MB on ext4. The waiting overlaps with other photos.
-def _write_synced(path: str, data: bytes) -> None:
-    with open(path, "xb") as file:
+def _write_synced(name: str, data: bytes, folder: int) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with open(os.open(name, flags, 0o666, dir_fd=folder), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _sync_folder(folder: str, descriptor: int) -> None:
+    synced = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=descriptor)
     try:
-        os.fsync(descriptor)
+        os.fsync(synced)
     except OSError as exc:  # no name that the request chose is at fault any more
         raise StoreUnavailable(f"{uri_of(folder)}: {exc.strerror}") from exc
     finally:
-        os.close(descriptor)
+        os.close(synced)
 
 
 @contextmanager

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -9,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cutstream.clients.objects import files
-from cutstream.errors import RefusedAddress, SourceFailed, SourceUnavailable, StoreUnavailable
+from cutstream.errors import CutstreamError, RefusedAddress, SourceFailed, SourceUnavailable, StoreUnavailable
 
 
 @given(st.binary(min_size=1, max_size=40).map(lambda name: b"/" + name.replace(b"\0", b"")))
@@ -154,7 +159,7 @@ def test_a_folder_is_made_however_deep_it_is(root: Path, monkeypatch: pytest.Mon
 def test_a_name_that_the_file_system_cannot_hold_is_refused(
     root: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
 ) -> None:
-    def failing(*_: object) -> None:
+    def failing(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(files.os, call, failing)
@@ -180,3 +185,100 @@ def test_a_file_below_what_is_no_folder_cannot_be_made(root: Path) -> None:
     (root / "a").touch()
     with pytest.raises(RefusedAddress, match="/root/a is not a folder"):
         files.check_writable(f"{root}/a/b/k.png")
+
+
+@pytest.fixture
+def outside(root: Path) -> Path:
+    """A folder beside the root, with a file of the same name as one inside."""
+    for folder in (root / "sub", root.parent / "outside"):
+        (folder / "below").mkdir(parents=True)
+        for photo in (folder / "photo", folder / "below" / "photo"):
+            photo.write_bytes(folder.name.encode())
+    return root.parent / "outside"
+
+
+def swap_in(link: Path, outside: Path) -> None:
+    link.rename(link.parent / "kept")
+    link.symlink_to(outside)
+
+
+@pytest.mark.parametrize("path", ["photo", "below/photo"])
+def test_a_link_that_takes_a_folders_place_after_the_check_leads_nowhere(root: Path, outside: Path, path: str) -> None:
+    real = files.AllowedFolders([root]).resolve(f"{root}/sub/{path}")
+    swap_in(root / "sub", outside)
+    with pytest.raises(SourceFailed, match="Not a directory"):
+        files.read(real, 100)
+    with pytest.raises(RefusedAddress, match="Not a directory"):
+        files.write(real, b"new")
+    with pytest.raises(RefusedAddress, match="Not a directory"):
+        files.write(f"{root}/sub/new/k.png", b"new")
+    assert (outside / path).read_bytes() == b"outside"
+    assert sorted(outside.iterdir()) == [outside / "below", outside / "photo"]
+
+
+def test_a_link_that_takes_a_files_place_after_the_check_leads_nowhere(root: Path, outside: Path) -> None:
+    real = files.AllowedFolders([root]).resolve(f"{root}/sub/photo")
+    (root / "sub" / "photo").unlink()
+    (root / "sub" / "photo").symlink_to(outside / "photo")
+    with pytest.raises(SourceFailed, match="symbolic links"):
+        files.read(real, 100)
+    files.write(real, b"new")  # takes the link's place
+    assert (outside / "photo").read_bytes() == b"outside"
+    assert not (root / "sub" / "photo").is_symlink()
+
+
+@contextmanager
+def swapping(folder: Path, outside: Path) -> Iterator[None]:
+    """Let the folder and a link to the outside take each other's place as fast as possible, until the block ends."""
+    link, done, libc = folder.parent / "link", threading.Event(), ctypes.CDLL(None)
+    here, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE
+
+    def swap() -> None:
+        while not done.is_set():
+            libc.renameat2(here, bytes(folder), here, bytes(link), exchange)
+
+    link.symlink_to(outside)
+    thread = threading.Thread(target=swap)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_no_race_between_check_and_open_leads_outside(
+    root: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files.os, "fsync", lambda descriptor: None)
+    allowed, before = files.AllowedFolders([root]), sorted(outside.rglob("*"))
+    (root / "sub" / "photo").write_bytes(b"inside")
+    read = written = 0
+    with swapping(root / "sub", outside):
+        for number in range(4000):
+            with suppress(CutstreamError):
+                assert files.read(allowed.resolve(f"{root}/sub/photo"), 100) == b"inside"
+                read += 1
+            with suppress(CutstreamError):
+                files.write(allowed.resolve(f"{root}/sub/{number}/k.png"), b"")
+                written += 1
+    assert sorted(outside.rglob("*")) == before
+    assert (outside / "photo").read_bytes() == b"outside"
+    assert read
+    assert written
+
+
+def test_a_folder_that_may_be_passed_but_not_listed_is_no_obstacle(root: Path) -> None:
+    (root / "private").mkdir()
+    (root / "private" / "photo").write_bytes(b"photo")
+    (root / "private").chmod(0o311)
+    assert files.read(f"{root}/private/photo", 100) == b"photo"
+
+
+def test_devices_and_sockets_are_no_sources(root: Path) -> None:
+    with pytest.raises(SourceFailed, match="not a regular file"):
+        files.read("/dev/zero", 100)
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(f"{root}/socket")
+        with pytest.raises(SourceFailed, match="No such device or address"):
+            files.read(f"{root}/socket", 100)

@@ -113,7 +113,7 @@ def test_a_wrong_setting_is_named(settings: dict[str, object], names: str) -> No
 def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that denies us; told to `os.mkdir` itself, since root is never denied."""
 
-    def denied(folder: str) -> None:
+    def denied(folder: str, **_: object) -> None:
         raise PermissionError(13, "Permission denied", folder)
 
     monkeypatch.setattr(files.os, "mkdir", denied)
