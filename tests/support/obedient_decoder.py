@@ -1,7 +1,8 @@
 """A decoder process that does what its file says: the file is a Python program.
 
 So it can do everything that a decoder can do that a hostile file has taken over. The program finds `header`, `notes`
-(texts that come back as the image's warnings), `slot` and `connection` (file descriptors); `image` is what it decodes.
+(texts that come back as the image's warnings), `slot` and `connection` (file descriptors) and `memory` (the slot);
+`image` is what it decodes. Only modules that are loaded already can be imported.
 """
 
 from __future__ import annotations
@@ -17,25 +18,29 @@ from cutstream.images.header import Header
 HEADER = Header("png", 40, 30)
 
 PROGRAM = """
-import sys
+import fcntl, subprocess, sys
 import numpy as np
 from consumer.resources.decoding import decoder_process
 from cutstream.images import Image, ImageWarning
 
-real = decoder_process.decode
+real, real_decode, held = decoder_process.decode, decoder_process._decode, {}
+
+def remember_slot(slot, request, limit):
+    held["memory"] = slot
+    return real_decode(slot, request, limit)
 
 def obey(data, header):
     if header.format != "png":
         return real(data, header)
     image = Image(np.full((header.height, header.width, 3), 7, np.uint8), format="png")
     scope = {"header": header, "image": image, "notes": [], "Image": Image, "np": np,
-             "connection": int(sys.argv[1]), "slot": int(sys.argv[2])}
+             "connection": int(sys.argv[1]), "slot": int(sys.argv[2])} | held
     exec(data, scope)
     image = scope["image"]
     notes = tuple(ImageWarning("damaged_data", str(note)) for note in scope["notes"])
     return Image(image.pixels, image.alpha, image.format, image.icc, image.dpi, image.warnings + notes)
 
-decoder_process.decode = obey
+decoder_process.decode, decoder_process._decode = obey, remember_slot
 decoder_process.main()
 """
 

@@ -28,7 +28,14 @@ _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 BUSY_SHARE = 0.2  # of the time limit: with less processor time than that, the machine is slow and not the file
 _ENDING_S = 1.0
 _NO_MEMORY = re.compile(r"failed to allocate|out of memory|bad_alloc|cannot allocate", re.IGNORECASE)
-_ENVIRONMENT = {"VIPS_DISC_THRESHOLD": "1000g"}  # libvips writes no picture to a temporary file
+_ENVIRONMENT = {
+    "VIPS_DISC_THRESHOLD": "1000g",  # libvips writes no picture to a temporary file
+    "OPENBLAS_NUM_THREADS": "1",  # NumPy starts no threads, which would keep privileges that the process gives up
+}
+
+
+class DecoderKilled(DecoderFailed):
+    """Another process has killed the decoder, or the kernel has: the file cannot (system_calls.py)."""
 
 
 class StartFailed(Exception):
@@ -54,6 +61,8 @@ class Decoder:
         self._slot: mmap.mmap | None = None
         self._slot_fd = -1
         self._worn = False
+        self.unfiltered = ""
+        """Why the process may make all system calls. Empty if it may not."""
 
     @property
     def pid(self) -> int:
@@ -84,7 +93,7 @@ class Decoder:
             reply = protocol.receive_reply(self._connection, START_TIMEOUT_S)
             if not isinstance(reply, Ready):
                 raise BadReply
-            self._cpu_s = reply.cpu_s
+            self._cpu_s, self.unfiltered = reply.cpu_s, reply.unfiltered
         except TimeoutError as error:
             self.kill()
             raise StartFailed(f"no answer within {START_TIMEOUT_S:g} s") from error
@@ -181,7 +190,7 @@ class Decoder:
         alpha = np.frombuffer(slot, np.uint8, area, 3 * area).reshape(shape).copy() if decoded.has_alpha else None
         end = (4 if decoded.has_alpha else 3) * area
         icc = slot[end : end + decoded.icc_bytes] or None
-        if end > KEPT_SLOT_BYTES:
+        if _held_bytes(self._slot_fd) > KEPT_SLOT_BYTES:  # a decoder may fill more than it says
             slot.madvise(mmap.MADV_REMOVE)
         return Image(pixels, alpha, format, icc, decoded.dpi, decoded.warnings)
 
@@ -203,14 +212,14 @@ class Decoder:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def _crashed(self, header: Header, memory_bytes: int) -> DecoderFailed:
-        """Kill what is left of the process and return the error. A file cannot make it send itself SIGKILL."""
+        """Kill what is left of the process and return the error."""
         status = self._end_status()
         last = self.kill()
         if _NO_MEMORY.search(last):
             return DecoderFailed(out_of_memory(header.format, memory_bytes))
         what = f"the decoder crashed on this {header.format} ({_reason(status)})"
         if status == -signal.SIGKILL:
-            return DecoderFailed(f"{what}: the machine may be out of memory", "deployment")
+            return DecoderKilled(f"{what}: the machine may be out of memory", "deployment")
         return DecoderFailed(what)
 
     def _end_status(self) -> int:
@@ -220,6 +229,10 @@ class Decoder:
             return self._popen.wait(_ENDING_S)
         except subprocess.TimeoutExpired:
             return 0
+
+
+def _held_bytes(fd: int) -> int:
+    return os.fstat(fd).st_blocks * 512
 
 
 def _reason(status: int) -> str:

@@ -34,6 +34,7 @@ from consumer.resources.decoding.protocol import (
     send,
 )
 from consumer.resources.decoding.restrictions import MemoryLimit, private_bytes, restrict
+from consumer.resources.decoding.system_calls import forbid_system_calls
 from cutstream.errors import Poison, UnreadableImage
 from cutstream.images import Image
 from cutstream.images.decode import decode
@@ -61,8 +62,10 @@ def main() -> None:
     with socket.socket(fileno=connection_fd) as connection, mmap.mmap(slot_fd, slot_bytes) as slot:
         limit = MemoryLimit(PROCESS_BYTES, KEPT_SPACE_BYTES, most_bytes)
         wear = Wear(limit, private_bytes())
+        unfiltered = forbid_system_calls()
+        check_decoders()  # once more: the first time loaded what the libraries load when they are used
         try:
-            send(connection, Ready(time.process_time()))
+            send(connection, Ready(time.process_time(), unfiltered))
             while True:
                 request = receive_request(connection)
                 signal.setitimer(signal.ITIMER_REAL, ORPHAN_TIMEOUTS * timeout_s)

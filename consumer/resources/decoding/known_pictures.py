@@ -1,6 +1,8 @@
 """Small pictures that every decoder process decodes when it starts, one for each library.
 
 A process that has decoded them works. What breaks it afterwards is the file that it was given.
+
+The modules of Pillow are those that it loads when a file needs them; later, no file can be opened any more.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 from base64 import b64decode
 
 import numpy as np
+from PIL import ImageColor, ImageFilter, ImagePalette, TiffImagePlugin  # noqa: F401 - see below
 
 from cutstream.images.decode import decode
 from cutstream.images.header import Format, Header

@@ -84,4 +84,6 @@ class Output:
 
 
 def _text(line: bytes) -> str:
-    return line[:LINE_CHARACTERS].decode("ascii", "backslashreplace").strip()
+    """Return the line's beginning. What is no printable ASCII is escaped: a terminal may show the log."""
+    text = line[:LINE_CHARACTERS].strip().decode("latin-1")
+    return "".join(char if " " <= char <= "~" else f"\\x{ord(char):02x}" for char in text)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 
-from consumer.resources.decoding.decoder import Decoder, Limits, StartFailed
+from consumer.resources.decoding.decoder import Decoder, DecoderKilled, Limits, StartFailed
 from consumer.resources.decoding.output import LineAllowance
 from cutstream.clock import Clock, SystemClock
 from cutstream.errors import DecoderFailed, DecodersUnavailable, Fatal
@@ -84,15 +84,24 @@ class DecoderPool:
         except StartFailed as error:
             self.close()
             raise Fatal(f"a decoder process does not start: {error}") from error
+        if unfiltered := self._decoders[0].unfiltered:
+            log.warning("decoders can reach files and networks: %s", unfiltered)
         self._idle.extend(self._decoders)
         self._restarter.start()
 
     def decode(self, data: bytes, header: Header) -> Image:
-        """Decode one file into arrays of the caller's own.
+        """Decode one file into arrays of the caller's own. A file whose decoder is killed gets one more.
 
         Raises UnreadableImage, UnsupportedImage, or DecoderFailed if a decoder dies; DecodersUnavailable while none
         can be started.
         """
+        try:
+            return self._decode(data, header)
+        except DecoderKilled as error:
+            log.warning("decoding once more: %s", error)
+            return self._decode(data, header)
+
+    def _decode(self, data: bytes, header: Header) -> Image:
         decoder = self._take()
         try:
             image = decoder.decode(data, header, decoder_bytes(header, len(data)))

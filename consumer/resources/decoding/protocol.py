@@ -7,7 +7,6 @@ colour profile never travel here; they lie in the shared slot.
 
 from __future__ import annotations
 
-import math
 import socket
 from typing import Annotated, TypeAlias
 
@@ -19,6 +18,7 @@ from cutstream.images.decoders.raster import MAX_PROFILE_BYTES
 from cutstream.images.header import Header
 
 PACKET_BYTES = 65_536
+_MOST_DPI = 1e30  # far beyond what a file can say, and such that its inches become metres
 MAX_WARNINGS = 16
 MAX_MESSAGE_CHARACTERS = 500
 
@@ -38,9 +38,13 @@ class Request(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Ready(msgspec.Struct, tag=True, array_like=True, frozen=True):
-    """The process has started and can decode. `cpu_s` is the processor time that it has used since its start."""
+    """The process has started and can decode. `cpu_s` is the processor time that it has used since its start.
+
+    `unfiltered` says why it may still make all system calls; it is empty where it may not.
+    """
 
     cpu_s: float
+    unfiltered: str
 
 
 class Decoded(msgspec.Struct, tag=True, array_like=True, frozen=True):
@@ -113,7 +117,7 @@ def receive_reply(connection: socket.socket, timeout_s: float) -> Reply:
         reply: Reply = _reply_decoder.decode(packet)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadReply(f"{error}") from error
-    if isinstance(reply, Decoded) and reply.dpi and not all(math.isfinite(x) and x > 0 for x in reply.dpi):
+    if isinstance(reply, Decoded) and reply.dpi and not all(0 < x < _MOST_DPI for x in reply.dpi):
         raise BadReply(f"a resolution of {reply.dpi}")
     return reply
 

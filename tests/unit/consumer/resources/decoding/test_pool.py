@@ -130,15 +130,14 @@ def test_signals_of_the_terminal_are_ignored(pool: DecoderPool) -> None:
     assert pool.pids == before
 
 
-def test_a_crash_fails_its_photo_and_the_process_is_replaced(single: DecoderPool, restarts: list[float]) -> None:
+def test_a_photo_whose_process_is_killed_gets_another_one(single: DecoderPool, restarts: list[float]) -> None:
     (pid,) = single.pids
     os.kill(pid, signal.SIGSTOP)
     with ThreadPoolExecutor(1) as threads:
         crashing = threads.submit(single.decode, PHOTO, HEADER)
         wait_until(lambda: not single._idle)
         os.kill(pid, signal.SIGKILL)
-        with pytest.raises(UnreadableImage, match="crashed on this jpeg"):
-            crashing.result()
+        assert equal(crashing.result(), decode(PHOTO, HEADER))
     assert single.pids != (pid,)
     assert len(restarts) == 1
     assert equal(single.decode(PHOTO, HEADER), decode(PHOTO, HEADER))
@@ -163,15 +162,14 @@ def test_an_idle_process_that_dies_fails_no_photo(single: DecoderPool, restarts:
     assert len(restarts) == 1
 
 
-def test_a_crash_fails_no_other_photo(pool: DecoderPool) -> None:
+def test_a_killed_process_fails_no_photo(pool: DecoderPool) -> None:
     victim = pool.pids[0]
     os.kill(victim, signal.SIGSTOP)
     with ThreadPoolExecutor(6) as threads:
         futures: list[Future[Image]] = [threads.submit(pool.decode, PHOTO, HEADER) for _ in range(12)]
         wait_until(lambda: sum(future.done() for future in futures) == 11)
         os.kill(victim, signal.SIGKILL)
-    errors = [future.exception() for future in futures if future.exception() is not None]
-    assert [type(error) for error in errors] == [DecoderFailed]
+    assert [future.exception() for future in futures] == [None] * 12
     assert victim not in pool.pids
 
 
