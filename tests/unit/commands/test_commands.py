@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from commands import console
 from commands.app import app
+from consumer.resources.decoding import system_calls
 from cutstream import __version__
 from cutstream.clients import kafka
 from cutstream.contract.messages import Request, decode_request
@@ -72,6 +73,14 @@ def test_check_prints_the_settings_and_no_secret(run: Run) -> None:
     assert "hunter2" not in done.output
     assert shown["worker"]["window"] == 7
     assert (shown["kafka"]["sasl_username"], shown["kafka"]["sasl_password"]) == ("worker", "**********")
+
+
+def test_check_says_where_decoders_run_without_a_filter(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system_calls, "why_unfiltered", lambda: "no seccomp here")
+    done = run("worker", "--check")
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)
+    assert done.stderr == "decoders can reach files and networks: no seccomp here\n"
 
 
 @pytest.mark.parametrize(
