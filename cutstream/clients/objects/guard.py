@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 from time import monotonic
 from typing import Any
 
@@ -19,6 +19,7 @@ from cutstream.errors import AddressNotAllowed, SourceUnavailable
 # A name may have a thousand addresses. All are checked, and no more than these are tried: one request must not knock
 # at a thousand doors.
 _MOST_TRIED = 8
+_UNLESS = "which CUTSTREAM_OBJECTS__ALLOW_PRIVATE_ADDRESSES does not allow"
 
 # IANA's special-purpose registries, written out because `ipaddress.is_global` differs between Python versions.
 _NOT_PUBLIC_V4 = tuple(
@@ -26,12 +27,14 @@ _NOT_PUBLIC_V4 = tuple(
     for network in (
         "0.0.0.0/8",  # this host
         "10.0.0.0/8",
-        "100.64.0.0/10",  # carrier-grade NAT, often the metadata service of a cloud
+        "100.64.0.0/10",  # carrier-grade NAT; the metadata service of Alibaba
         "127.0.0.0/8",
+        "161.26.0.0/16",  # services inside of IBM's cloud, as is 166.8.0.0/14
+        "166.8.0.0/14",
         "168.63.129.16/32",  # the platform of Azure: DNS, DHCP and the agent of each machine
-        "169.254.0.0/16",  # link-local, the metadata services of clouds
+        "169.254.0.0/16",  # link-local; the metadata services of most clouds
         "172.16.0.0/12",
-        "192.0.0.0/24",
+        "192.0.0.0/24",  # protocols; the metadata service of Oracle
         "192.0.2.0/24",
         "192.88.99.0/24",
         "192.168.0.0/16",
@@ -53,18 +56,33 @@ _NOT_PUBLIC_V6 = tuple(
         "3fff::/20",
     )
 )
-# With DNS64 every IPv4-only host has such an address, so the IPv4 address inside decides.
+# With DNS64 every IPv4-only host has such an address, so the IPv4 address inside decides. ISATAP is a tunnel to one.
 _NAT64 = ip_network("64:ff9b::/96")
+_ISATAP = 0x5EFE
 
 
 def is_public(address: str) -> bool:
     """Return whether an IPv4 or IPv6 address, with or without a zone, belongs to the public internet."""
     ip = ip_address(address)
-    if isinstance(ip, IPv6Address) and ip in _NAT64:
-        ip = IPv4Address(int(ip) & 0xFFFFFFFF)
     if isinstance(ip, IPv4Address):
         return not any(ip in network for network in _NOT_PUBLIC_V4)
+    inside = IPv4Address(int(ip) & 0xFFFFFFFF)
+    if ip in _NAT64:
+        return is_public(str(inside))
+    if int(ip) >> 32 & 0xFDFFFFFF == _ISATAP and not is_public(str(inside)):
+        return False
     return ip in _GLOBAL_UNICAST and not any(ip in network for network in _NOT_PUBLIC_V6)
+
+
+def is_own(address: Address) -> bool:
+    """Return whether an address is this machine's own, such as the public one of its network card. Sends nothing."""
+    family, sockaddr = address
+    with socket.socket(family, socket.SOCK_DGRAM) as unsent:
+        try:
+            unsent.connect(sockaddr)  # chooses a route, no more
+        except OSError:
+            return False  # no way leads there, as the connection will say
+        return bool(unsent.getsockname()[0] == sockaddr[0])
 
 
 class DeadlineSocket(socket.socket):
@@ -116,6 +134,8 @@ class Guard:
         addresses = self._resolve(host, port, timeout_s)
         self._check_addresses(host, addresses)
         addresses = addresses[:_MOST_TRIED]
+        if not self._allow_private and any(map(is_own, addresses)):
+            raise AddressNotAllowed(f"{host} is this machine, {_UNLESS}")
         failure: OSError = TimeoutError("timed out")
         for tried, address in enumerate(addresses):
             # An address that never answers must leave time for the next one.
@@ -136,7 +156,7 @@ class Guard:
             return
         for _, sockaddr in addresses:
             if not is_public(sockaddr[0]):
-                raise AddressNotAllowed(f"{host} has an address outside the public internet")
+                raise AddressNotAllowed(f"{host} has an address outside the public internet, {_UNLESS}")
 
 
 def reason_of(exc: BaseException) -> str:

@@ -379,6 +379,7 @@ class Names:
 def inner(monkeypatch: pytest.MonkeyPatch) -> Iterator[HttpServer]:
     """127.0.0.1 plays the public internet and this server, on 127.0.0.2, the inner network."""
     monkeypatch.setattr(guard, "is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr(guard, "is_own", lambda address: False)
     with serving(HttpServer("127.0.0.2")) as running:
         yield running
 

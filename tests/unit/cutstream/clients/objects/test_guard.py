@@ -43,6 +43,9 @@ def test_addresses_of_the_internet_are_public(address: str) -> None:
         "100.127.255.255",
         "127.0.0.1",
         "127.255.255.254",
+        "100.100.100.200",
+        "161.26.0.10",
+        "166.11.255.255",
         "168.63.129.16",
         "169.254.169.254",
         "172.16.0.1",
@@ -78,6 +81,9 @@ EMBEDDINGS: list[Callable[[int], int]] = [
     lambda v4: (0x20010000 << 96) | (v4 ^ 0xFFFFFFFF),  # Teredo: its client, inverted
     lambda v4: (0x0064FF9B << 96) | v4,  # NAT64
     lambda v4: (0x0064FF9B0001 << 80) | v4,  # local-use NAT64
+    lambda v4: (0xFFFF << 48) | v4,  # ::ffff:0:0:0/96, translated
+    lambda v4: (0x2A000000 << 96) | (0x5EFE << 32) | v4,  # ISATAP
+    lambda v4: (0x2A000000 << 96) | (0x02005EFE << 32) | v4,  # ISATAP, for an address that is unique
 ]
 
 
@@ -95,6 +101,7 @@ def test_nothing_that_python_calls_private_is_public(address: IPv4Address | IPv6
 
 def test_a_host_behind_nat64_is_reachable() -> None:
     assert is_public(f"64:ff9b::{PUBLIC_V4}")
+    assert is_public(f"2a00::5efe:{PUBLIC_V4}")
 
 
 def answering(*addresses: str) -> Callable[[str, int, float], list[Address]]:
@@ -148,6 +155,17 @@ def test_a_name_with_a_thousand_addresses_is_checked_whole_and_tried_in_part(mon
     with pytest.raises(RefusedAddress, match="public internet"):
         Guard((), False, answering(*public, "10.0.0.1")).connect("photos.example", 80, 5)
     assert len(tried) == 8
+
+
+def test_this_machine_is_refused_under_its_public_address_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard_module, "is_public", lambda address: True)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(RefusedAddress, match=r"photos\.example is this machine.*ALLOW_PRIVATE_ADDRESSES"):
+            Guard((), False, answering("127.0.0.1")).connect("photos.example", port, 5)
+        server.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            server.accept()
 
 
 def test_the_next_address_is_tried_when_one_refuses() -> None:
