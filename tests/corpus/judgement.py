@@ -15,7 +15,7 @@ makes of these bytes. If all others refuse the file, it is `wrong`: they have se
 Decoders that share a library with the product's (libwebp, libheif, OpenJPEG) cannot disagree much. For BMP, OpenCV has
 code of its own.
 
-Others go by the major brand of a HEIF file alone, so they get the file with that of its format.
+Others go by the major brand of a HEIF file alone. If damage hit it, they get the file with that of its format.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ import numpy as np
 from cutstream.images import Image
 from cutstream.images.colour_spaces import by_code_points, to_srgb
 from cutstream.images.header import Header
+from cutstream.images.headers.heif import BRANDS
 from tests.corpus.decoding import UNEXPECTED, Outcome
 from tests.corpus.mutants import Mutant
 from tests.corpus.originals import original
@@ -36,7 +37,6 @@ from tests.support.pictures.orientations import stored
 
 MAX_SECONDS = 10.0
 SAME = 1.5  # levels on average: the same picture
-BRANDS = {"avif": b"avif", "heic": b"heic"}
 AGREED = 4.0  # levels on average: two decoders of the same damaged bytes
 
 
@@ -96,8 +96,8 @@ def _nearest(ours: Opinion, format: str, data: bytes, header: Header | None) -> 
     """
     space = None if header is None or header.colour is None else by_code_points(header.colour)
     nearest = np.inf
-    if data[4:8] == b"ftyp":
-        data = data[:8] + BRANDS[format] + data[12:]
+    if data[4:8] == b"ftyp" and data[8:12] not in BRANDS:
+        data = data[:8] + format.encode() + data[12:]
     for _, opinion in opinions(format, data):
         if isinstance(opinion, Exception):
             continue
