@@ -94,7 +94,7 @@ def _bound() -> dict[tuple[int, int], tuple[_Must, ...]]:
 _LOAD, _AND, _IF_EQUAL, _RETURN = 0x20, 0x54, 0x15, 0x06
 _ALLOW, _ERROR = 0x7FFF0000, 0x00050000
 _NUMBER_AT, _MACHINE_AT, _ARGUMENTS_AT = 0, 4, 16  # in struct seccomp_data, whose arguments have 8 bytes each
-_SET_MODE_FILTER, _GET_ACTION_AVAIL = 1, 2
+_SET_MODE_FILTER = 1
 _ALL_THREADS, _NO_SPECULATION_CONTROL = 1, 4  # the latter slows every thread down, on kernels before 5.16 by default
 
 
@@ -103,13 +103,16 @@ def forbid_system_calls() -> str:
 
     Privileges must have been given up for good (PR_SET_NO_NEW_PRIVS), and everything that is to be opened be open.
     """
-    if missing := why_unfiltered():
-        return missing
+    if os.uname().machine not in _MACHINES:
+        return why_unfiltered()
     program = b"".join(_program())
     buffer = ctypes.create_string_buffer(program, len(program))
     length = len(program) // struct.calcsize("HBBI")
     filter = ctypes.create_string_buffer(struct.pack("HP", length, ctypes.addressof(buffer)))
-    return _seccomp(_SET_MODE_FILTER, _ALL_THREADS | _NO_SPECULATION_CONTROL, filter)
+    error = _set_filter(_ALL_THREADS | _NO_SPECULATION_CONTROL, filter)
+    if error == errno.EINVAL:  # a kernel that does not know the second flag
+        error = _set_filter(_ALL_THREADS, filter)
+    return _explained(error)
 
 
 def why_unfiltered() -> str:
@@ -117,16 +120,19 @@ def why_unfiltered() -> str:
     machine = os.uname().machine
     if machine not in _MACHINES:
         return f"there is no list of system calls for {machine}"
-    return _seccomp(_GET_ACTION_AVAIL, 0, ctypes.create_string_buffer(struct.pack("I", _ERROR)))
+    error = _set_filter(0, None)  # what can set a filter looks for it first
+    return "" if error == errno.EFAULT else _explained(error)
 
 
-def _seccomp(operation: int, flags: int, argument: ctypes.Array[ctypes.c_char]) -> str:
+def _set_filter(flags: int, filter: ctypes.Array[ctypes.c_char] | None) -> int:
+    """Return the error's number, or 0."""
     number = _MACHINES[os.uname().machine][1]
-    result = ctypes.CDLL(None, use_errno=True).syscall(number, operation, flags, argument)
-    if result == 0:
-        return ""
-    reason = os.strerror(ctypes.get_errno()) if result < 0 else f"thread {result} cannot have it"
-    return f"the kernel takes no filter of system calls (seccomp): {reason}"
+    result = ctypes.CDLL(None, use_errno=True).syscall(number, _SET_MODE_FILTER, flags, filter)
+    return ctypes.get_errno() if result < 0 else (errno.EBUSY if result else 0)  # or the thread that cannot have it
+
+
+def _explained(error: int) -> str:
+    return f"the kernel takes no filter of system calls (seccomp): {os.strerror(error)}" if error else ""
 
 
 def _program() -> Iterable[bytes]:
