@@ -133,7 +133,7 @@ DECODED_BYTES = Definition(
 BACKGROUND_LOOKUPS = Definition(
     "cutstream_background_lookups_total",
     "counter",
-    "Lookups in the cache of background pictures, as decoded and as fitted to a size, by outcome.",
+    "Lookups in the cache of background pictures, as files, as decoded and as fitted to a size, by outcome.",
     "If most are misses although few backgrounds are in use, raise CUTSTREAM_WORKER__BACKGROUND_BYTES.",
     ("kind", "outcome"),
 )

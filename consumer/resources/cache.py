@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from cutstream.metrics import Metrics
 
-Kind: TypeAlias = Literal["decoded", "fitted"]
+Kind: TypeAlias = Literal["file", "decoded", "fitted"]
 Key: TypeAlias = tuple[Kind, Hashable]
 
 
@@ -65,12 +65,13 @@ class Cache:
             kept = self._kept.get((kind, name))
             return kept is not None and usable(kept)
 
-    def drop_oldest(self) -> bool:
-        """Drop the least recently used value. Returns False if the cache is empty."""
+    def drop_oldest(self, kind: Kind) -> bool:
+        """Drop the least recently used value of this kind. Returns False if there is none."""
         with self._lock:
-            if not self._kept:
+            oldest = next((key for key in self._kept if key[0] == kind), None)
+            if oldest is None:
                 return False
-            self._drop(next(iter(self._kept)))
+            self._drop(oldest)
             return True
 
     def _make(self, key: Key, make: Callable[[], T]) -> T:

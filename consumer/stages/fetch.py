@@ -22,11 +22,10 @@ class Fetch:
     metrics: Metrics
 
     def __call__(self, job: Job, recipe: Recipe) -> Fetched:
-        # The background comes first: it is kept for the next attempt if the source is away, and the source is not.
-        picture = recipe.composition.background.picture
-        background = None if picture is None else self.backgrounds.open(picture, job.is_redelivered)
         data = self.sources.fetch(recipe.image, job.is_redelivered)
         self.metrics.source_bytes.inc(len(data))
+        picture = recipe.composition.background.picture  # it comes second: nobody decodes one for a photo that is away
+        background = None if picture is None else self.backgrounds.open(picture, job.is_redelivered)
         return Fetched(data, background, () if background is None else background.warnings)
 
     @contextmanager

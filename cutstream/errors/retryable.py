@@ -76,9 +76,9 @@ class DeviceOutOfMemory(Retryable):
 
 
 class BackgroundsFull(Retryable):
-    """The background pictures of the requests in flight fill `CUTSTREAM_WORKER__BACKGROUND_BYTES`.
+    """Background pictures that are being decoded and fitted fill `CUTSTREAM_WORKER__BACKGROUND_BYTES`.
 
-    Requests wait, and none is lost. If it persists, raise that setting or lower `CUTSTREAM_WORKER__WINDOW`.
+    Requests wait, and none is lost. If it persists, raise that setting.
     """
 
     code = "backgrounds_full"

@@ -196,7 +196,7 @@ class WorkerSettings(Section):
     memory_bytes: int = Field(default=1_500_000_000, ge=50_000_000, le=10**13)
     """Memory budget for the decoded pixels of photos in flight. A photo waits before decoding until it fits."""
     background_bytes: int = Field(default=256_000_000, ge=0, le=10**13)
-    """Size of the cache of background pictures, as decoded and as fitted to a size. 0: no cache."""
+    """Size of the cache of background pictures, as files, as decoded and as fitted to a size. 0: no cache."""
     background_age_s: float = Field(default=300.0, ge=0, le=86_400)
     """Age at which a cached background picture is fetched again from its address. The catalogue's pictures never
     change."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,7 +19,7 @@ import pytest
 import skimage
 from PIL import Image as Pillow
 
-from consumer.resources.backgrounds import BackgroundStore, CachedBackground
+from consumer.resources.backgrounds import BackgroundStore, OpenedBackground
 from consumer.resources.cache import Cache
 from consumer.resources.sources import Sources
 from consumer.stages.fetch import Fetch
@@ -105,7 +106,7 @@ class Site:
         self.entries[name] = Entry(uri=uri, sha256=digest, bytes=len(data), width=1, height=1, added=added)
         return self.entries[name]
 
-    def open(self, picture: str) -> CachedBackground:
+    def open(self, picture: str) -> OpenedBackground:
         return self.backgrounds.open(picture)
 
     def error(self, picture: str, kind: type[CutstreamError]) -> str:
@@ -139,7 +140,7 @@ def png(width: int, height: int, colour: tuple[int, ...] = (10, 20, 30)) -> byte
     return buffer.getvalue()
 
 
-def shown(background: CachedBackground, width: int = 4, height: int = 4) -> np.ndarray:
+def shown(background: OpenedBackground, width: int = 4, height: int = 4) -> np.ndarray:
     return background.fit(width, height, "cover", WHITE)
 
 
@@ -317,23 +318,62 @@ def test_our_own_store_is_waited_for_without_end(site: Site, monkeypatch: pytest
     assert raised.value.retry_after_s == 3
 
 
-def test_pictures_in_use_never_exceed_their_memory_limit(server: HttpServer, tmp_path: Path) -> None:
+def test_whoever_waits_holds_no_decoded_picture(server: HttpServer, tmp_path: Path) -> None:
+    """One request after the other opens a picture as large as all the memory, and keeps it while the next ones come."""
+    site = Site(server, tmp_path, CpuOps(), kept_bytes=0, max_pixels=10_000)
+    waiting = [site.open(site.serve(f"{n}.png", png(100, 100, (n, n, n)))) for n in range(20)]
+    assert site.backgrounds._memory._used == 0
+    for n, background in enumerate(waiting):
+        assert (shown(background) == n).all()
+    assert site.decoders.calls == 40  # to check it, and to fit it: the cache keeps nothing here
+
+
+def test_a_picture_that_is_still_cached_is_not_decoded_again(site: Site) -> None:
+    opened = site.open(site.serve("a.png", png(100, 100)))
+    shown(opened)
+    shown(opened, 5, 5)
+    assert site.decoders.calls == 1
+
+
+def test_pictures_being_decoded_never_exceed_their_memory_limit(server: HttpServer, tmp_path: Path) -> None:
     """There is memory for one picture of the largest accepted size, although the cache keeps nothing."""
     site = Site(server, tmp_path, CpuOps(), kept_bytes=0, max_pixels=10_000)
-    first = site.open(site.serve("a.png", png(100, 60)))
-    second = site.serve("b.png", png(100, 60))
-    with pytest.raises(BackgroundsFull, match="CUTSTREAM_WORKER__BACKGROUND_BYTES"):
-        site.open(second)
-    assert (shown(first) == (10, 20, 30)).all()
-    del first
+    first, second = site.serve("a.png", png(100, 60)), site.serve("b.png", png(100, 60, WHITE))
+    decoding, finish = threading.Event(), threading.Event()
+
+    def decode_slowly(data: bytes, header: Header) -> Image:
+        decoding.set()
+        assert finish.wait(10)
+        return decode(data, header)
+
+    site.decoders.decode = decode_slowly
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(site.open, first)
+        assert decoding.wait(10)
+        with pytest.raises(BackgroundsFull, match="CUTSTREAM_WORKER__BACKGROUND_BYTES"):
+            site.open(second)
+        finish.set()
+        assert (shown(opening.result(10)) == (10, 20, 30)).all()
     gc.collect()  # a traceback may still refer to the picture
     site.open(second)
 
 
+def test_a_background_that_cannot_be_decoded_again_is_a_background_error(server: HttpServer, tmp_path: Path) -> None:
+    site = Site(server, tmp_path, CpuOps(), kept_bytes=0, max_pixels=10_000)
+    background = site.open(site.serve("a.png", png(100, 60)))
+
+    def crash(data: bytes, header: Header) -> Image:
+        raise UnreadableImage("the decoder crashed on this png")
+
+    site.decoders.decode = crash
+    with pytest.raises(UnusableBackground, match="background: the decoder crashed"):
+        shown(background)
+
+
 def test_cached_pictures_are_dropped_for_pictures_in_use(server: HttpServer, tmp_path: Path) -> None:
     site = Site(server, tmp_path, CpuOps(), kept_bytes=40_000, max_pixels=10_000)
-    for name in ("a.png", "b.png", "c.png"):
-        site.open(site.serve(name, png(100, 60)))
+    for n in range(3):
+        site.open(site.serve(f"{n}.png", png(100, 60, (n, n, n))))
     assert site.decoders.calls == 3
 
 
@@ -344,7 +384,7 @@ def test_a_picture_that_fails_gives_its_memory_back(server: HttpServer, tmp_path
     site.open(site.serve("b.png", png(100, 100)))
 
 
-def test_fetch_passes_the_background_on_and_keeps_it_when_the_source_is_retried(site: Site) -> None:
+def test_fetch_asks_for_no_background_before_it_has_the_photo(site: Site) -> None:
     source = site.serve("photo", b"photo")
     job = job_of(
         image=source, outputs=("composite",), background=Background(image=site.serve("a", png(2, 2, (9, 9, 9))))
@@ -353,13 +393,12 @@ def test_fetch_passes_the_background_on_and_keeps_it_when_the_source_is_retried(
     fetch = Fetch(site.sources, site.backgrounds, site.metrics)
     with pytest.raises(SourceFailed):
         fetch(job, job.recipe)
-    assert site.decoders.calls == 1
+    assert site.decoders.calls == 0
     site.serve("photo", photo)
     fetched = fetch(job, job.recipe)
     assert fetched.data == b"photo"
     assert fetched.background is not None
     assert (shown(fetched.background) == 9).all()
-    assert site.decoders.calls == 1, "the background was fetched again"
     plain = job_of(image=source)
     assert fetch(plain, plain.recipe).background is None
 

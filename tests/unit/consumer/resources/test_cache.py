@@ -75,7 +75,7 @@ def test_a_value_above_the_limit_is_returned_and_not_cached(metrics: Metrics, li
     cache = Cache(limit, metrics)
     assert cache.get("fitted", "a", lambda: filled(10)).nbytes == 10
     assert kept_bytes(metrics) == kept
-    assert cache.drop_oldest() is (kept > 0)
+    assert cache.drop_oldest("fitted") is (kept > 0)
 
 
 def test_a_value_above_the_limit_drops_no_other_value(metrics: Metrics) -> None:
@@ -98,15 +98,16 @@ def test_an_unusable_value_is_dropped_even_if_the_new_value_is_above_the_limit(m
     cache.get("decoded", "a", lambda: filled(10))
     cache.get("decoded", "a", lambda: filled(11), lambda value: False)
     assert kept_bytes(metrics) == 0
-    assert not cache.drop_oldest()
+    assert not cache.drop_oldest("decoded")
 
 
-def test_drop_oldest_returns_false_when_the_cache_is_empty(metrics: Metrics) -> None:
+def test_drop_oldest_drops_values_of_its_kind_alone(metrics: Metrics) -> None:
     cache = Cache(100, metrics)
+    cache.get("fitted", "a", lambda: filled(10))
     held = cache.get("decoded", "a", lambda: filled(10))
-    assert cache.drop_oldest()
-    assert kept_bytes(metrics) == 0
-    assert not cache.drop_oldest()
+    assert cache.drop_oldest("decoded")
+    assert kept_bytes(metrics) == 10
+    assert not cache.drop_oldest("decoded")
     assert held.sum() == 0
 
 
