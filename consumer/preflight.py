@@ -7,13 +7,13 @@ when it is reached.
 from __future__ import annotations
 
 import socket
-import ssl
 from collections.abc import Iterator
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
 from consumer.intake.preset_files import read_presets
 from cutstream.arrays.device import require_device
+from cutstream.clients.kafka import tls_problems
 from cutstream.clients.objects.store import ObjectStore
 from cutstream.constraints import nearest
 from cutstream.errors import ConfigurationError
@@ -70,13 +70,7 @@ def _presets(settings: Settings) -> Iterator[str]:
 
 
 def _certificates(settings: Settings) -> Iterator[str]:
-    file = settings.kafka.ssl_cafile
-    if file is not None:
-        try:
-            ssl.create_default_context(cafile=file)
-        except OSError as exc:  # ssl's own errors are OSErrors
-            reason = exc.strerror or exc
-            yield about("kafka", "ssl_cafile", f"{file} holds no certificates ({reason}): name a file in PEM format")
+    yield from tls_problems(settings.kafka)
 
 
 def _device(settings: Settings) -> Iterator[str]:

@@ -15,6 +15,7 @@ from cutstream.settings import KafkaSettings, Settings, StackSettings, TritonSet
 from deploy.local.kafka import kafka_address, kafka_server
 from deploy.local.process import Supervisor
 from deploy.local.triton import triton_server
+from tests.support.guarded_kafka import GuardedKafka, guarded_kafka
 from tests.support.ports import free_stack_ports
 from tests.support.s3_server import NoGateway, S3Server, gateway, s3_server
 
@@ -118,6 +119,14 @@ def kafka(tmp_path_factory: pytest.TempPathFactory, jars: Path) -> Iterator[str]
     with Supervisor(START_TIMEOUT_S) as supervisor:
         supervisor.start(kafka_server(settings))
         yield kafka_address(settings)
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory: pytest.TempPathFactory, jars: Path) -> Iterator[GuardedKafka]:
+    """A real broker with TLS, logins and rights, which runs until the tests end. It has the product's topics."""
+    with guarded_kafka(tmp_path_factory.mktemp("guarded"), jars) as broker:
+        ensure_topics(KafkaSettings(bootstrap_servers=broker.open, partitions=1))
+        yield broker
 
 
 @pytest.fixture

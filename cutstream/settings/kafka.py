@@ -61,7 +61,13 @@ class KafkaSettings(Section):
     sasl_password: SecretStr | None = None
     """SASL password."""
     ssl_cafile: Path | None = None
-    """File with the certificate authorities to trust, for SSL and SASL_SSL."""
+    """File with the certificate authorities to trust, for SSL and SASL_SSL. Unset: those of the system."""
+    ssl_certfile: Path | None = None
+    """File with this client's own certificate, for brokers that ask for one (mutual TLS), in PEM format."""
+    ssl_keyfile: Path | None = None
+    """File with the key of that certificate. Unset: it is in the same file."""
+    ssl_key_password: SecretStr | None = None
+    """Password of that key, if it is encrypted."""
 
     @model_validator(mode="after")
     def _consistent(self) -> KafkaSettings:
@@ -109,10 +115,20 @@ class KafkaSettings(Section):
                 f"{'needs' if sasl else 'does not go with'} CUTSTREAM_KAFKA__SASL_MECHANISM, "
                 "CUTSTREAM_KAFKA__SASL_USERNAME and CUTSTREAM_KAFKA__SASL_PASSWORD",
             ),
-            (
-                self.ssl_cafile is None or self.security_protocol.endswith("SSL"),
-                f"CUTSTREAM_KAFKA__SSL_CAFILE={self.ssl_cafile} does not go with "
-                f"CUTSTREAM_KAFKA__SECURITY_PROTOCOL={self.security_protocol}, which has no TLS",
+            *(
+                (
+                    getattr(self, name) is None or self.security_protocol.endswith("SSL"),
+                    f"CUTSTREAM_KAFKA__{name.upper()} does not go with "
+                    f"CUTSTREAM_KAFKA__SECURITY_PROTOCOL={self.security_protocol}, which has no TLS",
+                )
+                for name in ("ssl_cafile", "ssl_certfile")
+            ),
+            *(
+                (
+                    getattr(self, name) is None or self.ssl_certfile is not None,
+                    f"CUTSTREAM_KAFKA__{name.upper()} needs CUTSTREAM_KAFKA__SSL_CERTFILE",
+                )
+                for name in ("ssl_keyfile", "ssl_key_password")
             ),
         )
         return self

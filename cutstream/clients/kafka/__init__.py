@@ -18,11 +18,13 @@ topic_reader    reads a whole topic without a group
 partition_ends  asks where partitions end
 topics          creates and checks the topics, and removes records from their beginning
 connection      connection settings and type conversions
+tls             what a client trusts, and its own certificate
+logins          connections that tell a refused login from a broker that is away
 reachability    which broker answers, before a client is opened
 client_log      kafka-python's own log, folded
 errors          kafka-python's errors, in the product's terms
 
-kafka-python 3.0 has thirteen traps. Each guard has a regression test, which also shows whether a new version of the
+kafka-python 3.0 has fourteen traps. Each guard has a regression test, which also shows whether a new version of the
 client still needs it.
 
 1. After an aborted transaction, a producer keeps that transaction's offsets and commits them with its next one.
@@ -57,6 +59,10 @@ client still needs it.
    (record_batches.py) reads every name that the protocol allows, and unpacks no further than a limit.
 13. If a poll cannot send its next requests, the records that it has taken are lost. Guard: `CarefulFetcher`
    (fetching.py) puts the positions back.
+14. A refused login is tried again for ever, and nobody is told; the broker's reason is lost if the end of the
+   connection comes with it. Guard: the connections of logins.py deliver the reason, and remember it for
+   `map_kafka_errors` (errors.py) and for those who wait in polls. The client's own way to remember it makes its
+   threads spin.
 
 `StallWatch` (stalls.py) finds a partition that stands still for any other reason. The reader then starts it again, and
 if that does not help, opens a new client.
@@ -70,6 +76,7 @@ from cutstream.clients.kafka.protocols import Committer, RequestSource
 from cutstream.clients.kafka.record_writer import RecordWriter
 from cutstream.clients.kafka.records import Headers, Membership, OutgoingRecord, Partition, Polled, Record
 from cutstream.clients.kafka.request_reader import RequestReader
+from cutstream.clients.kafka.tls import tls_problems
 from cutstream.clients.kafka.topic_reader import TopicReader
 from cutstream.clients.kafka.topics import check_topics, delete_records, ensure_topics
 from cutstream.clients.kafka.transactions import TransactionalWriter
@@ -98,4 +105,5 @@ __all__ = [
     "ensure_topics",
     "fold_client_log",
     "map_kafka_errors",
+    "tls_problems",
 ]

@@ -6,14 +6,19 @@ from typing import Any
 
 from kafka import TopicPartition
 
+from cutstream.clients.kafka.logins import hear_of_refused_logins, hide_logins
 from cutstream.clients.kafka.reachability import first_to_answer
 from cutstream.clients.kafka.records import Partition, Record
+from cutstream.clients.kafka.tls import tls_options
 from cutstream.settings import KafkaSettings
 
 # An answer may take as long as a cluster needs to replace a broker that is lost: 9 s with Kafka's defaults.
 REQUEST_TIMEOUT_MS = 12_000
 _RECONNECT_MAX_MS = 1_000  # the client's default of 30 s would prolong every outage by as much
 _BOOTSTRAP_TIMEOUT_MS = 4_000
+
+hear_of_refused_logins()
+hide_logins()
 
 
 def connection_options(settings: KafkaSettings) -> dict[str, Any]:
@@ -29,8 +34,7 @@ def connection_options(settings: KafkaSettings) -> dict[str, Any]:
         "security_protocol": settings.security_protocol,
         "client_id": "cutstream",
     }
-    if settings.ssl_cafile:
-        options["ssl_cafile"] = str(settings.ssl_cafile)
+    options |= tls_options(settings)
     if settings.sasl_mechanism:
         password = settings.sasl_password
         options["sasl_mechanism"] = settings.sasl_mechanism

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from kafka import errors
 from kafka.errors import KafkaError
 
+from cutstream.clients.kafka.logins import raise_refused_login
 from cutstream.errors import BrokerUnavailable, ConfigurationError, CutstreamError, Fenced
 
 _RECORD_TOO_LARGE = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError)
@@ -41,6 +42,13 @@ _MISCONFIGURED = (
     errors.UnsupportedSaslMechanismError,
     errors.UnsupportedVersionError,
 )
+# What is missing. The name of the resource is what the error says.
+_RIGHTS = {
+    errors.ClusterAuthorizationFailedError: "a right on the cluster:",
+    errors.GroupAuthorizationFailedError: "the right READ on the consumer group",
+    errors.TopicAuthorizationFailedError: "the right READ, WRITE or DESCRIBE on the topic",
+    errors.TransactionalIdAuthorizationFailedError: "the right WRITE on the transactional id",
+}
 
 
 class CommitRefused(CutstreamError):
@@ -80,6 +88,24 @@ def map_kafka_error(exc: KafkaError) -> CutstreamError:
             f"Kafka refuses a record because of its size: {exc}; raise `max.message.bytes` of the topic that it is "
             "written to (a dead letter is larger than its request, because of its headers)"
         )
+    if isinstance(exc, errors.SaslAuthenticationFailedError):
+        return ConfigurationError(
+            f"Kafka refuses this login ({_words(exc)}): correct CUTSTREAM_KAFKA__SASL_USERNAME and its password and "
+            "mechanism (docs/settings.md#kafka-sasl-username)"
+        )
+    if isinstance(exc, errors.AuthorizationError):
+        right = next((text for kind, text in _RIGHTS.items() if isinstance(exc, kind)), "")
+        return ConfigurationError(f"this user lacks {right or 'a right'} {_words(exc)} (docs/security.md#rights)")
     if isinstance(exc, _MISCONFIGURED):
         return ConfigurationError(f"Kafka refuses this client: {exc}; see docs/settings.md#kafka")
+    try:
+        raise_refused_login()
+    except KafkaError as refused:  # which is why nobody answers
+        return map_kafka_error(refused)
     return BrokerUnavailable(f"Kafka: {exc}")
+
+
+def _words(exc: KafkaError) -> str:
+    """Return what an error says, without its number and name. It may hold the names of several resources."""
+    parts = [part for arg in exc.args for part in (sorted(arg) if isinstance(arg, (set, frozenset)) else [arg])]
+    return ", ".join(map(str, parts)).removeprefix("SaslAuthenticationFailedError: ") or type(exc).__name__

@@ -14,14 +14,18 @@ from functools import partial
 from ipaddress import ip_address
 from queue import Empty, SimpleQueue
 from time import monotonic
+from typing import BinaryIO
 
+from cutstream.clients.kafka.tls import tls_context
 from cutstream.errors import BrokerUnavailable
 from cutstream.settings import KafkaSettings
 
 ANSWER_TIMEOUT_S = 3.0
 _CORRELATION = 1
 _API_VERSIONS = struct.pack(">hhih", 18, 0, _CORRELATION, -1)  # key, version, no client id; allowed before a login
-_REQUEST = struct.pack(">i", len(_API_VERSIONS)) + _API_VERSIONS
+_METADATA = struct.pack(">hhihi", 3, 1, _CORRELATION, -1, 0)  # of no topics; allowed only after a login
+_NOT_ITS_NAME = (62, 64)  # OpenSSL's codes for a certificate of another host, and of another address
+_OTHER_PROTOCOL = "it closes the connection (CUTSTREAM_KAFKA__SECURITY_PROTOCOL)"
 
 
 def first_to_answer(settings: KafkaSettings, timeout_s: float = ANSWER_TIMEOUT_S) -> str:
@@ -53,16 +57,15 @@ def _ask(server: str, settings: KafkaSettings, timeout_s: float, answers: Simple
         with socket.create_connection((host, port), timeout_s) as plain:
             if settings.security_protocol.endswith("SSL"):
                 # A dot at the end ends the search for a name, and is in no certificate.
-                with ssl.create_default_context(cafile=settings.ssl_cafile).wrap_socket(
-                    plain, server_hostname=host.removesuffix(".")
-                ) as encrypted:
-                    problem = _exchange(encrypted)
+                name = host.removesuffix(".")
+                with tls_context(settings).wrap_socket(plain, server_hostname=name) as encrypted:
+                    problem = _exchange(encrypted, settings)
             else:
-                problem = _exchange(plain)
+                problem = _exchange(plain, settings)
     except TimeoutError:
         problem = "no answer"
-    except ssl.SSLCertVerificationError as exc:
-        problem = f"its certificate is refused ({exc.verify_message}; CUTSTREAM_KAFKA__SSL_CAFILE)"
+    except ssl.SSLError as exc:
+        problem = _explain_tls(exc)
     except OSError as exc:
         problem = exc.strerror or str(exc)
     answers.put((server, problem))
@@ -74,13 +77,38 @@ def _host_and_port(server: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _exchange(connection: socket.socket) -> str:
-    """Return what is wrong with the broker's answer, or an empty text."""
-    connection.sendall(_REQUEST)
-    reply = connection.makefile("rb").read(8)
-    if len(reply) < 8:
-        return "it closes the connection (CUTSTREAM_KAFKA__SECURITY_PROTOCOL)"
-    return "" if struct.unpack(">ii", reply)[1] == _CORRELATION else "its answer is not Kafka's"
+def _exchange(connection: socket.socket, settings: KafkaSettings) -> str:
+    """Return what is wrong with the broker's answers, or an empty text."""
+    replies = connection.makefile("rb")
+    if problem := _ask_once(connection, replies, _API_VERSIONS):
+        return problem
+    if settings.sasl_mechanism is None and _ask_once(connection, replies, _METADATA):
+        return f"{_OTHER_PROTOCOL}: it may want a login"
+    return ""
+
+
+def _ask_once(connection: socket.socket, replies: BinaryIO, request: bytes) -> str:
+    connection.sendall(struct.pack(">i", len(request)) + request)
+    head = replies.read(8)
+    if len(head) < 8:
+        return _OTHER_PROTOCOL
+    length, correlation = struct.unpack(">ii", head)
+    if correlation != _CORRELATION:
+        return "its answer is not Kafka's"
+    replies.read(length - 4)
+    return ""
+
+
+def _explain_tls(exc: ssl.SSLError) -> str:
+    reason = (exc.reason or "").lower().replace("_", " ")
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        setting = "BOOTSTRAP_SERVERS" if exc.verify_code in _NOT_ITS_NAME else "SSL_CAFILE"
+        return f"its certificate is refused ({exc.verify_message.rstrip('.')}; CUTSTREAM_KAFKA__{setting})"
+    if "alert" in reason and ("certificate" in reason or "unknown ca" in reason):
+        return f"it refuses this client's certificate, or wants one ({reason}; CUTSTREAM_KAFKA__SSL_CERTFILE)"
+    if isinstance(exc, ssl.SSLEOFError) or "wrong version" in reason or "record layer" in reason:
+        return f"it does not speak TLS ({reason}; CUTSTREAM_KAFKA__SECURITY_PROTOCOL)"
+    return f"TLS fails: {reason or exc}"
 
 
 def _explain(servers: list[str], problems: dict[str, str]) -> str:

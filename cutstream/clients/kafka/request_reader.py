@@ -25,6 +25,7 @@ from cutstream.clients.kafka.connection import (
 )
 from cutstream.clients.kafka.errors import map_kafka_errors
 from cutstream.clients.kafka.fetching import open_consumer
+from cutstream.clients.kafka.logins import raise_refused_login
 from cutstream.clients.kafka.obstacles import Obstacles
 from cutstream.clients.kafka.records import Membership, Partition, Polled
 from cutstream.clients.kafka.stalls import StallWatch
@@ -91,6 +92,7 @@ class RequestReader:
         the client discards a join that ends between two polls, and begins a new one.
         """
         with map_kafka_errors():
+            raise_refused_login()
             if self._must_reopen:
                 self._reopen()
             self._keep_joining()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from kafka import TopicPartition
+from kafka.errors import TopicAuthorizationFailedError
 
 from cutstream.clients.kafka.connection import connection_options, to_record
 from cutstream.clients.kafka.errors import NoTopic, UnreadableRecords, map_kafka_errors
 from cutstream.clients.kafka.fetching import Unreadable, open_consumer
+from cutstream.clients.kafka.logins import raise_refused_login
 from cutstream.clients.kafka.records import Record
 from cutstream.clients.kafka.topics import end_offsets
 from cutstream.settings import KafkaSettings
@@ -90,11 +92,14 @@ class TopicReader:
         """Return the next records. Wait at most `timeout_s` for the first.
 
         Raises UnreadableRecords once everything before a record that cannot be read has been delivered, and
-        BrokerUnavailable.
+        BrokerUnavailable. Raises ConfigurationError if the login or the topic is refused meanwhile.
         """
         if self._unreadable:
             raise UnreadableRecords(self._unreadable[0])
         with map_kafka_errors():
+            raise_refused_login()
+            if forbidden := self._consumer._client.cluster.unauthorized_topics:
+                raise TopicAuthorizationFailedError(forbidden)  # a client without a group waits instead
             batches = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
         self._unreadable += self._consumer._fetcher.take_unreadable()
         if self._unreadable and not batches:

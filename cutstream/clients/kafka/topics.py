@@ -9,7 +9,12 @@ from typing import Any
 
 from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic, OffsetSpec
-from kafka.errors import TopicAlreadyExistsError
+from kafka.errors import (
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 
 from cutstream.clients.kafka.connection import connection_options
 from cutstream.clients.kafka.errors import map_kafka_errors
@@ -37,19 +42,54 @@ def ensure_topics(settings: KafkaSettings) -> None:
 
 
 def check_topics(settings: KafkaSettings) -> None:
-    """Raise ConfigurationError when a topic is missing, because the client would wait for it without a message.
+    """Raise ConfigurationError when a topic is missing, or a right on one that a worker needs.
 
-    The topic of the backgrounds may be missing: then only requests that name a background fail, and they say why.
+    Without a topic the client would wait for it and say nothing, and without a right it would fail with the first
+    request that needs it. The topic of the backgrounds may be missing: then only requests that name a background fail,
+    and they say why.
     """
-    s = settings
-    required = {*s.request_topics, s.results_topic, s.dead_letters_topic, s.cancellations_topic}
+    needed = _needed_rights(settings)
     with _admin_client(settings) as admin:
-        missing = sorted(required - set(admin.list_topics()))
+        found = {topic["name"]: topic for topic in admin.describe_topics(sorted(needed))}
+    missing = [
+        name for name, topic in sorted(found.items()) if for_code(topic["error_code"]) is UnknownTopicOrPartitionError
+    ]
+    lacking = [
+        f"{right} on {name}"
+        for name, topic in sorted(found.items())
+        if name not in missing
+        for right in needed[name]
+        if not _has(topic, right)
+    ]
+    problems = []
     if missing:
-        raise ConfigurationError(
+        problems.append(
             f"missing topics: {', '.join(missing)}. Create them with `cutstream topics create`, or name others in "
             "CUTSTREAM_KAFKA__*_TOPIC (docs/settings.md#kafka)"
         )
+    if lacking:
+        problems.append(
+            f"this user may not use all topics: give it the rights {', '.join(lacking)} (docs/security.md#rights)"
+        )
+    if problems:
+        raise ConfigurationError("\n".join(problems))
+
+
+def _needed_rights(settings: KafkaSettings) -> dict[str, list[str]]:
+    """Return the rights that a worker needs on topics. On that of the backgrounds, the catalogue says it."""
+    s = settings
+    reads = (*s.request_topics, s.cancellations_topic)
+    writes = (s.retry_topic, s.results_topic, s.dead_letters_topic)
+    rights = ((reads, "READ"), (writes, "WRITE"))
+    return {name: [right for names, right in rights if name in names] for name in (*reads, *writes)}
+
+
+def _has(topic: Mapping[str, Any], right: str) -> bool:
+    """Tell whether this user has the right, as far as the broker says so. One older than 2.3 does not."""
+    if for_code(topic["error_code"]) is TopicAuthorizationFailedError:
+        return False
+    rights = topic.get("authorized_operations")
+    return rights is None or right in rights
 
 
 def end_offsets(settings: KafkaSettings, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:

@@ -12,7 +12,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kafka import OffsetAndMetadata, TopicPartition
-from kafka.errors import InvalidProducerEpochError, KafkaError, KafkaTimeoutError, ProducerFencedError
+from kafka.errors import (
+    InvalidProducerEpochError,
+    KafkaError,
+    KafkaTimeoutError,
+    ProducerFencedError,
+    TransactionalIdAuthorizationFailedError,
+)
 
 from cutstream.clients.kafka.errors import map_kafka_error, map_kafka_errors
 from cutstream.clients.kafka.producers import CLOSE_S, close_producer, make_producer
@@ -75,8 +81,9 @@ def open_producer(settings: KafkaSettings, transactional_id: str) -> Any:
     try:
         # It waits for the transaction that an earlier producer of this id may have left open.
         producer.init_transactions()
-    except KafkaError:
+    except KafkaError as exc:
         close_producer(producer, CLOSE_S)
+        _raise_with_id(exc, transactional_id)
         raise
     return producer
 
@@ -102,12 +109,20 @@ def run_transaction(
         _await_records(producer, sent)
         _await(producer, manager.begin_commit())
     except KafkaError as exc:
+        _raise_with_id(exc, producer.config["transactional_id"])
         if type(exc) is KafkaError:  # it only says "in an error state"; its arguments or the futures have the cause
             for cause in exc.args:
                 if isinstance(cause, KafkaError):
+                    _raise_with_id(cause, producer.config["transactional_id"])
                     raise cause from exc
             _raise_send_error(sent)
         raise
+
+
+def _raise_with_id(exc: KafkaError, transactional_id: str) -> None:
+    """Raise the error about a right on the transactional id with that id, which the client leaves out."""
+    if isinstance(exc, TransactionalIdAuthorizationFailedError):
+        raise TransactionalIdAuthorizationFailedError(transactional_id) from exc
 
 
 def send(producer: Any, record: OutgoingRecord) -> Any:

@@ -13,6 +13,7 @@ from consumer.preflight import check_settings
 from cutstream.errors import ConfigurationError
 from cutstream.profiles import known_profiles
 from cutstream.settings import KafkaSettings, ModelSettings, ObjectSettings, Settings, WorkerSettings
+from tests.support.certificates import Authority
 from tests.support.ports import has_ipv6
 
 
@@ -103,6 +104,15 @@ def test_a_file_without_certificates_is_refused(tmp_path: Path, write: Callable[
     write(tmp_path / "ca.pem")
     (found,) = problems(kafka=KafkaSettings(security_protocol="SSL", ssl_cafile=tmp_path / "ca.pem"))
     assert found.startswith(f"CUTSTREAM_KAFKA__SSL_CAFILE: {tmp_path}/ca.pem holds no certificates (")
+
+
+@pytest.mark.parametrize("password", [None, "wrong"])
+def test_a_key_that_nobody_can_read_is_refused_without_a_question(tmp_path: Path, password: str | None) -> None:
+    own = Authority(tmp_path).issue("worker", password="right")
+    tls = {"security_protocol": "SSL", "ssl_certfile": own.chain, "ssl_keyfile": own.key}
+    (found,) = problems(kafka=KafkaSettings(**tls, ssl_key_password=password))
+    assert found.startswith(f"CUTSTREAM_KAFKA__SSL_CERTFILE: {own.chain} holds no certificate and key that go together")
+    assert list(problems(kafka=KafkaSettings(**tls, ssl_key_password="right"))) == []
 
 
 def test_a_wrong_endpoint_is_refused() -> None:

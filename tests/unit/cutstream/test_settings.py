@@ -152,7 +152,11 @@ CONTRADICTIONS: list[tuple[dict[str, dict[str, object]], tuple[str, ...]]] = [
     ),
     (
         {"kafka": {"ssl_cafile": "/ca.pem"}},
-        ("CUTSTREAM_KAFKA__SSL_CAFILE=/ca.pem", "CUTSTREAM_KAFKA__SECURITY_PROTOCOL=PLAINTEXT"),
+        ("CUTSTREAM_KAFKA__SSL_CAFILE does not go", "CUTSTREAM_KAFKA__SECURITY_PROTOCOL=PLAINTEXT"),
+    ),
+    (
+        {"kafka": {"security_protocol": "SSL", "ssl_keyfile": "/key.pem"}},
+        ("CUTSTREAM_KAFKA__SSL_KEYFILE needs", "CUTSTREAM_KAFKA__SSL_CERTFILE"),
     ),
     (
         {"models": {"default_profile": "hair"}},

@@ -38,7 +38,7 @@ class Producer:
         self.commit_error = commit_error
         self.answers = answers
         self.calls: list[str] = []
-        self.config = {"transaction_timeout_ms": 100}
+        self.config = {"transaction_timeout_ms": 100, "transactional_id": "worker"}
         self._sender = SimpleNamespace(wakeup=lambda: None)
         self._transaction_manager = SimpleNamespace(
             send_offsets_to_transaction=lambda *_: self.answer("offsets"),

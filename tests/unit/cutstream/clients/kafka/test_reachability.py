@@ -22,7 +22,7 @@ ANSWER = struct.pack(">iih", 6, 1, 0)
 
 @contextmanager
 def listening(reply: bytes | None) -> Iterator[str]:
-    """Accept one connection and send `reply`; None reads the request and keeps silent."""
+    """Accept one connection and send `reply` to each of two requests; None reads the first and keeps silent."""
     with socket.create_server(("127.0.0.1", 0)) as server, ExitStack() as open_connections:
 
         def serve() -> None:
@@ -34,6 +34,8 @@ def listening(reply: bytes | None) -> Iterator[str]:
             connection.recv(1024)
             if reply is not None:
                 connection.sendall(reply)
+                if reply == ANSWER and connection.recv(1024):
+                    connection.sendall(reply)
                 connection.close()
 
         threading.Thread(target=serve, daemon=True).start()
@@ -85,7 +87,7 @@ def test_a_certificate_is_asked_for_the_bare_name(
 ) -> None:
     tls, addresses = NoEncryption(), []
     ours, broker = socket.socketpair()
-    broker.sendall(ANSWER)
+    broker.sendall(2 * ANSWER)
 
     def connect(address: tuple[str, int], timeout_s: float) -> socket.socket:
         addresses.append(address)
