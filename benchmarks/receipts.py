@@ -77,8 +77,7 @@ def _ratio(pairs: NDArray[np.float64]) -> dict[str, float]:
 def _settings(state: Path, profile: str, shift: int) -> Settings:
     settings = load()
     stack = settings.stack
-    ports = {name: getattr(stack, name) + shift for name in ("triton_grpc_port", "triton_http_port")}
-    ports["triton_metrics_port"] = stack.triton_metrics_port + shift
+    ports = {name: getattr(stack, name) + shift for name in ("triton_grpc_port", "triton_metrics_port")}
     models = settings.models.model_copy(update={"profiles": (profile,), "default_profile": profile})
     url = f"127.0.0.1:{ports['triton_grpc_port']}"
     return settings.model_copy(

@@ -258,8 +258,6 @@ class StackSettings(Section):
     """Port of the embedded broker's controller."""
     triton_grpc_port: int = Field(default=18001, ge=1, le=65535)
     """gRPC port of the embedded Triton."""
-    triton_http_port: int = Field(default=18000, ge=1, le=65535)
-    """HTTP port of the embedded Triton."""
     triton_metrics_port: int = Field(default=18002, ge=1, le=65535)
     """Metrics port of the embedded Triton."""
     start_timeout_s: float = Field(default=60.0, gt=0, le=600)

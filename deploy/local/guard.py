@@ -1,6 +1,7 @@
 """Run one server for a parent process that may die at any moment.
 
-`python guard.py PARENT_PID` reads one line of JSON from standard input: `command`, `environment`, `stop_timeout_s`.
+`python guard.py PARENT_PID` reads one line of JSON from standard input: `command`, `environment`, `stop_timeout_s` and
+`trusted`; a server that is not trusted gives up its rights.
 The end of standard input is the command to stop, so a parent that is killed stops its servers like one that exits
 normally. This program imports no package, because it starts before every server.
 """
@@ -18,10 +19,13 @@ from pathlib import Path
 from typing import Any
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 24, 38
+CAPABILITY_VERSION_3, CAPABILITIES = 0x20080522, 64
 CONTROL = 0  # standard input
 NOT_STARTED = 127
 
-prctl = ctypes.CDLL(None).prctl
+libc = ctypes.CDLL(None)
+prctl = libc.prctl
 
 
 def main() -> int:
@@ -38,7 +42,7 @@ def main() -> int:
 
 def serve(spec: dict[str, Any], parent: int, wakeup: int) -> int:
     try:
-        leader = start(spec["command"], spec["environment"])
+        leader = start(spec["command"], spec["environment"], spec["trusted"])
     except OSError as exc:
         print(f"cannot start {spec['command'][0]}: {exc.strerror}", flush=True)  # noqa: T201
         return NOT_STARTED
@@ -48,15 +52,34 @@ def serve(spec: dict[str, Any], parent: int, wakeup: int) -> int:
     return leader.returncode if leader.returncode >= 0 else 128 - leader.returncode
 
 
-def start(command: list[str], additions: dict[str, str]) -> subprocess.Popen[bytes]:
+def start(command: list[str], additions: dict[str, str], trusted: bool) -> subprocess.Popen[bytes]:
+    def prepare() -> None:
+        # If the guard itself is killed, the server dies with it. The signal is tied to the thread; there is only one.
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if not trusted:
+            give_up_rights()
+
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         env={**os.environ, **additions},  # noqa: TID251  passed on, not read
         start_new_session=True,
-        # If the guard itself is killed, the server dies with it. The signal is tied to the thread; there is only one.
-        preexec_fn=lambda: prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0),
+        preexec_fn=prepare,
     )
+
+
+def give_up_rights() -> None:
+    """Have this process make private files, and let neither it nor what it starts have or gain the rights of root.
+
+    An ordinary user has no rights to give up, and may not touch the bounding set; then the first call fails.
+    """
+    os.umask(0o077)
+    for capability in range(CAPABILITIES):
+        prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
+    none = (ctypes.c_uint32 * 6)()  # effective, permitted and inheritable ones, in two halves
+    libc.capset(header, none)
 
 
 def wake_on_signals() -> int:

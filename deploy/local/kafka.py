@@ -16,9 +16,10 @@ from pathlib import Path
 from uuid import uuid4
 
 from cutstream.errors import ConfigurationError, StackError
-from cutstream.settings import StackSettings
+from cutstream.settings import StackSettings, bare_environment
 from deploy.local.jars import ensure_jars
 from deploy.local.process import ServerSpec
+from deploy.local.state import private_folder
 
 LOG_CONFIG = Path(__file__).with_name("kafka-log4j2.properties")
 JVM = ("-XX:+UseSerialGC", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
@@ -87,7 +88,7 @@ class Cluster:
 def kafka_server(settings: StackSettings) -> ServerSpec:
     """Prepare the jars, the configuration and, on the first start, the storage. Return the server to start."""
     node = Node(1, "127.0.0.1", settings.kafka_port, settings.kafka_controller_port)
-    folder, log = settings.state / "kafka", settings.state / "logs" / "kafka.log"
+    folder, log = private_folder(settings.state / "kafka"), settings.state / "logs" / "kafka.log"
     command = prepare_node(node, Cluster((node,)), folder, java_command(settings, ensure_jars(settings.jars)))
     return ServerSpec(
         name="kafka",
@@ -169,7 +170,8 @@ def format_storage(cluster: Cluster, java: Sequence[str], properties: Path) -> N
     tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted", f"--cluster-id={cluster.id}"]
     tool += [f"--initial-controllers={controllers}"]
     try:
-        process = subprocess.run([*java, *tool, "--config", properties], capture_output=True, text=True)
+        command = [*java, *tool, "--config", str(properties)]
+        process = subprocess.run(command, env=bare_environment(), capture_output=True, text=True)
     except OSError as exc:
         raise ConfigurationError(f"CUTSTREAM_STACK__JAVA: cannot run {java[0]}: {exc.strerror}") from exc
     if process.returncode != 0:

@@ -15,6 +15,8 @@ from types import TracebackType
 
 from cutstream.clock import Clock, SystemClock
 from cutstream.errors import StackError
+from cutstream.settings import bare_environment
+from deploy.local.logs import last_words
 
 GUARD = Path(__file__).with_name("guard.py")
 POLL_S = 0.05
@@ -25,9 +27,11 @@ LOG_LINES = 30
 class ServerSpec:
     """A server to start, and how to tell that it is healthy.
 
-    `environment` is added to the inherited one. `ready` returns within about a second, False while the server is not
-    up. `answers` does the same for a server that was ready once, where being ready depends on other servers, too.
-    `halted` returns why a server that answers does nothing more until a person has looked, None while it works.
+    A server has no variables but its `environment` and those that a program needs in order to start, makes files that
+    only its user can read, and has no rights of root. One that is `trusted` inherits everything instead.
+    `ready` returns within about a second, False while the server is not up. `answers` does the same for a server that
+    was ready once, where being ready depends on other servers, too. `halted` returns why a server that answers does
+    nothing more until a person has looked, None while it works.
     `ports` maps each setting of a loopback port to the port, for instance {"CUTSTREAM_STACK__KAFKA_PORT": 19092}.
     To stop, SIGTERM goes to the command's process alone. After `stop_timeout_s`, or once it has ended, SIGKILL goes to
     all its descendants.
@@ -43,6 +47,7 @@ class ServerSpec:
     cwd: Path | None = None
     answers: Callable[[], bool] | None = None
     halted: Callable[[], str | None] = lambda: None
+    trusted: bool = False
 
 
 class RunningServer:
@@ -58,6 +63,7 @@ class RunningServer:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=server.cwd,
+                env=None if server.trusted else bare_environment(),
                 start_new_session=True,  # Ctrl-C reaches only the parent, which stops everything in order
             )
         self._send_spec(server)
@@ -66,6 +72,7 @@ class RunningServer:
         spec = {
             "command": [str(part) for part in server.command],
             "environment": dict(server.environment),
+            "trusted": server.trusted,
             "stop_timeout_s": server.stop_timeout_s,
         }
         assert self._guard.stdin
@@ -214,7 +221,10 @@ def is_free(port: int) -> bool:
 def server_error(server: ServerSpec, problem: str) -> StackError:
     try:
         with server.log.open(errors="replace") as log:
-            tail = "".join(f"    {line.rstrip()}\n" for line in deque(log, maxlen=LOG_LINES))
+            tail = [line.rstrip() for line in deque(log, maxlen=LOG_LINES)]
+        # A server may say much after it has said what is wrong.
+        tail = [*(word for word in last_words(server.log) if not any(word in line for line in tail)), *tail]
     except OSError as exc:
-        tail = f"    the log cannot be read: {exc.strerror}"
-    return StackError(f"{server.name} {problem}. The end of {server.log}:\n{tail}".rstrip())
+        tail = [f"the log cannot be read: {exc.strerror}"]
+    lines = "".join(f"    {line}\n" for line in tail)
+    return StackError(f"{server.name} {problem}. The end of {server.log}:\n{lines}".rstrip())

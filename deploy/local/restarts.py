@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import re
 import signal
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from cutstream.clock import Clock, SystemClock
 from cutstream.errors import OPERATOR_NEEDED, StackError
+from deploy.local.logs import last_words
 from deploy.local.process import ServerSpec, Supervisor
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
 STEADY_S = 15.0  # a server that was ready for this long starts anew with the shortest pause
 MAX_DEATHS = 6  # in a row, each before it was ready for STEADY_S
 CHECK_S, SILENCE_S = 2.0, 5.0
-LOG_LINES, LOG_LINES_SEARCHED, LINE_LENGTH = 5, 200, 160
-TELLING = re.compile(r"error|exception|fatal|fail|cannot|killed|terminat|^E\d{4}", re.IGNORECASE)
 
 
 @dataclass
@@ -126,27 +121,5 @@ def describe_end(code: int) -> str:
         return f"ended with status {code}"
 
 
-def last_words(log: Path) -> list[str]:
-    """Return the last few lines of a log that tell of an error, or its last line if none does.
-
-    Of lines in JSON, it returns the event alone. Long lines are cut.
-    """
-    try:
-        with log.open(errors="replace") as lines:
-            tail = [line for raw in deque(lines, maxlen=LOG_LINES_SEARCHED) if (line := raw.strip())]
-    except OSError as exc:
-        return [f"{log} cannot be read: {exc.strerror}"]
-    telling = [line for line in tail if TELLING.search(line)] or tail[-1:]
-    return [_readable(line)[:LINE_LENGTH] for line in telling[-LOG_LINES:]]
-
-
 def _last_line(server: ServerSpec) -> str:
     return (last_words(server.log) or [f"See {server.log}"])[-1]
-
-
-def _readable(line: str) -> str:
-    try:
-        event = json.loads(line)
-        return f"{event['level']}: {event['event']}"
-    except (ValueError, KeyError, TypeError):
-        return line

@@ -119,4 +119,5 @@ def worker_server(settings: Settings, command: Sequence[str], name: str = "worke
         halted=halted,
         ports={"CUTSTREAM_WORKER__PORT": worker.port},
         stop_timeout_s=worker.drain_timeout_s + 15,
+        trusted=True,
     )

@@ -20,11 +20,18 @@ _RUN = "cutstream-run-"
 _STARTING_S = 60.0  # a folder that is younger may belong to a run that has not locked it yet
 
 
+def private_folder(folder: Path) -> Path:
+    """Make the folder and everything in it unreachable for other users, even if it is an old one. Return it."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    return folder
+
+
 @contextmanager
 def lock_state(state: Path) -> Iterator[None]:
     """Create the folder and lock it against other stacks until the block ends or this process dies."""
     with _named_errors(state, "be made a folder"):
-        state.mkdir(parents=True, exist_ok=True)
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)  # a folder that was there may have other purposes, too
         lock = (state / _LOCK).open("a+b", buffering=0)
     with lock:
         with _named_errors(state, "be locked"):
@@ -55,7 +62,7 @@ def throwaway(settings: Settings) -> Iterator[Settings]:
     """
     parent = settings.stack.state.absolute()
     with _named_errors(parent, "be made a folder"):
-        parent.mkdir(parents=True, exist_ok=True)
+        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _remove_abandoned(parent)
     with _named_errors(parent, "be written to"):
         folder = Path(mkdtemp(prefix=_RUN, dir=parent))

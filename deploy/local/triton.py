@@ -1,22 +1,30 @@
 """The embedded Triton: the `tritonserver` binary of the nvidia-pytriton package, with our own backends.
 
+Whoever has an account on this machine may ask it for mattes, and for nothing else: nobody can load or unload models,
+have it write files, or have it read the memory of other processes. It has no HTTP, which web pages speak, but for its
+metrics.
+
 Only the binary and its Python backend are used; the package's Python modules are never imported.
 """
 
 from __future__ import annotations
 
 import filecmp
-import http.client
 import os
+import re
+import secrets
 import shutil
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 
+from cutstream.clients.triton import Triton, ensemble_name
 from cutstream.errors import StackError
-from cutstream.settings import Settings, StackSettings
+from cutstream.settings import Settings, StackSettings, TritonSettings
 from deploy.local.process import ServerSpec
+from deploy.local.state import private_folder
 
 CHECKOUT = Path(__file__).parents[2]
 OUR_BACKENDS = CHECKOUT / "deploy" / "triton" / "backends"
@@ -24,47 +32,60 @@ PACKAGES = Path(sysconfig.get_path("platlib"))
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 HOST = "127.0.0.1"
 EXIT_TIMEOUT_S = 10
-HEALTH_TIMEOUT_S = 1.0
+# The name of a header that no request can carry: gRPC refuses capital letters.
+NOBODY = "Nobody"
 TENSOR_MEMORY_BYTES = 16 << 20  # per network: a few batches of eight, inputs and outputs
 
 
 def triton_server(settings: Settings) -> ServerSpec:
     """Describe the server for a model repository that was rendered before. Raise StackError if it is incomplete."""
     stack = settings.stack
-    ensembles = [f"cutout_{profile}" for profile in settings.models.profiles]
-    for ensemble in ensembles:
-        if not (stack.model_repository / ensemble).is_dir():
-            raise StackError(f"{ensemble} is not in {stack.model_repository}: render the repository first")
+    folder = private_folder(stack.state / "triton")
+    served = _served(stack.model_repository, map(ensemble_name, settings.models.profiles), folder / "served")
     return ServerSpec(
         name="triton",
-        command=_command(stack, ensembles, _backends(stack.state / "triton")),
+        command=_command(stack, served, _backends(folder)),
         environment=_environment(settings),
         log=stack.state / "logs" / "triton.log",
-        ready=_health_check(stack.triton_http_port, ensembles),
+        ready=_health_check(stack),
         ports={
             "CUTSTREAM_STACK__TRITON_GRPC_PORT": stack.triton_grpc_port,
-            "CUTSTREAM_STACK__TRITON_HTTP_PORT": stack.triton_http_port,
             "CUTSTREAM_STACK__TRITON_METRICS_PORT": stack.triton_metrics_port,
         },
         stop_timeout_s=EXIT_TIMEOUT_S + 5,
     )
 
 
-def _command(stack: StackSettings, ensembles: Sequence[str], backends: Path) -> list[str]:
+def _served(repository: Path, ensembles: Iterable[str], folder: Path) -> Path:
+    """Make a folder of links to the ensembles and their steps, because the server loads all that it finds there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for ensemble in ensembles:
+        try:
+            steps = re.findall(r'model_name: "(\w+)"', (repository / ensemble / "config.pbtxt").read_text())
+        except OSError as exc:
+            raise StackError(f"{ensemble} is not in {repository}: render the repository first") from exc
+        for model in {ensemble, *steps}:
+            if not (folder / model).is_symlink():  # profiles may share a step
+                (folder / model).symlink_to((repository / model).absolute())
+    return folder
+
+
+def _command(stack: StackSettings, served: Path, backends: Path) -> list[str]:
     return [
         str(_pytriton() / "bin" / "tritonserver"),
-        f"--model-repository={stack.model_repository.absolute()}",
+        f"--model-repository={served.absolute()}",
         f"--backend-directory={backends.absolute()}",
-        "--model-control-mode=explicit",
-        *(f"--load-model={ensemble}" for ensemble in ensembles),  # loads their steps, too
+        "--model-control-mode=none",  # so nobody can load a model, which may be a program
         "--disable-auto-complete-config",
         "--strict-readiness=true",
         f"--exit-timeout-secs={EXIT_TIMEOUT_S}",
-        f"--http-address={HOST}",
-        f"--http-port={stack.triton_http_port}",
-        "--http-thread-count=2",  # only health and metrics; images arrive by gRPC
+        "--allow-http=false",
         f"--grpc-address={HOST}",
         f"--grpc-port={stack.triton_grpc_port}",
+        # These load programs, map the memory of other processes and write files. Who may use them would give a header
+        # on the command line, which every user of the machine can read; so nobody may.
+        f"--grpc-restricted-protocol=model-repository,shared-memory,trace,logging:{NOBODY}={secrets.token_hex()}",
         f"--metrics-address={HOST}",
         f"--metrics-port={stack.triton_metrics_port}",
         "--allow-gpu-metrics=false",
@@ -146,21 +167,11 @@ def _copy(source: Path, target: Path) -> None:
     part.replace(target)
 
 
-def _health_check(http_port: int, ensembles: Sequence[str]) -> Callable[[], bool]:
-    paths = ["/v2/health/ready", *(f"/v2/models/{ensemble}/ready" for ensemble in ensembles)]
+def _health_check(stack: StackSettings) -> Callable[[], bool]:
+    """Strict readiness: the server is ready once every model is."""
 
     def ready() -> bool:
-        return all(_responds(http_port, path) for path in paths)
+        with closing(Triton(TritonSettings(url=f"{HOST}:{stack.triton_grpc_port}"))) as client:
+            return client.ready()
 
     return ready
-
-
-def _responds(port: int, path: str) -> bool:
-    connection = http.client.HTTPConnection(HOST, port, timeout=HEALTH_TIMEOUT_S)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):  # it may die while it answers
-        return False
-    finally:
-        connection.close()

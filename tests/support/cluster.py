@@ -34,7 +34,9 @@ class KafkaCluster:
 
         def prepare(name: str, node: Node) -> ServerSpec:
             command = [*hosts.enter(name), *prepare_node(node, cluster, folder / name, java)]
-            return ServerSpec(name, command, {}, folder / "logs" / f"{name}.log", lambda: is_ready(PORT, node.host))
+            log = folder / "logs" / f"{name}.log"
+            # To enter a network takes the rights of root.
+            return ServerSpec(name, command, {}, log, lambda: is_ready(PORT, node.host), trusted=True)
 
         with ThreadPoolExecutor() as pool:
             self._specs = list(pool.map(prepare, BROKERS, nodes))

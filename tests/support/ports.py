@@ -3,7 +3,7 @@ from __future__ import annotations
 import socket
 from contextlib import ExitStack
 
-STACK_PORTS = ("kafka_port", "kafka_controller_port", "triton_grpc_port", "triton_http_port", "triton_metrics_port")
+STACK_PORTS = ("kafka_port", "kafka_controller_port", "triton_grpc_port", "triton_metrics_port")
 
 
 def has_ipv6() -> bool:

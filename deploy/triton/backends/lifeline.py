@@ -1,4 +1,4 @@
-"""What a backend's process does about its own end: it has itself watched, and removes what dead servers left behind."""
+"""What a backend's process does about its own end, and about the memory that it shares with the server."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from deploy.triton.backends import watchdog
 
 YOUNG_S = 10.0
 SHARED_MEMORY = Path("/dev/shm")
+REGION = b"_shm_region_"
 
 
 class Lifeline:
@@ -27,6 +28,16 @@ class Lifeline:
     def close(self) -> None:
         """Let this process end without the server, which unloads its model."""
         self._watchdog.communicate(watchdog.DONE)
+
+
+def hide_memory() -> None:
+    """Hide the memory that this process shares with its server, with the photos in it, from other users.
+
+    Triton makes it readable for all, whatever the umask says.
+    """
+    for word in Path("/proc/self/cmdline").read_bytes().split(b"\0"):
+        if REGION in word:
+            (SHARED_MEMORY / os.fsdecode(word).lstrip("/")).chmod(0o600)
 
 
 def remove_abandoned_memory(clock: Clock | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import random
 import re
@@ -29,7 +30,7 @@ from cutstream.errors import Retryable, TritonUnavailable
 from cutstream.images import Image
 from cutstream.metrics import Metrics
 from cutstream.settings import Settings, StackSettings, TritonSettings
-from deploy.local.process import Supervisor
+from deploy.local.process import ServerSpec, Supervisor
 from deploy.local.triton import triton_server
 from export.formats.receipt import add_receipt
 from export.glue.join import join
@@ -114,13 +115,20 @@ def processes(supervisor: Supervisor, *names: str) -> list[psutil.Process]:
     return found
 
 
+def reloadable(server: ServerSpec) -> ServerSpec:
+    """Let its models be changed, as in a Triton of one's own; nobody may change those of the local stack."""
+    command = [option for option in server.command if not option.startswith("--grpc-restricted-protocol")]
+    command[command.index("--model-control-mode=none")] = "--model-control-mode=explicit"
+    return dataclasses.replace(server, command=[*command, "--load-model=cutout_general"])
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, Supervisor, Worker]]:
     ports = free_stack_ports()
     settings = small_settings(tmp_path_factory.mktemp("faults"), **ports)
     render(settings)
     with Supervisor(60) as supervisor:
-        supervisor.start(triton_server(settings))
+        supervisor.start(reloadable(triton_server(settings)))
         worker = Worker(settings.triton)
         yield settings, supervisor, worker
         worker.triton.close()

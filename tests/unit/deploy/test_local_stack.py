@@ -61,6 +61,7 @@ def test_the_stack_says_where_it_is_and_stops_when_left(tmp_path: Path) -> None:
         assert running.settings.kafka.bootstrap_servers == "127.0.0.1:1001"
         assert running.settings.triton.url == "127.0.0.1:1002"
         assert running.supervisor.dead() == ()
+        assert {folder.stat().st_mode & 0o777 for folder in (state, state / "logs")} == {0o700}
         assert set(running.supervisor.ready_s) == {"kafka", "triton"}
     with lock_state(state):
         pass  # free again

@@ -12,8 +12,9 @@ import pytest
 
 from cutstream.clock import ManualClock
 from cutstream.errors import StackError
+from deploy.local.logs import last_words
 from deploy.local.process import ServerSpec, Supervisor
-from deploy.local.restarts import CHECK_S, LONGEST_PAUSE_S, MAX_DEATHS, SILENCE_S, STEADY_S, Restarter, last_words
+from deploy.local.restarts import CHECK_S, LONGEST_PAUSE_S, MAX_DEATHS, SILENCE_S, STEADY_S, Restarter
 from tests.unit.deploy.test_supervisor import descendants, shell, wait_until
 
 

@@ -221,19 +221,36 @@ def test_one_server_can_be_stopped_and_started_again(tmp_path: Path) -> None:
         assert one.log.with_name("one.log.1").read_text() == first
 
 
-def test_the_environment_is_added_to_the_inherited_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("INHERITED", "a")
+@pytest.mark.parametrize("trusted", [True, False])
+def test_only_a_trusted_server_inherits_the_environment_and_the_rights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trusted: bool
+) -> None:
+    monkeypatch.setenv("CUTSTREAM_OBJECTS__S3_SECRET_ACCESS_KEY", "canary")
     server = ServerSpec(
         "env",
-        ["bash", "-c", "echo $INHERITED $ADDED in $PWD; exec sleep 97"],
-        {"ADDED": "b"},
+        ["bash", "-c", "umask; pwd; grep -E '^(Cap...|NoNewPrivs):' /proc/self/status; echo up; sleep $LONG; exit"],
+        {"LONG": "97"},
         tmp_path / "env.log",
-        lambda: "in" in (tmp_path / "env.log").read_text(),
+        lambda: "up" in (tmp_path / "env.log").read_text(),
         cwd=tmp_path,
+        trusted=trusted,
     )
     with Supervisor(10) as supervisor:
         supervisor.start(server)
-    assert server.log.read_text() == f"a b in {tmp_path}\n"
+        guard = psutil.Process(supervisor.pid("env"))
+        family = [guard, *guard.children(recursive=True)]
+        environments = [process.environ() for process in family]
+    umask, folder, *rights, _up = server.log.read_text().splitlines()
+    assert folder == str(tmp_path)
+    assert [environment.get("LONG") for environment in environments] == [None, "97", "97"]
+    inherits = [environment.get("CUTSTREAM_OBJECTS__S3_SECRET_ACCESS_KEY") == "canary" for environment in environments]
+    assert inherits == [trusted] * 3
+    if not trusted:
+        assert umask == "0077"
+        own = {name: int(value, 16) for name, value in (line.split(":") for line in rights)}
+        bounding = own.pop("CapBnd")
+        assert own == {"CapInh": 0, "CapPrm": 0, "CapEff": 0, "CapAmb": 0, "NoNewPrivs": 1}
+        assert bounding == 0 or os.geteuid()
 
 
 def test_a_taken_port_is_an_error_before_anything_starts(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from cutstream.errors import StackError
+from cutstream.profiles import REPOSITORY
 from cutstream.settings import Settings, StackSettings
 from deploy.local.triton import PYTHON, shared_libpython, triton_server
-from tests.support.ports import free_ports
 
 # Only looked for, because the product never imports it either.
 pytestmark = pytest.mark.skipif(
@@ -25,21 +25,39 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     settings = Settings(stack=StackSettings(state=tmp_path))
-    (settings.stack.model_repository / "cutout_fast").mkdir(parents=True)
+    repository = settings.stack.model_repository
+    for model in ("cutout_fast", "cutnet", "cutout_general", "u2netp"):
+        shutil.copytree(REPOSITORY / model, repository / model)
     return settings
 
 
 def test_listens_on_loopback_alone(settings: Settings) -> None:
     server = triton_server(settings)
     addresses = {option for option in server.command if "-address=" in option}
-    assert addresses == {f"--{name}-address=127.0.0.1" for name in ("http", "grpc", "metrics")}
-    assert {f"CUTSTREAM_STACK__TRITON_{name}_PORT" for name in ("HTTP", "GRPC", "METRICS")} == set(server.ports)
+    assert addresses == {"--grpc-address=127.0.0.1", "--metrics-address=127.0.0.1"}
+    assert "--allow-http=false" in server.command
+    assert {f"CUTSTREAM_STACK__TRITON_{name}_PORT" for name in ("GRPC", "METRICS")} == set(server.ports)
 
 
-def test_loads_the_profiles_of_the_settings_and_no_others(settings: Settings) -> None:
-    command = triton_server(settings).command
-    assert [option for option in command if option.startswith("--load-model")] == ["--load-model=cutout_fast"]
-    assert "--model-control-mode=explicit" in command
+def test_its_folder_is_private_even_if_it_was_not(settings: Settings) -> None:
+    folder = settings.stack.state / "triton"
+    assert folder.stat().st_mode & 0o077
+    triton_server(settings)
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_serves_the_profiles_of_the_settings_and_no_others(settings: Settings) -> None:
+    """Whatever else has been put into the rendered repository."""
+
+    def served(*profiles: str) -> list[str]:
+        models = settings.models.model_copy(update={"profiles": profiles})
+        command = triton_server(settings.model_copy(update={"models": models})).command
+        assert "--model-control-mode=none" in command
+        (folder,) = (option.split("=")[1] for option in command if option.startswith("--model-repository"))
+        return sorted(path.parent.name for path in Path(folder).glob("*/config.pbtxt"))
+
+    assert served("fast", "general") == ["cutnet", "cutout_fast", "cutout_general", "u2netp"]
+    assert served("fast") == ["cutnet", "cutout_fast"]
 
 
 def test_brings_together_a_backend_folder(settings: Settings) -> None:
@@ -84,9 +102,7 @@ def test_without_the_package_the_error_says_what_to_do(settings: Settings, monke
 
 
 def test_without_a_server_it_is_not_ready(settings: Settings) -> None:
-    (http_port,) = free_ports(1)
-    stack = settings.stack.model_copy(update={"triton_http_port": http_port})
-    assert not triton_server(settings.model_copy(update={"stack": stack})).ready()
+    assert not triton_server(settings).ready()
 
 
 def test_a_repository_that_was_not_rendered_is_refused(tmp_path: Path) -> None:
