@@ -210,8 +210,9 @@ class Worker:
         with ExitStack() as started:
             self._runtime.start()
             started.callback(self._runtime.close)
-            if not self._runtime.triton.ready():
-                log.warning("no Triton server answers at %s: requests wait until it does", self._settings.triton.url)
+            if problem := self._runtime.triton.problem():
+                url = self._settings.triton.url
+                log.warning("no Triton server is ready at %s (%s): requests wait until one is", url, problem)
             self._runtime.catalogue.start()
             started.callback(self._runtime.catalogue.close)
             # Closed in the opposite order: the group is left at once, so that others take over without a time-out.

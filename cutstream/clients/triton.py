@@ -108,6 +108,16 @@ def map_triton_errors() -> Iterator[None]:
         raise InferenceFailed(f"Triton: {message}") from exc
 
 
+class _Bearer:
+    """Sends a token with every call."""
+
+    def __init__(self, token: str) -> None:
+        self._value = f"Bearer {token}"
+
+    def __call__(self, request: Any) -> None:
+        request.headers["authorization"] = self._value
+
+
 class Triton:
     """A client of one Triton server. It connects at the first call. Thread-safe.
 
@@ -125,11 +135,15 @@ class Triton:
 
     def ready(self) -> bool:
         """Return whether the server reports that it is ready."""
+        return not self.problem()
+
+    def problem(self) -> str:
+        """Return why no server is ready, such as a certificate that is refused. An empty text: one is."""
         try:
             with self._calling():
-                return bool(self._connect().is_server_ready(client_timeout=2.0))
-        except (InferenceServerException, TritonUnavailable):
-            return False
+                return "" if self._connect().is_server_ready(client_timeout=2.0) else "it loads its models"
+        except (InferenceServerException, TritonUnavailable, ConfigurationError) as exc:
+            return str(exc)
 
     def ensemble(self, profile: str) -> Ensemble:
         """Return the ensemble of a profile.
@@ -206,8 +220,25 @@ class Triton:
     def _connect(self) -> grpc.InferenceServerClient:
         with self._lock:
             if self._client is None:
-                self._client = grpc.InferenceServerClient(self._settings.url, channel_args=self._channel())
+                self._client = self._open_client()
             return self._client
+
+    def _open_client(self) -> grpc.InferenceServerClient:
+        s = self._settings
+        files = {
+            "root_certificates": s.ssl_cafile,
+            "private_key": s.ssl_keyfile,
+            "certificate_chain": s.ssl_certfile,
+        }
+        try:
+            client = grpc.InferenceServerClient(s.url, ssl=s.tls, channel_args=self._channel(), **files)
+        except OSError as exc:
+            raise ConfigurationError(
+                f"CUTSTREAM_TRITON__TLS: {exc.filename}: {exc.strerror} (docs/settings.md#triton-tls)"
+            ) from exc
+        if s.token is not None:
+            client.register_plugin(_Bearer(s.token.get_secret_value()))
+        return client
 
     def _channel(self) -> list[tuple[str, int]]:
         # A call cannot time out while its images are stuck in a full connection to a frozen server. A ping that is not

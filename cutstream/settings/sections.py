@@ -21,6 +21,16 @@ GraphPrecision = Literal["fp32", "fp16", "bf16", "int8"]
 class TritonSettings(Section):
     url: str = ""
     """gRPC address `host:port` of a Triton server. Empty: the embedded one of the local stack."""
+    tls: bool = False
+    """Encrypt the connection to that server, and check its certificate."""
+    ssl_cafile: Path | None = None
+    """File with the certificate authorities to trust for that. Unset: those of gRPC."""
+    ssl_certfile: Path | None = None
+    """File with this client's own certificate, for a server that asks for one (mutual TLS), in PEM format."""
+    ssl_keyfile: Path | None = None
+    """File with the key of that certificate, not encrypted."""
+    token: SecretStr | None = None
+    """Token for a proxy before Triton. It is sent with each call as `authorization: Bearer …`, over TLS only."""
     timeout_s: float = Field(default=30.0, gt=0, le=600)
     """Triton counts as unavailable when it has not answered a call within this time."""
     describe_age_s: float = Field(default=60.0, ge=0, le=86_400)
@@ -40,7 +50,22 @@ class TritonSettings(Section):
                 not self.url or is_host_and_port(self.url),
                 f"CUTSTREAM_TRITON__URL={self.url} must be the gRPC address `host:port` without a scheme, such as "
                 "triton:8001 or [::1]:8001; the port for HTTP is another",
-            )
+            ),
+            (
+                not self.tls or bool(self.url),
+                "CUTSTREAM_TRITON__TLS needs CUTSTREAM_TRITON__URL: the embedded Triton is on loopback, without TLS",
+            ),
+            *(
+                (
+                    getattr(self, name) is None or self.tls,
+                    f"CUTSTREAM_TRITON__{name.upper()} needs CUTSTREAM_TRITON__TLS=true",
+                )
+                for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "token")
+            ),
+            (
+                (self.ssl_certfile is None) == (self.ssl_keyfile is None),
+                "CUTSTREAM_TRITON__SSL_CERTFILE and CUTSTREAM_TRITON__SSL_KEYFILE go together: set both or neither",
+            ),
         )
         return self
 

@@ -159,6 +159,10 @@ CONTRADICTIONS: list[tuple[dict[str, dict[str, object]], tuple[str, ...]]] = [
         ("CUTSTREAM_KAFKA__SSL_KEYFILE needs", "CUTSTREAM_KAFKA__SSL_CERTFILE"),
     ),
     (
+        {"triton": {"url": "triton:8001", "token": "hunter2"}},
+        ("CUTSTREAM_TRITON__TOKEN needs", "CUTSTREAM_TRITON__TLS"),
+    ),
+    (
         {"models": {"default_profile": "hair"}},
         ("CUTSTREAM_MODELS__DEFAULT_PROFILE=hair", "CUTSTREAM_MODELS__PROFILES=fast"),
     ),

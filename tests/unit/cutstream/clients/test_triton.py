@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
 import grpc as grpc_core
 import numpy as np
 import pytest
 import tritonclient.grpc as grpc
-from tritonclient.grpc import model_config_pb2, service_pb2
+from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
 from cutstream.clients.triton import Ensemble, Triton, map_triton_errors
@@ -20,6 +24,7 @@ from cutstream.errors import (
     WrongAnswer,
 )
 from cutstream.settings import TritonSettings
+from tests.support.certificates import Authority
 from tests.support.receipts import DIGEST, add_step, one_step, receipt_of
 
 U8, F32, I32 = model_config_pb2.TYPE_UINT8, model_config_pb2.TYPE_FP32, model_config_pb2.TYPE_INT32
@@ -319,3 +324,30 @@ def test_depth_comes_with_the_matte_where_an_ensemble_measures_it() -> None:
     server.reply = answer(matte=MATTES, net_receipt=receipt_of(IMAGES, depths, MATTES))
     with pytest.raises(WrongAnswer, match="without `depth`"):
         triton.infer_with_depth(ensemble, IMAGES)
+
+
+def test_a_token_goes_with_every_call_over_tls(tmp_path: Path) -> None:
+    authority, seen = Authority(tmp_path), []
+
+    class Recorder(service_pb2_grpc.GRPCInferenceServiceServicer):
+        def ServerReady(self, request, context):
+            seen.append(dict(context.invocation_metadata()).get("authorization"))
+            return service_pb2.ServerReadyResponse(ready=True)
+
+    certificate = authority.issue("server")
+    server = grpc_core.server(ThreadPoolExecutor(1))
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(Recorder(), server)
+    files = (certificate.key.read_bytes(), certificate.chain.read_bytes())
+    port = server.add_secure_port("localhost:0", grpc_core.ssl_server_credentials([files]))
+    server.start()
+    url, trusted = f"localhost:{port}", authority.file
+    with closing(Triton(TritonSettings(url=url, tls=True, ssl_cafile=trusted, token="let-me-in"))) as triton:
+        assert triton.ready()
+    server.stop(0).wait()
+    assert seen == ["Bearer let-me-in"]
+
+
+def test_a_file_for_tls_that_is_missing_is_named(tmp_path: Path) -> None:
+    settings = TritonSettings(url="localhost:1", tls=True, ssl_cafile=tmp_path / "ca.pem")
+    with pytest.raises(ConfigurationError, match=rf"CUTSTREAM_TRITON__TLS: {tmp_path}/ca.pem: No such file"):
+        Triton(settings).ensemble("general")
