@@ -27,6 +27,18 @@ def place_of(address: str) -> str:
     return f"{scheme}://{parts['authority'].lower()}"
 
 
+def domain_of(place: str) -> str:
+    """Return the last two labels of a host's name, which the hosts of one owner have in common.
+
+    All IP addresses are one domain, and so are the names below `co.uk` or a cloud's own.
+    """
+    host = place.partition("://")[2]
+    name = host.rpartition(":")[0] or host
+    if ":" in name or name.replace(".", "").isdecimal():
+        return "IP addresses"
+    return ".".join(name.split(".")[-2:])
+
+
 def picture_of(address: str) -> str:
     """Return the address of a picture in one spelling: its place, a plain path and its query, without a fragment."""
     parts = _ADDRESS.fullmatch(address)

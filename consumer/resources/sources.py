@@ -3,11 +3,16 @@
 A download that waits for its host holds a slot, a thread of the window, and the results behind it in its partition. So
 
 * a place (host and port, or bucket) gets at most `_MOST` downloads at once, and one that has never answered `_FIRST`;
-* hosts that have never answered, strangers, share fewer downloads than the window has threads;
+* hosts that have never answered, strangers, share fewer downloads than the window has threads, and those of one
+  domain (`domain_of`) a few of these, more with each answer;
 * a place that has let `SILENT_AFTER` downloads in a row wait is silent. Its requests go to the retry topic untried.
   From there one at a time tries it, until it answers: it holds nobody but other retries;
-* a stranger that was silent, and all of them while `_MANY_STRANGERS` more were silent than answered, have `_HURRIED_S`
-  to answer a request that comes for the first time. They have the usual time from the retry topic, a few at once.
+* strangers are distrusted while those of `_MANY_DOMAINS` more domains were silent, or are being waited for, than
+  answered; those of one domain while `_MANY_OF_A_DOMAIN` of it are. Then, and after its own silence, a stranger has
+  `_HURRIED_S` for its first answer. After that silence it has the usual time from the retry topic, a few at once;
+* distrusted strangers hold half of the window at most, with those that wait, and what is tried from the retry topic
+  after a silence a quarter; strangers of one domain hold a quarter. What is beyond goes to the retry topic at once: a
+  quarter of the window is always left for known hosts.
 
 Only a slow failure is silence: a refused or dropped connection costs nobody anything.
 """
@@ -16,6 +21,7 @@ from __future__ import annotations
 
 import logging
 import math
+import random
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator
@@ -23,7 +29,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
-from consumer.delivery.places import place_of
+from consumer.delivery.places import domain_of, place_of
 from consumer.resources.priority_semaphore import Order
 from cutstream.clients.objects.store import ObjectStore
 from cutstream.clock import Clock
@@ -49,7 +55,8 @@ SLOW_S = 0.5
 _MOST = 16
 _FIRST = 4
 _MOST_STRANGERS, _MOST_PROBES = 12, 8
-_MANY_STRANGERS, _MOST_SILENT_STRANGERS = 4, 16
+_MANY_DOMAINS, _MANY_OF_A_DOMAIN, _MOST_SILENT_STRANGERS = 4, 2, 16
+_AWAITED_S = 1.0  # a stranger that has not answered for so long counts as silent meanwhile
 _HURRIED_S = 0.75
 _PATIENCE_S = 5.0
 _FORGOTTEN_S = 120.0  # without a new silence a place is tried as before
@@ -80,9 +87,11 @@ class _Place:
     """A host or bucket. `limit` is the number of downloads at once; `silent` counts silent ones in a row."""
 
     name: str
+    domain: str
     stranger: bool
     limit: int
     in_flight: int = 0
+    since_s: float = 0.0  # the beginning of the downloads in flight
     silent: int = 0
     last_silent_s: float = 0.0
 
@@ -97,10 +106,15 @@ class _Waiter(NamedTuple):
     places: list[_Place]
     again: bool
     since_s: float
+    lot: float  # who of those that are too many goes: whoever sends the most has no better chance than his share
 
     @property
     def strange(self) -> bool:
         return any(place.stranger for place in self.places)
+
+    @property
+    def strange_domains(self) -> set[str]:
+        return {place.domain for place in self.places if place.stranger}
 
 
 class Sources:
@@ -118,9 +132,13 @@ class Sources:
         self._count = count
         self._most_strangers = max(1, min(_MOST_STRANGERS, window * 3 // 8))
         self._most_probes = max(1, min(_MOST_PROBES, window // 4))
+        self._most_held = max(1, window * 3 // 4 - self._most_probes)
+        self._most_held_by_a_domain = max(1, window // 4)
         self._changed = threading.Condition()
         self._known: OrderedDict[str, _Place] = OrderedDict()  # those that have answered: none of the others ousts them
         self._others: OrderedDict[str, _Place] = OrderedDict()
+        self._busy: dict[str, _Place] = {}  # those with downloads in flight
+        self._domains: OrderedDict[str, int] = OrderedDict()  # downloads at once of the strangers of a domain
         self._waiting: list[_Waiter] = []
         self._number = 0
         self._in_flight: Counter[_Kind] = Counter()
@@ -133,7 +151,7 @@ class Sources:
     def fetch(self, address: str, again: bool = False) -> bytes:
         """Fetch a source, and take note of its place's answer or silence. Raises what `ObjectStore.fetch` raises."""
         name = place_of(address)
-        limit_s = None if again else self._limit_s(name)
+        limit_s = self._limit_s(name, again)
         started_s = self._clock.monotonic()
         try:
             data = self._objects.fetch(address, limit_s)
@@ -174,14 +192,14 @@ class Sources:
         with self._changed:
             self._number += 1
             places = [self._place(name) for name in sorted(names)]
-            waiter = _Waiter(order, self._number, places, again, self._clock.monotonic())
+            waiter = _Waiter(order, self._number, places, again, self._clock.monotonic(), random.random())
             kinds = self._wait(waiter, give_up) if places else ()
         try:
             yield
         finally:
             with self._changed:
                 for place in places:
-                    place.in_flight -= 1
+                    self._end(place)
                 self._in_flight.subtract(kinds)
                 self._changed.notify_all()
 
@@ -190,21 +208,51 @@ class Sources:
         self._waiting.append(waiter)
         try:
             while not (self._has_room(waiter) and self._is_next(waiter)):
-                if waiter.strange and self._clock.monotonic() - waiter.since_s >= _PATIENCE_S:
+                waited_s = self._clock.monotonic() - waiter.since_s
+                if waiter.strange and (waited_s >= _PATIENCE_S or self._is_one_too_many(waiter)):
                     raise self._untried("too many hosts that have never answered are being tried", "crowded")
                 self._changed.wait(_CHECK_INTERVAL_S)
                 give_up()
-            for place in waiter.places:
-                place.in_flight += 1
             kind = self._kind(waiter)
+            for place in waiter.places:
+                self._begin(place)
             self._in_flight.update(kind)
             return kind
         finally:
             self._waiting.remove(waiter)
             self._changed.notify_all()
 
+    def _begin(self, place: _Place) -> None:
+        if place.in_flight == 0:
+            place.since_s = self._clock.monotonic()
+            self._busy[place.name] = place
+        place.in_flight += 1
+
+    def _end(self, place: _Place) -> None:
+        place.in_flight -= 1
+        if place.in_flight == 0:
+            self._busy.pop(place.name, None)
+
+    def _is_one_too_many(self, waiter: _Waiter) -> bool:
+        """Return whether others hold all the threads of the window that distrusted strangers may hold. Lots decide."""
+        kind = self._kind(waiter)
+        if "strangers" not in kind:
+            return False
+        ahead = [other for other in self._waiting if other.lot < waiter.lot and self._kind(other) == kind]
+        if self._distrusts_strangers and self._in_flight["strangers"] + len(ahead) >= self._most_held:
+            return True
+        return any(
+            self._in_flight_of(domain) + sum(domain in other.strange_domains for other in ahead)
+            >= self._most_held_by_a_domain
+            for domain in waiter.strange_domains
+            if self._distrusts(domain)
+        )
+
+    def _in_flight_of(self, domain: str) -> int:
+        return sum(place.in_flight for place in self._busy.values() if place.stranger and place.domain == domain)
+
     def _is_probe(self, waiter: _Waiter) -> bool:
-        return waiter.again and any(place.is_silent or self._is_distrusted(place) for place in waiter.places)
+        return waiter.again and any(place.is_silent or (place.stranger and place.silent) for place in waiter.places)
 
     def _kind(self, waiter: _Waiter) -> tuple[_Kind, ...]:
         """Return which of the shared limits apply to a request. Probes do not take the strangers' places."""
@@ -229,8 +277,11 @@ class Sources:
         return self._fits(waiter)
 
     def _fits(self, waiter: _Waiter) -> bool:
-        if "strangers" in self._kind(waiter) and self._in_flight["strangers"] >= self._most_strangers:
-            return False
+        if "strangers" in self._kind(waiter):
+            if self._in_flight["strangers"] >= self._most_strangers:
+                return False
+            if any(self._in_flight_of(domain) >= self._limit_of(domain) for domain in waiter.strange_domains):
+                return False
         return all(place.in_flight < place.limit for place in waiter.places)
 
     def _untried(self, message: str, reason: Reason, place: str = "", tried_by_another: bool = False) -> Untried:
@@ -240,19 +291,41 @@ class Sources:
     # -- what is known about places
 
     def _is_distrusted(self, place: _Place) -> bool:
-        return place.stranger and (place.silent > 0 or self._distrusts_strangers)
+        return place.stranger and (place.silent > 0 or self._distrusts_strangers or self._distrusts(place.domain))
 
     @property
     def _distrusts_strangers(self) -> bool:
-        if self._clock.monotonic() - self._last_silent_stranger_s > _FORGOTTEN_S:
-            self._silent_strangers.clear()
-        return len(self._silent_strangers) >= _MANY_STRANGERS
+        return len(set(map(domain_of, self._suspects))) >= _MANY_DOMAINS
 
-    def _limit_s(self, name: str) -> float | None:
-        """Return how long a first download may take, if there is reason to doubt that the place answers at all."""
+    def _distrusts(self, domain: str) -> bool:
+        return sum(domain_of(name) == domain for name in self._suspects) >= _MANY_OF_A_DOMAIN
+
+    @property
+    def _suspects(self) -> set[str]:
+        """The strangers that were silent of late, and those that have let others wait for `_AWAITED_S` by now."""
+        now_s = self._clock.monotonic()
+        if now_s - self._last_silent_stranger_s > _FORGOTTEN_S:
+            self._silent_strangers.clear()
+        awaited = (place.name for place in self._busy.values() if place.stranger and now_s - place.since_s > _AWAITED_S)
+        return self._silent_strangers.union(awaited)
+
+    def _limit_s(self, name: str, again: bool) -> float | None:
+        """Return how long a download may take, if there is reason to doubt that the place answers at all."""
+        if name == "file://":
+            return None
         with self._changed:
-            hurried = name != "file://" and self._is_distrusted(self._place(name))
+            place = self._place(name)
+            hurried = self._is_distrusted(place) and not (again and place.silent)
         return _HURRIED_S if hurried else None
+
+    def _limit_of(self, domain: str) -> int:
+        return self._domains.get(domain, _FIRST)
+
+    def _trust(self, domain: str) -> None:
+        self._domains[domain] = min(self._most_strangers, self._limit_of(domain) + 1)
+        self._domains.move_to_end(domain)
+        if len(self._domains) > _REMEMBERED:
+            self._domains.popitem(last=False)
 
     def _place(self, name: str) -> _Place:
         for places in (self._known, self._others):
@@ -260,7 +333,7 @@ class Sources:
                 places.move_to_end(name)
                 return places[name]
         stranger = name.startswith("http://")  # the settings say where buckets are
-        place = _Place(name, stranger, _FIRST if stranger else _MOST)
+        place = _Place(name, domain_of(name), stranger, _FIRST if stranger else _MOST)
         self._remember(self._others, place)
         return place
 
@@ -283,6 +356,7 @@ class Sources:
                 log.info("%s answers again", name)
             if place.stranger:
                 place.stranger = False
+                self._trust(place.domain)
                 if self._silent_strangers:
                     self._silent_strangers.pop()
             if self._others.pop(name, None):
@@ -305,6 +379,7 @@ class Sources:
                     str(error)[:MAX_MESSAGE_CHARACTERS],
                 )
             if place.stranger:
+                self._domains.pop(place.domain, None)
                 self._note_silent_stranger(name, now_s)
             self._changed.notify_all()
 
@@ -316,9 +391,9 @@ class Sources:
         if self._distrusts_strangers and not was_distrusted and now_s >= self._next_warning_s:
             self._next_warning_s = now_s + _FORGOTTEN_S
             log.warning(
-                "%d more hosts that were asked for the first time did not answer than did, the last of them %s. Until "
-                "others answer, such hosts have %s s for their first answer",
-                _MANY_STRANGERS,
+                "hosts of %d more domains that were asked for the first time did not answer than did, the last of them "
+                "%s. Until others answer, such hosts have %s s for their first answer",
+                _MANY_DOMAINS,
                 name[:MAX_MESSAGE_CHARACTERS],
                 _HURRIED_S,
             )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.delivery.places import picture_of, place_of
+from consumer.delivery.places import domain_of, picture_of, place_of
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,20 @@ def test_a_picture_has_one_spelling(address: str, picture: str) -> None:
 @given(st.from_regex(r"(https?|file|s3)://.*", fullmatch=True) | st.text())
 def test_every_address_has_a_place_and_a_picture(address: str) -> None:
     assert picture_of(address).startswith(place_of(address))
+
+
+@pytest.mark.parametrize(
+    ("address", "domain"),
+    [
+        ("https://img1.cdn.example/a", "cdn.example"),
+        ("https://CDN.example.:8443/a", "cdn.example"),
+        ("http://shop/a", "shop"),
+        ("http://shop:81/a", "shop"),
+        ("http://93.184.216.34:81/a", "IP addresses"),
+        ("http://[2001:db8::1]/a", "IP addresses"),
+        ("http://[2001:db8::1]:81/a", "IP addresses"),
+        ("s3://photos.shop.example/a", "shop.example"),
+    ],
+)
+def test_the_domain_of_a_place(address: str, domain: str) -> None:
+    assert domain_of(place_of(address)) == domain

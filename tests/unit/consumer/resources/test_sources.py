@@ -179,15 +179,19 @@ def test_after_a_few_silent_strangers_others_have_to_hurry_or_wait_for_the_retry
     for host in "abcd":
         site.silence(host, 1)
     site.objects.outcomes["new"] = FAST
-    assert limits_s(site, "http://new/a") == [0.75, None]
+    assert limits_s(site, "http://new/a") == [0.75, 0.75]
+    for n in range(9):
+        site.objects.outcomes[f"new-{n}"] = SLOW
+        assert limits_s(site, f"http://new-{n}/a") == [0.75, None]
     assert limits_s(site, "http://known/a") == limits_s(site, "s3://bucket/a") == [None, None]
     with ExitStack() as held:
         site.enter(held, [f"http://new-{n}/a" for n in range(8)], again=True)
-        assert site.refusal("http://new-9/a", again=True).reason == "strangers"
+        assert site.refusal("http://new-8/a", again=True).reason == "strangers"
         site.enter(held, [f"http://new-{n}/a" for n in range(20, 32)])
         site.enter(held, ["http://known/a", "s3://bucket/a"])
-    assert limits_s(site, "http://newer/a") == [0.75, None]
-    assert limits_s(site, "http://newest/a") == [None, None]  # one has answered
+    for n in range(10):  # each that answers makes up for one
+        assert limits_s(site, f"http://newer-{n}/a")[0] == 0.75
+    assert limits_s(site, "http://newest/a") == [None, None]
 
 
 def test_one_silent_host_says_nothing_about_strangers_and_is_forgotten(site: Site) -> None:
@@ -196,9 +200,93 @@ def test_one_silent_host_says_nothing_about_strangers_and_is_forgotten(site: Sit
     assert limits_s(site, "http://new/a") == [None, None]
     for host in "abc":
         site.silence(host, 1)
-    assert limits_s(site, "http://new/a") == [0.75, None]
+    assert limits_s(site, "http://new/a") == [0.75, 0.75]
     site.clock.sleep(121)
     assert limits_s(site, "http://new/a") == [None, None]
+
+
+# The shares of a window of 32. docs/reliability.md states them.
+
+
+class Crowd:
+    """Requests on threads of their own that wait for their downloads, until the block ends."""
+
+    def __init__(self, site: Site, addresses: list[str]) -> None:
+        self.refused: list[Untried] = []
+        self._site, self._done = site, threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=(address,)) for address in addresses]
+
+    def __enter__(self) -> Crowd:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def _ask(self, address: str) -> None:
+        try:
+            with self._site.admit(address, give_up=lambda: cancel() if self._done.is_set() else None):
+                pytest.fail("there was no room")
+        except Untried as exc:
+            self.refused.append(exc)
+        except Cancelled:
+            pass
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def test_distrusted_strangers_leave_a_quarter_of_the_window_to_known_hosts(site: Site) -> None:
+    site.fetch("http://known/a")
+    for n in range(8):
+        site.silence(f"silent-{n}", 1)
+    with ExitStack() as held:
+        site.enter(held, [f"http://silent-{n}/a" for n in range(8)], again=True)
+        site.enter(held, [f"http://new-{n}/a" for n in range(12)])
+        crowd = held.enter_context(Crowd(site, [f"http://newer-{n}/a" for n in range(50)]))
+        wait_until(lambda: len(crowd.refused) == 46, "more than 8 + 12 + 4 threads are held")
+        assert {refused.reason for refused in crowd.refused} == {"crowded"}
+        site.enter(held, ["http://known/a"] * 5)
+
+
+@pytest.mark.parametrize("hosts", ["h{n}.evil.example", "198.51.100.{n}", "[2001:db8::{n}]:81"])
+def test_the_strangers_of_one_domain_hold_a_quarter_of_the_window_and_few_downloads(site: Site, hosts: str) -> None:
+    addresses = [f"http://{hosts.format(n=n)}/a" for n in range(1, 51)]
+    with ExitStack() as held:
+        site.enter(held, addresses[:4])
+        crowd = held.enter_context(Crowd(site, addresses[4:]))
+        wait_until(lambda: len(site.sources._waiting) == 46, "they do not wait")
+        assert not crowd.refused  # they may still answer
+        site.clock.sleep(1.1)
+        wait_until(lambda: len(crowd.refused) == 42, "more than 4 + 4 threads are held")
+        site.enter(held, [f"http://new-{n}.example.org/a" for n in range(4)])
+        site.enter(held, [f"http://shop-{n}/a" for n in range(4)])
+    assert limits_s(site, "http://another.example.org/a") == [None, None]
+
+
+def test_a_domain_whose_hosts_answer_gets_more_downloads(site: Site) -> None:
+    for n in range(4):
+        site.fetch(f"http://h{n}.cdn.example/a")
+    with ExitStack() as held:
+        site.enter(held, [f"http://new-{n}.cdn.example/a" for n in range(8)])
+        with pytest.raises(Cancelled), site.admit("http://new.cdn.example/a", give_up=cancel):
+            pass
+    site.silence("h.cdn.example", 1)
+    with ExitStack() as held:
+        site.enter(held, [f"http://new-{n}.cdn.example/a" for n in range(4)])
+        with pytest.raises(Cancelled), site.admit("http://new.cdn.example/a", give_up=cancel):
+            pass
+
+
+def test_a_single_new_host_that_is_slow_has_its_requests_wait(site: Site) -> None:
+    with ExitStack() as held:
+        site.enter(held, ["http://new/a"] * 4)
+        crowd = held.enter_context(Crowd(site, ["http://new/a"] * 28))
+        wait_until(lambda: len(site.sources._waiting) == 28, "they do not wait")
+        site.clock.sleep(4.0)
+        with pytest.raises(Cancelled), site.admit("http://new/a", give_up=cancel):
+            pass
+        assert not crowd.refused
 
 
 def test_a_stranger_that_was_silent_has_to_hurry_whoever_else_answers(site: Site) -> None:
