@@ -7,6 +7,7 @@ import os
 import threading
 from contextlib import ExitStack
 from functools import partial
+from math import nan
 
 from consumer.delivery.doubts import About, Doubts
 from consumer.delivery.outcomes import Outcome, TrackedRecord
@@ -40,8 +41,8 @@ from consumer.runner import Runner
 from consumer.stages.segment import Segment
 from consumer.starting import start_with_broker
 from consumer.window import Window
-from cutstream import __version__
 from cutstream.arrays.device import open_device
+from cutstream.arrays.ops import ArrayOps
 from cutstream.clients.kafka import (
     AtLeastOnceCommitter,
     Committer,
@@ -74,9 +75,11 @@ class PipelineRuntime:
         decoders = s.worker.decoders or min(4, cores)
         ops = open_device(s.worker.device)
         self.device = ops.device
+        _observe_memory(ops, metrics)
         self.triton = Triton(s.triton)
         latency = LatencyEstimator(self.triton, clock)
         self.selector = ProfileSelector(s.models, latency, metrics, clock)
+        metrics.memory_budget.set(s.worker.memory_bytes)
         self.memory = MemoryBudget(s.worker.memory_bytes, metrics.decoded_bytes.set)
         self._decoders = DecoderPool(
             decoders,
@@ -190,7 +193,10 @@ class Worker:
         self._health = HealthServer(s.worker.host, s.worker.port, self._metrics, readiness.alive, readiness.answer)
 
     def run(self) -> None:
-        self._metrics.info.labels(__version__, self._settings.models.engine, self._runtime.device).set(1)
+        models = self._settings.models
+        precision = models.precision if models.graph_precision == "fp32" else models.graph_precision
+        self._metrics.info.labels(models.engine, precision, self._runtime.device).set(1)
+        self._metrics.window.set(self._settings.worker.window)
         self._metrics.halted.labels(PoisonLimit.code).set(0)
         self._observe_doubt("network", False)
         self._observe_doubt("settings", False)
@@ -283,6 +289,21 @@ class Worker:
 
     def _record_tail(self, progress: Progress) -> None:
         self._runtime.selector.record_tail(progress.finished_s["store"] - progress.finished_s["segment"])
+
+
+def _observe_memory(ops: ArrayOps, metrics: Metrics) -> None:
+    """Have the device's memory read whenever the metrics are."""
+
+    def read(index: int) -> float:
+        try:
+            memory = ops.memory()
+        except CutstreamError:  # the stages meet it too, and act on it
+            memory = None
+        return memory[index] if memory else nan
+
+    if ops.memory() is not None:
+        for index, kind in enumerate(("used", "total")):
+            metrics.device_memory.labels(kind).set_function(partial(read, index))
 
 
 def run_worker(settings: Settings) -> None:

@@ -142,4 +142,13 @@ def _answered(
     task: TrackedRecord, job: Job | None, progress: Progress, status: Status, code: str, *records: OutgoingRecord
 ) -> Answered:
     timestamp_ms = job.origin.timestamp_ms if job else task.record.timestamp_ms
-    return Answered(task.tracked, progress.started_s, timestamp_ms, status, code, records)
+    answered = Answered(task.tracked, progress.started_s, timestamp_ms, status, code, records)
+    if job is None:
+        return answered
+    deadline = job.recipe.deadline
+    return replace(
+        answered,
+        profile=progress.selection.profile if progress.selection else job.profile,
+        deadline_s=deadline.timestamp() if deadline else None,
+        exemplar=job.exemplar,
+    )

@@ -54,9 +54,9 @@ class HealthServer:
             self._server.shutdown()
             self._server.server_close()
 
-    def _answer(self, path: str) -> tuple[HTTPStatus, str, bytes]:
+    def _answer(self, path: str, accept: str) -> tuple[HTTPStatus, str, bytes]:
         if path == "/metrics":
-            return HTTPStatus.OK, "text/plain; version=0.0.4; charset=utf-8", self._metrics.exposition()
+            return HTTPStatus.OK, *self._metrics.exposition(accept)
         if path not in self._checks:
             return HTTPStatus.NOT_FOUND, "text/plain", b"/metrics, /healthz or /readyz\n"
         checks = dict(self._checks[path]())
@@ -70,7 +70,7 @@ class HealthServer:
             timeout = _REQUEST_TIMEOUT_S
 
             def do_GET(self) -> None:
-                status, media_type, body = answer(self.path.partition("?")[0])
+                status, media_type, body = answer(self.path.partition("?")[0], self.headers.get("Accept", ""))
                 self.send_response(status)
                 self.send_header("Content-Type", media_type)
                 self.send_header("Content-Length", str(len(body)))

@@ -21,6 +21,7 @@ from cutstream.contract.recipe import Recipe
 from cutstream.contract.redelivery import Redelivery, read_redelivery, without_redelivery
 from cutstream.images import Image, ImageWarning, Matte
 from cutstream.images.geometry import Box
+from cutstream.metrics import Exemplar
 
 Trace: TypeAlias = tuple[tuple[str, bytes], ...]
 
@@ -44,6 +45,14 @@ class Job:
     attempts: int = 0
     untried: int = 0
     trace: Trace = ()
+
+    @property
+    def exemplar(self) -> Exemplar:
+        """The id of the request's trace, which its measurements lead to. None without a trace."""
+        for name, value in self.trace:
+            if name == "traceparent":
+                return {"trace_id": value.split(b"-")[1].decode("ascii")}  # well-formed, or it would not be here
+        return None
 
     @property
     def is_redelivered(self) -> bool:

@@ -29,7 +29,7 @@ _BUSY_WAIT_S = 0.02
 _FULL_WAIT_S = 0.1
 _BROKER_WAIT_S = 0.5
 _TRIM_INTERVAL_S = 30.0
-_LAG_INTERVAL_S = 1.0
+_MISSED = 2.0  # a share of the time to a deadline: how far it was missed says nothing more
 _REFUSALS, _REFUSALS_AGE_S = 3, 60.0  # one or two are normal in a rebalance
 
 
@@ -37,9 +37,9 @@ class Loop:
     """Reads requests, keeps the window full, and commits the contiguous prefix of finished requests.
 
     What a record's headers say about earlier deliveries is believed on `retry_topic` only. `trim_memory` is called
-    between requests to return freed memory to the system. `on_backlog` receives the number of requests in the worker's
-    partitions that it has not read yet, without those on the retry topic. `known_ends` returns the partitions' ends,
-    which the source does not know while it fetches nothing.
+    between requests to return freed memory to the system. `known_ends` returns the partitions' ends, which the source
+    does not know while it fetches nothing, in a new mapping whenever they were asked for. As often `on_backlog`
+    receives the number of requests in these partitions that have not been read yet, without those on the retry topic.
     """
 
     def __init__(
@@ -69,15 +69,15 @@ class Loop:
         self._offsets: OffsetTracker[Finished] = OffsetTracker()
         self.partitions: frozenset[Partition] = frozenset()
         """The partitions of this worker, as of the last change. Any thread may read it."""
-        self._unread: dict[Partition, int] = {}
         self._commit: Commit | None = None
         self._last_commit = clock.monotonic()
         self._failures = FailureLimit(settings.max_consecutive_failures)
         self._worked_since_trim = False
         self._last_trim = clock.monotonic()
-        self._last_lag = clock.monotonic()
+        self._observed_ends: Mapping[Partition, int] = {}
         self._stopping_since: float | None = None
         self._last_heartbeat: float | None = None
+        self._full = False
         self._refused = 0
         self._last_refused = 0.0
 
@@ -120,26 +120,44 @@ class Loop:
         return 0.0 if last is None else self._clock.monotonic() - last
 
     def _run_once(self) -> None:
-        self._last_heartbeat = self._clock.monotonic()
+        now_s = self._clock.monotonic()
+        if self._full and self._last_heartbeat is not None:
+            self._metrics.paused.inc(now_s - self._last_heartbeat)
+        self._last_heartbeat = now_s
         self._metrics.heartbeat.set(self._clock.wall())
         self._read_requests()
+        self._full = self._window.free == 0
         self._collect_outcomes()
         self._advance_commit()
-        self._observe_lag_if_due()
+        self._observe_partitions()
         self._trim_if_due()
 
-    def _observe_lag_if_due(self) -> None:
-        """Say every second how far each partition's end is from what is committed, also while nothing is."""
-        if self._clock.monotonic() - self._last_lag < _LAG_INTERVAL_S:
-            return
-        self._last_lag = self._clock.monotonic()
+    def _observe_partitions(self) -> None:
+        """Say how far each partition is answered and what is left of it, whenever the ends have just been asked for.
+
+        Old ends and a new position would give a lag that never was.
+        """
         ends = self._known_ends()
+        if ends is self._observed_ends:
+            return
+        self._observed_ends = ends
+        backlog, oldest_ms = 0, self._clock.wall() * 1000
         for partition in self.partitions:
-            first = self._offsets.first_offset(partition)
-            position = self._source.position(partition) if first is None else first
-            if position is not None:
-                end = max(ends.get(partition, 0), self._source.end_offset(partition) or 0)
-                self._metrics.lag.labels(partition.topic, str(partition.number)).set(max(0, end - position))
+            first, position = self._offsets.first(partition), self._source.position(partition)
+            answered = position if first is None else first.offset
+            end = max(ends.get(partition, 0), self._source.end_offset(partition) or 0)
+            if answered is not None:
+                labels = partition.topic, str(partition.number)
+                self._metrics.lag.labels(*labels).set(max(0, end - answered))
+                self._metrics.answered_offset.labels(*labels).set(answered)
+            if partition.topic == self._retry_topic:  # its requests wait until they are due
+                continue
+            backlog += 0 if position is None else max(0, end - position)
+            written_ms = self._source.timestamp_ms(partition) if first is None else first.timestamp_ms
+            if written_ms is not None and written_ms >= 0:  # a record may be without a timestamp
+                oldest_ms = min(oldest_ms, written_ms)
+        self._on_backlog(backlog)
+        self._metrics.oldest_age.set(self._clock.wall() - oldest_ms / 1000)
 
     def _trim_if_due(self) -> None:
         """Trim memory every half minute, but only after requests were worked on."""
@@ -149,11 +167,13 @@ class Loop:
 
     def _clear_gauges(self) -> None:
         """Nothing is this worker's any more: it leaves the group next."""
-        for gauge in (self._metrics.in_flight, self._metrics.uncommitted, self._metrics.oldest_request):
+        m = self._metrics
+        for gauge in (m.in_flight, m.uncommitted, m.oldest_request, m.oldest_age):
             gauge.set(0)
         self._metrics.partitions.set(0)
         self._metrics.unreadable.set(0)
         self._metrics.lag.clear()
+        self._metrics.answered_offset.clear()
 
     # -- reading
 
@@ -168,13 +188,9 @@ class Loop:
         self._handle_rebalance(polled)
         self._metrics.unreadable.set(polled.unreadable)
         for record in polled.records:
-            tracked = self._offsets.track(record.partition, record.offset, self._clock.monotonic())
+            tracked = self._offsets.track(record.partition, record.offset, self._clock.monotonic(), record.timestamp_ms)
             retried = record.partition.topic == self._retry_topic
             self._window.submit(TrackedRecord(tracked, record if retried else as_first_written(record)))
-            if not retried:  # behind a retry there are others that are not due yet
-                end = self._source.end_offset(record.partition) or 0
-                self._unread[record.partition] = max(0, end - record.offset - 1)
-        self._on_backlog(sum(self._unread.values()))
 
     def _poll_timeout_s(self) -> float:
         """Return zero while requests are in flight, because `_collect_outcomes` waits for them instead.
@@ -206,15 +222,14 @@ class Loop:
             self._drop_partitions(polled.stalled)
         if polled.lost or polled.gained:
             for partition in self.partitions - self._source.partitions:
-                self._metrics.lag.remove(partition.topic, str(partition.number))
+                for gauge in (self._metrics.lag, self._metrics.answered_offset):
+                    gauge.remove(partition.topic, str(partition.number))
             self.partitions = self._source.partitions
             self._metrics.partitions.set(len(self.partitions))
 
     def _drop_partitions(self, partitions: frozenset[Partition]) -> None:
         """Discard the work on these partitions, finished or not."""
         self._metrics.discarded.inc(self._offsets.drop(partitions))
-        for partition in partitions:
-            self._unread.pop(partition, None)
 
     # -- collecting
 
@@ -313,10 +328,16 @@ class Loop:
                     self._metrics.postponed.labels(outcome.code).inc()
 
     def _record_answer(self, answered: Answered) -> None:
-        self._metrics.requests.labels(answered.status, answered.code).inc()
-        self._metrics.request_seconds.observe(self._clock.monotonic() - answered.started_s)
-        if answered.timestamp_ms >= 0:  # a record may be without a timestamp
-            self._metrics.request_age.observe(max(0.0, self._clock.wall() - answered.timestamp_ms / 1000))
+        m, written_s = self._metrics, answered.timestamp_ms / 1000
+        m.requests.labels(answered.profile, answered.status, answered.code).inc()
+        m.request_seconds.observe(self._clock.monotonic() - answered.started_s, answered.exemplar)
+        if answered.timestamp_ms < 0:  # a record may be without a timestamp
+            return
+        age_s = max(0.0, self._clock.wall() - written_s)
+        m.request_age.observe(age_s, answered.exemplar)
+        if answered.deadline_s is not None:
+            allowed_s = answered.deadline_s - written_s
+            m.deadline_used.observe(min(age_s / allowed_s, _MISSED) if allowed_s > 0 else _MISSED)
 
     # -- stopping
 

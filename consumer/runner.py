@@ -132,14 +132,20 @@ class Runner(Generic[Out]):
 
     def _attempt(self, stage: Stage[Any, Any], job: Job, value: Any, progress: Progress, reserved: ExitStack) -> Any:
         waiting_since_s = self._clock.monotonic()
+        photos = self._metrics.stage_photos
         order, check = self._order(job, progress), partial(self._check, job, progress)
         admission = stage.admission(job, order, check) if stage.admission else nullcontext()
-        with admission, ExitStack() as memory:  # released if this attempt fails: the next one reserves anew
+        waiting = ExitStack()  # until the stage has its slot
+        waiting.enter_context(photos.labels(stage.name, "waiting").track_inprogress())
+        # The memory is released if this attempt fails: the next one reserves anew.
+        with waiting, admission, ExitStack() as memory:
             if stage.memory is not None:
                 keep = memory.enter_context(self._memory.reserve(stage.memory(job, value), order, check))
             with stage.slots.acquire(order, give_up=check):
                 check()  # the wait may have outlasted the deadline
-                with self._timed(stage, progress, waiting_since_s):
+                waiting.close()
+                working = photos.labels(stage.name, "working").track_inprogress()
+                with working, self._timed(stage, job, progress, waiting_since_s):
                     result = stage.run(job, value)
             if stage.memory is not None and stage.kept is not None:
                 keep(stage.kept(job, result))
@@ -160,14 +166,14 @@ class Runner(Generic[Out]):
             raise
 
     @contextmanager
-    def _timed(self, stage: Stage[Any, Any], progress: Progress, waiting_since_s: float) -> Iterator[None]:
+    def _timed(self, stage: Stage[Any, Any], job: Job, progress: Progress, waiting_since_s: float) -> Iterator[None]:
         started_s = self._clock.monotonic()
         self._metrics.stage_wait.labels(stage.name).inc(started_s - waiting_since_s)
         try:
             yield
         finally:
             seconds = self._clock.monotonic() - started_s
-            self._metrics.stage_seconds.labels(stage.name).observe(seconds)
+            self._metrics.stage_seconds.labels(stage.name).observe(seconds, job.exemplar)
             progress.timings_ms[stage.name] = round(seconds * 1000, 3)
 
     def _check(self, job: Job, progress: Progress) -> None:
@@ -200,7 +206,8 @@ class Runner(Generic[Out]):
         elif attempt == 1:
             log.warning("waiting: %s", exc, extra={"request": job.id, "stage": stage.name})
         wait.begin(exc.code)
-        self._stopping.wait(min(backoff_s(attempt, exc.retry_after_s), max(0.0, self._seconds_left(job))))
+        with self._metrics.stage_photos.labels(stage.name, "retrying").track_inprogress():
+            self._stopping.wait(min(backoff_s(attempt, exc.retry_after_s), max(0.0, self._seconds_left(job))))
 
 
 def backoff_s(attempt: int, hint_s: float | None = None) -> float:

@@ -5,14 +5,32 @@ Units are base units. Labels have few values and never ids. docs/metrics.md is g
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.exposition import choose_encoder
 
+from cutstream import __version__
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a time of creation for each series would be as many series again, which nobody reads
+
+# Classic histograms: this client has no native ones.
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _SLOW = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 _COUNT = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_SHARE = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
+
+Exemplar: TypeAlias = dict[str, str] | None
+"""Labels of one observation that a dashboard can lead from: the id of the request's trace."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +44,20 @@ class Definition:
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
 
+    @property
+    def unit(self) -> str:
+        """The unit, which the name ends in. A count and a 0 or 1 have none."""
+        word = self.name.removesuffix("_total").rpartition("_")[2]
+        return word if word in ("seconds", "bytes", "ratio") else ""
+
 
 REQUESTS = Definition(
     "cutstream_requests_total",
     "counter",
-    "Requests whose result has been committed, by status and error code (empty for `ok`).",
+    "Requests whose result has been committed, by profile (empty if refused unread), status and error code (empty for "
+    "`ok`). Each `failed` one has left a dead letter.",
     "If the share of `failed` rises, look at the codes and the dead letters.",
-    ("status", "code"),
+    ("profile", "status", "code"),
 )
 POSTPONED = Definition(
     "cutstream_postponed_total",
@@ -69,6 +94,14 @@ REQUEST_AGE = Definition(
     "If it grows while the duration stays the same, requests wait in Kafka: add workers or partitions.",
     buckets=_SLOW,
 )
+DEADLINE_USED = Definition(
+    "cutstream_deadline_used_ratio",
+    "histogram",
+    "Share of the time from the request's timestamp to its deadline that had passed when its result was committed, for "
+    "requests with a deadline. Above 1 it was missed; more than 2 counts as 2.",
+    "If the shares come near 1, requests will soon expire: add workers, or let requesters allow more time.",
+    buckets=_SHARE,
+)
 STAGE_SECONDS = Definition(
     "cutstream_stage_duration_seconds",
     "histogram",
@@ -83,6 +116,13 @@ STAGE_WAIT = Definition(
     "Time that photos spend waiting to enter a stage.",
     "The stage where it grows fastest is the bottleneck: give it more cores or model instances.",
     ("stage",),
+)
+STAGE_PHOTOS = Definition(
+    "cutstream_stage_photos",
+    "gauge",
+    "Photos in each stage: `waiting` to enter it, `working`, or pausing until they are tried again (`retrying`).",
+    "Photos gather at the bottleneck. If they are `retrying`, see cutstream_waiting.",
+    ("stage", "state"),
 )
 RETRIES = Definition(
     "cutstream_retries_total",
@@ -112,11 +152,30 @@ OLDEST_REQUEST = Definition(
     "Time since this worker read the oldest of its requests that have no committed result. 0 without such requests.",
     "If it grows beyond the time that a photo may take, something is stuck: see cutstream_waiting and cutstream_ready.",
 )
+OLDEST_AGE = Definition(
+    "cutstream_oldest_request_age_seconds",
+    "gauge",
+    "Age of the oldest request in this worker's partitions that has no committed result, by its timestamp. Those on "
+    "the retry topic do not count. 0 without such requests.",
+    "If it grows, the workers do not keep up: compare it with the deadlines, and add workers.",
+)
 IN_FLIGHT = Definition(
     "cutstream_in_flight",
     "gauge",
     "Photos in flight: their requests have been read and have no outcome yet.",
     "If it stays at CUTSTREAM_WORKER__WINDOW, the worker is the bottleneck, as it should be under load.",
+)
+WINDOW = Definition(
+    "cutstream_window_photos",
+    "gauge",
+    "The most photos that may be in flight: CUTSTREAM_WORKER__WINDOW.",
+    "A setting. cutstream_in_flight is at it under load.",
+)
+PAUSED = Definition(
+    "cutstream_paused_seconds_total",
+    "counter",
+    "Time in which this worker read nothing because its window was full.",
+    "Its rate is the share of time in which the worker is saturated: at 1 it has all the work that it can do.",
 )
 UNCOMMITTED = Definition(
     "cutstream_uncommitted_results",
@@ -129,6 +188,19 @@ DECODED_BYTES = Definition(
     "gauge",
     "Memory reserved for the decoded images of photos in flight.",
     "If it stays at the budget, raise CUTSTREAM_WORKER__MEMORY_BYTES or lower CUTSTREAM_WORKER__WINDOW.",
+)
+MEMORY_BUDGET = Definition(
+    "cutstream_memory_budget_bytes",
+    "gauge",
+    "The most memory that decoded images may take: CUTSTREAM_WORKER__MEMORY_BYTES.",
+    "A setting. If cutstream_decoded_bytes stays at it, photos wait for memory.",
+)
+DEVICE_MEMORY = Definition(
+    "cutstream_device_memory_bytes",
+    "gauge",
+    "Memory of the GPU, `used` by all processes and in `total`. Without a GPU there is no series.",
+    "If `used` comes near `total`, lower CUTSTREAM_WORKER__WINDOW, or find what else uses the device.",
+    ("kind",),
 )
 BACKGROUND_LOOKUPS = Definition(
     "cutstream_background_lookups_total",
@@ -155,6 +227,14 @@ BATCH_ITEMS = Definition(
     "Photos per call to Triton.",
     "If all are 1 under load, raise CUTSTREAM_WORKER__WINDOW or CUTSTREAM_TRITON__BATCH_MAX_WAIT_S.",
     buckets=_COUNT,
+)
+INFERENCE_SECONDS = Definition(
+    "cutstream_inference_duration_seconds",
+    "histogram",
+    "Time of one call to Triton, with the way there and back, by profile.",
+    "If it grows and Triton's own times do not, calls queue on the way: see CUTSTREAM_TRITON__IN_FLIGHT.",
+    ("profile",),
+    _FAST,
 )
 AUTO_CHOICES = Definition(
     "cutstream_auto_choices_total",
@@ -218,8 +298,16 @@ UNREADABLE = Definition(
 LAG = Definition(
     "cutstream_consumer_lag_records",
     "gauge",
-    "Requests in this worker's partitions that have no committed result yet.",
+    "Requests in this worker's partitions that have no committed result yet, by the broker's own ends, at most "
+    "2 s old.",
     "If it grows while results come, add workers. If it grows and none come, see cutstream_ready.",
+    ("topic", "partition"),
+)
+ANSWERED_OFFSET = Definition(
+    "cutstream_answered_offset",
+    "gauge",
+    "Offset below which every request of this partition has a committed result.",
+    "If it stands still in one partition while there is lag, something holds that partition: see cutstream_waiting.",
     ("topic", "partition"),
 )
 SOURCE_BYTES = Definition(
@@ -271,9 +359,17 @@ HALTED = Definition(
 INFO = Definition(
     "cutstream_worker_info",
     "gauge",
-    "Always 1. Labels give the version, the engine and the device.",
+    "Always 1. Labels give the engine and the precision that the settings name, and the device in use. With the "
+    "precision `auto` the engine decides for each network, and says so in Triton's log.",
     "If `device` is `cpu` on a machine with a GPU, check CUTSTREAM_WORKER__DEVICE.",
-    ("version", "engine", "device"),
+    ("engine", "precision", "device"),
+)
+BUILD_INFO = Definition(
+    "cutstream_build_info",
+    "gauge",
+    "Always 1. Labels give the release and the version of Python.",
+    "Workers of several releases are normal only while a release is rolled out.",
+    ("version", "python"),
 )
 
 DEFINITIONS: tuple[Definition, ...] = tuple(v for v in list(globals().values()) if isinstance(v, Definition))
@@ -290,19 +386,27 @@ class Metrics:
         self.silent_sources = self._gauge(SILENT_SOURCES)
         self.request_seconds = self._histogram(REQUEST_SECONDS)
         self.request_age = self._histogram(REQUEST_AGE)
+        self.deadline_used = self._histogram(DEADLINE_USED)
         self.stage_seconds = self._histogram(STAGE_SECONDS)
         self.stage_wait = self._counter(STAGE_WAIT)
+        self.stage_photos = self._gauge(STAGE_PHOTOS)
         self.retries = self._counter(RETRIES)
         self.waiting = self._gauge(WAITING)
         self.ready = self._gauge(READY)
         self.oldest_request = self._gauge(OLDEST_REQUEST)
+        self.oldest_age = self._gauge(OLDEST_AGE)
         self.in_flight = self._gauge(IN_FLIGHT)
+        self.window = self._gauge(WINDOW)
+        self.paused = self._counter(PAUSED)
         self.uncommitted = self._gauge(UNCOMMITTED)
         self.decoded_bytes = self._gauge(DECODED_BYTES)
+        self.memory_budget = self._gauge(MEMORY_BUDGET)
+        self.device_memory = self._gauge(DEVICE_MEMORY)
         self.background_lookups = self._counter(BACKGROUND_LOOKUPS)
         self.background_bytes = self._gauge(BACKGROUND_BYTES)
         self.backgrounds = self._gauge(BACKGROUNDS)
         self.batch_items = self._histogram(BATCH_ITEMS)
+        self.inference_seconds = self._histogram(INFERENCE_SECONDS)
         self.auto = self._counter(AUTO_CHOICES)
         self.commits = self._counter(COMMITS)
         self.commit_seconds = self._histogram(COMMIT_SECONDS)
@@ -313,6 +417,7 @@ class Metrics:
         self.stalled = self._counter(STALLED)
         self.unreadable = self._gauge(UNREADABLE)
         self.lag = self._gauge(LAG)
+        self.answered_offset = self._gauge(ANSWERED_OFFSET)
         self.source_bytes = self._counter(SOURCE_BYTES)
         self.source_pixels = self._counter(SOURCE_PIXELS)
         self.output_bytes = self._counter(OUTPUT_BYTES)
@@ -322,10 +427,15 @@ class Metrics:
         self.in_doubt = self._gauge(IN_DOUBT)
         self.halted = self._gauge(HALTED)
         self.info = self._gauge(INFO)
+        self.build_info = self._gauge(BUILD_INFO)
+        self.build_info.labels(__version__, platform.python_version()).set(1)
+        ProcessCollector(registry=self.registry)
 
-    def exposition(self) -> bytes:
-        """Return all metrics in Prometheus's text format."""
-        return generate_latest(self.registry)
+    def exposition(self, accept: str = "") -> tuple[str, bytes]:
+        """Return the media type and all metrics: in OpenMetrics for a reader that accepts it, which has the exemplars,
+        else in Prometheus's text format."""
+        encode, media_type = choose_encoder(accept)
+        return media_type, encode(self.registry)
 
     def _counter(self, d: Definition) -> Counter:
         return Counter(d.name, d.help, d.labels, registry=self.registry)

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class TrackedOffset(NamedTuple):
-    """The offset of a request that was read at `read_s` on the monotonic clock.
+    """The offset of a request that was read at `read_s` on the monotonic clock, and its record's timestamp.
 
     `epoch` changes when the partition is lost or rewound, so that an outcome from before that can be told apart.
     """
@@ -22,6 +22,7 @@ class TrackedOffset(NamedTuple):
     offset: int
     epoch: int
     read_s: float = 0.0
+    timestamp_ms: int = -1
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,10 @@ class OffsetTracker(Generic[T]):
         self._finished: dict[TrackedOffset, T] = {}
         self._finished_in: Counter[Partition] = Counter()
 
-    def track(self, partition: Partition, offset: int, now_s: float = 0.0) -> TrackedOffset:
+    def track(self, partition: Partition, offset: int, now_s: float = 0.0, timestamp_ms: int = -1) -> TrackedOffset:
         """Add a request that was just read. Call it in reading order."""
         epoch = self._epochs.setdefault(partition, self._epoch)
-        tracked = TrackedOffset(partition, offset, epoch, now_s)
+        tracked = TrackedOffset(partition, offset, epoch, now_s, timestamp_ms)
         self._tracked.setdefault(partition, deque()).append(tracked)
         return tracked
 
@@ -114,10 +115,10 @@ class OffsetTracker(Generic[T]):
                 discarded += self._finished.pop(tracked, None) is not None
         return discarded
 
-    def first_offset(self, partition: Partition) -> int | None:
-        """Return the offset of the partition's first request that is not committed. None without one."""
+    def first(self, partition: Partition) -> TrackedOffset | None:
+        """Return the partition's first request that is not committed. None without one."""
         in_order = self._tracked.get(partition)
-        return in_order[0].offset if in_order else None
+        return in_order[0] if in_order else None
 
     @property
     def oldest_read_s(self) -> float | None:

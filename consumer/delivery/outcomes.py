@@ -8,6 +8,7 @@ from typing import TypeAlias
 from consumer.delivery.offsets import TrackedOffset
 from cutstream.clients.kafka import OutgoingRecord, Record
 from cutstream.contract.messages import Status
+from cutstream.metrics import Exemplar
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,10 @@ class Suspicion:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The request is finished. `records` holds its result and, after a failure, its dead letter."""
+    """The request is finished. `records` holds its result and, after a failure, its dead letter.
+
+    `profile` is the one that found the subject, or else the requested one; empty if the request could not be read.
+    """
 
     tracked: TrackedOffset
     started_s: float  # on the monotonic clock
@@ -37,6 +41,9 @@ class Answered:
     code: str = ""  # the error's code; empty without an error
     records: tuple[OutgoingRecord, ...] = ()
     suspicion: Suspicion | None = None
+    profile: str = ""
+    deadline_s: float | None = None  # on the wall clock
+    exemplar: Exemplar = None
 
 
 @dataclass(frozen=True, slots=True)

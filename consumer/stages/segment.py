@@ -77,7 +77,8 @@ class Segment:
 
         def infer(images: Sequence[Pixels]) -> Sequence[Answer]:
             self._metrics.batch_items.observe(len(images))
-            with self._latency.measure(profile, len(images)):
+            called = self._metrics.inference_seconds.labels(profile).time()
+            with called, self._latency.measure(profile, len(images)):
                 if ensemble.measures_depth:
                     return list(zip(*self._triton.infer_with_depth(ensemble, np.stack(images)), strict=True))
                 return [(matte, None) for matte in self._triton.infer(ensemble, np.stack(images))]

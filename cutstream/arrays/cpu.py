@@ -35,6 +35,9 @@ class CpuOps:
     def device(self) -> str:
         return "cpu"
 
+    def memory(self) -> tuple[int, int] | None:
+        return None
+
     @property
     def xp(self) -> Any:
         return np

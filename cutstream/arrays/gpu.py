@@ -95,6 +95,11 @@ class GpuOps:
     def device(self) -> str:
         return "cuda"
 
+    def memory(self) -> tuple[int, int] | None:
+        with self.errors():
+            free, total = self._cupy.cuda.runtime.memGetInfo()
+        return total - free, total
+
     @property
     def xp(self) -> Any:
         return self._cupy

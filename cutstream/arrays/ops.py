@@ -33,6 +33,12 @@ class ArrayOps(Protocol):
     def device(self) -> str:
         """`cpu` or `cuda`, for logs and metrics. No code depends on it."""
 
+    def memory(self) -> tuple[int, int] | None:
+        """Return the bytes of the device that all processes use, and all that it has. None if it has none of its own.
+
+        Raises the errors of `errors`.
+        """
+
     @property
     def xp(self) -> Any:
         """The array namespace with NumPy's names: `numpy` or `cupy`."""

@@ -57,8 +57,15 @@ not answer is at fault itself, and never counts.
 _METRICS = """\
 # Metrics
 
-Each worker serves its metrics at `/metrics` in Prometheus's text format. Units are seconds and bytes. Labels have few
-values and never ids.
+Each worker serves its metrics at `/metrics` in Prometheus's text format, or in OpenMetrics to a reader that accepts it.
+There, the durations of requests and stages have exemplars: the `trace_id` of a request that brought a `traceparent`.
+Units are seconds and bytes. Labels have few values and never ids. Beside these there are `process_*`, the processor
+time, memory and open files of the worker's main process.
+"""
+_BUCKETS = """\
+## Buckets
+
+The histograms are classic ones. Their last bucket has no bound.
 """
 _TOPICS = """\
 # Topics and messages
@@ -150,9 +157,14 @@ def errors_page() -> str:
 
 def metrics_page() -> str:
     rows = [
-        (f"`{d.name}`", d.kind, ", ".join(f"`{label}`" for label in d.labels), d.help, d.remedy) for d in DEFINITIONS
+        (f"`{d.name}`", d.kind, d.unit, ", ".join(f"`{label}`" for label in d.labels), d.help, d.remedy)
+        for d in DEFINITIONS
     ]
-    return f"{_METRICS}\n{_table(('metric', 'type', 'labels', 'meaning', 'when it moves'), rows)}"
+    buckets = [
+        (f"`{d.name}`", ", ".join(f"{bound:g}" for bound in d.buckets)) for d in DEFINITIONS if d.kind == "histogram"
+    ]
+    columns = ("metric", "type", "unit", "labels", "meaning", "when it moves")
+    return f"{_METRICS}\n{_table(columns, rows)}\n{_BUCKETS}\n{_table(('histogram', 'upper bounds'), buckets)}"
 
 
 def topics_page(kafka: settings.KafkaSettings) -> str:

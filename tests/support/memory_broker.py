@@ -161,8 +161,12 @@ class MemoryReader:
     def position(self, partition: Partition) -> int | None:
         if partition not in self._owned or partition in self._to_rewind:
             return None
-        buffered = self._buffers.first_offset(partition)
-        return self._positions.get(partition) if buffered is None else buffered
+        buffered = self._buffers.first(partition)
+        return buffered.offset if buffered else self._positions.get(partition)
+
+    def timestamp_ms(self, partition: Partition) -> int | None:
+        buffered = self._buffers.first(partition)
+        return buffered.timestamp_ms if buffered else None
 
     def end_offset(self, partition: Partition) -> int | None:
         return self._ends.get(partition) if partition in self._owned else None

@@ -231,7 +231,9 @@ class SimulatedCupy:
         self.downloads: list[int] = []
         self.cuda = SimpleNamespace(
             get_current_stream=lambda: SimpleNamespace(synchronize=lambda: None),
-            runtime=SimpleNamespace(getDeviceCount=lambda: 1, CUDARuntimeError=CUDARuntimeError),
+            runtime=SimpleNamespace(
+                getDeviceCount=lambda: 1, memGetInfo=lambda: (3 << 30, 8 << 30), CUDARuntimeError=CUDARuntimeError
+            ),
             driver=SimpleNamespace(CUDADriverError=CUDADriverError),
             memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
         )

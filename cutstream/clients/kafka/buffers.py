@@ -41,10 +41,10 @@ class RecordBuffers:
             if len(waiting) >= at_least or self._bytes[partition] >= or_bytes
         )
 
-    def first_offset(self, partition: Partition) -> int | None:
-        """Return the offset of the partition's next record. None if it has none here."""
+    def first(self, partition: Partition) -> Record | None:
+        """Return the partition's next record. None if it has none here."""
         waiting = self._ranks[self._rank_of[partition.topic]].get(partition)
-        return waiting[0][1].offset if waiting else None
+        return waiting[0][1] if waiting else None
 
     def add(self, records: Iterable[Record]) -> None:
         """Add fetched records, in offset order within a partition."""

@@ -37,6 +37,9 @@ class RequestSource(Protocol):
     def position(self, partition: Partition) -> int | None:
         """Return the offset of the next record to deliver. None while it is not known, and if it is not owned."""
 
+    def timestamp_ms(self, partition: Partition) -> int | None:
+        """Return the timestamp of the next record to deliver. None if it has not been fetched yet."""
+
     def end_offset(self, partition: Partition) -> int | None:
         """Return the partition's end as of the last fetch. None before the first fetch, and if it is not owned."""
 

@@ -136,14 +136,19 @@ class RequestReader:
         tp = to_topic_partition(partition)
         if tp not in self._consumer.assignment() or partition in self._to_rewind:
             return None
-        buffered = self._buffers.first_offset(partition)
+        buffered = self._buffers.first(partition)
         if buffered is not None:
-            return buffered
+            return buffered.offset
         try:
             position: int | None = self._consumer.position(tp, timeout_ms=0)
         except KafkaError:
             return None
         return position
+
+    def timestamp_ms(self, partition: Partition) -> int | None:
+        """Return the timestamp of the next record to deliver. None if it is not here yet."""
+        buffered = self._buffers.first(partition)
+        return buffered.timestamp_ms if buffered else None
 
     def end_offset(self, partition: Partition) -> int | None:
         """Return the partition's end as of the last fetch. None before the first fetch, and if it is not owned."""

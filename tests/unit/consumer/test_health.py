@@ -23,7 +23,7 @@ def checks() -> dict[str, bool]:
 @pytest.fixture
 def address(checks: dict[str, bool]) -> Iterator[str]:
     metrics = Metrics()
-    metrics.requests.labels("ok", "").inc(3)
+    metrics.requests.labels("fast", "ok", "").inc(3)
     server = HealthServer("127.0.0.1", 0, metrics, lambda: {"loop": True}, lambda: checks)
     yield server.start()
     server.close()
@@ -51,7 +51,7 @@ def test_metrics_have_the_prometheus_text_format(address: str) -> None:
     status, media_type, body = get(address, "/metrics?name=all")
     assert status == 200
     assert media_type.startswith("text/plain; version=")
-    assert 'cutstream_requests_total{code="",status="ok"} 3.0' in body.splitlines()
+    assert 'cutstream_requests_total{code="",profile="fast",status="ok"} 3.0' in body.splitlines()
 
 
 def test_an_unknown_path_is_answered_with_the_known_paths(address: str) -> None:

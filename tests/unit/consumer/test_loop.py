@@ -143,7 +143,7 @@ def test_results_and_offsets_are_committed_and_counted() -> None:
     reader, committer = ObservedReader(broker), MemoryCommitter(broker)
     metrics = run(reader, committer)
     assert committer.commits[-1] == {P: 3}
-    assert sample(metrics, "cutstream_requests_total", status="ok", code="") == 3
+    assert sample(metrics, "cutstream_requests_total", profile="", status="ok", code="") == 3
     assert sorted(record.value for record in broker.read_all("results")) == [b"0", b"1", b"2"]
 
 
@@ -157,7 +157,7 @@ def test_a_refused_transaction_starts_again_at_the_committed_offsets() -> None:
     metrics = run(reader, committer, until=until)
     assert reader.rewound[0] == {P}
     assert sample(metrics, "cutstream_commits_total", outcome="refused") == 1
-    assert sample(metrics, "cutstream_requests_total", status="ok", code="") == 2
+    assert sample(metrics, "cutstream_requests_total", profile="", status="ok", code="") == 2
 
 
 def test_transactions_that_are_refused_again_and_again_show(monkeypatch) -> None:
@@ -387,6 +387,20 @@ def test_the_backlog_is_the_number_of_requests_not_read_yet() -> None:
     running.join(5)
 
 
+def test_the_backlog_counts_what_the_reader_has_not_fetched() -> None:
+    gate, backlogs = threading.Event(), []
+    reader, committer = clients(5)
+    callbacks = {"on_backlog": backlogs.append, "known_ends": lambda: {P: 3900}}
+    loop = make_loop(reader, committer, lambda task: gate.wait(10) and answered(task), callbacks=callbacks, size=2)
+    stop = threading.Event()
+    running = threading.Thread(target=loop.run, args=(stop,))
+    running.start()
+    wait_until(lambda: backlogs[-1:] == [3898], "the backlog is not all but the two in flight")
+    gate.set()
+    stop.set()
+    running.join(5)
+
+
 def test_retries_do_not_count_as_backlog() -> None:
     broker, backlogs = requests(0, retry=1), []
     history = Redelivery(SourceRecord(topic="requests", partition=0, offset=0, timestamp_ms=0), not_before_ms=1)
@@ -447,11 +461,10 @@ def test_a_postponed_request_is_committed_at_once_and_answered_from_the_retry_to
     assert [record.value for record in broker.read_all("retry")] == [b"0"]
     assert sorted(record.value for record in broker.read_all("results")) == [b"%d" % n for n in range(5)]
     assert sample(metrics, "cutstream_postponed_total", code="failed_image_download") == 1
-    assert sample(metrics, "cutstream_requests_total", status="ok", code="") == 5
+    assert sample(metrics, "cutstream_requests_total", profile="", status="ok", code="") == 5
 
 
-def test_lag_grows_while_nothing_is_committed_and_vanishes_with_its_partition(monkeypatch) -> None:
-    monkeypatch.setattr("consumer.loop._LAG_INTERVAL_S", 0.01)
+def test_lag_grows_while_nothing_is_committed_and_vanishes_with_its_partition() -> None:
     gate, metrics = threading.Event(), Metrics()
     broker = requests(5)
     reader, other = ObservedReader(broker), MemoryReader(broker)
@@ -464,7 +477,7 @@ def test_lag_grows_while_nothing_is_committed_and_vanishes_with_its_partition(mo
         return sample(metrics, "cutstream_consumer_lag_records", topic="requests", partition="0")
 
     ends = {P: 5}
-    loop = make_loop(reader, MemoryCommitter(broker), work, metrics, {"known_ends": lambda: ends}, size=2)
+    loop = make_loop(reader, MemoryCommitter(broker), work, metrics, {"known_ends": ends.copy}, size=2)
     stop = threading.Event()
     running = threading.Thread(target=loop.run, args=(stop,))
     running.start()
@@ -479,6 +492,49 @@ def test_lag_grows_while_nothing_is_committed_and_vanishes_with_its_partition(mo
     broker.throw_out(broker.group.members[0])
     wait_until(lambda: other.poll(0.01, 1) and other.partitions, "the partition does not move")
     wait_until(lambda: lag() is None, "a partition of another worker still has a lag here")
+    stop.set()
+    running.join(5)
+
+
+def test_an_answer_is_counted_with_its_profile_its_share_of_the_deadline_and_its_trace() -> None:
+    broker, trace = requests(3), {"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"}
+    allowed_s = {b"0": 4000.0, b"1": 1000.0, b"2": -1.0}
+
+    def work(task):
+        now_s = time.time()
+        written_ms = int((now_s - 2000) * 1000)
+        deadline_s = written_ms / 1000 + allowed_s[task.record.value]
+        return answered(task, profile="fast", timestamp_ms=written_ms, deadline_s=deadline_s, exemplar=trace)
+
+    metrics = run(ObservedReader(broker), MemoryCommitter(broker), work)
+    assert sample(metrics, "cutstream_requests_total", profile="fast", status="ok", code="") == 3
+    shares = {bound: sample(metrics, "cutstream_deadline_used_ratio_bucket", le=bound) for bound in ("0.5", "0.75")}
+    assert shares == {"0.5": 0, "0.75": 1}
+    assert sample(metrics, "cutstream_deadline_used_ratio_bucket", le="+Inf") == 3
+    assert sample(metrics, "cutstream_deadline_used_ratio_sum") == pytest.approx(0.5 + 2 + 2, abs=0.1)
+    media_type, text = metrics.exposition("application/openmetrics-text;version=1.0.0")
+    assert media_type.startswith("application/openmetrics-text")
+    assert b'# {trace_id="4bf92f3577b34da6a3ce929d0e0e4736"}' in text
+
+
+def test_a_worker_that_has_no_room_for_a_request_counts_its_pause_and_the_oldest_requests_age(monkeypatch) -> None:
+    gate, metrics, broker = threading.Event(), Metrics(), MemoryBroker()
+    monkeypatch.setattr(SystemClock, "wall", lambda self: 60.0)  # a record in memory is of time 0
+    loop = make_loop(
+        MemoryReader(broker), MemoryCommitter(broker), lambda task: gate.wait(10) and answered(task), metrics, size=1
+    )
+    stop = threading.Event()
+    running = threading.Thread(target=loop.run, args=(stop,))
+    running.start()
+    wait_until(lambda: sample(metrics, "cutstream_assigned_partitions") == 1, "no partition is assigned")
+    assert sample(metrics, "cutstream_paused_seconds_total") == 0
+    assert sample(metrics, "cutstream_oldest_request_age_seconds") == 0
+    broker.append(OutgoingRecord("requests", None, b"0"))
+    wait_until(lambda: (sample(metrics, "cutstream_paused_seconds_total") or 0) > 0.2, "the pause is not counted")
+    assert sample(metrics, "cutstream_oldest_request_age_seconds") == 60
+    gate.set()
+    wait_until(lambda: sample(metrics, "cutstream_oldest_request_age_seconds") == 0, "an answered request has an age")
+    assert sample(metrics, "cutstream_answered_offset", topic="requests", partition="0") == 1
     stop.set()
     running.join(5)
 

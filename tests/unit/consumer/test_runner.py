@@ -5,6 +5,7 @@ import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import datetime, timezone
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -438,16 +439,48 @@ def test_waiting_for_memory_takes_no_slot_and_is_not_in_the_timings() -> None:
     runner = Runner(Pipeline((stage,)), budget, metrics, clock, 3, InstantEvent(), Waits(clock))
     progress = Progress(clock.monotonic())
     carrier = threading.Thread(target=lambda: runner.carry(job_of(), progress), daemon=True)
+    photos = partial(metrics.registry.get_sample_value, "cutstream_stage_photos")
     with budget.reserve(60):
         carrier.start()
         wait_until(lambda: budget._bytes._waiting, "the job does not wait")
+        assert photos({"stage": "decode", "state": "waiting"}) == 1
         with slots.acquire():
             time.sleep(0.1)
     carrier.join(10)
+    assert photos({"stage": "decode", "state": "waiting"}) == photos({"stage": "decode", "state": "working"}) == 0
     assert 0 <= progress.timings_ms["decode"] < 50
     waited_s = metrics.registry.get_sample_value("cutstream_stage_wait_seconds_total", {"stage": "decode"})
     assert waited_s is not None
     assert waited_s >= 0.1
+
+
+@pytest.mark.parametrize("ends", ["in time", "too late"])
+def test_a_photo_is_counted_where_it_is_until_it_leaves(ends: str) -> None:
+    clock, slots, seen = ManualClock(), PrioritySemaphore(1), []
+    metrics = Metrics()
+
+    def photos(state):
+        return metrics.registry.get_sample_value("cutstream_stage_photos", {"stage": "store", "state": state}) or 0
+
+    class Pause(InstantEvent):
+        def wait(self, timeout=None):
+            seen.append(("retrying", photos("retrying"), photos("working")))
+            return super().wait(timeout)
+
+    def store(job, value):
+        seen.append(("working", photos("waiting"), photos("working")))
+        if ends == "too late":
+            clock.sleep(1000)
+        if len(seen) == 1:
+            raise StoreUnavailable("full")
+
+    stage = Stage("store", store, slots)
+    runner = Runner(Pipeline((stage,)), MemoryBudget(1), metrics, clock, 3, Pause(), Waits(clock))
+    deadline = datetime.fromtimestamp(clock.wall() + 500, timezone.utc)
+    with pytest.raises(Expired) if ends == "too late" else nullcontext():
+        runner.carry(job_of(deadline=deadline), Progress(clock.monotonic()))
+    assert seen[:2] == [("working", 0, 1), ("retrying", 1, 0)]
+    assert [photos(state) for state in ("waiting", "working", "retrying")] == [0, 0, 0]
 
 
 def test_a_failure_after_segmentation_keeps_the_selected_profile() -> None:

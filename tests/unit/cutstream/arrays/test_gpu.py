@@ -53,6 +53,11 @@ def test_one_may_wait_for_the_device() -> None:
     bare().synchronize()
 
 
+def test_the_memory_of_the_device_is_what_is_used_of_what_there_is() -> None:
+    assert bare().memory() == (5 << 30, 8 << 30)
+    assert CpuOps().memory() is None
+
+
 def test_nothing_is_sent_twice() -> None:
     ops = bare()
     with pytest.raises(TypeError, match="in device memory already"):
