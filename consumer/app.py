@@ -19,7 +19,7 @@ from consumer.intake.addresses import check_addresses
 from consumer.intake.admission import admit
 from consumer.intake.cancellations import Cancellations
 from consumer.intake.preset_files import read_presets
-from consumer.jobs import Progress
+from consumer.jobs import Job, Progress
 from consumer.loop import Loop
 from consumer.pipeline import Dependencies, build_pipeline
 from consumer.preflight import check_settings
@@ -29,13 +29,14 @@ from consumer.resources.background_catalogue import BackgroundCatalogue
 from consumer.resources.backgrounds import BackgroundStore
 from consumer.resources.cache import Cache
 from consumer.resources.decoding.pool import DecoderPool
+from consumer.resources.destinations import STORE_SLOTS, Destinations
 from consumer.resources.latency import LatencyEstimator
 from consumer.resources.matting_code import MattingCode
 from consumer.resources.memory_budget import MemoryBudget
 from consumer.resources.priority_semaphore import PrioritySemaphore
 from consumer.resources.probe import Probe
 from consumer.resources.profile_selector import ProfileSelector
-from consumer.resources.sources import Sources
+from consumer.resources.sources import Reason, Sources
 from consumer.resources.waits import Waits
 from consumer.runner import Runner
 from consumer.stages.segment import Segment
@@ -62,7 +63,6 @@ from cutstream.signals import on_termination
 log = logging.getLogger(__name__)
 
 _FETCH_SLOTS = 32  # one host has at most half of them: consumer/resources/sources.py
-_STORE_SLOTS = 16
 _EXIT_GRACE_S = 10.0
 
 
@@ -93,7 +93,12 @@ class PipelineRuntime:
         self._matting_code = MattingCode()
         self.catalogue = BackgroundCatalogue(s.kafka, metrics.backgrounds.set)
         self.objects = ObjectStore(s.objects, s.limits)
-        sources = Sources(self.objects, s.worker.window, clock, lambda reason: metrics.untried.labels(reason).inc())
+
+        def count(reason: Reason) -> None:
+            metrics.untried.labels(reason).inc()
+
+        self.destinations = Destinations(self.objects.place_of_destination, clock, count)
+        sources = Sources(self.objects, s.worker.window, clock, count)
         metrics.silent_sources.set_function(lambda: sources.silent)
         backgrounds = BackgroundStore(
             self.catalogue.entry,
@@ -110,6 +115,7 @@ class PipelineRuntime:
                 objects=self.objects,
                 sources=sources,
                 backgrounds=backgrounds,
+                destinations=self.destinations,
                 decoders=self._decoders,
                 segment=Segment(self.triton, self.selector, latency, ops, metrics, s.triton),
                 ops=ops,
@@ -117,7 +123,7 @@ class PipelineRuntime:
                 metrics=metrics,
                 max_pixels=s.limits.max_source_pixels,
                 fetch_slots=PrioritySemaphore(_FETCH_SLOTS),
-                store_slots=PrioritySemaphore(_STORE_SLOTS),
+                store_slots=PrioritySemaphore(STORE_SLOTS),
                 decoder_slots=PrioritySemaphore(decoders),
                 segment_slots=PrioritySemaphore(s.worker.window),
                 cpu_slots=PrioritySemaphore(cores),
@@ -260,7 +266,7 @@ class Worker:
             self._stopping,
             self._waits,
             s.kafka.urgent_topic,
-            refuse=self._cancellations.refuse,
+            refuse=self._refuse,
         )
         admission = partial(
             admit,
@@ -276,8 +282,16 @@ class Worker:
             self._clock,
             Doubts(s.worker.max_consecutive_failures, self._observe_doubt),
             self._record_tail,
-            partial(check_addresses, objects=runtime.objects),
+            self._check,
         )
+
+    def _refuse(self, job: Job) -> None:
+        self._cancellations.refuse(job)
+        self._runtime.destinations.refuse_away(job.recipe.destination, job.is_redelivered)
+
+    def _check(self, job: Job) -> None:
+        check_addresses(job, self._runtime.objects)
+        self._runtime.destinations.expect(job.recipe.destination, job.is_redelivered)
 
     def _make_committer(self) -> Committer:
         if self._settings.kafka.delivery == "exactly_once":

@@ -20,7 +20,15 @@ from consumer.runner import Runner, WorkerStopping
 from cutstream.clients.kafka import OutgoingRecord, Record
 from cutstream.clock import Clock
 from cutstream.contract.messages import Status, status_of
-from cutstream.errors import Cancelled, CutstreamError, Expired, Poison, SourceUnavailable, Unexpected
+from cutstream.errors import (
+    Cancelled,
+    CutstreamError,
+    DestinationUnavailable,
+    Expired,
+    PlaceUnavailable,
+    Poison,
+    Unexpected,
+)
 
 log = logging.getLogger(__name__)
 
@@ -93,10 +101,9 @@ class RequestHandler:
         except Untried as exc:
             if not exc.tried_by_another:
                 progress.attempts, progress.untried = progress.attempts - 1, progress.untried + 1
-            doubted = self._doubts.is_network_doubted(blamed_address(exc, job))
-            return self._postpone(task, job, progress, exc, doubted)
-        except SourceUnavailable as exc:
-            return self._postpone(task, job, progress, exc, self._is_network_in_doubt(exc, job))
+            return self._postpone(task, job, progress, exc, self._is_in_doubt(exc, job))
+        except PlaceUnavailable as exc:
+            return self._postpone(task, job, progress, exc, self._is_in_doubt(exc, job))
         except Poison as exc:
             if not self._are_settings_in_doubt(exc, job, progress):
                 raise
@@ -105,8 +112,13 @@ class RequestHandler:
             if "fetch" in progress.finished_s:
                 self._doubts.note_answer(job.recipe.image)
 
-    def _is_network_in_doubt(self, error: SourceUnavailable, job: Job) -> bool:
+    def _is_in_doubt(self, error: PlaceUnavailable, job: Job) -> bool:
+        """Return whether the deployment itself may be the reason why a place does not answer."""
         address = blamed_address(error, job)
+        if isinstance(error, DestinationUnavailable):  # the settings list the others, so they are not many
+            return error.is_ours
+        if isinstance(error, Untried):
+            return self._doubts.is_network_doubted(address)
         if error.answered:
             self._doubts.note_answer(address)
             return False
@@ -118,7 +130,7 @@ class RequestHandler:
         return self._doubts.note_refused(picture_of(blamed_address(error, job)), str(error))
 
     def _postpone(
-        self, task: TrackedRecord, job: Job, progress: Progress, error: SourceUnavailable | Poison, in_doubt: bool
+        self, task: TrackedRecord, job: Job, progress: Progress, error: PlaceUnavailable | Poison, in_doubt: bool
     ) -> Postponed:
         """Move the request to the retry topic. Raises Poison after the last attempt, or Expired."""
         due_ms = self._retries.next_attempt_ms(job, progress, error, in_doubt)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from consumer.jobs import Composed, Decoded, Encoded, Fetched, Refined, Segmented, Stored
 from consumer.resources.backgrounds import BackgroundStore
 from consumer.resources.decoding.pool import DecoderPool
+from consumer.resources.destinations import Destinations
 from consumer.resources.matting_code import MattingCode
 from consumer.resources.priority_semaphore import PrioritySemaphore
 from consumer.resources.sources import Sources
@@ -31,6 +32,7 @@ class Dependencies:
     objects: ObjectStore
     sources: Sources
     backgrounds: BackgroundStore
+    destinations: Destinations
     decoders: DecoderPool
     segment: Segment  # built with the worker, because it keeps a micro-batcher for each profile
     ops: ArrayOps
@@ -45,15 +47,17 @@ class Dependencies:
 
 
 def build_pipeline(d: Dependencies) -> Pipeline[Recipe, Stored]:
-    """Build the pipeline. Memory is reserved before `decode` and released after `store`, or when the job fails."""
+    """Build the pipeline. Memory is reserved before `decode` and released after `encode`, but for the files' bytes."""
     fetch = Fetch(d.sources, d.backgrounds, d.metrics)
     decode = Decode(d.decoders, d.ops, d.metrics, d.max_pixels)
+    encode = Encode(d.ops)
+    store = Store(d.objects, d.destinations, d.metrics)
     return (
         Stage[Recipe, Fetched]("fetch", fetch, d.fetch_slots, admission=fetch.admission)
         | Stage[Fetched, Decoded]("decode", decode, d.decoder_slots, memory=decode.needed_bytes, kept=decode.kept_bytes)
         | Stage[Decoded, Segmented]("segment", d.segment, d.segment_slots)
         | Stage[Segmented, Refined]("refine", Refine(d.ops, d.matting_code), d.cpu_slots)
         | Stage[Refined, Composed]("compose", Compose(d.ops), d.cpu_slots)
-        | Stage[Composed, Encoded]("encode", Encode(d.ops), d.cpu_slots)
-        | Stage[Encoded, Stored]("store", Store(d.objects, d.metrics), d.store_slots)
+        | Stage[Composed, Encoded]("encode", encode, d.cpu_slots, kept=encode.kept_bytes)
+        | Stage[Encoded, Stored]("store", store, d.store_slots, admission=store.admission)
     )  # Then the main loop commits the result and its offset together: consumer/loop.py, consumer/delivery/.

@@ -16,7 +16,7 @@ from cutstream.arrays.device import require_device
 from cutstream.clients.kafka import tls_problems
 from cutstream.clients.objects.store import ObjectStore
 from cutstream.constraints import nearest
-from cutstream.errors import ConfigurationError
+from cutstream.errors import ConfigurationError, RefusedAddress
 from cutstream.folders import why_unreadable, why_unwritable
 from cutstream.profiles import AUTO, known_profiles
 from cutstream.settings import Settings, about
@@ -42,11 +42,16 @@ def _roots(settings: Settings) -> Iterator[str]:
 
 def _destination(settings: Settings) -> Iterator[str]:
     try:
-        folders = ObjectStore(settings.objects, settings.limits).default_folders
+        objects = ObjectStore(settings.objects, settings.limits)
+        if not objects.default_folders:
+            objects.check_destination(None)
     except ConfigurationError as exc:
         yield from str(exc).splitlines()
         return
-    for folder in folders:
+    except RefusedAddress as exc:
+        yield about("objects", "destination", str(exc))
+        return
+    for folder in objects.default_folders:
         if problem := why_unwritable(Path(folder)):
             yield about("objects", "destination", f"{folder} {problem}: allow it, or name another one")
 

@@ -19,7 +19,7 @@ from consumer.resources.sources import SLOW_S, Untried
 from consumer.resources.waits import Wait, Waits
 from cutstream.clock import Clock
 from cutstream.contract.recipe import Recipe
-from cutstream.errors import CutstreamError, Expired, Retryable, SourceUnavailable, Unexpected
+from cutstream.errors import CutstreamError, Expired, PlaceUnavailable, Retryable, Unexpected
 from cutstream.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -38,8 +38,8 @@ class Stage(Generic[In, Out]):
     """One step of the pipeline: `run(job, value)` returns the value for the next stage.
 
     Stages of one kind of work share `slots`. A stage with `memory` runs once that many bytes are reserved. The job
-    keeps them until it ends; if the stage states what is `kept` of its value, only that. A stage with `admission` runs
-    inside of what that returns, which may wait or refuse, before it takes a slot.
+    keeps them until it ends; once a stage has stated what is `kept` of its value, only that. A stage with `admission`
+    runs inside of what that returns, which may wait or refuse, before it takes a slot.
     """
 
     name: str
@@ -61,6 +61,12 @@ class Pipeline(Generic[In, Out]):
 
     def __or__(self, following: Stage[Out, Next]) -> Pipeline[In, Next]:
         return Pipeline((*self.stages, following))
+
+
+class _Reserved(ExitStack):
+    """The memory of one job. `keep` gives back what is beyond so many bytes."""
+
+    keep: Callable[[int], None] | None = None
 
 
 class WorkerStopping(CutstreamError):
@@ -101,18 +107,18 @@ class Runner(Generic[Out]):
     def carry(self, job: Job, progress: Progress) -> Out:
         """Return the last stage's value. Raises Poison, Expired, Cancelled, Fatal or WorkerStopping.
 
-        Raises SourceUnavailable when the attempts in place are used up, or when another would hold up other jobs.
+        Raises PlaceUnavailable when the attempts in place are used up, or when another would hold up other jobs.
         `progress` says where.
         """
         value: Any = job.recipe
-        with ExitStack() as reserved:
+        with _Reserved() as reserved:
             for stage in self._stages:
                 progress.stage = stage.name
                 value = self._run(stage, job, value, progress, reserved)
                 progress.finish(stage.name, value, self._clock.monotonic())
         return value  # type: ignore[no-any-return]
 
-    def _run(self, stage: Stage[Any, Any], job: Job, value: Any, progress: Progress, reserved: ExitStack) -> Any:
+    def _run(self, stage: Stage[Any, Any], job: Job, value: Any, progress: Progress, reserved: _Reserved) -> Any:
         """Run one stage until it succeeds, or until it makes no sense to try it again here."""
         attempt = 0
         with self._waits.in_stage(stage.name) as wait:
@@ -130,7 +136,7 @@ class Runner(Generic[Out]):
                     log.exception("unexpected error", extra={"request": job.id, "stage": stage.name})
                     raise Unexpected(f"{type(exc).__name__} in {stage.name}: {exc}") from exc
 
-    def _attempt(self, stage: Stage[Any, Any], job: Job, value: Any, progress: Progress, reserved: ExitStack) -> Any:
+    def _attempt(self, stage: Stage[Any, Any], job: Job, value: Any, progress: Progress, reserved: _Reserved) -> Any:
         waiting_since_s = self._clock.monotonic()
         photos = self._metrics.stage_photos
         order, check = self._order(job, progress), partial(self._check, job, progress)
@@ -140,15 +146,15 @@ class Runner(Generic[Out]):
         # The memory is released if this attempt fails: the next one reserves anew.
         with waiting, admission, ExitStack() as memory:
             if stage.memory is not None:
-                keep = memory.enter_context(self._memory.reserve(stage.memory(job, value), order, check))
+                reserved.keep = memory.enter_context(self._memory.reserve(stage.memory(job, value), order, check))
             with stage.slots.acquire(order, give_up=check):
                 check()  # the wait may have outlasted the deadline
                 waiting.close()
                 working = photos.labels(stage.name, "working").track_inprogress()
                 with working, self._timed(stage, job, progress, waiting_since_s):
                     result = stage.run(job, value)
-            if stage.memory is not None and stage.kept is not None:
-                keep(stage.kept(job, result))
+            if stage.kept is not None and reserved.keep is not None:
+                reserved.keep(stage.kept(job, result))
             reserved.push(memory.pop_all())
             return result
 
@@ -191,14 +197,14 @@ class Runner(Generic[Out]):
     def _back_off(
         self, stage: Stage[Any, Any], job: Job, progress: Progress, exc: Retryable, attempt: int, wait: Wait
     ) -> None:
-        """Wait before the next attempt: without end for our own servers, a few times for the source.
+        """Wait before the next attempt: without end for our own servers, a few times for a place of the request's own.
 
-        A source that was slow, or that asks for time, is tried again from the retry topic: here others would wait, too.
+        One that was slow, or that asks for time, is tried again from the retry topic: here others would wait, too.
         """
         if isinstance(exc, Untried):
             raise exc
         self._metrics.retries.labels(stage.name, exc.code).inc()
-        if isinstance(exc, SourceUnavailable):
+        if isinstance(exc, PlaceUnavailable):
             was_slow = progress.timings_ms.get(stage.name, 0.0) >= SLOW_S * 1000
             if progress.attempts >= self._source_attempts or was_slow or (exc.retry_after_s or 0) > _MOMENT_S:
                 raise exc

@@ -22,23 +22,26 @@ from cutstream.contract.messages import MAX_MESSAGE_CHARACTERS
 from cutstream.errors import (
     BackgroundFailed,
     BackgroundUnavailable,
+    DestinationFailed,
+    DestinationUnavailable,
+    PlaceUnavailable,
     Poison,
     PoisonLimit,
     RefusedBackground,
     RefusedDestination,
-    SourceUnavailable,
     UnknownBackground,
 )
 
 _OF_THE_BACKGROUND = (BackgroundFailed, BackgroundUnavailable, RefusedBackground, UnknownBackground)
+_OF_THE_DESTINATION = (DestinationFailed, DestinationUnavailable, RefusedDestination)
 
 
-def blamed_address(error: Poison | SourceUnavailable, job: Job) -> str:
+def blamed_address(error: Poison | PlaceUnavailable, job: Job) -> str:
     """Return the address of the photo, or of the background or the destination if the error is about that."""
     picture, destination = job.recipe.composition.background.picture, job.recipe.destination
     if picture and isinstance(error, _OF_THE_BACKGROUND):
         return picture
-    return destination if destination and isinstance(error, RefusedDestination) else job.recipe.image
+    return destination if destination and isinstance(error, _OF_THE_DESTINATION) else job.recipe.image
 
 
 def suspicion(error: Poison, record: Record, job: Job | None) -> Suspicion | None:

@@ -39,6 +39,7 @@ from cutstream.errors import (
     CutstreamError,
     FileTooLarge,
     NoSuchHost,
+    PlaceUnavailable,
     SourceFailed,
     SourceUnavailable,
 )
@@ -64,8 +65,8 @@ _REMEMBERED = 4096
 _CHECK_INTERVAL_S = 0.25
 
 
-class Untried(SourceUnavailable):
-    """The source was not tried, because of what others have met. `reason` is a metric's label.
+class Untried(PlaceUnavailable):
+    """A place was not tried, because of what others have met. `reason` is a metric's label.
 
     `place` is the silent one, if one is to blame. It counts as an attempt if another request tries this very place
     meanwhile (`tried_by_another`).
@@ -76,6 +77,10 @@ class Untried(SourceUnavailable):
         self.reason = reason
         self.place = place
         self.tried_by_another = tried_by_another
+
+
+class UntriedSource(Untried, SourceUnavailable):
+    """The source was not tried."""
 
 
 class UntriedBackground(Untried, BackgroundUnavailable):
@@ -284,9 +289,9 @@ class Sources:
                 return False
         return all(place.in_flight < place.limit for place in waiter.places)
 
-    def _untried(self, message: str, reason: Reason, place: str = "", tried_by_another: bool = False) -> Untried:
+    def _untried(self, message: str, reason: Reason, place: str = "", tried_by_another: bool = False) -> UntriedSource:
         self._count(reason)
-        return Untried(f"{message}, so this one was not tried", reason, place, tried_by_another)
+        return UntriedSource(f"{message}, so this one was not tried", reason, place, tried_by_another)
 
     # -- what is known about places
 

@@ -25,6 +25,10 @@ class Encode:
         files = tuple(self._file(output, spec, value.source) for output in value.outputs)
         return Encoded(files, value.findings, _warnings(value, spec))
 
+    def kept_bytes(self, job: Job, encoded: Encoded) -> int:
+        """Return what this photo holds until it is stored: no pixels, however long its destination is away."""
+        return sum(len(file.data) for file in encoded.files)
+
     def _file(self, output: Output, spec: EncodingSpec, source: Image) -> File:
         with self.ops.errors():
             layers = {layer.name: self.ops.to_host(layer.pixels) for layer in output.layers}  # sync: encoders need it

@@ -5,14 +5,16 @@ CutstreamError
 │   ├── TritonUnavailable         the Triton server: retried without limit, no dead letter
 │   │   ├── WrongAnswer             an answer that does not belong to the images: likewise
 │   │   └── ModelReloaded           an answer of another model than described: likewise
-│   ├── StoreUnavailable          the destination's object store: retried without limit
+│   ├── StoreUnavailable          the default destination's object store: retried without limit
 │   ├── BrokerUnavailable         the Kafka brokers: retried without limit
 │   ├── DeviceOutOfMemory         the GPU's memory is full at the moment: retried without limit
 │   ├── DecodersUnavailable       decoder processes that do not start again: retried without limit
 │   ├── MattingNotReady           PyMatting is being compiled for the exact mattings: retried without limit
 │   ├── BackgroundsFull           the background pictures in use fill their memory: retried without limit
-│   └── SourceUnavailable         the request's own source: the retry topic, and in the end SourceFailed
-│       └── BackgroundUnavailable   the request's own background: likewise, and in the end BackgroundFailed
+│   └── PlaceUnavailable          a place that the request itself names: the retry topic, and in the end it fails
+│       ├── SourceUnavailable       its source: SourceFailed in the end
+│       │   └── BackgroundUnavailable its background: BackgroundFailed in the end
+│       └── DestinationUnavailable  its destination: DestinationFailed in the end
 ├── Poison                      this request can never succeed: one `failed` result and a dead letter
 │   ├── InvalidRequest            not JSON, or a field that is unknown or of the wrong type
 │   ├── RequestTooLarge           a record with more bytes than any request needs
@@ -21,6 +23,7 @@ CutstreamError
 │   ├── RefusedAddress            a source that is not an address of a supported form
 │   │   └── AddressNotAllowed       a source outside the allowed hosts, buckets or folders
 │   ├── RefusedDestination        a destination of another form, outside what is allowed, or that denies access
+│   ├── DestinationFailed         a destination of its own that was away, and no attempts left
 │   ├── SourceFailed              a missing object, 404, or no attempts left
 │   │   ├── NoSuchHost              a host name that does not exist
 │   │   └── BackgroundFailed        the same for the background
@@ -69,6 +72,7 @@ from cutstream.errors.poison import (
     AddressNotAllowed,
     BackgroundFailed,
     DecoderFailed,
+    DestinationFailed,
     FileTooLarge,
     InferenceFailed,
     InvalidOption,
@@ -96,9 +100,11 @@ from cutstream.errors.retryable import (
     BackgroundUnavailable,
     BrokerUnavailable,
     DecodersUnavailable,
+    DestinationUnavailable,
     DeviceOutOfMemory,
     MattingNotReady,
     ModelReloaded,
+    PlaceUnavailable,
     Retryable,
     SourceUnavailable,
     StoreUnavailable,
@@ -118,6 +124,8 @@ __all__ = [
     "CutstreamError",
     "DecoderFailed",
     "DecodersUnavailable",
+    "DestinationFailed",
+    "DestinationUnavailable",
     "DeviceLost",
     "DeviceOutOfMemory",
     "Expired",
@@ -132,6 +140,7 @@ __all__ = [
     "ModelMismatch",
     "ModelReloaded",
     "NoSuchHost",
+    "PlaceUnavailable",
     "PointsTo",
     "Poison",
     "PoisonLimit",

@@ -99,6 +99,16 @@ class RefusedDestination(Poison):
         self.points_to = points_to
 
 
+class DestinationFailed(Poison):
+    """The destination that the request names was not available, and the last attempt to write to it failed, too.
+
+    Replay the dead letter once the destination is available, or leave `destination` out for the default one.
+    """
+
+    code = "destination_unavailable"
+    retryable = True
+
+
 class SourceFailed(Poison):
     """There is nothing at the source's address (404, missing file or object, an expired signature, an answer with no
     file, only a part of it, one that cannot be unpacked or that breaks the rules of HTTP), or the last attempt to fetch

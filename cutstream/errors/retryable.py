@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cutstream.errors.base import CutstreamError
-from cutstream.errors.poison import BackgroundFailed, Poison, SourceFailed
+from cutstream.errors.poison import BackgroundFailed, DestinationFailed, Poison, SourceFailed
 
 
 class Retryable(CutstreamError):
@@ -48,7 +48,7 @@ class ModelReloaded(TritonUnavailable):
 
 
 class StoreUnavailable(Retryable):
-    """The destination's object store cannot be reached, or refuses requests at the moment.
+    """The object store of the default destination cannot be reached, or refuses requests at the moment.
 
     Requests wait, and none is lost. Check the store and the credentials in the settings.
     """
@@ -104,7 +104,24 @@ class MattingNotReady(Retryable):
     code = "matting_not_ready"
 
 
-class SourceUnavailable(Retryable):
+class PlaceUnavailable(Retryable):
+    """A place that the request itself names is not available at the moment.
+
+    Do nothing: the request waits on the retry topic and is tried again, until its attempts are used up.
+    """
+
+    code = "place_unavailable"
+
+    def __init__(self, message: str, retry_after_s: float | None = None, answered: bool = False) -> None:
+        super().__init__(message, retry_after_s)
+        self.answered = answered  # the way to the place works: it said that it is not ready
+
+    def given_up(self, attempts: int) -> Poison:
+        """Return the error with which the request fails after its last attempt."""
+        raise NotImplementedError
+
+
+class SourceUnavailable(PlaceUnavailable):
     """The request's source is not available at the moment (timeout, refused or cut connection, 202, 423, 429,
     5xx).
 
@@ -114,12 +131,7 @@ class SourceUnavailable(Retryable):
 
     code = "failed_image_download"
 
-    def __init__(self, message: str, retry_after_s: float | None = None, answered: bool = False) -> None:
-        super().__init__(message, retry_after_s)
-        self.answered = answered  # the way to the source works: it said that it is not ready
-
     def given_up(self, attempts: int) -> Poison:
-        """Return the error with which the request fails after its last attempt."""
         return SourceFailed(f"{self} ({attempts} attempts)", retryable=True)
 
 
@@ -135,3 +147,22 @@ class BackgroundUnavailable(SourceUnavailable):
 
     def given_up(self, attempts: int) -> Poison:
         return BackgroundFailed(f"{self} ({attempts} attempts)", retryable=True)
+
+
+class DestinationUnavailable(PlaceUnavailable):
+    """The destination that the request names is not available at the moment (timeout, refused connection, 429, 5xx, a
+    full disk).
+
+    Do nothing: the request waits on the retry topic and is tried again. After `CUTSTREAM_LIMITS__SOURCE_ATTEMPTS` and
+    `CUTSTREAM_LIMITS__RETRIES` attempts it fails with DestinationFailed. In the bucket or folder of
+    CUTSTREAM_OBJECTS__DESTINATION it has `CUTSTREAM_LIMITS__OUTAGE_RETRIES` more.
+    """
+
+    code = "destination_unavailable"
+
+    def __init__(self, message: str, is_ours: bool = False) -> None:
+        super().__init__(message)
+        self.is_ours = is_ours  # it lies in the bucket or folder of the default destination
+
+    def given_up(self, attempts: int) -> Poison:
+        return DestinationFailed(f"{self} ({attempts} attempts)")

@@ -12,7 +12,14 @@ from typing import Literal
 from pydantic import Field, SecretStr, model_validator
 
 from cutstream.profiles import AUTO
-from cutstream.settings.forms import BUCKET_SCHEMES, can_match_bucket, can_match_host, is_host, is_host_and_port
+from cutstream.settings.forms import (
+    BUCKET_SCHEMES,
+    can_match_bucket,
+    can_match_host,
+    is_host,
+    is_host_and_port,
+    without_user,
+)
 from cutstream.settings.section import Folders, Names, Section, require
 
 GraphPrecision = Literal["fp32", "fp16", "bf16", "int8"]
@@ -48,8 +55,8 @@ class TritonSettings(Section):
         require(
             (
                 not self.url or is_host_and_port(self.url),
-                f"CUTSTREAM_TRITON__URL={self.url} must be the gRPC address `host:port` without a scheme, such as "
-                "triton:8001 or [::1]:8001; the port for HTTP is another",
+                f"CUTSTREAM_TRITON__URL={without_user(self.url)} must be the gRPC address `host:port` without a "
+                "scheme, such as triton:8001 or [::1]:8001; the port for HTTP is another",
             ),
             (
                 not self.tls or bool(self.url),
@@ -159,9 +166,14 @@ class ObjectSettings(Section):
     s3_region: str = "us-east-1"
     """Region of the S3 buckets."""
     s3_access_key_id: str | None = None
-    """S3 access key. Unset: the credentials of the machine's role."""
+    """S3 access key. Unset: see CUTSTREAM_OBJECTS__MACHINE_CREDENTIALS."""
     s3_secret_access_key: SecretStr | None = None
     """Secret of the S3 access key."""
+    machine_credentials: bool = False
+    """Use the credentials of this machine for gs:// and az://, and for s3:// without an access key: its role or
+    identity, which the cloud's metadata service hands out, or the variables of AWS, Google and Azure. Every request may
+    then read what they can: list the buckets in CUTSTREAM_OBJECTS__ALLOWED_BUCKETS. False: nothing is signed, which
+    suffices for public sources."""
 
     @model_validator(mode="after")
     def _consistent(self) -> ObjectSettings:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,7 +14,7 @@ from cutstream.contract.redelivery import read_redelivery
 from cutstream.settings import KafkaSettings, Settings
 from tests.support.group import wait_until
 from tests.support.http_server import HttpServer, serving
-from tests.support.ports import free_ports
+from tests.support.ports import free_ports, never_answering
 from tests.support.workers import Results, assert_exactly_once, submit, workers
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.triton]
@@ -72,15 +70,6 @@ def test_a_source_that_comes_back_fails_no_request_even_if_the_worker_is_killed(
     assert all(result.status == "ok" for result in done)
     assert all(result.source.topic == kafka.requests_topic for result in done)
     assert {result.attempts >= 4 for result in done if result.id.startswith("away")} == {True}
-
-
-@contextmanager
-def never_answering() -> Iterator[int]:
-    """Yield a port on all addresses of this machine that takes connections and never answers."""
-    with socket.socket() as listener:
-        listener.bind(("0.0.0.0", 0))
-        listener.listen(1024)
-        yield listener.getsockname()[1]
 
 
 @pytest.mark.parametrize("hosts", [1, 60])

@@ -33,6 +33,8 @@ class HttpServer(ThreadingHTTPServer):
         self.targets: list[str] = []
         self.hosts: list[str | None] = []
         self.last_s: dict[str, float] = {}
+        self.authorizations: list[str | None] = []
+        self.moved_to = ""
         self.stopping = threading.Event()
 
     @property
@@ -87,9 +89,14 @@ class _Pages(BaseHTTPRequestHandler):
         self.server.targets.append(self.requestline.split(" ")[1])
         self.server.last_s[self.path] = time.time()
         self.server.hosts.append(self.headers.get("Host"))
+        self.server.authorizations.append(self.headers.get("Authorization"))
         page, _, rest = urlsplit(self.path).path.strip("/").partition("/")
         answer: Callable[[str], None] = getattr(self, f"page_{page}")
         answer(unquote(rest))
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"] or 0))
+        self.do_GET()
 
     def log_message(self, format: str, *args: object) -> None: ...
 
@@ -124,6 +131,10 @@ class _Pages(BaseHTTPRequestHandler):
     def page_redirects_as_written(self, _: str) -> None:
         """Redirect to what is behind the first question mark, character by character."""
         self._send(b"", 302, Location=self.path.partition("?")[2])
+
+    def page_moved(self, _: str) -> None:
+        """Redirect to where the test says: an endpoint of buckets has no query that could say it."""
+        self._send(b"", 307, Location=self.server.moved_to)
 
     def page_redirects_in_a_loop(self, _: str) -> None:
         self._send(b"", 302, Location=self.path)

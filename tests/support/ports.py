@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import socket
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 STACK_PORTS = ("kafka_port", "kafka_controller_port", "triton_grpc_port", "triton_metrics_port")
 
@@ -27,3 +28,12 @@ def free_ports(count: int) -> list[int]:
         for held_open in sockets:
             held_open.bind(("127.0.0.1", 0))
         return [held_open.getsockname()[1] for held_open in sockets]
+
+
+@contextmanager
+def never_answering() -> Iterator[int]:
+    """Yield a port on all addresses of this machine that takes connections and never answers."""
+    with socket.socket() as listener:
+        listener.bind(("0.0.0.0", 0))
+        listener.listen(1024)
+        yield listener.getsockname()[1]

@@ -1,8 +1,8 @@
 """Read and write objects in the buckets of S3, Google Cloud Storage and Azure. The only module that imports obstore.
 
 Addresses are literal, as in the stores' own tools: `%20` in a key is three characters, and `?versionId=3` belongs to
-it. S3 takes its endpoint and keys from the settings. Without keys, and always for gs and az, obstore looks for the
-machine's own credentials: its role, its workload identity, or the variables of AWS, Google and Azure.
+it. S3 takes its endpoint and keys from the settings. Without keys, and always for gs and az, obstore would look for
+the machine's own credentials, at its cloud's metadata service too; it does so only if the settings allow it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from obstore import exceptions
 from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store
 
 from cutstream.errors import (
+    AddressNotAllowed,
     ConfigurationError,
     FileTooLarge,
     RefusedAddress,
@@ -26,12 +27,15 @@ from cutstream.errors import (
     SourceUnavailable,
     StoreUnavailable,
 )
-from cutstream.settings import BUCKET_NAME, ObjectSettings, is_host_and_port
+from cutstream.settings import BUCKET_NAME, ObjectSettings, is_host_and_port, without_user
 
 # Names and endpoints are checked, because the library panics on some malformed ones.
 _ENDPOINT = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _REGION = re.compile(r"[A-Za-z0-9_-]+")
+_STATUS = re.compile(r"Server returned non-2xx status code: (\d{3})")
+_OTHER_REGION = "Received redirect without LOCATION"
+_PASSING = {408, 423, 425, 429}
 _MAX_KEY_BYTES = 1024  # of S3 and Google; of Azure as many characters
 
 # The error that stands for each of obstore's exceptions: when reading a source, and when writing to a destination.
@@ -43,9 +47,9 @@ ERROR_MAP: dict[type[Exception], tuple[type[Exception], type[Exception]]] = {
     exceptions.PermissionDeniedError: (SourceFailed, PermissionError),
     exceptions.UnauthenticatedError: (SourceFailed, PermissionError),
     exceptions.NotSupportedError: (SourceFailed, PermissionError),
-    exceptions.AlreadyExistsError: (SourceUnavailable, StoreUnavailable),  # another writer is writing it at the moment
-    exceptions.PreconditionError: (SourceUnavailable, StoreUnavailable),
-    exceptions.NotModifiedError: (SourceUnavailable, StoreUnavailable),
+    exceptions.AlreadyExistsError: (SourceUnavailable, PermissionError),  # 409: what lies there stays
+    exceptions.PreconditionError: (SourceUnavailable, PermissionError),
+    exceptions.NotModifiedError: (SourceUnavailable, PermissionError),
     exceptions.GenericError: (SourceUnavailable, StoreUnavailable),  # time-outs, refused connections, 429, 5xx
     exceptions.JoinError: (SourceUnavailable, StoreUnavailable),
     exceptions.UnknownConfigurationKeyError: (ConfigurationError, ConfigurationError),
@@ -61,7 +65,7 @@ class Buckets:
     """
 
     def __init__(self, settings: ObjectSettings, timeout_s: float) -> None:
-        self._s3 = _s3_config(settings)
+        self._config = {"s3": _s3_config(settings), "gs": _anonymous(settings), "az": _anonymous(settings)}
         self._client: Any = {
             "timeout": timedelta(seconds=timeout_s),
             "connect_timeout": timedelta(seconds=min(timeout_s, 5.0)),
@@ -75,8 +79,9 @@ class Buckets:
         Raises RefusedAddress, SourceFailed, SourceUnavailable or FileTooLarge.
         """
         scheme, bucket, key = bucket_and_key(uri)
+        store = self._client_of(scheme, bucket)
         with map_store_errors(uri, _SOURCE):
-            result = obstore.get(self._store(scheme, bucket), key)
+            result = obstore.get(store, key)
             size = result.meta["size"]  # the declared length; the HTTP client refuses a longer body
             if size > limit:
                 raise FileTooLarge(f"{shown(uri)} has {size} bytes; at most {limit} are accepted")
@@ -85,20 +90,43 @@ class Buckets:
     def put(self, uri: str, data: bytes, media_type: str) -> None:
         """Write an object in one request.
 
-        Raises StoreUnavailable, PermissionError (no access, or no such bucket) or RefusedAddress.
+        Raises StoreUnavailable, PermissionError (no access, no such bucket, an object that the store refuses) or
+        RefusedAddress.
         """
         scheme, bucket, key = bucket_and_key(uri)
+        store = self._client_of(scheme, bucket)
         with map_store_errors(uri, _DESTINATION):
             # A single PUT is atomic. An interrupted multipart upload leaves parts behind, which cost money.
-            obstore.put(
-                self._store(scheme, bucket), key, data, attributes={"Content-Type": media_type}, use_multipart=False
+            obstore.put(store, key, data, attributes={"Content-Type": media_type}, use_multipart=False)
+
+    def check_source(self, uri: str) -> None:
+        """Raise AddressNotAllowed for the bucket of a store that this machine has no account for."""
+        self._client_of(*bucket_and_key(uri)[:2])
+
+    def check_destination(self, uri: str) -> None:
+        """Raise AddressNotAllowed for a bucket that cannot be written to with what is configured."""
+        scheme, bucket, _ = bucket_and_key(uri)
+        self._client_of(scheme, bucket)
+        config = self._config[scheme]
+        if config.get("skip_signature") and not config.get("endpoint"):  # a store of one's own may ask for none
+            raise AddressNotAllowed(
+                f"{scheme}://{bucket} cannot be written to without credentials: {_credentials_of(scheme)}"
             )
 
+    def _client_of(self, scheme: str, bucket: str) -> ObjectStore:
+        try:
+            return self._store(scheme, bucket)
+        except tuple(ERROR_MAP) as exc:
+            raise AddressNotAllowed(
+                f"{scheme}:// is not configured here ({_reason(exc)}): {_credentials_of(scheme)}"
+            ) from exc
+
     def _create(self, scheme: str, bucket: str) -> ObjectStore:
-        options: Any = {"client_options": self._client, "retry_config": {"max_retries": 0}}
-        if scheme == "s3":
-            return S3Store(bucket, config=self._s3, **options)
-        return GCSStore(bucket, **options) if scheme == "gs" else AzureStore(bucket, **options)
+        make: Any = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}[scheme]
+        store: ObjectStore = make(
+            bucket, config=self._config[scheme], client_options=self._client, retry_config={"max_retries": 0}
+        )
+        return store
 
 
 def _is_endpoint(text: str) -> bool:
@@ -106,11 +134,22 @@ def _is_endpoint(text: str) -> bool:
     return parts is not None and is_host_and_port(f"{parts[1]}{parts[2] or ':443'}")
 
 
-def _s3_config(settings: ObjectSettings) -> Any:
+def _credentials_of(scheme: str) -> str:
+    keys = "set CUTSTREAM_OBJECTS__S3_ACCESS_KEY_ID and CUTSTREAM_OBJECTS__S3_SECRET_ACCESS_KEY, or "
+    account = ", and name the account in AZURE_STORAGE_ACCOUNT_NAME" if scheme == "az" else ""
+    return f"{keys if scheme == 's3' else 'set '}CUTSTREAM_OBJECTS__MACHINE_CREDENTIALS=true{account}"
+
+
+def _anonymous(settings: ObjectSettings) -> dict[str, Any]:
+    """Return what keeps the library from looking for credentials that nobody allowed it to use."""
+    return {} if settings.machine_credentials else {"skip_signature": True}
+
+
+def _s3_config(settings: ObjectSettings) -> dict[str, Any]:
     endpoint, key, secret = settings.s3_endpoint, settings.s3_access_key_id, settings.s3_secret_access_key
     if endpoint is not None and not _is_endpoint(endpoint):
         raise ConfigurationError(
-            f"CUTSTREAM_OBJECTS__S3_ENDPOINT={endpoint} must have the form http(s)://host[:port][/path]"
+            f"CUTSTREAM_OBJECTS__S3_ENDPOINT={without_user(endpoint)} must have the form http(s)://host[:port][/path]"
         )
     if not _REGION.fullmatch(settings.s3_region):
         raise ConfigurationError(
@@ -121,6 +160,7 @@ def _s3_config(settings: ObjectSettings) -> Any:
         "endpoint": endpoint,
         "access_key_id": key,
         "secret_access_key": secret.get_secret_value() if secret else None,
+        **(_anonymous(settings) if key is None else {}),
     }
     return {name: value for name, value in config.items() if value is not None}
 
@@ -133,8 +173,8 @@ def bucket_and_key(uri: str) -> tuple[str, str, str]:
         raise RefusedAddress(f"{shown(uri)} names no bucket; use the form scheme://bucket/key")
     if not BUCKET_NAME.fullmatch(bucket):
         raise RefusedAddress(
-            f"{bucket[:100]!r} is no bucket's name, which has 1 to 222 letters, digits and any of . _ - and begins "
-            "with a letter or digit; use the form scheme://bucket/key"
+            f"{without_user(bucket)[:100]!r} is no bucket's name, which has 1 to 222 letters, digits and any of "
+            ". _ - and begins with a letter or digit; use the form scheme://bucket/key"
         )
     if control := _CONTROL.search(key):
         raise RefusedAddress(f"a key contains the control character U+{ord(control[0]):04X}")
@@ -161,7 +201,19 @@ def map_store_errors(uri: str, role: int) -> Iterator[None]:
         yield
     except tuple(ERROR_MAP) as exc:
         errors = next(ERROR_MAP[kind] for kind in type(exc).__mro__ if kind in ERROR_MAP)
-        raise errors[role](f"{shown(uri)}: {_reason(exc)}") from exc
+        error = PermissionError if role == _DESTINATION and _is_refused(exc) else errors[role]
+        raise error(f"{shown(uri)}: {_reason(exc)}") from exc
+
+
+def _is_refused(exc: Exception) -> bool:
+    """Tell whether a store answered that it will never take this object there, such as 301 for another region.
+
+    The library has no exceptions of their own for most such answers, and states the status in its text only.
+    """
+    status = _STATUS.search(str(exc))
+    if status is None:
+        return _OTHER_REGION in str(exc)
+    return int(status[1]) < 500 and int(status[1]) not in _PASSING
 
 
 def _reason(exc: Exception) -> str:

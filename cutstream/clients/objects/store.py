@@ -5,15 +5,23 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections import defaultdict
 from time import monotonic
 
 from cutstream.clients.objects import buckets, files
 from cutstream.clients.objects.download import Downloader, host_of
 from cutstream.clients.objects.guard import Guard
 from cutstream.clients.objects.write_limit import LIMITS_S, WriteLimit
-from cutstream.errors import AddressNotAllowed, ConfigurationError, RefusedAddress, StoreUnavailable
-from cutstream.settings import BUCKET_SCHEMES, LimitSettings, ObjectSettings
+from cutstream.errors import (
+    AddressNotAllowed,
+    ConfigurationError,
+    DestinationUnavailable,
+    RefusedAddress,
+    StoreUnavailable,
+)
+from cutstream.settings import BUCKET_SCHEMES, LimitSettings, ObjectSettings, without_user
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}")
 _LONGEST_OUTPUT = "background-0123456789ab.webp"
@@ -28,19 +36,21 @@ class ObjectStore:
         self._default = _default_prefix(objects.destination)
         folders, own_buckets = _folders_and_buckets(self._default)
         self._roots = files.AllowedFolders(objects.file_roots)
+        self._places = [os.path.join(os.path.realpath(path), "") for path in (*map(str, objects.file_roots), *folders)]
         self._writable = files.AllowedFolders([*objects.file_roots, *folders])
         self._own_folders = files.AllowedFolders(folders)
         self.default_folders = tuple(folders)
         """The folder of the default destination, if that is a folder."""
         self._source_buckets = frozenset(objects.allowed_buckets)
-        # Without a list a request may read from any bucket, but write only to the default one. A write is retried
-        # without limit, so a bucket that the operator does not vouch for could stop the worker for ever.
+        # Without a list a request may read from any bucket, but write only to the default one: this machine may have
+        # the right to write to others that are none of the requester's.
+        self._own_buckets = own_buckets
         self._destination_buckets = self._source_buckets | own_buckets
         self._guard = Guard(objects.allowed_hosts, objects.allow_private_addresses)
         self._downloader = Downloader(self._guard, limits)
         self._sources = buckets.Buckets(objects, limits.download_timeout_s)
         self._destinations = [buckets.Buckets(objects, limit_s) for limit_s in LIMITS_S]
-        self._write_limit = WriteLimit()
+        self._write_limits: defaultdict[tuple[str, str], WriteLimit] = defaultdict(WriteLimit)  # of the allowed buckets
 
     def fetch(self, uri: str, limit_s: float | None = None) -> bytes:
         """Fetch a source, over http(s) within `limit_s` or the time that the settings allow.
@@ -66,6 +76,7 @@ class ObjectStore:
             self._guard.check(host_of(uri))
         else:
             self._check_source_bucket(uri)
+            self._sources.check_source(uri)
 
     def check_destination(self, destination: str | None, folder: str = "id") -> None:
         """Raise RefusedAddress for a destination that cannot take the outputs in `folder`, as far as is known.
@@ -75,6 +86,8 @@ class ObjectStore:
         uri = self.resolve(destination, f"{folder}/{_LONGEST_OUTPUT}")
         if _scheme_of(uri) == "file":
             files.check_writable(self._writable.resolve(files.path_of(uri)))
+        else:
+            self._destinations[0].check_destination(uri)
 
     def fetch_own(self, uri: str) -> bytes:
         """Fetch from an address that the operator named. Objects below the default destination are always allowed.
@@ -100,18 +113,23 @@ class ObjectStore:
         self._check_destination(uri)
         return uri
 
-    def put(self, uri: str, data: bytes, media_type: str) -> None:
+    def put(self, uri: str, data: bytes, media_type: str, named: bool = False) -> None:
         """Store an object atomically and durably, over an existing one. Raises StoreUnavailable or RefusedAddress.
 
-        If access is denied at a destination that the request named, the request fails. Below the default destination
-        the worker waits instead, loses nothing, and continues once access is restored.
+        `named` says that a request named the destination: if that denies access or never takes such an object, the
+        request fails, and one that is away raises DestinationUnavailable. For the default destination the worker waits
+        in all these cases, loses nothing, and continues once the store takes the object.
         """
         try:
             self._put(uri, data, media_type)
         except PermissionError as exc:
-            if uri.startswith(f"{self._default}/"):
-                raise StoreUnavailable(f"no access to CUTSTREAM_OBJECTS__DESTINATION: {exc}") from exc
-            raise RefusedAddress(f"no access to the destination: {exc}") from exc
+            if named:
+                raise RefusedAddress(f"no access to the destination: {exc}") from exc
+            raise StoreUnavailable(f"no access to CUTSTREAM_OBJECTS__DESTINATION: {exc}") from exc
+        except StoreUnavailable as exc:
+            if named:
+                raise DestinationUnavailable(f"destination: {exc}", is_ours=self._is_ours(uri)) from exc
+            raise
 
     def _put(self, uri: str, data: bytes, media_type: str) -> None:
         if _scheme_of(uri) == "file":
@@ -121,12 +139,31 @@ class ObjectStore:
             self._put_in_bucket(uri, data, media_type)
 
     def _put_in_bucket(self, uri: str, data: bytes, media_type: str) -> None:
-        level, started, done = self._write_limit.level, monotonic(), False
+        scheme, bucket, _ = buckets.bucket_and_key(uri)
+        limit = self._write_limits[scheme, bucket]
+        level, started, done = limit.level, monotonic(), False
         try:
             self._destinations[level].put(uri, data, media_type)
             done = True
         finally:
-            self._write_limit.record(level, monotonic() - started, done)
+            limit.record(level, monotonic() - started, done)
+
+    def place_of_destination(self, destination: str) -> str:
+        """Return the bucket, or the allowed folder, that a destination lies in: writes there fail together."""
+        if _scheme_of(destination) == "file":
+            path = os.path.join(self._writable.resolve(files.path_of(destination)), "")
+            return files.uri_of(max((root for root in self._places if path.startswith(root)), key=len, default="/"))
+        return "{}://{}".format(*buckets.bucket_and_key(f"{destination.rstrip('/')}/-"))
+
+    def _is_ours(self, uri: str) -> bool:
+        """Return whether an address lies in the bucket or below the folder of the default destination."""
+        if _scheme_of(uri) != "file":
+            return "{}://{}".format(*buckets.bucket_and_key(uri)) in self._own_buckets
+        try:
+            self._own_folders.resolve(files.path_of(uri))
+        except RefusedAddress:
+            return False
+        return True
 
     def _check_source_bucket(self, uri: str) -> None:
         if (scheme := _scheme_of(uri)) not in BUCKET_SCHEMES:
@@ -182,5 +219,6 @@ def _folders_and_buckets(prefix: str) -> tuple[list[str], frozenset[str]]:
     except RefusedAddress as exc:
         raise ConfigurationError(f"CUTSTREAM_OBJECTS__DESTINATION: {exc}") from exc
     raise ConfigurationError(
-        f"CUTSTREAM_OBJECTS__DESTINATION={prefix} must be a folder or a file://, s3://, gs:// or az:// address"
+        f"CUTSTREAM_OBJECTS__DESTINATION={without_user(prefix)} must be a folder or a file://, s3://, gs:// or az:// "
+        "address"
     )

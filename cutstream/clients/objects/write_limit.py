@@ -1,4 +1,4 @@
-"""How long a write to a store may take before it counts as failed.
+"""How long a write to a bucket may take before it counts as failed.
 
 A store that accepts connections and never answers must not hold a worker for a minute, and over a slow line a large
 output must not be cut off for ever. So the limit is short at first, and grows while writes reach it.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 
-LIMITS_S = (10.0, 20.0, 40.0, 80.0)
+LIMITS_S = (5.0, 10.0, 20.0, 40.0, 80.0)
 
 
 class WriteLimit:

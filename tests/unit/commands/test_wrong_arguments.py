@@ -81,7 +81,7 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
         (("dead-letters", command, *arguments), message)
         for command in ("list", "replay", "purge")
         for arguments, message in (
-            (("--code", "nonsense"), "--code 'nonsense': no dead letter has this code; there are failed_bg_download, "),
+            (("--code", "nonsense"), "'nonsense': no dead letter has this code; there are destination_unavailable, "),
             (("--code", "invalid_requets"), "did you mean `invalid_request`?"),
             (("--code", "expired"), "--code 'expired': no dead letter has this code"),
             (("--since", "yesterday"), "neither an age such as 2h"),

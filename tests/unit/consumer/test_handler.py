@@ -18,7 +18,7 @@ from consumer.handler import RequestHandler
 from consumer.intake.admission import admit as admit_record
 from consumer.jobs import Findings, Job, Progress, Segmentation, Stored, delivery_of, first_delivery
 from consumer.resources.profile_selector import Selection
-from consumer.resources.sources import Untried, UntriedBackground
+from consumer.resources.sources import UntriedBackground, UntriedSource
 from consumer.runner import WorkerStopping
 from cutstream.clients.kafka import Partition, Record
 from cutstream.clients.triton import Ensemble
@@ -30,6 +30,7 @@ from cutstream.errors import (
     BackgroundUnavailable,
     Cancelled,
     CutstreamError,
+    DestinationUnavailable,
     Expired,
     InvalidRequest,
     ModelMismatch,
@@ -230,7 +231,7 @@ def test_while_no_host_answers_no_request_fails_for_it() -> None:
     doubts = in_doubt_of_the_network()
     spent = retried(attempts=5)
     assert isinstance(handle(AWAY, from_host("dead-1"), spent, doubts, "fetch"), Postponed)
-    not_tried = Untried("silent", "silent", tried_by_another=True)
+    not_tried = UntriedSource("silent", "silent", tried_by_another=True)
     assert isinstance(handle(not_tried, from_host("dead-2"), spent, doubts, "fetch"), Postponed)
     assert handle(STORED, from_host("alive"), doubts=doubts).status == "ok"
     last = handle(AWAY, from_host("dead-1"), retried(attempts=4), doubts, "fetch")
@@ -246,12 +247,12 @@ def history(outcome: Outcome) -> tuple[int, int]:
 
 
 def test_a_request_that_was_not_tried_has_used_up_no_attempt() -> None:
-    assert history(handle(Untried("crowded", "crowded"), stage="fetch")) == (0, 1)
-    assert history(handle(Untried("silent", "silent"), record=retried(4), stage="fetch")) == (4, 1)
+    assert history(handle(UntriedSource("crowded", "crowded"), stage="fetch")) == (0, 1)
+    assert history(handle(UntriedSource("silent", "silent"), record=retried(4), stage="fetch")) == (4, 1)
 
 
 def test_it_has_if_another_tried_its_host_meanwhile() -> None:
-    not_tried = Untried("https://dead has not answered", "silent", "https://dead", tried_by_another=True)
+    not_tried = UntriedSource("https://dead has not answered", "silent", "https://dead", tried_by_another=True)
     assert history(handle(not_tried, record=retried(3), stage="fetch")) == (4, 0)
     outcome = handle(not_tried, record=retried(4), stage="fetch")
     assert isinstance(outcome, Answered)
@@ -260,7 +261,7 @@ def test_it_has_if_another_tried_its_host_meanwhile() -> None:
 
 
 def test_a_request_that_is_never_tried_ends_all_the_same() -> None:
-    outcome = handle(Untried("crowded", "crowded"), record=retried(1, untried=13), stage="fetch")
+    outcome = handle(UntriedSource("crowded", "crowded"), record=retried(1, untried=13), stage="fetch")
     assert isinstance(outcome, Answered)
     assert decode_result(outcome.records[0].value).error.retryable is True
 
@@ -270,6 +271,24 @@ def test_a_background_that_was_not_tried_is_named_as_one() -> None:
     outcome = handle(not_tried, record=retried(4), stage="fetch")
     assert isinstance(outcome, Answered)
     assert outcome.code == "failed_bg_download"
+
+
+def test_a_destination_that_is_away_is_treated_as_a_source_that_is() -> None:
+    away = DestinationUnavailable("destination: timed out")
+    assert history(handle(away, stage="store")) == (1, 0)
+    last = handle(away, record=retried(attempts=4), stage="store")
+    assert isinstance(last, Answered)
+    result = decode_result(last.records[0].value)
+    assert (result.status, result.attempts) == ("failed", 5)
+    assert (result.error.code, result.error.retryable) == ("destination_unavailable", True)
+    assert len(last.records) == 2, "no dead letter"
+    assert last.suspicion is None, "strangers could halt the worker"
+
+
+def test_while_our_own_store_may_be_away_no_request_fails_that_names_it() -> None:
+    away = DestinationUnavailable("destination: timed out", is_ours=True)
+    assert isinstance(handle(away, record=retried(attempts=5), stage="store"), Postponed)
+    assert isinstance(handle(away, record=retried(attempts=14), stage="store"), Answered)
 
 
 def test_hundreds_of_dead_hosts_and_nothing_else_neither_stop_the_worker_nor_empty_the_topic() -> None:

@@ -4,10 +4,16 @@ import inspect
 import re
 from types import SimpleNamespace
 
+from consumer.jobs import Encoded, File, Findings, Segmentation
 from consumer.pipeline import Dependencies, build_pipeline
 from consumer.resources.priority_semaphore import PrioritySemaphore
+from consumer.resources.profile_selector import Selection
+from cutstream.clients.triton import Ensemble
+from cutstream.images.geometry import Box
 from docs.generate import documents as docs
+from tests.support.jobs import job_of
 
+FINDINGS = Findings(Box(0, 0, 1, 1), 0.5, Segmentation(Selection("fast"), Ensemble("cutout_fast", "1", 8, 8, 1), 0.1))
 ORDER = ["fetch", "decode", "segment", "refine", "compose", "encode", "store"]
 
 
@@ -27,6 +33,13 @@ def test_stages_of_one_kind_of_work_share_its_slots() -> None:
     assert (slots["fetch"], slots["store"]) == (d.fetch_slots, d.store_slots)  # no download holds up a finished photo
     assert {name for name, shared in slots.items() if shared is d.cpu_slots} == {"refine", "compose", "encode"}
     assert (slots["decode"], slots["segment"]) == (d.decoder_slots, d.segment_slots)
+
+
+def test_an_encoded_photo_holds_no_pixels_any_more() -> None:
+    (encode,) = (stage for stage in build_pipeline(dependencies()).stages if stage.name == "encode")
+    files = tuple(File("cutout", bytes(size), "image/png", "png", 100, 100) for size in (300, 50))
+    assert encode.kept is not None
+    assert encode.kept(job_of(), Encoded(files, FINDINGS)) == 350
 
 
 def test_the_documented_stages_have_the_same_order() -> None:

@@ -48,6 +48,9 @@ def test_roots_that_are_no_folders_are_named_each(tmp_path: Path) -> None:
         ("ftp://host/out", "must be a folder or a file://, s3://, gs:// or az:// address"),
         ("s3:///out", "names no bucket"),
         ("file://host/out", "the address of a file must have the form file:///absolute/path"),
+        ("s3://ours/out", "without credentials: set CUTSTREAM_OBJECTS__S3_ACCESS_KEY_ID"),
+        ("gs://ours/out", "without credentials: set CUTSTREAM_OBJECTS__MACHINE_CREDENTIALS=true"),
+        ("az://ours/out", "AZURE_STORAGE_ACCOUNT_NAME"),
         ("{}/file/out", "is not a folder: allow it, or name another one"),
     ],
 )

@@ -15,7 +15,7 @@ from consumer.jobs import Progress, Segmentation, Segmented
 from consumer.resources.memory_budget import MemoryBudget
 from consumer.resources.priority_semaphore import PrioritySemaphore
 from consumer.resources.profile_selector import Selection
-from consumer.resources.sources import Untried
+from consumer.resources.sources import Untried, UntriedSource
 from consumer.resources.waits import Waits
 from consumer.runner import Pipeline, Runner, Stage, WorkerStopping, backoff_s
 from cutstream.clients.triton import Ensemble
@@ -25,6 +25,7 @@ from cutstream.errors import (
     BackgroundUnavailable,
     Cancelled,
     CutstreamError,
+    DestinationUnavailable,
     DeviceOutOfMemory,
     Expired,
     ModelMismatch,
@@ -186,7 +187,7 @@ def test_a_stage_that_is_not_admitted_takes_no_slot_and_is_not_tried_again() -> 
     @contextmanager
     def admission(job, order, give_up):
         entered.append(order)
-        raise Untried("silent", "silent")
+        raise UntriedSource("silent", "silent")
         yield
 
     execution = Execution(failing(), admission=admission)
@@ -424,6 +425,28 @@ def test_a_job_keeps_only_what_its_stage_states_of_the_value() -> None:
     execution = Execution(lambda job, value: "four", memory=40, kept=lambda job, value: len(value))
     execution.run()
     assert execution.reserved == [40, 4, 0]
+
+
+def test_a_later_stage_gives_back_what_it_no_longer_needs_and_a_wait_in_the_next_holds_the_rest() -> None:
+    """As a photo whose pixels are encoded waits for its destination."""
+    budget, clock = MemoryBudget(100), ManualClock()
+    held: list[float] = []
+    budget._bytes._observe = held.append
+    stages = (
+        Stage("decode", lambda job, value: "pixels", PrioritySemaphore(1), memory=lambda job, value: 90),
+        Stage("encode", lambda job, value: "file", PrioritySemaphore(1), kept=lambda job, value: len(value)),
+        Stage("store", failing(*[StoreUnavailable("away")] * 3), PrioritySemaphore(1)),
+    )
+    runner = Runner(Pipeline(stages), budget, Metrics(), clock, 3, InstantEvent(), Waits(clock))
+    runner.carry(job_of(), Progress(clock.monotonic()))
+    assert held == [90, 4, 0]
+
+
+def test_a_destination_of_the_requests_own_is_not_waited_for() -> None:
+    execution = Execution(failing(*[DestinationUnavailable("timed out")] * 9), attempts=2)
+    with pytest.raises(DestinationUnavailable):
+        execution.run()
+    assert execution.progress.attempts == 2
 
 
 def test_a_failed_attempt_releases_its_memory_before_it_waits() -> None:

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from consumer.delivery.failure_limit import blamed_address
 from consumer.delivery.places import picture_of
 from consumer.intake.addresses import check_addresses
 from consumer.jobs import Encoded, File, Findings, Segmentation
+from consumer.resources.destinations import Destinations
 from consumer.resources.profile_selector import Selection
 from consumer.stages.store import Store
 from cutstream.clients.objects.store import ObjectStore
 from cutstream.clients.triton import Ensemble
+from cutstream.clock import ManualClock
 from cutstream.contract.options import Background
 from cutstream.errors import AddressNotAllowed, Poison, RefusedAddress, RefusedBackground, RefusedDestination
 from cutstream.images.geometry import Box
@@ -34,7 +37,11 @@ ENCODED = Encoded((File("cutout", b"x", "image/png", "png", 1, 1),), FINDINGS)
 def objects(tmp_path: Path) -> ObjectStore:
     """A store that may read from and write to one folder and one bucket, and whose default destination is another."""
     settings = ObjectSettings(
-        destination=str(tmp_path / "out"), file_roots=(tmp_path / "root",), allowed_buckets=("s3://shop",)
+        destination=str(tmp_path / "out"),
+        file_roots=(tmp_path / "root",),
+        allowed_buckets=("s3://shop",),
+        s3_access_key_id="key",
+        s3_secret_access_key=SecretStr("secret"),
     )
     return ObjectStore(settings, LimitSettings())
 
@@ -183,18 +190,22 @@ def test_the_deepest_destination_can_be_written(objects: ObjectStore, tmp_path: 
     destination = (tmp_path / "root").as_uri() + "/a" * (61 - len(tmp_path.parts))
     job = job_of(image="s3://shop/a.jpg", destination=destination)
     check_addresses(job, objects)
-    (stored,) = Store(objects, Metrics())(job, ENCODED).objects
+    (stored,) = store_of(objects)(job, ENCODED).objects
     assert stored.uri.startswith(f"{destination}/")
 
 
+def store_of(objects: ObjectStore) -> Store:
+    return Store(objects, Destinations(objects.place_of_destination, ManualClock()), Metrics())
+
+
 def test_a_destination_that_turns_out_to_be_closed_is_named_too(objects: ObjectStore, monkeypatch) -> None:
-    def deny(uri: str, data: bytes, media_type: str) -> None:
+    def deny(uri: str, data: bytes, media_type: str, named: bool) -> None:
         raise RefusedAddress("no access to the destination: AccessDenied")
 
     monkeypatch.setattr(objects, "put", deny)
     job = job_of(destination="s3://shop/out")
     with pytest.raises(RefusedDestination, match="destination: no access"):
-        Store(objects, Metrics())(job, ENCODED)
+        store_of(objects)(job, ENCODED)
 
 
 def test_failures_of_one_destination_count_once(objects: ObjectStore) -> None:

@@ -10,9 +10,9 @@ from pydantic import SecretStr
 
 from cutstream.clients.objects import buckets
 from cutstream.clients.objects.buckets import Buckets
-from cutstream.errors import ConfigurationError, CutstreamError, RefusedAddress, SourceFailed
+from cutstream.errors import ConfigurationError, CutstreamError, RefusedAddress, SourceFailed, SourceUnavailable
 from cutstream.settings import ObjectSettings
-from tests.support.http_server import HttpServer, serving
+from tests.support.http_server import HttpServer, serving, with_tls
 
 
 def test_every_error_of_obstore_has_a_meaning() -> None:
@@ -119,3 +119,64 @@ def test_only_one_module_talks_to_the_library() -> None:
     package = Path(buckets.__file__).parents[1]
     users = [path.name for path in package.rglob("*.py") if "import obstore" in path.read_text()]
     assert users == ["buckets.py"]
+
+
+@pytest.fixture
+def metadata_service(monkeypatch: pytest.MonkeyPatch) -> Iterator[HttpServer]:
+    """Stand in for the metadata services of AWS and Google, which hand out the credentials of a machine's role."""
+    with serving(HttpServer()) as server:
+        monkeypatch.setenv("AWS_METADATA_ENDPOINT", server.url("").rstrip("/"))
+        monkeypatch.setenv("METADATA_HOST", f"127.0.0.1:{server.port}")
+        yield server
+
+
+@pytest.mark.parametrize("machine_credentials", [False, True])
+def test_the_metadata_service_is_asked_only_if_the_settings_allow_it(
+    metadata_service: HttpServer, machine_credentials: bool
+) -> None:
+    with serving(HttpServer()) as server:
+        settings = ObjectSettings(s3_endpoint=server.url("status/404"), machine_credentials=machine_credentials)
+        with pytest.raises((SourceFailed, SourceUnavailable)):
+            buckets.Buckets(settings, 5).get("s3://photos/a.png", 10)
+    assert bool(metadata_service.seen) is machine_credentials
+    assert bool(server.seen) is not machine_credentials  # there are no credentials to sign with
+
+
+@pytest.mark.parametrize("scheme", ["gs", "az"])
+def test_nothing_is_signed_for_a_stranger(
+    metadata_service: HttpServer, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+    with pytest.raises((SourceFailed, SourceUnavailable)) as caught:
+        buckets.Buckets(ObjectSettings(), 2).get(f"{scheme}://photos/a.png", 10)
+    assert "token" not in str(caught.value)
+    assert metadata_service.seen == []
+
+
+def test_a_redirect_gets_no_credentials_elsewhere_and_no_object_follows_one() -> None:
+    with serving(HttpServer()) as elsewhere, serving(HttpServer()) as server:
+        server.moved_to = elsewhere.url("status/404", host="localhost")
+        settings = ObjectSettings(
+            s3_endpoint=server.url("moved"), s3_access_key_id="key", s3_secret_access_key=SecretStr("secret")
+        )
+        client = buckets.Buckets(settings, 5)
+        with pytest.raises(SourceFailed):
+            client.get("s3://photos/a.png", 10)
+        assert elsewhere.authorizations == [None]
+        with pytest.raises(PermissionError):
+            client.put("s3://photos/a.png", b"x", "image/png")
+        assert len(elsewhere.seen) == 1
+    assert None not in server.authorizations
+
+
+def test_a_redirect_leads_from_https_to_no_plain_http(certificate: tuple[Path, Path]) -> None:
+    """As services inside of a network speak, those that hand out credentials above all."""
+    with serving(HttpServer()) as inside, serving(with_tls(HttpServer(), *certificate, [])) as server:
+        server.moved_to = inside.url("photo")
+        settings = ObjectSettings(s3_endpoint=server.url("moved", host="localhost").replace("http", "https", 1))
+        client = buckets.Buckets(settings, 5)
+        client._client["allow_invalid_certificates"] = True
+        with pytest.raises(SourceUnavailable):
+            client.get("s3://photos/a.png", 10_000_000)
+    assert server.seen == ["/moved/photos/a.png"]
+    assert inside.seen == []

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
-import shutil
 import socket
-import subprocess
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -398,26 +396,6 @@ def test_a_name_that_changes_its_address_is_caught(server: HttpServer, inner: Ht
     with pytest.raises(RefusedAddress, match=r"rebinding\.example"):
         client.fetch(server.url("photo", "rebinding.example"))
     assert inner.seen == []
-
-
-_SELF_SIGNED = (
-    "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
-    "-subj /CN=photos.example -addext subjectAltName=DNS:photos.example"
-)
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("tls")
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("makes a certificate with openssl, which is not installed")
-    subprocess.run(
-        [openssl, *_SELF_SIGNED.split(), "-out", folder / "cert.pem", "-keyout", folder / "key.pem"],
-        check=True,
-        capture_output=True,
-    )
-    return folder / "cert.pem", folder / "key.pem"
 
 
 def test_tls_is_verified_by_name_and_keeps_the_deadline(

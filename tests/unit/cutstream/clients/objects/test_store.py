@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import SecretStr
 
 from cutstream.clients.objects import files
 from cutstream.clients.objects.store import ObjectStore
-from cutstream.errors import ConfigurationError, RefusedAddress, StoreUnavailable
+from cutstream.compositing.specs import OutputName
+from cutstream.errors import (
+    AddressNotAllowed,
+    ConfigurationError,
+    DestinationUnavailable,
+    RefusedAddress,
+    StoreUnavailable,
+)
 from cutstream.settings import LimitSettings, ObjectSettings
+from tests.support.http_server import HttpServer, serving
+from tests.support.ports import free_ports, never_answering
 
 
 def made(**settings: object) -> ObjectStore:
@@ -129,7 +141,7 @@ def test_a_default_destination_that_denies_us_is_waited_for(locked: Path) -> Non
 def test_a_named_destination_that_denies_us_is_the_requests_fault(locked: Path) -> None:
     objects = made(destination=str(locked / "ours"), file_roots=(locked,))
     with pytest.raises(RefusedAddress, match="Permission denied"):
-        objects.put(objects.resolve(f"{locked.as_uri()}/theirs", "k.png"), b"", "image/png")
+        objects.put(objects.resolve(f"{locked.as_uri()}/theirs", "k.png"), b"", "image/png", named=True)
 
 
 def test_a_destination_below_a_file_is_refused_wherever_it_is(tmp_path: Path) -> None:
@@ -168,3 +180,122 @@ def test_elsewhere_reading_back_is_as_for_a_source(tmp_path: Path) -> None:
     for uri in ("s3://ours/outside/a.png", "s3://ours/out/../a.png", "s3://theirs/a.png", "ftp://host/a.png"):
         with pytest.raises(RefusedAddress):
             objects.fetch_own(uri)
+
+
+KEYS = {"s3_access_key_id": "key", "s3_secret_access_key": SecretStr("secret")}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[HttpServer]:
+    with serving(HttpServer()) as server:
+        yield server
+
+
+def at(endpoint: str) -> ObjectStore:
+    """Return a store whose default destination and another bucket are at an endpoint."""
+    return made(s3_endpoint=endpoint, destination="s3://ours/out", allowed_buckets=("theirs",), **KEYS)
+
+
+@pytest.mark.parametrize("status", [301, 307, 400, 401, 403, 404, 405, 409, 411, 412, 413])
+def test_what_a_store_never_takes_fails_the_request_that_names_it_and_is_waited_for_by_default(
+    server: HttpServer, status: int
+) -> None:
+    objects = at(server.url(f"status/{status}"))
+    why = "incorrectly configured region" if status < 400 else str(status)
+    with pytest.raises(RefusedAddress, match=why):
+        objects.put("s3://theirs/out/k.png", b"x", "image/png", named=True)
+    with pytest.raises(StoreUnavailable, match=why):
+        objects.put("s3://ours/out/k.png", b"x", "image/png")
+
+
+@pytest.mark.parametrize("status", [408, 423, 425, 429, 500, 503, 507])
+def test_a_store_that_is_busy_is_away_for_the_request_that_names_it(server: HttpServer, status: int) -> None:
+    objects = at(server.url(f"status/{status}"))
+    with pytest.raises(DestinationUnavailable, match=str(status)):
+        objects.put("s3://theirs/out/k.png", b"x", "image/png", named=True)
+    with pytest.raises(StoreUnavailable, match=str(status)):
+        objects.put("s3://ours/out/k.png", b"x", "image/png")
+
+
+def test_a_store_that_is_gone_is_away_and_may_be_our_own() -> None:
+    objects = at(f"http://127.0.0.1:{free_ports(1)[0]}")
+    for bucket, is_ours in (("theirs", False), ("ours", True)):
+        with pytest.raises(DestinationUnavailable) as raised:
+            objects.put(f"s3://{bucket}/elsewhere/k.png", b"x", "image/png", named=True)
+        assert raised.value.is_ours is is_ours
+    with pytest.raises(StoreUnavailable):
+        objects.put("s3://ours/out/k.png", b"x", "image/png")
+
+
+def test_a_full_disk_is_away_for_the_request_that_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: str, data: bytes) -> None:
+        raise StoreUnavailable("No space left on device")
+
+    monkeypatch.setattr(files, "write", full)
+    objects = made(destination=str(tmp_path / "ours"), file_roots=(tmp_path,))
+    for folder, is_ours in (("theirs", False), ("ours/out", True)):
+        with pytest.raises(DestinationUnavailable, match="No space") as raised:
+            objects.put(f"{tmp_path.as_uri()}/{folder}/k.png", b"x", "image/png", named=True)
+        assert raised.value.is_ours is is_ours
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs", "az"])
+def test_a_destination_that_nothing_is_configured_for_is_refused_before_any_work(scheme: str) -> None:
+    objects = made(allowed_buckets=("theirs",))
+    with pytest.raises(AddressNotAllowed, match="CUTSTREAM_OBJECTS__MACHINE_CREDENTIALS=true"):
+        objects.check_destination(f"{scheme}://theirs/out")
+
+
+def test_an_account_that_is_missing_is_named_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
+    objects = made(allowed_buckets=("theirs",), machine_credentials=True)
+    with pytest.raises(AddressNotAllowed, match=r"Account must be specified.*AZURE_STORAGE_ACCOUNT_NAME"):
+        objects.check_destination("az://theirs/out")
+    with pytest.raises(AddressNotAllowed, match=r"AZURE_STORAGE_ACCOUNT_NAME"):
+        objects.check_source("az://theirs/a.jpg")
+
+
+def test_a_store_of_ones_own_may_take_objects_without_credentials(server: HttpServer) -> None:
+    made(allowed_buckets=("theirs",), s3_endpoint=server.url("")).check_destination("s3://theirs/out")
+
+
+def test_the_key_counts_with_the_longest_name_of_an_output(server: HttpServer) -> None:
+    objects = at(server.url("status/200"))
+    longest = "/".join("a" * 200 for _ in range(4))
+    names = (f"id/{output}-0123456789ab.webp" for output in get_args(OutputName))
+    room = 1024 - len(longest) - 2 - max(map(len, names))
+    objects.check_destination(f"s3://theirs/{longest}/{'b' * room}")
+    with pytest.raises(RefusedAddress, match="more than 1,024 bytes"):
+        objects.check_destination(f"s3://theirs/{longest}/{'b' * (room + 1)}")
+
+
+def test_writes_to_one_bucket_do_not_lengthen_those_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cutstream.clients.objects.store.LIMITS_S", (0.2, 0.4))
+    monkeypatch.setattr("cutstream.clients.objects.write_limit.LIMITS_S", (0.2, 0.4))
+    with never_answering() as port:
+        objects = at(f"http://127.0.0.1:{port}")
+        with pytest.raises(DestinationUnavailable):
+            objects.put("s3://theirs/k.png", b"x", "image/png", named=True)
+    assert objects._write_limits["s3", "theirs"].level == 1
+    assert objects._write_limits["s3", "ours"].level == 0
+
+
+def test_folders_and_buckets_are_places_of_their_own(tmp_path: Path) -> None:
+    objects = made(
+        destination=str(tmp_path / "out"), file_roots=(tmp_path / "a", tmp_path / "b"), allowed_buckets=("theirs",)
+    )
+    places = [
+        objects.place_of_destination(address)
+        for address in (
+            f"{tmp_path.as_uri()}/a/x",
+            f"{tmp_path.as_uri()}/a/y/z/",
+            f"{tmp_path.as_uri()}/b",
+            f"{tmp_path.as_uri()}/out/x",
+            "s3://theirs",
+            "s3://theirs/a/",
+            "gs://theirs/a",
+        )
+    ]
+    assert places[0] == places[1]
+    assert places[4] == places[5]
+    assert len(set(places)) == 5
