@@ -56,7 +56,7 @@ def test_a_wrong_secret(s3: S3Server, bucket: str) -> None:
     with pytest.raises(StoreUnavailable, match="CUTSTREAM_OBJECTS__DESTINATION"):
         objects.put(objects.resolve(None, "k.png"), b"", "image/png")
     with pytest.raises(RefusedAddress, match="no access"):
-        objects.put(objects.resolve(f"s3://{bucket}/orders", "k.png"), b"", "image/png")
+        objects.put(objects.resolve(f"s3://{bucket}/orders", "k.png"), b"", "image/png", named=True)
 
 
 def test_a_missing_bucket(s3: S3Server) -> None:
@@ -66,7 +66,7 @@ def test_a_missing_bucket(s3: S3Server) -> None:
     with pytest.raises(StoreUnavailable, match="NoSuchBucket"):
         objects.put("s3://no-such-bucket/k.png", b"", "image/png")
     with pytest.raises(RefusedAddress, match="NoSuchBucket"):
-        objects.put("s3://nor-this-one/k.png", b"", "image/png")
+        objects.put("s3://nor-this-one/k.png", b"", "image/png", named=True)
 
 
 def test_a_server_that_goes_away_and_comes_back(s3: S3Server, tmp_path: Path) -> None:
