@@ -1,14 +1,19 @@
 # The commands that people and CI run; `make` lists them. The environment is in .venv, the running stack in .state.
 
 PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
-UV := $(BIN)/uv
-UV_VERSION := 0.13.9
-LOCKS := requirements/dev.txt requirements/triton.txt
+override VENV := .venv
+override BIN := $(VENV)/bin
+override UV := $(BIN)/uv
+LOCKS := requirements/uv.txt requirements/dev.txt requirements/triton.txt
+
+# What a caller sets reaches the commands through the environment, as it is: make does not expand it, and a shell does not
+# read it. So it may hold spaces, quotes and anything else.
+VARIABLES := PHOTOS OUT FROM COCO N SEED FAULTS MINUTES SECONDS TARGET
+$(foreach name,$(VARIABLES),$(eval override $(name) := $$(value $(name))))
+export $(VARIABLES)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-export setup-fuzz fuzz demo train compare up worker test chaos soak overload mutants check format bench docs lock clean
+.PHONY: help setup setup-export setup-fuzz fuzz demo train compare up worker test chaos soak overload mutants check format bench docs lock audit clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,7 +22,7 @@ setup: $(VENV)/.ready ## Create the environment from the lock files; change noth
 
 $(VENV)/.ready: $(LOCKS) pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	$(UV) pip install --quiet --require-hashes -r requirements/dev.txt
 	# Only Triton's binary is used from this package, so its Python dependencies are left out.
 	$(UV) pip install --quiet --require-hashes --no-deps -r requirements/triton.txt
@@ -27,7 +32,6 @@ $(VENV)/.ready: $(LOCKS) pyproject.toml
 setup-export: setup ## Add PyTorch and everything else that `cutstream export` needs (5 GB)
 	$(UV) pip install --quiet --require-hashes -r requirements/export.txt
 
-# Folders reach the commands through the environment, so their names may contain spaces and quotes.
 demo: setup ## Cut out photos from start to end: make demo [PHOTOS="DIR"] [OUT="DIR"]
 	$(BIN)/cutstream demo --out "$${OUT:-out}" $(if $(PHOTOS),--photos "$$PHOTOS")
 
@@ -42,23 +46,23 @@ test: setup ## Run all tests; they start a real Kafka and a real Triton
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup --kafka --triton --s3 --e2e --require kafka,triton,e2e
 
 chaos: setup ## Prove delivery under seeded faults: make chaos [N=10000] [SEED=1] [FAULTS=60] [OUT=DIR] (docs/reliability.md)
-	$(BIN)/python -m tests.e2e.chaos --requests $(or $(N),10000) --seed $(or $(SEED),1) --faults $(or $(FAULTS),60) \
+	$(BIN)/python -m tests.e2e.chaos --requests "$${N:-10000}" --seed "$${SEED:-1}" --faults "$${FAULTS:-60}" \
 		--out "$${OUT:-out/chaos}"
 
 soak: setup ## Show that a worker does not grow and leaves in order: make soak [N=20000] [OUT=DIR] (docs/reliability.md)
-	$(BIN)/python -m tests.e2e.chaos.soak --requests $(or $(N),20000) --out "$${OUT:-out/soak}"
+	$(BIN)/python -m tests.e2e.chaos.soak --requests "$${N:-20000}" --out "$${OUT:-out/soak}"
 
 overload: setup ## Send three times what a worker can handle: make overload [MINUTES=10] [OUT=DIR] (docs/reliability.md)
-	$(BIN)/python -m tests.e2e.chaos.overload --minutes $(or $(MINUTES),10) --out "$${OUT:-out/overload}"
+	$(BIN)/python -m tests.e2e.chaos.overload --minutes "$${MINUTES:-10}" --out "$${OUT:-out/overload}"
 
 setup-fuzz: setup ## Add what `make fuzz` needs
 	$(UV) pip install --quiet --require-hashes -r requirements/fuzz.txt
 
 fuzz: setup-fuzz ## Fuzz the reading of images: make fuzz [SECONDS=60] [TARGET=header|decode]
-	$(BIN)/python -m tests.fuzz $(or $(TARGET),header) --seconds $(or $(SECONDS),60)
+	$(BIN)/python -m tests.fuzz "$${TARGET:-header}" --seconds "$${SECONDS:-60}"
 
 mutants: setup ## Damage files of all formats and judge the outcomes: make mutants [N=3000] [SEED=1] [OUT=DIR]
-	$(BIN)/python -m tests.corpus --mutants $(or $(N),3000) --seed $(or $(SEED),1) --out "$${OUT:-out/mutants}"
+	$(BIN)/python -m tests.corpus --mutants "$${N:-3000}" --seed "$${SEED:-1}" --out "$${OUT:-out/mutants}"
 	$(BIN)/python -m tests.corpus.bombs
 
 test-cluster: setup ## Run the tests with three brokers, each on a network of its own where this user may make one (5 min)
@@ -94,8 +98,15 @@ lock: setup ## Update the lock files to the newest versions
 		--extra local --extra quality --extra dev --extra export pyproject.toml -o requirements/export.txt
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \
 		--extra local --extra quality --extra dev --extra fuzz pyproject.toml -o requirements/fuzz.txt
+	$(foreach tool,uv audit,printf '$(subst audit,pip-audit,$(tool))\n' | $(UV) pip compile --quiet --upgrade --universal \
+		--python-version 3.10 --generate-hashes --no-header --no-annotate - -o requirements/$(tool).txt;)
 	printf 'nvidia-pytriton==0.7.0\n' | $(UV) pip compile --quiet --no-deps --generate-hashes --no-header --no-annotate \
 		- -o requirements/triton.txt
+
+audit: setup ## Ask for known vulnerabilities of all pinned packages; says so where no database can be reached
+	$(UV) venv --quiet --allow-existing .state/audit
+	$(UV) pip install --quiet --python .state/audit --require-hashes -r requirements/audit.txt
+	.ci/audit .state/audit/bin/pip-audit $(wildcard requirements/*.txt)
 
 clean: ## Remove the environment, the state of the stack and the outputs
 	rm -rf $(VENV) .state out

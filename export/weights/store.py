@@ -73,7 +73,7 @@ def verify(settings: ModelSettings, names: Sequence[str] = ()) -> Iterator[Path]
 
 
 def find_weights(model: Model, settings: ModelSettings) -> LocalWeights | None:
-    """Find the model's weights on this machine. Stored files are not read again here; `verify` does that."""
+    """Find the model's weights on this machine. Stored files are not read here; `ensure_weights` does that."""
     return next(_local_weights(model, settings), None)
 
 
@@ -88,11 +88,14 @@ def require_weights(model: Model, settings: ModelSettings) -> LocalWeights:
 def ensure_weights(model: Model, settings: ModelSettings) -> Path:
     """Return the path of the weights, after copying them from the mirror if the store lacks them.
 
-    Never uses the network. Raises WeightsMissing.
+    Never uses the network. Raises WeightsMissing, also for stored weights that were changed: to hash them takes less
+    than to read them into a graph.
     """
     local = require_weights(model, settings)
-    if local.location != "mirror":
+    if local.location == "git":
         return local.path
+    if local.location == "store":
+        return _checked(local, model)
     with local.path.open("rb") as source:
         return _save(iter(partial(source.read, CHUNK), b""), local.weights, settings.store)
 
@@ -152,14 +155,18 @@ def _verify(model: Model, settings: ModelSettings) -> Path:
     stored = next((local for local in _local_weights(model, settings) if local.location != "mirror"), None)
     if stored is None:
         raise WeightsMissing(_missing(model, settings))
-    if sha256(stored.path) != stored.weights.sha256:
-        if stored.location == "git":
-            raise WeightsMissing(
-                f"{stored.path} is not the file that the catalogue names: run `git checkout {stored.path}`, or, after "
-                "training, put the new size and SHA-256 into the catalogue"
-            )
-        raise WeightsMissing(f"{stored.path} is damaged: delete it and run `{_command(model)}`")
-    return stored.path
+    return _checked(stored, model)
+
+
+def _checked(local: LocalWeights, model: Model) -> Path:
+    if sha256(local.path) == local.weights.sha256:
+        return local.path
+    if local.location == "git":
+        raise WeightsMissing(
+            f"{local.path} is not the file that the catalogue names: run `git checkout {local.path}`, or, after "
+            "training, put the new size and SHA-256 into the catalogue"
+        )
+    raise WeightsMissing(f"{local.path} is damaged: delete it and run `{_command(model)}`")
 
 
 def _download(weights: Weights, store: Path) -> Path:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -38,19 +36,3 @@ def test_without_an_allowed_folder_the_next_step_is_to_allow_one(program: str, m
     follow, again = commands(next_steps([]))
     assert follow == [program, "results", "--follow"]
     assert again == ["CUTSTREAM_OBJECTS__FILE_ROOTS=/home/my name/photos", program, "up"]
-
-
-@pytest.mark.parametrize("folder", ["/my photos", "/it's", '/"quoted" $HOME', "/a;b & c"])
-def test_make_demo_passes_a_folder_of_any_name(tmp_path: Path, folder: str) -> None:
-    """The recipe runs as `make` would run it, with a program that prints its arguments."""
-    (tmp_path / "cutstream").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
-    (tmp_path / "cutstream").chmod(0o755)
-    (tmp_path / ".ready").touch()
-    make = ["make", "--silent", "-C", str(ROOT), f"VENV={tmp_path}", f"BIN={tmp_path}", "-o", f"{tmp_path}/.ready"]
-    done = subprocess.run(
-        [*make, "demo", f"PHOTOS={folder.replace('$', '$$')}"],
-        capture_output=True,
-        text=True,
-        env={name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "OUT")},
-    )
-    assert done.stdout.splitlines() == ["demo", "--out", "out", "--photos", folder], done.stderr

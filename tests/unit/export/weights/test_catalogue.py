@@ -119,6 +119,14 @@ def test_damaged_weights_are_found_out(small: ModelSettings) -> None:
         list(verify(small))
 
 
+def test_stored_weights_that_were_changed_are_not_used(small: ModelSettings) -> None:
+    (path,) = pull(small)
+    content = path.read_bytes()
+    path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    with pytest.raises(WeightsMissing, match="is damaged: delete it"):
+        ensure_weights(find_model("u2netp", small), small)
+
+
 def test_weights_come_from_the_network_last(tmp_path: Path) -> None:
     server = HttpServer()
     server.files["net.onnx"] = DATA

