@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from time import monotonic
 
 import pytest
@@ -50,6 +51,18 @@ def test_aliases_search_domains_and_the_hosts_file_count(resolve: Resolver) -> N
     assert found(resolve, "alias.example") == {"10.0.0.1"}
     assert found(resolve, "shop") == {"10.0.0.2"}
     assert "127.0.0.1" in found(resolve, "localhost")
+
+
+def test_the_settings_of_resolv_conf_count(server: DnsServer, tmp_path: Path) -> None:
+    """As in a cluster: names with fewer than five dots are tried below the search domains first."""
+    settings = tmp_path / "resolv.conf"
+    settings.write_text(f"nameserver 127.0.0.1:{server.port}\nsearch svc.local cluster.local\noptions ndots:5\n")
+    resolve = resolver(resolvconf_path=str(settings))
+    assert found(resolve, "shop") == {"10.0.0.2"}
+    assert server.asked[0] == "shop.svc.local"
+    assert found(resolve, "photos.example") == {"93.184.216.34", "2606:4700::1"}
+    assert "photos.example.cluster.local" in server.asked
+    assert found(resolve, "photos.example.") == {"93.184.216.34", "2606:4700::1"}
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "2606:4700::1"])
