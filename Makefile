@@ -13,7 +13,7 @@ $(foreach name,$(VARIABLES),$(eval override $(name) := $$(value $(name))))
 export $(VARIABLES)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-export setup-fuzz fuzz demo train compare up worker test chaos soak overload mutants check format bench docs lock audit clean
+.PHONY: help setup setup-export setup-fuzz fuzz demo train compare up worker test chaos soak overload mutants check format bench docs dashboards lock audit clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,7 @@ check: setup ## Check style, types, import boundaries, and that the generated do
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m docs.generate --check
+	$(BIN)/python -m deploy.monitoring --check
 
 format: setup ## Format the code
 	$(BIN)/ruff check --fix
@@ -90,6 +91,9 @@ compare: setup ## Compare profiles on photos with masks: make compare PHOTOS=DIR
 
 docs: setup ## Write the generated documents: settings, metrics, errors, topics, AsyncAPI, schemas
 	$(BIN)/python -m docs.generate
+
+dashboards: setup ## Write the dashboards for Grafana and the rules for Prometheus: deploy/grafana/, deploy/prometheus/
+	$(BIN)/python -m deploy.monitoring
 
 lock: setup ## Update the lock files to the newest versions
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \
