@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import grpc as grpc_core
 import numpy as np
 import tritonclient.grpc as grpc
 from numpy.typing import NDArray
@@ -225,20 +226,21 @@ class Triton:
 
     def _open_client(self) -> grpc.InferenceServerClient:
         s = self._settings
-        files = {
-            "root_certificates": s.ssl_cafile,
-            "private_key": s.ssl_keyfile,
-            "certificate_chain": s.ssl_certfile,
-        }
+        credentials = self._credentials() if s.tls else None
+        client = grpc.InferenceServerClient(s.url, creds=credentials, channel_args=self._channel())
+        if s.token is not None:
+            client.register_plugin(_Bearer(s.token.get_secret_value()))
+        return client
+
+    def _credentials(self) -> grpc_core.ChannelCredentials:
+        s = self._settings
         try:
-            client = grpc.InferenceServerClient(s.url, ssl=s.tls, channel_args=self._channel(), **files)
+            files = [file and file.read_bytes() for file in (s.ssl_cafile, s.ssl_keyfile, s.ssl_certfile)]
         except OSError as exc:
             raise ConfigurationError(
                 f"CUTSTREAM_TRITON__TLS: {exc.filename}: {exc.strerror} (docs/settings.md#triton-tls)"
             ) from exc
-        if s.token is not None:
-            client.register_plugin(_Bearer(s.token.get_secret_value()))
-        return client
+        return grpc_core.ssl_channel_credentials(*files)
 
     def _channel(self) -> list[tuple[str, int]]:
         # A call cannot time out while its images are stuck in a full connection to a frozen server. A ping that is not

@@ -57,6 +57,7 @@ class TopicReader:
             )
             numbers = self._consumer.partitions_for_topic(self._topic)
             if not numbers:
+                self._raise_if_forbidden()
                 raise NoTopic(f"topic {self._topic!r} does not exist; `cutstream topics create` makes it")
             partitions = [TopicPartition(self._topic, n) for n in sorted(numbers)]
             self._consumer.assign(partitions)
@@ -98,13 +99,17 @@ class TopicReader:
             raise UnreadableRecords(self._unreadable[0])
         with map_kafka_errors():
             raise_refused_login()
-            if forbidden := self._consumer._client.cluster.unauthorized_topics:
-                raise TopicAuthorizationFailedError(forbidden)  # a client without a group waits instead
+            self._raise_if_forbidden()
             batches = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
         self._unreadable += self._consumer._fetcher.take_unreadable()
         if self._unreadable and not batches:
             raise UnreadableRecords(self._unreadable[0])
         return [to_record(r) for batch in batches.values() for r in batch]
+
+    def _raise_if_forbidden(self) -> None:
+        """Raise what a client without a group keeps to itself: it sees no topic, or waits for it."""
+        if forbidden := self._consumer._client.cluster.unauthorized_topics:
+            raise TopicAuthorizationFailedError(forbidden)
 
     def close(self) -> None:
         if self._consumer is not None:

@@ -36,15 +36,15 @@ def client(triton: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     spec = triton_server(settings)
     tls = {"use-ssl-mutual": 1, "server-cert": server.chain, "server-key": server.key, "root-cert": authority.file}
     command = [*spec.command, *(f"--grpc-{name}={value}" for name, value in tls.items())]
-    with Supervisor(60) as supervisor:
-        supervisor.start(replace(spec, command=command))
 
-        def settings_with(**changes: object) -> TritonSettings:
-            files = {"ssl_cafile": authority.file, "ssl_certfile": own.chain, "ssl_keyfile": own.key}
-            url = f"localhost:{ports['triton_grpc_port']}"
-            return TritonSettings(**{"url": url, "tls": True, "timeout_s": 5.0, **files, **changes})
+    def settings_with(**changes: object) -> TritonSettings:
+        files = {"ssl_cafile": authority.file, "ssl_certfile": own.chain, "ssl_keyfile": own.key}
+        url = f"localhost:{ports['triton_grpc_port']}"
+        return TritonSettings(**{"url": url, "tls": True, "timeout_s": 5.0, **files, **changes})
 
-        settings_with.folder = folder
+    settings_with.folder = folder
+    with Supervisor(60) as supervisor, closing(Triton(settings_with())) as ours:
+        supervisor.start(replace(spec, command=command, ready=ours.ready))
         yield settings_with
 
 
