@@ -6,10 +6,13 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from cutstream.clients.objects.names import Resolver, look_up, resolver
 from cutstream.errors import CutstreamError, NoSuchHost, RefusedAddress, SourceUnavailable
@@ -21,6 +24,7 @@ ANSWERS = {
     "inner.example": ["10.0.0.1"],
     "shop.cluster.local": ["10.0.0.2"],
     "broken.example": [],
+    "under_score.example": ["93.184.216.34"],
     **{f"good-{n}.example": ["93.184.216.34"] for n in range(20)},
 }
 
@@ -55,9 +59,9 @@ def test_aliases_search_domains_and_the_hosts_file_count(resolve: Resolver) -> N
 
 def test_the_settings_of_resolv_conf_count(server: DnsServer, tmp_path: Path) -> None:
     """As in a cluster: names with fewer than five dots are tried below the search domains first."""
-    settings = tmp_path / "resolv.conf"
-    settings.write_text(f"nameserver 127.0.0.1:{server.port}\nsearch svc.local cluster.local\noptions ndots:5\n")
-    resolve = resolver(resolvconf_path=str(settings))
+    conf = tmp_path / "resolv.conf"
+    conf.write_text(f"nameserver 127.0.0.1:{server.port}\nsearch svc.local cluster.local\noptions ndots:5\n")
+    resolve = resolver(resolvconf_path=str(conf))
     assert found(resolve, "shop") == {"10.0.0.2"}
     assert server.asked[0] == "shop.svc.local"
     assert found(resolve, "photos.example") == {"93.184.216.34", "2606:4700::1"}
@@ -86,6 +90,17 @@ def test_a_name_that_does_not_exist_is_told_from_one_that_may(
     with pytest.raises(CutstreamError, match=message) as raised:
         resolve(name, 80, 5)
     assert type(raised.value) is error
+
+
+@given(st.from_regex(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63}){0,4}\.?", fullmatch=True))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_whatever_an_address_may_name_has_addresses_or_a_named_error(resolve: Resolver, name: str) -> None:
+    with suppress(NoSuchHost, RefusedAddress):
+        assert resolve(name, 80, 5)
+
+
+def test_an_underscore_is_part_of_a_name(resolve: Resolver) -> None:
+    assert found(resolve, "under_score.example") == {"93.184.216.34"}
 
 
 def test_names_that_resolve_slowly_hold_up_no_other_and_no_thread(server: DnsServer, resolve: Resolver) -> None:
