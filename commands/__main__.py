@@ -9,6 +9,7 @@ import sys
 from typing import TextIO
 
 from commands.app import app
+from commands.console import show_safely
 from cutstream.signals import exit_on_termination
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -21,6 +22,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what cannot be written in the terminal's encoding is escaped
             stream.reconfigure(errors="backslashreplace")
+    show_safely()
     exit_on_termination()
     try:
         try:

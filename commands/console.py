@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import sys
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
+from traceback import format_exception
+from types import TracebackType
 from typing import Annotated, TextIO
 
 import typer
@@ -21,7 +24,7 @@ from cutstream.errors import ConfigurationError, CutstreamError, InvalidOption, 
 from cutstream.printable import printable
 
 
-class _Printable(RenderHook):
+class _Safe(RenderHook):
     """Escapes characters that could control the terminal in everything that a console prints."""
 
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
@@ -48,7 +51,7 @@ def width_of(stream: TextIO | None) -> int | None:
 out = Console(width=width_of(sys.stdout))
 err = Console(stderr=True, width=width_of(sys.stderr))
 for _console in (out, err):
-    _console.push_render_hook(_Printable())
+    _console.push_render_hook(_Safe())
 
 Profile = Annotated[str | None, typer.Option(help="The profile. Defaults to the deployment's default profile.")]
 
@@ -72,9 +75,35 @@ def named_errors(status: Callable[[CutstreamError], int] = status_of) -> Iterato
         raise typer.Exit(status(exc)) from exc
 
 
-def echo(line: str) -> None:
-    """Print a line as it is, for programs to read: without wrapping, and safe for a terminal."""
-    typer.echo(printable(line))
+def echo(line: object) -> None:
+    """Print something as one line, for programs to read: without wrapping, and safe for a terminal."""
+    typer.echo(one_line(str(line)))
+
+
+def one_line(text: str) -> str:
+    r"""Return text that is safe for a terminal, with `\n` for a new line: it cannot pretend to be two messages."""
+    return printable(text).replace("\n", "\\n")
+
+
+def confirm(question: str) -> None:
+    """Ask, and end the command if the answer is no."""
+    typer.confirm(one_line(question), abort=True)
+
+
+def show_safely() -> None:
+    """Make safe for a terminal what Python itself prints: stack traces, and log records where no log is set up."""
+    sys.excepthook = _print_trace
+    if logging.lastResort:
+        logging.lastResort.setFormatter(_Printable())
+
+
+class _Printable(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+def _print_trace(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    sys.stderr.write(printable("".join(format_exception(kind, error, trace))))
 
 
 def say(message: str) -> None:

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from commands.console import echo, err, named_errors, out
+from commands.console import confirm, echo, err, named_errors, one_line, out
 from cutstream.printable import printable
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def replay(
             echo("There is nothing to replay.")
             return
         if len(selected) > 1 and not yes:
-            typer.confirm(f"Replay {_count(selected, 'dead letter')}?", abort=True)
+            confirm(f"Replay {_count(selected, 'dead letter')}?")
         places = {entry.place for entry in selected}
         count = dead_letters.replay(kafka, places, lambda e, n: echo(f"{e.letter.id}\treplay {n}"))
         echo(f"Replayed {count}." + _left(len(selected) - count))
@@ -142,7 +142,7 @@ def purge(
         selected = wanted.select(file.open)
         _warn_of_at_least_once(kafka.delivery)
         if selected and not yes:
-            typer.confirm(f"Purge {_count(selected, 'dead letter')}? They cannot be replayed after that.", abort=True)
+            confirm(f"Purge {_count(selected, 'dead letter')}? They cannot be replayed after that.")
         purged = dead_letters.purge(kafka, {entry.place for entry in selected})
         echo(f"Purged {len(purged.letters)}." + _left(len(selected) - len(purged.letters)))
         for partition, offset in sorted(purged.deleted_before.items()):
@@ -284,7 +284,7 @@ def _without_obstacles(file: LetterFile, entries: Sequence[FiledLetter]) -> list
         if reason is None:
             free.append(entry)
         elif (named := named + 1) <= _MOST_NAMED:
-            err.print(f"Left out, because it cannot be replayed: {entry.letter.id}: {reason}.", markup=False)
+            err.print(f"Left out, because it cannot be replayed: {one_line(entry.letter.id)}: {reason}.", markup=False)
     if named > _MOST_NAMED:
         err.print(f"… and {named - _MOST_NAMED} more.")
     return free

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from commands.console import Profile, named_errors, out, require_packages
+from commands.console import Profile, echo, named_errors, out, require_packages
 from commands.serving import own_stack, require_weights, serving_stack
 from cutstream.errors import InvalidOption
 from cutstream.folders import make_folder
@@ -170,6 +170,6 @@ def gallery(
         settings, _ = demo_settings(None, Path(name))
         with own_stack(settings) as stack:
             for path in draw_gallery(stack.settings, out_folder, stack.check):
-                typer.echo(path)
+                echo(path)
             if PROFILE in stack.settings.models.profiles:
-                typer.echo(draw_hero(stack.settings, out_folder / "hero.jpg", stack.check))
+                echo(draw_hero(stack.settings, out_folder / "hero.jpg", stack.check))

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from commands.console import named_errors, require_packages
+from commands.console import echo, named_errors, require_packages
 
 
 def export_model(
@@ -53,7 +53,7 @@ def export_model(
             require_packages("export", "onnxscript", "torch", "transformers", target="setup-export")
             from export.formats.torch_to_onnx import export
 
-            typer.echo(export(model, weights, settings))
+            echo(export(model, weights, settings))
             if (to, precision, out_file) == ("onnx", "fp32", None):
                 return
         graph = out_file if out_file and to == "onnx" else stored_path(model, precision, settings)
@@ -64,11 +64,11 @@ def export_model(
         from export.formats.write_graph import write
 
         written = write(model, precision, photos, settings, graph)
-        typer.echo(graph)
-        typer.echo(written.summary())
+        echo(graph)
+        echo(written.summary())
         if to == "tensorrt":
             from export.formats.tensorrt_plan import write_plan
 
             plan = out_file or stored_path(model, precision, settings, ".plan")
             write_plan(trt, model, precision, settings, here, graph, plan)
-            typer.echo(plan)
+            echo(plan)

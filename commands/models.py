@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from commands.console import named_errors, out
+from commands.console import echo, named_errors, out
 
 
 def list_models() -> None:
@@ -33,7 +33,7 @@ def pull_weights(
 
     with named_errors():
         for path in pull(load().models, names or []):
-            typer.echo(path)
+            echo(path)
 
 
 def verify_weights(
@@ -47,7 +47,7 @@ def verify_weights(
 
     with named_errors():
         for path in verify(load().models, names or []):
-            typer.echo(f"{path}: good")
+            echo(f"{path}: good")
 
 
 def render_repository() -> None:
@@ -56,4 +56,4 @@ def render_repository() -> None:
     from export.repository.render import render
 
     with named_errors():
-        typer.echo(render(load()))
+        echo(render(load()))

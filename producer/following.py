@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections import deque
@@ -10,10 +11,12 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from cutstream.clients.kafka import OutgoingRecord, Record, RecordWriter, TopicReader
-from cutstream.contract.messages import Request, Result, decode_result, encode
+from cutstream.contract.messages import DECODE_ERRORS, Request, Result, decode_result, encode
 from cutstream.errors import CutstreamError
 from cutstream.settings import KafkaSettings
 from producer.reading import read_to_end
+
+log = logging.getLogger(__name__)
 
 _POLL_S = 0.1
 _FOLLOW_POLL_S = 1.0
@@ -133,8 +136,8 @@ class RequestFollower:
         """Add the results that arrive within the time; return how many belong to this batch, duplicates included."""
         count = 0
         for record in self._results.poll(timeout_s):
-            result = decode_result(record.value)
-            if result.id not in batch.requests:
+            result = _result_of(record)
+            if result is None or result.id not in batch.requests:
                 continue
             count += 1
             if result.id in batch.results:
@@ -145,11 +148,20 @@ class RequestFollower:
         return count
 
 
+def _result_of(record: Record) -> Result | None:
+    """Return a result, or None for a record that another program has written to the topic."""
+    try:
+        return decode_result(record.value)
+    except DECODE_ERRORS:
+        log.warning("skipped a record of %s at offset %d, which is no result", record.partition, record.offset)
+        return None
+
+
 def read_results(settings: KafkaSettings, follow: bool) -> Iterator[list[str]]:
     """Yield the committed results, as the JSON texts of one poll at a time, from the beginning of the topic.
 
-    Ends with the last result that was there at the start, or with `follow` never. Bytes that are not UTF-8 are
-    replaced. Raises NoTopic and BrokerUnavailable.
+    Each is one line. Ends with the last result that was there at the start, or with `follow` never. Bytes that are not
+    UTF-8 are replaced. Raises NoTopic and BrokerUnavailable.
     """
     with closing(TopicReader(settings, settings.results_topic)) as reader:
         reader.start()
@@ -161,4 +173,4 @@ def read_results(settings: KafkaSettings, follow: bool) -> Iterator[list[str]]:
 
 
 def _texts(records: Iterable[Record]) -> list[str]:
-    return [record.value.decode(errors="replace") for record in records]
+    return [record.value.decode(errors="replace").replace("\n", " ") for record in records]

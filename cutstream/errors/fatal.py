@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from cutstream.errors.base import CutstreamError
 
+# What follows is masked in an address that a message quotes: scheme://user:password@, user:password@, ?query.
+_SECRET_PARTS = re.compile(
+    r"([a-z0-9+.-]+://)[^\s…]+(?=@)|[^\s=,'\"/@:]+:(?!/)[^\s…]*(?=@)|(?<=\?)[^\s'\"]+", re.IGNORECASE
+)
 OPERATOR_NEEDED = 78  # EX_CONFIG of sysexits.h; systemd's example for RestartPreventExitStatus
 
 
@@ -25,6 +31,9 @@ class ConfigurationError(Fatal):
 
     code = "configuration"
     exit_status = OPERATOR_NEEDED
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_SECRET_PARTS.sub(lambda part: f"{part[1] or ''}…", message))
 
 
 class ModelMismatch(Fatal):

@@ -85,6 +85,23 @@ def test_a_second_result_is_a_duplicate_and_results_of_others_are_ignored(clock:
     assert (len(batch.results), batch.duplicates) == (3, 2)
 
 
+@pytest.mark.parametrize("value", [b"", b"\xff\xfe", b"{}", b"[" * 100_000, b'{"id": "photo-0"}'])
+def test_what_is_no_result_is_skipped_and_named(
+    clock: ManualClock, value: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = Worker(clock)
+    junk, poll = [Record(Partition("results", 0), 7, 0, None, value, [])], worker.poll
+    monkeypatch.setattr(worker, "poll", lambda timeout_s: junk + poll(timeout_s))
+    assert follower(worker).follow(requests(1)).count("ok") == 1
+    assert "results-0 at offset 7, which is no result" in caplog.text
+
+
+def test_results_are_one_line_each_whatever_they_are() -> None:
+    values = [b'{"id":\n"a\xe2\x80\xa8b"}', b"\xff\nforged: ok"]
+    records = [Record(Partition("results", 0), 0, 0, None, value, []) for value in values]
+    assert module._texts(records) == ['{"id": "a\u2028b"}', "\ufffd forged: ok"]
+
+
 def test_a_duplicate_after_the_last_result_is_counted(clock: ManualClock) -> None:
     worker = Worker(clock)
     worker.due.append((clock.monotonic() + 0.4, "photo-0"))

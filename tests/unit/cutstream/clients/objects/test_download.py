@@ -216,6 +216,19 @@ def test_headers_without_end_are_not_read(client: Downloader, server: HttpServer
         ("soon", None),
         ("", None),
         ("Fri, 31 Dec 99999 00:00:00 GMT", None),
+        ("Fri, 31 Dec 999999999999 00:00:00 GMT", None),
+        ("Fri, 31 Dec 9999 23:59:59 -9999", 21_600.0),
+        ("Wed, " + "9" * 5000 + " Oct 2030 07:28:00 GMT", None),
+        ("Wed, 21 Oct 2030 07:28:00 -" + "1" * 400, None),
+        ("Sunday, 06-Nov-94 08:49:37 GMT", 0.0),
+        ("Sun Nov  6 08:49:37 1994", 0.0),
+        ("2030-01-01T00:00:00Z", None),
+        ("-1", None),
+        ("+5", None),
+        ("5, 6", None),
+        ("(" * 1000, None),
+        ("\u0663", None),  # a digit, but not of ASCII
+        ("\xff\xfe", None),
     ],
 )
 def test_a_busy_server_says_when_to_come_back(
