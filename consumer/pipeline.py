@@ -50,13 +50,16 @@ def build_pipeline(d: Dependencies) -> Pipeline[Recipe, Stored]:
     """Build the pipeline. Memory is reserved before `decode` and released after `encode`, but for the files' bytes."""
     fetch = Fetch(d.sources, d.backgrounds, d.metrics)
     decode = Decode(d.decoders, d.ops, d.metrics, d.max_pixels)
+    refine = Refine(d.ops, d.matting_code)
     encode = Encode(d.ops)
     store = Store(d.objects, d.destinations, d.metrics)
     return (
         Stage[Recipe, Fetched]("fetch", fetch, d.fetch_slots, admission=fetch.admission)
-        | Stage[Fetched, Decoded]("decode", decode, d.decoder_slots, memory=decode.needed_bytes, kept=decode.kept_bytes)
+        | Stage[Fetched, Decoded](
+            "decode", decode, d.decoder_slots, decode.needed_bytes, decode.kept_bytes, admission=refine.admission
+        )
         | Stage[Decoded, Segmented]("segment", d.segment, d.segment_slots)
-        | Stage[Segmented, Refined]("refine", Refine(d.ops, d.matting_code), d.cpu_slots)
+        | Stage[Segmented, Refined]("refine", refine, d.cpu_slots)
         | Stage[Refined, Composed]("compose", Compose(d.ops), d.cpu_slots)
         | Stage[Composed, Encoded]("encode", encode, d.cpu_slots, kept=encode.kept_bytes)
         | Stage[Encoded, Stored]("store", store, d.store_slots, admission=store.admission)

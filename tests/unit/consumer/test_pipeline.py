@@ -8,6 +8,7 @@ from consumer.jobs import Encoded, File, Findings, Segmentation
 from consumer.pipeline import Dependencies, build_pipeline
 from consumer.resources.priority_semaphore import PrioritySemaphore
 from consumer.resources.profile_selector import Selection
+from consumer.stages.refine import Refine
 from cutstream.clients.triton import Ensemble
 from cutstream.images.geometry import Box
 from docs.generate import documents as docs
@@ -33,6 +34,12 @@ def test_stages_of_one_kind_of_work_share_its_slots() -> None:
     assert (slots["fetch"], slots["store"]) == (d.fetch_slots, d.store_slots)  # no download holds up a finished photo
     assert {name for name, shared in slots.items() if shared is d.cpu_slots} == {"refine", "compose", "encode"}
     assert (slots["decode"], slots["segment"]) == (d.decoder_slots, d.segment_slots)
+
+
+def test_a_photo_whose_matting_is_being_compiled_waits_before_it_takes_memory() -> None:
+    stages = {stage.name: stage for stage in build_pipeline(dependencies()).stages}
+    asking = [name for name, stage in stages.items() if isinstance(getattr(stage.admission, "__self__", None), Refine)]
+    assert asking == [name for name, stage in stages.items() if stage.memory is not None] == ["decode"]
 
 
 def test_an_encoded_photo_holds_no_pixels_any_more() -> None:

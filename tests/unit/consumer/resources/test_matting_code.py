@@ -6,7 +6,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -76,44 +75,40 @@ def test_closing_ends_the_compilation(compiling: tuple[MattingCode, Callable[[],
     code.require()  # nothing runs any more
 
 
-@pytest.mark.parametrize(
-    ("matting", "error"),
-    [
-        (None, AttributeError),
-        ("fast", AttributeError),
-        (Matting(method="fast"), AttributeError),
-        ("knn", MattingNotReady),
-        (Matting(method="closed_form"), MattingNotReady),
-    ],
-)
-def test_only_an_exact_matting_needs_the_code(matting: Any, error: type[Exception]) -> None:
-    segmented: Any = SimpleNamespace(image=None)  # without a matte, so that all others fail behind the question
-    with pytest.raises(error):
-        Refine(CpuOps(), MattingCode(("/no/such/program",)))(job_of(matting=matting), segmented)
+@pytest.mark.parametrize("matting", [None, "fast", Matting(method="fast")])
+def test_no_other_matting_needs_the_code(matting: Any) -> None:
+    Refine(CpuOps(), MattingCode(("/no/such/program",))).admission(job_of(matting=matting), (), pytest.fail)
 
 
-def test_a_request_that_waits_holds_no_slot(compiling: tuple[MattingCode, Callable[[], None]]) -> None:
+@pytest.mark.parametrize("matting", ["knn", Matting(method="closed_form")])
+def test_an_exact_matting_needs_the_code(matting: Any) -> None:
+    with pytest.raises(MattingNotReady):
+        Refine(CpuOps(), MattingCode(("/no/such/program",))).admission(job_of(matting=matting), (), pytest.fail)
+
+
+def test_a_request_that_waits_holds_no_slot_and_no_memory(compiling: tuple[MattingCode, Callable[[], None]]) -> None:
     code, finish = compiling
-    slots, started = PrioritySemaphore(1), threading.Event()
+    refine, asked, seen = Refine(CpuOps(), code), threading.Event(), []
 
-    class Stub(Refine):
-        def __call__(self, job: Any, value: Any) -> Any:
-            started.set()
-            if job.recipe.matting is not None:
-                self.matting_code.require()
-            return job.id
+    def admission(job: Any, order: Any, give_up: Any) -> Any:
+        if job.id == "exact":
+            asked.set()
+        return refine.admission(job, order, give_up)
 
-    stage: Stage[Any, Any] = Stage("refine", Stub(CpuOps(), code), slots)
+    def decode(job: Any, value: Any) -> Any:
+        seen.append(job.id)
+        return job.id
+
+    stage: Stage[Any, Any] = Stage(
+        "decode", decode, PrioritySemaphore(1), memory=lambda job, value: 100, admission=admission
+    )
     runner: Runner[Any] = Runner(
-        Pipeline((stage,)), MemoryBudget(1), Metrics(), SystemClock(), 1, threading.Event(), Waits(SystemClock())
+        Pipeline((stage,)), MemoryBudget(100), Metrics(), SystemClock(), 1, threading.Event(), Waits(SystemClock())
     )
-    finished: list[str] = []
-    exact = threading.Thread(
-        target=lambda: finished.append(runner.carry(job_of(id="exact", matting="knn"), Progress(0.0)))
-    )
+    exact = threading.Thread(target=lambda: runner.carry(job_of(id="exact", matting="knn"), Progress(0.0)))
     exact.start()
-    assert started.wait(10)
-    finished.append(runner.carry(job_of(id="plain"), Progress(1.0)))
+    assert asked.wait(10)
+    runner.carry(job_of(id="plain"), Progress(1.0))
     finish()
     exact.join(20)
-    assert finished == ["plain", "exact"]
+    assert seen == ["plain", "exact"]
