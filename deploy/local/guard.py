@@ -1,7 +1,7 @@
 """Run one server for a parent process that may die at any moment.
 
 `python guard.py PARENT_PID` reads one line of JSON from standard input: `command`, `environment`, `stop_timeout_s` and
-`trusted`; a server that is not trusted gives up its rights.
+`trusted`; a server that is not trusted gives up its rights. With `writes` it writes to those folders alone.
 The end of standard input is the command to stop, so a parent that is killed stops its servers like one that exits
 normally. This program imports no package, because it starts before every server.
 """
@@ -21,10 +21,15 @@ from typing import Any
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 24, 38
 CAPABILITY_VERSION_3, CAPABILITIES = 0x20080522, 64
+# Landlock, in Linux 5.13 and later: a process gives up access to files, for itself and all that it starts.
+CREATE_RULESET, ADD_RULE, RESTRICT_SELF, WITH_VERSION, PATH_BENEATH = 444, 445, 446, 1, 1
+WRITE_FILE, TRUNCATE = 1 << 1, 1 << 14
+CHANGES = WRITE_FILE | sum(1 << bit for bit in range(4, 13))  # remove and make whatever kind of file
+SINCE = {2: 1 << 13, 3: TRUNCATE}  # rights of later versions: move to another folder, and cut
 CONTROL = 0  # standard input
 NOT_STARTED = 127
 
-libc = ctypes.CDLL(None)
+libc = ctypes.CDLL(None, use_errno=True)
 prctl = libc.prctl
 
 
@@ -42,7 +47,7 @@ def main() -> int:
 
 def serve(spec: dict[str, Any], parent: int, wakeup: int) -> int:
     try:
-        leader = start(spec["command"], spec["environment"], spec["trusted"])
+        leader = start(spec["command"], spec["environment"], spec["trusted"], spec["writes"])
     except OSError as exc:
         print(f"cannot start {spec['command'][0]}: {exc.strerror}", flush=True)  # noqa: T201
         return NOT_STARTED
@@ -52,12 +57,16 @@ def serve(spec: dict[str, Any], parent: int, wakeup: int) -> int:
     return leader.returncode if leader.returncode >= 0 else 128 - leader.returncode
 
 
-def start(command: list[str], additions: dict[str, str], trusted: bool) -> subprocess.Popen[bytes]:
+def start(
+    command: list[str], additions: dict[str, str], trusted: bool, writes: list[str] | None
+) -> subprocess.Popen[bytes]:
     def prepare() -> None:
         # If the guard itself is killed, the server dies with it. The signal is tied to the thread; there is only one.
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if not trusted:
             give_up_rights()
+            if writes is not None:
+                write_only_to(writes)
 
     return subprocess.Popen(
         command,
@@ -80,6 +89,30 @@ def give_up_rights() -> None:
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
     none = (ctypes.c_uint32 * 6)()  # effective, permitted and inheritable ones, in two halves
     libc.capset(header, none)
+
+
+def write_only_to(places: list[str]) -> None:
+    """Let this process, and what it starts, change files in these places alone, and see into no process but those."""
+    version = libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), WITH_VERSION)
+    if version < 1:
+        print("this kernel has no Landlock: the server may write wherever its user may", flush=True)  # noqa: T201
+        return
+    rights = CHANGES | sum(right for since, right in SINCE.items() if version >= since)
+    handled = ctypes.c_uint64(rights)
+    rules = libc.syscall(CREATE_RULESET, ctypes.byref(handled), ctypes.c_size_t(ctypes.sizeof(handled)), 0)
+    for place in places:
+        opened = os.open(place, os.O_PATH | os.O_CLOEXEC)
+        allowed = rights if os.path.isdir(place) else rights & (WRITE_FILE | TRUNCATE)
+        rule = allowed.to_bytes(8, sys.byteorder) + opened.to_bytes(4, sys.byteorder)
+        check(libc.syscall(ADD_RULE, rules, PATH_BENEATH, rule, 0))
+        os.close(opened)
+    check(libc.syscall(RESTRICT_SELF, rules, 0))
+    os.close(rules)
+
+
+def check(result: int) -> None:
+    if result != 0:
+        raise OSError(ctypes.get_errno(), "Landlock refused a rule")
 
 
 def wake_on_signals() -> int:

@@ -95,6 +95,7 @@ def kafka_server(settings: StackSettings) -> ServerSpec:
         command=command,
         environment={},
         log=log,
+        writes=(folder, Path(os.devnull)),
         ready=lambda: is_ready(settings.kafka_port),
         ports={
             "CUTSTREAM_STACK__KAFKA_PORT": settings.kafka_port,

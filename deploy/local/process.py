@@ -29,6 +29,8 @@ class ServerSpec:
 
     A server has no variables but its `environment` and those that a program needs in order to start, makes files that
     only its user can read, and has no rights of root. One that is `trusted` inherits everything instead.
+    With `writes`, a server that is not trusted changes files in these places alone, and sees into no process that it
+    has not started. `prepare` is called before each start.
     `ready` returns within about a second, False while the server is not up. `answers` does the same for a server that
     was ready once, where being ready depends on other servers, too. `halted` returns why a server that answers does
     nothing more until a person has looked, None while it works.
@@ -48,11 +50,14 @@ class ServerSpec:
     answers: Callable[[], bool] | None = None
     halted: Callable[[], str | None] = lambda: None
     trusted: bool = False
+    writes: Sequence[Path] | None = None
+    prepare: Callable[[], object] = lambda: None
 
 
 class RunningServer:
     def __init__(self, server: ServerSpec) -> None:
         self.server = server
+        server.prepare()
         server.log.parent.mkdir(parents=True, exist_ok=True)
         if server.log.exists():  # keep the previous log, which may explain a restart
             server.log.replace(server.log.with_name(server.log.name + ".1"))
@@ -73,6 +78,7 @@ class RunningServer:
             "command": [str(part) for part in server.command],
             "environment": dict(server.environment),
             "trusted": server.trusted,
+            "writes": None if server.writes is None else [str(place.absolute()) for place in server.writes],
             "stop_timeout_s": server.stop_timeout_s,
         }
         assert self._guard.stdin

@@ -25,6 +25,7 @@ from cutstream.errors import StackError
 from cutstream.settings import Settings, StackSettings, TritonSettings
 from deploy.local.process import ServerSpec
 from deploy.local.state import private_folder
+from deploy.triton.backends.lifeline import SHARED_MEMORY, remove_abandoned_memory
 
 CHECKOUT = Path(__file__).parents[2]
 OUR_BACKENDS = CHECKOUT / "deploy" / "triton" / "backends"
@@ -32,6 +33,7 @@ PACKAGES = Path(sysconfig.get_path("platlib"))
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 HOST = "127.0.0.1"
 EXIT_TIMEOUT_S = 10
+TEMPORARY = Path("/tmp")  # the Python backend makes a folder here, whatever TMPDIR says
 # The name of a header that no request can carry: gRPC refuses capital letters.
 NOBODY = "Nobody"
 TENSOR_MEMORY_BYTES = 16 << 20  # per network: a few batches of eight, inputs and outputs
@@ -53,6 +55,8 @@ def triton_server(settings: Settings) -> ServerSpec:
             "CUTSTREAM_STACK__TRITON_METRICS_PORT": stack.triton_metrics_port,
         },
         stop_timeout_s=EXIT_TIMEOUT_S + 5,
+        writes=(folder, SHARED_MEMORY, TEMPORARY, Path(os.devnull), *Path("/dev").glob("nvidia*")),
+        prepare=remove_abandoned_memory,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import http.client
 import json
+import os
 import socket
 import stat
 from collections.abc import Callable, Iterator
@@ -202,6 +203,28 @@ def test_neither_the_server_nor_its_backends_have_rights_of_root(served) -> None
     for process in servers:
         status = dict(line.split(":\t", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines())
         assert (status["CapPrm"], status["CapEff"], status["NoNewPrivs"]) == ("0" * 16, "0" * 16, "1"), process.name()
+
+
+def test_neither_the_server_nor_its_backends_write_outside_their_folder(served, tmp_path: Path) -> None:
+    """Each is confined by Landlock, which the kernel shows nowhere; so another process takes the same way."""
+    settings, _, _ = served
+    trace = Path("/var/tmp/cutstream-intruder")  # the server may write to /tmp
+    own = settings.stack.state / "triton" / "trace"
+    script = f"touch {own}; touch {trace}; cat /proc/{os.getpid()}/environ; echo up; sleep 97"
+    server = dataclasses.replace(
+        triton_server(settings), command=["bash", "-c", script], log=tmp_path / "log", ready=lambda: True, ports={}
+    )
+    with Supervisor(10) as supervisor:
+        supervisor.start(server)
+        while "up" not in server.log.read_text():
+            supervisor.check()
+    told = server.log.read_text()
+    if "no Landlock" in told:
+        pytest.skip("this kernel has no Landlock")
+    assert own.exists()
+    assert not trace.exists()
+    assert f"cannot touch '{trace}': Permission denied" in told
+    assert f"/proc/{os.getpid()}/environ: Permission denied" in told
 
 
 def test_its_files_and_its_memory_are_private(served) -> None:

@@ -1,4 +1,4 @@
-"""What `cutstream up` prints, and what `make demo` runs."""
+"""What `cutstream up` prints."""
 
 from __future__ import annotations
 

@@ -14,13 +14,12 @@ from typing import Any  # noqa: E402
 from onnxruntime import InferenceSession, SessionOptions  # noqa: E402
 
 from deploy.triton.backends.batch import Network, run_requests  # noqa: E402
-from deploy.triton.backends.lifeline import Lifeline, hide_memory, remove_abandoned_memory  # noqa: E402
+from deploy.triton.backends.lifeline import Lifeline, hide_memory  # noqa: E402
 
 
 class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         hide_memory()
-        remove_abandoned_memory()
         self.network = Network.from_args(args)
         options = SessionOptions()
         # One thread per image does 8 % less work than all threads on a batch, in a quarter of the memory.

@@ -15,14 +15,13 @@ import triton_python_backend_utils as pb  # noqa: E402
 from openvino import AsyncInferQueue  # noqa: E402
 
 from deploy.triton.backends.batch import Network, run_requests  # noqa: E402
-from deploy.triton.backends.lifeline import Lifeline, hide_memory, remove_abandoned_memory  # noqa: E402
+from deploy.triton.backends.lifeline import Lifeline, hide_memory  # noqa: E402
 from deploy.triton.backends.precision import choose, compile_network  # noqa: E402
 
 
 class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         hide_memory()
-        remove_abandoned_memory()
         self.network = Network.from_args(args)
         report = Path(os.environ["TRITON_BACKEND_STATE"]) / "precision" / f"{self.network.name}.json"
         verdict = choose(self.network.file, os.environ["TRITON_BACKEND_PRECISION"], report)
