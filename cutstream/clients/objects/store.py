@@ -36,7 +36,11 @@ class ObjectStore:
         self._default = _default_prefix(objects.destination)
         folders, own_buckets = _folders_and_buckets(self._default)
         self._roots = files.AllowedFolders(objects.file_roots)
-        self._places = [os.path.join(os.path.realpath(path), "") for path in (*map(str, objects.file_roots), *folders)]
+        self._places = [
+            os.path.join(real(path), "")
+            for path in (*map(str, objects.file_roots), *folders)
+            for real in (os.path.abspath, os.path.realpath)
+        ]
         self._writable = files.AllowedFolders([*objects.file_roots, *folders])
         self._own_folders = files.AllowedFolders(folders)
         self.default_folders = tuple(folders)
@@ -149,9 +153,12 @@ class ObjectStore:
             limit.record(level, monotonic() - started, done)
 
     def place_of_destination(self, destination: str) -> str:
-        """Return the bucket, or the allowed folder, that a destination lies in: writes there fail together."""
+        """Return the bucket, or the allowed folder, that a destination lies in: writes there fail together.
+
+        No file system is asked, for one that is away may not answer. Behind a symlink all folders are one.
+        """
         if _scheme_of(destination) == "file":
-            path = os.path.join(self._writable.resolve(files.path_of(destination)), "")
+            path = os.path.join(os.path.normpath(files.path_of(destination)), "")
             return files.uri_of(max((root for root in self._places if path.startswith(root)), key=len, default="/"))
         return "{}://{}".format(*buckets.bucket_and_key(f"{destination.rstrip('/')}/-"))
 
