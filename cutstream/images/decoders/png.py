@@ -98,6 +98,8 @@ def _read_chunks(data: bytes, about: Description) -> tuple[list[Chunk], dict[byt
         if kind == b"IDAT" and end <= len(data):
             if at == pixels_end:  # one view of all: there may be millions
                 needed.pop()
+            elif pixels_begin:
+                raise Undecodable("its image data are interrupted by another chunk")
             else:
                 pixels_begin = at
             needed.append((kind, view[pixels_begin:end]))

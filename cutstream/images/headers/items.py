@@ -51,8 +51,12 @@ def _id(data: bytes, at: int, large: bool) -> int:
 
 
 def _read_kinds(data: bytes, box: Box, items: Items, steps: Steps) -> None:
-    start = box.start + (6 if data[box.start] == 0 else 8)
-    for entry in boxes(data, start, box.end, steps):
+    large_count = data[box.start] > 0
+    stated, start = _id(data, box.start + 4, large_count), box.start + (8 if large_count else 6)
+    entries = list(boxes(data, start, box.end, steps))
+    if len(entries) < stated:  # one whose size is damaged may hide the picture's alpha
+        raise ValueError("some of its items are missing")
+    for entry in entries:
         version = data[entry.start]
         if entry.kind == b"infe" and version >= 2:
             large = version > 2

@@ -335,6 +335,9 @@ def _structures() -> Iterator[Case]:
     for name in (b"\xa5RNS", b"tRN^", b"TRNS"):
         unknown = built(photo(), 8, RGB, chunks=[(name, bytes(6))])
         yield refused(f"png/chunk-{name!r}", unknown, "failed_to_read_image", "unknown or has a damaged name")
+    parted = [(b"tEXt", b"key\0value"), (b"IDAT", zlib.compress(_filtered(photo(), 8, [0])))]
+    interrupted = built(photo(), 8, RGB, late=parted)
+    yield refused("png/data-interrupted", interrupted, "failed_to_read_image", "interrupted by another chunk")
     after = built(photo(), 8, RGB, late=[(b"\xa5RNS", bytes(6))])
     yield case("png/damaged-name-after-the-data", after, photo())
     yield from _damaged_data()

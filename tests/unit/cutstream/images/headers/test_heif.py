@@ -67,6 +67,7 @@ def read(data: bytes, max_pixels: int = MAX_PIXELS) -> Header:
 
 
 PLAIN = meta([item(1)], [size(50, 40)], {1: [1]})
+ONE_ITEM = b"iinf\0\0\0\0\0\1"
 
 
 @pytest.mark.parametrize(
@@ -277,6 +278,7 @@ def test_a_sequence_of_another_codec_is_named() -> None:
         (file(full(b"meta")), "no `pitm` box"),
         (file(meta([item(1)], [], {1: [1]})), "its picture has no size"),
         (file(meta([item(1, b"grid")], [size(50, 40)], {1: [1]})), "its picture has no data"),
+        (file(PLAIN).replace(ONE_ITEM, b"\2".join(ONE_ITEM.split(b"\1"))), "some of its items are missing"),
         (file(meta([item(2)], [size(50, 40)], {1: [1]})), "its picture has no data"),
         (file(box(b"moov", track(b"pict", full(b"stsd", bytes(4)))), brands=b"avis\0\0\0\0"), "describes no pictures"),
         (file(box(b"free") * 2 * MAX_BOXES), "more than 10,000 boxes"),
