@@ -21,9 +21,17 @@ _STARTING_S = 60.0  # a folder that is younger may belong to a run that has not 
 
 
 def private_folder(folder: Path) -> Path:
-    """Make the folder and everything in it unreachable for other users, even if it is an old one. Return it."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.chmod(0o700)
+    """Make the folder and everything in it unreachable for other users, even if it is an old one. Return it.
+
+    Raises StackError if it belongs to another user.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as exc:
+        raise StackError(
+            f"{folder} cannot be kept from other users ({exc.strerror}): name another folder in CUTSTREAM_STACK__STATE"
+        ) from exc
     return folder
 
 

@@ -15,7 +15,7 @@ from deploy.local.allowed import noted
 from deploy.local.process import ServerSpec
 from deploy.local.running import running_stack
 from deploy.local.stack import addressed, embedded_servers, local_stack
-from deploy.local.state import lock_state, throwaway
+from deploy.local.state import lock_state, private_folder, throwaway
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +103,20 @@ def test_a_state_that_cannot_be_locked_or_written_is_refused_with_its_setting(
         throwaway(settings(tmp_path)),
     ):
         pass
+
+
+def test_an_old_folder_is_closed_and_one_of_another_user_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "logs").mkdir(mode=0o755)
+    assert private_folder(tmp_path / "logs").stat().st_mode & 0o777 == 0o700
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    with pytest.raises(StackError, match=r"logs cannot be kept from other users \(.*\): .*CUTSTREAM_STACK__STATE"):
+        private_folder(tmp_path / "logs")
 
 
 def test_a_note_that_cannot_be_written_is_named(tmp_path: Path) -> None:
