@@ -51,7 +51,7 @@ def build_pipeline(d: Dependencies) -> Pipeline[Recipe, Stored]:
     fetch = Fetch(d.sources, d.backgrounds, d.metrics)
     decode = Decode(d.decoders, d.ops, d.metrics, d.max_pixels)
     refine = Refine(d.ops, d.matting_code)
-    encode = Encode(d.ops)
+    encode = Encode(d.ops, d.decoders.to_profile)
     store = Store(d.objects, d.destinations, d.metrics)
     return (
         Stage[Recipe, Fetched]("fetch", fetch, d.fetch_slots, admission=fetch.admission)

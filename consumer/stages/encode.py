@@ -9,21 +9,25 @@ from cutstream.arrays.ops import ArrayOps
 from cutstream.compositing.compose import Output
 from cutstream.contract.recipe import EncodingSpec
 from cutstream.images import Image, ImageWarning, Pixels, archive
-from cutstream.images.encode import EXTENSIONS, MEDIA_TYPES, Format, encode, holds_profile, holds_resolution
+from cutstream.images.encode import EXTENSIONS, MEDIA_TYPES, Convert, Format, encode, holds_profile, holds_resolution
 
 MANIFEST = "layers.json"
 
 
 @dataclass(frozen=True)
 class Encode:
-    """Turn each output into the bytes of a file; pixels come back from the device here."""
+    """Turn each output into the bytes of a file; pixels come back from the device here.
+
+    `to_profile` converts colours to the profile of a photo, outside the worker: the profile is a stranger's.
+    """
 
     ops: ArrayOps
+    to_profile: Convert
 
     def __call__(self, job: Job, value: Composed) -> Encoded:
         spec = job.recipe.encoding
         files = tuple(self._file(output, spec, value.source) for output in value.outputs)
-        return Encoded(files, value.findings, _warnings(value, spec))
+        return Encoded(files, value.findings, self._warnings(value, spec))
 
     def kept_bytes(self, job: Job, encoded: Encoded) -> int:
         """Return what this photo holds until it is stored: no pixels, however long its destination is away."""
@@ -35,23 +39,44 @@ class Encode:
         height, width = output.layers[0].pixels.shape[:2]
         format = spec.formats[output.name]
         if format == "zip":
-            data = _archive(layers, spec, source, with_manifest=output.name == "layers")
+            data = self._archive(layers, spec, source, with_manifest=output.name == "layers")
             return File(output.name, data, archive.MEDIA_TYPE, archive.EXTENSION, width, height)
         (pixels,) = layers.values()
-        data = _encode(pixels, format, spec, source)
+        data = self._encode(pixels, format, spec, source)
         return File(output.name, data, MEDIA_TYPES[format], EXTENSIONS[format], width, height)
 
+    def _archive(self, layers: dict[str, Pixels], spec: EncodingSpec, source: Image, with_manifest: bool) -> bytes:
+        files = {}
+        for name, pixels in layers.items():
+            format = _layer_format(pixels, spec)
+            files[f"{name}.{EXTENSIONS[format]}"] = self._encode(pixels, format, spec, source)
+        return archive.pack({**(_manifest(files, layers) if with_manifest else {}), **files})
 
-def _warnings(value: Composed, spec: EncodingSpec) -> tuple[ImageWarning, ...]:
-    """Say what the files lack of the source's metadata, if the request asks for it. A grey file has no profile."""
-    if not spec.keep_metadata:
-        return ()
-    layers = [
-        (_format_of(layer.pixels, output, spec), layer.pixels) for output in value.outputs for layer in output.layers
-    ]
-    formats = sorted({format for format, _ in layers})
-    coloured = sorted({format for format, pixels in layers if pixels.ndim == 3})
-    return (*_lost_resolution(value.source.dpi, formats), *_lost_profile(value.source.icc, coloured))
+    def _encode(self, pixels: Pixels, format: Format, spec: EncodingSpec, source: Image) -> bytes:
+        icc, dpi = (source.icc, source.dpi) if spec.keep_metadata else (None, None)
+        return encode(pixels, format, spec.quality, icc=icc, dpi=dpi, convert=self.to_profile)
+
+    def _warnings(self, value: Composed, spec: EncodingSpec) -> tuple[ImageWarning, ...]:
+        """Say what the files lack of the source's metadata, if the request asks for it. A grey file has no profile."""
+        if not spec.keep_metadata:
+            return ()
+        layers = [
+            (_format_of(layer.pixels, output, spec), layer.pixels)
+            for output in value.outputs
+            for layer in output.layers
+        ]
+        formats = sorted({format for format, _ in layers})
+        coloured = sorted({format for format, pixels in layers if pixels.ndim == 3})
+        return (*_lost_resolution(value.source.dpi, formats), *self._lost_profile(value.source.icc, coloured))
+
+    def _lost_profile(self, icc: bytes | None, formats: list[Format]) -> Iterator[ImageWarning]:
+        lossy = [] if icc is None else [format for format in formats if not holds_profile(format, icc, self.to_profile)]
+        if lossy:
+            yield ImageWarning(
+                "unusable_profile",
+                f"keep_metadata: the source's colour profile cannot be kept in {' and '.join(lossy)}; the output is "
+                "sRGB",
+            )
 
 
 def _lost_resolution(dpi: tuple[float, float] | None, formats: list[Format]) -> Iterator[ImageWarning]:
@@ -64,26 +89,9 @@ def _lost_resolution(dpi: tuple[float, float] | None, formats: list[Format]) -> 
         )
 
 
-def _lost_profile(icc: bytes | None, formats: list[Format]) -> Iterator[ImageWarning]:
-    lossy = [] if icc is None else [format for format in formats if not holds_profile(format, icc)]
-    if lossy:
-        yield ImageWarning(
-            "unusable_profile",
-            f"keep_metadata: the source's colour profile cannot be kept in {' and '.join(lossy)}; the output is sRGB",
-        )
-
-
 def _format_of(pixels: Pixels, output: Output, spec: EncodingSpec) -> Format:
     format = spec.formats[output.name]
     return _layer_format(pixels, spec) if format == "zip" else format
-
-
-def _archive(layers: dict[str, Pixels], spec: EncodingSpec, source: Image, with_manifest: bool) -> bytes:
-    files = {}
-    for name, pixels in layers.items():
-        format = _layer_format(pixels, spec)
-        files[f"{name}.{EXTENSIONS[format]}"] = _encode(pixels, format, spec, source)
-    return archive.pack({**(_manifest(files, layers) if with_manifest else {}), **files})
 
 
 def _layer_format(pixels: Pixels, spec: EncodingSpec) -> Format:
@@ -98,8 +106,3 @@ def _manifest(files: dict[str, bytes], layers: dict[str, Pixels]) -> dict[str, b
     height, width = next(iter(layers.values())).shape[:2]
     named = [{"name": name, "file": file} for name, file in zip(layers, files, strict=True)]
     return {MANIFEST: json.dumps({"width": width, "height": height, "layers": named}, indent=1).encode()}
-
-
-def _encode(pixels: Pixels, format: Format, spec: EncodingSpec, source: Image) -> bytes:
-    icc, dpi = (source.icc, source.dpi) if spec.keep_metadata else (None, None)
-    return encode(pixels, format, spec.quality, icc=icc, dpi=dpi)

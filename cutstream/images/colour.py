@@ -74,11 +74,6 @@ def from_srgb(pixels: Pixels, icc: bytes) -> Pixels | None:
     return _apply(transform.apply, pixels, "RGB")
 
 
-def try_out(icc: bytes) -> None:
-    """Convert a pixel to the profile, as the worker may later: what breaks the library ends a decoder first."""
-    from_srgb(np.zeros((1, 1, 3), np.uint8), icc)
-
-
 class _Transforms:
     """The transforms used last, by the digest of their profile. Building one takes longer than applying it.
 

@@ -39,8 +39,6 @@ def decode(data: bytes, header: Header) -> Image:
     with _map_decode_errors(header.format):
         raster = READERS[header.format](data, header)
         pixels = _to_srgb(raster)
-        if raster.about.icc is not None:
-            colour.try_out(raster.about.icc)
         alpha = None if raster.alpha is None or raster.alpha.min() == 255 else raster.alpha
         return Image(
             pixels=turn_upright(pixels, raster.about.orientation),

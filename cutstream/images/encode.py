@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import BytesIO
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from cutstream.images.colour import from_srgb
 from cutstream.images.png_encoder import INCHES_PER_METRE, encode_png
 
 Format = Literal["png", "webp", "jpeg"]
+Convert: TypeAlias = Callable[[Pixels, bytes], Pixels | None]  # as `from_srgb`
 
 MEDIA_TYPES: dict[Format, str] = {"png": "image/png", "webp": "image/webp", "jpeg": "image/jpeg"}
 EXTENSIONS: dict[Format, str] = {"png": "png", "webp": "webp", "jpeg": "jpg"}
@@ -29,11 +31,12 @@ def encode(
     quality: int = 90,
     icc: bytes | None = None,
     dpi: tuple[float, float] | None = None,
+    convert: Convert = from_srgb,
 ) -> bytes:
     """Encode sRGB pixels: H×W grey, H×W×3 RGB or H×W×4 RGBA with straight alpha.
 
-    `quality` (1..100) has no effect on PNG. With `icc`, colours are converted to that profile and the profile is
-    embedded, unless the pixels are grey. A profile or a resolution that the format cannot hold is left out
+    `quality` (1..100) has no effect on PNG. With `icc`, colours are converted to that profile by `convert`, and the
+    profile is embedded, unless the pixels are grey. A profile or a resolution that the format cannot hold is left out
     (`holds_profile`, `holds_resolution`).
     Raises `InvalidOption` for a size or a transparency that the format cannot hold.
     """
@@ -43,7 +46,7 @@ def encode(
     if icc is not None and len(icc) > MAX_PROFILE_BYTES[format]:
         icc = None
     if icc is not None:
-        pixels, icc = _convert_to_profile(pixels, icc)
+        pixels, icc = _convert_to_profile(pixels, icc, convert)
     match format:
         case "png":
             return encode_png(pixels, icc, dpi)
@@ -67,9 +70,9 @@ def holds_resolution(format: Format, dpi: tuple[float, float]) -> bool:
             return all(1 <= round(value) < 2**16 for value in dpi)
 
 
-def holds_profile(format: Format, icc: bytes) -> bool:
+def holds_profile(format: Format, icc: bytes, convert: Convert = from_srgb) -> bool:
     """Return whether colours can be converted to this profile, and a file of this format can hold it."""
-    return len(icc) <= MAX_PROFILE_BYTES[format] and from_srgb(np.zeros((1, 1, 3), np.uint8), icc) is not None
+    return len(icc) <= MAX_PROFILE_BYTES[format] and convert(np.zeros((1, 1, 3), np.uint8), icc) is not None
 
 
 def _check_format(pixels: Pixels, format: Format) -> None:
@@ -79,8 +82,8 @@ def _check_format(pixels: Pixels, format: Format) -> None:
         raise InvalidOption("format: jpeg has no transparency: ask for png or webp, or for a composite")
 
 
-def _convert_to_profile(pixels: Pixels, icc: bytes) -> tuple[Pixels, bytes | None]:
-    colours = None if pixels.ndim == 2 else from_srgb(np.ascontiguousarray(pixels[..., :3]), icc)
+def _convert_to_profile(pixels: Pixels, icc: bytes, convert: Convert) -> tuple[Pixels, bytes | None]:
+    colours = None if pixels.ndim == 2 else convert(np.ascontiguousarray(pixels[..., :3]), icc)
     if colours is None:
         return pixels, None
     return np.concatenate([colours, pixels[..., 3:]], axis=2), icc

@@ -23,11 +23,11 @@ import numpy as np
 from consumer.resources.decoding import decoder_process
 from cutstream.images import Image, ImageWarning
 
-real, real_decode, held = decoder_process.decode, decoder_process._decode, {}
+real, carry_out, held = decoder_process.decode, decoder_process._carry_out, {}
 
 def remember_slot(slot, request, limit):
     held["memory"] = slot
-    return real_decode(slot, request, limit)
+    return carry_out(slot, request, limit)
 
 def obey(data, header):
     if header.format != "png":
@@ -40,7 +40,7 @@ def obey(data, header):
     notes = tuple(ImageWarning("damaged_data", str(note)) for note in scope["notes"])
     return Image(image.pixels, image.alpha, image.format, image.icc, image.dpi, image.warnings + notes)
 
-decoder_process.decode, decoder_process._decode = obey, remember_slot
+decoder_process.decode, decoder_process._carry_out = obey, remember_slot
 decoder_process.main()
 """
 

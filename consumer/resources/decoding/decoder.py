@@ -9,15 +9,28 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
 from consumer.resources.decoding import protocol
 from consumer.resources.decoding.output import LineAllowance, Output
-from consumer.resources.decoding.protocol import BadReply, Decoded, Ready, Refused, Reply, Request, out_of_memory
+from consumer.resources.decoding.protocol import (
+    BadReply,
+    Colours,
+    Converted,
+    Decoded,
+    File,
+    Ready,
+    Refused,
+    Reply,
+    Request,
+    out_of_memory,
+)
 from cutstream.errors import DecoderFailed, FileTooLarge
-from cutstream.images import Image
+from cutstream.images import Image, Pixels
 from cutstream.images.header import Header
 from cutstream.settings import bare_environment
 
@@ -26,6 +39,8 @@ START_TIMEOUT_S = 30.0
 KEPT_SLOT_BYTES = 64_000_000  # the pages of larger photos go back to the system afterwards
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 BUSY_SHARE = 0.2  # of the time limit: with less processor time than that, the machine is slow and not the file
+CONVERSION_BYTES = 32_000_000  # to convert colours a few at a time, besides what the profile needs
+PROFILE_COPIES = 8
 _ENDING_S = 1.0
 _NO_MEMORY = re.compile(r"failed to allocate|out of memory|bad_alloc|cannot allocate", re.IGNORECASE)
 _ENVIRONMENT = {
@@ -106,14 +121,51 @@ class Decoder:
         if len(data) > len(slot):
             raise FileTooLarge(f"{len(data):,} bytes; a decoder takes {len(slot):,}")
         slot[: len(data)] = data
+        file = File(header, len(data), memory_bytes)
+        with self._watched(file):
+            return self._image(self._ask(file), header)
+
+    def to_profile(self, pixels: Pixels, icc: bytes) -> Pixels | None:
+        """Convert sRGB pixels, HWC. Return None if the profile cannot be written to. Raises as `decode` does."""
+        slot = self._mapped()
+        samples = np.ascontiguousarray(pixels).reshape(-1)
+        converted = np.empty_like(samples)
+        most = (len(slot) - len(icc)) // 3 * 3
+        for at in range(0, samples.size, most):
+            part = samples[at : at + most]
+            np.frombuffer(slot, np.uint8, part.size)[...] = part
+            slot[part.size : part.size + len(icc)] = icc
+            colours = Colours(part.size // 3, len(icc), CONVERSION_BYTES + PROFILE_COPIES * len(icc))
+            with self._watched(colours):
+                reply = self._ask(colours)
+                if not isinstance(reply, Converted):
+                    raise BadReply
+            if not reply.done:
+                return None
+            converted[at : at + most] = np.frombuffer(slot, np.uint8, part.size)
+        self._empty_large_slot()
+        return converted.reshape(pixels.shape)
+
+    def _ask(self, request: Request) -> Reply:
+        """Return the answer. Raises the Poison that it names."""
+        protocol.send(self._connection, request)
+        reply = protocol.receive_reply(self._connection, self._limits.timeout_s)
+        if isinstance(reply, Ready):
+            raise BadReply
+        self._cpu_s, self._worn = reply.cpu_s, reply.worn
+        if isinstance(reply, Refused):
+            raise reply.to_error()
+        return reply
+
+    @contextmanager
+    def _watched(self, request: Request) -> Iterator[None]:
+        """Turn what ends the process into a DecoderFailed, and end it."""
         try:
-            protocol.send(self._connection, Request(header, len(data), memory_bytes))
-            reply = protocol.receive_reply(self._connection, self._limits.timeout_s)
-            return self._image(reply, header)
+            yield
         except TimeoutError as error:
             raise self._hung() from error
         except (EOFError, OSError, BadReply) as error:
-            raise self._crashed(header, memory_bytes) from error
+            raise self._crashed(request) from error
 
     def kill(self) -> str:
         """Kill the process at once, since it holds nothing worth finishing. Return the last lines of its output."""
@@ -175,12 +227,8 @@ class Decoder:
         return self._slot
 
     def _image(self, reply: Reply, header: Header) -> Image:
-        if isinstance(reply, Refused):
-            self._cpu_s, self._worn = reply.cpu_s, reply.worn
-            raise reply.to_error()
         if not isinstance(reply, Decoded) or reply.area > header.pixels:
             raise BadReply
-        self._cpu_s, self._worn = reply.cpu_s, reply.worn
         return self._take(reply, header.format)
 
     def _take(self, decoded: Decoded, format: str) -> Image:
@@ -190,9 +238,12 @@ class Decoder:
         alpha = np.frombuffer(slot, np.uint8, area, 3 * area).reshape(shape).copy() if decoded.has_alpha else None
         end = (4 if decoded.has_alpha else 3) * area
         icc = slot[end : end + decoded.icc_bytes] or None
-        if _held_bytes(self._slot_fd) > KEPT_SLOT_BYTES:  # a decoder may fill more than it says
-            slot.madvise(mmap.MADV_REMOVE)
+        self._empty_large_slot()
         return Image(pixels, alpha, format, icc, decoded.dpi, decoded.warnings)
+
+    def _empty_large_slot(self) -> None:
+        if os.fstat(self._slot_fd).st_blocks * 512 > KEPT_SLOT_BYTES:  # a decoder may fill more than it says
+            self._mapped().madvise(mmap.MADV_REMOVE)
 
     def _hung(self) -> DecoderFailed:
         """Kill the process and return the error. One that had no processor time is not the photo's fault."""
@@ -211,13 +262,13 @@ class Decoder:
             fields = stat.read().rpartition(b")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def _crashed(self, header: Header, memory_bytes: int) -> DecoderFailed:
+    def _crashed(self, request: Request) -> DecoderFailed:
         """Kill what is left of the process and return the error."""
         status = self._end_status()
         last = self.kill()
         if _NO_MEMORY.search(last):
-            return DecoderFailed(out_of_memory(header.format, memory_bytes))
-        what = f"the decoder crashed on this {header.format} ({_reason(status)})"
+            return DecoderFailed(out_of_memory(request.name, request.memory_bytes))
+        what = f"the decoder crashed on this {request.name} ({_reason(status)})"
         if status == -signal.SIGKILL:
             return DecoderKilled(f"{what}: the machine may be out of memory", "deployment")
         return DecoderFailed(what)
@@ -229,10 +280,6 @@ class Decoder:
             return self._popen.wait(_ENDING_S)
         except subprocess.TimeoutExpired:
             return 0
-
-
-def _held_bytes(fd: int) -> int:
-    return os.fstat(fd).st_blocks * 512
 
 
 def _reason(status: int) -> str:

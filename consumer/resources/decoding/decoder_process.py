@@ -23,6 +23,8 @@ import numpy as np
 from consumer.resources.allocator import keep_freed_memory, trim_memory
 from consumer.resources.decoding.known_pictures import check_decoders
 from consumer.resources.decoding.protocol import (
+    Colours,
+    Converted,
     Decoded,
     Ready,
     Refused,
@@ -37,6 +39,7 @@ from consumer.resources.decoding.restrictions import MemoryLimit, private_bytes,
 from consumer.resources.decoding.system_calls import forbid_system_calls
 from cutstream.errors import Poison, UnreadableImage
 from cutstream.images import Image
+from cutstream.images.colour import from_srgb
 from cutstream.images.decode import decode
 from cutstream.images.decoders.failures import DecoderOutOfMemory
 from cutstream.images.memory import PROCESS_BYTES
@@ -44,6 +47,7 @@ from cutstream.images.memory import PROCESS_BYTES
 ORPHAN_TIMEOUTS = 2  # the parent kills after one time-out; without a parent the process ends itself after two
 KEPT_BYTES = 64_000_000  # a process that holds more when a file is done gives it back to the system, or is replaced
 KEPT_SPACE_BYTES = 256_000_000  # the same for address space, of which the allocator keeps up to 100 MB unused
+_CONVERTED_PIXELS = 65_536
 
 _NO_MEMORY = re.compile(r"(out of|insufficient) memory|(unable|cannot) (to )?allocate", re.IGNORECASE)
 
@@ -99,14 +103,16 @@ class Wear:
         return held <= KEPT_BYTES and self.limit.kept <= KEPT_SPACE_BYTES
 
 
-def _serve(slot: mmap.mmap, request: Request, limit: MemoryLimit, wear: Wear) -> Decoded | Refused:
-    reply = _decode(slot, request, limit)  # the picture's own memory is free again from here on
+def _serve(slot: mmap.mmap, request: Request, limit: MemoryLimit, wear: Wear) -> Decoded | Converted | Refused:
+    reply = _carry_out(slot, request, limit)  # the picture's own memory is free again from here on
     return msgspec.structs.replace(reply, worn=wear.trimmed())
 
 
-def _decode(slot: mmap.mmap, request: Request, limit: MemoryLimit) -> Decoded | Refused:
+def _carry_out(slot: mmap.mmap, request: Request, limit: MemoryLimit) -> Decoded | Converted | Refused:
     try:
         with limit.of(request.memory_bytes):
+            if isinstance(request, Colours):
+                return Converted(time.process_time(), False, _convert(slot, request))
             image = decode(slot[: request.size], request.header)
     except Exception as error:
         return refuse(_named(error, request), time.process_time())
@@ -114,9 +120,23 @@ def _decode(slot: mmap.mmap, request: Request, limit: MemoryLimit) -> Decoded | 
     return describe(image, time.process_time())
 
 
+def _convert(slot: mmap.mmap, colours: Colours) -> bool:
+    """Convert colours in place, a few at a time. Return whether the profile can be written to."""
+    size = 3 * colours.pixels
+    icc = slot[size : size + colours.icc_bytes]
+    pixels = np.frombuffer(slot, np.uint8, size).reshape(1, -1, 3)
+    for at in range(0, colours.pixels, _CONVERTED_PIXELS):
+        block = pixels[:, at : at + _CONVERTED_PIXELS]
+        converted = from_srgb(block, icc)
+        if converted is None:
+            return False
+        block[...] = converted
+    return True
+
+
 def _named(error: Exception, request: Request) -> Poison:
     """Return the error with which the photo fails. A decoder goes on after every exception."""
-    name = request.header.format
+    name = request.name
     if any(map(_lacks_memory, _causes(error))):
         return UnreadableImage(out_of_memory(name, request.memory_bytes))
     if isinstance(error, Poison):

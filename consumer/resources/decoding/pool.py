@@ -12,17 +12,20 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
+from typing import TypeVar
 
 from consumer.resources.decoding.decoder import Decoder, DecoderKilled, Limits, StartFailed
 from consumer.resources.decoding.output import LineAllowance
 from cutstream.clock import Clock, SystemClock
 from cutstream.errors import DecoderFailed, DecodersUnavailable, Fatal
-from cutstream.images import Image
+from cutstream.images import Image, Pixels
 from cutstream.images.decoders.raster import MAX_PROFILE_BYTES
 from cutstream.images.header import Header
 from cutstream.images.memory import decoder_bytes, most_decoder_bytes
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 START_ATTEMPTS = 10
 _FIRST_PAUSE_S = 0.5
@@ -95,16 +98,26 @@ class DecoderPool:
         Raises UnreadableImage, UnsupportedImage, or DecoderFailed if a decoder dies; DecodersUnavailable while none
         can be started.
         """
-        try:
-            return self._decode(data, header)
-        except DecoderKilled as error:
-            log.warning("decoding once more: %s", error)
-            return self._decode(data, header)
+        return self._use(lambda decoder: decoder.decode(data, header, decoder_bytes(header, len(data))))
 
-    def _decode(self, data: bytes, header: Header) -> Image:
+    def to_profile(self, pixels: Pixels, icc: bytes) -> Pixels | None:
+        """Convert sRGB pixels, H×W×3, to the colours of a profile. Return None if that cannot be written to.
+
+        It is done here because the profile is a stranger's. Raises as `decode` does.
+        """
+        return self._use(lambda decoder: decoder.to_profile(pixels, icc))
+
+    def _use(self, work: Callable[[Decoder], T]) -> T:
+        try:
+            return self._use_once(work)
+        except DecoderKilled as error:
+            log.warning("once more: %s", error)
+            return self._use_once(work)
+
+    def _use_once(self, work: Callable[[Decoder], T]) -> T:
         decoder = self._take()
         try:
-            image = decoder.decode(data, header, decoder_bytes(header, len(data)))
+            result = work(decoder)
         except DecoderFailed:
             self._restart(decoder)
             raise
@@ -112,7 +125,7 @@ class DecoderPool:
             self._hand_back(decoder)
             raise
         self._hand_back(decoder)
-        return image
+        return result
 
     def close(self) -> None:
         """End all processes. Call this when no `decode` is under way."""

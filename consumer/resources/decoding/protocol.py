@@ -29,12 +29,28 @@ _ERRORS: dict[str, type[Poison]] = {
 _Length: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
 
 
-class Request(msgspec.Struct, array_like=True, frozen=True):
-    """The file lies in the first `size` bytes of the slot. Decoding it may take `memory_bytes`."""
+class File(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """To be decoded: the file in the first `size` bytes of the slot. That may take `memory_bytes`."""
 
     header: Header
     size: int
     memory_bytes: int
+
+    @property
+    def name(self) -> str:
+        return self.header.format
+
+
+class Colours(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """To be converted, where they lie: `pixels` × 3 bytes of sRGB in the slot, to the colour profile behind them."""
+
+    pixels: int
+    icc_bytes: int
+    memory_bytes: int
+
+    @property
+    def name(self) -> str:
+        return "colour profile"
 
 
 class Ready(msgspec.Struct, tag=True, array_like=True, frozen=True):
@@ -79,7 +95,16 @@ class Refused(msgspec.Struct, tag=True, array_like=True, frozen=True):
         return _ERRORS.get(self.error, UnreadableImage)(self.message)
 
 
-Reply: TypeAlias = Ready | Decoded | Refused
+class Converted(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """Whether the colours are converted: not every profile can be written to. `worn` is as in `Decoded`."""
+
+    cpu_s: float
+    worn: bool
+    done: bool
+
+
+Request: TypeAlias = File | Colours
+Reply: TypeAlias = Ready | Decoded | Converted | Refused
 
 _encoder = msgspec.msgpack.Encoder()
 _request_decoder = msgspec.msgpack.Decoder(Request)
@@ -104,7 +129,8 @@ def receive_request(connection: socket.socket) -> Request:
     packet = connection.recv(PACKET_BYTES)
     if not packet:
         raise EOFError
-    return _request_decoder.decode(packet)
+    request: Request = _request_decoder.decode(packet)
+    return request
 
 
 def receive_reply(connection: socket.socket, timeout_s: float) -> Reply:

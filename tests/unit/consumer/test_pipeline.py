@@ -19,7 +19,7 @@ ORDER = ["fetch", "decode", "segment", "refine", "compose", "encode", "store"]
 
 
 def dependencies() -> Dependencies:
-    stand_ins = {name: SimpleNamespace() for name in inspect.signature(Dependencies).parameters}
+    stand_ins = {name: SimpleNamespace(to_profile=None) for name in inspect.signature(Dependencies).parameters}
     slots = {f"{name}_slots": PrioritySemaphore(1) for name in ("fetch", "store", "decoder", "segment", "cpu")}
     return Dependencies(**{**stand_ins, **slots})
 

@@ -19,6 +19,7 @@ from cutstream.arrays.cpu import CpuOps
 from cutstream.clients.triton import Ensemble
 from cutstream.compositing.compose import Layer, Output
 from cutstream.images import Image
+from cutstream.images.colour import from_srgb
 from cutstream.images.geometry import Box
 from tests.support.jobs import job_of
 
@@ -31,14 +32,14 @@ RGBA = np.dstack([RGB, ALPHA])
 
 def encoded(output: Output, **options: Any) -> File:
     job = job_of(outputs=(output.name,), **options)
-    result = Encode(CpuOps())(job, Composed((output,), Image(RGB, icc=None, dpi=(300, 300)), FINDINGS))
+    result = Encode(CpuOps(), from_srgb)(job, Composed((output,), Image(RGB, icc=None, dpi=(300, 300)), FINDINGS))
     (file,) = result.files
     return file
 
 
 def warnings_of(source: Image, *outputs: Output, **options: Any) -> list[tuple[str, str]]:
     names = tuple(output.name for output in outputs)
-    encoded = Encode(CpuOps())(job_of(outputs=names, **options), Composed(outputs, source, FINDINGS))
+    encoded = Encode(CpuOps(), from_srgb)(job_of(outputs=names, **options), Composed(outputs, source, FINDINGS))
     return [(warning.code, warning.message) for warning in encoded.warnings]
 
 

@@ -46,6 +46,7 @@ from cutstream.contract.options import (
 from cutstream.contract.recipe import MAX_PIXELS
 from cutstream.errors import DeviceOutOfMemory
 from cutstream.images import Image
+from cutstream.images.colour import from_srgb
 from cutstream.metrics import Metrics
 from cutstream.settings import ModelSettings, TritonSettings
 from tests.support.back_ends import DEVICES, back_end, simulated
@@ -96,7 +97,7 @@ def process(photo: Image, ops: ArrayOps, before_stage: Any = lambda stage: None,
         "segment": Segment(triton, selector, latency, ops, metrics, TritonSettings(batch_max_wait_s=0)),
         "refine": Refine(ops, MattingCode()),
         "compose": Compose(ops),
-        "encode": Encode(ops),
+        "encode": Encode(ops, from_srgb),
     }
     for name, stage in stages.items():
         before_stage(name)

@@ -75,7 +75,7 @@ def failed_result(pool: DecoderPool, folder: Path, **fields: Any) -> Result:
     decoded = Decode(pool, ops, metrics, MAX_PIXELS)(job, fetched)
     progress.finish("decode", decoded, 0.0)
     output = Output("composite", (Layer("composite", decoded.image.pixels),))
-    encoded = Encode(ops)(job, Composed((output,), decoded.image, FINDINGS))
+    encoded = Encode(ops, pool.to_profile)(job, Composed((output,), decoded.image, FINDINGS))
     progress.finish("encode", encoded, 0.0)
     failure = RecordBuilder(KafkaSettings(), clock).failure(RECORD, job, progress, UnknownForeground("none"))
     return decode_result(failure.value)

@@ -32,6 +32,7 @@ from cutstream.contract.options import (
 from cutstream.contract.recipe import parameters_of, parse_recipe
 from cutstream.errors import InvalidOption
 from cutstream.images import Image
+from cutstream.images.colour import from_srgb
 from cutstream.images.geometry import Box
 from cutstream.matting.presets import PRESETS
 from tests.support.jobs import job_of
@@ -177,7 +178,7 @@ def drawn(encoded: bytes) -> tuple[str, bytes]:
     picture = Sky() if recipe.composition.background.picture else None
     composed = compose(PHOTO, MATTE, recipe.composition, OPS, picture)
     job = job_of(**{name: getattr(request, name) for name in Request.__struct_fields__ if name != "image"})
-    (file,) = Encode(OPS)(job, Composed(composed.outputs, PHOTO, FINDINGS)).files
+    (file,) = Encode(OPS, from_srgb)(job, Composed(composed.outputs, PHOTO, FINDINGS)).files
     return file.extension, file.data
 
 

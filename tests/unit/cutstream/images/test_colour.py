@@ -107,11 +107,3 @@ def test_threads_share_the_transforms() -> None:
     finally:
         sys.setswitchinterval(interval)
     assert len(transforms._kept) == colour.KEPT_TRANSFORMS
-
-
-def test_a_profile_is_tried_out_where_it_is_decoded(photo: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
-    tried: list[bytes] = []
-    monkeypatch.setattr(colour, "_FROM_SRGB", colour._Transforms(lambda icc, mode: tried.append(icc)))
-    for icc in (ADOBE_RGB, cmyk_profile()):
-        opened(saved(photo, "PNG", icc_profile=icc))
-    assert tried == [ADOBE_RGB]  # the other one does not fit the picture, and was dropped

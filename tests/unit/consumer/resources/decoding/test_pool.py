@@ -18,12 +18,14 @@ import psutil
 import pytest
 import skimage
 from PIL import Image as Pillow
+from PIL import ImageCms
 
 from consumer.resources.decoding import decoder
 from consumer.resources.decoding import pool as pools
 from consumer.resources.decoding.pool import DecoderPool
 from cutstream.errors import DecoderFailed, DecodersUnavailable, Fatal, UnreadableImage, UnsupportedImage
-from cutstream.images import Image
+from cutstream.images import Image, colour
+from cutstream.images.colour import from_srgb
 from cutstream.images.decode import decode
 from cutstream.images.encode import encode
 from cutstream.images.header import Header, read_header
@@ -106,6 +108,52 @@ def test_the_caller_owns_the_arrays(pool: DecoderPool) -> None:
     first.pixels[:5] = 0
     pool.decode(saved("chelsea.png", "PNG"), read_header(saved("chelsea.png", "PNG"), MAX_PIXELS))
     assert np.array_equal(first.pixels[5:], before[5:])
+
+
+def adobe_rgb() -> bytes:
+    """Return a profile of other primaries and another curve than sRGB's."""
+    return bytes(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()).replace(
+        b"para\0\0\0\0\0\3\0\0\0\2ff", b"para\0\0\0\0\0\3\0\0\0\1ff"
+    )
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (67, 31, 3), (300, 451, 3)])
+def test_colours_are_converted_to_a_profile_as_in_this_process(pool: DecoderPool, shape: tuple[int, ...]) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
+    expected = from_srgb(pixels, adobe_rgb())
+    assert expected is not None
+    assert shape == (1, 1, 3) or not np.array_equal(expected, pixels)
+    np.testing.assert_array_equal(pool.to_profile(pixels, adobe_rgb()), expected)  # type: ignore[arg-type]
+
+
+def test_this_process_reads_no_profile(pool: DecoderPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(icc: bytes, mode: str) -> None:
+        raise AssertionError("a stranger's profile is read in the worker")
+
+    monkeypatch.setattr(colour, "_FROM_SRGB", colour._Transforms(refuse))
+    pixels = np.zeros((4, 5, 3), np.uint8)
+    encoded = encode(pixels, "png", icc=adobe_rgb(), convert=pool.to_profile)
+    assert Pillow.open(BytesIO(encoded)).info["icc_profile"] == adobe_rgb()
+
+
+def test_a_profile_of_many_megabytes_is_written_to(pool: DecoderPool) -> None:
+    assert pool.to_profile(np.zeros((4, 5, 3), np.uint8), adobe_rgb() + bytes(16_000_000)) is not None
+
+
+def test_a_picture_larger_than_the_slot_is_converted_part_by_part() -> None:
+    pool = DecoderPool(1, 20, max_bytes=1000, max_pixels=100, on_restart=lambda: None)
+    pool.start()
+    pixels = np.random.default_rng(1).integers(0, 256, (2000, 3000, 3), np.uint8)
+    assert pixels.size > len(pool._decoders[0]._mapped())
+    np.testing.assert_array_equal(pool.to_profile(pixels, adobe_rgb()), from_srgb(pixels, adobe_rgb()))  # type: ignore[arg-type]
+    pool.close()
+
+
+@pytest.mark.parametrize("icc", [b"", b"no profile", adobe_rgb()[:200], adobe_rgb().replace(b"RGB XYZ", b"CMYKXYZ")])
+def test_a_profile_that_cannot_be_written_to_is_none(pool: DecoderPool, icc: bytes) -> None:
+    before = pool.pids
+    assert pool.to_profile(np.zeros((4, 5, 3), np.uint8), icc) is None
+    assert pool.pids == before
 
 
 def test_an_unreadable_photo_does_not_end_its_process(pool: DecoderPool) -> None:

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import ImageCms
 
 from consumer.resources.decoding import decoder
 from consumer.resources.decoding.output import LINES
@@ -22,6 +24,8 @@ from cutstream.images.decoders.raster import MAX_PROFILE_BYTES
 from cutstream.images.header import Header
 from tests.support import obedient_decoder
 from tests.support.obedient_decoder import HEADER, wait_until
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 class Counts:
@@ -236,6 +240,26 @@ def test_an_answer_that_cannot_be_is_a_crash(pool: DecoderPool, counts: Counts, 
     with pytest.raises(DecoderFailed, match="no valid answer"):
         run(pool, program)
     assert works(pool)
+    assert counts.restarts == 1
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "decoder_process.from_srgb = lambda pixels, icc: os.abort()",
+        "decoder_process._convert = lambda slot, colours: 'yes'",
+        "decoder_process.Converted = lambda *fields: decoder_process.Ready(0.0, '')",
+        "decoder_process.Converted = lambda *fields: decoder_process.describe(image, 0.0)",
+    ],
+)
+def test_a_decoder_that_breaks_while_it_converts_colours_fails_its_request_alone(
+    pool: DecoderPool, counts: Counts, program: str
+) -> None:
+    pixels = np.full((30, 40, 3), 7, np.uint8)
+    run(pool, f"import os\nfrom consumer.resources.decoding import decoder_process\n{program}")
+    with pytest.raises(DecoderFailed, match="crashed on this colour profile"):
+        pool.to_profile(pixels, SRGB)
+    assert pool.to_profile(pixels, SRGB) is not None
     assert counts.restarts == 1
 
 
