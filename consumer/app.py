@@ -97,7 +97,7 @@ class PipelineRuntime:
         def count(reason: Reason) -> None:
             metrics.untried.labels(reason).inc()
 
-        self.destinations = Destinations(self.objects.place_of_destination, clock, count)
+        self.destinations = Destinations(self.objects.place_of_destination, s.worker.window, clock, count)
         sources = Sources(self.objects, s.worker.window, clock, count)
         metrics.silent_sources.set_function(lambda: sources.silent)
         backgrounds = BackgroundStore(

@@ -2,8 +2,8 @@
 
 A request that names its destination is carried through all stages before anybody knows whether it can be stored. So
 
-* requests' own destinations together have `_ALL_NAMED` of the worker's `STORE_SLOTS` writes at once, and one bucket
-  `_ONE_NAMED`: the rest is for the default destination;
+* requests' own destinations together have `_ALL_NAMED` of the worker's `STORE_SLOTS` writes at once, and no more than
+  half of its window; one of them has three quarters of that. The rest is for the default destination;
 * a request waits `_PATIENCE_S` for its turn to write, then it goes to the retry topic;
 * a destination at which `AWAY_AFTER` writes in a row have failed is away. Its requests go to the retry topic, wherever
   they are. From there, one in `_PROBE_S` tries it, until it takes an object again.
@@ -18,7 +18,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from consumer.resources.priority_semaphore import Order, PrioritySemaphore
 from consumer.resources.sources import Reason, Untried
@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 STORE_SLOTS = 24
 AWAY_AFTER = 3
 
-_ALL_NAMED, _ONE_NAMED = 16, 12
-_PATIENCE_S = 5.0
+_ALL_NAMED = 16
+_PATIENCE_S = 10.0
 _PROBE_S = 15.0  # the time from a request's admission to the end of its first write
 
 
@@ -49,7 +49,7 @@ class _Place:
     """A bucket or folder. `failed` counts failed writes in a row; the default destination is in one that `is_ours`."""
 
     name: str
-    slots: PrioritySemaphore = field(default_factory=lambda: PrioritySemaphore(_ONE_NAMED))
+    slots: PrioritySemaphore
     failed: int = 0
     is_ours: bool = False
     next_probe_s: float = 0.0
@@ -62,18 +62,25 @@ class _Place:
 class Destinations:
     """Thread-safe. `place_of` returns the place of an address; those that the settings allow are not many.
 
-    `count` is called for each request that goes on untried.
+    `window` is the number of photos that the worker carries at once. `count` is called for each request that goes on
+    untried.
     """
 
     def __init__(
-        self, place_of: Callable[[str], str], clock: Clock, count: Callable[[Reason], None] = lambda reason: None
+        self,
+        place_of: Callable[[str], str],
+        window: int,
+        clock: Clock,
+        count: Callable[[Reason], None] = lambda reason: None,
     ) -> None:
         self._place_of = place_of
         self._clock = clock
         self._count = count
         self._lock = threading.Lock()
         self._places: dict[str, _Place] = {}
-        self._named = PrioritySemaphore(_ALL_NAMED)
+        named = max(1, min(_ALL_NAMED, window // 2))
+        self._one_named = max(1, named * 3 // 4)
+        self._named = PrioritySemaphore(named)
 
     def expect(self, address: str | None, again: bool) -> None:
         """Raise Untried if a request need not begin, because its destination is away. Call this once for each.
@@ -143,7 +150,9 @@ class Destinations:
 
     def _place(self, address: str) -> _Place:
         name = self._place_of(address)
-        return self._places.setdefault(name, _Place(name))
+        if name not in self._places:
+            self._places[name] = _Place(name, PrioritySemaphore(self._one_named))
+        return self._places[name]
 
     def _untried(self, place: _Place, reason: Reason, tried_by_another: bool = False) -> UntriedDestination:
         self._count(reason)

@@ -195,7 +195,7 @@ def test_the_deepest_destination_can_be_written(objects: ObjectStore, tmp_path: 
 
 
 def store_of(objects: ObjectStore) -> Store:
-    return Store(objects, Destinations(objects.place_of_destination, ManualClock()), Metrics())
+    return Store(objects, Destinations(objects.place_of_destination, 32, ManualClock()), Metrics())
 
 
 def test_a_destination_that_turns_out_to_be_closed_is_named_too(objects: ObjectStore, monkeypatch) -> None:

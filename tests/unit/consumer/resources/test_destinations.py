@@ -20,10 +20,10 @@ A, B = "s3://a/out", "s3://b/out"
 
 
 class Site:
-    def __init__(self) -> None:
+    def __init__(self, window: int = 32) -> None:
         self.clock = ManualClock()
         self.untried: list[str] = []
-        self.destinations = Destinations(place_of, self.clock, self.untried.append)
+        self.destinations = Destinations(place_of, window, self.clock, self.untried.append)
 
     def writing(self, address: str | None, give_up=lambda: None):
         return self.destinations.writing(address, (), give_up)
@@ -81,6 +81,14 @@ def test_one_destination_holds_half_of_the_writes_and_all_of_them_two_thirds(sit
         assert held(site, stack, A) == STORE_SLOTS // 2, "not all were given back"
 
 
+@pytest.mark.parametrize(("window", "one", "more"), [(1, 1, 0), (8, 3, 1), (16, 6, 2), (1024, 12, 4)])
+def test_they_hold_no_more_than_half_of_a_small_window(window: int, one: int, more: int) -> None:
+    site = Site(window)
+    with ExitStack() as stack:
+        assert held(site, stack, A) == one
+        assert held(site, stack, B) == more
+
+
 def test_who_waits_too_long_goes_on_untried(site: Site) -> None:
     with ExitStack() as stack:
         held(site, stack, A)
@@ -93,7 +101,7 @@ def test_who_waits_too_long_goes_on_untried(site: Site) -> None:
 
         thread = threading.Thread(target=write)
         thread.start()
-        site.clock.sleep(5.1)
+        site.clock.sleep(10.1)
         wait_until(lambda: bool(refused), "it waits on")
         thread.join()
     assert site.untried == ["crowded"]
