@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import threading
 from contextlib import ExitStack
 from functools import partial
@@ -64,6 +65,7 @@ log = logging.getLogger(__name__)
 
 _FETCH_SLOTS = 32  # one host has at most half of them: consumer/resources/sources.py
 _EXIT_GRACE_S = 10.0
+_MOST_DESCRIPTORS = 65_536
 
 
 class PipelineRuntime:
@@ -196,7 +198,9 @@ class Worker:
             heartbeat_s=s.worker.heartbeat_s,
         )
         readiness.observe(self._metrics)
-        self._health = HealthServer(s.worker.host, s.worker.port, self._metrics, readiness.alive, readiness.answer)
+        self._health = HealthServer(
+            s.worker.host, s.worker.port, self._metrics, readiness.alive, readiness.answer, s.worker.metrics_token
+        )
 
     def run(self) -> None:
         models = self._settings.models
@@ -320,9 +324,19 @@ def _observe_memory(ops: ArrayOps, metrics: Metrics) -> None:
             metrics.device_memory.labels(kind).set_function(partial(read, index))
 
 
+def _raise_descriptor_limit() -> None:
+    """Allow what the system allows. The usual 1024 is a limit for programs that use select()."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    infinite = hard == resource.RLIM_INFINITY
+    wanted = _MOST_DESCRIPTORS if infinite else min(hard, _MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def run_worker(settings: Settings) -> None:
     """Run one worker until SIGTERM or SIGINT. Raises Fatal if it cannot go on."""
     check_settings(settings)
+    _raise_descriptor_limit()
     keep_freed_memory()
     worker = Worker(settings)
     on_termination(worker.stop)

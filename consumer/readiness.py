@@ -15,6 +15,7 @@ from cutstream.errors import (
     BackgroundsFull,
     DeviceOutOfMemory,
     ModelReloaded,
+    OutOfResources,
     StoreUnavailable,
     TritonUnavailable,
     WrongAnswer,
@@ -64,7 +65,7 @@ class Readiness:
             "broker": self._broker.ok and loop.commits,
             "triton": self._triton.ok and not away(TritonUnavailable.code, WrongAnswer.code, ModelReloaded.code),
             "store": not away(StoreUnavailable.code),
-            "memory": not away(DeviceOutOfMemory.code, BackgroundsFull.code),
+            "memory": not away(DeviceOutOfMemory.code, BackgroundsFull.code, OutOfResources.code),
         } | {name: ready() for name, ready in self._others.items()}
 
     def answer(self) -> dict[str, Any]:

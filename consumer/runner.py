@@ -21,6 +21,7 @@ from cutstream.clock import Clock
 from cutstream.contract.recipe import Recipe
 from cutstream.errors import CutstreamError, Expired, PlaceUnavailable, Retryable, Unexpected
 from cutstream.metrics import Metrics
+from cutstream.shortage import blaming_no_request
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ class Runner(Generic[Out]):
                 attempt += 1
                 self._check(job, progress)
                 try:
-                    with self._abandoned_when_stopping():
+                    with self._abandoned_when_stopping(), blaming_no_request():
                         return self._attempt(stage, job, value, progress, reserved)
                 except Retryable as exc:
                     self._back_off(stage, job, progress, exc, attempt, wait)

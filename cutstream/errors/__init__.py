@@ -8,6 +8,7 @@ CutstreamError
 │   ├── StoreUnavailable          the default destination's object store: retried without limit
 │   ├── BrokerUnavailable         the Kafka brokers: retried without limit
 │   ├── DeviceOutOfMemory         the GPU's memory is full at the moment: retried without limit
+│   ├── OutOfResources            no descriptors or threads left: retried without limit
 │   ├── DecodersUnavailable       decoder processes that do not start again: retried without limit
 │   ├── MattingNotReady           PyMatting is being compiled for the exact mattings: retried without limit
 │   ├── BackgroundsFull           the background pictures in use fill their memory: retried without limit
@@ -104,6 +105,7 @@ from cutstream.errors.retryable import (
     DeviceOutOfMemory,
     MattingNotReady,
     ModelReloaded,
+    OutOfResources,
     PlaceUnavailable,
     Retryable,
     SourceUnavailable,
@@ -140,6 +142,7 @@ __all__ = [
     "ModelMismatch",
     "ModelReloaded",
     "NoSuchHost",
+    "OutOfResources",
     "PlaceUnavailable",
     "PointsTo",
     "Poison",

@@ -75,6 +75,16 @@ class DeviceOutOfMemory(Retryable):
     code = "device_out_of_memory"
 
 
+class OutOfResources(Retryable):
+    """The worker has no file descriptors, threads or memory left, or the machine has none.
+
+    Requests wait, and none is lost. If it persists, find out what uses them (`ls /proc/<pid>/fd`), and raise the limit
+    (`ulimit -Hn`: the worker uses up to 65,536 descriptors) or lower `CUTSTREAM_WORKER__WINDOW`.
+    """
+
+    code = "out_of_resources"
+
+
 class BackgroundsFull(Retryable):
     """Background pictures that are being decoded and fitted fill `CUTSTREAM_WORKER__BACKGROUND_BYTES`.
 

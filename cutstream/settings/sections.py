@@ -18,6 +18,7 @@ from cutstream.settings.forms import (
     can_match_host,
     is_host,
     is_host_and_port,
+    is_token,
     without_user,
 )
 from cutstream.settings.section import Folders, Names, Section, require
@@ -262,6 +263,9 @@ class WorkerSettings(Section):
     """Address on which /metrics, /healthz and /readyz are served."""
     port: int = Field(default=9100, ge=0, le=65535)
     """Port on which /metrics, /healthz and /readyz are served. 0: any free port."""
+    metrics_token: SecretStr | None = None
+    """Token that /metrics asks for, as `Authorization: Bearer …`: 16 or more letters, digits and signs of ASCII. Unset:
+    whoever reaches the port may read the metrics. /healthz and /readyz ask for none."""
     heartbeat_s: float = Field(default=30.0, ge=1, le=600)
     """/healthz fails when the main loop has not completed a turn for this long."""
 
@@ -277,6 +281,10 @@ class WorkerSettings(Section):
                 is_host(self.host),
                 f"CUTSTREAM_WORKER__HOST={self.host} is not a valid host: give an address of this machine, or 0.0.0.0 "
                 "for all",
+            ),
+            (
+                self.metrics_token is None or is_token(self.metrics_token.get_secret_value()),
+                "CUTSTREAM_WORKER__METRICS_TOKEN must have 16 or more letters, digits and signs of ASCII, no spaces",
             ),
         )
         return self

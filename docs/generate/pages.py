@@ -61,6 +61,19 @@ Each worker serves its metrics at `/metrics` in Prometheus's text format, or in 
 There, the durations of requests and stages have exemplars: the `trace_id` of a request that brought a `traceparent`.
 Units are seconds and bytes. Labels have few values and never ids. Beside these there are `process_*`, the processor
 time, memory and open files of the worker's main process.
+
+Whoever reaches the port may read them, unless `CUTSTREAM_WORKER__METRICS_TOKEN` is set. Prometheus then needs the same
+token, which it can read from a file; `/healthz` and `/readyz` are open all the same, so that probes need no secret:
+
+```yaml
+scrape_configs:
+  - job_name: cutstream
+    authorization: {type: Bearer, credentials_file: /etc/prometheus/cutstream-token}
+    static_configs: [{targets: ["worker-0:9100"]}]
+```
+
+The port answers GET and HEAD, one request a connection, and encrypts nothing. It has at most 256 connections; the
+oldest is closed for a new one, and one that is idle after 5 s.
 """
 _BUCKETS = """\
 ## Buckets

@@ -248,8 +248,10 @@ class Decoder:
     def _hung(self) -> DecoderFailed:
         """Kill the process and return the error. One that had no processor time is not the photo's fault."""
         timeout_s = self._limits.timeout_s
-        cpu_s = max(0.0, self._used_cpu_s() - self._cpu_s)  # the kernel counts in ticks
-        self.kill()
+        try:
+            cpu_s = max(0.0, self._used_cpu_s() - self._cpu_s)  # the kernel counts in ticks
+        finally:  # also without a descriptor to ask with: what it answers late must reach no other photo
+            self.kill()
         if cpu_s >= BUSY_SHARE * timeout_s:
             return DecoderFailed(f"decoding takes longer than {timeout_s:g} s")
         return DecoderFailed(

@@ -22,6 +22,7 @@ from cutstream.errors import (
     StoreUnavailable,
 )
 from cutstream.settings import BUCKET_SCHEMES, LimitSettings, ObjectSettings, without_user
+from cutstream.shortage import blaming_no_request
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}")
 _LONGEST_OUTPUT = "background-0123456789ab.webp"
@@ -56,6 +57,7 @@ class ObjectStore:
         self._destinations = [buckets.Buckets(objects, limit_s) for limit_s in LIMITS_S]
         self._write_limits: defaultdict[tuple[str, str], WriteLimit] = defaultdict(WriteLimit)  # of the allowed buckets
 
+    @blaming_no_request()
     def fetch(self, uri: str, limit_s: float | None = None) -> bytes:
         """Fetch a source, over http(s) within `limit_s` or the time that the settings allow.
 
@@ -93,6 +95,7 @@ class ObjectStore:
         else:
             self._destinations[0].check_destination(uri)
 
+    @blaming_no_request()
     def fetch_own(self, uri: str) -> bytes:
         """Fetch from an address that the operator named. Objects below the default destination are always allowed.
 
@@ -117,6 +120,7 @@ class ObjectStore:
         self._check_destination(uri)
         return uri
 
+    @blaming_no_request()
     def put(self, uri: str, data: bytes, media_type: str, named: bool = False) -> None:
         """Store an object atomically and durably, over an existing one. Raises StoreUnavailable or RefusedAddress.
 
