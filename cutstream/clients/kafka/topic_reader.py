@@ -57,8 +57,10 @@ class TopicReader:
             )
             numbers = self._consumer.partitions_for_topic(self._topic)
             if not numbers:
-                self._raise_if_forbidden()
-                raise NoTopic(f"topic {self._topic!r} does not exist; `cutstream topics create` makes it")
+                raise NoTopic(
+                    f"topic {self._topic!r} does not exist; `cutstream topics create` makes it. If it exists, this "
+                    "user lacks the right READ on it (docs/security.md#rights)"
+                )
             partitions = [TopicPartition(self._topic, n) for n in sorted(numbers)]
             self._consumer.assign(partitions)
             if self._from_end:
@@ -107,7 +109,7 @@ class TopicReader:
         return [to_record(r) for batch in batches.values() for r in batch]
 
     def _raise_if_forbidden(self) -> None:
-        """Raise what a client without a group keeps to itself: it sees no topic, or waits for it."""
+        """Raise what a client without a group keeps to itself: it waits instead."""
         if forbidden := self._consumer._client.cluster.unauthorized_topics:
             raise TopicAuthorizationFailedError(forbidden)
 
