@@ -41,7 +41,10 @@ def look_up(host: str, port: int, timeout_s: float) -> Sequence[Address]:
 
 
 def resolver(**options: Any) -> Resolver:
-    """Return a resolver of its own: `options` are those of a channel of pycares, such as `servers`."""
+    """Return a resolver of its own: `options` are those of a channel of pycares, such as `servers`.
+
+    pycares 5.2 frees `lookups` and `resolvconf_path` before it reads them: do not use these.
+    """
     channel = cache(lambda: _channel(**options))
     return lambda host, port, timeout_s: _look_up(channel, host, port, timeout_s)
 

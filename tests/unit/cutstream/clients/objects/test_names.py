@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 from time import monotonic
 
 import pytest
@@ -57,11 +56,9 @@ def test_aliases_search_domains_and_the_hosts_file_count(resolve: Resolver) -> N
     assert "127.0.0.1" in found(resolve, "localhost")
 
 
-def test_the_settings_of_resolv_conf_count(server: DnsServer, tmp_path: Path) -> None:
-    """As in a cluster: names with fewer than five dots are tried below the search domains first."""
-    conf = tmp_path / "resolv.conf"
-    conf.write_text(f"nameserver 127.0.0.1:{server.port}\nsearch svc.local cluster.local\noptions ndots:5\n")
-    resolve = resolver(resolvconf_path=str(conf))
+def test_names_with_few_dots_are_tried_below_the_search_domains_first(server: DnsServer) -> None:
+    """As in a cluster, whose resolv.conf says `ndots:5`."""
+    resolve = resolver(servers=[f"127.0.0.1:{server.port}"], domains=["svc.local", "cluster.local"], ndots=5)
     assert found(resolve, "shop") == {"10.0.0.2"}
     assert server.asked[0] == "shop.svc.local"
     assert found(resolve, "photos.example") == {"93.184.216.34", "2606:4700::1"}
