@@ -115,7 +115,11 @@ def prepare_node(node: Node, cluster: Cluster, folder: Path, java: Sequence[str]
     properties.write_text(render(node, cluster, folder / "data"))
     if not (folder / "data" / "meta.properties").exists():
         format_storage(cluster, java, properties)
-    return [*java, "kafka.Kafka", str(properties)]
+    # Codecs unpack their native libraries there, and no other folder is writable.
+    temporary = folder / "tmp"
+    temporary.mkdir(exist_ok=True)
+    program, *options = java
+    return [program, f"-Djava.io.tmpdir={temporary.resolve()}", *options, "kafka.Kafka", str(properties)]
 
 
 def render(node: Node, cluster: Cluster, data: Path) -> str:
