@@ -96,9 +96,10 @@ def test_a_fifo_does_not_hang(root: Path) -> None:
         files.read(f"{root}/fifo", 100)
 
 
-@pytest.mark.parametrize("path", ["missing", "", "photo/below", "x" * 300])
+@pytest.mark.parametrize("path", ["missing", "", "folder", "photo/below", "x" * 300])
 def test_what_is_not_a_readable_file_fails_and_leaks_nothing(root: Path, path: str) -> None:
     (root / "photo").write_bytes(b"")
+    (root / "folder").mkdir()
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(SourceFailed):
         files.read(f"{root}/{path}", 100)
