@@ -32,6 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--triton", action="store_true", help="run the tests that need a real Triton; starts one")
     group.addoption("--s3", action="store_true", help="run the tests that need a real S3 server; builds one with Go")
     group.addoption("--e2e", action="store_true", help="run the tests that start whole processes")
+    group.addoption("--save-images", metavar="DIR", help="draw the dashboards of the watched run into this folder")
     group.addoption("--require", default="", metavar="MARKER,...", help="fail tests of these markers that would skip")
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from deploy.monitoring.files import FOLDER, stale, write
+from deploy.monitoring.files import FOLDER, can_build_dashboards, stale, write
 
 
 def main(arguments: list[str]) -> int:
+    if not can_build_dashboards():
+        sys.stderr.write("without the dashboards: grafana-foundation-sdk is not installed (it needs Python 3.11)\n")
     if arguments != ["--check"]:
         write(FOLDER)
         return 0

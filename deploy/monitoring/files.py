@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,50 @@ _PROMETHEUS: dict[str, Any] = {
         {"job_name": "triton", "static_configs": [{"targets": ["127.0.0.1:18002"]}]},
     ],
 }
+_SOURCES: dict[str, Any] = {
+    "apiVersion": 1,
+    "datasources": [
+        {
+            "name": "Prometheus",
+            "type": "prometheus",
+            "access": "proxy",
+            "url": "http://127.0.0.1:9090",
+            "isDefault": True,
+        }
+    ],
+}
+_PROVIDERS: dict[str, Any] = {
+    "apiVersion": 1,
+    "providers": [
+        # Copy deploy/grafana/dashboards/ to this folder.
+        {
+            "name": "cutstream",
+            "folder": "cutstream",
+            "type": "file",
+            "options": {"path": "/etc/grafana/dashboards/cutstream"},
+        }
+    ],
+}
+
+
+def can_build_dashboards() -> bool:
+    """Return whether Grafana's library is installed. It needs Python 3.11."""
+    return find_spec("grafana_foundation_sdk") is not None
 
 
 def files() -> dict[str, str]:
-    """Return the text of each file by its path below deploy/."""
-    return {"prometheus/prometheus.yml": _yaml(_PROMETHEUS), "prometheus/rules.yml": _yaml(rules())}
+    """Return the text of each file by its path below deploy/, without the dashboards if their library is missing."""
+    built = {
+        "prometheus/prometheus.yml": _yaml(_PROMETHEUS),
+        "prometheus/rules.yml": _yaml(rules()),
+        "grafana/provisioning/datasources/prometheus.yml": _yaml(_SOURCES),
+        "grafana/provisioning/dashboards/cutstream.yml": _yaml(_PROVIDERS),
+    }
+    if can_build_dashboards():
+        from deploy.monitoring.dashboards import BOARDS, encode
+
+        built |= {f"grafana/dashboards/{board.uid}.json": encode(board) for board in BOARDS}
+    return built
 
 
 def _yaml(content: dict[str, Any]) -> str:

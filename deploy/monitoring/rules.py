@@ -53,11 +53,10 @@ RECORDINGS = (
         "cutstream:failed:ratio5m",
         '(cutstream:requests:rate5m{status="failed"} or on () vector(0)) / on () (sum(cutstream:requests:rate5m) > 0)',
     ),
-    # How many photos are in a stage on average, waiting or working: they gather at the bottleneck.
+    # How many photos are in a stage on average: they gather at the bottleneck.
     Recording(
         "cutstream:stage_photos:mean5m",
-        "sum by (stage) (rate(cutstream_stage_duration_seconds_sum[5m])) "
-        "+ sum by (stage) (rate(cutstream_stage_wait_seconds_total[5m]))",
+        "sum by (stage) (avg_over_time(cutstream_stage_photos[5m]))",
     ),
 )
 

@@ -1,0 +1,1 @@
+"""Drawings for the documents. They need matplotlib, which `make setup-export` installs."""
