@@ -1,7 +1,7 @@
 """Run one server for a parent process that may die at any moment.
 
 `python guard.py PARENT_PID` reads one line of JSON from standard input: `command`, `environment`, `stop_timeout_s` and
-`trusted`; a server that is not trusted gives up its rights. With `writes` it writes to those folders alone.
+`trusted`; a server that is not trusted gives up its rights. With `writes` it changes files in those places alone.
 The end of standard input is the command to stop, so a parent that is killed stops its servers like one that exits
 normally. This program imports no package, because it starts before every server.
 """
@@ -49,7 +49,9 @@ def serve(spec: dict[str, Any], parent: int, wakeup: int) -> int:
     try:
         leader = start(spec["command"], spec["environment"], spec["trusted"], spec["writes"])
     except OSError as exc:
-        print(f"cannot start {spec['command'][0]}: {exc.strerror}", flush=True)  # noqa: T201
+        program = spec["command"][0]
+        place = f"{exc.filename}: " if exc.filename not in (None, program) else ""
+        print(f"cannot start {program}: {place}{exc.strerror}", flush=True)  # noqa: T201
         return NOT_STARTED
     watch(leader, parent, wakeup)
     stop(leader, spec["stop_timeout_s"])
@@ -60,21 +62,27 @@ def serve(spec: dict[str, Any], parent: int, wakeup: int) -> int:
 def start(
     command: list[str], additions: dict[str, str], trusted: bool, writes: list[str] | None
 ) -> subprocess.Popen[bytes]:
+    rules = None if trusted or writes is None else ruleset(writes)
+
     def prepare() -> None:
         # If the guard itself is killed, the server dies with it. The signal is tied to the thread; there is only one.
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if not trusted:
             give_up_rights()
-            if writes is not None:
-                write_only_to(writes)
+        if rules is not None:
+            check(libc.syscall(RESTRICT_SELF, rules, 0))
 
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, **additions},  # noqa: TID251  passed on, not read
-        start_new_session=True,
-        preexec_fn=prepare,
-    )
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **additions},  # noqa: TID251  passed on, not read
+            start_new_session=True,
+            preexec_fn=prepare,
+        )
+    finally:
+        if rules is not None:
+            os.close(rules)
 
 
 def give_up_rights() -> None:
@@ -91,28 +99,30 @@ def give_up_rights() -> None:
     libc.capset(header, none)
 
 
-def write_only_to(places: list[str]) -> None:
-    """Let this process, and what it starts, change files in these places alone, and see into no process but those."""
+def ruleset(places: list[str]) -> int | None:
+    """Return a descriptor of the rules that let a process change files in these places alone.
+
+    A process with such rules cannot look into others that lack them. None on a kernel without Landlock.
+    """
     version = libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), WITH_VERSION)
     if version < 1:
         print("this kernel has no Landlock: the server may write wherever its user may", flush=True)  # noqa: T201
-        return
+        return None
     rights = CHANGES | sum(right for since, right in SINCE.items() if version >= since)
     handled = ctypes.c_uint64(rights)
-    rules = libc.syscall(CREATE_RULESET, ctypes.byref(handled), ctypes.c_size_t(ctypes.sizeof(handled)), 0)
+    rules: int = libc.syscall(CREATE_RULESET, ctypes.byref(handled), ctypes.c_size_t(ctypes.sizeof(handled)), 0)
     for place in places:
         opened = os.open(place, os.O_PATH | os.O_CLOEXEC)
         allowed = rights if os.path.isdir(place) else rights & (WRITE_FILE | TRUNCATE)
         rule = allowed.to_bytes(8, sys.byteorder) + opened.to_bytes(4, sys.byteorder)
-        check(libc.syscall(ADD_RULE, rules, PATH_BENEATH, rule, 0))
+        check(libc.syscall(ADD_RULE, rules, PATH_BENEATH, rule, 0), place)
         os.close(opened)
-    check(libc.syscall(RESTRICT_SELF, rules, 0))
-    os.close(rules)
+    return rules
 
 
-def check(result: int) -> None:
+def check(result: int, place: str | None = None) -> None:
     if result != 0:
-        raise OSError(ctypes.get_errno(), "Landlock refused a rule")
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), place)
 
 
 def wake_on_signals() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ import pytest
 
 from cutstream.clock import ManualClock
 from cutstream.errors import StackError
+from deploy.local import guard
 from deploy.local.process import ServerSpec, Supervisor, check_ports
 
 ROOT = Path(__file__).parents[3]
@@ -46,6 +48,10 @@ def shell(folder: Path, script: str, name: str = "shell", **options: object) -> 
     log = folder / f"{name}.log"
     options.setdefault("ready", lambda: "up" in log.read_text())
     return ServerSpec(name, ["bash", "-c", script], {}, log, **options)  # type: ignore[arg-type]
+
+
+def has_landlock() -> bool:
+    return guard.libc.syscall(guard.CREATE_RULESET, None, ctypes.c_size_t(0), guard.WITH_VERSION) >= 1
 
 
 def descendants(pid: int) -> list[psutil.Process]:
@@ -168,6 +174,27 @@ def test_a_command_that_does_not_exist_is_an_error_that_names_it(tmp_path: Path)
     server = ServerSpec("ghost", ["/no/such/binary"], {}, tmp_path / "ghost.log", lambda: False)
     with pytest.raises(StackError, match="cannot start /no/such/binary: No such file"), Supervisor(10) as supervisor:
         supervisor.start(server)
+
+
+def test_a_place_to_write_to_that_does_not_exist_is_an_error_that_names_it(tmp_path: Path) -> None:
+    server = shell(tmp_path, "echo up", writes=(tmp_path / "missing",))
+    with pytest.raises(StackError, match=r"cannot start \S*bash: \S*missing: No such"), Supervisor(10) as supervisor:
+        supervisor.start(server)
+
+
+@pytest.mark.skipif(not has_landlock(), reason="this kernel has no Landlock")
+def test_a_server_changes_files_in_its_own_places_alone(tmp_path: Path) -> None:
+    own, others = tmp_path / "own", tmp_path / "others"
+    for folder in (own, others):
+        folder.mkdir()
+        (folder / "old").touch()
+    changes = "; ".join(f"echo a > {at}/new; echo a > {at}/old; mkdir {at}/folder" for at in (own, others))
+    with Supervisor(10) as supervisor:
+        supervisor.start(shell(tmp_path, f"{changes}; cat {others}/old; echo up; sleep 97", writes=(own,)))
+    assert sorted(path.name for path in own.iterdir()) == ["folder", "new", "old"]
+    assert (own / "old").read_text() == "a\n"
+    assert [path.name for path in others.iterdir()] == ["old"]
+    assert (others / "old").read_text() == ""
 
 
 def test_one_failure_stops_the_others(tmp_path: Path) -> None:
