@@ -5,8 +5,8 @@ A request that names its destination is carried through all stages before anybod
 * requests' own destinations together have `_ALL_NAMED` of the worker's `STORE_SLOTS` writes at once, and no more than
   half of its window; one of them has three quarters of that. The rest is for the default destination;
 * a request waits `_PATIENCE_S` for its turn to write, then it goes to the retry topic;
-* a destination at which `AWAY_AFTER` writes in a row have failed is away. Its requests go to the retry topic, wherever
-  they are. From there, one in `_PROBE_S` tries it, until it takes an object again.
+* a destination that did not answer `AWAY_AFTER` writes in a row is away. Its requests go to the retry topic, wherever
+  they are. From there, one in `_PROBE_S` tries it, until it answers again.
 
 A destination is a bucket or an allowed folder here. The default destination is none of these: its photos wait for it
 without end.
@@ -24,7 +24,7 @@ from consumer.resources.priority_semaphore import Order, PrioritySemaphore
 from consumer.resources.sources import Reason, Untried
 from cutstream.clock import Clock
 from cutstream.contract.messages import MAX_MESSAGE_CHARACTERS
-from cutstream.errors import DestinationUnavailable
+from cutstream.errors import DestinationUnavailable, RefusedDestination
 
 log = logging.getLogger(__name__)
 
@@ -142,11 +142,17 @@ class Destinations:
                         str(exc)[:MAX_MESSAGE_CHARACTERS],
                     )
             raise
+        except RefusedDestination:  # that is an answer, too
+            self._note_answer(place)
+            raise
         else:
-            with self._lock:
-                if place.is_away:
-                    log.info("%s takes objects again", place.name)
-                place.failed = 0
+            self._note_answer(place)
+
+    def _note_answer(self, place: _Place) -> None:
+        with self._lock:
+            if place.is_away:
+                log.info("%s answers again", place.name)
+            place.failed = 0
 
     def _place(self, address: str) -> _Place:
         name = self._place_of(address)

@@ -13,7 +13,7 @@ from consumer.delivery.places import place_of
 from consumer.resources.destinations import AWAY_AFTER, STORE_SLOTS, Destinations
 from consumer.resources.sources import Untried
 from cutstream.clock import ManualClock
-from cutstream.errors import Cancelled, DestinationUnavailable
+from cutstream.errors import Cancelled, DestinationUnavailable, RefusedDestination
 from tests.support.group import wait_until
 
 A, B = "s3://a/out", "s3://b/out"
@@ -29,7 +29,7 @@ class Site:
         return self.destinations.writing(address, (), give_up)
 
     def write(self, address: str, error: Exception | None = None) -> None:
-        with suppress(DestinationUnavailable), self.writing(address):
+        with suppress(DestinationUnavailable, RefusedDestination), self.writing(address):
             if error:
                 raise error
 
@@ -93,14 +93,16 @@ def test_who_waits_too_long_goes_on_untried(site: Site) -> None:
     with ExitStack() as stack:
         held(site, stack, A)
         refused: list[Untried] = []
+        waiting = threading.Event()
 
         def write() -> None:
-            with pytest.raises(Untried, match="too many outputs") as raised, site.writing(A):
+            with pytest.raises(Untried, match="too many outputs") as raised, site.writing(A, waiting.set):
                 pass
             refused.append(raised.value)
 
         thread = threading.Thread(target=write)
         thread.start()
+        assert waiting.wait(30)
         site.clock.sleep(10.1)
         wait_until(lambda: bool(refused), "it waits on")
         thread.join()
@@ -120,11 +122,12 @@ def test_a_destination_that_fails_in_a_row_is_left_alone_and_the_others_are_not(
     assert site.untried == ["silent", "silent"]
 
 
-def test_a_success_or_a_refusal_between_them_breaks_the_row(site: Site) -> None:
+@pytest.mark.parametrize("answer", [None, RefusedDestination("no access")])
+def test_a_success_or_a_refusal_between_them_breaks_the_row(site: Site, answer: Exception | None) -> None:
     for _ in range(5):
         for _ in range(AWAY_AFTER - 1):
             site.write(A, DestinationUnavailable("timed out"))
-        site.write(A)
+        site.write(A, answer)
     site.destinations.expect(A, False)
 
 
