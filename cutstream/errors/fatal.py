@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 from cutstream.errors.base import CutstreamError
+from cutstream.redaction import redact
 
-# What follows is masked in an address that a message quotes: scheme://user:password@, user:password@, ?query.
-_SECRET_PARTS = re.compile(
-    r"([a-z0-9+.-]+://)[^\s…]+(?=@)|[^\s=,'\"/@:]+:(?!/)[^\s…]*(?=@)|(?<=\?)[^\s'\"]+", re.IGNORECASE
-)
 OPERATOR_NEEDED = 78  # EX_CONFIG of sysexits.h; systemd's example for RestartPreventExitStatus
 
 
@@ -33,7 +28,7 @@ class ConfigurationError(Fatal):
     exit_status = OPERATOR_NEEDED
 
     def __init__(self, message: str) -> None:
-        super().__init__(_SECRET_PARTS.sub(lambda part: f"{part[1] or ''}…", message))
+        super().__init__(redact(message))
 
 
 class ModelMismatch(Fatal):

@@ -8,7 +8,7 @@ docs/settings.md is generated from this package: a field's docstring is its entr
 from __future__ import annotations
 
 from cutstream.settings.environment import bare_environment
-from cutstream.settings.forms import BUCKET_NAME, BUCKET_SCHEMES, host_and_port, is_host_and_port, without_user
+from cutstream.settings.forms import BUCKET_NAME, BUCKET_SCHEMES, host_and_port, is_host_and_port
 from cutstream.settings.kafka import KafkaSettings
 from cutstream.settings.loading import as_environment, fields, load, redacted, variables
 from cutstream.settings.naming import CONFIG_FILE, PREFIX, RENAMED, RENAMED_VALUES, about, anchor, variable
@@ -54,5 +54,4 @@ __all__ = [
     "redacted",
     "variable",
     "variables",
-    "without_user",
 ]

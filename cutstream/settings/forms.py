@@ -12,7 +12,6 @@ _HOST_NAME = re.compile(rb"[A-Za-z0-9._-]{1,253}")
 _HOST_LABELS = re.compile(r"(\*\.)?[^\s/:@*.\[\]]+(\.[^\s/:@*.\[\]]+)*")
 # No store has other names, and obstore panics on some of them. How short one may be is for the store to say.
 BUCKET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,221}")
-_USER = re.compile(r"^(\s*[A-Za-z0-9+.-]+://)?.*@", re.DOTALL)  # up to the last @: a password may hold others
 BUCKET_SCHEMES = ("s3", "gs", "az")
 
 
@@ -41,11 +40,6 @@ def is_host_and_port(text: str) -> bool:
     if host.startswith("[") and host.endswith("]"):
         return is_port and _is_ipv6(host[1:-1])
     return is_port and is_host(host) and ":" not in host
-
-
-def without_user(text: str) -> str:
-    """Return an address, or several, as messages may show them: without the users and passwords that they hold."""
-    return _USER.sub(r"\1…@", text)
 
 
 def host_and_port(host: str, port: int) -> str:

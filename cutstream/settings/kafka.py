@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, model_validator
 
-from cutstream.settings.forms import is_host_and_port, is_kafka_name, is_topic, without_user
+from cutstream.settings.forms import is_host_and_port, is_kafka_name, is_topic
 from cutstream.settings.section import Section, require
 
 
@@ -78,7 +78,7 @@ class KafkaSettings(Section):
         require(
             (
                 not self.bootstrap_servers or all(map(is_host_and_port, self.bootstrap_servers.split(","))),
-                f"CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS={without_user(self.bootstrap_servers)} must be `host:port` "
+                f"CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS={self.bootstrap_servers} must be `host:port` "
                 "without a scheme, such as broker:9092 or [::1]:9092, or several of them separated by commas",
             ),
             *(

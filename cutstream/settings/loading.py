@@ -15,18 +15,10 @@ from pydantic_settings import SettingsError
 
 from cutstream.constraints import Node, describe, is_secret, nearest
 from cutstream.errors import ConfigurationError
-from cutstream.settings.forms import without_user
+from cutstream.redaction import redact
 from cutstream.settings.naming import CONFIG_FILE, PREFIX, RENAMED, RENAMED_VALUES, anchor, config_file, variable
 from cutstream.settings.section import NOT_UTF8
 from cutstream.settings.tree import Settings
-
-# Settings that hold addresses of servers. None takes a user or a password, so a wrong value may have one.
-_ADDRESSES = (
-    ("kafka", "bootstrap_servers"),
-    ("triton", "url"),
-    ("objects", "s3_endpoint"),
-    ("objects", "destination"),
-)
 
 
 def load(**sections: Mapping[str, object]) -> Settings:
@@ -53,10 +45,8 @@ def load(**sections: Mapping[str, object]) -> Settings:
 
 
 def redacted(settings: Settings) -> dict[str, Any]:
-    """Return plain values for printing, with secrets as asterisks and without the users in addresses."""
-    values = settings.model_dump(mode="json")
-    for section, name in _ADDRESSES:
-        values[section][name] = _shown(section, name, values[section][name])
+    """Return plain values for printing, with secrets as asterisks and without what addresses must not show."""
+    values: dict[str, Any] = _redacted(settings.model_dump(mode="json"))
     return values
 
 
@@ -92,9 +82,13 @@ def variables() -> Mapping[str, tuple[str, str, Node]]:
     return {variable(section, name): (section, name, node) for section, name, node in fields()}
 
 
-def _shown(section: str, name: str, value: Any) -> Any:
-    is_address = (section, name) in _ADDRESSES and (name != "destination" or "://" in str(value))
-    return without_user(value) if is_address and isinstance(value, str) else value
+def _redacted(value: Any) -> Any:
+    """Redact every text: a setting that takes no password may have been given one in an address all the same."""
+    if isinstance(value, dict):
+        return {name: _redacted(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_redacted(part) for part in value]
+    return redact(value) if isinstance(value, str) else value
 
 
 def _as_text(value: object) -> str:
@@ -130,7 +124,7 @@ def _explain(error: ErrorDetails) -> list[str]:
 def _wrong_value(section: str, name: str, value: object, problem: str) -> str:
     """Explain a value that is refused; `problem` is empty where it does not have the form of the setting."""
     node = variables()[variable(section, name)][2]
-    text = "true" if value is True else "false" if value is False else str(_shown(section, name, value))
+    text = "true" if value is True else "false" if value is False else redact(str(value))
     shown = variable(section, name) if is_secret(node) else f"{variable(section, name)}={_printable(text[:100])}"
     if new := RENAMED_VALUES.get((section, name), {}).get(text.strip().lower()):
         problem = f"this value is now called {new}"

@@ -19,7 +19,6 @@ from cutstream.settings.forms import (
     is_host,
     is_host_and_port,
     is_token,
-    without_user,
 )
 from cutstream.settings.section import Folders, Names, Section, require
 
@@ -56,7 +55,7 @@ class TritonSettings(Section):
         require(
             (
                 not self.url or is_host_and_port(self.url),
-                f"CUTSTREAM_TRITON__URL={without_user(self.url)} must be the gRPC address `host:port` without a "
+                f"CUTSTREAM_TRITON__URL={self.url} must be the gRPC address `host:port` without a "
                 "scheme, such as triton:8001 or [::1]:8001; the port for HTTP is another",
             ),
             (

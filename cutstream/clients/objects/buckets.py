@@ -27,7 +27,8 @@ from cutstream.errors import (
     SourceUnavailable,
     StoreUnavailable,
 )
-from cutstream.settings import BUCKET_NAME, ObjectSettings, is_host_and_port, without_user
+from cutstream.redaction import redact
+from cutstream.settings import BUCKET_NAME, ObjectSettings, is_host_and_port
 
 # Names and endpoints are checked, because the library panics on some malformed ones.
 _ENDPOINT = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?")
@@ -149,7 +150,7 @@ def _s3_config(settings: ObjectSettings) -> dict[str, Any]:
     endpoint, key, secret = settings.s3_endpoint, settings.s3_access_key_id, settings.s3_secret_access_key
     if endpoint is not None and not _is_endpoint(endpoint):
         raise ConfigurationError(
-            f"CUTSTREAM_OBJECTS__S3_ENDPOINT={without_user(endpoint)} must have the form http(s)://host[:port][/path]"
+            f"CUTSTREAM_OBJECTS__S3_ENDPOINT={endpoint} must have the form http(s)://host[:port][/path]"
         )
     if not _REGION.fullmatch(settings.s3_region):
         raise ConfigurationError(
@@ -173,7 +174,7 @@ def bucket_and_key(uri: str) -> tuple[str, str, str]:
         raise RefusedAddress(f"{shown(uri)} names no bucket; use the form scheme://bucket/key")
     if not BUCKET_NAME.fullmatch(bucket):
         raise RefusedAddress(
-            f"{without_user(bucket)[:100]!r} is no bucket's name, which has 1 to 222 letters, digits and any of "
+            f"{redact(f'{scheme}://{bucket}')[:100]!r} is no bucket: a name has 1 to 222 letters, digits and any of "
             ". _ - and begins with a letter or digit; use the form scheme://bucket/key"
         )
     if control := _CONTROL.search(key):

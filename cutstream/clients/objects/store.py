@@ -21,7 +21,7 @@ from cutstream.errors import (
     RefusedAddress,
     StoreUnavailable,
 )
-from cutstream.settings import BUCKET_SCHEMES, LimitSettings, ObjectSettings, without_user
+from cutstream.settings import BUCKET_SCHEMES, LimitSettings, ObjectSettings
 from cutstream.shortage import blaming_no_request
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}")
@@ -230,6 +230,5 @@ def _folders_and_buckets(prefix: str) -> tuple[list[str], frozenset[str]]:
     except RefusedAddress as exc:
         raise ConfigurationError(f"CUTSTREAM_OBJECTS__DESTINATION: {exc}") from exc
     raise ConfigurationError(
-        f"CUTSTREAM_OBJECTS__DESTINATION={without_user(prefix)} must be a folder or a file://, s3://, gs:// or az:// "
-        "address"
+        f"CUTSTREAM_OBJECTS__DESTINATION={prefix} must be a folder or a file://, s3://, gs:// or az:// address"
     )

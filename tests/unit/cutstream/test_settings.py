@@ -229,6 +229,9 @@ def test_secrets_are_shown_nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         ("kafka", "bootstrap_servers", "broker:9092,user:hunter2@broker:9092"),
         ("kafka", "bootstrap_servers", "sasl://us,er:hunter2@broker:9092"),
         ("kafka", "bootstrap_servers", "user:hunter2@broker:9092\n"),
+        ("kafka", "bootstrap_servers", "user:a hunter2@broker:9092"),
+        ("objects", "s3_endpoint", "http://user:a hunter2@store:9000"),
+        ("objects", "allowed_buckets", "s3://user:a hunter2@bucket"),
     ],
 )
 def test_a_password_in_an_address_is_shown_nowhere(section: str, name: str, value: str) -> None:
