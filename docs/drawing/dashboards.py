@@ -37,7 +37,7 @@ _COLOURS = (
     "#98a83a",
 )
 _STEPS = {"green": "#3a8a49", "orange": "#d97a1a", "red": "#c8372d"}
-_PALETTE, _LEAST_BARS = 128, 5
+_PALETTE, _LEAST_BARS = 256, 5
 _LEGEND_LINES, _CHARACTERS_PER_IN = 3, 15.5
 
 

@@ -25,6 +25,7 @@ pytestmark = [
     pytest.mark.e2e,
     pytest.mark.kafka,
     pytest.mark.triton,
+    pytest.mark.prometheus,
     pytest.mark.timeout(300),
     pytest.mark.skipif(BINARY is None, reason=MISSING),
 ]
@@ -94,8 +95,8 @@ def requests(second: int, photos: list[str], silent: int) -> Iterator[dict]:
                 request |= {"image": wrong.as_uri()}
             case 4 if second % 5 == 0:
                 request |= {"deadline": "2020-01-01T00:00:00Z"}
-            case 5 if second % 5 == 0:
-                request |= {"image": f"http://127.0.0.1:{silent}/{second}.jpg"}
+            case 5 | 7 | 8 if second % 4 == 0:
+                request |= {"image": f"http://127.0.0.1:{silent}/{second}-{number}.jpg"}
             case 6 if second % 5 == 0:
                 request |= {"image": photos[0], "colour": "unknown field"}
         yield request

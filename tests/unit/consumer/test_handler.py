@@ -125,6 +125,27 @@ def test_a_failure_is_a_result_and_a_dead_letter() -> None:
     assert (result_record.topic, letter.topic) == ("results", "letters")
 
 
+def test_an_outcome_says_what_its_metrics_need() -> None:
+    deadline = datetime.fromtimestamp(1_700_000_060, timezone.utc)
+
+    def urgent(record: Record) -> Job:
+        job = admit(record)
+        return replace(job, profile="auto", recipe=replace(job.recipe, deadline=deadline))
+
+    outcome = handle(UnreadableImage("truncated"), urgent)
+    assert (outcome.profile, outcome.deadline_s) == ("auto", 1_700_000_060)
+    assert outcome.exemplar == {"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"}
+    assert handle(STORED, lambda record: replace(admit(record), trace=())).exemplar is None
+
+
+def test_a_request_that_cannot_be_read_has_no_profile() -> None:
+    def refuse(record: Record) -> Job:
+        raise InvalidRequest("unknown field `imgae`")
+
+    unread = handle(STORED, refuse)
+    assert (unread.profile, unread.deadline_s, unread.exemplar) == ("", None, None)
+
+
 def test_a_dead_letter_is_the_unchanged_record_with_its_headers_first() -> None:
     outcome = handle(UnreadableImage("truncated"))
     letter = outcome.records[1]

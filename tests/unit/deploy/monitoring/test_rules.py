@@ -18,7 +18,7 @@ from tests.unit.deploy.monitoring.alert_cases import CASES, Case
 RULES = FOLDER / "prometheus" / "rules.yml"
 RUNBOOK = (FOLDER.parent / "docs" / "runbook.md").read_text(encoding="utf-8")
 PROMTOOL = shutil.which("promtool")
-needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (Debian's package prometheus)")
+REASON = "promtool is not installed (Debian's package prometheus)"
 
 
 def promtool(*arguments: str) -> None:
@@ -55,13 +55,15 @@ def test_every_alert_has_a_case() -> None:
         assert case.fires != case.quiet
 
 
-@needs_promtool
+@pytest.mark.prometheus
+@pytest.mark.skipif(PROMTOOL is None, reason=REASON)
 def test_the_files_are_valid() -> None:
     promtool("check", "config", str(FOLDER / "prometheus" / "prometheus.yml"))
     promtool("check", "rules", "--lint=all", "--lint-fatal", str(RULES))
 
 
-@needs_promtool
+@pytest.mark.prometheus
+@pytest.mark.skipif(PROMTOOL is None, reason=REASON)
 @pytest.mark.parametrize("fires", [True, False], ids=["fires", "quiet"])
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
 def test_an_alert_fires_in_its_case_and_not_beside_it(alert: Alert, fires: bool, tmp_path: Path) -> None:
