@@ -13,13 +13,13 @@ from pathlib import Path
 
 from consumer.intake.preset_files import read_presets
 from cutstream.arrays.device import require_device
-from cutstream.clients.kafka import tls_problems
 from cutstream.clients.objects.store import ObjectStore
 from cutstream.constraints import nearest
 from cutstream.errors import ConfigurationError, RefusedAddress
 from cutstream.folders import why_unreadable, why_unwritable
 from cutstream.profiles import AUTO, known_profiles
 from cutstream.settings import Settings, about
+from cutstream.tls import file_problems
 
 
 def check_settings(settings: Settings) -> None:
@@ -75,7 +75,9 @@ def _presets(settings: Settings) -> Iterator[str]:
 
 
 def _certificates(settings: Settings) -> Iterator[str]:
-    yield from tls_problems(settings.kafka)
+    yield from file_problems("kafka", settings.kafka)
+    if settings.triton.tls:
+        yield from file_problems("triton", settings.triton)
 
 
 def _device(settings: Settings) -> Iterator[str]:

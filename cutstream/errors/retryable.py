@@ -115,12 +115,10 @@ class MattingNotReady(Retryable):
 
 
 class PlaceUnavailable(Retryable):
-    """A place that the request itself names is not available at the moment.
+    """A place that the request itself names is not available at the moment. Each kind of place has an error of its own.
 
     Do nothing: the request waits on the retry topic and is tried again, until its attempts are used up.
     """
-
-    code = "place_unavailable"
 
     def __init__(self, message: str, retry_after_s: float | None = None, answered: bool = False) -> None:
         super().__init__(message, retry_after_s)

@@ -277,12 +277,13 @@ def _example(message: msgspec.Struct) -> str:
 
 
 def _errors_below(base: type[CutstreamError]) -> Iterator[type[CutstreamError]]:
-    """Yield the named errors below `base` in the order of their tree, or `base` itself if it has none."""
+    """Yield the errors with a code below `base` in the order of their tree, or `base` itself if it has none."""
 
     def below(kind: type[CutstreamError]) -> Iterator[type[CutstreamError]]:
         for child in kind.__subclasses__():
             if child.__name__ in errors.__all__:  # and no error of a test
-                yield child
+                if child.code != CutstreamError.code:
+                    yield child
                 yield from below(child)
 
     yield from list(below(base)) or [base]

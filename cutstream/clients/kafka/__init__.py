@@ -76,7 +76,6 @@ from cutstream.clients.kafka.protocols import Committer, RequestSource
 from cutstream.clients.kafka.record_writer import RecordWriter
 from cutstream.clients.kafka.records import Headers, Membership, OutgoingRecord, Partition, Polled, Record
 from cutstream.clients.kafka.request_reader import RequestReader
-from cutstream.clients.kafka.tls import tls_problems
 from cutstream.clients.kafka.topic_reader import TopicReader
 from cutstream.clients.kafka.topics import check_topics, delete_records, ensure_topics
 from cutstream.clients.kafka.transactions import TransactionalWriter
@@ -105,5 +104,4 @@ __all__ = [
     "ensure_topics",
     "fold_client_log",
     "map_kafka_errors",
-    "tls_problems",
 ]

@@ -16,9 +16,9 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import BinaryIO
 
-from cutstream.clients.kafka.tls import tls_context
 from cutstream.errors import BrokerUnavailable
 from cutstream.settings import KafkaSettings
+from cutstream.tls import client_context
 
 ANSWER_TIMEOUT_S = 3.0
 _CORRELATION = 1
@@ -58,7 +58,7 @@ def _ask(server: str, settings: KafkaSettings, timeout_s: float, answers: Simple
             if settings.security_protocol.endswith("SSL"):
                 # A dot at the end ends the search for a name, and is in no certificate.
                 name = host.removesuffix(".")
-                with tls_context(settings).wrap_socket(plain, server_hostname=name) as encrypted:
+                with client_context(settings).wrap_socket(plain, server_hostname=name) as encrypted:
                     problem = _exchange(encrypted, settings)
             else:
                 problem = _exchange(plain, settings)

@@ -12,7 +12,7 @@ import pytest
 from consumer.preflight import check_settings
 from cutstream.errors import ConfigurationError
 from cutstream.profiles import known_profiles
-from cutstream.settings import KafkaSettings, ModelSettings, ObjectSettings, Settings, WorkerSettings
+from cutstream.settings import KafkaSettings, ModelSettings, ObjectSettings, Settings, TritonSettings, WorkerSettings
 from tests.support.certificates import Authority
 from tests.support.ports import has_ipv6
 
@@ -114,8 +114,20 @@ def test_a_key_that_nobody_can_read_is_refused_without_a_question(tmp_path: Path
     own = Authority(tmp_path).issue("worker", password="right")
     tls = {"security_protocol": "SSL", "ssl_certfile": own.chain, "ssl_keyfile": own.key}
     (found,) = problems(kafka=KafkaSettings(**tls, ssl_key_password=password))
-    assert found.startswith(f"CUTSTREAM_KAFKA__SSL_CERTFILE: {own.chain} holds no certificate and key that go together")
+    assert found.startswith(f"CUTSTREAM_KAFKA__SSL_CERTFILE: {own.chain} holds no certificate and key that go")
     check_settings(Settings(kafka=KafkaSettings(**tls, ssl_key_password="right")))
+
+
+def test_files_for_triton_are_checked_too(tmp_path: Path) -> None:
+    own, other = (Authority(tmp_path, name).issue(f"{name}-worker") for name in ("own", "other"))
+    tls = {"url": "triton:8001", "tls": True, "ssl_certfile": own.chain}
+    (found,) = problems(triton=TritonSettings(**tls, ssl_keyfile=other.key))
+    assert found.startswith(
+        f"CUTSTREAM_TRITON__SSL_CERTFILE: {own.chain} holds no certificate and key that go together"
+    )
+    (found,) = problems(triton=TritonSettings(url="triton:8001", tls=True, ssl_cafile=tmp_path / "missing"))
+    assert found.startswith(f"CUTSTREAM_TRITON__SSL_CAFILE: {tmp_path}/missing holds no certificates (")
+    check_settings(Settings(triton=TritonSettings(**tls, ssl_keyfile=own.key)))
 
 
 def test_a_wrong_endpoint_is_refused() -> None:
