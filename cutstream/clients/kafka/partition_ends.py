@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kafka import IsolationLevel, OffsetSpec
+from kafka import IsolationLevel, OffsetSpec, TopicPartition
 from kafka.admin import KafkaAdminClient
 
 from cutstream.clients.kafka.connection import connection_options, to_partition, to_topic_partition
@@ -28,7 +28,7 @@ class PartitionEnds:
         self._partitions = partitions
         self._admin: Any = None
         self.known: Mapping[Partition, int] = {}
-        """For each partition the offset behind its last record, as of the last answer."""
+        """For each partition the offset behind its last record, as of the last answer. Each answer is a new mapping."""
 
     def refresh(self) -> bool:
         """Ask, and return True. Raises BrokerUnavailable if a broker of these partitions does not answer in 4 s."""
@@ -38,15 +38,18 @@ class PartitionEnds:
                 if self._admin is None:
                     options = connection_options(self._settings) | {"request_timeout_ms": _TIMEOUT_MS}
                     self._admin = KafkaAdminClient(**options)
-                if partitions:
-                    found = self._admin.list_partition_offsets(partitions, IsolationLevel.READ_UNCOMMITTED, _TIMEOUT_MS)
-                    self.known = {to_partition(tp): answer.offset for tp, answer in found.items()}
-                else:
-                    self._admin.list_topics()
+                self.known = self._ask(partitions)
         except BaseException:
             self.close()
             raise
         return True
+
+    def _ask(self, partitions: Mapping[TopicPartition, OffsetSpec]) -> dict[Partition, int]:
+        if not partitions:
+            self._admin.list_topics()  # whether a broker is there
+            return {}
+        found = self._admin.list_partition_offsets(partitions, IsolationLevel.READ_UNCOMMITTED, _TIMEOUT_MS)
+        return {to_partition(tp): answer.offset for tp, answer in found.items()}
 
     def close(self) -> None:
         admin, self._admin = self._admin, None
