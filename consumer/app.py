@@ -37,7 +37,8 @@ from consumer.resources.memory_budget import MemoryBudget
 from consumer.resources.priority_semaphore import PrioritySemaphore
 from consumer.resources.probe import Probe
 from consumer.resources.profile_selector import ProfileSelector
-from consumer.resources.sources import Reason, Sources
+from consumer.resources.sources import Sources
+from consumer.resources.untried import Reason
 from consumer.resources.waits import Waits
 from consumer.runner import Runner
 from consumer.stages.segment import Segment

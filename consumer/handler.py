@@ -15,7 +15,7 @@ from consumer.delivery.results import RecordBuilder
 from consumer.delivery.retries import RetryPolicy
 from consumer.intake.identity import identify
 from consumer.jobs import Job, Progress, Stored
-from consumer.resources.sources import Untried
+from consumer.resources.untried import Untried
 from consumer.runner import Runner, WorkerStopping
 from cutstream.clients.kafka import OutgoingRecord, Record
 from cutstream.clock import Clock

@@ -15,7 +15,8 @@ from typing import Any, Generic, TypeVar
 from consumer.jobs import Job, Progress
 from consumer.resources.memory_budget import MemoryBudget
 from consumer.resources.priority_semaphore import Order, PrioritySemaphore
-from consumer.resources.sources import SLOW_S, Untried
+from consumer.resources.sources import SLOW_S
+from consumer.resources.untried import Untried
 from consumer.resources.waits import Wait, Waits
 from cutstream.clock import Clock
 from cutstream.contract.recipe import Recipe

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from consumer.resources.priority_semaphore import Order, PrioritySemaphore
-from consumer.resources.sources import Reason, Untried
+from consumer.resources.untried import Reason, UntriedDestination
 from cutstream.clock import Clock
 from cutstream.contract.messages import MAX_MESSAGE_CHARACTERS
 from cutstream.errors import DestinationUnavailable, RefusedDestination
@@ -34,14 +34,6 @@ AWAY_AFTER = 3
 _ALL_NAMED = 16
 _PATIENCE_S = 10.0
 _PROBE_S = 15.0  # the time from a request's admission to the end of its first write
-
-
-class UntriedDestination(Untried, DestinationUnavailable):
-    """The destination was not tried."""
-
-    def __init__(self, message: str, reason: Reason, is_ours: bool, tried_by_another: bool = False) -> None:
-        super().__init__(message, reason, tried_by_another=tried_by_another)
-        self.is_ours = is_ours
 
 
 @dataclass(slots=True)

@@ -31,23 +31,15 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from consumer.delivery.places import domain_of, place_of
 from consumer.resources.priority_semaphore import Order
+from consumer.resources.untried import Reason, UntriedSource
 from cutstream.clients.objects.store import ObjectStore
 from cutstream.clock import Clock
 from cutstream.contract.messages import MAX_MESSAGE_CHARACTERS
-from cutstream.errors import (
-    BackgroundUnavailable,
-    CutstreamError,
-    FileTooLarge,
-    NoSuchHost,
-    PlaceUnavailable,
-    SourceFailed,
-    SourceUnavailable,
-)
+from cutstream.errors import CutstreamError, FileTooLarge, NoSuchHost, SourceFailed, SourceUnavailable
 
 log = logging.getLogger(__name__)
 
 _Kind: TypeAlias = Literal["strangers", "probes"]
-Reason: TypeAlias = Literal["silent", "strangers", "crowded"]
 
 SILENT_AFTER = 3
 SLOW_S = 0.5
@@ -63,28 +55,6 @@ _PATIENCE_S = 5.0
 _FORGOTTEN_S = 120.0  # without a new silence a place is tried as before
 _REMEMBERED = 4096
 _CHECK_INTERVAL_S = 0.25
-
-
-class Untried(PlaceUnavailable):
-    """A place was not tried, because of what others have met. `reason` is a metric's label.
-
-    `place` is the silent one, if one is to blame. It counts as an attempt if another request tries this very place
-    meanwhile (`tried_by_another`).
-    """
-
-    def __init__(self, message: str, reason: Reason, place: str = "", tried_by_another: bool = False) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.place = place
-        self.tried_by_another = tried_by_another
-
-
-class UntriedSource(Untried, SourceUnavailable):
-    """The source was not tried."""
-
-
-class UntriedBackground(Untried, BackgroundUnavailable):
-    """The same for the background."""
 
 
 @dataclass(slots=True)

@@ -8,7 +8,8 @@ from consumer.delivery.places import place_of
 from consumer.jobs import Fetched, Job
 from consumer.resources.backgrounds import BackgroundStore
 from consumer.resources.priority_semaphore import Order
-from consumer.resources.sources import Sources, Untried, UntriedBackground
+from consumer.resources.sources import Sources
+from consumer.resources.untried import Untried, UntriedBackground
 from cutstream.contract.recipe import Recipe
 from cutstream.metrics import Metrics
 

@@ -18,7 +18,7 @@ from consumer.handler import RequestHandler
 from consumer.intake.admission import admit as admit_record
 from consumer.jobs import Findings, Job, Progress, Segmentation, Stored, delivery_of, first_delivery
 from consumer.resources.profile_selector import Selection
-from consumer.resources.sources import UntriedBackground, UntriedSource
+from consumer.resources.untried import UntriedBackground, UntriedSource
 from consumer.runner import WorkerStopping
 from cutstream.clients.kafka import Partition, Record
 from cutstream.clients.triton import Ensemble

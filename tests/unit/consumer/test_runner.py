@@ -15,7 +15,7 @@ from consumer.jobs import Progress, Segmentation, Segmented
 from consumer.resources.memory_budget import MemoryBudget
 from consumer.resources.priority_semaphore import PrioritySemaphore
 from consumer.resources.profile_selector import Selection
-from consumer.resources.sources import Untried, UntriedSource
+from consumer.resources.untried import Untried, UntriedSource
 from consumer.resources.waits import Waits
 from consumer.runner import Pipeline, Runner, Stage, WorkerStopping, backoff_s
 from cutstream.clients.triton import Ensemble

@@ -11,7 +11,7 @@ import pytest
 
 from consumer.delivery.places import place_of
 from consumer.resources.destinations import AWAY_AFTER, STORE_SLOTS, Destinations
-from consumer.resources.sources import Untried
+from consumer.resources.untried import Untried
 from cutstream.clock import ManualClock
 from cutstream.errors import Cancelled, DestinationUnavailable, RefusedDestination
 from tests.support.group import wait_until

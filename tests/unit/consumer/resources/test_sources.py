@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from consumer.resources.sources import SILENT_AFTER, SLOW_S, Sources, Untried
+from consumer.resources.sources import SILENT_AFTER, SLOW_S, Sources
+from consumer.resources.untried import Untried
 from cutstream.clock import ManualClock
 from cutstream.errors import (
     AddressNotAllowed,
@@ -205,7 +206,7 @@ def test_one_silent_host_says_nothing_about_strangers_and_is_forgotten(site: Sit
     assert limits_s(site, "http://new/a") == [None, None]
 
 
-# The shares of a window of 32. docs/reliability.md states them.
+# The shares of a window of 32. docs/runtime.md states them.
 
 
 class Crowd:
