@@ -157,6 +157,7 @@ class Loop:
             if written_ms is not None and written_ms >= 0:  # a record may be without a timestamp
                 oldest_ms = min(oldest_ms, written_ms)
         self._on_backlog(backlog)
+        self._metrics.backlog.set(backlog)
         self._metrics.oldest_age.set(self._clock.wall() - oldest_ms / 1000)
 
     def _trim_if_due(self) -> None:
@@ -168,7 +169,7 @@ class Loop:
     def _clear_gauges(self) -> None:
         """Nothing is this worker's any more: it leaves the group next."""
         m = self._metrics
-        for gauge in (m.in_flight, m.uncommitted, m.oldest_request, m.oldest_age):
+        for gauge in (m.in_flight, m.uncommitted, m.oldest_request, m.oldest_age, m.backlog):
             gauge.set(0)
         self._metrics.partitions.set(0)
         self._metrics.unreadable.set(0)

@@ -304,6 +304,13 @@ LAG = Definition(
     "If it grows while results come, add workers. If it grows and none come, see cutstream_ready.",
     ("topic", "partition"),
 )
+BACKLOG = Definition(
+    "cutstream_backlog_records",
+    "gauge",
+    "Requests in this worker's partitions that have not been read yet, without those on the retry topic, which wait "
+    "until they are due. `auto` looks at it.",
+    "If it grows, more requests come than are answered: add workers, up to the number of partitions.",
+)
 ANSWERED_OFFSET = Definition(
     "cutstream_answered_offset",
     "gauge",
@@ -418,6 +425,7 @@ class Metrics:
         self.stalled = self._counter(STALLED)
         self.unreadable = self._gauge(UNREADABLE)
         self.lag = self._gauge(LAG)
+        self.backlog = self._gauge(BACKLOG)
         self.answered_offset = self._gauge(ANSWERED_OFFSET)
         self.source_bytes = self._counter(SOURCE_BYTES)
         self.source_pixels = self._counter(SOURCE_PIXELS)

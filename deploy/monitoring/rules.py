@@ -48,7 +48,8 @@ RECORDINGS = (
         "cutstream:progress:rate5m",
         "sum(rate(cutstream_requests_total[5m])) + (sum(rate(cutstream_postponed_total[5m])) or vector(0))",
     ),
-    Recording("cutstream:drain_seconds", "cutstream:lag:sum / (sum(cutstream:requests:rate5m) > 0)"),
+    Recording("cutstream:backlog:sum", "sum(cutstream_backlog_records)"),
+    Recording("cutstream:drain_seconds", "cutstream:backlog:sum / (sum(cutstream:requests:rate5m) > 0)"),
     Recording(
         "cutstream:failed:ratio5m",
         '(cutstream:requests:rate5m{status="failed"} or on () vector(0)) / on () (sum(cutstream:requests:rate5m) > 0)',
@@ -133,8 +134,8 @@ ALERTS = (
     Alert(
         "CutstreamLagGrows",
         "warning",
-        "The lag grows, and it would take more than fifteen minutes to work it off.",
-        "deriv(cutstream:lag:sum[10m]) > 0 and cutstream:drain_seconds > 900",
+        "The backlog grows, and it would take more than fifteen minutes to work it off.",
+        "deriv(cutstream:backlog:sum[10m]) > 0 and cutstream:drain_seconds > 900",
         "10m",
     ),
     Alert(

@@ -7,7 +7,8 @@ from deploy.monitoring.dashboards.panels import Board, Query, areas, bars, lines
 W = '{instance=~"$instance"}'
 _RATE = 'sum(rate(cutstream_requests_total{instance=~"$instance"}[$__rate_interval]))'
 _LAG = f"sum(cutstream_consumer_lag_records{W})"
-_DRAIN = f"{_LAG} / ({_RATE} > 0) or {_LAG} == 0"
+_BACKLOG = f"sum(cutstream_backlog_records{W})"
+_DRAIN = f"{_BACKLOG} / ({_RATE} > 0) or {_BACKLOG} == 0"
 
 
 def _age(quantile: float) -> Query:
@@ -41,8 +42,8 @@ OVERVIEW = Board(
             ),
             number(
                 "Time to drain",
-                "Time in which the lag is worked off at the present rate, if no more requests come. More than 15 "
-                "minutes is an alert if the lag grows, too: add workers, or relieve the bottleneck.",
+                "Time in which the requests that are not read yet are worked off at the present rate, if no more come. "
+                "More than 15 minutes is an alert if the backlog grows, too: add workers, or relieve the bottleneck.",
                 "s",
                 _DRAIN,
                 steps=((300, "orange"), (900, "red")),
@@ -121,7 +122,8 @@ OVERVIEW = Board(
         (
             lines(
                 "Time to drain",
-                "Time in which the lag is worked off at the present rate. The lines are at 5 and at 15 minutes.",
+                "Time in which the requests that are not read yet are worked off at the present rate. The lines are at "
+                "5 and at 15 minutes.",
                 "s",
                 Query(_DRAIN, "time to drain"),
                 steps=((300, "orange"), (900, "red")),

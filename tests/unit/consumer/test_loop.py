@@ -388,14 +388,15 @@ def test_the_backlog_is_the_number_of_requests_not_read_yet() -> None:
 
 
 def test_the_backlog_counts_what_the_reader_has_not_fetched() -> None:
-    gate, backlogs = threading.Event(), []
+    gate, backlogs, metrics = threading.Event(), [], Metrics()
     reader, committer = clients(5)
     callbacks = {"on_backlog": backlogs.append, "known_ends": lambda: {P: 3900}}
-    loop = make_loop(reader, committer, lambda task: gate.wait(10) and answered(task), callbacks=callbacks, size=2)
+    loop = make_loop(reader, committer, lambda task: gate.wait(10) and answered(task), metrics, callbacks, size=2)
     stop = threading.Event()
     running = threading.Thread(target=loop.run, args=(stop,))
     running.start()
     wait_until(lambda: backlogs[-1:] == [3898], "the backlog is not all but the two in flight")
+    assert sample(metrics, "cutstream_backlog_records") == 3898
     gate.set()
     stop.set()
     running.join(5)

@@ -74,7 +74,7 @@ CASES: dict[str, Case] = {
     "CutstreamPartitionUnreadable": one("cutstream_unreadable_partitions", "0x25 1x4", "0x28 1x1"),
     "CutstreamPartitionStalled": one("cutstream_stalled_partitions_total", "0x20 1x9", "1x30"),
     "CutstreamLagGrows": pair(
-        (of_worker(LAG, FIRST), "0+120x60", "9000-120x60"),
+        (of_worker("cutstream_backlog_records"), "0+120x60", "9000-120x60"),
         (OK, "0+60x60", "0+60x60"),
         minutes=60,
     ),
