@@ -176,6 +176,8 @@ def _subdirectory(data: bytes, layout: Layout, at: int, index: int) -> int:
 
 
 def _check(page: _Page) -> None:
+    if PHOTOMETRIC not in page.tags:
+        raise Undecodable("it does not say whether its samples are grey, colours or ink")
     if page.photometric not in MODELS:
         raise NotSupported(f"a TIFF of colour model {page.photometric} is not supported: save it as RGB")
     if page.compression not in READ_COMPRESSIONS:  # of another type than the header takes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -267,6 +268,8 @@ def _in_p3() -> NDArray[np.uint16]:
 def _refused_samples() -> Iterator[Case]:
     unit = photo().astype(np.float32) / 255
     code, message = "invalid_file_type", "16 bits"
+    meaningless = one(photo())().replace(struct.pack("<HH", 262, 3), struct.pack("<HH", 58886, 3))
+    yield refused("tiff/no-photometric", lambda: meaningless, "failed_to_read_image", "grey, colours or ink")
     yield refused("tiff/rgb-float32", one(unit, bits=32, floating=True), code, message)
     yield refused("tiff/grey-float32", one(unit[..., 0], bits=32, photometric=1, floating=True), code, message)
     yield refused("tiff/rgb-float16", one(unit, bits=16, floating=True), code, message)
