@@ -102,8 +102,10 @@ lock: setup ## Update the lock files to the newest versions
 		--extra local --extra quality --extra dev --extra export pyproject.toml -o requirements/export.txt
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \
 		--extra local --extra quality --extra dev --extra fuzz pyproject.toml -o requirements/fuzz.txt
-	$(foreach tool,uv audit,printf '$(subst audit,pip-audit,$(tool))\n' | $(UV) pip compile --quiet --upgrade --universal \
-		--python-version 3.10 --generate-hashes --no-header --no-annotate - -o requirements/$(tool).txt;)
+	printf 'uv\n' | $(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-header \
+		--no-annotate - -o requirements/uv.txt
+	printf 'pip-audit\n' | $(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-header \
+		--no-annotate - -o requirements/audit.txt
 	printf 'nvidia-pytriton==0.7.0\n' | $(UV) pip compile --quiet --no-deps --generate-hashes --no-header --no-annotate \
 		- -o requirements/triton.txt
 

@@ -20,7 +20,7 @@ UNKNOWN = {"name": "unknown", "skip_reason": "not found"}
     [
         ([GOOD], 0, "1 packages looked up, 0 vulnerabilities; not in the database: none"),
         ([GOOD, UNKNOWN], 0, "1 packages looked up, 0 vulnerabilities; not in the database: unknown"),
-        ([GOOD, BAD], 1, "bad 2: CVE-1, mended in 3"),
+        ([GOOD, BAD], 1, "bad 2: CVE-1, fixed in 3"),
         ([UNKNOWN, UNKNOWN], 3, "skipped: no database of vulnerabilities answers"),
         (None, 3, "skipped: no database of vulnerabilities answers"),
     ],

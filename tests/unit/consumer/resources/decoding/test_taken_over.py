@@ -95,11 +95,13 @@ def decode_and_kill(pool: DecoderPool, counts: Counts, times: int) -> Image:
     """Decode a file whose first decoders are killed while they are at it."""
     with ThreadPoolExecutor(1) as threads:
         slot = pool._decoders[0]._mapped()
-        decoding = threads.submit(run, pool, "import time; memory[-1] = 1; time.sleep(0.5)")
+        decoding = threads.submit(run, pool, "import time\nmemory[-1] = 1\nwhile not memory[-2]: time.sleep(0.01)")
         for _ in range(times):
             wait_until(lambda: slot[-1] == 1)
             slot[-1] = 0
             os.kill(pool.pids[0], signal.SIGKILL)
+        wait_until(lambda: slot[-1] == 1 or decoding.done())
+        slot[-2] = 1
         return decoding.result()
 
 
