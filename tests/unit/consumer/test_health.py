@@ -103,7 +103,7 @@ def test_a_closed_server_does_not_answer_and_can_be_closed_before_it_starts() ->
 def test_many_probes_at_once_are_all_answered_and_one_that_sends_nothing_is_dropped(address: str, monkeypatch) -> None:
     with ThreadPoolExecutor(64) as probes:
         assert {status for status, *_ in probes.map(lambda _: get(address, "/readyz"), range(256))} == {200}
-    monkeypatch.setattr("consumer.health._IDLE_S", 0.1)
+    monkeypatch.setattr("consumer.http_server._IDLE_S", 0.1)
     server = HealthServer("127.0.0.1", 0, Metrics(), dict, dict)
     silent = socket.create_connection(urlsplit(server.start()).netloc.split(":"))
     silent.settimeout(10)
