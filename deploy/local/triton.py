@@ -62,7 +62,8 @@ def triton_server(settings: Settings) -> ServerSpec:
 
 def _served(repository: Path, ensembles: Iterable[str], folder: Path) -> Path:
     """Make a folder of links to the ensembles and their steps, because the server loads all that it finds there."""
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        shutil.rmtree(folder)
     folder.mkdir()
     for ensemble in ensembles:
         try:
