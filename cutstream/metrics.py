@@ -334,7 +334,8 @@ OUTPUT_BYTES = Definition(
 DECODER_RESTARTS = Definition(
     "cutstream_decoder_restarts_total",
     "counter",
-    "Decoder processes that were replaced after a crash or a hang. One request failed each time, unless it was idle.",
+    "Decoder processes that were replaced after a crash or a hang. One request failed each time, unless the process "
+    "was idle, or was killed from outside and another one read the photo.",
     "Examine the sources of the `failed_to_read_image` results of that time: they may be hostile files.",
 )
 DECODER_LINES = Definition(

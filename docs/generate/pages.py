@@ -73,7 +73,7 @@ scrape_configs:
 ```
 
 The port answers GET and HEAD, one request a connection, and encrypts nothing. It has at most 256 connections; the
-oldest is closed for a new one, and one that is idle after 5 s.
+oldest is closed for a new one, and an idle one after 5 s.
 """
 _BUCKETS = """\
 ## Buckets
