@@ -22,6 +22,7 @@ from tritonclient.utils import InferenceServerException
 from cutstream.clock import Clock, SystemClock
 from cutstream.errors import (
     ConfigurationError,
+    CutstreamError,
     InferenceFailed,
     ModelMismatch,
     ModelReloaded,
@@ -143,7 +144,7 @@ class Triton:
         try:
             with self._calling():
                 return "" if self._connect().is_server_ready(client_timeout=2.0) else "it loads its models"
-        except (InferenceServerException, TritonUnavailable, ConfigurationError) as exc:
+        except CutstreamError as exc:
             return str(exc)
 
     def ensemble(self, profile: str) -> Ensemble:

@@ -7,7 +7,7 @@ from ipaddress import IPv6Address, ip_address
 
 _KAFKA_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _BROKERS_OWN = ("__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata")
-_TOKEN = re.compile(r"[!-~]{16,}")
+_TOKEN = re.compile(r"[!-~]+")
 _HOST_NAME = re.compile(rb"[A-Za-z0-9._-]{1,253}")
 _HOST_LABELS = re.compile(r"(\*\.)?[^\s/:@*.\[\]]+(\.[^\s/:@*.\[\]]+)*")
 # No store has other names, and obstore panics on some of them. How short one may be is for the store to say.
@@ -15,9 +15,9 @@ BUCKET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,221}")
 BUCKET_SCHEMES = ("s3", "gs", "az")
 
 
-def is_token(text: str) -> bool:
-    """Tell whether this can be sent in a header as it is, and is too long to be guessed."""
-    return bool(_TOKEN.fullmatch(text))
+def is_token(text: str, least: int = 1) -> bool:
+    """Tell whether this can be sent in a header as it is, and has at least so many characters."""
+    return len(text) >= least and bool(_TOKEN.fullmatch(text))
 
 
 def is_host(text: str) -> bool:

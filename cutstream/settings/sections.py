@@ -70,6 +70,10 @@ class TritonSettings(Section):
                 for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "token")
             ),
             (
+                self.token is None or is_token(self.token.get_secret_value()),
+                "CUTSTREAM_TRITON__TOKEN must have letters, digits and signs of ASCII only, no spaces",
+            ),
+            (
                 (self.ssl_certfile is None) == (self.ssl_keyfile is None),
                 "CUTSTREAM_TRITON__SSL_CERTFILE and CUTSTREAM_TRITON__SSL_KEYFILE go together: set both or neither",
             ),
@@ -282,7 +286,7 @@ class WorkerSettings(Section):
                 "for all",
             ),
             (
-                self.metrics_token is None or is_token(self.metrics_token.get_secret_value()),
+                self.metrics_token is None or is_token(self.metrics_token.get_secret_value(), least=16),
                 "CUTSTREAM_WORKER__METRICS_TOKEN must have 16 or more letters, digits and signs of ASCII, no spaces",
             ),
         )

@@ -160,6 +160,10 @@ CONTRADICTIONS: list[tuple[dict[str, dict[str, object]], tuple[str, ...]]] = [
         ("CUTSTREAM_KAFKA__SSL_KEYFILE needs", "CUTSTREAM_KAFKA__SSL_CERTFILE"),
     ),
     (
+        {"triton": {"url": "triton:8001", "tls": True, "token": "hunter2 é"}},
+        ("CUTSTREAM_TRITON__TOKEN must have", "ASCII"),
+    ),
+    (
         {"triton": {"url": "triton:8001", "token": "hunter2"}},
         ("CUTSTREAM_TRITON__TOKEN needs", "CUTSTREAM_TRITON__TLS"),
     ),

@@ -297,8 +297,10 @@ def test_readiness_is_an_answer_and_never_an_error() -> None:
     server = Server()
     triton = client(server)
     assert triton.ready() is True
-    server.error = InferenceServerException("connection refused", "StatusCode.UNAVAILABLE")
-    assert triton.ready() is False
+    for status in ("UNAVAILABLE", "UNAUTHENTICATED", "INTERNAL"):  # as of a proxy that is not well
+        server.error = InferenceServerException("no answer", f"StatusCode.{status}")
+        assert triton.ready() is False
+        assert "no answer" in triton.problem()
     triton.close()
     assert triton.ready() is False
 
