@@ -8,6 +8,8 @@ import os
 import sys
 from typing import TextIO
 
+from typer.main import get_command
+
 from commands.app import app
 from commands.console import show_safely
 from cutstream.signals import exit_on_termination
@@ -26,7 +28,7 @@ def main() -> None:
     exit_on_termination()
     try:
         try:
-            app()
+            get_command(app)()  # `app()` would replace the hook of `show_safely`
         finally:
             sys.stdout.flush()
     except OSError as exc:

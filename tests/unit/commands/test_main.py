@@ -72,3 +72,20 @@ def test_file_names_are_shown_without_control_characters(tmp_path: Path) -> None
         shown = (done.stdout + done.stderr).decode()
         assert shown
         assert not set(ESCAPES) & set(shown) - set("]0;owned31m"), repr(shown)
+
+
+def test_a_command_that_fails_unexpectedly_prints_a_safe_stack_trace() -> None:
+    program = f"""
+import sys
+from commands import __main__ as program
+from commands.app import app
+@app.command()
+def fail(): raise RuntimeError({ESCAPES!r})
+sys.argv = ["cutstream", "fail"]
+program.main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
+    shown = done.stderr.decode()
+    assert done.returncode == 1
+    assert "RuntimeError: " in shown
+    assert not set(ESCAPES) & set(shown) - set("]0;owned31m"), repr(shown)
