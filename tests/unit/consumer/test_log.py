@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
 import sys
+import threading
 from datetime import datetime
 from pathlib import Path
 
@@ -49,11 +51,38 @@ def test_an_exception_is_in_the_line_of_its_event() -> None:
     assert event["exception"].endswith("ValueError: the cause")
 
 
+@pytest.mark.parametrize(
+    ("statement", "event"),
+    [
+        ("fail()", "unexpected error, the worker ends: RuntimeError: bad"),
+        (
+            "t = threading.Thread(target=fail, name='a'); t.start(); t.join()",
+            "unexpected error, thread a ends: ",
+        ),
+    ],
+)
+def test_an_error_that_nobody_handles_is_one_line_too(statement: str, event: str) -> None:
+    program = f"""
+import threading
+from consumer.log import configure
+def fail(): raise RuntimeError("bad" + chr(27) + chr(10) + "photo")
+configure()
+{statement}
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    (line,) = done.stderr.splitlines()
+    assert line.isprintable()
+    assert json.loads(line)["event"].startswith(event)
+    assert "in fail" in json.loads(line)["exception"]
+
+
 @pytest.fixture
 def restored_logging():
     root, kafka = logging.getLogger(), logging.getLogger("kafka")
     handlers, level, kafka_level = root.handlers[:], root.level, kafka.level
+    hooks = sys.excepthook, threading.excepthook
     yield
+    sys.excepthook, threading.excepthook = hooks
     root.handlers[:] = handlers
     root.setLevel(level)
     kafka.setLevel(kafka_level)
