@@ -21,8 +21,8 @@ class KafkaSettings(Section):
     urgent_topic: str = "cutout.requests.urgent"
     """Topic of urgent requests. Workers read it before the other two."""
     retry_topic: str = "cutout.requests.retry"
-    """Topic on which requests wait whose own source is away. Workers and `cutstream dead-letters
-    replay` write it, and workers read it."""
+    """Topic on which requests wait whose own source, background or destination is away. Workers and `cutstream
+    dead-letters replay` write it, and workers read it."""
     results_topic: str = "cutout.results"
     """Topic that workers write results to. Read it with `isolation_level=read_committed`."""
     dead_letters_topic: str = "cutout.dead-letters"

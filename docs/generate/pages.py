@@ -104,10 +104,10 @@ tested.
   next free slot for each kind of work (`cutstream submit --urgent`). It does not interrupt what is in flight. Priority
   is a topic, because a partition is committed in its order: within one, nobody can be let past. It is strict, so keep
   urgent requests few. As long as they alone fill the workers, no other request is read.
-* **Retries:** a request whose own source or background is away moves to `{retry}` and is tried again after a
-  constant delay. It has no result until it succeeds or fails for good. `cutstream dead-letters replay` writes to this
-  topic as well. Let only workers and operators write to it: the headers `__cutstream.delivery.*` are believed here. On
-  the other topics they are dropped.
+* **Retries:** a request whose own source, background or destination is away moves to `{retry}` and is tried again
+  after a constant delay. It has no result until it succeeds or fails for good. `cutstream dead-letters replay` writes
+  to this topic as well. Let only workers and operators write to it: the headers `__cutstream.delivery.*` are believed
+  here. On the other topics they are dropped.
 * **Sizes:** the key, the value and the headers of a request have at most {limit} KiB together, uncompressed. Each
   header counts {header} bytes more than its name and its value. A larger request fails. Its result has no key if the
   key has more than 64 KiB, and its dead letter holds only what fits.
@@ -191,7 +191,7 @@ def topics_page(kafka: settings.KafkaSettings) -> str:
         ),
         (
             f"`{kafka.retry_topic}`",
-            "requests whose own source is away, until they are due again, and replayed ones",
+            "requests whose own source, background or destination is away, until they are due again, and replayed ones",
             "the workers, `cutstream dead-letters`",
             "likewise",
         ),
