@@ -91,7 +91,7 @@ def test_a_crash_fails_its_request_alone(pool: DecoderPool, counts: Counts, prog
     assert counts.restarts == 1
 
 
-def decode_and_kill(pool: DecoderPool, counts: Counts, times: int) -> Image:
+def decode_and_kill(pool: DecoderPool, times: int) -> Image:
     """Decode a file whose first decoders are killed while they are at it."""
     with ThreadPoolExecutor(1) as threads:
         slot = pool._decoders[0]._mapped()
@@ -106,7 +106,7 @@ def decode_and_kill(pool: DecoderPool, counts: Counts, times: int) -> Image:
 
 
 def test_a_file_whose_decoder_is_killed_gets_one_more(pool: DecoderPool, counts: Counts) -> None:
-    assert decode_and_kill(pool, counts, 1).width == 40
+    assert decode_and_kill(pool, 1).width == 40
     assert counts.restarts == 1
 
 
@@ -114,7 +114,7 @@ def test_a_file_whose_decoder_is_killed_twice_fails_and_points_to_the_deployment
     pool: DecoderPool, counts: Counts
 ) -> None:
     with pytest.raises(DecoderFailed, match=r"SIGKILL.*out of memory") as failed:
-        decode_and_kill(pool, counts, 2)
+        decode_and_kill(pool, 2)
     assert (failed.value.points_to, failed.value.retryable) == ("deployment", True)
     assert works(pool)
     assert counts.restarts == 2
