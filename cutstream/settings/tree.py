@@ -91,16 +91,3 @@ class Settings(BaseSettings):
         file = config_file()
         toml = (TomlConfigSettingsSource(settings_cls, Path(file)),) if file else ()
         return init_settings, env_settings, *toml
-
-
-def addressed(settings: Settings) -> Settings:
-    """Fill in the embedded stack's addresses where the settings name no broker or no Triton."""
-    kafka, triton, stack = settings.kafka, settings.triton, settings.stack
-    servers = kafka.bootstrap_servers or f"127.0.0.1:{stack.kafka_port}"
-    url = triton.url or f"127.0.0.1:{stack.triton_grpc_port}"
-    return settings.model_copy(
-        update={
-            "kafka": kafka.model_copy(update={"bootstrap_servers": servers}),
-            "triton": triton.model_copy(update={"url": url}),
-        }
-    )

@@ -8,15 +8,17 @@ from __future__ import annotations
 import base64
 import os
 import socket
+import ssl
 import struct
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
 from cutstream.errors import ConfigurationError, StackError
 from cutstream.settings import StackSettings, bare_environment
+from deploy.local.identity import ensure_identity
 from deploy.local.jars import ensure_jars
 from deploy.local.process import ServerSpec
 from deploy.local.state import private_folder
@@ -29,7 +31,6 @@ MIB = 1 << 20
 PROPERTIES = {
     "process.roles": "broker,controller",
     "controller.listener.names": "CONTROLLER",
-    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "auto.create.topics.enable": "false",
     # Few partitions of the internal topics save files and start-up time.
     "offsets.topic.num.partitions": 4,
@@ -43,6 +44,8 @@ PROPERTIES = {
     "log.retention.bytes": 512 * MIB,  # per partition
     "log.cleaner.dedupe.buffer.size": 16 * MIB,
     "metadata.log.segment.bytes": 16 * MIB,
+    # Without a free file descriptor Kafka gives up its log, and ends. Some machines allow a process 1,024.
+    "max.connections": 300,  # for the broker and the controller each
     # Few threads and long intervals, so that an idle broker rarely wakes up.
     "num.network.threads": 2,
     "num.io.threads": 4,
@@ -89,14 +92,18 @@ def kafka_server(settings: StackSettings) -> ServerSpec:
     """Prepare the jars, the configuration and, on the first start, the storage. Return the server to start."""
     node = Node(1, "127.0.0.1", settings.kafka_port, settings.kafka_controller_port)
     folder, log = private_folder(settings.state / "kafka"), settings.state / "logs" / "kafka.log"
-    command = prepare_node(node, Cluster((node,)), folder, java_command(settings, ensure_jars(settings.jars)))
+    identity = ensure_identity(settings)
+    if identity:
+        write_properties(identity.with_name("client.properties"), {"security.protocol": "SSL", **showing(identity)})
+    java = java_command(settings, ensure_jars(settings.jars))
+    command = prepare_node(node, Cluster((node,)), folder, java, identity)
     return ServerSpec(
         name="kafka",
         command=command,
         environment={},
         log=log,
         writes=(folder, Path(os.devnull)),
-        ready=lambda: is_ready(settings.kafka_port),
+        ready=lambda: is_ready(settings.kafka_port, identity=identity),
         ports={
             "CUTSTREAM_STACK__KAFKA_PORT": settings.kafka_port,
             "CUTSTREAM_STACK__KAFKA_CONTROLLER_PORT": settings.kafka_controller_port,
@@ -108,11 +115,16 @@ def kafka_address(settings: StackSettings) -> str:
     return f"127.0.0.1:{settings.kafka_port}"
 
 
-def prepare_node(node: Node, cluster: Cluster, folder: Path, java: Sequence[str]) -> list[str]:
-    """Write the node's configuration and format its storage unless that was done. Return its command line."""
+def prepare_node(
+    node: Node, cluster: Cluster, folder: Path, java: Sequence[str], identity: Path | None = None
+) -> list[str]:
+    """Write the node's configuration and format its storage unless that was done. Return its command line.
+
+    With an identity, the node talks only to who shows the same.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     properties = folder / "server.properties"
-    properties.write_text(render(node, cluster, folder / "data"))
+    write_properties(properties, configuration(node, cluster, folder / "data", identity))
     if not (folder / "data" / "meta.properties").exists():
         format_storage(cluster, java, properties)
     # Codecs unpack their native libraries there, and no other folder is writable.
@@ -122,13 +134,20 @@ def prepare_node(node: Node, cluster: Cluster, folder: Path, java: Sequence[str]
     return [program, f"-Djava.io.tmpdir={temporary.resolve()}", *options, "kafka.Kafka", str(properties)]
 
 
-def render(node: Node, cluster: Cluster, data: Path) -> str:
+def configuration(node: Node, cluster: Cluster, data: Path, identity: Path | None = None) -> dict[str, object]:
+    """Return the properties of a node."""
     replicas, in_sync = len(cluster.nodes), max(1, len(cluster.nodes) - 1)
-    own = {
+    protocol = "SSL" if identity else "PLAINTEXT"
+    guards = {**showing(identity), "ssl.client.auth": "required"} if identity else {}
+    return {
+        **PROPERTIES,
+        **guards,
         "node.id": node.id,
-        "listeners": f"PLAINTEXT://{node.address},CONTROLLER://{node.controller}",
+        "listeners": f"{protocol}://{node.address},CONTROLLER://{node.controller}",
+        "listener.security.protocol.map": f"{protocol}:{protocol},CONTROLLER:{protocol}",
+        "inter.broker.listener.name": protocol,
         "controller.quorum.bootstrap.servers": ",".join(each.controller for each in cluster.nodes),
-        "log.dirs": escaped(str(data.resolve())),
+        "log.dirs": data.resolve(),
         "default.replication.factor": replicas,
         "min.insync.replicas": in_sync,
         "offsets.topic.replication.factor": replicas,
@@ -137,7 +156,20 @@ def render(node: Node, cluster: Cluster, data: Path) -> str:
         "share.coordinator.state.topic.replication.factor": replicas,
         "share.coordinator.state.topic.min.isr": in_sync,
     }
-    return "".join(f"{name}={value}\n" for name, value in {**PROPERTIES, **own}.items())
+
+
+def showing(identity: Path) -> dict[str, object]:
+    """Return the properties with which a server or a client shows an identity, and trusts nobody else."""
+    return {
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": identity.resolve(),
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": identity.resolve(),
+    }
+
+
+def write_properties(file: Path, properties: Mapping[str, object]) -> None:
+    file.write_text("".join(f"{name}={escaped(str(value))}\n" for name, value in properties.items()))
 
 
 def escaped(text: str) -> str:
@@ -185,12 +217,26 @@ def format_storage(cluster: Cluster, java: Sequence[str], properties: Path) -> N
         )
 
 
-def is_ready(port: int, host: str = "127.0.0.1") -> bool:
-    """Return True if the broker answers a metadata request and lists itself among the live brokers."""
+def is_ready(port: int, host: str = "127.0.0.1", identity: Path | None = None) -> bool:
+    """Return True if the broker answers a metadata request and lists itself among the live brokers.
+
+    With an identity, it has to show the same.
+    """
     try:
-        with socket.create_connection((host, port), timeout=1) as connection:
+        with (
+            socket.create_connection((host, port), timeout=1) as plain,
+            _encrypted(plain, host, identity) as connection,
+        ):
             connection.sendall(struct.pack(">i", len(METADATA_REQUEST)) + METADATA_REQUEST)
             reply = connection.makefile("rb").read(12)
-    except OSError:
+    except OSError:  # as are the errors of TLS
         return False
     return len(reply) == 12 and struct.unpack(">iii", reply)[2] >= 1  # length, correlation id, number of brokers
+
+
+def _encrypted(plain: socket.socket, host: str, identity: Path | None) -> socket.socket:
+    if identity is None:
+        return plain
+    context = ssl.create_default_context(cafile=identity)
+    context.load_cert_chain(identity)
+    return context.wrap_socket(plain, server_hostname=host)

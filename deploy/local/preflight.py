@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cutstream.folders import why_unwritable
 from cutstream.settings import Settings, StackSettings, about
+from deploy.local.identity import OPENSSL
 from deploy.local.jars import missing_jars
 
 # What separates Kafka's folders, and the entries of Triton's search path and of Java's class path.
@@ -19,6 +20,7 @@ def stack_problems(settings: Settings) -> Iterator[str]:
     """Yield a line for each setting with which the embedded servers cannot run. Only those that are used count."""
     stack = settings.stack
     separators = ""
+    yield from _openssl(stack)
     if not settings.kafka.bootstrap_servers:
         separators += _KAFKA
         yield from _broker(settings)
@@ -42,8 +44,14 @@ def _broker(settings: Settings) -> Iterator[str]:
         yield about(
             "kafka",
             "security_protocol",
-            f"{kafka.security_protocol}: the embedded Kafka has neither TLS nor users: set it to PLAINTEXT, {own}",
+            f"{kafka.security_protocol}: for the embedded Kafka there is CUTSTREAM_STACK__PRIVATE: set this "
+            f"to PLAINTEXT, {own}",
         )
+
+
+def _openssl(stack: StackSettings) -> Iterator[str]:
+    if stack.private and shutil.which(OPENSSL) is None:
+        yield about("stack", "private", f"it needs the program {OPENSSL}, which is not installed: install it")
 
 
 def _java(stack: StackSettings) -> Iterator[str]:

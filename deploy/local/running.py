@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from cutstream.clients.kafka import ensure_topics
 from cutstream.clock import SystemClock
 from cutstream.errors import ConfigurationError, StackError
-from cutstream.settings import Settings, addressed, as_environment
+from cutstream.settings import Settings, WorkerSettings, as_environment
 from cutstream.signals import on_termination
 from deploy.local.allowed import noted
 from deploy.local.process import ServerSpec, Supervisor
@@ -58,12 +58,12 @@ def running_stack(
     for people. `prepare` is that of `local_stack`. Raises ConfigurationError, before anything starts, if a stack cannot
     have such a worker.
     """
-    worker = worker_server(addressed(settings), worker_command)  # first of all, because it may refuse the settings
+    _require_port(settings.worker)  # first of all
     clock = SystemClock()
     started = clock.monotonic()
     with local_stack(settings, clock, prepare) as stack:
         ensure_topics(stack.settings.kafka)
-        stack.supervisor.start(worker)
+        stack.supervisor.start(worker_server(stack.settings, worker_command))
         ready_s = clock.monotonic() - started
         with noted(settings.objects, settings.stack):
             yield RunningStack(stack.settings, stack.supervisor, ready_s, Restarter(stack.supervisor, report))
@@ -87,11 +87,7 @@ def worker_server(settings: Settings, command: Sequence[str], name: str = "worke
     if its health cannot be asked for.
     """
     worker = settings.worker
-    if worker.port == 0:
-        raise ConfigurationError(
-            "CUTSTREAM_WORKER__PORT=0 (any free port) is for workers on their own: the local stack asks its worker for "
-            "its health, so give it a port (docs/settings.md#worker-port)"
-        )
+    _require_port(worker)
 
     def ask(path: str) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection(worker.host, worker.port, timeout=1.0)
@@ -121,3 +117,11 @@ def worker_server(settings: Settings, command: Sequence[str], name: str = "worke
         stop_timeout_s=worker.drain_timeout_s + 15,
         trusted=True,
     )
+
+
+def _require_port(worker: WorkerSettings) -> None:
+    if worker.port == 0:
+        raise ConfigurationError(
+            "CUTSTREAM_WORKER__PORT=0 (any free port) is for workers on their own: the local stack asks its worker for "
+            "its health, so give it a port (docs/settings.md#worker-port)"
+        )

@@ -22,7 +22,8 @@ from pathlib import Path
 
 from cutstream.clients.triton import Triton, ensemble_name
 from cutstream.errors import StackError
-from cutstream.settings import Settings, StackSettings, TritonSettings
+from cutstream.settings import Settings, StackSettings, embedded_triton
+from deploy.local.identity import ensure_identity
 from deploy.local.process import ServerSpec
 from deploy.local.state import private_folder
 from deploy.triton.backends.lifeline import SHARED_MEMORY, remove_abandoned_memory
@@ -43,13 +44,14 @@ def triton_server(settings: Settings) -> ServerSpec:
     """Describe the server for a model repository that was rendered before. Raise StackError if it is incomplete."""
     stack = settings.stack
     folder = private_folder(stack.state / "triton")
+    identity = ensure_identity(stack)
     served = _served(stack.model_repository, map(ensemble_name, settings.models.profiles), folder / "served")
     return ServerSpec(
         name="triton",
-        command=_command(stack, served, _backends(folder)),
+        command=[*_command(stack, served, _backends(folder)), *_guards(identity)],
         environment=_environment(settings),
         log=stack.state / "logs" / "triton.log",
-        ready=_health_check(stack),
+        ready=_health_check(settings),
         ports={
             "CUTSTREAM_STACK__TRITON_GRPC_PORT": stack.triton_grpc_port,
             "CUTSTREAM_STACK__TRITON_METRICS_PORT": stack.triton_metrics_port,
@@ -97,6 +99,14 @@ def _command(stack: StackSettings, served: Path, backends: Path) -> list[str]:
         f"--backend-config=python,shm-default-byte-size={TENSOR_MEMORY_BYTES}",
         f"--backend-config=python,stub-timeout-seconds={round(stack.start_timeout_s)}",
     ]
+
+
+def _guards(identity: Path | None) -> list[str]:
+    """Return the options of a server that shows an identity, and answers only who shows the same."""
+    if identity is None:
+        return []
+    files = [f"--grpc-{name}={identity.absolute()}" for name in ("server-cert", "server-key", "root-cert")]
+    return ["--grpc-use-ssl-mutual=true", *files]
 
 
 def _environment(settings: Settings) -> dict[str, str]:
@@ -172,11 +182,11 @@ def _copy(source: Path, target: Path) -> None:
     part.replace(target)
 
 
-def _health_check(stack: StackSettings) -> Callable[[], bool]:
+def _health_check(settings: Settings) -> Callable[[], bool]:
     """Strict readiness: the server is ready once every model is."""
 
     def ready() -> bool:
-        with closing(Triton(TritonSettings(url=f"{HOST}:{stack.triton_grpc_port}"))) as client:
+        with closing(Triton(embedded_triton(settings.triton, settings.stack))) as client:
             return client.ready()
 
     return ready

@@ -105,10 +105,8 @@ def guarded_kafka(folder: Path, jars: Path) -> Iterator[GuardedKafka]:
     cluster = local.Cluster((node,))
     java = local.java_command(StackSettings(state=folder, jars=jars), ensure_jars(jars))
     properties = folder / "server.properties"
-    properties.write_text(
-        local.render(node, cluster, folder / "data")
-        + "".join(f"{k}={v}\n" for k, v in _guards(node, authority, ports).items())
-    )
+    configuration = local.configuration(node, cluster, folder / "data") | _guards(node, authority, ports)
+    local.write_properties(properties, configuration)
     local.format_storage(cluster, java, properties)
     with Supervisor(60) as supervisor:
         command = [*java, "kafka.Kafka", str(properties)]
@@ -119,7 +117,7 @@ def guarded_kafka(folder: Path, jars: Path) -> Iterator[GuardedKafka]:
 
 
 def _guards(node: local.Node, authority: Authority, ports: dict[str, int]) -> dict[str, object]:
-    """Return the properties that make listeners and rights. Of a name that stands twice in a file, the last counts."""
+    """Return the properties that make listeners and rights."""
     others = [f"{name}://localhost:{port}" for name, port in ports.items()]
     advertised = [address.replace("MISNAMED://localhost", "MISNAMED://127.0.0.1") for address in others]
     protocols = {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT", **LISTENERS}

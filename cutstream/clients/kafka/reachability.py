@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import BinaryIO
 
+from cutstream.accounts import stranger_on
 from cutstream.errors import BrokerUnavailable
 from cutstream.settings import KafkaSettings
 from cutstream.tls import client_context
@@ -112,11 +113,17 @@ def _explain_tls(exc: ssl.SSLError) -> str:
 
 
 def _explain(servers: list[str], problems: dict[str, str]) -> str:
-    hint = "is `make up` running?" if all(map(_is_loopback, servers)) else "CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS"
+    hint = _whose(servers[0]) if all(map(_is_loopback, servers)) else "CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS"
     details = [problems.get(server.strip(), "no answer") for server in servers]
     if len(servers) > 1:
         details = [f"{server.strip()}: {detail}" for server, detail in zip(servers, details, strict=True)]
     return f"no Kafka broker answers at {', '.join(map(str.strip, servers))} ({hint}): {'; '.join(details)}"
+
+
+def _whose(server: str) -> str:
+    _, port = _host_and_port(server)
+    stranger = stranger_on(port)
+    return f"the port is used by {stranger}, another user of this machine" if stranger else "is `make up` running?"
 
 
 def _is_loopback(server: str) -> bool:

@@ -99,7 +99,7 @@ def test_weights_that_are_missing_are_named_with_the_command_that_gets_them(
         ({"kafka": KafkaSettings(replication=3)}, "CUTSTREAM_KAFKA__REPLICATION: 3: the embedded Kafka is one broker"),
         (
             {"kafka": KafkaSettings(security_protocol="SSL")},
-            "CUTSTREAM_KAFKA__SECURITY_PROTOCOL: SSL: the embedded Kafka has neither TLS nor users",
+            "CUTSTREAM_KAFKA__SECURITY_PROTOCOL: SSL: for the embedded Kafka there is CUTSTREAM_STACK__PRIVATE",
         ),
     ],
 )

@@ -47,7 +47,9 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def local_kafka(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
-    return lambda runs: monkeypatch.setattr(local, "is_ready", lambda port: runs and port == 19092)
+    return lambda runs: monkeypatch.setattr(
+        local, "is_ready", lambda port, identity: runs and port == 19092 and not identity
+    )
 
 
 def test_the_running_stack_is_used(local_kafka, checked, started, example, tmp_path: Path) -> None:

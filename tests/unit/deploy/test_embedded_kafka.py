@@ -9,7 +9,16 @@ import pytest
 
 from cutstream.errors import ConfigurationError
 from cutstream.settings import StackSettings
-from deploy.local.kafka import Cluster, Node, format_storage, is_ready, java, java_command, render
+from deploy.local.kafka import (
+    Cluster,
+    Node,
+    configuration,
+    format_storage,
+    is_ready,
+    java,
+    java_command,
+    write_properties,
+)
 from tests.support.ports import free_ports
 
 
@@ -41,33 +50,28 @@ def test_nobody_listening_is_not_ready() -> None:
     assert not is_ready(free_ports(1)[0])
 
 
-def rendered(node: Node, cluster: Cluster, data: Path) -> dict[str, str]:
-    return dict(line.split("=", 1) for line in render(node, cluster, data).splitlines())
-
-
 def test_only_loopback_is_listened_on(tmp_path: Path) -> None:
     node = Node(1, "127.0.0.1", 1234, 1235)
-    properties = rendered(node, Cluster((node,)), tmp_path)
+    properties = configuration(node, Cluster((node,)), tmp_path)
     assert properties["listeners"] == "PLAINTEXT://127.0.0.1:1234,CONTROLLER://127.0.0.1:1235"
     assert properties["controller.quorum.bootstrap.servers"] == "127.0.0.1:1235"
     assert properties["auto.create.topics.enable"] == "false"
 
 
-def test_a_folder_of_any_name_is_written_as_java_reads_it() -> None:
-    node = Node(1, "127.0.0.1", 1234, 1235)
-    properties = rendered(node, Cluster((node,)), Path("/état \\u0041/😀"))
-    assert properties["log.dirs"] == r"/\u00e9tat \\u0041/\ud83d\ude00"
+def test_a_folder_of_any_name_is_written_as_java_reads_it(tmp_path: Path) -> None:
+    write_properties(tmp_path / "file", {"log.dirs": Path("/état \\u0041/😀")})
+    assert (tmp_path / "file").read_text() == "log.dirs=/\\u00e9tat \\\\u0041/\\ud83d\\ude00\n"
 
 
-@pytest.mark.parametrize(("count", "in_sync"), [(1, "1"), (3, "2")])
-def test_every_topic_has_a_replica_on_each_node_and_can_lose_one(tmp_path: Path, count: int, in_sync: str) -> None:
+@pytest.mark.parametrize(("count", "in_sync"), [(1, 1), (3, 2)])
+def test_every_topic_has_a_replica_on_each_node_and_can_lose_one(tmp_path: Path, count: int, in_sync: int) -> None:
     cluster = Cluster(tuple(Node(number, f"127.0.0.{number}", 9092, 9093) for number in range(1, count + 1)))
-    properties = rendered(cluster.nodes[-1], cluster, tmp_path)
-    assert properties["node.id"] == str(count)
+    properties = configuration(cluster.nodes[-1], cluster, tmp_path)
+    assert properties["node.id"] == count
     assert properties["listeners"] == f"PLAINTEXT://127.0.0.{count}:9092,CONTROLLER://127.0.0.{count}:9093"
     assert properties["controller.quorum.bootstrap.servers"].count(":9093") == count
     topics = ("default", "offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
-    assert {properties[f"{name}.replication.factor"] for name in topics} == {str(count)}
+    assert {properties[f"{name}.replication.factor"] for name in topics} == {count}
     names = ("min.insync.replicas", "transaction.state.log.min.isr", "share.coordinator.state.topic.min.isr")
     assert {properties[name] for name in names} == {in_sync}
 

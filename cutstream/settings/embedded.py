@@ -1,0 +1,70 @@
+"""How to reach the servers of the local stack, and how its own user shows them who it is.
+
+The stack is private if and only if its state folder has an identity, a file that only the stack's user can read: one
+key with its certificate. Kafka and Triton show it, and let in whoever shows it, too. Whoever cannot read it can neither
+use the servers nor pretend to be one.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cutstream.accounts import account, owner_of
+from cutstream.errors import ConfigurationError
+from cutstream.settings.kafka import KafkaSettings
+from cutstream.settings.naming import about
+from cutstream.settings.sections import StackSettings, TritonSettings
+from cutstream.settings.tree import Settings
+
+
+def addressed(settings: Settings) -> Settings:
+    """Fill in the embedded stack's addresses, and its identity, where the settings name no broker or no Triton.
+
+    Raises ConfigurationError if this is the private stack of another user, or was never started.
+    """
+    kafka, triton = settings.kafka, settings.triton
+    return settings.model_copy(
+        update={
+            "kafka": kafka if kafka.bootstrap_servers else embedded_kafka(kafka, settings.stack),
+            "triton": triton if triton.url else embedded_triton(triton, settings.stack),
+        }
+    )
+
+
+def embedded_kafka(kafka: KafkaSettings, stack: StackSettings) -> KafkaSettings:
+    """Return settings that reach the embedded broker. Raises ConfigurationError as `addressed` does."""
+    identity = _existing_identity(stack)
+    tls = {"security_protocol": "SSL", "ssl_cafile": identity, "ssl_certfile": identity} if identity else {}
+    return kafka.model_copy(update={"bootstrap_servers": f"127.0.0.1:{stack.kafka_port}", **tls})
+
+
+def embedded_triton(triton: TritonSettings, stack: StackSettings) -> TritonSettings:
+    """Return settings that reach the embedded Triton. Raises ConfigurationError as `addressed` does."""
+    identity = _existing_identity(stack)
+    tls = {"tls": True, **dict.fromkeys(("ssl_cafile", "ssl_certfile", "ssl_keyfile"), identity)} if identity else {}
+    return triton.model_copy(update={"url": f"127.0.0.1:{stack.triton_grpc_port}", **tls})
+
+
+def identity_of(stack: StackSettings) -> Path | None:
+    """Return the identity of a private stack, which need not exist yet. None: the stack lets all accounts in.
+
+    Raises ConfigurationError if it is another user's.
+    """
+    file = stack.state / "private" / "identity.pem"
+    try:
+        owner = owner_of(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return file if stack.private else None
+    if owner != os.geteuid():
+        problem = f"{stack.state} is for the user {account(owner)} alone: name a folder of your own"
+        raise ConfigurationError(about("stack", "state", problem))
+    return file
+
+
+def _existing_identity(stack: StackSettings) -> Path | None:
+    identity = identity_of(stack)
+    if identity is None or identity.exists():
+        return identity
+    problem = f"no private stack was started in {stack.state}: start it, or name its folder in CUTSTREAM_STACK__STATE"
+    raise ConfigurationError(about("stack", "private", problem))

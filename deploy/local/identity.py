@@ -1,0 +1,66 @@
+"""The identity of a private stack: made at its first start, by the program `openssl`."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from cutstream.errors import StackError
+from cutstream.settings import StackSettings, bare_environment, identity_of
+from deploy.local.state import private_folder
+
+OPENSSL = "openssl"
+_DAYS = 3650
+_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")  # in a file, without a password
+# It is its own authority.
+_CERTIFICATE = """\
+[req]
+distinguished_name = name
+x509_extensions = extensions
+prompt = no
+[name]
+CN = cutstream
+[extensions]
+basicConstraints = critical,CA:TRUE
+keyUsage = critical,digitalSignature,keyCertSign
+subjectKeyIdentifier = hash
+subjectAltName = IP:127.0.0.1,DNS:localhost
+"""
+
+
+def ensure_identity(stack: StackSettings) -> Path | None:
+    """Return a private stack's identity, after making it unless it is there. None: the stack lets all accounts in.
+
+    What an earlier, private stack has left is removed then. The state folder must be locked. Raises StackError, and
+    ConfigurationError if the identity is another user's.
+    """
+    identity = identity_of(stack)
+    if identity is None:
+        return None
+    folder = private_folder(identity.parent)
+    if not stack.private:
+        shutil.rmtree(folder)
+        return None
+    if not identity.exists():
+        part = identity.with_suffix(".part")
+        _make(part)
+        part.replace(identity)
+    return identity
+
+
+def _make(file: Path) -> None:
+    command = [OPENSSL, "req", "-x509", *_KEY, "-days", str(_DAYS), "-config", "/dev/stdin"]
+    try:
+        made = subprocess.run(
+            [*command, "-keyout", str(file), "-out", str(file)],
+            input=_CERTIFICATE,
+            env=bare_environment(),
+            umask=0o077,
+            capture_output=True,
+            text=True,
+        )
+    except OSError as exc:
+        raise StackError(f"CUTSTREAM_STACK__PRIVATE needs the program {OPENSSL} ({exc.strerror}): install it") from exc
+    if made.returncode != 0:
+        raise StackError(f"{OPENSSL} could not make the certificate of a private stack:\n{made.stderr}".rstrip())
