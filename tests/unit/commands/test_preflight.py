@@ -135,7 +135,8 @@ def test_a_complete_installation_may_be_read_only(
     (folder / "store" / f"{model.weights[0].sha256}.onnx").touch()
     stack = StackSettings(state=folder / "state", jars=folder / "jars")
     models = ModelSettings(store=folder / "store", profiles=("fast", "general"))
-    settings = Settings(stack=stack, models=models, objects=ObjectSettings(destination="s3://bucket"))
+    objects = ObjectSettings(destination="s3://bucket", machine_credentials=True)
+    settings = Settings(stack=stack, models=models, objects=objects)
     with pytest.raises(ConfigurationError) as refused:
         check_deployment(settings)
     (jars,) = str(refused.value).splitlines()
