@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from commands import backgrounds, cancelling, dead_letters, evaluation, export, models, requests, stack, topics, worker
+from commands import (
+    backgrounds,
+    cancelling,
+    dead_letters,
+    evaluation,
+    export,
+    models,
+    requests,
+    stack,
+    top,
+    topics,
+    worker,
+)
 from commands.console import out
 from cutstream import __version__
 
@@ -26,6 +38,7 @@ def _group(name: str, help: str) -> typer.Typer:
 
 app.command()(worker.worker)
 app.command()(stack.up)
+app.command()(top.top)
 app.command()(requests.submit)
 app.command()(requests.results)
 app.command()(stack.demo)

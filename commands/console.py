@@ -40,6 +40,11 @@ class _PrintableRenderable:
             yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
 
+def safe(renderable: ConsoleRenderable) -> ConsoleRenderable:
+    """Return what a live display may show: the display draws it by itself, past the console's hook."""
+    return _PrintableRenderable(renderable)
+
+
 _UNFOLDED = 10_000  # columns
 
 
