@@ -44,7 +44,9 @@ def _lack(error: BaseException) -> str:
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     """Yield an error and what led to it. urllib3 keeps the cause among the arguments."""
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # one that is raised again leads back to what it has caused
+        seen.add(id(error))
         yield error
         named = next((argument for argument in error.args if isinstance(argument, BaseException)), None)
         error = error.__cause__ or named or error.__context__

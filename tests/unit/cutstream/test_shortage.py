@@ -81,6 +81,20 @@ def test_other_errors_stay_what_they_are(error: Exception) -> None:
     assert raised.value is error
 
 
+def test_errors_that_lead_back_to_each_other_are_looked_at_once() -> None:
+    def fail() -> None:
+        try:
+            raise UnreadableImage("broken")
+        except UnreadableImage as first:
+            try:
+                raise SourceFailed("also broken") from first
+            except SourceFailed:
+                raise first  # noqa: B904  its context is now the error that it has caused
+
+    with pytest.raises(UnreadableImage), blaming_no_request():
+        fail()
+
+
 def test_a_request_that_was_called_off_ends_all_the_same() -> None:
     with no_descriptors(), pytest.raises(Cancelled), blaming_no_request():
         raise Cancelled("called off")
