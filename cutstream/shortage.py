@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from cutstream.causes import causes
 from cutstream.errors import OutOfResources, PlaceUnavailable, Poison
 
 _SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
@@ -30,7 +31,7 @@ def blaming_no_request() -> Iterator[None]:
 
 
 def _lack(error: BaseException) -> str:
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, OSError) and cause.errno in _SHORTAGES:
             return os.strerror(cause.errno)
         if isinstance(cause, RuntimeError) and "start new thread" in str(cause):
@@ -40,13 +41,3 @@ def _lack(error: BaseException) -> str:
     except OSError as exc:
         return os.strerror(exc.errno or 0)
     return ""
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and what led to it. urllib3 keeps the cause among the arguments."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:  # one that is raised again leads back to what it has caused
-        seen.add(id(error))
-        yield error
-        named = next((argument for argument in error.args if isinstance(argument, BaseException)), None)
-        error = error.__cause__ or named or error.__context__

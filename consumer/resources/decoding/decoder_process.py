@@ -14,7 +14,6 @@ import socket
 import sys
 import time
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -37,6 +36,7 @@ from consumer.resources.decoding.protocol import (
 )
 from consumer.resources.decoding.restrictions import MemoryLimit, private_bytes, restrict
 from consumer.resources.decoding.system_calls import forbid_system_calls
+from cutstream.causes import causes
 from cutstream.errors import Poison, UnreadableImage
 from cutstream.images import Image
 from cutstream.images.colour import from_srgb
@@ -137,7 +137,7 @@ def _convert(slot: mmap.mmap, colours: Colours) -> bool:
 def _named(error: Exception, request: Request) -> Poison:
     """Return the error with which the photo fails. A decoder goes on after every exception."""
     name = request.name
-    if any(map(_lacks_memory, _causes(error))):
+    if any(map(_lacks_memory, causes(error))):
         return UnreadableImage(out_of_memory(name, request.memory_bytes))
     if isinstance(error, Poison):
         return error
@@ -146,12 +146,6 @@ def _named(error: Exception, request: Request) -> Poison:
 
 def _lacks_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError | DecoderOutOfMemory) or _NO_MEMORY.search(str(error)) is not None
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _fill(slot: mmap.mmap, image: Image) -> None:
