@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -32,16 +31,16 @@ subjectAltName = IP:127.0.0.1,DNS:localhost
 def ensure_identity(stack: StackSettings) -> Path | None:
     """Return a private stack's identity, after making it unless it is there. None: the stack lets all accounts in.
 
-    What an earlier, private stack has left is removed then. The state folder must be locked. Raises StackError, and
+    That of an earlier, private stack is removed then. The state folder must be locked. Raises StackError, and
     ConfigurationError if the identity is another user's.
     """
     identity = identity_of(stack)
     if identity is None:
         return None
-    folder = private_folder(identity.parent)
     if not stack.private:
-        shutil.rmtree(folder)
+        identity.unlink()
         return None
+    private_folder(identity.parent)
     if not identity.exists():
         part = identity.with_suffix(".part")
         _make(part)

@@ -20,7 +20,6 @@ def stack_problems(settings: Settings) -> Iterator[str]:
     """Yield a line for each setting with which the embedded servers cannot run. Only those that are used count."""
     stack = settings.stack
     separators = ""
-    yield from _openssl(stack)
     if not settings.kafka.bootstrap_servers:
         separators += _KAFKA
         yield from _broker(settings)
@@ -30,6 +29,7 @@ def stack_problems(settings: Settings) -> Iterator[str]:
     if not settings.triton.url:
         separators += _TRITON
     if separators:
+        yield from _openssl(stack)
         yield from _folder("state", stack.state, separators, lambda: True)
 
 

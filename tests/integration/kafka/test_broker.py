@@ -10,7 +10,7 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 
-from cutstream.settings import StackSettings
+from cutstream.settings import StackSettings, identity_of
 from deploy.local.kafka import kafka_address, kafka_server
 from deploy.local.process import Supervisor
 from tests.support.ports import free_ports, free_stack_ports
@@ -39,12 +39,13 @@ def write_committed(address: str, topic: str, values: list[bytes]) -> None:
     producer.close()
 
 
-def read_committed(address: str, topic: str, count: int) -> list[bytes]:
+def read_committed(address: str, topic: str, count: int, **options: object) -> list[bytes]:
     consumer = KafkaConsumer(
         bootstrap_servers=address,
         isolation_level="read_committed",
         consumer_timeout_ms=10_000,
         enable_auto_commit=False,
+        **options,
     )
     consumer.assign([TopicPartition(topic, 0)])
     consumer.seek_to_beginning()
@@ -81,6 +82,26 @@ def test_records_survive_a_stop_a_crash_and_a_change_of_ports(settings: StackSet
     moved = settings.model_copy(update={"kafka_port": port, "kafka_controller_port": controller_port})
     supervisor.start(kafka_server(moved))
     assert read_committed(kafka_address(moved), "kept", 200) == values + values
+
+
+def test_records_survive_when_a_stack_becomes_private_and_open_again(
+    settings: StackSettings, supervisor: Supervisor
+) -> None:
+    values = [b"%d" % n for n in range(10)]
+    address, private = kafka_address(settings), settings.model_copy(update={"private": True})
+    supervisor.start(kafka_server(settings))
+    make_topic(address, "kept")
+    write_committed(address, "kept", values)
+    supervisor.stop("kafka")
+
+    supervisor.start(kafka_server(private))
+    identity = str(identity_of(private))
+    tls = {"security_protocol": "SSL", "ssl_cafile": identity, "ssl_certfile": identity}
+    assert read_committed(address, "kept", 10, **tls) == values
+    supervisor.stop("kafka")
+
+    supervisor.start(kafka_server(settings))
+    assert read_committed(address, "kept", 10) == values
 
 
 def test_a_broker_that_is_ready_creates_topics_at_once(settings: StackSettings, supervisor: Supervisor) -> None:

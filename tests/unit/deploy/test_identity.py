@@ -48,9 +48,11 @@ def test_it_is_made_once_and_only_its_user_reads_it(stack: StackSettings) -> Non
 
 def test_an_open_stack_has_none_and_removes_an_old_one(stack: StackSettings) -> None:
     assert ensure_identity(open_again(stack)) is None
-    ensure_identity(stack)
+    identity = ensure_identity(stack)
+    assert identity is not None
     assert ensure_identity(open_again(stack)) is None
-    assert list(stack.state.iterdir()) == []
+    assert not identity.exists()
+    assert addressed(Settings(stack=open_again(stack))).kafka.security_protocol == "PLAINTEXT"
 
 
 def test_commands_find_it_in_the_state_folder_whatever_their_own_settings_say(stack: StackSettings) -> None:
@@ -108,7 +110,9 @@ def test_without_openssl_the_settings_are_refused(stack: StackSettings, monkeypa
     monkeypatch.setenv("PATH", "")
     (line,) = (line for line in stack_problems(Settings(stack=stack)) if "PRIVATE" in line)
     assert line.startswith("CUTSTREAM_STACK__PRIVATE: it needs the program openssl")
-    assert not [line for line in stack_problems(Settings(stack=open_again(stack))) if "PRIVATE" in line]
+    own = {"kafka": KafkaSettings(bootstrap_servers="broker:9092"), "triton": TritonSettings(url="triton:8001")}
+    for other in (Settings(stack=open_again(stack)), Settings(stack=stack, **own)):
+        assert not [line for line in stack_problems(other) if "PRIVATE" in line]
     with pytest.raises(StackError, match="needs the program openssl"):
         ensure_identity(stack)
 
