@@ -45,6 +45,11 @@ def safe(renderable: ConsoleRenderable) -> ConsoleRenderable:
     return _PrintableRenderable(renderable)
 
 
+def has_screen() -> bool:
+    """Tell whether standard output is a terminal on which what was written can be changed."""
+    return sys.stdout.isatty() and out.is_terminal and not out.is_dumb_terminal
+
+
 _UNFOLDED = 10_000  # columns
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.console import echo, named_errors, out, safe
+from commands.console import echo, has_screen, named_errors, out, safe
 from cutstream.errors import InvalidOption
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def top(
     with named_errors():
         settings = load()
         workers = worker_addresses(addresses or [], settings)
-    terminal = out.is_terminal and sys.stdout.isatty() and not out.is_dumb_terminal
+    terminal = has_screen()
 
     def drawn(view: View, keys: str = "") -> ConsoleRenderable:
         return safe(picture(view, out.width, out.height, keys, out.options.ascii_only))

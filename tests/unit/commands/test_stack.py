@@ -28,11 +28,12 @@ def test_the_next_steps_can_be_pasted(program: str) -> None:
     assert commands(next_steps([Path("/my photos/it's")])) == [
         [program, "submit", "/my photos/it's"],
         [program, "results", "--follow"],
+        [program, "top"],
     ]
 
 
 def test_without_an_allowed_folder_the_next_step_is_to_allow_one(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/my name")
-    follow, again = commands(next_steps([]))
-    assert follow == [program, "results", "--follow"]
+    follow, watch, again = commands(next_steps([]))
+    assert (follow, watch) == ([program, "results", "--follow"], [program, "top"])
     assert again == ["CUTSTREAM_OBJECTS__FILE_ROOTS=/home/my name/photos", program, "up"]
