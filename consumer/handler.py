@@ -86,7 +86,7 @@ class RequestHandler:
             return _answered(task, job, progress, status_of(exc), exc.code, result)
         except Poison as exc:
             id = job.id if job else identify(record).id
-            log.info("failed: %s", exc, extra={"request": id, "code": exc.code})
+            log.info("failed: %s", exc, extra=self._fields(id, exc.code, progress, job))
             result = self._records.failure(record, job, progress, exc)
             dead_letter = self._records.dead_letter(record, job, progress, exc)
             answered = _answered(task, job, progress, "failed", exc.code, result, dead_letter)
@@ -134,8 +134,17 @@ class RequestHandler:
     ) -> Postponed:
         """Move the request to the retry topic. Raises Poison after the last attempt, or Expired."""
         due_ms = self._retries.next_attempt_ms(job, progress, error, in_doubt)
-        log.info("postponed: %s", error, extra={"request": job.id, "code": error.code, "attempts": progress.attempts})
+        fields = self._fields(job.id, error.code, progress, job)
+        log.info("postponed: %s", error, extra={**fields, "attempts": progress.attempts})
         return Postponed(task.tracked, error.code, (self._records.retry(task.record, progress, due_ms),))
+
+    def _fields(self, id: str, code: str, progress: Progress, job: Job | None) -> dict[str, object]:
+        """Return what a line of the log says beside the error: where it happened, and how long all took."""
+        seconds = round(self._clock.monotonic() - progress.started_s, 3)
+        timings_ms = progress.timings_ms or None
+        trace = job.exemplar if job else None
+        fields = {"request": id, "stage": progress.stage, "code": code, "seconds": seconds, "timings_ms": timings_ms}
+        return {**fields, **(trace or {})}
 
 
 @contextmanager

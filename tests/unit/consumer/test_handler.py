@@ -466,4 +466,6 @@ def test_the_log_names_a_refused_request_as_its_result_does(caplog) -> None:
     record = replace(RECORD, value=b'{"image": "s3://a/b.jpg", "qualty": 1}', headers=list(event.items()))
     outcome = handle(STORED, partial(admit_record, models=ModelSettings()), record)
     assert decode_result(outcome.records[0].value).id == "order/12"
-    assert [entry.request for entry in caplog.records] == ["order/12"]
+    (entry,) = caplog.records
+    assert (entry.request, entry.stage, entry.code) == ("order/12", "request", "invalid_request")
+    assert entry.seconds >= 0

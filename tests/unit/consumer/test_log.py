@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import pty
 import subprocess
 import sys
 import threading
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from consumer.log import JsonLines, configure
+from consumer.log import JsonLines, TextLines, configure
 
 
 def log_line(message: str, *args: object, level: int = logging.INFO, **fields: object) -> dict:
@@ -78,14 +80,16 @@ configure()
 
 @pytest.fixture
 def restored_logging():
-    root, kafka = logging.getLogger(), logging.getLogger("kafka")
-    handlers, level, kafka_level = root.handlers[:], root.level, kafka.level
+    root = logging.getLogger()
+    loggers = [logging.getLogger(name) for name in ("", "commands", "consumer", "cutstream", "kafka")]
+    handlers, levels = root.handlers[:], [logger.level for logger in loggers]
     hooks = sys.excepthook, threading.excepthook
     yield
     sys.excepthook, threading.excepthook = hooks
     root.handlers[:] = handlers
-    root.setLevel(level)
-    kafka.setLevel(kafka_level)
+    logging.captureWarnings(False)
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 def test_the_log_goes_to_standard_error_without_the_clients_information(
@@ -96,7 +100,46 @@ def test_the_log_goes_to_standard_error_without_the_clients_information(
     configure()
     logging.getLogger("consumer").info("worker started", extra={"address": "http://127.0.0.1:1"})
     logging.getLogger("kafka.client").info("fetching")
+    logging.getLogger("another.package").info("chatting")
     captured = capsys.readouterr()
     (line,) = captured.err.splitlines()
     assert json.loads(line)["address"] == "http://127.0.0.1:1"
     assert captured.out == ""
+
+
+def text_line(**fields: object) -> str:
+    record = logging.makeLogRecord({"levelno": logging.INFO, "levelname": "INFO", "created": 0.25, **fields})
+    return TextLines().format(record)
+
+
+def test_on_a_terminal_an_event_is_a_line_for_people() -> None:
+    line = text_line(msg="failed: %s", args=("no\nphoto",), request="a", code="unexpected", stage=None)
+    time, rest = line.split(" ", 1)
+    assert datetime.strptime(time, "%H:%M:%S.%f").microsecond == 250_000
+    assert rest == "failed: no\\nphoto  request=a  code=unexpected"
+    warning = text_line(msg="waiting", levelno=logging.WARNING, levelname="WARNING")
+    assert warning.endswith(" WARNING: waiting")
+
+
+def test_on_a_terminal_a_stack_trace_is_further_in_and_nothing_controls_the_terminal() -> None:
+    try:
+        raise ValueError("\x1b[2J")
+    except ValueError:
+        lines = text_line(msg="unexpected error \x1b[2J", exc_info=sys.exc_info()).splitlines()
+    assert all(line.isprintable() for line in lines)
+    assert len(lines) > 2
+    assert all(line.startswith("    ") for line in lines[1:])
+
+
+def test_the_form_follows_the_stream_and_warnings_are_events(restored_logging: None) -> None:
+    program = "import warnings; from consumer.log import configure; configure(); warnings.warn('old')"
+    main, side = pty.openpty()
+    subprocess.run([sys.executable, "-c", program], stderr=side, timeout=60, check=True)
+    shown = os.read(main, 65_536).decode()
+    os.close(main)
+    os.close(side)
+    assert " WARNING: " in shown
+    assert "UserWarning: old" in shown
+    assert shown.count("\n") == 1
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert "UserWarning: old" in json.loads(done.stderr)["event"]
