@@ -125,6 +125,7 @@ def primitives() -> set[str]:
     """Return the names of the primitives of `ArrayOps`: the methods that work on an array."""
     return {name for name, value in vars(ArrayOps).items() if isfunction(value) and not name.startswith("_")} - {
         "synchronize",
+        "memory",
         "errors",
     }
 

@@ -187,7 +187,9 @@ def test_shapes_in_a_matte(ops: FromHost, size: Any, threshold: int, seed: int) 
     matte = picture(size, seed)
     agree("largest_component", ops, matte, threshold)
     agree("fill_holes", ops, matte, threshold)
-    agree("distance", ops, np.where(matte > threshold, matte, 0).astype(np.uint8))
+    shape = np.where(matte > threshold, matte, 0).astype(np.uint8)
+    shape[0, 0] = 0  # without a 0, all distances are about 1.8e19
+    agree("distance", ops, shape)
 
 
 @examples

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 def no_descriptors() -> Iterator[None]:
     """Let this process open nothing more inside the block."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))), hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 1, hard))
     held: list[int] = []
     try:
         try:

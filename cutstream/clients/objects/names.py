@@ -91,6 +91,9 @@ def _channel(**options: Any) -> pycares.Channel:
     # Only a worker that resolves names loads the library and starts its thread.
     import pycares
 
-    channel = pycares.Channel(timeout=_FIRST_WAIT_S, tries=_ATTEMPTS, **options)
+    try:
+        channel = pycares.Channel(timeout=_FIRST_WAIT_S, tries=_ATTEMPTS, **options)
+    except pycares.AresError as exc:  # without descriptors or memory, for instance
+        raise SourceUnavailable(f"no host name can be resolved: {exc}") from exc
     atexit.register(channel.close)
     return channel
