@@ -43,6 +43,7 @@ from consumer.resources.waits import Waits
 from consumer.runner import Runner
 from consumer.stages.segment import Segment
 from consumer.starting import start_with_broker
+from consumer.tracing import RequestSpans
 from consumer.window import Window
 from cutstream.arrays.device import open_device
 from cutstream.arrays.ops import ArrayOps
@@ -61,6 +62,7 @@ from cutstream.errors import CutstreamError, Fatal, PoisonLimit
 from cutstream.metrics import Metrics
 from cutstream.settings import Settings
 from cutstream.signals import on_termination
+from cutstream.traces import open_traces
 
 log = logging.getLogger(__name__)
 
@@ -162,6 +164,7 @@ class Worker:
         self._stopping = threading.Event()
         self._metrics = Metrics()
         self._runtime = PipelineRuntime(s, self._metrics, self._clock)
+        self._traces = open_traces(s.worker.traces_url) if s.worker.traces_url else None
         self._cancellations = Cancellations(s.kafka, self._clock)
         self._waits = Waits(self._clock, lambda reason, photos: self._metrics.waiting.labels(reason).set(photos))
         ranks = ((s.kafka.urgent_topic,), (s.kafka.requests_topic, s.kafka.retry_topic))
@@ -225,6 +228,8 @@ class Worker:
 
     def _work(self, address: str) -> None:
         with ExitStack() as started:
+            if self._traces:
+                started.callback(self._traces.close)
             self._runtime.start()
             started.callback(self._runtime.close)
             if problem := self._runtime.triton.problem():
@@ -279,6 +284,7 @@ class Worker:
             presets=read_presets(s.models.presets),
             refuse=self._cancellations.refuse_record,
         )
+        spans = {"on_end": RequestSpans(self._traces, self._clock)} if self._traces else {}
         return RequestHandler(
             admission,
             runner,
@@ -288,6 +294,7 @@ class Worker:
             Doubts(s.worker.max_consecutive_failures, self._observe_doubt),
             self._record_tail,
             self._check,
+            **spans,
         )
 
     def _refuse(self, job: Job) -> None:

@@ -37,7 +37,8 @@ class RequestHandler:
     """Turns a record into its outcome. Thread-safe; never raises.
 
     `admit` and `check` refuse a request before any work by raising Poison, Expired or Cancelled. What `check` refuses
-    is a job already, so that refusals of one photo or destination can be told to be about the same.
+    is a job already, so that refusals of one photo or destination can be told to be about the same. `on_end` receives
+    each request with its job if it was admitted, its progress, its status or `postponed`, and its error code.
     """
 
     def __init__(
@@ -50,8 +51,10 @@ class RequestHandler:
         doubts: Doubts,
         on_stored: Callable[[Progress], None] = lambda progress: None,
         check: Callable[[Job], None] = lambda job: None,
+        on_end: Callable[[Record, Job | None, Progress, str, str], None] = lambda *_: None,
     ) -> None:
         self._admit = admit
+        self._on_end = on_end
         self._check = check
         self._runner = runner
         self._records = records
@@ -80,13 +83,16 @@ class RequestHandler:
                 return stored
             self._doubts.note_success()
             self._on_stored(progress)
+            self._on_end(record, job, progress, "ok", "")
             return _answered(task, job, progress, "ok", "", self._records.success(job, progress, stored))
         except (Expired, Cancelled) as exc:
             result = self._records.failure(record, job, progress, exc)
+            self._on_end(record, job, progress, status_of(exc), exc.code)
             return _answered(task, job, progress, status_of(exc), exc.code, result)
         except Poison as exc:
             id = job.id if job else identify(record).id
             log.info("failed: %s", exc, extra=self._fields(id, exc.code, progress, job))
+            self._on_end(record, job, progress, "failed", exc.code)
             result = self._records.failure(record, job, progress, exc)
             dead_letter = self._records.dead_letter(record, job, progress, exc)
             answered = _answered(task, job, progress, "failed", exc.code, result, dead_letter)
@@ -136,6 +142,7 @@ class RequestHandler:
         due_ms = self._retries.next_attempt_ms(job, progress, error, in_doubt)
         fields = self._fields(job.id, error.code, progress, job)
         log.info("postponed: %s", error, extra={**fields, "attempts": progress.attempts})
+        self._on_end(task.record, job, progress, "postponed", error.code)
         return Postponed(task.tracked, error.code, (self._records.retry(task.record, progress, due_ms),))
 
     def _fields(self, id: str, code: str, progress: Progress, job: Job | None) -> dict[str, object]:

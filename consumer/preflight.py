@@ -20,6 +20,7 @@ from cutstream.folders import why_unreadable, why_unwritable
 from cutstream.profiles import AUTO, known_profiles
 from cutstream.settings import Settings, about
 from cutstream.tls import file_problems
+from cutstream.traces import PACKAGES, are_installed
 
 
 def check_settings(settings: Settings) -> None:
@@ -30,7 +31,7 @@ def check_settings(settings: Settings) -> None:
 
 def worker_problems(settings: Settings) -> Iterator[str]:
     """Yield a line for each setting of a worker that cannot work on this machine."""
-    for check in (_roots, _destination, _profiles, _presets, _certificates, _device, _host):
+    for check in (_roots, _destination, _profiles, _presets, _certificates, _device, _host, _traces):
         yield from check(settings)
 
 
@@ -98,3 +99,8 @@ def _host(settings: Settings) -> Iterator[str]:
         return
     except OSError as exc:
         yield about("worker", "host", f"{host} is no address of this machine ({exc.strerror}): 0.0.0.0 stands for all")
+
+
+def _traces(settings: Settings) -> Iterator[str]:
+    if settings.worker.traces_url and not are_installed():
+        yield about("worker", "traces_url", f"this needs {PACKAGES}")

@@ -6,6 +6,7 @@ its message names both variables.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +22,8 @@ from cutstream.settings.forms import (
     is_token,
 )
 from cutstream.settings.section import Folders, Names, Section, require
+
+_COLLECTOR = re.compile(r"https?://[^\s/@?#]+(/[^\s?#]*)?")
 
 GraphPrecision = Literal["fp32", "fp16", "bf16", "int8"]
 
@@ -270,6 +273,10 @@ class WorkerSettings(Section):
     metrics_token: SecretStr | None = None
     """Token that /metrics asks for, as `Authorization: Bearer …`: 16 or more letters, digits and signs of ASCII. Unset:
     whoever reaches the port may read the metrics. /healthz and /readyz ask for none."""
+    traces_url: str | None = None
+    """Collector that receives spans by OTLP over HTTP, such as `http://collector:4318/v1/traces`: those of requests
+    whose `traceparent` is sampled. Needs the extra `traces`. OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES and
+    OTEL_EXPORTER_OTLP_* apply, too. Unset: none, at no cost."""
     heartbeat_s: float = Field(default=30.0, ge=1, le=600)
     """/healthz fails when the main loop has not completed a turn for this long."""
 
@@ -289,6 +296,11 @@ class WorkerSettings(Section):
             (
                 self.metrics_token is None or is_token(self.metrics_token.get_secret_value(), least=16),
                 "CUTSTREAM_WORKER__METRICS_TOKEN must have 16 or more letters, digits and signs of ASCII, no spaces",
+            ),
+            (
+                self.traces_url is None or _COLLECTOR.fullmatch(self.traces_url) is not None,
+                "CUTSTREAM_WORKER__TRACES_URL must be an http:// or https:// address without user and query, such as "
+                "http://collector:4318/v1/traces: OTEL_EXPORTER_OTLP_HEADERS is for secrets",
             ),
         )
         return self

@@ -93,14 +93,20 @@ def admit(record: Record) -> Job:
 
 
 def handle(
-    result, admission=admit, record=RECORD, doubts: Doubts | None = None, stage: str = "decode", check=lambda job: None
+    result,
+    admission=admit,
+    record=RECORD,
+    doubts: Doubts | None = None,
+    stage: str = "decode",
+    check=lambda job: None,
+    on_end=lambda *_: None,
 ) -> Outcome:
     clock = ManualClock()
     settings = KafkaSettings(results_topic="results", dead_letters_topic="letters", retry_topic="retry")
     limits = LimitSettings(source_attempts=2, retries=3, retry_delay_s=60, outage_retries=10)
     runner, records = StubRunner(result, stage), RecordBuilder(settings, clock)
     handler = RequestHandler(
-        admission, runner, records, RetryPolicy(limits, clock), clock, doubts or Doubts(3), check=check
+        admission, runner, records, RetryPolicy(limits, clock), clock, doubts or Doubts(3), check=check, on_end=on_end
     )
     return handler(TrackedRecord(TASK.tracked, record))
 
@@ -469,3 +475,28 @@ def test_the_log_names_a_refused_request_as_its_result_does(caplog) -> None:
     (entry,) = caplog.records
     assert (entry.request, entry.stage, entry.code) == ("order/12", "request", "invalid_request")
     assert entry.seconds >= 0
+
+
+@pytest.mark.parametrize(
+    ("result", "status", "code"),
+    [
+        (STORED, "ok", ""),
+        (UnreadableImage("truncated"), "failed", "failed_to_read_image"),
+        (Expired("late"), "expired", "expired"),
+        (SourceUnavailable("away"), "postponed", "failed_image_download"),
+    ],
+)
+def test_each_request_that_ends_is_told_once(result, status: str, code: str) -> None:
+    ended: list[tuple] = []
+    handle(result, on_end=lambda *ending: ended.append(ending))
+    ((record, job, progress, *rest),) = ended
+    assert (record, job.id, progress.stage, rest) == (RECORD, "a", "decode", [status, code])
+
+
+def test_a_request_that_is_refused_unread_is_told_without_a_job() -> None:
+    def refuse(record: Record) -> Job:
+        raise InvalidRequest("unknown field `imgae`")
+
+    ended: list[tuple] = []
+    handle(STORED, refuse, on_end=lambda *ending: ended.append(ending))
+    assert [(ending[1], *ending[3:]) for ending in ended] == [(None, "failed", "invalid_request")]

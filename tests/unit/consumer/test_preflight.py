@@ -142,6 +142,13 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     check_settings(Settings(worker=WorkerSettings(device="auto")))
 
 
+def test_traces_without_their_packages_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    (found,) = problems(worker=WorkerSettings(traces_url="http://127.0.0.1:4318/v1/traces"))
+    assert found.startswith("CUTSTREAM_WORKER__TRACES_URL: this needs the packages of the extra `traces`: pip install")
+
+
 @pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1"])
 def test_a_host_that_is_not_this_machine_is_refused(host: str) -> None:
     (found,) = problems(worker=WorkerSettings(host=host))
