@@ -24,6 +24,7 @@ CutstreamError
 │   ├── RefusedAddress            a source that is not an address of a supported form
 │   │   └── AddressNotAllowed       a source outside the allowed hosts, buckets or folders
 │   ├── RefusedDestination        a destination of another form, outside what is allowed, or that denies access
+│   ├── OutputRefused             an output that the default destination refuses, while it takes others
 │   ├── DestinationFailed         a destination of its own that was away, and no attempts left
 │   ├── SourceFailed              a missing object, 404, or no attempts left
 │   │   ├── NoSuchHost              a host name that does not exist
@@ -80,6 +81,7 @@ from cutstream.errors.poison import (
     InvalidProfile,
     InvalidRequest,
     NoSuchHost,
+    OutputRefused,
     PointsTo,
     Poison,
     RefusedAddress,
@@ -143,6 +145,7 @@ __all__ = [
     "ModelReloaded",
     "NoSuchHost",
     "OutOfResources",
+    "OutputRefused",
     "PlaceUnavailable",
     "PointsTo",
     "Poison",

@@ -99,6 +99,17 @@ class RefusedDestination(Poison):
         self.points_to = points_to
 
 
+class OutputRefused(Poison):
+    """The default destination takes other objects, but not an output of this request: something has its name or a part
+    of it (a folder, or an object where a folder is needed), may not be replaced, or the store takes none of its size.
+
+    Send the request with another `id`, or remove what is in the way and replay the dead letter. The message has the
+    store's own words.
+    """
+
+    code = "output_refused"
+
+
 class DestinationFailed(Poison):
     """The destination that the request names was not available, and the last attempt to write to it failed, too.
 

@@ -48,7 +48,7 @@ class ModelReloaded(TritonUnavailable):
 
 
 class StoreUnavailable(Retryable):
-    """The object store of the default destination cannot be reached, or refuses requests at the moment.
+    """The object store of the default destination cannot be reached, or takes no object at the moment.
 
     Requests wait, and none is lost. Check the store and the credentials in the settings.
     """

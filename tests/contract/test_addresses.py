@@ -313,7 +313,7 @@ def test_a_destination_is_refused(
     with pytest.raises(RefusedDestination):
         check_addresses(job_of(image="s3://shop/a", destination=address), objects)
     with pytest.raises(RefusedAddress):
-        objects.put(f"{address}/x", b"", "image/png")
+        objects.put(f"{address}/x", b"", "image/png", named=True)
     assert sorted(root.parent.rglob("*")) == [
         root,
         root / "a",

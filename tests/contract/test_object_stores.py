@@ -138,7 +138,7 @@ def test_a_request_may_not_name_another_place(writable: Place) -> None:
     with pytest.raises(RefusedAddress, match="CUTSTREAM_OBJECTS__"):
         writable.objects.resolve(writable.elsewhere, "job-1/mask.png")
     with pytest.raises(RefusedAddress, match="CUTSTREAM_OBJECTS__"):
-        writable.objects.put(f"{writable.elsewhere}/mask.png", PHOTO, "image/png")
+        writable.objects.put(f"{writable.elsewhere}/mask.png", PHOTO, "image/png", named=True)
 
 
 def test_many_threads_write_the_same_object(writable: Place) -> None:

@@ -67,3 +67,18 @@ def test_a_destination_that_can_never_work_fails_its_request_at_once(settings, s
     assert (result.error.code, result.error.stage) == ("invalid_destination", "store")
     assert (result.error.retryable, result.attempts) == (False, 1)
     assert ("region" if status == 301 else "400") in result.error.message
+
+
+def test_a_name_that_is_taken_in_the_default_destination_holds_up_nobody(
+    settings, folder, small_photos, tmp_path
+) -> None:
+    """More requests than a window holds want a folder that is a file: they fail by name, and the others go on."""
+    (folder / "out").mkdir()
+    (folder / "out" / "taken").touch()
+    taken = [{"id": "taken", "image": small_photos[n % 20], "outputs": ["mask"]} for n in range(41)]
+    good = [{"id": f"good-{n}", "image": small_photos[n]} for n in range(5)]
+    with Results(settings.kafka) as results, workers(settings, tmp_path):
+        submit(settings.kafka, [*taken, *good])
+        done = results.wait_for(len(taken) + len(good), 60)
+    ends = {(r.id, r.status, r.error and r.error.code, r.error and r.error.stage) for r in done}
+    assert ends == {("taken", "failed", "output_refused", "store")} | {(r["id"], "ok", None, None) for r in good}

@@ -35,6 +35,7 @@ class HttpServer(ThreadingHTTPServer):
         self.last_s: dict[str, float] = {}
         self.authorizations: list[str | None] = []
         self.moved_to = ""
+        self.statuses: dict[str, int] = {}  # path -> status, before what its page says
         self.stopping = threading.Event()
 
     @property
@@ -115,7 +116,7 @@ class _Pages(BaseHTTPRequestHandler):
         self._send(b"", 404) if body is None else self._send(body)
 
     def page_status(self, status: str) -> None:
-        self._send(b"no", int(status.partition("/")[0]))
+        self._send(b"no", self.server.statuses.get(self.path, int(status.partition("/")[0])), ETag='"no"')
 
     def page_busy(self, retry_after: str) -> None:
         self._send(b"", 429, Retry_After=retry_after)

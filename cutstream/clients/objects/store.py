@@ -13,11 +13,14 @@ from time import monotonic
 from cutstream.clients.objects import buckets, files
 from cutstream.clients.objects.download import Downloader, host_of
 from cutstream.clients.objects.guard import Guard
+from cutstream.clients.objects.refusals import PROBE_NAME, Refusals
 from cutstream.clients.objects.write_limit import LIMITS_S, WriteLimit
 from cutstream.errors import (
     AddressNotAllowed,
     ConfigurationError,
+    CutstreamError,
     DestinationUnavailable,
+    OutputRefused,
     RefusedAddress,
     StoreUnavailable,
 )
@@ -56,6 +59,7 @@ class ObjectStore:
         self._sources = buckets.Buckets(objects, limits.download_timeout_s)
         self._destinations = [buckets.Buckets(objects, limit_s) for limit_s in LIMITS_S]
         self._write_limits: defaultdict[tuple[str, str], WriteLimit] = defaultdict(WriteLimit)  # of the allowed buckets
+        self._refusals = Refusals(self._write_probe)
 
     @blaming_no_request()
     def fetch(self, uri: str, limit_s: float | None = None) -> bytes:
@@ -87,11 +91,13 @@ class ObjectStore:
     def check_destination(self, destination: str | None, folder: str = "id") -> None:
         """Raise RefusedAddress for a destination that cannot take the outputs in `folder`, as far as is known.
 
-        It may still turn out to be closed when something is written to it.
+        It may still turn out to be closed when something is written to it. What lies in the default destination is not
+        looked at: it may be away, and then requests wait.
         """
         uri = self.resolve(destination, f"{folder}/{_LONGEST_OUTPUT}")
         if _scheme_of(uri) == "file":
-            files.check_writable(self._writable.resolve(files.path_of(uri)))
+            if destination is not None:
+                files.check_writable(self._writable.resolve(files.path_of(uri)))
         else:
             self._destinations[0].check_destination(uri)
 
@@ -115,29 +121,47 @@ class ObjectStore:
         """
         if not {"", ".", ".."}.isdisjoint(key.split("/")):
             raise RefusedAddress(f"the object key {key} has an empty, . or .. part")
-        prefix = self._default if destination is None else destination.rstrip("/")
-        uri = f"{prefix}/{key}"
-        self._check_destination(uri)
+        if destination is None:
+            uri = f"{self._default}/{key}"
+            _output_path(uri)  # what lies there is not looked at: the place may be away
+        else:
+            uri = f"{destination.rstrip('/')}/{key}"
+            if PROBE_NAME in self._check_destination(uri).split("/"):
+                raise RefusedAddress(f"a folder called {PROBE_NAME} is not accepted: workers use this name themselves")
         return uri
 
     @blaming_no_request()
     def put(self, uri: str, data: bytes, media_type: str, named: bool = False) -> None:
-        """Store an object atomically and durably, over an existing one. Raises StoreUnavailable or RefusedAddress.
+        """Store an object atomically and durably, over an existing one.
 
-        `named` says that a request named the destination: if that denies access or never takes such an object, the
-        request fails, and one that is away raises DestinationUnavailable. For the default destination the worker waits
-        in all these cases, loses nothing, and continues once the store takes the object.
+        `named` says that a request named the destination: if that denies access or never takes such an object, this
+        raises RefusedAddress, and DestinationUnavailable if it is away. The default destination is waited for
+        (StoreUnavailable) in all these cases, unless it takes other objects and only refuses this one: then this raises
+        OutputRefused, at the third attempt or later.
         """
+        began_s = monotonic()
         try:
             self._put(uri, data, media_type)
-        except PermissionError as exc:
-            if named:
-                raise RefusedAddress(f"no access to the destination: {exc}") from exc
-            raise StoreUnavailable(f"no access to CUTSTREAM_OBJECTS__DESTINATION: {exc}") from exc
+        except (PermissionError, RefusedAddress) as exc:
+            if not named:
+                raise self._refused_by_default(uri, exc) from exc
+            if isinstance(exc, RefusedAddress):
+                raise
+            raise RefusedAddress(f"no access to the destination: {exc}") from exc
         except StoreUnavailable as exc:
             if named:
                 raise DestinationUnavailable(f"destination: {exc}", is_ours=self._is_ours(uri)) from exc
             raise
+        if not named:
+            self._refusals.note_written(uri, began_s)
+
+    def _refused_by_default(self, uri: str, refusal: Exception) -> CutstreamError:
+        if self._refusals.is_of_this_object(uri):
+            return OutputRefused(f"the default destination takes other objects, but not this one: {refusal}")
+        return StoreUnavailable(f"no access to CUTSTREAM_OBJECTS__DESTINATION: {refusal}")
+
+    def _write_probe(self) -> None:
+        self._put(f"{self._default}/{PROBE_NAME}", b"Does the destination work?\n", "text/plain")
 
     def _put(self, uri: str, data: bytes, media_type: str) -> None:
         if _scheme_of(uri) == "file":
@@ -185,17 +209,28 @@ class ObjectStore:
         if self._source_buckets:
             _check_bucket(uri, self._source_buckets)
 
-    def _check_destination(self, uri: str) -> None:
-        scheme = _scheme_of(uri)
-        if scheme == "file":
-            path = files.path_of(uri)
+    def _check_destination(self, uri: str) -> str:
+        """Return the real path, or the key, that an allowed address stands for."""
+        path = _output_path(uri)
+        if _scheme_of(uri) == "file":
+            path = self._writable.resolve(path)
             files.check_parts(path, _OUTPUT_PATH)
-            files.check_parts(self._writable.resolve(path), _OUTPUT_PATH)
-        elif scheme in BUCKET_SCHEMES:
-            files.check_parts(buckets.bucket_and_key(uri)[2], _OUTPUT_PATH)
-            _check_bucket(uri, self._destination_buckets)
         else:
-            raise RefusedAddress(f"{scheme}:// is not supported: a destination is file://, s3://, gs:// or az://")
+            _check_bucket(uri, self._destination_buckets)
+        return path
+
+
+def _output_path(uri: str) -> str:
+    """Return the path or the key of an address. Raises RefusedAddress for what no output can have."""
+    scheme = _scheme_of(uri)
+    if scheme == "file":
+        path = files.path_of(uri)
+    elif scheme in BUCKET_SCHEMES:
+        path = buckets.bucket_and_key(uri)[2]
+    else:
+        raise RefusedAddress(f"{scheme}:// is not supported: a destination is file://, s3://, gs:// or az://")
+    files.check_parts(path, _OUTPUT_PATH)
+    return path
 
 
 def _scheme_of(uri: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from cutstream.clients.objects.store import ObjectStore
-from cutstream.errors import RefusedAddress, SourceFailed, SourceUnavailable, StoreUnavailable
+from cutstream.errors import OutputRefused, RefusedAddress, SourceFailed, SourceUnavailable, StoreUnavailable
 from cutstream.settings import LimitSettings
 from tests.support.s3_server import S3Server, s3_server
 
@@ -67,6 +67,44 @@ def test_a_missing_bucket(s3: S3Server) -> None:
         objects.put("s3://no-such-bucket/k.png", b"", "image/png")
     with pytest.raises(RefusedAddress, match="NoSuchBucket"):
         objects.put("s3://nor-this-one/k.png", b"", "image/png", named=True)
+
+
+def put_until_refused(objects: ObjectStore, key: str, attempts: int) -> str:
+    """Try as often, and return the error of the object itself; empty if the place is waited for to the end."""
+    for _ in range(attempts):
+        try:
+            objects.put(objects.resolve(None, key), b"photo", "image/png")
+        except StoreUnavailable:
+            continue
+        except OutputRefused as exc:
+            return str(exc)
+        raise AssertionError("written")
+    return ""
+
+
+def test_names_that_another_request_has_taken_are_no_outage(
+    s3: S3Server, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each way round: an object's name is a folder, and a folder's name is an object."""
+    monkeypatch.setattr("cutstream.clients.objects.refusals._PROBE_INTERVAL_S", 0.0)
+    objects = ObjectStore(s3.settings(destination=f"s3://{bucket}/out"), LIMITS)
+    name = "cutout-0123456789ab.png"
+    for destination, folder in ((f"s3://{bucket}/out/victim/{name}", "thief"), (f"s3://{bucket}", "out")):
+        objects.put(objects.resolve(destination, f"{folder}/{name}"), b"", "image/png", named=True)
+    assert "409" in put_until_refused(objects, f"victim/{name}", 5)
+    assert put_until_refused(objects, f"{name}/{name}", 5)
+    objects.put(objects.resolve(None, f"victim/other-{name}"), b"", "image/png")
+
+
+def test_a_bucket_that_is_made_late_is_waited_for(
+    s3: S3Server, fresh_name: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cutstream.clients.objects.refusals._PROBE_INTERVAL_S", 0.0)
+    name = fresh_name("late")
+    objects = ObjectStore(s3.settings(destination=f"s3://{name}/out"), LIMITS)
+    assert put_until_refused(objects, "job/k.png", 20) == ""
+    s3.bucket(name)
+    objects.put(objects.resolve(None, "job/k.png"), b"", "image/png")
 
 
 def test_a_server_that_goes_away_and_comes_back(s3: S3Server, tmp_path: Path) -> None:

@@ -171,10 +171,15 @@ def test_a_destination_that_is_no_folder_is_refused_before_any_work(
 
 def test_the_folder_of_a_request_may_be_taken_too(objects: ObjectStore, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    job = job_of()
+    job = job_of(image="s3://shop/a.jpg", destination=(tmp_path / "out").as_uri())
     (tmp_path / "out" / job.id).touch()
     with pytest.raises(RefusedDestination, match=f"{job.id} is not a folder"):
         check_addresses(job, objects)
+
+
+def test_the_default_destination_is_not_looked_at_for_it_may_be_away(objects: ObjectStore, tmp_path: Path) -> None:
+    (tmp_path / "out").touch()
+    check_addresses(job_of(image="s3://shop/a.jpg"), objects)
 
 
 def test_as_many_symlinks_as_the_interpreter_can_follow_are_no_bug(objects: ObjectStore, tmp_path: Path) -> None:

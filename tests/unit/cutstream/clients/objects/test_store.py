@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -16,6 +16,7 @@ from cutstream.errors import (
     AddressNotAllowed,
     ConfigurationError,
     DestinationUnavailable,
+    OutputRefused,
     RefusedAddress,
     StoreUnavailable,
 )
@@ -128,7 +129,11 @@ def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def denied(folder: str, **_: object) -> None:
         raise PermissionError(13, "Permission denied", folder)
 
+    def denied_file(name: str, *_: object) -> None:
+        denied(name)
+
     monkeypatch.setattr(files.os, "mkdir", denied)
+    monkeypatch.setattr(files, "_write_synced", denied_file)
     return tmp_path
 
 
@@ -148,7 +153,108 @@ def test_a_destination_below_a_file_is_refused_wherever_it_is(tmp_path: Path) ->
     objects = made(destination=str(tmp_path))
     objects.put(objects.resolve(None, "taken"), b"", "image/png")
     with pytest.raises(RefusedAddress):
-        objects.put(objects.resolve(f"{tmp_path.as_uri()}/taken", "k.png"), b"", "image/png")
+        objects.put(objects.resolve(f"{tmp_path.as_uri()}/taken", "k.png"), b"", "image/png", named=True)
+    with pytest.raises(RefusedAddress):
+        objects.check_destination(f"{tmp_path.as_uri()}/taken")
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each attempt ask anew whether the place works."""
+    monkeypatch.setattr("cutstream.clients.objects.refusals._PROBE_INTERVAL_S", 0.0)
+
+
+def ending(objects: ObjectStore, key: str, attempts: int = 5) -> str:
+    """Put an object into the default destination, as often as a worker does in some seconds. Return how that ends."""
+    for _ in range(attempts):
+        try:
+            objects.check_destination(None, key.partition("/")[0])
+            objects.put(objects.resolve(None, key), b"x", "image/png")
+        except OutputRefused as exc:
+            return str(exc)
+        except StoreUnavailable:
+            continue
+        return "written"
+    return "waits"
+
+
+def _take_by_a_file(folder: Path) -> None:
+    folder.write_bytes(b"")
+
+
+def _take_by_a_link_to_itself(folder: Path) -> None:
+    folder.symlink_to(folder)
+
+
+def _take_by_a_link_elsewhere(folder: Path) -> None:
+    folder.symlink_to("/etc")
+
+
+def _take_the_object_by_a_folder(folder: Path) -> None:
+    (folder / "k.png").mkdir(parents=True)
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize(
+    "take",
+    [_take_by_a_file, _take_by_a_link_to_itself, _take_by_a_link_elsewhere, _take_the_object_by_a_folder],
+)
+def test_one_name_that_is_taken_is_no_outage_of_the_default_folder(
+    tmp_path: Path, take: Callable[[Path], None]
+) -> None:
+    objects = made(destination=str(tmp_path / "out"))
+    assert ending(objects, "good/k.png") == "written"
+    take(tmp_path / "out" / "taken")
+    assert "takes other objects, but not this one" in ending(objects, "taken/k.png")
+    assert ending(objects, "good/k.png") == "written"
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_default_folder_that_is_none_any_more_is_waited_for(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    objects = made(destination=str(out))
+    assert ending(objects, "good/k.png") == "written"
+    out.rename(tmp_path / "before")
+    out.write_bytes(b"")
+    assert ending(objects, "good/k.png", 50) == "waits"
+    out.unlink()
+    out.symlink_to("/etc")
+    assert ending(objects, "good/k.png", 50) == "waits"
+    out.unlink()
+    (tmp_path / "before").rename(out)
+    assert ending(objects, "good/k.png") == "written"
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_default_folder_that_denies_us_is_waited_for_however_often_it_is_tried(locked: Path) -> None:
+    assert ending(made(destination=str(locked)), "job/k.png", 50) == "waits"
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 409, 412, 413])
+def test_an_object_that_the_default_bucket_refuses_is_told_from_a_bucket_that_refuses_all(
+    server: HttpServer, status: int
+) -> None:
+    """The server answers for each path by itself: `out` is taken everywhere but below `taken`."""
+    server.statuses = {"/status/200/ours/out/taken/k.png": status}
+    objects = at(server.url("status/200"))
+    assert str(status) in ending(objects, "taken/k.png")
+    assert ending(objects, "good/k.png") == "written"
+    assert ending(at(server.url(f"status/{status}")), "good/k.png", 50) == "waits"
+
+
+@pytest.mark.parametrize("destination", ["s3://ours/out", "s3://ours/out/a"])
+def test_no_request_may_be_in_the_way_of_the_probe(destination: str) -> None:
+    with pytest.raises(RefusedAddress, match="cutstream~probe is not accepted"):
+        made(destination="s3://ours/out").resolve(f"{destination}/cutstream~probe", "id/k.png")
+
+
+def test_no_request_may_be_in_the_way_of_the_probe_by_way_of_a_link(tmp_path: Path) -> None:
+    objects = made(destination=str(tmp_path / "out"), file_roots=(tmp_path,))
+    (tmp_path / "link").symlink_to(tmp_path / "out" / "cutstream~probe")
+    for path in ("out/cutstream~probe", "out/cutstream%7Eprobe/x", "link", "link/x"):
+        with pytest.raises(RefusedAddress, match="cutstream~probe is not accepted"):
+            objects.check_destination(f"{tmp_path.as_uri()}/{path}")
 
 
 def test_what_lies_below_the_default_destination_can_be_read_back_though_no_request_may(tmp_path: Path) -> None:
