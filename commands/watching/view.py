@@ -126,8 +126,15 @@ def _worker(observed: Observed) -> WorkerView:
         unfinished=now.total(m.IN_FLIGHT) + now.total(m.UNCOMMITTED),
         lag=now.total(m.LAG),
         memory=now.total(m.DECODED_BYTES),
-        device=", ".join(sorted(one_line(labels.get("device", "")) for labels, _ in now.select(m.INFO))),
+        device=_device(now),
     )
+
+
+def _device(now: Exposition) -> str:
+    """Return the worker's device; if that is a GPU, with its memory in use and in all."""
+    name = ", ".join(sorted(one_line(labels.get("device", "")) for labels, _ in now.select(m.INFO)))
+    used, total = (now.total(m.DEVICE_MEMORY, kind=kind) / 1e9 for kind in ("used", "total"))
+    return f"{name} {used:.0f}/{total:.0f} GB" if total else name
 
 
 def _state(now: Exposition) -> str:

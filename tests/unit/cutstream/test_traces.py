@@ -111,6 +111,17 @@ def test_a_silent_collector_neither_holds_up_the_exit_nor_fills_the_log(caplog: 
     assert warnings[0].startswith("traces: ")
 
 
+def test_the_clients_warnings_are_one_line_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    open_traces("http://127.0.0.1:1/v1/traces").close()
+    client = logging.getLogger("opentelemetry.exporter.otlp")
+    client.info("chatting")
+    client.error("cannot reach\nthe collector", exc_info=True)
+    client.warning("cannot reach it again")
+    assert [(entry.getMessage(), entry.exc_info) for entry in caplog.records if entry.name == "cutstream.traces"] == [
+        ("traces: cannot reach", None)
+    ]
+
+
 def test_nothing_is_imported_without_the_setting() -> None:
     program = "import sys, consumer.app; sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", program], timeout=120, check=False).returncode == 0

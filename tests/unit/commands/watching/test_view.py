@@ -120,6 +120,16 @@ def test_a_worker_says_what_keeps_it_from_work(metrics: Metrics) -> None:
     assert worker.state == "halted: poison_limit"
 
 
+def test_a_gpu_has_its_memory_beside_it(metrics: Metrics) -> None:
+    def on_gpu(m: Metrics) -> None:
+        m.info.labels("tensorrt", "fp16", "cuda").set(1)
+        m.device_memory.labels("used").set(12.4e9)
+        m.device_memory.labels("total").set(85e9)
+
+    (worker,) = view_of([observed(metrics, on_gpu)]).workers
+    assert worker.device == "cuda 12/85 GB"
+
+
 def test_the_stages_are_those_of_the_pipeline_in_their_order() -> None:
     parts = MagicMock(spec=Dependencies)
     for field in fields(Dependencies):
