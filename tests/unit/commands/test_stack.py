@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import shlex
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from commands import stack
 from commands.stack import next_steps
+from commands.watching import progress
+from consumer.health import HealthServer
+from cutstream.metrics import Metrics
+from cutstream.settings import Settings, WorkerSettings, addressed
+from deploy.local import running
+from deploy.local.running import RunningStack
 
 ROOT = Path(__file__).parents[3]
 
@@ -37,3 +48,37 @@ def test_without_an_allowed_folder_the_next_step_is_to_allow_one(program: str, m
     follow, watch, again = commands(next_steps([]))
     assert (follow, watch) == ([program, "results", "--follow"], [program, "top"])
     assert again == ["CUTSTREAM_OBJECTS__FILE_ROOTS=/home/my name/photos", program, "up"]
+
+
+def test_up_names_the_addresses_first_and_says_what_is_left_until_the_servers_have_stopped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics = Metrics()
+    metrics.in_flight.set(7)
+    health = HealthServer("127.0.0.1", 0, metrics, dict, dict)
+    port = urlsplit(health.start()).port
+    settings = addressed(Settings(worker=WorkerSettings(port=port)))
+
+    @contextmanager
+    def running_stack(*_: object) -> Iterator[RunningStack]:
+        yield RunningStack(settings, None, 1.0, None)  # type: ignore[arg-type]
+        until = time.monotonic() + 30
+        while "stopping, 7 left" not in "".join(seen):
+            assert time.monotonic() < until, seen
+            time.sleep(0.02)
+            seen.append(capsys.readouterr().out)
+
+    seen: list[str] = []
+    monkeypatch.setattr(running, "running_stack", running_stack)
+    monkeypatch.setattr(running, "wait_until_stopped", lambda stack: None)
+    monkeypatch.setattr(stack, "check_deployment", lambda settings: None)
+    monkeypatch.setattr(progress, "_LEFT_EVERY_S", 0.05)
+    stack.up()
+    health.close()
+    assert "".join(seen).split()[:4] == [
+        "metrics",
+        f"http://127.0.0.1:{port}/metrics",
+        "health",
+        f"http://127.0.0.1:{port}/readyz",
+    ]
+    assert capsys.readouterr().out.splitlines()[-1] == "Stopped."
