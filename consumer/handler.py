@@ -27,6 +27,7 @@ from cutstream.errors import (
     Expired,
     PlaceUnavailable,
     Poison,
+    TakesLong,
     Unexpected,
 )
 
@@ -104,6 +105,9 @@ class RequestHandler:
             with _failing_alone(task.record):
                 self._check(job)
             return self._runner.carry(job, progress)
+        except TakesLong as exc:
+            progress.attempts -= 1
+            return self._move(task, job, progress, exc, round(self._clock.wall() * 1000))
         except Untried as exc:
             if not exc.tried_by_another:
                 progress.attempts, progress.untried = progress.attempts - 1, progress.untried + 1
@@ -139,7 +143,9 @@ class RequestHandler:
         self, task: TrackedRecord, job: Job, progress: Progress, error: PlaceUnavailable | Poison, in_doubt: bool
     ) -> Postponed:
         """Move the request to the retry topic. Raises Poison after the last attempt, or Expired."""
-        due_ms = self._retries.next_attempt_ms(job, progress, error, in_doubt)
+        return self._move(task, job, progress, error, self._retries.next_attempt_ms(job, progress, error, in_doubt))
+
+    def _move(self, task: TrackedRecord, job: Job, progress: Progress, error: CutstreamError, due_ms: int) -> Postponed:
         fields = self._fields(job.id, error.code, progress, job)
         log.info("postponed: %s", error, extra={**fields, "attempts": progress.attempts})
         self._on_end(task.record, job, progress, "postponed", error.code)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 
 from consumer.delivery.commits import Commit
@@ -30,6 +31,7 @@ _FULL_WAIT_S = 0.1
 _BROKER_WAIT_S = 0.5
 _TRIM_INTERVAL_S = 30.0
 _MISSED = 2.0  # a share of the time to a deadline: how far it was missed says nothing more
+_RETRIES_SHARE = 4  # the part of the window that requests from the retry topic may hold
 _REFUSALS, _REFUSALS_AGE_S = 3, 60.0  # one or two are normal in a rebalance
 
 
@@ -69,6 +71,9 @@ class Loop:
         self._offsets: OffsetTracker[Finished] = OffsetTracker()
         self.partitions: frozenset[Partition] = frozenset()
         """The partitions of this worker, as of the last change. Any thread may read it."""
+        self._retries: deque[TrackedRecord] = deque()  # read from the retry topic, not begun
+        self._most_retried = max(1, settings.window // _RETRIES_SHARE)
+        self._retried = 0  # of the retry topic, under way
         self._commit: Commit | None = None
         self._last_commit = clock.monotonic()
         self._failures = FailureLimit(settings.max_consecutive_failures)
@@ -179,6 +184,7 @@ class Loop:
     # -- reading
 
     def _read_requests(self) -> None:
+        self._begin_retries()  # before what is read now, which would take their places again and again
         try:
             polled = self._source.poll(self._poll_timeout_s(), self._wanted(), self._held())
         except BrokerUnavailable as exc:
@@ -190,8 +196,17 @@ class Loop:
         self._metrics.unreadable.set(polled.unreadable)
         for record in polled.records:
             tracked = self._offsets.track(record.partition, record.offset, self._clock.monotonic(), record.timestamp_ms)
-            retried = record.partition.topic == self._retry_topic
-            self._window.submit(TrackedRecord(tracked, record if retried else as_first_written(record)))
+            if record.partition.topic == self._retry_topic:
+                self._retries.append(TrackedRecord(tracked, record))
+            else:
+                self._window.submit(TrackedRecord(tracked, as_first_written(record)))
+        self._begin_retries()
+
+    def _begin_retries(self) -> None:
+        """Begin what comes from the retry topic, as far as its share of the window allows: much of it takes long."""
+        while self._retries and self._retried < self._most_retried and self._wanted():
+            self._retried += 1
+            self._window.submit(self._retries.popleft())
 
     def _poll_timeout_s(self) -> float:
         """Return zero while requests are in flight, because `_collect_outcomes` waits for them instead.
@@ -208,9 +223,15 @@ class Loop:
         return 0 if self._stopping_since is not None else self._window.free
 
     def _held(self) -> frozenset[Partition]:
-        """Return the partitions whose share of the uncommitted results is used up: the others are read on."""
+        """Return the partitions of which no more may be read now: the others are read on.
+
+        Their share of the uncommitted results is used up, or the retry topic's share of the window.
+        """
         share = self._settings.max_uncommitted // max(1, len(self._source.partitions))
-        return self._offsets.partitions_with(max(1, share))
+        held = self._offsets.partitions_with(max(1, share))
+        if self._retries or self._retried >= self._most_retried:
+            held |= {partition for partition in self._source.partitions if partition.topic == self._retry_topic}
+        return held
 
     def _handle_rebalance(self, polled: Polled) -> None:
         for change, partitions in (("lost", polled.lost), ("gained", polled.gained)):
@@ -231,12 +252,15 @@ class Loop:
     def _drop_partitions(self, partitions: frozenset[Partition]) -> None:
         """Discard the work on these partitions, finished or not."""
         self._metrics.discarded.inc(self._offsets.drop(partitions))
+        self._retries = deque(task for task in self._retries if task.record.partition not in partitions)
 
     # -- collecting
 
     def _collect_outcomes(self) -> None:
         for outcome in self._window.collect(self._collect_timeout_s()):
             self._worked_since_trim = True
+            if not isinstance(outcome, Crashed) and outcome.tracked.partition.topic == self._retry_topic:
+                self._retried -= 1
             match outcome:
                 case Crashed(error=error):
                     raise error

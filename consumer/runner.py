@@ -20,7 +20,7 @@ from consumer.resources.untried import Untried
 from consumer.resources.waits import Wait, Waits
 from cutstream.clock import Clock
 from cutstream.contract.recipe import Recipe
-from cutstream.errors import CutstreamError, Expired, PlaceUnavailable, Retryable, Unexpected
+from cutstream.errors import CutstreamError, Expired, PlaceUnavailable, Retryable, TakesLong, Unexpected
 from cutstream.metrics import Metrics
 from cutstream.shortage import blaming_no_request
 
@@ -109,7 +109,8 @@ class Runner(Generic[Out]):
     def carry(self, job: Job, progress: Progress) -> Out:
         """Return the last stage's value. Raises Poison, Expired, Cancelled, Fatal or WorkerStopping.
 
-        Raises PlaceUnavailable when the attempts in place are used up, or when another would hold up other jobs.
+        Raises PlaceUnavailable when the attempts in place are used up, or when another would hold up other jobs, and
+        TakesLong when the job itself would.
         `progress` says where.
         """
         value: Any = job.recipe
@@ -203,7 +204,7 @@ class Runner(Generic[Out]):
 
         One that was slow, or that asks for time, is tried again from the retry topic: here others would wait, too.
         """
-        if isinstance(exc, Untried):
+        if isinstance(exc, Untried | TakesLong):
             raise exc
         self._metrics.retries.labels(stage.name, exc.code).inc()
         if isinstance(exc, PlaceUnavailable):

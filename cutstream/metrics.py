@@ -62,17 +62,19 @@ REQUESTS = Definition(
 POSTPONED = Definition(
     "cutstream_postponed_total",
     "counter",
-    "Moves of a request to the retry topic, because its own source, background or destination is away.",
-    "If it rises, a host or bucket that requests name is away: the worker's log says which (`postponed`).",
+    "Moves of a request to the retry topic, because its own source, background or destination is away, or because it "
+    "takes long (`takes_long`).",
+    "If it rises, a host or bucket that requests name is away or slow: the worker's log says which (`postponed`).",
     ("code",),
 )
 UNTRIED = Definition(
     "cutstream_untried_total",
     "counter",
-    "Deliveries of a request without a try to fetch its source, or to write to its destination: that is away "
-    "(`silent`), hosts that have never answered do not (`strangers`), or too many such places are being tried "
-    "(`crowded`).",
-    "If `silent` rises, a place that requests name is away; the others rise if requests name many dead hosts.",
+    "Deliveries of a request without a try: its source or destination is away (`silent`), hosts that have never "
+    "answered do not (`strangers`), or too many such places are being tried (`crowded`). Or it takes long, and goes on "
+    "from the retry topic: its source is `slow`, or it asks for an exact `matting` or for `heavy` work.",
+    "If `silent` or `slow` rises, a place that requests name is away or slow; `strangers` and `crowded` rise if they "
+    "name many dead hosts.",
     ("reason",),
 )
 SILENT_SOURCES = Definition(

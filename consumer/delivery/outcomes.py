@@ -48,8 +48,8 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Postponed:
-    """A place that the request names is away, or the worker is in doubt about itself. `records` holds the request for
-    the retry topic; its result comes later."""
+    """A place that the request names is away, the request takes long, or the worker is in doubt about itself. `records`
+    holds the request for the retry topic; its result comes later."""
 
     tracked: TrackedOffset
     code: str  # the error's code

@@ -8,6 +8,7 @@ import socket
 from ipaddress import ip_address
 from urllib.parse import unquote
 
+_PORT = re.compile(r":\d+$")
 _ADDRESS = re.compile(r"(?P<scheme>[^:/]*)://(?P<authority>[^\\/?#]*)(?P<rest>.*)", re.DOTALL)
 
 
@@ -27,14 +28,18 @@ def place_of(address: str) -> str:
     return f"{scheme}://{parts['authority'].lower()}"
 
 
+def host_of_place(place: str) -> str:
+    """Return a place without its port: one machine may listen on many. A bucket is its own host."""
+    return _PORT.sub("", place) if place.startswith("http://") else place
+
+
 def domain_of(place: str) -> str:
     """Return the last two labels of a host's name, which the hosts of one owner have in common.
 
     All IP addresses are one domain, and so are the names below `co.uk` or a cloud's own.
     """
-    host = place.partition("://")[2]
-    name = host.rpartition(":")[0] or host
-    if ":" in name or name.replace(".", "").isdecimal():
+    name = host_of_place(place).partition("://")[2]
+    if name.startswith("[") or name.replace(".", "").isdecimal():
         return "IP addresses"
     return ".".join(name.split(".")[-2:])
 
@@ -61,7 +66,8 @@ def _host(authority: str) -> str:
     host = unquote(authority.rpartition("@")[2]).lower()
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0].rstrip(".")
     try:
-        return str(ip_address(name))
+        address = ip_address(name)
+        return f"[{address}]" if address.version == 6 else str(address)
     except ValueError:
         pass
     try:

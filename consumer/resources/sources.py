@@ -12,7 +12,10 @@ A download that waits for its host holds a slot, a thread of the window, and the
   `_HURRIED_S` for its first answer. After that silence it has the usual time from the retry topic, a few at once;
 * distrusted strangers hold half of the window at most, with those that wait, and what is tried from the retry topic
   after a silence a quarter; strangers of one domain hold a quarter. What is beyond goes to the retry topic at once: a
-  quarter of the window is always left for known hosts.
+  quarter of the window is always left for known hosts;
+* a host that answers, but slowly (consumer/resources/slow_hosts.py), is worked on from the retry topic only, and so is
+  every request for a known host that has waited `SLOW_DOWNLOAD_S` for its turn. All ports of a host have `_MOST`
+  downloads together.
 
 Only a slow failure is silence: a refused or dropped connection costs nobody anything.
 """
@@ -29,17 +32,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
-from consumer.delivery.places import domain_of, place_of
+from consumer.delivery.places import domain_of, host_of_place, place_of
 from consumer.resources.priority_semaphore import Order
+from consumer.resources.slow_hosts import SLOW_DOWNLOAD_S, SlowHosts
 from consumer.resources.untried import Reason, UntriedSource
 from cutstream.clients.objects.store import ObjectStore
 from cutstream.clock import Clock
 from cutstream.contract.messages import MAX_MESSAGE_CHARACTERS
-from cutstream.errors import CutstreamError, FileTooLarge, NoSuchHost, SourceFailed, SourceUnavailable
+from cutstream.errors import CutstreamError, FileTooLarge, NoSuchHost, SourceFailed, SourceUnavailable, TakesLong
 
 log = logging.getLogger(__name__)
 
-_Kind: TypeAlias = Literal["strangers", "probes"]
+_Kind: TypeAlias = Literal["strangers", "probes", "unproven"]
 
 SILENT_AFTER = 3
 SLOW_S = 0.5
@@ -65,6 +69,7 @@ class _Place:
     domain: str
     stranger: bool
     limit: int
+    host: str
     in_flight: int = 0
     since_s: float = 0.0  # the beginning of the downloads in flight
     silent: int = 0
@@ -109,11 +114,14 @@ class Sources:
         self._most_probes = max(1, min(_MOST_PROBES, window // 4))
         self._most_held = max(1, window * 3 // 4 - self._most_probes)
         self._most_held_by_a_domain = max(1, window // 4)
+        self._most_unproven = max(1, window // 4)
         self._changed = threading.Condition()
         self._known: OrderedDict[str, _Place] = OrderedDict()  # those that have answered: none of the others ousts them
         self._others: OrderedDict[str, _Place] = OrderedDict()
         self._busy: dict[str, _Place] = {}  # those with downloads in flight
         self._domains: OrderedDict[str, int] = OrderedDict()  # downloads at once of the strangers of a domain
+        self._by_host: Counter[str] = Counter()  # downloads in flight; a host may have many ports
+        self._slow = SlowHosts(_MOST, clock)
         self._waiting: list[_Waiter] = []
         self._number = 0
         self._in_flight: Counter[_Kind] = Counter()
@@ -123,23 +131,35 @@ class Sources:
 
     # -- fetching
 
-    def fetch(self, address: str, again: bool = False) -> bytes:
-        """Fetch a source, and take note of its place's answer or silence. Raises what `ObjectStore.fetch` raises."""
+    def fetch(self, address: str, again: bool = False, is_last: bool = True) -> bytes:
+        """Fetch a source, and take note of its place's answer or silence. Raises what `ObjectStore.fetch` raises.
+
+        Raises TakesLong if there was too little time for the download on the topics of requests, or would be for
+        another that follows it.
+        """
         name = place_of(address)
+        if name == "file://":
+            return self._objects.fetch(address)
         limit_s = self._limit_s(name, again)
         started_s = self._clock.monotonic()
         try:
-            data = self._objects.fetch(address, limit_s)
+            with self._slow.timing(host_of_place(name), again):
+                data = self._objects.fetch(address, limit_s)
         except (SourceUnavailable, NoSuchHost) as exc:
+            seconds = self._clock.monotonic() - started_s
             if isinstance(exc, SourceUnavailable) and exc.answered:
                 self._note_answer(name)
-            elif self._clock.monotonic() - started_s >= SLOW_S:
+            elif limit_s == SLOW_DOWNLOAD_S and seconds >= SLOW_DOWNLOAD_S:
+                raise self._takes_long(name) from exc
+            elif seconds >= SLOW_S:
                 self._note_silence(name, exc)
             raise
         except (SourceFailed, FileTooLarge):
             self._note_answer(name)
             raise
         self._note_answer(name)
+        if not (again or is_last) and self._clock.monotonic() - started_s >= SLOW_DOWNLOAD_S:
+            raise self._takes_long(name)
         return data
 
     def fetch_own(self, address: str) -> bytes:
@@ -161,7 +181,8 @@ class Sources:
         """Hold the right to fetch these addresses inside the block. Raises Untried at once, or after a short wait.
 
         `again` says that the request comes from the retry topic. The lowest `order` of those that wait comes first.
-        `give_up` is called four times a second; what it raises ends the wait.
+        `give_up` is called four times a second; what it raises ends the wait. Raises TakesLong for a request that would
+        hold others here, and not on the retry topic.
         """
         names = {place_of(address) for address in addresses} - {"file://"}
         with self._changed:
@@ -186,6 +207,8 @@ class Sources:
                 waited_s = self._clock.monotonic() - waiter.since_s
                 if waiter.strange and (waited_s >= _PATIENCE_S or self._is_one_too_many(waiter)):
                     raise self._untried("too many hosts that have never answered are being tried", "crowded")
+                if self._holds_others(waiter, waited_s):
+                    raise self._takes_long(*(place.name for place in waiter.places))
                 self._changed.wait(_CHECK_INTERVAL_S)
                 give_up()
             kind = self._kind(waiter)
@@ -202,11 +225,24 @@ class Sources:
             place.since_s = self._clock.monotonic()
             self._busy[place.name] = place
         place.in_flight += 1
+        self._by_host[place.host] += 1
 
     def _end(self, place: _Place) -> None:
         place.in_flight -= 1
         if place.in_flight == 0:
             self._busy.pop(place.name, None)
+        self._by_host[place.host] -= 1
+        if not self._by_host[place.host]:
+            del self._by_host[place.host]
+
+    def _holds_others(self, waiter: _Waiter, waited_s: float) -> bool:
+        """Return whether a request for known hosts waits too long for its turn, or beside too many of its kind."""
+        if waiter.again or waiter.strange:
+            return False
+        if waited_s >= SLOW_DOWNLOAD_S:
+            return True
+        others = sum(self._kind(other) == ("unproven",) for other in self._waiting if other.lot < waiter.lot)
+        return self._kind(waiter) == ("unproven",) and self._in_flight["unproven"] + others >= self._most_unproven
 
     def _is_one_too_many(self, waiter: _Waiter) -> bool:
         """Return whether others hold all the threads of the window that distrusted strangers may hold. Lots decide."""
@@ -233,7 +269,15 @@ class Sources:
         """Return which of the shared limits apply to a request. Probes do not take the strangers' places."""
         if self._is_probe(waiter):
             return ("probes",)
-        return ("strangers",) if waiter.strange else ()
+        if waiter.strange:
+            return ("strangers",)
+        return ("unproven",) if self._is_unproven(waiter) else ()
+
+    def _is_unproven(self, waiter: _Waiter) -> bool:
+        """Return whether a request may well turn out to be slow: others did, and its host's answers were few."""
+        if waiter.again or not self._slow.are_many:
+            return False
+        return not all(self._slow.is_quick(place.host) for place in waiter.places)
 
     def _is_next(self, waiter: _Waiter) -> bool:
         return not any(other < waiter and self._fits(other) for other in self._waiting)
@@ -249,6 +293,10 @@ class Sources:
                 raise self._untried(message, "silent", place.name, tried)
         if self._is_probe(waiter) and not probes_left:
             raise self._untried("too many hosts that do not answer are being tried", "strangers")
+        if not waiter.again:
+            for place in waiter.places:
+                if not place.stranger and self._slow.is_slow(place.host):
+                    raise self._takes_long(place.name)
         return self._fits(waiter)
 
     def _fits(self, waiter: _Waiter) -> bool:
@@ -257,11 +305,22 @@ class Sources:
                 return False
             if any(self._in_flight_of(domain) >= self._limit_of(domain) for domain in waiter.strange_domains):
                 return False
-        return all(place.in_flight < place.limit for place in waiter.places)
+        if self._kind(waiter) == ("unproven",) and self._in_flight["unproven"] >= self._most_unproven:
+            return False
+        return all(
+            place.in_flight < place.limit
+            and self._by_host[place.host] < (_MOST if waiter.again else self._slow.limit(place.host))
+            for place in waiter.places
+        )
 
     def _untried(self, message: str, reason: Reason, place: str = "", tried_by_another: bool = False) -> UntriedSource:
         self._count(reason)
         return UntriedSource(f"{message}, so this one was not tried", reason, place, tried_by_another)
+
+    def _takes_long(self, *places: str) -> TakesLong:
+        self._count("slow")
+        names = " or ".join(places)[:MAX_MESSAGE_CHARACTERS]
+        return TakesLong(f"{names} answers slowly, or others wait for it: the download goes on from the retry topic")
 
     # -- what is known about places
 
@@ -286,11 +345,11 @@ class Sources:
 
     def _limit_s(self, name: str, again: bool) -> float | None:
         """Return how long a download may take, if there is reason to doubt that the place answers at all."""
-        if name == "file://":
-            return None
         with self._changed:
             place = self._place(name)
             hurried = self._is_distrusted(place) and not (again and place.silent)
+            if not hurried and not again and not place.stranger and self._slow.are_many:
+                return SLOW_DOWNLOAD_S
         return _HURRIED_S if hurried else None
 
     def _limit_of(self, domain: str) -> int:
@@ -308,7 +367,7 @@ class Sources:
                 places.move_to_end(name)
                 return places[name]
         stranger = name.startswith("http://")  # the settings say where buckets are
-        place = _Place(name, domain_of(name), stranger, _FIRST if stranger else _MOST)
+        place = _Place(name, domain_of(name), stranger, _FIRST if stranger else _MOST, host_of_place(name))
         self._remember(self._others, place)
         return place
 
@@ -323,8 +382,6 @@ class Sources:
             place.silent = SILENT_AFTER - 1
 
     def _note_answer(self, name: str) -> None:
-        if name == "file://":
-            return
         with self._changed:
             place = self._place(name)
             if place.is_silent:
@@ -340,8 +397,6 @@ class Sources:
             self._changed.notify_all()
 
     def _note_silence(self, name: str, error: CutstreamError) -> None:
-        if name == "file://":
-            return
         with self._changed:
             place, now_s = self._place(name), self._clock.monotonic()
             place.silent, place.last_silent_s = place.silent + 1, now_s

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 from cutstream.errors import BackgroundUnavailable, DestinationUnavailable, PlaceUnavailable, SourceUnavailable
 
-Reason: TypeAlias = Literal["silent", "strangers", "crowded"]
+Reason: TypeAlias = Literal["silent", "strangers", "crowded", "slow", "matting", "heavy"]
 """A label of `cutstream_untried_total`."""
 
 

@@ -23,9 +23,10 @@ class Fetch:
     metrics: Metrics
 
     def __call__(self, job: Job, recipe: Recipe) -> Fetched:
-        data = self.sources.fetch(recipe.image, job.is_redelivered)
-        self.metrics.source_bytes.inc(len(data))
         picture = recipe.composition.background.picture  # it comes second: nobody decodes one for a photo that is away
+        is_last = picture is None or self.backgrounds.has(picture)
+        data = self.sources.fetch(recipe.image, job.is_redelivered, is_last)
+        self.metrics.source_bytes.inc(len(data))
         background = None if picture is None else self.backgrounds.open(picture, job.is_redelivered)
         return Fetched(data, background, () if background is None else background.warnings)
 

@@ -12,6 +12,7 @@ CutstreamError
 │   ├── DecodersUnavailable       decoder processes that do not start again: retried without limit
 │   ├── MattingNotReady           PyMatting is being compiled for the exact mattings: retried without limit
 │   ├── BackgroundsFull           the background pictures in use fill their memory: retried without limit
+│   ├── TakesLong                 work that would hold others: the retry topic, due at once
 │   └── PlaceUnavailable          a place that the request itself names: the retry topic, and in the end it fails
 │       ├── SourceUnavailable       its source: SourceFailed in the end
 │       │   └── BackgroundUnavailable its background: BackgroundFailed in the end
@@ -112,6 +113,7 @@ from cutstream.errors.retryable import (
     Retryable,
     SourceUnavailable,
     StoreUnavailable,
+    TakesLong,
     TritonUnavailable,
     WrongAnswer,
 )
@@ -161,6 +163,7 @@ __all__ = [
     "SourceUnavailable",
     "StackError",
     "StoreUnavailable",
+    "TakesLong",
     "TritonUnavailable",
     "Unexpected",
     "UnknownBackground",

@@ -114,6 +114,15 @@ class MattingNotReady(Retryable):
     code = "matting_not_ready"
 
 
+class TakesLong(Retryable):
+    """The request is expected to take long: its source answers slowly, or it asks for an exact matting or much work.
+
+    Do nothing: it moves to the retry topic at once, which counts as no attempt. There only such requests wait for it.
+    """
+
+    code = "takes_long"
+
+
 class PlaceUnavailable(Retryable):
     """A place that the request itself names is not available at the moment. Each kind of place has an error of its own.
 

@@ -104,6 +104,7 @@ tested.
   next free slot for each kind of work (`cutstream submit --urgent`). It does not interrupt what is in flight. Priority
   is a topic, because a partition is committed in its order: within one, nobody can be let past. It is strict, so keep
   urgent requests few. As long as they alone fill the workers, no other request is read.
+* **What takes long**, such as a slow source, goes on from `{retry}`, so that it holds no other; it is no attempt.
 * **Retries:** a request whose own source, background or destination is away moves to `{retry}` and is tried again
   after a constant delay. It has no result until it succeeds or fails for good. `cutstream dead-letters replay` writes
   to this topic as well. Let only workers and operators write to it: the headers `__cutstream.delivery.*` are believed
@@ -191,7 +192,8 @@ def topics_page(kafka: settings.KafkaSettings) -> str:
         ),
         (
             f"`{kafka.retry_topic}`",
-            "requests whose own source, background or destination is away, until they are due again, and replayed ones",
+            "requests whose own source, background or destination is away, until they are due again; those that take "
+            "long, and replayed ones",
             "the workers, `cutstream dead-letters`",
             "likewise",
         ),

@@ -118,6 +118,12 @@ class _Pages(BaseHTTPRequestHandler):
     def page_status(self, status: str) -> None:
         self._send(b"no", self.server.statuses.get(self.path, int(status.partition("/")[0])), ETag='"no"')
 
+    def page_late(self, answer: str) -> None:
+        """Answer with a status after some seconds: /late/404/9."""
+        status, seconds = answer.split("/")[:2]
+        self.server.stopping.wait(float(seconds))
+        self._send(b"", int(status))
+
     def page_busy(self, retry_after: str) -> None:
         self._send(b"", 429, Retry_After=retry_after)
 

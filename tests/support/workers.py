@@ -105,6 +105,7 @@ class Results:
     """All records committed to the results topic so far."""
 
     def __init__(self, settings: KafkaSettings, topic: str | None = None) -> None:
+        self.settings = settings
         self._reader = TopicReader(settings, topic or settings.results_topic)
         self._reader.start()
         self.records: list[Record] = []

@@ -37,6 +37,7 @@ from cutstream.errors import (
     RefusedDestination,
     SourceFailed,
     SourceUnavailable,
+    TakesLong,
     UnreadableImage,
 )
 from cutstream.images.geometry import Box
@@ -500,3 +501,14 @@ def test_a_request_that_is_refused_unread_is_told_without_a_job() -> None:
     ended: list[tuple] = []
     handle(STORED, refuse, on_end=lambda *ending: ended.append(ending))
     assert [(ending[1], *ending[3:]) for ending in ended] == [(None, "failed", "invalid_request")]
+
+
+def test_what_takes_long_moves_to_the_retry_topic_at_once_and_counts_no_attempt() -> None:
+    outcome = handle(TakesLong("slow"), stage="fetch")
+    assert isinstance(outcome, Postponed)
+    assert outcome.code == "takes_long"
+    (record,) = outcome.records
+    delivery = read_redelivery(record.headers)
+    assert record.topic == "retry"
+    assert (delivery.attempts, delivery.untried) == (0, 0)
+    assert delivery.not_before_ms == round(ManualClock().wall() * 1000)

@@ -565,3 +565,35 @@ def test_two_workers_answer_every_request_once_while_members_are_thrown_out(post
     results = [int(record.value) for record in broker.read_all("results")]
     assert sorted(results) == [*range(300)]
     assert len(broker.read_all("retry")) == retries
+
+
+def test_the_retry_topic_holds_a_quarter_of_the_window_and_no_request_waits_for_it() -> None:
+    broker = MemoryBroker(1, retry=1)
+    for number in range(20):
+        headers = redelivery_headers(
+            [], Redelivery(SourceRecord(topic="requests", partition=0, offset=number, timestamp_ms=0))
+        )
+        broker.append(OutgoingRecord("retry", None, b"slow", headers))
+    for _ in range(40):
+        broker.append(OutgoingRecord("requests", None, b"quick"))
+    slow, most, quick = [], [], []
+    released = threading.Event()
+
+    def work(task: TrackedRecord) -> Answered:
+        if task.record.value == b"quick":
+            quick.append(task)
+            return answered(task)
+        slow.append(task)
+        most.append(len(slow))
+        released.wait(5)
+        slow.remove(task)
+        return answered(task)
+
+    def until() -> bool:
+        if len(quick) == 40:
+            released.set()
+        return len(broker.read_all("results")) == 60
+
+    run(ObservedReader(broker), MemoryCommitter(broker), work, until, size=8, window=8)
+    assert released.is_set()
+    assert max(most) == 2

@@ -19,6 +19,7 @@ from cutstream.errors import (
     NoSuchHost,
     SourceFailed,
     SourceUnavailable,
+    TakesLong,
 )
 from tests.support.group import wait_until
 
@@ -32,10 +33,15 @@ class Objects:
     def __init__(self, clock: ManualClock) -> None:
         self._clock = clock
         self.outcomes: dict[str, Exception] = {}
+        self.seconds: dict[str, float] = {}
         self.limits_s: list[float | None] = []
 
     def fetch(self, uri: str, limit_s: float | None = None) -> bytes:
         self.limits_s.append(limit_s)
+        seconds = self.seconds.get(uri.split("/")[2], 0.0)
+        self._clock.sleep(min(seconds, limit_s or seconds))
+        if limit_s is not None and limit_s < seconds:
+            raise SLOW
         outcome = self.outcomes.get(uri.split("/")[2])
         if outcome is SLOW:
             self._clock.sleep(SLOW_S)
@@ -351,3 +357,99 @@ def test_a_request_needs_all_its_places(site: Site) -> None:
     assert raised.value.place == "http://dead"
     with ExitStack() as held:  # nothing of the refused one is left behind
         site.enter(held, ["http://alive/a"] * 4)
+
+
+def takes_long(site: Site, address: str, give_up=pytest.fail) -> bool:
+    """Return whether a request on the topics of requests is sent to the retry topic as slow."""
+    with suppress(TakesLong), site.admit(address, give_up=give_up):
+        return False
+    return True
+
+
+def test_a_host_that_answers_slowly_is_left_to_the_retry_topic_whatever_the_port(site: Site) -> None:
+    site.fetch("http://slow.example/a")
+    site.objects.seconds["slow.example:81"] = 9.0
+    site.objects.outcomes["slow.example:81"] = SourceFailed("404")
+    site.fetch("http://slow.example:81/a")
+    assert takes_long(site, "http://slow.example/b")
+    assert not takes_long(site, "http://other.example/b")
+    assert site.untried == ["slow"]
+    with site.admit("http://slow.example/b", again=True, give_up=pytest.fail):
+        pass
+
+
+def test_a_host_that_gets_fast_again_gets_its_place_back(site: Site) -> None:
+    site.objects.seconds["slow.example"] = 2.5
+    site.fetch("http://slow.example/a")
+    site.objects.seconds.clear()
+    for quick in range(3):
+        assert takes_long(site, "http://slow.example/a"), quick
+        site.sources.fetch("http://slow.example/a", again=True)
+    assert not takes_long(site, "http://slow.example/a")
+
+
+def test_one_that_was_slow_long_ago_is_tried_again(site: Site) -> None:
+    site.objects.seconds["slow.example"] = 2.5
+    site.fetch("http://slow.example/a")
+    site.clock.sleep(121)
+    assert not takes_long(site, "http://slow.example/a")
+
+
+def test_a_download_under_way_marks_its_host(site: Site) -> None:
+    site.fetch("http://slow.example/a")
+    late: list[bool] = []
+
+    def fetch(uri: str, limit_s: float | None = None) -> bytes:
+        for seconds in (1.0, 1.5):
+            site.clock.sleep(seconds)
+            late.append(takes_long(site, "http://slow.example:8080/b") or takes_long(site, "http://slow.example/b"))
+        return b"photo"
+
+    site.objects.fetch = fetch
+    site.sources.fetch("http://slow.example/a")
+    assert late == [False, True]
+
+
+def test_all_ports_of_a_host_have_the_downloads_of_one(site: Site) -> None:
+    addresses = [f"http://known.example:{port}/a" for port in range(81, 85)]
+    for address in addresses:
+        site.fetch(address, 16)
+    with ExitStack() as held:
+        site.enter(held, addresses * 4)
+        for port in (81, 84):
+            with pytest.raises(Cancelled), site.admit(f"http://known.example:{port}/b", give_up=cancel):
+                pass
+
+
+def test_who_waits_long_for_a_known_host_goes_to_the_retry_topic(site: Site) -> None:
+    site.fetch("http://known.example/a", 16)
+    with ExitStack() as held:
+        site.enter(held, ["http://known.example/a"] * 16)
+        assert takes_long(site, "http://known.example/a", lambda: site.clock.sleep(2.5))
+
+
+def test_many_slow_hosts_leave_most_of_the_window_to_those_that_are_known_to_be_quick(site: Site) -> None:
+    site.fetch("http://quick.example/a", 16)
+    for number in range(40):
+        site.fetch(f"http://h{number}.example/a")
+    for number in range(4):
+        site.objects.seconds[f"h{number}.example"] = 9.0
+        site.fetch(f"http://h{number}.example/a")
+    with ExitStack() as held:
+        site.enter(held, [f"http://h{number}.example/a" for number in range(4, 12)])
+        assert takes_long(site, "http://h12.example/a", lambda: None)
+        site.enter(held, ["http://quick.example/a"] * 16)
+    site.objects.seconds["h13.example"] = 9.0
+    before_s = site.clock.monotonic()
+    with pytest.raises(TakesLong):
+        site.sources.fetch("http://h13.example/a")
+    assert site.clock.monotonic() - before_s == 2.0, "it held what others need"
+    assert site.sources.fetch("http://h13.example/a", again=True) == b"photo"
+
+
+def test_a_slow_photo_leaves_no_time_for_its_background_on_the_topics_of_requests(site: Site) -> None:
+    site.objects.seconds["slow.example"] = 9.0
+    with pytest.raises(TakesLong):
+        site.sources.fetch("http://slow.example/a", is_last=False)
+    for again, is_last in ((True, False), (False, True)):
+        assert site.sources.fetch("http://slow.example/a", again, is_last) == b"photo"

@@ -1,0 +1,51 @@
+"""Requests that take long hold up no others: good ones beside them are answered within half a minute."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from cutstream.settings import Settings
+from tests.support.http_server import HttpServer, serving
+from tests.support.workers import Results, submit, workers
+
+pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.triton]
+
+PROMISE_S = 30.0
+
+
+def allowing_this_machine(settings: Settings) -> Settings:
+    objects = settings.objects.model_copy(update={"allow_private_addresses": True})
+    return settings.model_copy(update={"objects": objects})
+
+
+def wait_for_good(results: Results, photos: Sequence[str]) -> float:
+    """Send good requests, and return the time until the last of them is answered."""
+    started_s = time.monotonic()
+    submit(results.settings, [{"id": f"good-{n}", "image": photo} for n, photo in enumerate(photos)])
+    while sum(result.id.startswith("good-") for result in results.all) < len(photos):
+        assert time.monotonic() - started_s < 80, "the good ones are not even answered now"
+        results.read()
+    seconds = time.monotonic() - started_s
+    assert all(result.status == "ok" for result in results.all if result.id.startswith("good-"))
+    return seconds
+
+
+def test_a_host_that_answers_slowly_holds_up_no_others_even_with_two_ports(
+    settings: Settings, small_photos: list[str], tmp_path: Path
+) -> None:
+    settings = allowing_this_machine(settings)
+    with (
+        serving(HttpServer()) as first,
+        serving(HttpServer()) as second,
+        Results(settings.kafka) as results,
+        workers(settings, tmp_path),
+    ):
+        submit(settings.kafka, [{"image": server.url("status/404")} for server in (first, second) * 3])
+        results.wait_for(6, 60)
+        slow = [{"image": server.url(f"late/404/9/{n}")} for n in range(100) for server in (first, second)]
+        submit(settings.kafka, slow)
+        assert wait_for_good(results, small_photos) < PROMISE_S
