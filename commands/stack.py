@@ -85,7 +85,7 @@ def addresses(settings: Settings) -> Table:
     table.add_row("Kafka", settings.kafka.bootstrap_servers)
     table.add_row("Triton", settings.triton.url)
     if identity := identity_of(settings.stack):
-        table.add_row("certificate", f"{identity} (docs/clients.md#a-private-local-stack)")
+        table.add_row("certificate", f"{identity} (docs/clients.md#the-local-stack)")
     return table
 
 

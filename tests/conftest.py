@@ -116,7 +116,7 @@ def jars(pytestconfig: pytest.Config) -> Path:
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory, jars: Path) -> Iterator[str]:
     """The address of a real broker, which runs until the tests end."""
-    settings = StackSettings(state=tmp_path_factory.mktemp("kafka"), jars=jars, **free_stack_ports())
+    settings = StackSettings(state=tmp_path_factory.mktemp("kafka"), private=False, jars=jars, **free_stack_ports())
     with Supervisor(START_TIMEOUT_S) as supervisor:
         supervisor.start(kafka_server(settings))
         yield kafka_address(settings)
@@ -160,7 +160,7 @@ def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     settings = Settings(
         models=small_models(folder / "models"),
         triton=TritonSettings(url=f"127.0.0.1:{ports['triton_grpc_port']}"),
-        stack=StackSettings(state=folder, **ports),
+        stack=StackSettings(state=folder, private=False, **ports),
     )
     render(settings)
     with Supervisor(START_TIMEOUT_S) as supervisor:

@@ -21,7 +21,8 @@ from cutstream.settings.tree import Settings
 def addressed(settings: Settings) -> Settings:
     """Fill in the embedded stack's addresses, and its identity, where the settings name no broker or no Triton.
 
-    Raises ConfigurationError if this is the private stack of another user, or was never started.
+    Raises ConfigurationError if this is the private stack of another user. If it was never started, there is no
+    identity yet: whatever listens on its ports is refused by who connects.
     """
     kafka, triton = settings.kafka, settings.triton
     return settings.model_copy(
@@ -34,14 +35,14 @@ def addressed(settings: Settings) -> Settings:
 
 def embedded_kafka(kafka: KafkaSettings, stack: StackSettings) -> KafkaSettings:
     """Return settings that reach the embedded broker. Raises ConfigurationError as `addressed` does."""
-    identity = _existing_identity(stack)
+    identity = identity_of(stack)
     tls = {"security_protocol": "SSL", "ssl_cafile": identity, "ssl_certfile": identity} if identity else {}
     return kafka.model_copy(update={"bootstrap_servers": f"127.0.0.1:{stack.kafka_port}", **tls})
 
 
 def embedded_triton(triton: TritonSettings, stack: StackSettings) -> TritonSettings:
     """Return settings that reach the embedded Triton. Raises ConfigurationError as `addressed` does."""
-    identity = _existing_identity(stack)
+    identity = identity_of(stack)
     tls = {"tls": True, **dict.fromkeys(("ssl_cafile", "ssl_certfile", "ssl_keyfile"), identity)} if identity else {}
     return triton.model_copy(update={"url": f"127.0.0.1:{stack.triton_grpc_port}", **tls})
 
@@ -60,11 +61,3 @@ def identity_of(stack: StackSettings) -> Path | None:
         problem = f"{stack.state} is for the user {account(owner)} alone: name a folder of your own"
         raise ConfigurationError(about("stack", "state", problem))
     return file
-
-
-def _existing_identity(stack: StackSettings) -> Path | None:
-    identity = identity_of(stack)
-    if identity is None or identity.exists():
-        return identity
-    problem = f"no private stack was started in {stack.state}: start it, or name its folder in CUTSTREAM_STACK__STATE"
-    raise ConfigurationError(about("stack", "private", problem))

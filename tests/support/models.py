@@ -150,7 +150,7 @@ def fused_settings(folder: Path, overrides: tuple[str, ...] = ()) -> Settings:
             default_profile="depth_fused",
             network_overrides=overrides,
         ),
-        stack=StackSettings(state=folder / "state"),
+        stack=StackSettings(state=folder / "state", private=False),
     )
 
 

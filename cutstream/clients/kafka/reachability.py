@@ -67,6 +67,8 @@ def _ask(server: str, settings: KafkaSettings, timeout_s: float, answers: Simple
         problem = "no answer"
     except ssl.SSLError as exc:
         problem = _explain_tls(exc)
+    except FileNotFoundError:
+        problem = f"there is no {settings.ssl_cafile}, or no other file of these settings: is it another's stack?"
     except OSError as exc:
         problem = exc.strerror or str(exc)
     answers.put((server, problem))

@@ -191,7 +191,9 @@ def _settings(folder: Path, jars: Path, store_port: int | None, s3: S3Server | N
             max_source_pixels=min(MOST_PIXELS, memory_bytes // BYTES_PER_PIXEL),
         ),
         worker=WorkerSettings(memory_bytes=memory_bytes, drain_timeout_s=15, port=0),
-        stack=StackSettings(state=folder / "state", jars=jars, start_timeout_s=START_TIMEOUT_S, **free_stack_ports()),
+        stack=StackSettings(
+            state=folder / "state", private=False, jars=jars, start_timeout_s=START_TIMEOUT_S, **free_stack_ports()
+        ),
     )
 
 

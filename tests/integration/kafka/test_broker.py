@@ -20,7 +20,7 @@ pytestmark = pytest.mark.kafka
 
 @pytest.fixture
 def settings(tmp_path: Path, jars: Path) -> StackSettings:
-    return StackSettings(state=tmp_path, jars=jars, **free_stack_ports())
+    return StackSettings(state=tmp_path, private=False, jars=jars, **free_stack_ports())
 
 
 @pytest.fixture

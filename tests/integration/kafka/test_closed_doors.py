@@ -30,7 +30,7 @@ def test_kafka_gets_no_secret_and_no_rights_of_root_and_nobody_else_reads_its_fi
         monkeypatch.setenv(name, CANARY)
     folder = tmp_path / "kafka"
     folder.mkdir(mode=0o755)  # that of an earlier version
-    settings = StackSettings(state=tmp_path, jars=jars, **free_stack_ports())
+    settings = StackSettings(state=tmp_path, private=False, jars=jars, **free_stack_ports())
     with Supervisor(60) as supervisor:
         supervisor.start(kafka_server(settings))
         guard = psutil.Process(supervisor.pid("kafka"))
@@ -48,7 +48,7 @@ def test_kafka_gets_no_secret_and_no_rights_of_root_and_nobody_else_reads_its_fi
 @pytest.mark.parametrize("port", ["kafka_port", "kafka_controller_port"])
 def test_idle_connections_leave_kafka_the_files_that_it_needs(tmp_path: Path, jars: Path, port: str) -> None:
     """Any account can hold connections, also without a login. Without a file descriptor for its log Kafka ends."""
-    settings = StackSettings(state=tmp_path, jars=jars, **free_stack_ports())
+    settings = StackSettings(state=tmp_path, private=False, jars=jars, **free_stack_ports())
     with Supervisor(60) as supervisor, ExitStack() as held:
         supervisor.start(kafka_server(settings))
         admin = held.enter_context(closing(KafkaAdminClient(bootstrap_servers=kafka_address(settings))))

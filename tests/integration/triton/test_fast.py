@@ -38,7 +38,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Triton, E
     settings = Settings(
         models=ModelSettings(store=folder / "empty"),
         triton=TritonSettings(url=f"127.0.0.1:{ports['triton_grpc_port']}"),
-        stack=StackSettings(state=folder, **ports),
+        stack=StackSettings(state=folder, private=False, **ports),
     )
     render(settings)
     with Supervisor(60) as supervisor:

@@ -102,7 +102,7 @@ def small_settings(folder: Path, **ports: int) -> Settings:
     return Settings(
         **({"models": models} if models else {}),
         triton=TritonSettings(url=f"127.0.0.1:{rpc}", describe_age_s=3600),
-        stack=StackSettings(state=folder / "state", **ports),
+        stack=StackSettings(state=folder / "state", private=False, **ports),
     )
 
 

@@ -61,7 +61,7 @@ def served(
     for model in select_models(models):
         if model.family:
             export(model, checkpoint_of(model.family.split(":")[0], folder), models)
-    settings = Settings(models=models, stack=StackSettings(state=folder / "state"))
+    settings = Settings(models=models, stack=StackSettings(state=folder / "state", private=False))
     with serve(settings) as triton:
         yield settings, triton
 

@@ -48,7 +48,7 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def local_kafka(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     return lambda runs: monkeypatch.setattr(
-        local, "is_ready", lambda port, identity: runs and port == 19092 and not identity
+        local, "is_ready", lambda port, identity: runs and port == 19092 and identity
     )
 
 

@@ -17,7 +17,16 @@ import pytest
 
 from cutstream.clients.kafka.reachability import first_to_answer
 from cutstream.errors import BrokerUnavailable, ConfigurationError, StackError
-from cutstream.settings import KafkaSettings, Settings, StackSettings, TritonSettings, addressed, as_environment, load
+from cutstream.settings import (
+    KafkaSettings,
+    Settings,
+    StackSettings,
+    TritonSettings,
+    addressed,
+    as_environment,
+    identity_of,
+    load,
+)
 from deploy.local import identity as module
 from deploy.local.identity import OPENSSL, ensure_identity
 from deploy.local.kafka import is_ready
@@ -81,8 +90,11 @@ def test_servers_that_the_settings_name_do_not_see_it(stack: StackSettings) -> N
 
 
 def test_a_private_stack_that_was_never_started_is_not_looked_for_in_the_open(stack: StackSettings) -> None:
-    with pytest.raises(ConfigurationError, match=r"STACK__PRIVATE: no private stack was started in .*STACK__STATE"):
-        addressed(Settings(stack=stack))
+    with broker(None) as (port, learnt):
+        complete = addressed(Settings(stack=stack.model_copy(update={"kafka_port": port})))
+        with pytest.raises(BrokerUnavailable, match=r"there is no .*identity.pem"):
+            first_to_answer(complete.kafka)
+    assert not any(learnt)
 
 
 def test_that_of_another_user_is_refused_by_name(stack: StackSettings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,8 +113,7 @@ def test_what_openssl_says_is_told_and_half_an_identity_is_none(
     monkeypatch.setattr(module, "_CERTIFICATE", "[req]\n")
     with pytest.raises(StackError, match=r"openssl could not make the certificate of a private stack:\n.+"):
         ensure_identity(stack)
-    with pytest.raises(ConfigurationError, match="no private stack was started"):
-        addressed(Settings(stack=stack))
+    assert not identity_of(stack).exists()
 
 
 def test_without_openssl_the_settings_are_refused(stack: StackSettings, monkeypatch: pytest.MonkeyPatch) -> None:
