@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def top(
     addresses: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ADDRESS]...", help="Workers, as HOST:PORT. Defaults to the local stack's worker."),
+        typer.Argument(metavar="ADDRESS", help="Workers, as HOST:PORT. Defaults to the local stack's worker."),
     ] = None,
     once: Annotated[
         bool, typer.Option("--once", help="Show it once, after two seconds. Exits with 1 if no worker answers.")
