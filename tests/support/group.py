@@ -77,6 +77,11 @@ def add_partitions(settings: KafkaSettings, total: int) -> None:
         admin.create_partitions({settings.requests_topic: NewPartitions(total)})
 
 
+def delete_topics(settings: KafkaSettings, *topics: str) -> None:
+    with closing(KafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)) as admin:
+        admin.delete_topics(list(topics))
+
+
 def commit_as_another_member(settings: KafkaSettings, offset: int) -> None:
     other = requests_reader(settings)
     other.start()

@@ -61,6 +61,7 @@ class SimulatedConsumer(KafkaConsumer):
             SimpleNamespace(_manager=SimpleNamespace(_net=None)), self._subscription, isolation_level="read_committed"
         )
         self._fetcher.send_fetches = self._send_fetch
+        self._fetcher.known_ends = self.end_offsets
         self._in_flight: list[CompletedFetch] = []
         self._iterator = None
         self._coordinator = SimpleNamespace(request_rejoin=lambda: None, _offset_fetch_futures={})

@@ -24,7 +24,7 @@ reachability    which broker answers, before a client is opened
 client_log      kafka-python's own log, folded
 errors          kafka-python's errors, in the product's terms
 
-kafka-python 3.0 has fourteen traps. Each guard has a regression test, which also shows whether a new version of the
+kafka-python 3.0 has fifteen traps. Each guard has a regression test, which also shows whether a new version of the
 client still needs it.
 
 1. After an aborted transaction, a producer keeps that transaction's offsets and commits them with its next one.
@@ -63,6 +63,9 @@ client still needs it.
    connection comes with it. Guard: the connections of logins.py deliver the reason, and remember it for
    `map_kafka_errors` (errors.py) and for those who wait in polls. The client's own way to remember it makes its
    threads spin.
+15. The client looks up partitions that are not there: in its answers, which leave out those without a leader or without
+   a topic, and in its assignment, which its own thread changes. Guard: `CarefulFetcher` expects no complete answer, and
+   `map_kafka_errors` takes such a KeyError for what it is.
 
 `StallWatch` (stalls.py) finds a partition that stands still for any other reason. The reader then starts it again, and
 if that does not help, opens a new client.

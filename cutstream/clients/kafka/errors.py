@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from kafka import errors
+from kafka import TopicPartition, errors
 from kafka.errors import KafkaError
 
 from cutstream.clients.kafka.logins import raise_refused_login
@@ -74,6 +74,10 @@ def map_kafka_errors() -> Iterator[None]:
         yield
     except KafkaError as exc:
         raise map_kafka_error(exc) from exc
+    except KeyError as exc:  # trap 15 of the package's docstring
+        if not isinstance(exc.args[0], TopicPartition):
+            raise
+        raise BrokerUnavailable(f"Kafka: {exc.args[0]} is not assigned any more, or no broker leads it") from exc
 
 
 def map_kafka_error(exc: KafkaError) -> CutstreamError:

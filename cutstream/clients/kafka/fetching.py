@@ -1,19 +1,19 @@
 """kafka-python's consumer with a fetcher that loses, skips and unpacks nothing that it should not.
 
-It guards against traps 6, 12 and 13 of the package's docstring.
+It guards against traps 6, 12, 13 and 15 of the package's docstring.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Any
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, OffsetSpec, TopicPartition
 from kafka.consumer.fetcher import Fetcher, RecordTooLargeError
-from kafka.errors import CorruptRecordError, InvalidRecordError, KafkaError, UnknownError
+from kafka.errors import CorruptRecordError, InvalidRecordError, KafkaError, LeaderNotAvailableError, UnknownError
 
 from cutstream.clients.kafka.connection import to_partition, to_topic_partition
 from cutstream.clients.kafka.record_batches import Batches, Budget
@@ -62,6 +62,18 @@ class CarefulFetcher(Fetcher):  # type: ignore[misc]
         """Return what was found to be unreadable since the last call."""
         found, self._unreadable = self._unreadable, []
         return found
+
+    def known_ends(self, partitions: Iterable[TopicPartition], timeout_ms: int) -> dict[TopicPartition, int]:
+        """Return the ends of those partitions that have a leader. Raises KafkaError, also if none has one."""
+        found = self.offsets_by_times(dict.fromkeys(partitions, OffsetSpec.LATEST), timeout_ms)
+        return {tp: end.offset for tp, end in found.items() if end is not None}
+
+    def beginning_or_end_offset(self, partitions: Any, timestamp: Any, timeout_ms: Any = None) -> Any:
+        # Trap 15. It expects an answer for every partition.
+        found = self.offsets_by_times(dict.fromkeys(partitions, timestamp), timeout_ms)
+        if missing := [str(tp) for tp, offset in found.items() if offset is None]:
+            raise LeaderNotAvailableError(f"no broker leads {', '.join(missing)}, or the topic is gone")
+        return {tp: offset.offset for tp, offset in found.items()}
 
     def fetch_records(self, *args: Any, **options: Any) -> Any:
         # A partition whose turn does not come stays where it is, and is fetched again. It is not left behind for ever:

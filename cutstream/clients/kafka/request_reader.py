@@ -1,4 +1,4 @@
-"""The worker's side of the consumer group. It guards against traps 2 to 5 and 11 of the package."""
+"""The worker's side of the consumer group. It guards against traps 2 to 5, 11 and 15 of the package."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ class RequestReader:
             return buffered.offset
         try:
             position: int | None = self._consumer.position(tp, timeout_ms=0)
-        except KafkaError:
+        except (KafkaError, KeyError):  # trap 15
             return None
         return position
 
@@ -155,7 +155,10 @@ class RequestReader:
         tp = to_topic_partition(partition)
         if tp not in self._consumer.assignment():
             return None
-        end: int | None = self._consumer.highwater(tp)
+        try:
+            end: int | None = self._consumer.highwater(tp)
+        except (KafkaError, KeyError):  # trap 15
+            return None
         return end
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
@@ -289,9 +292,9 @@ class RequestReader:
         """Return those partitions that have committed records to read, with their positions."""
         tps = [to_topic_partition(partition) for partition in sorted(partitions)]
         # The ends of `read_committed`: records of a transaction that is still open are nobody's stall.
-        ends = self._consumer.end_offsets(tps, timeout_ms=_ENDS_TIMEOUT_MS) if tps else {}
-        positions = {tp: self._consumer.position(tp, timeout_ms=0) for tp in tps}
-        return {to_partition(tp): position or 0 for tp, position in positions.items() if (position or 0) < ends[tp]}
+        ends = self._consumer._fetcher.known_ends(tps, _ENDS_TIMEOUT_MS) if tps else {}
+        positions = {tp: self._consumer.position(tp, timeout_ms=0) or 0 for tp in ends}
+        return {to_partition(tp): position for tp, position in positions.items() if position < ends[tp]}
 
     def _seek_to_committed(self, tp: TopicPartition) -> None:
         offset = self._consumer.committed(tp, timeout_ms=_COMMITTED_TIMEOUT_MS)

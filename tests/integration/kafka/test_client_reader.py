@@ -25,21 +25,24 @@ from cutstream.clients.kafka import (
     Polled,
     Record,
     RecordWriter,
+    RequestReader,
     TopicReader,
     TransactionalCommitter,
     TransactionalWriter,
     UnreadableRecords,
     delete_records,
     ensure_topics,
+    map_kafka_errors,
     request_reader,
 )
 from cutstream.clients.kafka.record_batches import MAX_BATCH_BYTES
-from cutstream.errors import ConfigurationError
+from cutstream.errors import BrokerUnavailable, ConfigurationError
 from tests.support.group import (
     TIMEOUT_S,
     add_partitions,
     commit_as_another_member,
     committed,
+    delete_topics,
     join,
     read,
     rebalance_soon,
@@ -398,6 +401,50 @@ def test_nothing_stalls_while_there_is_nothing_to_read(one_partition, opened) ->
     left_open.commit_transaction()
     assert read(reader, 1)
     assert reader.position(Partition(settings.requests_topic, 0)) == 4, "the marks of both transactions are read"
+
+
+def forget_topic(settings, consumer: KafkaConsumer, topic: str) -> None:
+    """Delete a topic, and have a client learn of it while it still has the topic's partitions."""
+    delete_topics(settings, topic)
+    cluster = consumer._client.cluster
+
+    def forgotten() -> bool:
+        consumer._net.run(consumer._manager.wait_for, cluster.request_update(), 5_000)
+        return cluster.leader_for_partition(TopicPartition(topic, 0)) is None
+
+    wait_until(forgotten, "the client still knows the topic")
+
+
+def test_a_topic_that_is_deleted_ends_no_reader(kafka_settings, opened) -> None:
+    """Partitions without a leader are left out of the client's answers."""
+    settings = kafka_settings
+    reader = opened(RequestReader(settings, [settings.request_topics]))
+    while len(reader.partitions) < 3 * settings.partitions or not reader.membership:
+        reader.poll(0.1, 1)
+    write(settings, 1)
+    read(reader, 1)
+    before = reader.partitions
+    forget_topic(settings, reader._consumer, settings.urgent_topic)
+    assert reader._behind(before) == {}
+    with pytest.raises(BrokerUnavailable, match="no broker leads"), map_kafka_errors():
+        reader._consumer.end_offsets([TopicPartition(p.topic, p.number) for p in before], timeout_ms=5_000)
+    gone = {p for p in before if p.topic == settings.urgent_topic}
+    wait_until(lambda: reader.poll(0.1, 1) and not (gone & reader.partitions), "the partitions stay")
+    assert {reader.position(p) for p in gone} == {reader.end_offset(p) for p in gone} == {None}
+    write(settings, 1)
+    assert read(reader, 1)
+
+
+def test_the_client_itself_looks_up_partitions_that_its_answer_lacks(kafka_settings, opened) -> None:
+    """Trap 15. If this fails, this client does not need the guard any more."""
+    settings = kafka_settings
+    consumer = opened(KafkaConsumer(bootstrap_servers=settings.bootstrap_servers))
+    partitions = [TopicPartition(topic, 0) for topic in (settings.requests_topic, settings.urgent_topic)]
+    consumer.assign(partitions)
+    assert len(consumer.end_offsets(partitions, timeout_ms=5_000)) == 2
+    forget_topic(settings, consumer, settings.urgent_topic)
+    with pytest.raises(KeyError):
+        consumer.end_offsets(partitions, timeout_ms=5_000)
 
 
 @pytest.mark.logs_errors

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 
 import pytest
-from kafka import errors
+from kafka import TopicPartition, errors
 
 from cutstream.clients.kafka import map_kafka_errors
 from cutstream.errors import BrokerUnavailable, ConfigurationError, Fenced
@@ -81,3 +81,10 @@ def test_every_error_of_the_client_has_a_meaning() -> None:
 def test_the_message_contains_kafkas_message(name: str) -> None:
     with pytest.raises((ConfigurationError, BrokerUnavailable), match="Kafka's message"), map_kafka_errors():
         raise ALL[name]("Kafka's message")
+
+
+def test_a_partition_that_the_client_has_lost_is_no_bug() -> None:
+    with pytest.raises(BrokerUnavailable, match="not assigned any more"), map_kafka_errors():
+        raise KeyError(TopicPartition("cutout.requests", 0))
+    with pytest.raises(KeyError), map_kafka_errors():
+        raise KeyError("x")
