@@ -24,7 +24,14 @@ from deploy.local.process import ServerSpec
 from deploy.local.state import private_folder
 
 LOG_CONFIG = Path(__file__).with_name("kafka-log4j2.properties")
-JVM = ("-XX:+UseSerialGC", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
+JVM = (
+    "-XX:+UseSerialGC",
+    "-Xmx512m",
+    "-XX:+ExitOnOutOfMemoryError",
+    "-XX:-UsePerfData",
+    "-XX:TieredStopAtLevel=1",
+    "-Djava.awt.headless=true",
+)
 METADATA_REQUEST = struct.pack(">hhihi", 3, 1, 0, -1, 0)  # key, version, correlation id, no client id, no topics
 MIB = 1 << 20
 
