@@ -15,7 +15,7 @@ transactions    the transactions themselves, and a writer that uses them for too
 producers       what every producer has in common: acknowledged by all replicas, once, in order
 record_writer   writes records outside a transaction
 topic_reader    reads a whole topic without a group
-partition_ends  asks where partitions end
+partition_ends  asks where partitions end, and whether their topics are there
 topics          creates and checks the topics, and removes records from their beginning
 connection      connection settings and type conversions
 tls             what a client trusts, and its own certificate

@@ -51,9 +51,7 @@ def check_topics(settings: KafkaSettings) -> None:
     needed = _needed_rights(settings)
     with _admin_client(settings) as admin:
         found = {topic["name"]: topic for topic in admin.describe_topics(sorted(needed))}
-    missing = [
-        name for name, topic in sorted(found.items()) if for_code(topic["error_code"]) is UnknownTopicOrPartitionError
-    ]
+    missing = _missing(found.values())
     lacking = [
         f"{right} on {name}"
         for name, topic in sorted(found.items())
@@ -63,16 +61,29 @@ def check_topics(settings: KafkaSettings) -> None:
     ]
     problems = []
     if missing:
-        problems.append(
-            f"missing topics: {', '.join(missing)}. Create them with `cutstream topics create`, or name others in "
-            "CUTSTREAM_KAFKA__*_TOPIC (docs/settings.md#kafka)"
-        )
+        problems.append(what_is_missing(missing))
     if lacking:
         problems.append(
             f"this user may not use all topics: give it the rights {', '.join(lacking)} (docs/security.md#rights)"
         )
     if problems:
         raise ConfigurationError("\n".join(problems))
+
+
+def missing_topics(settings: KafkaSettings, admin: Any) -> frozenset[str]:
+    """Return those topics that a worker needs and that do not exist."""
+    return frozenset(_missing(admin.describe_topics(sorted(_needed_rights(settings)))))
+
+
+def what_is_missing(topics: Iterable[str]) -> str:
+    return (
+        f"missing topics: {', '.join(sorted(topics))}. Create them with `cutstream topics create`, or name others in "
+        "CUTSTREAM_KAFKA__*_TOPIC (docs/settings.md#kafka)"
+    )
+
+
+def _missing(described: Iterable[Mapping[str, Any]]) -> list[str]:
+    return [topic["name"] for topic in described if for_code(topic["error_code"]) is UnknownTopicOrPartitionError]
 
 
 def _needed_rights(settings: KafkaSettings) -> dict[str, list[str]]:
