@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import Generic, TypeVar
 
 from cutstream.clients.kafka import TopicReader, UnreadableRecords
-from cutstream.errors import ConfigurationError, CutstreamError
+from cutstream.errors import BrokerUnavailable, ConfigurationError, CutstreamError
 from cutstream.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
@@ -117,7 +117,10 @@ class TopicCopy(Generic[T]):
                 for record in records:
                     self._apply(entries, record.key, record.value)
                 # Not sooner: while the history is read again, names have their old entries.
-                if reader.caught_up and (records or not complete):
+                caught_up = reader.caught_up
+                if complete and not caught_up:  # a position that goes back is that of another topic of this name
+                    raise BrokerUnavailable(f"topic {self._topic!r} was made anew and is read again")
+                if caught_up and (records or not complete):
                     complete, self._last_problem, self._unreadable = True, "", False
                     self._publish(dict(entries))
 
