@@ -32,6 +32,7 @@ from consumer.resources.cache import Cache
 from consumer.resources.decoding.pool import DecoderPool
 from consumer.resources.destinations import STORE_SLOTS, Destinations
 from consumer.resources.latency import LatencyEstimator
+from consumer.resources.long_work import LongWork
 from consumer.resources.matting_code import MattingCode
 from consumer.resources.memory_budget import MemoryBudget
 from consumer.resources.priority_semaphore import PrioritySemaphore
@@ -95,12 +96,14 @@ class PipelineRuntime:
             on_dropped_lines=metrics.decoder_lines.inc,
             clock=clock,
         )
-        self._matting_code = MattingCode()
-        self.catalogue = BackgroundCatalogue(s.kafka, metrics.backgrounds.set)
-        self.objects = ObjectStore(s.objects, s.limits)
 
         def count(reason: Reason) -> None:
             metrics.untried.labels(reason).inc()
+
+        self._matting_code = MattingCode()
+        self.long_work = LongWork(cores, count)
+        self.catalogue = BackgroundCatalogue(s.kafka, metrics.backgrounds.set)
+        self.objects = ObjectStore(s.objects, s.limits)
 
         self.destinations = Destinations(self.objects.place_of_destination, s.worker.window, clock, count)
         sources = Sources(self.objects, s.worker.window, clock, count)
@@ -125,6 +128,7 @@ class PipelineRuntime:
                 segment=Segment(self.triton, self.selector, latency, ops, metrics, s.triton),
                 ops=ops,
                 matting_code=self._matting_code,
+                long_work=self.long_work,
                 metrics=metrics,
                 max_pixels=s.limits.max_source_pixels,
                 fetch_slots=PrioritySemaphore(_FETCH_SLOTS),
@@ -304,6 +308,7 @@ class Worker:
     def _check(self, job: Job) -> None:
         check_addresses(job, self._runtime.objects)
         self._runtime.destinations.expect(job.recipe.destination, job.is_redelivered)
+        self._runtime.long_work.expect(job.recipe, job.is_redelivered)
 
     def _make_committer(self) -> Committer:
         if self._settings.kafka.delivery == "exactly_once":

@@ -41,7 +41,9 @@ class Stage(Generic[In, Out]):
 
     Stages of one kind of work share `slots`. A stage with `memory` runs once that many bytes are reserved. The job
     keeps them until it ends; once a stage has stated what is `kept` of its value, only that. A stage with `admission`
-    runs inside of what that returns, which may wait or refuse, before it takes a slot.
+    runs inside of what that returns, which may wait or refuse, before it takes a slot. A stage with `permit` takes what
+    that returns, before memory, for a job whose work takes long. Where a stage `takes_permit`, that stands for a slot;
+    it is given back after the stage that `ends_permit`.
     """
 
     name: str
@@ -50,6 +52,9 @@ class Stage(Generic[In, Out]):
     memory: Callable[[Job, In], int] | None = None
     kept: Callable[[Job, Out], int] | None = None
     admission: Callable[[Job, Order, Callable[[], None]], AbstractContextManager[None]] | None = None
+    permit: Callable[[Job, In], PrioritySemaphore | None] | None = None
+    takes_permit: bool = False
+    ends_permit: bool = False
 
     def __or__(self, following: Stage[Out, Next]) -> Pipeline[In, Next]:
         return Pipeline((self, following))
@@ -66,9 +71,10 @@ class Pipeline(Generic[In, Out]):
 
 
 class _Reserved(ExitStack):
-    """The memory of one job. `keep` gives back what is beyond so many bytes."""
+    """The memory of one job, and its permit. `keep` gives back what is beyond so many bytes, and `permit` likewise."""
 
     keep: Callable[[int], None] | None = None
+    permit: Callable[[int], None] | None = None
 
 
 class WorkerStopping(CutstreamError):
@@ -148,9 +154,13 @@ class Runner(Generic[Out]):
         waiting.enter_context(photos.labels(stage.name, "waiting").track_inprogress())
         # The memory is released if this attempt fails: the next one reserves anew.
         with waiting, admission, ExitStack() as memory:
+            permit = stage.permit(job, value) if stage.permit else None
+            if permit is not None:
+                reserved.permit = memory.enter_context(permit.acquire(order, give_up=check))
             if stage.memory is not None:
                 reserved.keep = memory.enter_context(self._memory.reserve(stage.memory(job, value), order, check))
-            with stage.slots.acquire(order, give_up=check):
+            has_slot = stage.takes_permit and reserved.permit is not None
+            with nullcontext() if has_slot else stage.slots.acquire(order, give_up=check):
                 check()  # the wait may have outlasted the deadline
                 waiting.close()
                 working = photos.labels(stage.name, "working").track_inprogress()
@@ -158,6 +168,8 @@ class Runner(Generic[Out]):
                     result = stage.run(job, value)
             if stage.kept is not None and reserved.keep is not None:
                 reserved.keep(stage.kept(job, result))
+            if stage.ends_permit and reserved.permit is not None:
+                reserved.permit(0)
             reserved.push(memory.pop_all())
             return result
 

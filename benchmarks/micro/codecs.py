@@ -81,6 +81,9 @@ def main() -> None:
     measure("encode/png RGB", lambda: encode(pixels, "png"))
     measure("encode/png mask", lambda: encode(np.ascontiguousarray(rgba[..., 3]), "png"))
     measure("encode/webp RGBA q90", lambda: encode(rgba, "webp", 90))
+    noise = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 4), np.uint8)
+    measure("encode/webp RGBA q100 of noise", lambda: encode(noise, "webp", 100))
+    measure("encode/png RGBA of noise", lambda: encode(noise, "png"))
     measure("encode/jpeg RGB q90", lambda: encode(pixels, "jpeg", 90))
     measure("encode/jpeg RGB q90 300 dpi", lambda: encode(pixels, "jpeg", 90, dpi=(300, 300)))
 

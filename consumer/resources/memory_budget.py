@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager
 from consumer.resources.priority_semaphore import Order, PrioritySemaphore
 from cutstream.compositing.specs import CompositionSpec
 from cutstream.errors import ResolutionTooHigh
+from cutstream.matting.exact_matting import METHODS
+from cutstream.matting.specs import MattingSpec
 from cutstream.settings import BYTES_PER_PIXEL
 
 # Bytes beyond BYTES_PER_PIXEL at the peak, per pixel of the canvas; measured on 24 megapixels.
@@ -17,8 +19,9 @@ LAYERED_SCENE = 8  # background, shadow and adapted subject
 PLACED_SUBJECT = 12  # the subject apart from its photo, and what is made from it
 
 
-def needed_bytes(spec: CompositionSpec, pixels: int) -> int:
+def needed_bytes(spec: CompositionSpec, pixels: int, matting: MattingSpec | None = None) -> int:
     """Return what a photo with this many pixels holds at most, from decode to store."""
+    solver = METHODS[matting.method].bytes if matting is not None and matting.is_exact else 0
     placement = spec.placement
     canvas = math.prod(placement.canvas) if placement.canvas else pixels
     per_pixel = FURTHER_OUTPUT * (len(spec.outputs) - 1)
@@ -26,7 +29,7 @@ def needed_bytes(spec: CompositionSpec, pixels: int) -> int:
         per_pixel += LAYERED_SCENE
     if (placement.canvas, placement.scale, placement.position, placement.perspective) != (None, None, None, None):
         per_pixel += PLACED_SUBJECT
-    return pixels * BYTES_PER_PIXEL + canvas * per_pixel
+    return pixels * BYTES_PER_PIXEL + canvas * per_pixel + solver
 
 
 def _has_layers(spec: CompositionSpec) -> bool:
@@ -52,6 +55,7 @@ class MemoryBudget:
         if amount > self._total:
             raise ResolutionTooHigh(
                 f"the image needs {amount:,} bytes while it is worked on, and the worker's whole budget is "
-                f"{self._total:,} (CUTSTREAM_WORKER__MEMORY_BYTES); fewer outputs or a smaller canvas need less"
+                f"{self._total:,} (CUTSTREAM_WORKER__MEMORY_BYTES); fewer outputs, a smaller canvas or "
+                "the matting 'fast' need less"
             )
         return self._bytes.acquire(order, amount, give_up)

@@ -4,7 +4,9 @@ from dataclasses import dataclass, replace
 
 from consumer.jobs import Decoded, Fetched, Job
 from consumer.resources.decoding.pool import DecoderPool
+from consumer.resources.long_work import LongWork
 from consumer.resources.memory_budget import needed_bytes
+from consumer.resources.priority_semaphore import PrioritySemaphore
 from cutstream.arrays.ops import ArrayOps
 from cutstream.images.header import read_header
 from cutstream.images.memory import decoder_bytes
@@ -19,18 +21,26 @@ class Decode:
     ops: ArrayOps
     metrics: Metrics
     max_pixels: int
+    long_work: LongWork
 
     def needed_bytes(self, job: Job, fetched: Fetched) -> int:
         """Return what this photo holds at most: while it is decoded, or from then on to `store`.
 
         Refuses a photo by its header alone.
         """
-        header = read_header(fetched.data, self.max_pixels)
-        return max(needed_bytes(job.recipe.composition, header.pixels), decoder_bytes(header, len(fetched.data)))
+        header, recipe = read_header(fetched.data, self.max_pixels), job.recipe
+        later = needed_bytes(recipe.composition, header.pixels, recipe.matting)
+        return max(later, decoder_bytes(header, len(fetched.data)))
 
     def kept_bytes(self, job: Job, decoded: Decoded) -> int:
         """Return what this photo holds at most once it is decoded, to `store`."""
-        return needed_bytes(job.recipe.composition, decoded.image.height * decoded.image.width)
+        pixels = decoded.image.height * decoded.image.width
+        return needed_bytes(job.recipe.composition, pixels, job.recipe.matting)
+
+    def permit(self, job: Job, fetched: Fetched) -> PrioritySemaphore | None:
+        """Return what the photo has to hold until it is encoded, if that takes long. Raises TakesLong."""
+        header = read_header(fetched.data, self.max_pixels)
+        return self.long_work.permit(job.recipe, header.pixels, job.is_redelivered)
 
     def __call__(self, job: Job, fetched: Fetched) -> Decoded:
         header = read_header(fetched.data, self.max_pixels)  # a second time, at 2 to 40 µs

@@ -25,7 +25,7 @@ class Refine:
         A stage asks before it reserves memory for the photo's pixels: others must not wait for them meanwhile.
         """
         matting = job.recipe.matting
-        if matting is not None and matting.method != "fast":
+        if matting is not None and matting.is_exact:
             self.matting_code.require()
         return nullcontext()
 

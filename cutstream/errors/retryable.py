@@ -107,8 +107,8 @@ class DecodersUnavailable(Retryable):
 class MattingNotReady(Retryable):
     """A request asks for an exact matting, and PyMatting is being compiled, which takes a minute once on each machine.
 
-    Requests for an exact matting wait, and others go on. If it happens after every start, nothing keeps the compiled
-    code: set `NUMBA_CACHE_DIR` to a folder that stays.
+    Requests for an exact matting wait, from the retry topic, and others go on. If it happens after every start, nothing
+    keeps the compiled code: set `NUMBA_CACHE_DIR` to a folder that stays.
     """
 
     code = "matting_not_ready"

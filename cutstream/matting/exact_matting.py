@@ -35,27 +35,30 @@ MAX_STEPS, TOLERANCE = 2000, 1e-5
 COMPILE = (sys.executable, "-m", "cutstream.matting.exact_matting")
 """The command that compiles PyMatting, unless its machine code is kept, and ends."""
 
-# Photos are solved one at a time: each takes up to half a gigabyte, and not every threading layer of numba works with
+# Photos are solved one at a time: each takes up to 0.6 GB, and not every threading layer of numba works with
 # two callers.
 _one_at_a_time = Lock()
 
 
 class Method(NamedTuple):
-    """PyMatting's function, and the most pixels that it gets.
+    """PyMatting's function, the most pixels that it gets, and the most steps of the solver times unknown pixels.
 
-    That bounds memory and time: the Laplacian takes 0.4 kB a pixel, for `learning_based` 2.5, for `knn` 3.6.
+    That bounds memory and time: `bytes` at most beside the photo's own planes, and about 15 s on one core, 10 of them
+    in the solver (`python -m benchmarks.micro.exact_matting`).
     """
 
     laplacian: str
     max_pixels: int
+    work: int
+    bytes: int
 
 
 METHODS: dict[MattingMethod, Method] = {
-    "closed_form": Method("cf_laplacian", 300_000),
-    "random_walk": Method("rw_laplacian", 300_000),
-    "large_kernel": Method("lkm_laplacian", 300_000),
-    "learning_based": Method("lbdm_laplacian", 200_000),
-    "knn": Method("knn_laplacian", 150_000),
+    "closed_form": Method("cf_laplacian", 300_000, 200_000_000, 300_000_000),
+    "random_walk": Method("rw_laplacian", 300_000, 600_000_000, 200_000_000),
+    "large_kernel": Method("lkm_laplacian", 300_000, 50_000_000, 150_000_000),
+    "learning_based": Method("lbdm_laplacian", 200_000, 200_000_000, 550_000_000),
+    "knn": Method("knn_laplacian", 150_000, 150_000_000, 600_000_000),
 }
 
 
@@ -99,7 +102,7 @@ def _solve(pymatting: Any, method: MattingMethod, pixels: Pixels, known: Matte, 
     if not unknown.any() or not subject.any() or not (known == BACKGROUND).any():
         return alpha
     system = _build_system(pymatting, METHODS[method].laplacian, colours, unknown, subject)
-    solution = _conjugate_gradients(system, start.ravel()[unknown] / 255)
+    solution = _conjugate_gradients(system, start.ravel()[unknown] / 255, METHODS[method].work // unknown.sum())
     solved = known.copy()
     solved.ravel()[unknown] = np.rint(255 * solution.clip(0, 1))
     return solved[:height, :width]
@@ -123,8 +126,9 @@ def _build_system(pymatting: Any, name: str, colours: Any, unknown: Any, subject
     return System(square.dot, square.diagonal(), -rows.dot(subject.astype(np.float64)))
 
 
-def _conjugate_gradients(system: System, start: Vector) -> Vector:
-    """Solve with Jacobi's preconditioner (Hestenes and Stiefel 1952); after `MAX_STEPS` the result is good enough.
+def _conjugate_gradients(system: System, start: Vector, steps: int = 2**31) -> Vector:
+    """Solve with Jacobi's preconditioner (Hestenes and Stiefel 1952). After `steps` or `MAX_STEPS` the result is good
+    enough: it depends on the photo, never on how fast the machine is.
 
     PyMatting's own solver raises an error after its last step and loses the solution, its preconditioner prints, and
     the products of both wait for BLAS's other threads, which einsum does not have.
@@ -134,7 +138,7 @@ def _conjugate_gradients(system: System, start: Vector) -> Vector:
     direction = inverse * residual
     energy = _dot(residual, direction)
     enough = TOLERANCE**2 * max(_dot(system.right, inverse * system.right), energy)
-    for _ in range(MAX_STEPS):
+    for _ in range(min(steps, MAX_STEPS)):
         product = system.product(direction)
         curvature = _dot(direction, product)
         if energy <= enough or curvature <= 0:  # by rounding, or for `knn`, whose matrix is not quite symmetric

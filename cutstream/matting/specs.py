@@ -43,3 +43,8 @@ class MattingSpec:
     method: MattingMethod = "fast"
     erode: int = 10
     dilate: int = 10
+
+    @property
+    def is_exact(self) -> bool:
+        """True for the methods of PyMatting, which take seconds."""
+        return self.method != "fast"

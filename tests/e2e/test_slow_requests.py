@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
+import skimage
+from PIL import Image
 
 from cutstream.settings import Settings
 from tests.support.http_server import HttpServer, serving
@@ -49,3 +53,18 @@ def test_a_host_that_answers_slowly_holds_up_no_others_even_with_two_ports(
         slow = [{"image": server.url(f"late/404/9/{n}")} for n in range(100) for server in (first, second)]
         submit(settings.kafka, slow)
         assert wait_for_good(results, small_photos) < PROMISE_S
+
+
+def test_exact_mattings_hold_up_no_others(settings: Settings, small_photos: list[str], folder: Path, tmp_path) -> None:
+    photo = Image.open(Path(skimage.__file__).parent / "data" / "astronaut.png").convert("RGB").resize((1300, 1300))
+    noise = np.random.default_rng(0).normal(0, 20, (1300, 1300, 3))
+    buffer = BytesIO()
+    Image.fromarray((np.asarray(photo) + noise).clip(0, 255).astype(np.uint8)).save(buffer, "JPEG")
+    (folder / "large.jpg").write_bytes(buffer.getvalue())
+    matting = {"method": "closed_form", "erode": 200, "dilate": 200}
+    exact = {"image": (folder / "large.jpg").as_uri(), "matting": matting}
+    with Results(settings.kafka) as results, workers(settings, tmp_path):
+        submit(settings.kafka, [exact] * 40)
+        assert wait_for_good(results, small_photos) < PROMISE_S
+        (first, *_) = [result for result in results.wait_for(len(small_photos) + 1, 60) if "good" not in result.id]
+    assert (first.status, first.attempts, first.source.topic) == ("ok", 1, settings.kafka.requests_topic)

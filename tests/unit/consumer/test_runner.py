@@ -75,9 +75,11 @@ class Execution:
         kept=None,
         refuse=lambda job: None,
         admission=None,
+        permit=None,
         **request,
     ) -> None:
         clock, slots = clock or ManualClock(), PrioritySemaphore(1)
+        self.slots = slots
         self.job = job_of(**request)
         self.progress = Progress(clock.monotonic())
         self.reserved: list[float] = []
@@ -90,6 +92,9 @@ class Execution:
                 memory=(lambda job, value: memory) if memory else None,
                 kept=kept,
                 admission=admission,
+                permit=permit and (lambda job, value: permit) if i == 0 else None,
+                takes_permit=permit is not None,
+                ends_permit=i == 1,
             )
             for i, step in enumerate(steps)
         )
@@ -516,3 +521,27 @@ def test_a_failure_after_segmentation_keeps_the_selected_profile() -> None:
     with pytest.raises(UnreadableImage):
         execution.run()
     assert execution.progress.selection == selection
+
+
+def test_long_work_holds_its_permit_instead_of_slots_until_it_is_encoded() -> None:
+    permits: list[float] = []
+    seen: list[tuple[float, float]] = []
+
+    def step(job, value):
+        seen.append((permits[-1], execution.reserved[-1] if execution.reserved else 0))
+
+    execution = Execution(step, step, step, permit=PrioritySemaphore(1, permits.append), memory=10)
+    with execution.slots.acquire():  # others have all the slots
+        execution.run()
+    assert [permit for permit, _ in seen] == [1, 1, 0]
+    assert permits[-1] == 0
+
+
+def test_who_waits_for_a_permit_holds_no_memory_and_expires_at_the_deadline() -> None:
+    permit = PrioritySemaphore(1)
+    execution = Execution(
+        failing(), permit=permit, memory=10, clock=SystemClock(), deadline=datetime(2020, 1, 1, tzinfo=timezone.utc)
+    )
+    with permit.acquire(), pytest.raises(Expired):
+        execution.run()
+    assert not any(execution.reserved)

@@ -10,6 +10,8 @@ from cutstream.contract.messages import Request
 from cutstream.contract.options import Background
 from cutstream.contract.recipe import parse_recipe
 from cutstream.errors import ResolutionTooHigh
+from cutstream.matting.exact_matting import METHODS
+from cutstream.matting.specs import MattingSpec
 from cutstream.settings import BYTES_PER_PIXEL
 
 
@@ -47,6 +49,13 @@ def test_the_canvas_counts_with_its_own_size() -> None:
     large = composition_of(canvas="1000x1000", outputs=("composite",), shadow="drop")
     assert needed_bytes(small, 1000) == 1000 * BYTES_PER_PIXEL + 100 * 20
     assert needed_bytes(large, 1000) == 1000 * BYTES_PER_PIXEL + 1_000_000 * 20
+
+
+def test_an_exact_matting_needs_memory_of_its_own() -> None:
+    without, fast = (needed_bytes(composition_of(), 1000, m) for m in (None, MattingSpec()))
+    assert fast == without
+    for method in ("closed_form", "knn"):
+        assert needed_bytes(composition_of(), 1000, MattingSpec(method=method)) == without + METHODS[method].bytes
 
 
 def test_a_reservation_is_observed_and_released_after_an_error() -> None:

@@ -16,6 +16,7 @@ from PIL import Image as Pillow
 
 from consumer.jobs import Encoded, Fetched, File, Progress
 from consumer.resources.latency import LatencyEstimator
+from consumer.resources.long_work import LongWork
 from consumer.resources.matting_code import MattingCode
 from consumer.resources.memory_budget import MemoryBudget
 from consumer.resources.priority_semaphore import PrioritySemaphore
@@ -93,7 +94,7 @@ def process(photo: Image, ops: ArrayOps, before_stage: Any = lambda stage: None,
     latency = LatencyEstimator(triton, SystemClock())
     selector = ProfileSelector(ModelSettings(), latency, metrics, SystemClock())
     stages: dict[str, Any] = {
-        "decode": Decode(pool, ops, metrics, 10**6),
+        "decode": Decode(pool, ops, metrics, 10**6, LongWork(1)),
         "segment": Segment(triton, selector, latency, ops, metrics, TritonSettings(batch_max_wait_s=0)),
         "refine": Refine(ops, MattingCode()),
         "compose": Compose(ops),
@@ -124,7 +125,7 @@ def test_a_photo_releases_its_reservation_while_the_devices_memory_is_full(photo
     file = BytesIO()
     Pillow.fromarray(photo.pixels).save(file, "PNG")
     full: Any = SimpleNamespace(errors=nullcontext, to_device=Mock(side_effect=[DeviceOutOfMemory("full"), 1, 2]))
-    decode = Decode(pool, full, Metrics(), 10**6)
+    decode = Decode(pool, full, Metrics(), 10**6, LongWork(1))
     snapshots: list[list[int]] = []
     slots = PrioritySemaphore(1)
     stages = (

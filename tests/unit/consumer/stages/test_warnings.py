@@ -16,6 +16,7 @@ from consumer.jobs import Composed, Findings, Progress, Segmentation
 from consumer.resources.backgrounds import BackgroundStore
 from consumer.resources.cache import Cache
 from consumer.resources.decoding.pool import DecoderPool
+from consumer.resources.long_work import LongWork
 from consumer.resources.profile_selector import Selection
 from consumer.resources.sources import Sources
 from consumer.stages.decode import Decode
@@ -72,7 +73,7 @@ def failed_result(pool: DecoderPool, folder: Path, **fields: Any) -> Result:
     job, progress = job_of(**fields), Progress(0.0)
     fetched = Fetch(sources, backgrounds, metrics)(job, job.recipe)
     progress.finish("fetch", fetched, 0.0)
-    decoded = Decode(pool, ops, metrics, MAX_PIXELS)(job, fetched)
+    decoded = Decode(pool, ops, metrics, MAX_PIXELS, LongWork(1))(job, fetched)
     progress.finish("decode", decoded, 0.0)
     output = Output("composite", (Layer("composite", decoded.image.pixels),))
     encoded = Encode(ops, pool.to_profile)(job, Composed((output,), decoded.image, FINDINGS))

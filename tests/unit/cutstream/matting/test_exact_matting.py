@@ -14,7 +14,7 @@ from cutstream.errors import InvalidOption
 from cutstream.images import Image
 from cutstream.matting import exact_matting
 from cutstream.matting.alpha_matting import estimate_alpha
-from cutstream.matting.exact_matting import METHODS, Method, System, _conjugate_gradients, solve_exact
+from cutstream.matting.exact_matting import METHODS, System, _conjugate_gradients, solve_exact
 from cutstream.matting.specs import MattingSpec
 from cutstream.matting.trimap import BACKGROUND, SUBJECT, UNKNOWN, build_trimap
 from cutstream.quality.alpha import sum_of_absolute_differences
@@ -49,7 +49,7 @@ def test_alpha_is_nearer_to_the_truth_than_the_bands_middle(method: Any, size: t
 
 
 def test_large_photos_are_solved_at_a_bounded_size(method: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(METHODS, method, Method(METHODS[method].laplacian, 20_000))
+    monkeypatch.setitem(METHODS, method, METHODS[method]._replace(max_pixels=20_000))
     seen: list[int] = []
     system = exact_matting._build_system
 
@@ -66,7 +66,7 @@ def test_large_photos_are_solved_at_a_bounded_size(method: Any, monkeypatch: pyt
 
 
 def test_enlarging_the_result_follows_the_photos_edges(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(METHODS, "closed_form", Method("cf_laplacian", 20_000))
+    monkeypatch.setitem(METHODS, "closed_form", METHODS["closed_form"]._replace(max_pixels=20_000))
     photo, truth = fur(400, 500)
     trimap = build_trimap(coarse(truth, 6), 200, 200, OPS)  # all of the picture is in its frame
     result = solve_exact(trimap, trimap, photo, "closed_form", OPS)
@@ -213,6 +213,23 @@ def test_the_solver_needs_no_more_steps_than_unknowns() -> None:
 def test_the_solver_stops_without_a_descent_direction() -> None:
     flat = System(np.zeros_like, np.ones(3), np.ones(3))
     np.testing.assert_array_equal(_conjugate_gradients(flat, np.full(3, 0.5)), np.full(3, 0.5))
+
+
+def test_a_wide_band_gets_fewer_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[int] = []
+    solved = exact_matting._conjugate_gradients
+
+    def watched(system: System, start: Any, most: int) -> Any:
+        steps.append(most * start.size)
+        return solved(system, start, 1)
+
+    monkeypatch.setattr(exact_matting, "_conjugate_gradients", watched)
+    photo, truth = fur(150, 201)
+    for band in (5, 40):
+        estimate_alpha(coarse(truth, 5), photo, MattingSpec(method="closed_form", erode=10, dilate=band), OPS)
+    work = METHODS["closed_form"].work
+    assert len(steps) == 2
+    assert all(0.99 * work < one <= work for one in steps)
 
 
 def test_a_solver_that_does_not_converge_returns_its_last_step(monkeypatch: pytest.MonkeyPatch) -> None:
