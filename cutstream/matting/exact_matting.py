@@ -30,7 +30,7 @@ CONTEXT = 0.03  # in long sides: how far around the band known pixels are used
 MIN_SIDE = 41  # two of the large kernel's windows; smaller images are extended by their borders
 EPSILON, KERNEL = np.float32(1e-5), (5, 5)  # of the fit that brings alpha to the photo's size
 
-MAX_STEPS, TOLERANCE = 2000, 1e-5
+TOLERANCE = 1e-5
 
 COMPILE = (sys.executable, "-m", "cutstream.matting.exact_matting")
 """The command that compiles PyMatting, unless its machine code is kept, and ends."""
@@ -41,7 +41,7 @@ _one_at_a_time = Lock()
 
 
 class Method(NamedTuple):
-    """PyMatting's function, the most pixels that it gets, and the most steps of the solver times unknown pixels.
+    """PyMatting's function, the most pixels that it gets and how many of them unknown, and the solver's most steps.
 
     That bounds memory and time: `bytes` at most beside the photo's own planes, and about 15 s on one core, 10 of them
     in the solver (`python -m benchmarks.micro.exact_matting`).
@@ -49,16 +49,17 @@ class Method(NamedTuple):
 
     laplacian: str
     max_pixels: int
-    work: int
+    max_unknown: int
+    max_steps: int
     bytes: int
 
 
 METHODS: dict[MattingMethod, Method] = {
-    "closed_form": Method("cf_laplacian", 300_000, 200_000_000, 300_000_000),
-    "random_walk": Method("rw_laplacian", 300_000, 600_000_000, 200_000_000),
-    "large_kernel": Method("lkm_laplacian", 300_000, 50_000_000, 150_000_000),
-    "learning_based": Method("lbdm_laplacian", 200_000, 200_000_000, 550_000_000),
-    "knn": Method("knn_laplacian", 150_000, 150_000_000, 600_000_000),
+    "closed_form": Method("cf_laplacian", 300_000, 100_000, 2000, 300_000_000),
+    "random_walk": Method("rw_laplacian", 300_000, 300_000, 2000, 200_000_000),
+    "large_kernel": Method("lkm_laplacian", 300_000, 100_000, 500, 150_000_000),
+    "learning_based": Method("lbdm_laplacian", 200_000, 100_000, 2000, 550_000_000),
+    "knn": Method("knn_laplacian", 150_000, 100_000, 1500, 600_000_000),
 }
 
 
@@ -73,13 +74,15 @@ class System(NamedTuple):
 def solve_exact(trimap: Matte, alpha: Matte, image: Image, method: MattingMethod, ops: ArrayOps) -> Matte:
     """Return alpha (u8 HW, the photo's size) where the trimap is unknown. The solver starts from `alpha`.
 
-    Only the band's surroundings are worked on, at no more than the method's most pixels; the guided filter brings the
-    result to the photo's size. Raises `InvalidOption` if PyMatting is missing or cannot be used.
+    Only the band's surroundings are worked on, at no more than the method's most pixels, and a wide band at fewer: too
+    few steps for all of its pixels would err more. The guided filter brings the result to the photo's size. Raises
+    `InvalidOption` if PyMatting is missing or cannot be used.
     """
     pymatting = _import_pymatting()
     frame = _frame_around_band(trimap, ops)
     pixels, known, before = image.pixels[frame.slices], trimap[frame.slices], alpha[frame.slices]
-    size = _limited_size(frame.width, frame.height, METHODS[method].max_pixels)
+    unknown = int(ops.histogram(trimap)[UNKNOWN])  # sync: the size of the system
+    size = _limited_size(frame.width, frame.height, unknown, METHODS[method])
     guide = ops.resize_area(pixels, *size)
     small = (guide, mark_mixed_unknown(ops.resize_area(known, *size), ops), ops.resize_area(before, *size))
     host = [ops.to_host(plane) for plane in small]  # sync: PyMatting works in host memory
@@ -102,7 +105,7 @@ def _solve(pymatting: Any, method: MattingMethod, pixels: Pixels, known: Matte, 
     if not unknown.any() or not subject.any() or not (known == BACKGROUND).any():
         return alpha
     system = _build_system(pymatting, METHODS[method].laplacian, colours, unknown, subject)
-    solution = _conjugate_gradients(system, start.ravel()[unknown] / 255, METHODS[method].work // unknown.sum())
+    solution = _conjugate_gradients(system, start.ravel()[unknown] / 255, METHODS[method].max_steps)
     solved = known.copy()
     solved.ravel()[unknown] = np.rint(255 * solution.clip(0, 1))
     return solved[:height, :width]
@@ -126,9 +129,8 @@ def _build_system(pymatting: Any, name: str, colours: Any, unknown: Any, subject
     return System(square.dot, square.diagonal(), -rows.dot(subject.astype(np.float64)))
 
 
-def _conjugate_gradients(system: System, start: Vector, steps: int = 2**31) -> Vector:
-    """Solve with Jacobi's preconditioner (Hestenes and Stiefel 1952). After `steps` or `MAX_STEPS` the result is good
-    enough: it depends on the photo, never on how fast the machine is.
+def _conjugate_gradients(system: System, start: Vector, max_steps: int = 2000) -> Vector:
+    """Solve with Jacobi's preconditioner (Hestenes and Stiefel 1952); after `max_steps` the result is good enough.
 
     PyMatting's own solver raises an error after its last step and loses the solution, its preconditioner prints, and
     the products of both wait for BLAS's other threads, which einsum does not have.
@@ -138,7 +140,7 @@ def _conjugate_gradients(system: System, start: Vector, steps: int = 2**31) -> V
     direction = inverse * residual
     energy = _dot(residual, direction)
     enough = TOLERANCE**2 * max(_dot(system.right, inverse * system.right), energy)
-    for _ in range(min(steps, MAX_STEPS)):
+    for _ in range(max_steps):
         product = system.product(direction)
         curvature = _dot(direction, product)
         if energy <= enough or curvature <= 0:  # by rounding, or for `knn`, whose matrix is not quite symmetric
@@ -163,8 +165,9 @@ def _frame_around_band(trimap: Matte, ops: ArrayOps) -> Box:
     return Box(max(0, left - margin), max(0, top - margin), min(width, right + margin), min(height, bottom + margin))
 
 
-def _limited_size(width: int, height: int, max_pixels: int) -> tuple[int, int]:
-    return scaled_size(width, height, min(1.0, sqrt(max_pixels / (width * height))))
+def _limited_size(width: int, height: int, unknown: int, method: Method) -> tuple[int, int]:
+    share = min(1.0, method.max_pixels / (width * height), method.max_unknown / max(1, unknown))
+    return scaled_size(width, height, sqrt(share))
 
 
 def _import_pymatting() -> Any:

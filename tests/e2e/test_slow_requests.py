@@ -61,8 +61,8 @@ def test_exact_mattings_hold_up_no_others(settings: Settings, small_photos: list
     buffer = BytesIO()
     Image.fromarray((np.asarray(photo) + noise).clip(0, 255).astype(np.uint8)).save(buffer, "JPEG")
     (folder / "large.jpg").write_bytes(buffer.getvalue())
-    matting = {"method": "closed_form", "erode": 200, "dilate": 200}
-    exact = {"image": (folder / "large.jpg").as_uri(), "matting": matting}
+    matting = {"method": "closed_form", "erode": 40, "dilate": 80}
+    exact = {"image": (folder / "large.jpg").as_uri(), "matting": matting, "refine": "base"}  # a band of many pixels
     with Results(settings.kafka) as results, workers(settings, tmp_path):
         submit(settings.kafka, [exact] * 40)
         assert wait_for_good(results, small_photos) < PROMISE_S
