@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.delivery.places import domain_of, picture_of, place_of
+from consumer.delivery.places import domain_of, host_of_place, picture_of, place_of
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,17 @@ def test_every_address_has_a_place_and_a_picture(address: str) -> None:
 )
 def test_the_domain_of_a_place(address: str, domain: str) -> None:
     assert domain_of(place_of(address)) == domain
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [
+        ("http://a.example:8080/x", "http://a.example"),
+        ("https://a.example/x", "http://a.example"),
+        ("http://[2001:db8::1]:81/x", "http://[2001:db8::1]"),
+        ("http://[2001:db8::81]/x", "http://[2001:db8::81]"),
+        ("s3://bucket/x", "s3://bucket"),
+    ],
+)
+def test_a_host_is_its_places_without_their_ports(address: str, host: str) -> None:
+    assert host_of_place(place_of(address)) == host
