@@ -116,8 +116,7 @@ class Runner(Generic[Out]):
         """Return the last stage's value. Raises Poison, Expired, Cancelled, Fatal or WorkerStopping.
 
         Raises PlaceUnavailable when the attempts in place are used up, or when another would hold up other jobs, and
-        TakesLong when the job itself would.
-        `progress` says where.
+        TakesLong when the job itself would. `progress` says where.
         """
         value: Any = job.recipe
         with _Reserved() as reserved:
