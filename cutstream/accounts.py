@@ -15,13 +15,13 @@ _LISTENING = re.compile(
 
 
 def owner_of(path: Path) -> int:
-    """Return the user id of a file's owner, or that of the folder that hides it from this user.
+    """Return the user id of a file's or link's owner, or that of the folder that hides it from this user.
 
     Raises FileNotFoundError or NotADirectoryError.
     """
     for visible in (path, *path.absolute().parents):
         try:
-            return visible.stat().st_uid
+            return visible.stat(follow_symlinks=visible != path).st_uid
         except PermissionError:
             continue
     raise FileNotFoundError(path)  # cannot be: everybody sees the root

@@ -8,10 +8,12 @@ use the servers nor pretend to be one.
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from cutstream.accounts import account, owner_of
 from cutstream.errors import ConfigurationError
+from cutstream.ownership import why_shared
 from cutstream.settings.kafka import KafkaSettings
 from cutstream.settings.naming import about
 from cutstream.settings.sections import StackSettings, TritonSettings
@@ -50,7 +52,7 @@ def embedded_triton(triton: TritonSettings, stack: StackSettings) -> TritonSetti
 def identity_of(stack: StackSettings) -> Path | None:
     """Return the identity of a private stack, which need not exist yet. None: the stack lets all accounts in.
 
-    Raises ConfigurationError if it is another user's.
+    Raises ConfigurationError if it is another user's, or if others can read it or put another one in its place.
     """
     file = stack.state / "private" / "identity.pem"
     try:
@@ -60,4 +62,16 @@ def identity_of(stack: StackSettings) -> Path | None:
     if owner != os.geteuid():
         problem = f"{stack.state} is for the user {account(owner)} alone: name a folder of your own"
         raise ConfigurationError(about("stack", "state", problem))
+    if problem := why_shared(file.parent) or _why_not_private(file):
+        raise ConfigurationError(about("stack", "state", problem))
     return file
+
+
+def _why_not_private(file: Path) -> str:
+    try:
+        status = file.lstat()
+    except OSError:
+        return ""  # it cannot be read either, which is told by who tries to
+    if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077:
+        return ""
+    return f"{file} must be a file that its user alone can read: stop the stack and remove the folder {file.parent}"

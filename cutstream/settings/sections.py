@@ -308,7 +308,8 @@ class WorkerSettings(Section):
 
 class StackSettings(Section):
     state: Path = Path(".state")
-    """Folder for the data of the embedded stack: broker data, rendered models, logs."""
+    """Folder for the data of the embedded stack: broker data, rendered models, logs. It must be the user's own, and no
+    other user may write to it."""
     private: bool = True
     """Whether the embedded servers are for the user alone who has started them: Kafka and Triton ask for a certificate,
     which is in the state folder. Needs the program `openssl`. `false` lets every account of this machine in: it can

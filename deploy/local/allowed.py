@@ -10,6 +10,7 @@ from typing import TextIO
 
 from cutstream.errors import StackError
 from cutstream.settings import ObjectSettings, StackSettings
+from deploy.local.state import open_unplanted
 
 _NOTED = {"destination", "file_roots", "allowed_hosts", "allowed_buckets", "allow_private_addresses"}  # no secrets
 
@@ -28,7 +29,7 @@ def noted(objects: ObjectSettings, stack: StackSettings) -> Iterator[None]:
     path = _path(stack)
     with ExitStack() as cleanup:
         try:
-            note = cleanup.enter_context(path.open("wb", buffering=0))
+            note = cleanup.enter_context(open(path, "wb", buffering=0, opener=open_unplanted))
             fcntl.flock(note, fcntl.LOCK_EX)
             note.write(objects.model_copy(update=absolute).model_dump_json(include=_NOTED).encode())
         except OSError as exc:

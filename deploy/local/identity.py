@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def ensure_identity(stack: StackSettings) -> Path | None:
     """Return a private stack's identity, after making it unless it is there. None: the stack lets all accounts in.
 
     That of an earlier, private stack is removed then. The state folder must be locked. Raises StackError, and
-    ConfigurationError if the identity is another user's.
+    ConfigurationError as `identity_of` does.
     """
     identity = identity_of(stack)
     if identity is None:
@@ -43,9 +44,11 @@ def ensure_identity(stack: StackSettings) -> Path | None:
     private_folder(identity.parent)
     if not identity.exists():
         part = identity.with_suffix(".part")
+        part.unlink(missing_ok=True)  # of a start that was interrupted, or planted by another user
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
         _make(part)
         part.replace(identity)
-    return identity
+    return identity_of(stack)
 
 
 def _make(file: Path) -> None:

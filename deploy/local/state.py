@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
@@ -13,9 +15,11 @@ from tempfile import mkdtemp
 
 from cutstream.clock import SystemClock
 from cutstream.errors import StackError
-from cutstream.settings import Settings
+from cutstream.ownership import why_shared
+from cutstream.settings import Settings, about
 
 _LOCK = "stack.lock"
+_PRIVATE = ("kafka", "triton", "logs", "private")
 _RUN = "cutstream-run-"
 _STARTING_S = 60.0  # a folder that is younger may belong to a run that has not locked it yet
 
@@ -23,10 +27,12 @@ _STARTING_S = 60.0  # a folder that is younger may belong to a run that has not 
 def private_folder(folder: Path) -> Path:
     """Make the folder and everything in it unreachable for other users, even if it is an old one. Return it.
 
-    Raises StackError if it belongs to another user.
+    Raises StackError if other users could have changed it.
     """
+    _refuse_shared(folder)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _refuse_shared(folder)
         folder.chmod(0o700)
     except OSError as exc:
         raise StackError(
@@ -37,14 +43,61 @@ def private_folder(folder: Path) -> Path:
 
 @contextmanager
 def lock_state(state: Path) -> Iterator[None]:
-    """Create the folder and lock it against other stacks until the block ends or this process dies."""
-    with _named_errors(state, "be made a folder"):
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)  # a folder that was there may have other purposes, too
-        lock = (state / _LOCK).open("a+b", buffering=0)
+    """Create the folder and lock it against other stacks until the block ends or this process dies.
+
+    Raises StackError, before anything is written, if other users could change the folder or those of the servers in it.
+    """
+    _own_folder(state)
+    for name in _PRIVATE:
+        if os.path.lexists(state / name):
+            private_folder(state / name)
+    with _named_errors(state, "be locked"):
+        lock = _open_lock(state / _LOCK)
     with lock:
         with _named_errors(state, "be locked"):
             _lock(lock, state)
         yield
+
+
+def _own_folder(state: Path) -> None:
+    """Create the folder unless it is there. Raises StackError if other users could change or replace it."""
+    _refuse_shared(state)  # the way to it, if it is not there yet
+    with _named_errors(state, "be made a folder"):
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)  # a folder that was there may have other purposes, too
+    _refuse_shared(state)
+
+
+def _refuse_shared(folder: Path) -> None:
+    if problem := why_shared(folder):
+        raise StackError(about("stack", "state", problem))
+
+
+def _open_lock(path: Path) -> FileIO:
+    """Open the lock for reading and writing. Raises StackError if it is anything but a file of this user's."""
+    try:
+        file = FileIO(path, "r+", opener=open_unplanted)
+    except OSError as exc:
+        if exc.errno == errno.ELOOP:
+            raise _not_own(path) from exc
+        raise
+    if not _is_own_file(os.fstat(file.fileno())):
+        file.close()
+        raise _not_own(path)
+    return file
+
+
+def _not_own(path: Path) -> StackError:
+    return StackError(about("stack", "state", f"{path} is no file of yours: remove it, or name another folder"))
+
+
+def open_unplanted(path: str, flags: int) -> int:
+    """Open a file without following a link, and without waiting at a pipe. Make it unless it exists."""
+    return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+
+
+def _is_own_file(status: os.stat_result) -> bool:
+    """Tell whether it is a file of this user's, with no other name elsewhere."""
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_nlink <= 1
 
 
 def _lock(file: FileIO, state: Path) -> None:
@@ -58,6 +111,7 @@ def _lock(file: FileIO, state: Path) -> None:
             "folder and CUTSTREAM_STACK__*_PORT to other ports"
         ) from exc
     file.truncate(0)
+    file.seek(0)
     file.write(str(os.getpid()).encode())
 
 
@@ -69,8 +123,7 @@ def throwaway(settings: Settings) -> Iterator[Settings]:
     killed is removed, too.
     """
     parent = settings.stack.state.absolute()
-    with _named_errors(parent, "be made a folder"):
-        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _own_folder(parent)
     _remove_abandoned(parent)
     with _named_errors(parent, "be written to"):
         folder = Path(mkdtemp(prefix=_RUN, dir=parent))
@@ -96,12 +149,13 @@ def _remove_abandoned(parent: Path) -> None:
     now = SystemClock().wall()
     for folder in parent.glob(f"{_RUN}*"):
         try:
-            is_ours = (folder / _LOCK).is_file() and not folder.is_symlink()
-            if is_ours and now - folder.stat().st_mtime > _STARTING_S:
+            status = folder.lstat()
+            is_ours = status.st_uid == os.geteuid() and _is_own_file((folder / _LOCK).lstat())
+            if is_ours and stat.S_ISDIR(status.st_mode) and now - status.st_mtime > _STARTING_S:
                 with lock_state(folder):
                     _remove(folder)
         except (OSError, StackError):
-            pass  # it is in use, or gone
+            pass  # it is in use, gone, or open to other users
 
 
 def _remove(folder: Path) -> None:
