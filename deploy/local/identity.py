@@ -44,11 +44,21 @@ def ensure_identity(stack: StackSettings) -> Path | None:
     private_folder(identity.parent)
     if not identity.exists():
         part = identity.with_suffix(".part")
-        part.unlink(missing_ok=True)  # of a start that was interrupted, or planted by another user
-        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+        _make_anew(part)
         _make(part)
         part.replace(identity)
     return identity_of(stack)
+
+
+def _make_anew(file: Path) -> None:
+    """Make an empty file. One that was there is of a start that was interrupted, or another user has planted it."""
+    try:
+        file.unlink(missing_ok=True)
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+    except OSError as exc:
+        raise StackError(
+            f"{file} cannot be written ({exc.strerror}): remove it, or set CUTSTREAM_STACK__STATE"
+        ) from exc
 
 
 def _make(file: Path) -> None:

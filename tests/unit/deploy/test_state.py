@@ -251,6 +251,13 @@ def test_the_key_does_not_go_into_a_file_of_another_user(state: Path) -> None:
 
 
 @with_openssl
+def test_a_key_that_cannot_be_written_is_named(state: Path) -> None:
+    (state / "private" / "identity.part").mkdir(parents=True)
+    with pytest.raises(StackError, match=r"identity\.part cannot be written \(.*\): .*CUTSTREAM_STACK__STATE"):
+        ensure_identity(StackSettings(state=state))
+
+
+@with_openssl
 def test_an_identity_that_others_can_read_or_replace_is_used_by_nobody(state: Path, victim: Path) -> None:
     stack = StackSettings(state=state)
     identity = ensure_identity(stack)
