@@ -1,7 +1,8 @@
 """Run one server for a parent process that may die at any moment.
 
 `python guard.py PARENT_PID` reads one line of JSON from standard input: `command`, `environment`, `stop_timeout_s` and
-`trusted`; a server that is not trusted gives up its rights. With `writes` it changes files in those places alone.
+`trusted`; a server that is not trusted gives up its rights. With `writes` it changes files in those places alone. With
+`descriptors` it opens no more files and connections than that at once; with `file_bytes` it makes no longer file.
 The end of standard input is the command to stop, so a parent that is killed stops its servers like one that exits
 normally. This program imports no package, because it starts before every server.
 """
@@ -9,10 +10,13 @@ normally. This program imports no package, because it starts before every server
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
+import resource
 import select
 import signal
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +30,14 @@ CREATE_RULESET, ADD_RULE, RESTRICT_SELF, WITH_VERSION, PATH_BENEATH = 444, 445, 
 WRITE_FILE, TRUNCATE = 1 << 1, 1 << 14
 CHANGES = WRITE_FILE | sum(1 << bit for bit in range(4, 13))  # remove and make whatever kind of file
 SINCE = {2: 1 << 13, 3: TRUNCATE}  # rights of later versions: move to another folder, and cut
+# Seccomp: the kernel asks a small program about each system call of a process, and of all that it starts.
+MACHINES = {"x86_64": (0xC000003E, 317, 91), "aarch64": (0xC00000B7, 277, 52)}  # AUDIT_ARCH, seccomp(2), fchmod(2)
+LOAD, IF_EQUAL, IF_ANY_BIT, RETURN = 0x20, 0x15, 0x45, 0x06
+NUMBER, MACHINE, MODE = 0, 4, 24  # where struct seccomp_data has them; the mode is the second argument
+ALLOW, REFUSE = 0x7FFF0000, 0x00050000 | errno.EPERM
+# Speculation control slows a process down; kernels before 5.16 switch it on by default.
+SET_MODE_FILTER, NO_SPECULATION_CONTROL = 1, 4
+OTHERS = 0o077  # the rights of all but the owner
 CONTROL = 0  # standard input
 NOT_STARTED = 127
 
@@ -47,7 +59,7 @@ def main() -> int:
 
 def serve(spec: dict[str, Any], parent: int, wakeup: int) -> int:
     try:
-        leader = start(spec["command"], spec["environment"], spec["trusted"], spec["writes"])
+        leader = start(spec)
     except OSError as exc:
         program = spec["command"][0]
         place = f"{exc.filename}: " if exc.filename not in (None, program) else ""
@@ -59,24 +71,28 @@ def serve(spec: dict[str, Any], parent: int, wakeup: int) -> int:
     return leader.returncode if leader.returncode >= 0 else 128 - leader.returncode
 
 
-def start(
-    command: list[str], additions: dict[str, str], trusted: bool, writes: list[str] | None
-) -> subprocess.Popen[bytes]:
+def start(spec: dict[str, Any]) -> subprocess.Popen[bytes]:
+    trusted, writes = spec["trusted"], spec["writes"]
     rules = None if trusted or writes is None else ruleset(writes)
 
     def prepare() -> None:
         # If the guard itself is killed, the server dies with it. The signal is tied to the thread; there is only one.
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        limit(resource.RLIMIT_NOFILE, spec["descriptors"])
+        limit(resource.RLIMIT_FSIZE, spec["file_bytes"])
+        if spec["file_bytes"] is not None:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a file that is full is an error, not the server's end
         if not trusted:
             give_up_rights()
+            keep_files_private()
         if rules is not None:
             check(libc.syscall(RESTRICT_SELF, rules, 0))
 
     try:
         return subprocess.Popen(
-            command,
+            spec["command"],
             stdin=subprocess.DEVNULL,
-            env={**os.environ, **additions},  # noqa: TID251  passed on, not read
+            env={**os.environ, **spec["environment"]},  # noqa: TID251  passed on, not read
             start_new_session=True,
             preexec_fn=prepare,
         )
@@ -97,6 +113,45 @@ def give_up_rights() -> None:
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
     none = (ctypes.c_uint32 * 6)()  # effective, permitted and inheritable ones, in two halves
     libc.capset(header, none)
+
+
+def keep_files_private() -> None:
+    """Let neither this process nor what it starts undo the umask by fchmod(2), if the kernel can filter calls.
+
+    Boost does that to the shared memory of Triton, with the photos in it, and goes on when it is refused.
+    """
+    machine = os.uname().machine
+    result, reason = -1, f"unknown machine {machine}"
+    if machine in MACHINES:
+        architecture, seccomp, fchmod = MACHINES[machine]
+        program = b"".join(struct.pack("HBBI", *line) for line in private_modes(architecture, fchmod))
+        buffer = ctypes.create_string_buffer(program, len(program))
+        filter = struct.pack("HP", len(program) // struct.calcsize("HBBI"), ctypes.addressof(buffer))
+        result = libc.syscall(seccomp, SET_MODE_FILTER, NO_SPECULATION_CONTROL, filter)
+        reason = os.strerror(ctypes.get_errno())
+    if result != 0:
+        print(f"no filter of system calls (seccomp, {reason}): the server may show files to others", flush=True)  # noqa: T201
+
+
+def private_modes(architecture: int, fchmod: int) -> list[tuple[int, int, int, int]]:
+    """Return a program that refuses fchmod(2) with rights for others: codes, lines to skip if true or not, operands."""
+    return [
+        (LOAD, 0, 0, MACHINE),
+        (IF_EQUAL, 0, 5, architecture),
+        (LOAD, 0, 0, NUMBER),
+        (IF_EQUAL, 0, 3, fchmod),
+        (LOAD, 0, 0, MODE),
+        (IF_ANY_BIT, 0, 1, OTHERS),
+        (RETURN, 0, 0, REFUSE),
+        (RETURN, 0, 0, ALLOW),
+    ]
+
+
+def limit(what: int, wanted: int | None) -> None:
+    if wanted is not None:
+        _, most = resource.getrlimit(what)
+        given = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+        resource.setrlimit(what, (given, given))
 
 
 def ruleset(places: list[str]) -> int | None:

@@ -30,7 +30,8 @@ class ServerSpec:
     A server has no variables but its `environment` and those that a program needs in order to start, makes files that
     only its user can read, and has no rights of root. One that is `trusted` inherits everything instead.
     With `writes`, a server that is not trusted changes files in these places alone, and sees into no process that it
-    has not started. `prepare` is called before each start.
+    has not started. With `descriptors`, each of its processes has no more files and connections open at once. With
+    `file_bytes`, no file that it writes gets longer, its log included. `prepare` is called before each start.
     `ready` returns within about a second, False while the server is not up. `answers` does the same for a server that
     was ready once, where being ready depends on other servers, too. `halted` returns why a server that answers does
     nothing more until a person has looked, None while it works.
@@ -51,6 +52,8 @@ class ServerSpec:
     halted: Callable[[], str | None] = lambda: None
     trusted: bool = False
     writes: Sequence[Path] | None = None
+    descriptors: int | None = None
+    file_bytes: int | None = None
     prepare: Callable[[], object] = lambda: None
 
 
@@ -79,6 +82,8 @@ class RunningServer:
             "environment": dict(server.environment),
             "trusted": server.trusted,
             "writes": None if server.writes is None else [str(place.absolute()) for place in server.writes],
+            "descriptors": server.descriptors,
+            "file_bytes": server.file_bytes,
             "stop_timeout_s": server.stop_timeout_s,
         }
         assert self._guard.stdin

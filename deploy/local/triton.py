@@ -37,6 +37,10 @@ EXIT_TIMEOUT_S = 10
 TEMPORARY = Path("/tmp")  # the Python backend makes a folder here, whatever TMPDIR says
 # The name of a header that no request can carry: gRPC refuses capital letters.
 NOBODY = "Nobody"
+# Triton takes every connection, at 70 KB each even before its handshake, so this bounds its memory.
+DESCRIPTORS = 2048
+# Without a free descriptor, its metrics port logs 50 MB a second. Its other files are tensors in shared memory.
+FILE_BYTES = 1 << 30
 TENSOR_MEMORY_BYTES = 16 << 20  # per network: a few batches of eight, inputs and outputs
 
 
@@ -58,6 +62,8 @@ def triton_server(settings: Settings) -> ServerSpec:
         },
         stop_timeout_s=EXIT_TIMEOUT_S + 5,
         writes=(folder, SHARED_MEMORY, TEMPORARY, Path(os.devnull), *Path("/dev").glob("nvidia*")),
+        descriptors=DESCRIPTORS,
+        file_bytes=FILE_BYTES,
         prepare=remove_abandoned_memory,
     )
 

@@ -33,7 +33,8 @@ class Lifeline:
 def hide_memory() -> None:
     """Hide the memory that this process shares with its server, with the photos in it, from other users.
 
-    Triton makes it readable for all, whatever the umask says.
+    Boost makes it readable for all by fchmod(2), whatever the umask says. The guard forbids that where the kernel can
+    filter system calls (`deploy/local/guard.py`); elsewhere, who has opened it before this call keeps it.
     """
     for word in Path("/proc/self/cmdline").read_bytes().split(b"\0"):
         if REGION in word:

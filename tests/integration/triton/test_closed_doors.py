@@ -8,6 +8,8 @@ import json
 import os
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -20,7 +22,7 @@ from tritonclient.utils import InferenceServerException
 from cutstream.clients.triton import Triton
 from cutstream.settings import Settings, TritonSettings
 from deploy.local.process import Supervisor
-from deploy.local.triton import triton_server
+from deploy.local.triton import DESCRIPTORS, FILE_BYTES, triton_server
 from export.repository.render import render
 from tests.support.models import picture_with_blob
 from tests.support.ports import free_stack_ports
@@ -111,10 +113,7 @@ def test_models_cannot_be_changed_even_by_who_gets_past_the_restriction(served, 
 
 def test_a_server_that_were_not_restricted_would_load_no_model_either(triton: Settings, tmp_path: Path) -> None:
     """The second lock, on its own. The first control shows that the calls above reach the doors."""
-    stack = triton.stack.model_copy(update={"state": tmp_path, **free_stack_ports()})
-    url = f"127.0.0.1:{stack.triton_grpc_port}"
-    settings = triton.model_copy(update={"stack": stack, "triton": triton.triton.model_copy(update={"url": url})})
-    render(settings)
+    settings, url = elsewhere(triton, tmp_path)
     server = triton_server(settings)
     command = [option for option in server.command if "restricted" not in option]
     with Supervisor(60) as supervisor, closing(grpc.InferenceServerClient(url)) as client:
@@ -124,6 +123,14 @@ def test_a_server_that_were_not_restricted_would_load_no_model_either(triton: Se
             with pytest.raises(InferenceServerException, match=r"not allowed|explicit model"):
                 DOORS[door](client)
         assert cuts_out(settings)
+
+
+def elsewhere(triton: Settings, state: Path) -> tuple[Settings, str]:
+    stack = triton.stack.model_copy(update={"state": state, **free_stack_ports()})
+    url = f"127.0.0.1:{stack.triton_grpc_port}"
+    settings = triton.model_copy(update={"stack": stack, "triton": triton.triton.model_copy(update={"url": url})})
+    render(settings)
+    return settings, url
 
 
 def call(settings: Settings, method: str, headers: dict[str, str]) -> bytes:
@@ -234,6 +241,57 @@ def test_its_files_and_its_memory_are_private(served) -> None:
     regions = {Path("/dev/shm") / word for process in family for word in process.cmdline() if "_shm_region_" in word}
     assert regions
     assert {stat.S_IMODE(region.stat().st_mode) & 0o077 for region in regions} == {0}
+
+
+WATCHER = """
+import json, os, select, sys
+
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+seen = {}
+print("up", flush=True)
+while not select.select([sys.stdin], [], [], 0.0001)[0]:
+    for name in os.listdir("/dev/shm"):
+        try:
+            seen.setdefault(name, set()).add(oct(os.stat(f"/dev/shm/{name}").st_mode & 0o777))
+            if os.getuid() == 65534:
+                os.close(os.open(f"/dev/shm/{name}", os.O_RDONLY))
+                seen[name].add("opened")
+        except OSError:
+            pass
+print(json.dumps({name: sorted(what) for name, what in seen.items()}))
+"""
+
+
+def test_its_memory_is_private_from_the_first_moment(triton: Settings, tmp_path: Path) -> None:
+    """Who has it open by then sees every later photo, even if its mode changes. Root tries it as another user."""
+    settings, _ = elsewhere(triton, tmp_path)
+    server, pipe = triton_server(settings), subprocess.PIPE
+    with (
+        Supervisor(60) as supervisor,
+        subprocess.Popen([sys.executable, "-c", WATCHER], stdin=pipe, stdout=pipe, text=True) as watcher,
+    ):
+        assert watcher.stdout
+        assert watcher.stdout.readline() == "up\n"
+        supervisor.start(server)
+        family = psutil.Process(supervisor.pid("triton")).children(recursive=True)
+        regions = {word.strip("/") for process in family for word in process.cmdline() if "_shm_region_" in word}
+        seen = json.loads(watcher.communicate("stop")[0])
+        assert cuts_out(settings)
+    if "no filter of system calls" in server.log.read_text():
+        pytest.skip("this kernel has no seccomp")
+    assert regions
+    assert {region: seen.get(region) for region in regions} == {region: ["0o600"] for region in regions}
+
+
+def test_its_connections_and_its_log_are_bounded(served) -> None:
+    _, _, (_, *servers) = served
+    for process in servers:
+        assert process.rlimit(psutil.RLIMIT_NOFILE) == (DESCRIPTORS, DESCRIPTORS), process.name()
+        assert process.rlimit(psutil.RLIMIT_FSIZE) == (FILE_BYTES, FILE_BYTES), process.name()
+        assert process.num_fds() < DESCRIPTORS / 4, process.name()
 
 
 def test_it_serves_again_after_a_crash(served) -> None:

@@ -280,6 +280,51 @@ def test_only_a_trusted_server_inherits_the_environment_and_the_rights(
         assert bounding == 0 or os.geteuid()
 
 
+def test_a_server_shows_its_open_files_to_nobody(tmp_path: Path) -> None:
+    """Boost would do it to Triton's shared memory, whatever the umask says."""
+    script = """
+import os
+for mode in (0o600, 0o640, 0o701, 0o100):
+    try:
+        os.chmod(1, mode)
+        print("made")
+    except PermissionError:
+        print("refused")
+os.execlp("bash", "bash", "-c", "echo up; sleep 97")
+"""
+    log = tmp_path / "python.log"
+    command = [sys.executable, "-c", script]
+    server = ServerSpec("python", command, {"PYTHONUNBUFFERED": "1"}, log, lambda: "up" in log.read_text())
+    with Supervisor(10) as supervisor:
+        supervisor.start(server)
+    told = log.read_text().split("\n")
+    if "no filter" in told[0]:
+        pytest.skip("this kernel has no seccomp")
+    assert told[:4] == ["made", "refused", "refused", "made"]
+
+
+def test_a_machine_whose_calls_cannot_be_filtered_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(guard, "MACHINES", {})
+    guard.keep_files_private()
+    assert "the server may show files to others" in capfd.readouterr().out
+
+
+def test_a_server_has_no_more_descriptors_than_it_needs(tmp_path: Path) -> None:
+    with Supervisor(10) as supervisor:
+        supervisor.start(shell(tmp_path, "ulimit -Sn; ulimit -Hn; echo up; sleep 97", descriptors=64))
+        supervisor.start(shell(tmp_path, "echo up; sleep 97", "greedy", descriptors=1 << 40))  # more than there are
+    assert (tmp_path / "shell.log").read_text().split() == ["64", "64", "up"]
+
+
+def test_a_server_whose_log_is_full_goes_on(tmp_path: Path) -> None:
+    script = f"head -c 9000 /dev/zero; touch {tmp_path / 'on'}; sleep 97"
+    with Supervisor(10) as supervisor:
+        supervisor.start(shell(tmp_path, script, ready=(tmp_path / "on").exists, file_bytes=5000))
+    assert (tmp_path / "shell.log").stat().st_size == 5000
+
+
 def test_a_taken_port_is_an_error_before_anything_starts(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
