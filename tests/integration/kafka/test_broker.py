@@ -43,7 +43,7 @@ def read_committed(address: str, topic: str, count: int, **options: object) -> l
     consumer = KafkaConsumer(
         bootstrap_servers=address,
         isolation_level="read_committed",
-        consumer_timeout_ms=10_000,
+        consumer_timeout_ms=60_000,  # a broker that was killed first finishes the transactions it had begun to commit
         enable_auto_commit=False,
         **options,
     )
