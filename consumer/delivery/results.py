@@ -8,6 +8,7 @@ from consumer.intake.identity import Identity, identify
 from consumer.jobs import Job, Progress, Stored, Trace, delivery_of
 from cutstream.clients.kafka import OutgoingRecord, Record
 from cutstream.clock import Clock
+from cutstream.contract.addresses import show_address
 from cutstream.contract.envelope import dead_letter_headers, result_headers
 from cutstream.contract.messages import (
     BoundingBox,
@@ -39,6 +40,7 @@ class RecordBuilder:
             id=job.id,
             status="ok",
             source=job.origin,
+            image=show_address(job.recipe.image),
             objects=stored.objects,
             bbox=_bounding_box(findings.box),
             coverage=findings.coverage,
@@ -65,6 +67,7 @@ class RecordBuilder:
             id=identity.id,
             status=status_of(error),
             source=identity.origin,
+            image=identity.image,
             profile=selection.profile if selection else job.profile if job else None,
             choice=selection.choice if selection else None,
             timings_ms=progress.timings_ms,
@@ -110,7 +113,7 @@ class RecordBuilder:
 def _identity(record: Record, job: Job | None) -> Identity:
     if job is None:
         return identify(record)
-    return Identity(job.id, job.origin, dict(job.labels), job.replay, job.trace)
+    return Identity(job.id, job.origin, dict(job.labels), job.replay, show_address(job.recipe.image), job.trace)
 
 
 def _bounding_box(box: Box) -> BoundingBox:

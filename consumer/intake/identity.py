@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from consumer.jobs import Trace, delivery_of, first_delivery, origin_id
 from cutstream.clients.kafka import Record
+from cutstream.contract.addresses import show_address
 from cutstream.contract.envelope import Identity as Salvaged
 from cutstream.contract.envelope import salvage
 from cutstream.contract.messages import MAX_REPLAY, SourceRecord
@@ -18,12 +19,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The fields of a result that identify its request."""
+    """The fields of a result that identify its request. `image` is its address as results show it."""
 
     id: str
     origin: SourceRecord
     labels: dict[str, str]
     replay: int
+    image: str | None
     trace: Trace
 
 
@@ -40,6 +42,7 @@ def identify(record: Record) -> Identity:
         delivery.origin,
         salvaged.labels,
         min(salvaged.replay + delivery.replay, MAX_REPLAY),
+        salvaged.image and show_address(salvaged.image),
         salvaged.trace,
     )
 

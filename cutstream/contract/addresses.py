@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 
 from cutstream.errors import InvalidOption, Poison, RefusedAddress, RefusedDestination
+from cutstream.redaction import redact
 
 _LINE_BREAKS_AND_TABS = "\t\n\v\f\r"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_LOCATION = re.compile(r"([a-z0-9+.-]+)://([^/?#]*)", re.IGNORECASE)
+_HOST = re.compile(r"\[[0-9a-f:.]+\](:\d*)?|[^\[\]:@\\]*(:\d*)?", re.IGNORECASE)
 _ERRORS: dict[str, type[Poison]] = {"image": RefusedAddress, "destination": RefusedDestination}
 _IN_A_BUCKET = re.compile(r"\s*(s3|gs|az)://", re.IGNORECASE)
 
@@ -26,3 +29,17 @@ def parse_address(text: str, field: str) -> str:
     if control := _CONTROL.search(address):
         raise error(f"`{field}` contains the control character U+{ord(control[0]):04X}")
     return address
+
+
+def show_address(address: str) -> str:
+    """Return an address as results show it, with `…` for its user, its password and its query: they may be secret.
+
+    An @ in the path of a well-formed address, as in `icon@2x.png`, hides nothing.
+    """
+    location = _LOCATION.match(address)
+    if location is None or not _HOST.fullmatch(location[2]):
+        address = redact(address)
+    elif location[1].lower() in ("http", "https"):
+        address = address.partition("#")[0]  # a fragment is never sent, and some sites keep their tokens there
+    visible, mark, _ = address.partition("?")
+    return f"{visible}{mark}…" if mark else visible

@@ -18,6 +18,7 @@ import msgspec
 from cutstream import errors
 from cutstream.contract.ids import AnyId
 from cutstream.contract.messages import DECODE_ERRORS, ErrorDetail, Labels, Replay, Result, SourceRecord
+from cutstream.contract.options import Address
 from cutstream.contract.reading.unreadable import explain_unreadable, without_bom
 from cutstream.contract.reading.validation import explain
 
@@ -85,11 +86,13 @@ class Identity:
     id: str | None
     labels: dict[str, str]
     replay: int
+    image: str | None = None
     trace: Trace = ()
 
 
 class _Fields(msgspec.Struct):
     id: msgspec.Raw = msgspec.Raw()
+    image: msgspec.Raw = msgspec.Raw()
     labels: msgspec.Raw = msgspec.Raw()
     replay: msgspec.Raw = msgspec.Raw()
 
@@ -97,6 +100,7 @@ class _Fields(msgspec.Struct):
 _event_decoder = msgspec.json.Decoder(_StructuredEvent)
 _fields_decoder = msgspec.json.Decoder(_Fields)
 _broken_event_decoder = msgspec.json.Decoder(_BrokenEvent)
+_image_decoder = msgspec.json.Decoder(Address)
 _id_decoder = msgspec.json.Decoder(AnyId | int)
 _labels_decoder = msgspec.json.Decoder(Labels)
 _replay_decoder = msgspec.json.Decoder(Replay)
@@ -137,6 +141,7 @@ def salvage(value: bytes, headers: Headers) -> Identity:
         id=_id_of(fields.id) or envelope.id,
         labels=_decode_or_none(_labels_decoder, fields.labels) or {},
         replay=_decode_or_none(_replay_decoder, fields.replay) or 0,
+        image=_decode_or_none(_image_decoder, fields.image),
         trace=envelope.trace,
     )
 

@@ -315,6 +315,13 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ]
     source: SourceRecord
+    image: Annotated[
+        str | None,
+        Meta(
+            description="Address of the image as the request names it, but with `…` for a user, a password or a query: "
+            "these may be secret. Null if it could not be read."
+        ),
+    ] = None
     objects: tuple[StoredObject, ...] = ()
     bbox: BoundingBox | None = None
     coverage: Annotated[Share | None, Meta(description="Mean alpha: the share of the source that is subject.")] = None

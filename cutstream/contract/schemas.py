@@ -49,6 +49,7 @@ RESULTS: dict[str, Result] = {
         id="order-4711-front",
         status="ok",
         source=_RECORD,
+        image="https://shop.example.org/4711/front.jpg",
         objects=(
             StoredObject(
                 output="cutout",
@@ -101,6 +102,7 @@ RESULTS: dict[str, Result] = {
         id="cutout.requests-3-1046",
         status="failed",
         source=_UNREADABLE_RECORD,
+        image="https://shop.example.org/4711/back.jpg?…",
         error=ErrorDetail(
             code="invalid_request",
             message="unknown field `qualty`; did you mean `quality`?",

@@ -107,6 +107,7 @@ results = st.one_of(
         status=st.just("ok"),
         source=sources,
         error=st.none(),
+        image=st.none() | st.text(),
         bbox=st.none() | boxes,
         warnings=st.lists(st.builds(WarningDetail), max_size=3).map(tuple),
         labels=labels,

@@ -61,6 +61,22 @@ def test_a_broken_request_in_a_cloudevent_has_the_id_of_the_event() -> None:
     assert letter.headers[:4] == headers
 
 
+@pytest.mark.parametrize(
+    ("value", "image"),
+    [
+        (b'{"image": "https://shop.example/a.jpg?signature=secret", "nope": 1}', "https://shop.example/a.jpg?…"),
+        (b'{"image": "  "}', "  "),
+        (b'{"image": 7}', None),
+        (b'{"image": ""}', None),
+        (b'{"nope": 1}', None),
+        (b"{", None),
+    ],
+)
+def test_the_result_of_a_broken_request_names_its_photo_if_that_can_be_read(value, image) -> None:
+    result, _ = result_and_letter(value)
+    assert result.image == image
+
+
 def test_without_a_job_the_error_has_the_stage_request() -> None:
     result, _ = result_and_letter(b"{")
     assert (result.error.stage, result.error.code, result.attempts) == ("request", "invalid_request", 1)
@@ -135,6 +151,13 @@ def test_the_warnings_of_all_stages_are_in_the_result() -> None:
     ]
     result = decode_result(RECORDS.success(job_of(), progress, stored()).value)
     assert [(w.code, w.message) for w in result.warnings] == expected
+
+
+def test_every_result_of_an_admitted_request_names_its_photo_without_its_signature() -> None:
+    job, progress = job_of(image="https://shop.example/a.jpg?signature=secret"), Progress(0.0)
+    record = Record(Partition("requests", 1), 9, 5, b"k", b"{}", [])
+    for built in (RECORDS.success(job, progress, stored()), RECORDS.failure(record, job, progress, ERROR)):
+        assert decode_result(built.value).image == "https://shop.example/a.jpg?…"
 
 
 def test_a_request_that_fails_after_its_photo_was_decoded_keeps_the_warnings() -> None:

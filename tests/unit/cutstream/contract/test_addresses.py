@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from cutstream.contract.addresses import parse_address
+from cutstream.contract.addresses import parse_address, show_address
 from cutstream.contract.messages import decode_request
 from cutstream.contract.recipe import parse_recipe
 from cutstream.errors import InvalidOption, RefusedAddress, RefusedDestination
@@ -49,3 +49,42 @@ def test_a_request_is_refused_or_mended_before_any_work() -> None:
     assert recipe.composition.background.picture == "beach"
     with pytest.raises(RefusedAddress, match="`image`"):
         parse_recipe(decode_request(b'{"image": "s3://a/\\u0000b"}'))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "file:///photos/a%20b.jpg",
+        "file:///photos/icon@2x.png",
+        "file:///photos/a#1.jpg",
+        "s3://photos/shoes/a@2x.jpg",
+        "https://shop.example/icon@2x.png",
+        "https://shop.example:8443/a.jpg",
+        "http://[::1]:80/a.jpg",
+        "HTTPS://shop.example",
+    ],
+)
+def test_a_result_shows_an_address_without_secrets_as_it_is(address: str) -> None:
+    assert show_address(address) == address
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://shop.example/a.jpg?X-Amz-Signature=secret", "https://shop.example/a.jpg?…"),
+        ("https://shop.example/a.jpg?to=https://b/?secret", "https://shop.example/a.jpg?…"),
+        ("https://shop.example/a.jpg#secret", "https://shop.example/a.jpg"),
+        ("https://shop.example/a.jpg?", "https://shop.example/a.jpg?…"),
+        ("s3://photos/a.jpg?secret", "s3://photos/a.jpg?…"),
+        ("file:///photos/a.jpg?secret", "file:///photos/a.jpg?…"),
+        ("https://user:secret@shop.example/a.jpg", "https://…@shop.example/a.jpg"),
+        ("https://user:sec/ret@shop.example/a.jpg", "https://…@shop.example/a.jpg"),
+        ("https://user:sec?ret@shop.example/a.jpg", "https://…@shop.example/a.jpg"),
+        ("https://user\\secret@shop.example/a.jpg", "https://…@shop.example/a.jpg"),
+        ("s3://key:secret@bucket/a.jpg?secret", "s3://…@bucket/a.jpg?…"),
+        ("shop.example/a.jpg?secret secret", "shop.example/a.jpg?…"),
+        ("user:secret@shop.example/a.jpg", "…@shop.example/a.jpg"),
+    ],
+)
+def test_a_result_hides_what_may_be_secret_in_an_address(address: str, shown: str) -> None:
+    assert show_address(address) == shown
