@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +37,13 @@ def wait_for_good(results: Results, photos: Sequence[str]) -> float:
     return seconds
 
 
+def write_noisy_photo(path: Path, size: tuple[int, int]) -> None:
+    """Write a photo of a person with noise, on which matting and encoding take longest."""
+    photo = Image.open(Path(skimage.__file__).parent / "data" / "astronaut.png").convert("RGB").resize(size)
+    noise = np.random.default_rng(0).normal(0, 20, (size[1], size[0], 3))
+    Image.fromarray((np.asarray(photo) + noise).clip(0, 255).astype(np.uint8)).save(path, "JPEG")
+
+
 def test_a_host_that_answers_slowly_holds_up_no_others_even_with_two_ports(
     settings: Settings, small_photos: list[str], tmp_path: Path
 ) -> None:
@@ -56,11 +62,7 @@ def test_a_host_that_answers_slowly_holds_up_no_others_even_with_two_ports(
 
 
 def test_exact_mattings_hold_up_no_others(settings: Settings, small_photos: list[str], folder: Path, tmp_path) -> None:
-    photo = Image.open(Path(skimage.__file__).parent / "data" / "astronaut.png").convert("RGB").resize((1300, 1300))
-    noise = np.random.default_rng(0).normal(0, 20, (1300, 1300, 3))
-    buffer = BytesIO()
-    Image.fromarray((np.asarray(photo) + noise).clip(0, 255).astype(np.uint8)).save(buffer, "JPEG")
-    (folder / "large.jpg").write_bytes(buffer.getvalue())
+    write_noisy_photo(folder / "large.jpg", (1300, 1300))
     matting = {"method": "closed_form", "erode": 40, "dilate": 80}
     exact = {"image": (folder / "large.jpg").as_uri(), "matting": matting, "refine": "base"}  # a band of many pixels
     with Results(settings.kafka) as results, workers(settings, tmp_path):
@@ -68,3 +70,20 @@ def test_exact_mattings_hold_up_no_others(settings: Settings, small_photos: list
         assert wait_for_good(results, small_photos) < PROMISE_S
         (first, *_) = [result for result in results.wait_for(len(small_photos) + 1, 60) if "good" not in result.id]
     assert (first.status, first.attempts, first.source.topic) == ("ok", 1, settings.kafka.requests_topic)
+
+
+def test_large_photos_with_every_output_hold_up_no_others(
+    settings: Settings, small_photos: list[str], folder: Path, tmp_path: Path
+) -> None:
+    write_noisy_photo(folder / "large.jpg", (6000, 5000))
+    outputs = ["cutout", "mask", "composite", "overlay", "background", "layers"]
+    heavy = {"image": (folder / "large.jpg").as_uri(), "outputs": outputs, "format": "webp", "quality": 100}
+    worker = settings.worker.model_copy(update={"memory_bytes": 3_000_000_000})  # room for two of them
+    settings = settings.model_copy(update={"worker": worker})
+    with Results(settings.kafka) as results, workers(settings, tmp_path):
+        submit(settings.kafka, [heavy] * 12)
+        assert wait_for_good(results, small_photos) < PROMISE_S
+        (first, *_) = [result for result in results.wait_for(len(small_photos) + 1, 200) if "good" not in result.id]
+    assert first.status == "ok", first.error
+    assert (first.status, first.attempts, first.source.topic) == ("ok", 1, settings.kafka.requests_topic)
+    assert [made.output for made in first.objects] == outputs
