@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hmac
 import json
-import os
-import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
@@ -14,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from pydantic import SecretStr
 
 from consumer.http_server import HttpServer
-from cutstream.errors import ConfigurationError
 from cutstream.metrics import Metrics
 from cutstream.settings import host_and_port
+from cutstream.web import is_authorized, listen
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -47,16 +44,7 @@ class HealthServer:
     def start(self) -> str:
         """Start listening and return the base address, with the actual port if 0 was asked for."""
         host, port = self._address
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        try:
-            listening = socket.create_server(self._address, family=family)
-        except OSError as exc:
-            reason = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc.strerror
-            raise ConfigurationError(
-                f"cannot listen on {host_and_port(host, port)} ({reason}): CUTSTREAM_WORKER__HOST must be an "
-                "address of this machine and CUTSTREAM_WORKER__PORT a free port, or 0 for any "
-                "(docs/settings.md#worker-port)"
-            ) from exc
+        listening = listen(host, port, "worker")
         port = listening.getsockname()[1]
         self._server = HttpServer(self._app, listening)
         self._thread = threading.Thread(target=self._server.run, name="health", daemon=True)
@@ -83,7 +71,7 @@ class HealthServer:
         if environ["REQUEST_METHOD"] not in _METHODS:
             return HTTPStatus.METHOD_NOT_ALLOWED, "text/plain", b"GET or HEAD\n"
         if path == "/metrics":
-            if not self._may_read_metrics(environ.get("HTTP_AUTHORIZATION", "")):
+            if not is_authorized(environ.get("HTTP_AUTHORIZATION", ""), self._token):
                 return HTTPStatus.UNAUTHORIZED, "text/plain", b"Authorization: Bearer and the metrics token\n"
             return HTTPStatus.OK, *self._metrics.exposition(environ.get("HTTP_ACCEPT", ""))
         if path not in self._checks:
@@ -91,10 +79,3 @@ class HealthServer:
         checks = dict(self._checks[path]())
         status = HTTPStatus.SERVICE_UNAVAILABLE if False in checks.values() else HTTPStatus.OK
         return status, "application/json", json.dumps(checks).encode() + b"\n"
-
-    def _may_read_metrics(self, authorization: str) -> bool:
-        if self._token is None:
-            return True
-        scheme, _, token = authorization.partition(" ")
-        right = hmac.compare_digest(token.strip().encode("latin-1"), self._token.get_secret_value().encode())
-        return right and scheme.lower() == "bearer"

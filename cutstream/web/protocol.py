@@ -1,0 +1,147 @@
+"""uvicorn's HTTP/1.1, bounded: nobody holds a connection by being slow, and there are never too many.
+
+uvicorn itself waits without end for a request's head, for the rest of its body, and for a reader to read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+log = logging.getLogger(__name__)
+
+_TOO_MANY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 42\r\n"
+    b"Retry-After: 5\r\nConnection: close\r\n\r\ntoo many connections: try again in a while"
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of a server. Times are in seconds, from the first moment on: dripping bytes buys no more.
+
+    Beyond `connections`, the one that has been idle for longest is closed for a new one. If all are at work, the new
+    one is answered with 503. `body_s` is the time for a request's body, which the app's own reading counts towards.
+    """
+
+    connections: int = 128
+    head_bytes: int = 16_384
+    head_s: float = 10.0
+    body_s: float = 10.0
+    unread_s: float = 10.0
+    idle_s: int = 5
+
+
+class Connections:
+    """The open connections of one server, the oldest first. Used on the server's loop only."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._open: dict[BoundedProtocol, None] = {}
+
+    def admit(self, new: BoundedProtocol) -> bool:
+        """Make room for a connection. Return False if all others are at work."""
+        if len(self._open) >= self._most:
+            idle = next((known for known in self._open if not known.is_at_work), None)
+            if idle is None:
+                return False
+            idle.drop()
+        self._open[new] = None
+        return True
+
+    def remove(self, old: BoundedProtocol) -> None:
+        self._open.pop(old, None)
+
+
+class BoundedProtocol(H11Protocol):
+    """One connection. A time limit runs for whatever it waits for: a head, a body, or a reader."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        connections: Connections,
+        *,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._limits = limits
+        self._admitted = connections
+        self._awaited = ""
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    @property
+    def is_at_work(self) -> bool:
+        """True while a request is being answered."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def drop(self) -> None:
+        """Close at once, and forget what has not been sent."""
+        self._admitted.remove(self)
+        self._stop(self._timers)
+        if self.transport is not None:
+            self.transport.abort()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        if self._admitted.admit(self):
+            self._await_next()
+        else:
+            transport.write(_TOO_MANY)
+            transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._admitted.remove(self)
+        self._stop(self._timers)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        try:
+            super().data_received(data)
+        except Exception:  # a request that uvicorn or h11 stumbles over
+            log.debug("request dropped", exc_info=True)
+            self.drop()
+            return
+        self._await_next()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._awaited = ""
+        self._await_next()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._start("read", self._limits.unread_s)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop(["read"])
+
+    def _await_next(self) -> None:
+        """Start the time limit of what the client owes now, if that has changed."""
+        awaited = "head" if not self.is_at_work else "body" if self.cycle.more_body else ""
+        if awaited != self._awaited and not self.transport.is_closing():
+            self._stop(["head", "body"])
+            self._awaited = awaited
+            if awaited:
+                self._start(awaited, self._limits.head_s if awaited == "head" else self._limits.body_s)
+
+    def _start(self, name: str, seconds: float) -> None:
+        self._stop([name])
+        self._timers[name] = self.loop.call_later(seconds, self.drop)
+
+    def _stop(self, names: Iterable[str]) -> None:
+        for name in list(names):
+            if timer := self._timers.pop(name, None):
+                timer.cancel()
