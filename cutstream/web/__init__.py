@@ -10,7 +10,8 @@ A service is a list of Starlette's routes and four calls:
 listening  open the socket; a port that is taken is an error that names the settings
 server     `WebServer` serves an app on a thread of its own: uvicorn, bounded by `Limits`
 protocol   what bounds it: connections, slow heads, slow bodies, readers that do not read
-guard      `site` makes an app of routes, with security headers, and refuses foreign hosts and cross-site requests
+guard      `site` makes an app of routes, with security headers, and refuses foreign hosts and cross-site requests;
+           `guarded` does the same to an app of one's own
 tokens     `is_authorized` compares a bearer token in constant time
 assets     `static_routes` serves package data from memory; `STYLE` is the folder with the one style, `style.css`
 
@@ -21,7 +22,7 @@ path prefix that a reverse proxy takes away, and inside of another app's `Mount`
 from __future__ import annotations
 
 from cutstream.web.assets import STYLE, static_routes
-from cutstream.web.guard import allowed_hosts, is_loopback, site
+from cutstream.web.guard import allowed_hosts, guarded, is_loopback, site
 from cutstream.web.listening import listen
 from cutstream.web.protocol import Limits
 from cutstream.web.server import WebServer
@@ -32,6 +33,7 @@ __all__ = [
     "Limits",
     "WebServer",
     "allowed_hosts",
+    "guarded",
     "is_authorized",
     "is_loopback",
     "listen",

@@ -59,6 +59,17 @@ def site(
     """
     app = Starlette(routes=routes)
     app.router.redirect_slashes = False
+    return guarded(app, hosts, content_security)
+
+
+def guarded(
+    app: ASGIApp,
+    hosts: Collection[str] | None,
+    content_security: Mapping[str, str] | None = None,
+    origins: Collection[str] = (),
+) -> ASGIApp:
+    """Return the app, guarded as `site` says. Pages of the sites `origins` may send requests; the app has to answer
+    them with the headers of CORS."""
     policy = {**_CONTENT_SECURITY, **(content_security or {})}
     headers = {
         "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
@@ -69,14 +80,17 @@ def site(
         "Cross-Origin-Resource-Policy": "same-origin",
         "Cache-Control": "no-store",
     }
-    return _Guarded(app, None if hosts is None else frozenset(host.lower() for host in hosts), headers)
+    return _Guarded(app, None if hosts is None else frozenset(host.lower() for host in hosts), headers, origins)
 
 
 class _Guarded:
-    def __init__(self, app: ASGIApp, hosts: frozenset[str] | None, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, app: ASGIApp, hosts: frozenset[str] | None, headers: Mapping[str, str], origins: Collection[str]
+    ) -> None:
         self._app = app
         self._hosts = hosts
         self._headers = headers
+        self._origins = frozenset(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -96,6 +110,8 @@ class _Guarded:
         name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
         if self._hosts is not None and name not in self._hosts:
             return PlainTextResponse("this service has another name: docs/settings.md says how to allow one\n", 421)
+        if headers.get("origin") in self._origins:
+            return None
         follows_link = method in ("GET", "HEAD") and headers.get("sec-fetch-mode") == "navigate"
         if headers.get("sec-fetch-site", "") not in _OWN and not follows_link:
             return PlainTextResponse("this service answers no requests of other sites\n", 403)

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,7 +26,8 @@ class WebServer:
     """Serves `app` on a listening socket until `close`. `name` is that of its thread.
 
     `on_close` is called first when it closes, on the server's loop: an answer without an end, such as a stream of
-    events, has to end then. What has not ended after 2 s is cut off.
+    events, has to end then. What has not ended after `close_s` is cut off. With a `certificate`, the files of a
+    certificate and of its key, it serves HTTPS; without a second file, the key is in the first.
     """
 
     def __init__(
@@ -35,10 +37,13 @@ class WebServer:
         name: str,
         limits: Limits | None = None,
         on_close: Callable[[], None] = lambda: None,
+        close_s: int = _CLOSE_S,
+        certificate: tuple[Path, Path | None] | None = None,
     ) -> None:
         limits = limits or Limits()
         self._listening = listening
         self._on_close = on_close
+        self._scheme = "http" if certificate is None else "https"
         config = uvicorn.Config(
             _Logged(app),
             http=partial(BoundedProtocol, limits, Connections(limits.connections)),  # type: ignore[arg-type]  # makes one
@@ -52,8 +57,10 @@ class WebServer:
             server_header=False,
             backlog=1024,
             timeout_keep_alive=limits.idle_s,
-            timeout_graceful_shutdown=_CLOSE_S,
+            timeout_graceful_shutdown=close_s,
             h11_max_incomplete_event_size=limits.head_bytes,
+            ssl_certfile=certificate[0] if certificate else None,
+            ssl_keyfile=certificate[1] if certificate else None,
         )
         self._server = _Server(config, on_close)
         self._thread = threading.Thread(target=self._server.run, args=([listening],), name=name, daemon=True)
@@ -62,7 +69,7 @@ class WebServer:
         """Begin to serve, and return the base address, such as `http://127.0.0.1:9101`."""
         host, port = self._listening.getsockname()[:2]
         self._thread.start()
-        return f"http://{host_and_port(host, port)}"
+        return f"{self._scheme}://{host_and_port(host, port)}"
 
     def close(self) -> None:
         """Take no more requests, end the answers under way, and return when the thread has ended. From any thread."""
