@@ -15,9 +15,9 @@ def worker(
     check: Annotated[bool, typer.Option("--check", help="Check the settings, print them and exit.")] = False,
 ) -> None:
     """Run one worker until SIGTERM or Ctrl-C. It finishes the requests it has started before it exits."""
-    from consumer import log
     from consumer.app import run_worker
     from consumer.resources.decoding.system_calls import why_unfiltered
+    from cutstream import log
     from cutstream.settings import addressed, load, redacted
 
     with named_errors(lambda error: error.exit_status):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from consumer import log
 from consumer.app import run_worker
+from cutstream import log
 from cutstream.errors import CutstreamError
 from cutstream.printable import printable
 from cutstream.settings import addressed, load

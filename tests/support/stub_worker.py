@@ -10,11 +10,11 @@ import signal
 import threading
 import time
 
-from consumer import log
 from consumer.delivery.outcomes import Answered, Outcome, TrackedRecord
 from consumer.loop import Loop
 from consumer.starting import start_with_broker
 from consumer.window import Window
+from cutstream import log
 from cutstream.clients.kafka import OutgoingRecord, RequestReader, TransactionalCommitter
 from cutstream.clock import SystemClock
 from cutstream.metrics import Metrics

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from consumer.log import JsonLines
 from cutstream.clients.objects import download
 from cutstream.clients.objects.store import ObjectStore
 from cutstream.errors import ConfigurationError
+from cutstream.log import JsonLines
 from cutstream.settings import LimitSettings, ObjectSettings, load, redacted
 from tests.support.http_server import HttpServer, serving
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from consumer.log import JsonLines, TextLines, configure
+from cutstream.log import JsonLines, TextLines, configure
 
 
 def log_line(message: str, *args: object, level: int = logging.INFO, **fields: object) -> dict:
@@ -56,7 +56,7 @@ def test_an_exception_is_in_the_line_of_its_event() -> None:
 @pytest.mark.parametrize(
     ("statement", "event"),
     [
-        ("fail()", "unexpected error, the worker ends: RuntimeError: bad"),
+        ("fail()", "unexpected error, the process ends: RuntimeError: bad"),
         (
             "t = threading.Thread(target=fail, name='a'); t.start(); t.join()",
             "unexpected error, thread a ends: ",
@@ -66,7 +66,7 @@ def test_an_exception_is_in_the_line_of_its_event() -> None:
 def test_an_error_that_nobody_handles_is_one_line_too(statement: str, event: str) -> None:
     program = f"""
 import threading
-from consumer.log import configure
+from cutstream.log import configure
 def fail(): raise RuntimeError("bad" + chr(27) + chr(10) + "photo")
 configure()
 {statement}
@@ -132,7 +132,7 @@ def test_on_a_terminal_a_stack_trace_is_further_in_and_nothing_controls_the_term
 
 
 def test_the_form_follows_the_stream_and_warnings_are_events(restored_logging: None) -> None:
-    program = "import warnings; from consumer.log import configure; configure(); warnings.warn('old')"
+    program = "import warnings; from cutstream.log import configure; configure(); warnings.warn('old')"
     main, side = pty.openpty()
     subprocess.run([sys.executable, "-c", program], stderr=side, timeout=60, check=True)
     shown = os.read(main, 65_536).decode()

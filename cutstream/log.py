@@ -19,7 +19,7 @@ from cutstream.printable import printable
 log = logging.getLogger(__name__)
 
 _KNOWN = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_OURS = ("commands", "consumer", "cutstream")
+_OURS = ("commands", "consumer", "cutstream", "producer")
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
@@ -65,7 +65,7 @@ def configure(level: str = "INFO") -> None:
 
 
 def _log_end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    log.critical("unexpected error, the worker ends: %s: %s", kind.__name__, error, exc_info=(kind, error, trace))
+    log.critical("unexpected error, the process ends: %s: %s", kind.__name__, error, exc_info=(kind, error, trace))
 
 
 def _log_end_of_thread(args: threading.ExceptHookArgs) -> None:
