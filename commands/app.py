@@ -12,6 +12,7 @@ from commands import (
     dead_letters,
     evaluation,
     export,
+    gateway,
     models,
     requests,
     stack,
@@ -38,6 +39,7 @@ def _group(name: str, help: str) -> typer.Typer:
 
 app.command()(worker.worker)
 app.command()(stack.up)
+app.command()(gateway.serve)
 app.command()(top.top)
 app.command()(requests.submit)
 app.command()(requests.results)
@@ -53,6 +55,9 @@ _models.command("list")(models.list_models)
 _models.command("pull")(models.pull_weights)
 _models.command("verify")(models.verify_weights)
 _models.command("render")(models.render_repository)
+
+_keys = _group("keys", "Make API keys for the HTTP gateway.")
+_keys.command("create")(gateway.create_key)
 
 _topics = _group("topics", "Create the Kafka topics.")
 _topics.command("create")(topics.create)

@@ -1,4 +1,4 @@
-"""Run the whole system on this machine: Kafka, Triton and a worker."""
+"""Run the whole system on this machine: Kafka, Triton, a worker and the HTTP gateway."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from commands.preflight import check_deployment
 from commands.serving import check_profiles, own_stack, render_models
 
 if TYPE_CHECKING:
-    from cutstream.settings import Settings, WorkerSettings
+    from cutstream.settings import GatewaySettings, Settings, WorkerSettings
 
 
 def up() -> None:
-    """Start Kafka, Triton and a worker on this machine and keep them running until Ctrl-C.
+    """Start Kafka, Triton, a worker and the HTTP gateway on this machine and keep them running until Ctrl-C.
 
     One that dies is started again. A line shows what is done and left; `cutstream top` shows more.
     """
     import consumer
+    import producer.gateway
     from commands.watching.progress import shown_progress
     from cutstream.settings import load
     from deploy.local.running import running_stack, wait_until_stopped
@@ -33,11 +34,15 @@ def up() -> None:
     with named_errors():
         settings = load()
         check_deployment(settings)
+        with_uploads = readable_uploads(settings)
         stopping = threading.Event()
-        with ExitStack() as shown, running_stack(settings, consumer.COMMAND, say, render_models) as stack:
-            out.print(addresses(stack.settings))
+        with (
+            ExitStack() as shown,
+            running_stack(with_uploads, consumer.COMMAND, say, prepare, producer.gateway.COMMAND) as stack,
+        ):
+            out.print(addresses(stack.settings, with_gateway=True))
             out.print(f"Ready after {stack.ready_s:.1f} s. Press Ctrl-C to stop.")
-            for line in next_steps(stack.settings.objects.file_roots):
+            for line in next_steps(settings.objects.file_roots):
                 out.print(line, soft_wrap=True, highlight=False, markup=False)
             worker = stack.settings.worker
             shown.enter_context(shown_progress(worker_address(worker), worker.metrics_token, stopping))
@@ -74,7 +79,27 @@ def demo(
         raise typer.Exit(1)
 
 
-def addresses(settings: Settings) -> Table:
+def prepare(settings: Settings) -> None:
+    """Render the models, and make the folder for uploads: the worker asks whether it is there."""
+    from producer.gateway.gateway import uploads_folder
+
+    render_models(settings)
+    if folder := uploads_folder(settings):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def readable_uploads(settings: Settings) -> Settings:
+    """Return the settings with the folder of the gateway's uploads, if it is one, among those that workers may read."""
+    from producer.gateway.gateway import uploads_folder
+
+    folder = uploads_folder(settings)
+    if folder is None or folder in settings.objects.file_roots:
+        return settings
+    objects = settings.objects.model_copy(update={"file_roots": (*settings.objects.file_roots, folder)})
+    return settings.model_copy(update={"objects": objects})
+
+
+def addresses(settings: Settings, with_gateway: bool = False) -> Table:
     """List the addresses of this stack's servers."""
     from cutstream.settings import identity_of
 
@@ -84,6 +109,8 @@ def addresses(settings: Settings) -> Table:
     table.add_row("health", f"http://{worker}/readyz")
     table.add_row("Kafka", settings.kafka.bootstrap_servers)
     table.add_row("Triton", settings.triton.url)
+    if with_gateway:
+        table.add_row("HTTP", f"{gateway_address(settings.gateway)} (docs/http.md)")
     if identity := identity_of(settings.stack):
         table.add_row("certificate", f"{identity} (docs/clients.md#the-local-stack)")
     return table
@@ -93,6 +120,13 @@ def worker_address(worker: WorkerSettings) -> str:
     from cutstream.settings import host_and_port
 
     return host_and_port(worker.host, worker.port)
+
+
+def gateway_address(gateway: GatewaySettings) -> str:
+    from cutstream.settings import host_and_port
+
+    scheme = "http" if gateway.ssl_certfile is None else "https"
+    return f"{scheme}://{host_and_port(gateway.host, gateway.port)}{gateway.prefix}"
 
 
 def next_steps(file_roots: Sequence[Path]) -> list[str]:

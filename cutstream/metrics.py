@@ -383,14 +383,101 @@ BUILD_INFO = Definition(
     ("version", "python"),
 )
 
+GATEWAY_CALLS = Definition(
+    "cutstream_gateway_calls_total",
+    "counter",
+    "HTTP calls that the gateway has answered, by what was called and by status.",
+    "If 5xx rises, look at the gateway's log and at the stream behind it; if 403 rises, a client has a wrong key.",
+    ("call", "status"),
+)
+GATEWAY_SECONDS = Definition(
+    "cutstream_gateway_call_duration_seconds",
+    "histogram",
+    "Time from a call's head to the first byte of its answer, by what was called.",
+    "Compare it with `cutstream_request_age_seconds` of the workers: the difference is the gateway's own.",
+    ("call",),
+    _FAST,
+)
+GATEWAY_WAITING = Definition(
+    "cutstream_gateway_waiting_calls",
+    "gauge",
+    "Synchronous calls that wait for their results.",
+    "If it nears CUTSTREAM_GATEWAY__MAX_CALLS, calls will be refused: add workers.",
+)
+GATEWAY_REFUSED = Definition(
+    "cutstream_gateway_refused_total",
+    "counter",
+    "Synchronous calls that were refused before their body was read, by the code of the answer: a limit or an overload "
+    "(`rate_limit_exceeded`), or a stream that is away (`service_unavailable`).",
+    "If it rises, clients send more than they may or than the workers can do.",
+    ("code",),
+)
+GATEWAY_WAIT = Definition(
+    "cutstream_gateway_expected_wait_seconds",
+    "gauge",
+    "Time that an urgent request would wait for its turn, from the lag of the workers' group and the pace of the "
+    "results.",
+    "Above CUTSTREAM_GATEWAY__MAX_WAIT_S synchronous calls are refused: add workers.",
+)
+GATEWAY_READING = Definition(
+    "cutstream_gateway_reading",
+    "gauge",
+    "1 while the gateway reads the results topic.",
+    "If it is 0, `/readyz` and the log say why Kafka cannot be read.",
+)
+GATEWAY_UPLOADS = Definition(
+    "cutstream_gateway_upload_bytes_total",
+    "counter",
+    "Bytes of photos that clients have uploaded.",
+    "For capacity planning.",
+)
+GATEWAY_OPEN = Definition(
+    "cutstream_gateway_open_photos",
+    "gauge",
+    "Photos of jobs that have no result yet.",
+    "If it stays while results come in, look at the log; at CUTSTREAM_GATEWAY__MAX_OPEN_PHOTOS jobs are refused.",
+)
+GATEWAY_WEBHOOKS = Definition(
+    "cutstream_gateway_webhooks_total",
+    "counter",
+    "Attempts to deliver a webhook, by outcome: `delivered`, `failed` (it is tried again), `given_up`.",
+    "If `given_up` rises, a client's server is away: the log names its host.",
+    ("outcome",),
+)
+
 DEFINITIONS: tuple[Definition, ...] = tuple(v for v in list(globals().values()) if isinstance(v, Definition))
 
 
-class Metrics:
-    """The worker's metrics in a registry. They are attributes, so that the type checker finds a misspelt name."""
+class _Registered:
+    """Metrics in a registry. They are attributes, so that the type checker finds a misspelt name."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
+        self.build_info = self._gauge(BUILD_INFO)
+        self.build_info.labels(__version__, platform.python_version()).set(1)
+        ProcessCollector(registry=self.registry)
+
+    def exposition(self, accept: str = "") -> tuple[str, bytes]:
+        """Return the media type and all metrics: in OpenMetrics for a reader that accepts it, which has the exemplars,
+        else in Prometheus's text format."""
+        encode, media_type = choose_encoder(accept)
+        return media_type, encode(self.registry)
+
+    def _counter(self, d: Definition) -> Counter:
+        return Counter(d.name, d.help, d.labels, registry=self.registry)
+
+    def _gauge(self, d: Definition) -> Gauge:
+        return Gauge(d.name, d.help, d.labels, registry=self.registry)
+
+    def _histogram(self, d: Definition) -> Histogram:
+        return Histogram(d.name, d.help, d.labels, registry=self.registry, buckets=d.buckets)
+
+
+class Metrics(_Registered):
+    """The worker's metrics."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        super().__init__(registry)
         self.requests = self._counter(REQUESTS)
         self.postponed = self._counter(POSTPONED)
         self.untried = self._counter(UNTRIED)
@@ -439,21 +526,19 @@ class Metrics:
         self.in_doubt = self._gauge(IN_DOUBT)
         self.halted = self._gauge(HALTED)
         self.info = self._gauge(INFO)
-        self.build_info = self._gauge(BUILD_INFO)
-        self.build_info.labels(__version__, platform.python_version()).set(1)
-        ProcessCollector(registry=self.registry)
 
-    def exposition(self, accept: str = "") -> tuple[str, bytes]:
-        """Return the media type and all metrics: in OpenMetrics for a reader that accepts it, which has the exemplars,
-        else in Prometheus's text format."""
-        encode, media_type = choose_encoder(accept)
-        return media_type, encode(self.registry)
 
-    def _counter(self, d: Definition) -> Counter:
-        return Counter(d.name, d.help, d.labels, registry=self.registry)
+class GatewayMetrics(_Registered):
+    """The gateway's metrics."""
 
-    def _gauge(self, d: Definition) -> Gauge:
-        return Gauge(d.name, d.help, d.labels, registry=self.registry)
-
-    def _histogram(self, d: Definition) -> Histogram:
-        return Histogram(d.name, d.help, d.labels, registry=self.registry, buckets=d.buckets)
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        super().__init__(registry)
+        self.calls = self._counter(GATEWAY_CALLS)
+        self.call_seconds = self._histogram(GATEWAY_SECONDS)
+        self.waiting = self._gauge(GATEWAY_WAITING)
+        self.refused = self._counter(GATEWAY_REFUSED)
+        self.expected_wait = self._gauge(GATEWAY_WAIT)
+        self.reading = self._gauge(GATEWAY_READING)
+        self.upload_bytes = self._counter(GATEWAY_UPLOADS)
+        self.open_photos = self._gauge(GATEWAY_OPEN)
+        self.webhooks = self._counter(GATEWAY_WEBHOOKS)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from cutstream.settings.embedded import addressed, embedded_kafka, embedded_triton, identity_of
 from cutstream.settings.environment import bare_environment
 from cutstream.settings.forms import BUCKET_NAME, BUCKET_SCHEMES, host_and_port, is_host_and_port
+from cutstream.settings.gateway import GatewaySettings
 from cutstream.settings.kafka import KafkaSettings
 from cutstream.settings.loading import as_environment, fields, load, redacted, variables
 from cutstream.settings.naming import CONFIG_FILE, PREFIX, RENAMED, RENAMED_VALUES, about, anchor, variable
@@ -33,6 +34,7 @@ __all__ = [
     "PREFIX",
     "RENAMED",
     "RENAMED_VALUES",
+    "GatewaySettings",
     "GlueSettings",
     "GraphPrecision",
     "KafkaSettings",

@@ -12,6 +12,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from cutstream.settings.gateway import GatewaySettings
 from cutstream.settings.kafka import KafkaSettings
 from cutstream.settings.naming import PREFIX, config_file, variable
 from cutstream.settings.section import require
@@ -44,6 +45,7 @@ class Settings(BaseSettings):
     objects: ObjectSettings = ObjectSettings()
     limits: LimitSettings = LimitSettings()
     worker: WorkerSettings = WorkerSettings()
+    gateway: GatewaySettings = GatewaySettings()
     stack: StackSettings = StackSettings()
 
     @model_validator(mode="after")
@@ -53,6 +55,7 @@ class Settings(BaseSettings):
         embedded = tuple(server for server, address in named.items() if not address)
         ports = {
             "CUTSTREAM_WORKER__PORT": self.worker.port,
+            **({"CUTSTREAM_GATEWAY__PORT": self.gateway.port} if self.gateway.port else {}),
             **{
                 variable("stack", name): port
                 for name, port in self.stack

@@ -1,22 +1,24 @@
-"""The local stack with a worker, for `cutstream up`, `cutstream demo` and measurements."""
+"""The local stack with a worker and a gateway, for `cutstream up`, `cutstream demo` and measurements."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import logging
+import ssl
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from cutstream.clients.kafka import ensure_topics
 from cutstream.clock import SystemClock
 from cutstream.errors import ConfigurationError, StackError
-from cutstream.settings import Settings, WorkerSettings, as_environment
+from cutstream.settings import Settings, as_environment
 from cutstream.signals import on_termination
 from deploy.local.allowed import noted
-from deploy.local.process import ServerSpec, Supervisor
+from deploy.local.process import ServerSpec, Supervisor, check_ports
 from deploy.local.restarts import Restarter
 from deploy.local.stack import local_stack
 
@@ -50,20 +52,25 @@ def running_stack(
     worker_command: Sequence[str],
     report: Callable[[str], None] = log.warning,
     prepare: Callable[[Settings], object] = lambda settings: None,
+    gateway_command: Sequence[str] = (),
 ) -> Iterator[RunningStack]:
     """Start Kafka and Triton unless the settings name existing ones, create the topics, and start one worker.
 
-    `worker_command` is the command line of the worker. The caller passes it, because this package knows no other
-    service. Everything stops in reverse order. `report` receives what happens to the servers afterwards, in sentences
-    for people. `prepare` is that of `local_stack`. Raises ConfigurationError, before anything starts, if a stack cannot
-    have such a worker.
+    `worker_command` is the command line of the worker, and `gateway_command` that of an HTTP gateway, which is started
+    last if it is given. The caller passes them, because this package knows no other service. Everything stops in
+    reverse order. `report` receives what happens to the servers afterwards, in sentences for people. `prepare` is that
+    of `local_stack`. Raises ConfigurationError, before anything starts, if a stack cannot have such a worker.
     """
-    _require_port(settings.worker)  # first of all
+    _require_port("worker", settings.worker.port)  # first of all
+    if gateway_command:
+        check_ports([gateway_server(settings, gateway_command)])
     clock = SystemClock()
     started = clock.monotonic()
     with local_stack(settings, clock, prepare) as stack:
         ensure_topics(stack.settings.kafka)
         stack.supervisor.start(worker_server(stack.settings, worker_command))
+        if gateway_command:
+            stack.supervisor.start(gateway_server(stack.settings, gateway_command))
         ready_s = clock.monotonic() - started
         with noted(settings.objects, settings.stack):
             yield RunningStack(stack.settings, stack.supervisor, ready_s, Restarter(stack.supervisor, report))
@@ -87,18 +94,8 @@ def worker_server(settings: Settings, command: Sequence[str], name: str = "worke
     if its health cannot be asked for.
     """
     worker = settings.worker
-    _require_port(worker)
-
-    def ask(path: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection(worker.host, worker.port, timeout=1.0)
-        try:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            return response.status, response.read()
-        except (OSError, http.client.HTTPException):  # it may die while it answers
-            return 0, b""
-        finally:
-            connection.close()
+    _require_port("worker", worker.port)
+    ask = partial(_ask, partial(http.client.HTTPConnection, worker.host, worker.port, timeout=1.0), {})
 
     def halted() -> str | None:
         status, body = ask("/readyz")
@@ -119,9 +116,48 @@ def worker_server(settings: Settings, command: Sequence[str], name: str = "worke
     )
 
 
-def _require_port(worker: WorkerSettings) -> None:
-    if worker.port == 0:
+def gateway_server(settings: Settings, command: Sequence[str]) -> ServerSpec:
+    """Describe a gateway process. It is ready when it reads results.
+
+    `settings` must be complete, with every address. `command` is the gateway's command line. Raises ConfigurationError
+    if its health cannot be asked for.
+    """
+    gateway = settings.gateway
+    _require_port("gateway", gateway.port)
+    connect: Callable[[], http.client.HTTPConnection]
+    if gateway.ssl_certfile is None:
+        connect = partial(http.client.HTTPConnection, gateway.host, gateway.port, timeout=1.0)
+    else:  # its certificate names no loopback address
+        context = ssl._create_unverified_context()
+        connect = partial(http.client.HTTPSConnection, gateway.host, gateway.port, timeout=1.0, context=context)
+    ask = partial(_ask, connect, {"Host": gateway.names[0]} if gateway.names else {})
+    return ServerSpec(
+        name="gateway",
+        command=list(command),
+        environment=as_environment(settings),
+        log=settings.stack.state / "logs" / "gateway.log",
+        ready=lambda: ask("/readyz")[0] == 200,
+        answers=lambda: ask("/healthz")[0] == 200,  # it is not ready while Kafka is away, no fault of its own
+        ports={"CUTSTREAM_GATEWAY__PORT": gateway.port},
+        trusted=True,
+    )
+
+
+def _ask(connect: Callable[[], http.client.HTTPConnection], headers: Mapping[str, str], path: str) -> tuple[int, bytes]:
+    connection = connect()
+    try:
+        connection.request("GET", path, headers=dict(headers))
+        response = connection.getresponse()
+        return response.status, response.read()
+    except (OSError, http.client.HTTPException):  # it may die while it answers
+        return 0, b""
+    finally:
+        connection.close()
+
+
+def _require_port(name: str, port: int) -> None:
+    if port == 0:
         raise ConfigurationError(
-            "CUTSTREAM_WORKER__PORT=0 (any free port) is for workers on their own: the local stack asks its worker for "
-            "its health, so give it a port (docs/settings.md#worker-port)"
+            f"CUTSTREAM_{name.upper()}__PORT=0 (any free port) is for a {name} on its own: the local stack asks its "
+            f"{name} for its health, so give it a port (docs/settings.md#{name}-port)"
         )

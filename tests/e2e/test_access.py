@@ -15,6 +15,7 @@ import pytest
 import skimage
 
 from cutstream.settings import KafkaSettings, Settings, as_environment
+from tests.support.gateways import gateway_process, with_gateway
 from tests.support.guarded_kafka import GuardedKafka
 from tests.support.workers import WorkerProcess, workers
 
@@ -35,7 +36,7 @@ def documented(rename: Callable[[str], str]) -> dict[str, list[tuple[str, str, s
 def roles(guarded: GuardedKafka, triton: Settings, tmp_path: Path) -> dict[str, Settings]:
     """Settings with each role's login, for topics and a group of this test's own, which do not exist yet."""
     rights = documented(lambda name: name.replace("cutout.", "access.").replace("cutstream", "access"))
-    assert set(rights) == {"worker", "sender", "reader", "operator", "creator"}
+    assert set(rights) == {"worker", "gateway", "sender", "reader", "operator", "creator"}
     topics = {
         name: field.default.replace("cutout.", "access.")
         for name, field in KafkaSettings.model_fields.items()
@@ -78,7 +79,9 @@ def worker(roles: dict[str, Settings], run: Run, tmp_path: Path) -> Iterator[Wor
         yield worker
 
 
-def test_every_role_does_its_work_with_its_rights_and_no_other(run: Run, worker: WorkerProcess, photo: str) -> None:
+def test_every_role_does_its_work_with_its_rights_and_no_other(
+    run: Run, worker: WorkerProcess, photo: str, roles: dict[str, Settings], tmp_path: Path
+) -> None:
     def done(role: str, *arguments: str) -> str:
         process = run(role, *arguments)
         assert process.returncode == 0, f"{role} {arguments}: {process.stdout}{process.stderr}\n{worker.tail()}"
@@ -99,6 +102,11 @@ def test_every_role_does_its_work_with_its_rights_and_no_other(run: Run, worker:
     assert "never" in done("operator", "cancel", "list")
     done("operator", "backgrounds", "add", "beach", photo)
     assert "beach" in done("operator", "backgrounds", "list")
+
+    with gateway_process(with_gateway(roles["gateway"], tmp_path), tmp_path) as gateway:
+        answer = gateway.client.post("/v1.0/removebg", files={"image_file": Path(photo).read_bytes()})
+        assert answer.status_code == 200, answer.text
+        assert "the lag is not known" not in gateway.tail()
 
     for role, *arguments in (
         ("reader", "submit", photo),

@@ -15,6 +15,7 @@ transactions    the transactions themselves, and a writer that uses them for too
 producers       what every producer has in common: acknowledged by all replicas, once, in order
 record_writer   writes records outside a transaction
 topic_reader    reads a whole topic without a group
+group_lag       asks how many requests wait for the workers
 partition_ends  asks where partitions end, and whether their topics are there
 topics          creates and checks the topics, and removes records from their beginning
 connection      connection settings and type conversions
@@ -74,6 +75,7 @@ if that does not help, opens a new client.
 from cutstream.clients.kafka.client_log import fold_client_log
 from cutstream.clients.kafka.committers import AtLeastOnceCommitter, TransactionalCommitter
 from cutstream.clients.kafka.errors import CommitRefused, NoTopic, UnreadableRecords, map_kafka_errors
+from cutstream.clients.kafka.group_lag import GroupLag
 from cutstream.clients.kafka.partition_ends import PartitionEnds
 from cutstream.clients.kafka.protocols import Committer, RequestSource
 from cutstream.clients.kafka.record_writer import RecordWriter
@@ -87,6 +89,7 @@ __all__ = [
     "AtLeastOnceCommitter",
     "CommitRefused",
     "Committer",
+    "GroupLag",
     "Headers",
     "Membership",
     "NoTopic",

@@ -18,16 +18,18 @@ _WRITE_TIMEOUT_S = DELIVERY_TIMEOUT_MS / 1000 + 5  # the producer reports first
 class RecordWriter:
     """An idempotent producer for upstream systems and tools. One thread uses it.
 
-    After an error its producer is not used again: one that has given a record up may never write another.
+    Records wait up to `linger_ms` for others that go to the same broker. After an error the producer is not used again:
+    one that has given a record up may never write another.
     """
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, linger_ms: int = 5) -> None:
         self._settings = settings
+        self._linger_ms = linger_ms
         self._producer: Any = None
 
     def start(self) -> None:
         with map_kafka_errors():
-            self._producer = make_producer(self._settings, linger_ms=5)
+            self._producer = make_producer(self._settings, linger_ms=self._linger_ms)
 
     def write(self, records: Iterable[OutgoingRecord]) -> None:
         """Write the records and return when the brokers have acknowledged all of them."""

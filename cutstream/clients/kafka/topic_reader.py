@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from kafka import TopicPartition
@@ -21,7 +22,8 @@ class TopicReader:
 
     A broker without new records answers after `idle_wait_s`. That is the cost of following a quiet topic. A committed
     record that lies behind an open transaction is delivered when that transaction ends. With `settled`, the reader has
-    caught up only after that.
+    caught up only after that. With `positions`, it reads each of these partition numbers from that offset, or from its
+    first record if that has been deleted, and all others as without.
     """
 
     def __init__(
@@ -32,12 +34,14 @@ class TopicReader:
         from_end: bool = False,
         settled: bool = False,
         idle_wait_s: float = 0.5,
+        positions: Mapping[int, int] | None = None,
     ) -> None:
         self._settings = settings
         self._topic = topic
         self._from_end = from_end
         self._settled = settled
         self._idle_wait_s = idle_wait_s
+        self._positions = positions or {}
         self._ends: dict[TopicPartition, int] = {}
         self._unreadable: list[Unreadable] = []
         self._consumer: Any = None
@@ -68,6 +72,8 @@ class TopicReader:
             else:
                 self._consumer.seek_to_beginning(*partitions)
             for partition in partitions:
+                if partition.partition in self._positions:
+                    self._consumer.seek(partition, self._positions[partition.partition])
                 self._consumer.position(partition)
             if self._settled:
                 self._ends = end_offsets(self._settings, partitions)
@@ -84,6 +90,11 @@ class TopicReader:
     def ends(self) -> dict[int, int]:
         """For each partition number, the end up to which `caught_up` is about."""
         return {partition.partition: end for partition, end in self._ends.items()}
+
+    def positions(self) -> dict[int, int]:
+        """Return, for each partition number, the offset behind the last record that `poll` has delivered or passed."""
+        with map_kafka_errors():
+            return {p.partition: self._consumer.position(p) for p in self._consumer.assignment()}
 
     def starts(self) -> dict[int, int]:
         """Return, for each partition number, the offset of its first record now. Earlier ones have been deleted."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import obstore
@@ -37,6 +38,7 @@ _REGION = re.compile(r"[A-Za-z0-9_-]+")
 _STATUS = re.compile(r"Server returned non-2xx status code: (\d{3})")
 _OTHER_REGION = "Received redirect without LOCATION"
 _PASSING = {408, 423, 425, 429}
+_CHUNK_BYTES = 256 * 1024
 _MAX_KEY_BYTES = 1024  # of S3 and Google; of Azure as many characters
 
 # The error that stands for each of obstore's exceptions: when reading a source, and when writing to a destination.
@@ -99,6 +101,59 @@ class Buckets:
         with map_store_errors(uri, _DESTINATION):
             # A single PUT is atomic. An interrupted multipart upload leaves parts behind, which cost money.
             obstore.put(store, key, data, attributes={"Content-Type": media_type}, use_multipart=False)
+
+    def stream(self, uri: str) -> tuple[int, Iterator[bytes]]:
+        """Return the size of an object and its bytes in chunks. Errors are those of `get`, also while it is read."""
+        scheme, bucket, key = bucket_and_key(uri)
+        store = self._client_of(scheme, bucket)
+        with map_store_errors(uri, _SOURCE):
+            result = obstore.get(store, key)
+
+        def chunks() -> Iterator[bytes]:
+            with map_store_errors(uri, _SOURCE):
+                for chunk in result.stream(_CHUNK_BYTES):
+                    yield bytes(chunk)
+
+        return result.meta["size"], chunks()
+
+    def put_file(self, uri: str, file: Path) -> None:
+        """Write an object from a file of this machine, which is not held in memory. Errors are those of `put`."""
+        scheme, bucket, key = bucket_and_key(uri)
+        store = self._client_of(scheme, bucket)
+        with map_store_errors(uri, _DESTINATION):
+            obstore.put(store, key, file)
+
+    def remove(self, uri: str) -> None:
+        """Remove an object, which may be gone already. Errors are those of `put`."""
+        scheme, bucket, key = bucket_and_key(uri)
+        store = self._client_of(scheme, bucket)
+        with map_store_errors(uri, _DESTINATION), suppress(FileNotFoundError, exceptions.NotFoundError):
+            obstore.delete(store, key)
+
+    def sign(self, uri: str, seconds: float) -> str:
+        """Return an https address that lets anybody read the object for so long.
+
+        Raises StoreUnavailable or PermissionError, also for a store without keys to sign with.
+        """
+        scheme, bucket, key = bucket_and_key(uri)
+        store: Any = self._client_of(scheme, bucket)
+        with map_store_errors(uri, _DESTINATION):
+            return obstore.sign(store, "GET", key, timedelta(seconds=seconds))
+
+    def older_than(self, prefix: str, changed: datetime) -> Iterator[str]:
+        """Yield the addresses that begin with `prefix` of the objects that were last changed before a time.
+
+        Raises StoreUnavailable or PermissionError.
+        """
+        scheme, bucket, key = bucket_and_key(prefix)
+        folder, _, beginning = key.rpartition("/")
+        store: Any = self._client_of(scheme, bucket)
+        with map_store_errors(prefix, _DESTINATION):
+            for page in obstore.list(store, folder or None):
+                for found in page:
+                    name = found["path"].removeprefix(f"{folder}/")
+                    if name.startswith(beginning) and found["last_modified"] < changed:
+                        yield f"{scheme}://{bucket}/{found['path']}"
 
     def check_source(self, uri: str) -> None:
         """Raise AddressNotAllowed for the bucket of a store that this machine has no account for."""

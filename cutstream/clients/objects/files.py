@@ -127,6 +127,26 @@ def read(path: str, limit: int) -> bytes:
         return file.read(status.st_size)
 
 
+def open_file(path: str) -> BinaryIO:
+    """Open a regular file by its real path, for reading. Raises SourceFailed or SourceUnavailable."""
+    with _map_read_errors(path):
+        file = _open_source(path)
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            file.close()
+            raise SourceFailed(f"{uri_of(path)} is not a regular file")
+        return file
+
+
+def remove(path: str) -> None:
+    """Remove a file by its real path. It may be gone already.
+
+    Raises StoreUnavailable, PermissionError or RefusedAddress.
+    """
+    folder, name = os.path.split(path)
+    with _map_write_errors(path), suppress(FileNotFoundError), _opened(folder) as descriptor:
+        os.unlink(name, dir_fd=descriptor)
+
+
 def _open_source(path: str) -> BinaryIO:
     folder, name = os.path.split(path)
     with _opened(folder) as descriptor:

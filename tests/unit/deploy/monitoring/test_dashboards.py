@@ -118,6 +118,15 @@ def test_every_metric_that_is_shown_nowhere_is_known() -> None:
         "cutstream_background_cache_bytes",
         "cutstream_backgrounds",
         "cutstream_decoder_dropped_lines_total",
+        "cutstream_gateway_call_duration_seconds",
+        "cutstream_gateway_calls_total",
+        "cutstream_gateway_expected_wait_seconds",
+        "cutstream_gateway_open_photos",
+        "cutstream_gateway_reading",
+        "cutstream_gateway_refused_total",
+        "cutstream_gateway_upload_bytes_total",
+        "cutstream_gateway_waiting_calls",
+        "cutstream_gateway_webhooks_total",
         "cutstream_halted",  # alerts use it
         "cutstream_loop_heartbeat_seconds",  # alerts use it
         "cutstream_uncommitted_results",

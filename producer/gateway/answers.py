@@ -1,0 +1,74 @@
+"""Hand an output on to a client: as it is, or in JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Callable, Mapping
+
+from starlette.concurrency import iterate_in_threadpool
+from starlette.responses import Response, StreamingResponse
+
+from cutstream.clients.objects.own_objects import Opened, OwnObjects
+from cutstream.contract.messages import Result, StoredObject
+from cutstream.errors import CutstreamError
+from producer.gateway.errors import CallRefused
+
+_AT_ONCE_BYTES = 1024 * 1024
+
+
+async def send_output(
+    outputs: OwnObjects, stored: StoredObject, headers: Mapping[str, str], on_sent: Callable[[], None]
+) -> Response:
+    """Return an answer with an output's bytes. A large one is not held in memory. `on_sent` is called in the end."""
+    opened = await _open(outputs, stored)
+    if opened.size <= _AT_ONCE_BYTES:
+        data = await asyncio.to_thread(_read, opened)
+        on_sent()
+        return Response(data, media_type=stored.media_type, headers=dict(headers))
+
+    async def chunks() -> AsyncIterator[bytes]:
+        try:
+            async for chunk in iterate_in_threadpool(opened.chunks):
+                yield chunk
+        finally:
+            on_sent()
+
+    sized = {**headers, "Content-Length": str(opened.size)}
+    return StreamingResponse(chunks(), media_type=stored.media_type, headers=sized)
+
+
+async def read_output(outputs: OwnObjects, stored: StoredObject) -> bytes:
+    """Return an output's bytes in base64."""
+    opened = await _open(outputs, stored)
+    return await asyncio.to_thread(lambda: base64.b64encode(_read(opened)))
+
+
+def picture_headers(result: Result, stored: StoredObject) -> dict[str, str]:
+    """Return remove.bg's headers about a picture. The subject's box is in px of the upright source."""
+    box = result.bbox
+    places = (
+        {} if box is None else {name: getattr(box, f"foreground_{name}") for name in ("top", "left", "width", "height")}
+    )
+    return {
+        "X-Width": str(stored.width),
+        "X-Height": str(stored.height),
+        **{f"X-Foreground-{name.capitalize()}": str(value) for name, value in places.items()},
+        "X-Request-Id": result.id,
+        **({"X-Profile": result.profile} if result.profile else {}),
+        **({"X-Uncertainty-Score": f"{result.uncertainty:.4f}"} if result.uncertainty is not None else {}),
+    }
+
+
+async def _open(outputs: OwnObjects, stored: StoredObject) -> Opened:
+    try:
+        return await asyncio.to_thread(outputs.open, stored.uri)
+    except (CutstreamError, OSError) as exc:
+        # The workers' destination is another one than this gateway's settings say, or it is away.
+        raise CallRefused(
+            502, "result_unreadable", "The result cannot be read from its store", str(exc), {"Retry-After": "5"}
+        ) from exc
+
+
+def _read(opened: Opened) -> bytes:
+    return b"".join(opened.chunks)

@@ -1,0 +1,209 @@
+"""A synchronous call: an urgent request with a deadline goes out, and the call waits for its own result.
+
+The steps are the same for every API: `admit` before the body is read, then `run`, then the outputs are handed on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta, timezone
+from typing import Any, Protocol
+
+import msgspec
+import starlette.requests
+
+from cutstream.clients.kafka import OutgoingRecord
+from cutstream.clients.objects.own_objects import OwnObjects
+from cutstream.clock import Clock
+from cutstream.contract.cancellations import Cancellation, key_of
+from cutstream.contract.cancellations import encode as encode_cancellation
+from cutstream.contract.messages import Request, Result, decode_request, encode
+from cutstream.contract.recipe import parse_recipe
+from cutstream.errors import CutstreamError, Poison
+from cutstream.metrics import GatewayMetrics
+from cutstream.settings import GatewaySettings, KafkaSettings
+from producer.gateway.errors import CallRefused, ClientGone, bad_request, refusal_of, too_many, unavailable
+from producer.gateway.keys import Client
+from producer.gateway.limits import Limits
+from producer.gateway.load import Load
+from producer.gateway.uploads import Uploads
+from producer.gateway.waiting import Waiting
+
+_LONGEST_RETRY_S = 60.0
+_GRACE_S = 5.0  # a worker that notices the deadline writes `expired`, and that result is on its way
+_REMEMBERED_S = 600.0
+
+
+class Writer(Protocol):
+    """What a call needs of the stream."""
+
+    @property
+    def ready(self) -> bool: ...
+
+    @property
+    def problem(self) -> str: ...
+
+    def write(self, records: Sequence[OutgoingRecord]) -> Any: ...
+
+
+class Calls:
+    """Runs synchronous calls. Used on one event loop."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        topics: KafkaSettings,
+        stream: Writer,
+        waiting: Waiting,
+        load: Load,
+        limits: Limits,
+        uploads: Uploads,
+        outputs: OwnObjects,
+        metrics: GatewayMetrics,
+        clock: Clock,
+        instance: str,
+    ) -> None:
+        self._settings = settings
+        self._topics = topics
+        self._stream = stream
+        self._waiting = waiting
+        self._load = load
+        self._limits = limits
+        self._uploads = uploads
+        self._outputs = outputs
+        self._metrics = metrics
+        self._clock = clock
+        self._instance = instance
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @contextmanager
+    def admit(self, client: Client) -> Iterator[None]:
+        """Hold a place for a call. Raises CallRefused, before the body has been read, if there is no room for it."""
+        with ExitStack() as held:
+            try:
+                self._check_stream(client)
+                held.enter_context(self._limits.call(client))
+                self._limits.spend(client)
+            except CallRefused as exc:
+                self._metrics.refused.labels(exc.error_code).inc()
+                raise
+            yield
+
+    def _check_stream(self, client: Client) -> None:
+        if not self._stream.ready:
+            raise unavailable("The stream cannot be reached now")
+        wait_s = self._load.wait_s()
+        if wait_s > self._settings.max_wait_s:
+            retry_s = min(wait_s, _LONGEST_RETRY_S)
+            raise too_many("Too many requests wait already", retry_s, self._limits.headers(client))
+
+    async def run(self, http: starlette.requests.Request, fields: Mapping[str, Any], uploaded: Sequence[str]) -> Result:
+        """Send a request with these fields, and return its result, which has outputs.
+
+        `uploaded` are the photos that this call has stored; they are removed in the end. Raises CallRefused, and
+        ClientGone, which calls the request off.
+        """
+        try:
+            request = self._request(fields)
+        except BaseException:
+            await self._uploads.remove(*uploaded)
+            raise
+        id = request.id or ""
+        arriving = self._waiting.expect(id)
+        self._write(OutgoingRecord(self._topics.urgent_topic, id.encode(), encode(request)), id)
+        gone = asyncio.create_task(_gone(http))
+        try:
+            either: set[asyncio.Future[Any]] = {arriving, gone}
+            await asyncio.wait(either, timeout=self._settings.timeout_s + _GRACE_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+            if not arriving.done():
+                self._abandon(id, arriving, uploaded)
+        if not arriving.done():
+            if gone.done() and not gone.cancelled():
+                raise ClientGone("the client closed its connection while it waited")
+            raise CallRefused(504, "expired", "No result in time", headers={"Retry-After": "5"})
+        self._in_background(self._uploads.remove(*uploaded))
+        result = arriving.result()
+        if result.status != "ok" or not result.objects:
+            raise refusal_of(result)
+        return result
+
+    def clean_up(self, result: Result) -> None:
+        """Remove the outputs of a call, soon: its client has them, or will never ask for them."""
+        self._in_background(asyncio.to_thread(self._remove_outputs, result))
+
+    def _request(self, fields: Mapping[str, Any]) -> Request:
+        deadline = self._now() + timedelta(seconds=self._settings.timeout_s)
+        id = f"{self._instance}-{secrets.token_urlsafe(16)}"
+        return parse_request({**fields, "id": id, "deadline": deadline.isoformat()})
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.wall(), timezone.utc)
+
+    def _write(self, record: OutgoingRecord, id: str) -> None:
+        loop = asyncio.get_running_loop()
+
+        def tell(done: Any) -> None:
+            if done.exception() is not None:
+                error = unavailable("The stream does not take requests now")
+                loop.call_soon_threadsafe(self._waiting.fail, [id], error)
+
+        self._stream.write([record]).add_done_callback(tell)
+
+    def _abandon(self, id: str, arriving: asyncio.Future[Result], uploaded: Sequence[str]) -> None:
+        """Call a request off that nobody waits for any more, and remove what it leaves behind once it has ended."""
+        now = self._now()
+        expires = now + timedelta(seconds=_REMEMBERED_S)
+        key = key_of(id, {}).encode()
+        topic = self._topics.cancellations_topic
+        self._stream.write(
+            [OutgoingRecord(topic, key, encode_cancellation(Cancellation(id=id, cancelled=now, expires=expires)))]
+        )
+
+        def ended(arrived: asyncio.Future[Result]) -> None:
+            self._stream.write([OutgoingRecord(topic, key, None)])
+            self._in_background(self._uploads.remove(*uploaded))
+            if not arrived.cancelled() and arrived.exception() is None:
+                self.clean_up(arrived.result())
+
+        arriving.add_done_callback(ended)
+        asyncio.get_running_loop().call_later(_REMEMBERED_S, self._give_up, id, arriving)
+
+    def _give_up(self, id: str, arriving: asyncio.Future[Result]) -> None:
+        self._waiting.forget(id)
+        arriving.cancel()
+
+    def _remove_outputs(self, result: Result) -> None:
+        for stored in result.objects:
+            try:
+                self._outputs.remove(stored.uri)
+            except (CutstreamError, OSError):
+                pass  # it is removed by its age
+
+    def _in_background(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def parse_request(fields: Mapping[str, Any]) -> Request:
+    """Return the request with these fields. Raises CallRefused if a worker would refuse it."""
+    try:
+        request = decode_request(json.dumps(fields).encode())
+        named = isinstance(request.refine, str)  # presets of a deployment are known to its workers alone
+        parse_recipe(msgspec.structs.replace(request, refine="soft") if named else request)
+    except (Poison, ValueError) as exc:
+        code = exc.code if isinstance(exc, CutstreamError) else "invalid_request"
+        raise bad_request(code, str(exc)) from exc
+    return request
+
+
+async def _gone(http: starlette.requests.Request) -> None:
+    """Return once the client has closed its connection. Its body has been read."""
+    while (await http.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,118 @@
+"""Photos on their way from a client to the workers: written to a file while they come in, then handed to the store."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from contextlib import suppress
+from http import HTTPStatus
+from pathlib import Path
+
+from cutstream.clients.objects.own_objects import OwnObjects
+from cutstream.errors import CutstreamError
+from cutstream.metrics import GatewayMetrics
+from producer.gateway.errors import CallRefused, unavailable
+
+_FLUSH_BYTES = 1024 * 1024
+
+
+class Incoming:
+    """One upload that is being received. It holds at most 1 MiB in memory."""
+
+    def __init__(self, path: Path, most_bytes: int) -> None:
+        self.path = path
+        self.size = 0
+        self._most_bytes = most_bytes
+        self._buffer = bytearray()
+        self._descriptor: int | None = None
+
+    def add(self, data: bytes | memoryview) -> None:
+        """Take the next bytes. Raises CallRefused for a file that is too large."""
+        self.size += len(data)
+        if self.size > self._most_bytes:
+            raise CallRefused(
+                HTTPStatus.BAD_REQUEST,
+                "file_too_large",
+                "File too large",
+                f"File exceeds limit of {self._most_bytes / 1e6:g} MB",
+            )
+        self._buffer += data
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._buffer) >= _FLUSH_BYTES
+
+    def flush(self) -> None:
+        """Write what is held in memory. Blocks."""
+        if self._descriptor is None:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+            # Workers may run as another user: they find the file only by its name, which cannot be guessed.
+            self._descriptor = os.open(self.path, flags, 0o644)
+        view = memoryview(self._buffer)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+        view.release()
+        self._buffer = bytearray()
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def discard(self) -> None:
+        self.close()
+        with suppress(FileNotFoundError):
+            self.path.unlink()
+
+
+class Uploads:
+    """Receives photos into a folder of this machine and moves them to their place, under names that nobody can guess.
+
+    `spool` and a `place` that is a folder should be on one file system: moving is then instant.
+    """
+
+    def __init__(self, place: OwnObjects, spool: Path, most_bytes: int, metrics: GatewayMetrics) -> None:
+        self._place = place
+        self._spool = spool
+        self._most_bytes = most_bytes
+        self._metrics = metrics
+
+    def begin(self) -> Incoming:
+        return Incoming(self._spool / f"{secrets.token_urlsafe(32)}.part", self._most_bytes)
+
+    async def receive(self, incoming: Incoming, data: bytes | memoryview) -> None:
+        """Add bytes to an upload. Raises CallRefused if there are too many of them."""
+        incoming.add(data)
+        if incoming.is_full:
+            await asyncio.to_thread(self._flush, incoming)
+
+    async def finish(self, incoming: Incoming) -> str:
+        """Store a received photo and return its address. Raises CallRefused if the store does not take it."""
+        address = await asyncio.to_thread(self._finish, incoming)
+        self._metrics.upload_bytes.inc(incoming.size)
+        return address
+
+    async def remove(self, *addresses: str) -> None:
+        """Remove photos. One that cannot be removed now is removed later by its age."""
+        await asyncio.to_thread(self._remove, addresses)
+
+    def _flush(self, incoming: Incoming) -> None:
+        try:
+            incoming.flush()
+        except OSError as exc:
+            raise unavailable(f"uploads cannot be stored now: {exc.strerror}") from exc
+
+    def _finish(self, incoming: Incoming) -> str:
+        self._flush(incoming)
+        incoming.close()
+        try:
+            return self._place.put_file(incoming.path.name.removesuffix(".part"), incoming.path)
+        except (CutstreamError, OSError) as exc:
+            incoming.discard()
+            raise unavailable("uploads cannot be stored now") from exc
+
+    def _remove(self, addresses: tuple[str, ...]) -> None:
+        for address in addresses:
+            with suppress(CutstreamError, OSError):
+                self._place.remove(address)
