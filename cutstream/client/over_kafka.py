@@ -60,7 +60,7 @@ class KafkaTransport:
 
     def start(self, inbox: Inbox) -> None:
         reader = TopicReader(self._topics, self._topics.results_topic, from_end=True)
-        writer = RecordWriter(self._topics)
+        writer = RecordWriter(self._topics, linger_ms=0)  # what waits is written together anyway
         try:
             reader.start()
             writer.start()
