@@ -21,7 +21,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from cutstream.errors import ConfigurationError, CutstreamError, InvalidOption, InvalidProfile, InvalidRequest
-from cutstream.printable import printable
+from cutstream.printable import one_line, printable
 
 
 class _Safe(RenderHook):
@@ -88,11 +88,6 @@ def named_errors(status: Callable[[CutstreamError], int] = status_of) -> Iterato
 def echo(line: object) -> None:
     """Print something as one line, for programs to read: without wrapping, and safe for a terminal."""
     typer.echo(one_line(str(line)))
-
-
-def one_line(text: str) -> str:
-    r"""Return text that is safe for a terminal, with `\n` for a new line: it cannot pretend to be two messages."""
-    return printable(text).replace("\n", "\\n")
 
 
 def confirm(question: str) -> None:

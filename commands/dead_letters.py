@@ -11,8 +11,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from commands.console import confirm, echo, err, named_errors, one_line, out
-from cutstream.printable import printable
+from commands.console import confirm, echo, err, named_errors, out
+from cutstream.printable import one_line, printable
 
 if TYPE_CHECKING:
     from cutstream.errors import CutstreamError

@@ -20,8 +20,8 @@ from cutstream.errors import InvalidOption
 if TYPE_CHECKING:
     from rich.console import ConsoleRenderable
 
-    from commands.watching.view import View
     from cutstream.settings import Settings
+    from cutstream.watching.view import View
 
 
 def top(
@@ -38,10 +38,10 @@ def top(
     Asks each worker once a second for its metrics, with CUTSTREAM_WORKER__METRICS_TOKEN if that is set. Press q or
     Ctrl-C to end. Where the output is no terminal, prints a line a second.
     """
-    from commands.watching.scraping import INTERVAL_S, Scraper
     from commands.watching.screen import line, picture
-    from commands.watching.view import view_of
     from cutstream.settings import load
+    from cutstream.watching.scraping import INTERVAL_S, Scraper
+    from cutstream.watching.view import view_of
 
     with named_errors():
         settings = load()

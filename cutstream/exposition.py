@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import inf, isfinite
 
+from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from cutstream.metrics import Definition
@@ -41,8 +42,17 @@ class Exposition:
 
 def read_exposition(text: str) -> Exposition:
     """Read Prometheus's text format. Raises ValueError if it is none."""
+    return _exposition(text_string_to_metric_families(text))
+
+
+def read_registry(registry: CollectorRegistry) -> Exposition:
+    """Return what `read_exposition` would read of this process's own metrics, without writing them as text."""
+    return _exposition(registry.collect())
+
+
+def _exposition(families: Iterable[Metric]) -> Exposition:
     series: dict[str, list[tuple[Mapping[str, str], float]]] = defaultdict(list)
-    for family in text_string_to_metric_families(text):
+    for family in families:
         for sample in family.samples:
             if isfinite(sample.value):
                 series[sample.name].append((sample.labels, sample.value))

@@ -25,6 +25,11 @@ def printable(text: str) -> str:
     return _OTHER_THAN_ASCII.sub(lambda match: _shown(match[0]), text)
 
 
+def one_line(text: str) -> str:
+    r"""Return text that is safe for a terminal, with `\n` for a new line: it cannot pretend to be two messages."""
+    return printable(text).replace("\n", "\\n")
+
+
 def _shown(character: str) -> str:
     # Not printable are controls, formats, halves of surrogate pairs, private and unassigned ones, and separators.
     is_visible = character.isprintable() or unicodedata.category(character) == "Zs"

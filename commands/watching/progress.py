@@ -11,8 +11,8 @@ from rich.live import Live
 from rich.text import Text
 
 from commands.console import has_screen, out, safe, say
-from commands.watching.scraping import Scraper
-from commands.watching.view import View, view_of
+from cutstream.watching.scraping import Scraper
+from cutstream.watching.view import View, view_of
 
 _LOGGED_EVERY_S = 30.0
 _LEFT_EVERY_S = 2.0

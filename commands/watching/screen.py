@@ -8,7 +8,7 @@ from rich.console import ConsoleRenderable, Group
 from rich.table import Table
 from rich.text import Text
 
-from commands.watching.view import StageView, View, WorkerView
+from cutstream.watching.view import StageView, View, WorkerView
 
 _FIXED_LINES = 17  # without the workers
 _WIDE = 100

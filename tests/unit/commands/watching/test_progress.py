@@ -14,11 +14,11 @@ import pytest
 
 from commands.watching import progress as module
 from commands.watching.progress import progress, shown_progress
-from commands.watching.scraping import Observed, Scrape
-from commands.watching.view import View, view_of
 from consumer.health import HealthServer
 from cutstream.exposition import read_exposition
 from cutstream.metrics import Metrics
+from cutstream.watching.scraping import Observed, Scrape
+from cutstream.watching.view import View, view_of
 
 ROOT = Path(__file__).parents[4]
 

@@ -7,11 +7,11 @@ from math import inf
 import pytest
 from rich.console import Console
 
-from commands.watching.scraping import Observed, Scrape
 from commands.watching.screen import line, picture
-from commands.watching.view import STAGES, StageView, View, WorkerView, view_of
 from cutstream.exposition import read_exposition
 from cutstream.metrics import Metrics
+from cutstream.watching.scraping import Observed, Scrape
+from cutstream.watching.view import STAGES, StageView, View, WorkerView, view_of
 
 
 def view(**changes: object) -> View:

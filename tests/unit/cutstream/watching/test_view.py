@@ -7,11 +7,11 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from commands.watching.scraping import Observed, Scrape
-from commands.watching.view import STAGES, view_of
 from consumer.pipeline import Dependencies, build_pipeline
 from cutstream.exposition import read_exposition
 from cutstream.metrics import Metrics
+from cutstream.watching.scraping import Observed, Scrape
+from cutstream.watching.view import STAGES, view_of
 
 
 def observed(metrics: Metrics, change: Callable[[Metrics], object], seconds: float = 10, name: str = "a:1") -> Observed:

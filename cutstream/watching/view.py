@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from math import inf
 from typing import TypeVar
 
-from commands.console import one_line
-from commands.watching.scraping import Observed
 from cutstream import metrics as m
 from cutstream.exposition import Exposition, quantile
+from cutstream.printable import one_line
+from cutstream.watching.scraping import Observed
 
 STAGES = ("fetch", "decode", "segment", "refine", "compose", "encode", "store")
 Key = TypeVar("Key")

@@ -18,7 +18,7 @@ from cutstream.exposition import Exposition, read_exposition
 INTERVAL_S = 1.0
 _TIMEOUT_S = 2.0
 _MOST_BYTES = 16_000_000
-_KEPT = 11  # ten intervals: rates of a single one jump
+KEPT = 11  # ten intervals: rates of a single one jump
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Scraper:
     def __init__(self, addresses: Sequence[str], token: SecretStr | None = None, clock: Clock | None = None) -> None:
         self._token = token
         self._clock = clock or SystemClock()
-        self._answers: dict[str, deque[Scrape]] = {address: deque(maxlen=_KEPT) for address in addresses}
+        self._answers: dict[str, deque[Scrape]] = {address: deque(maxlen=KEPT) for address in addresses}
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._ask, args=(a,), daemon=True) for a in self._answers]

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import pytest
 from pydantic import SecretStr
 
-from commands.watching import scraping
-from commands.watching.scraping import Scraper, scrape
 from consumer.health import HealthServer
 from cutstream import metrics as m
 from cutstream.clock import SystemClock
 from cutstream.metrics import Metrics
+from cutstream.watching import scraping
+from cutstream.watching.scraping import Scraper, scrape
 from tests.support.ports import free_ports
 
 TOKEN = SecretStr("0123456789abcdef")
