@@ -105,6 +105,8 @@ def addresses(settings: Settings, with_gateway: bool = False) -> Table:
 
     worker = worker_address(settings.worker)
     table = Table(show_header=False, box=None)
+    if page := page_address(settings):
+        table.add_row("live page", page)
     table.add_row("metrics", f"http://{worker}/metrics")
     table.add_row("health", f"http://{worker}/readyz")
     table.add_row("Kafka", settings.kafka.bootstrap_servers)
@@ -127,6 +129,17 @@ def gateway_address(gateway: GatewaySettings) -> str:
 
     scheme = "http" if gateway.ssl_certfile is None else "https"
     return f"{scheme}://{host_and_port(gateway.host, gateway.port)}{gateway.prefix}"
+
+
+def page_address(settings: Settings) -> str | None:
+    """Return the address of the live page, with its token if it asks for one. None: there is none, or nobody knows."""
+    from cutstream.settings import host_and_port
+
+    page = settings.page
+    if not page.enabled or settings.page_port == 0:
+        return None
+    token = f"#token={page.token.get_secret_value()}" if page.token else ""
+    return f"http://{host_and_port(page.host, settings.page_port)}/{token}"
 
 
 def next_steps(file_roots: Sequence[Path]) -> list[str]:

@@ -22,8 +22,10 @@ from consumer.intake.cancellations import Cancellations
 from consumer.intake.preset_files import read_presets
 from consumer.jobs import Job, Progress
 from consumer.loop import Loop
+from consumer.page import PageServer
 from consumer.pipeline import Dependencies, build_pipeline
 from consumer.preflight import check_settings
+from consumer.previews import Previews
 from consumer.readiness import Readiness
 from consumer.resources.allocator import keep_freed_memory, trim_memory
 from consumer.resources.background_catalogue import BackgroundCatalogue
@@ -64,6 +66,7 @@ from cutstream.metrics import Metrics
 from cutstream.settings import Settings
 from cutstream.signals import on_termination
 from cutstream.traces import open_traces
+from cutstream.watching.recent import Recent
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +83,7 @@ class PipelineRuntime:
         cores = s.worker.cores or len(os.sched_getaffinity(0))
         decoders = s.worker.decoders or min(4, cores)
         ops = open_device(s.worker.device)
-        self.device = ops.device
+        self.ops = ops
         _observe_memory(ops, metrics)
         self.triton = Triton(s.triton)
         latency = LatencyEstimator(self.triton, clock)
@@ -168,6 +171,8 @@ class Worker:
         self._stopping = threading.Event()
         self._metrics = Metrics()
         self._runtime = PipelineRuntime(s, self._metrics, self._clock)
+        self._recent = Recent(shows_photos=s.page.enabled and s.page.photos == "always")
+        self._previews = Previews(self._recent, self._runtime.ops, self._clock)
         self._traces = open_traces(s.worker.traces_url) if s.worker.traces_url else None
         self._cancellations = Cancellations(s.kafka, self._clock)
         self._waits = Waits(self._clock, lambda reason, photos: self._metrics.waiting.labels(reason).set(photos))
@@ -209,28 +214,31 @@ class Worker:
         self._health = HealthServer(
             s.worker.host, s.worker.port, self._metrics, readiness.alive, readiness.answer, s.worker.metrics_token
         )
+        self._page = PageServer(s, self._metrics, self._recent, self._clock) if s.page.enabled else None
 
     def run(self) -> None:
         models = self._settings.models
         precision = models.precision if models.graph_precision == "fp32" else models.graph_precision
-        self._metrics.info.labels(models.engine, precision, self._runtime.device).set(1)
+        self._metrics.info.labels(models.engine, precision, self._runtime.ops.device).set(1)
         self._metrics.window.set(self._settings.worker.window)
         self._metrics.halted.labels(PoisonLimit.code).set(0)
         self._observe_doubt("network", False)
         self._observe_doubt("settings", False)
         address = self._health.start()
         try:
-            self._work(address)
+            self._work(address, self._page.start(address.removeprefix("http://")) if self._page else None)
         except PoisonLimit as exc:
             self._metrics.halted.labels(exc.code).set(1)
             log.critical("halted: %s", exc, extra={"code": exc.code})
             self._stop.wait()
             raise
         finally:
+            if self._page:
+                self._page.close()
             self._health.close()
         log.info("worker stopped")
 
-    def _work(self, address: str) -> None:
+    def _work(self, address: str, page: str | None) -> None:
         with ExitStack() as started:
             if self._traces:
                 started.callback(self._traces.close)
@@ -253,8 +261,8 @@ class Worker:
                     return
                 started.callback(client.close)
             self._window.start()
-            profiles, device = self._settings.models.profiles, self._runtime.device
-            log.info("worker started", extra={"address": address, "profiles": profiles, "device": device})
+            profiles, device = self._settings.models.profiles, self._runtime.ops.device
+            log.info("worker started", extra={"address": address, "page": page, "profiles": profiles, "device": device})
             try:
                 self._loop.run(self._stop)
             finally:
@@ -281,6 +289,7 @@ class Worker:
             self._waits,
             s.kafka.urgent_topic,
             refuse=self._refuse,
+            observe=self._previews.observe,
         )
         admission = partial(
             admit,
@@ -296,8 +305,9 @@ class Worker:
             RetryPolicy(s.limits, self._clock),
             self._clock,
             Doubts(s.worker.max_consecutive_failures, self._observe_doubt),
-            self._record_tail,
+            self._note_stored,
             self._check,
+            on_failed=self._previews.note_failure,
             **spans,
         )
 
@@ -318,7 +328,8 @@ class Worker:
     def _observe_doubt(self, about: About, doubted: bool) -> None:
         self._metrics.in_doubt.labels(about).set(doubted)
 
-    def _record_tail(self, progress: Progress) -> None:
+    def _note_stored(self, job: Job, progress: Progress) -> None:
+        self._previews.note_success(job, progress)
         self._runtime.selector.record_tail(progress.finished_s["store"] - progress.finished_s["segment"])
 
 

@@ -40,6 +40,7 @@ class RequestHandler:
     `admit` and `check` refuse a request before any work by raising Poison, Expired or Cancelled. What `check` refuses
     is a job already, so that refusals of one photo or destination can be told to be about the same. `on_end` receives
     each request with its job if it was admitted, its progress, its status or `postponed`, and its error code.
+    `on_failed` receives the id, the stage and the error of each request that fails.
     """
 
     def __init__(
@@ -50,12 +51,14 @@ class RequestHandler:
         retries: RetryPolicy,
         clock: Clock,
         doubts: Doubts,
-        on_stored: Callable[[Progress], None] = lambda progress: None,
+        on_stored: Callable[[Job, Progress], None] = lambda job, progress: None,
         check: Callable[[Job], None] = lambda job: None,
         on_end: Callable[[Record, Job | None, Progress, str, str], None] = lambda *_: None,
+        on_failed: Callable[[str, str, Poison], None] = lambda id, stage, error: None,
     ) -> None:
         self._admit = admit
         self._on_end = on_end
+        self._on_failed = on_failed
         self._check = check
         self._runner = runner
         self._records = records
@@ -83,7 +86,7 @@ class RequestHandler:
             if isinstance(stored, Postponed):
                 return stored
             self._doubts.note_success()
-            self._on_stored(progress)
+            self._on_stored(job, progress)
             self._on_end(record, job, progress, "ok", "")
             return _answered(task, job, progress, "ok", "", self._records.success(job, progress, stored))
         except (Expired, Cancelled) as exc:
@@ -94,6 +97,7 @@ class RequestHandler:
             id = job.id if job else identify(record).id
             log.info("failed: %s", exc, extra=self._fields(id, exc.code, progress, job))
             self._on_end(record, job, progress, "failed", exc.code)
+            self._on_failed(id, progress.stage, exc)
             result = self._records.failure(record, job, progress, exc)
             dead_letter = self._records.dead_letter(record, job, progress, exc)
             answered = _answered(task, job, progress, "failed", exc.code, result, dead_letter)

@@ -60,11 +60,22 @@ class Job:
         return self.record.partition.topic != self.origin.topic
 
 
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A photo and its cutout as small files, for the live page. `width` and `height` are those of the photo."""
+
+    photo: bytes
+    cutout: bytes
+    width: int
+    height: int
+
+
 @dataclass(slots=True)
 class Progress:
     """The progress of a job. Times are monotonic seconds; `timings_ms` is the work per stage, without waiting.
 
-    `warnings` are those of the stages that have finished: a request that fails later keeps them.
+    `warnings` are those of the stages that have finished: a request that fails later keeps them. Few photos have a
+    `preview`.
     """
 
     started_s: float
@@ -75,6 +86,7 @@ class Progress:
     finished_s: dict[str, float] = field(default_factory=dict)
     selection: Selection | None = None
     warnings: tuple[ImageWarning, ...] = ()
+    preview: Preview | None = None
 
     def finish(self, stage: str, value: object, now_s: float) -> None:
         """Note that a stage has returned `value`. A later failure still reports what is noted here."""

@@ -90,15 +90,18 @@ def _device(settings: Settings) -> Iterator[str]:
 
 def _host(settings: Settings) -> Iterator[str]:
     """An address must be one of this machine. A name is looked up when the worker starts."""
-    host = settings.worker.host
-    try:
-        family = socket.AF_INET6 if isinstance(ip_address(host), IPv6Address) else socket.AF_INET
-        with socket.socket(family) as probe:
-            probe.bind((host, 0))
-    except ValueError:
-        return
-    except OSError as exc:
-        yield about("worker", "host", f"{host} is no address of this machine ({exc.strerror}): 0.0.0.0 stands for all")
+    hosts = {"worker": settings.worker.host, **({"page": settings.page.host} if settings.page.enabled else {})}
+    for section, host in hosts.items():
+        try:
+            family = socket.AF_INET6 if isinstance(ip_address(host), IPv6Address) else socket.AF_INET
+            with socket.socket(family) as probe:
+                probe.bind((host, 0))
+        except ValueError:
+            continue
+        except OSError as exc:
+            yield about(
+                section, "host", f"{host} is no address of this machine ({exc.strerror}): 0.0.0.0 stands for all"
+            )
 
 
 def _traces(settings: Settings) -> Iterator[str]:

@@ -101,6 +101,7 @@ class Runner(Generic[Out]):
         waits: Waits,
         urgent_topic: str = "",
         refuse: Callable[[Job], None] = lambda job: None,
+        observe: Callable[[Job, Progress, object], None] = lambda job, progress, value: None,
     ) -> None:
         self._stages = pipeline.stages
         self._memory = memory
@@ -111,6 +112,7 @@ class Runner(Generic[Out]):
         self._waits = waits
         self._urgent_topic = urgent_topic
         self._refuse = refuse
+        self._observe = observe
 
     def carry(self, job: Job, progress: Progress) -> Out:
         """Return the last stage's value. Raises Poison, Expired, Cancelled, Fatal or WorkerStopping.
@@ -124,6 +126,7 @@ class Runner(Generic[Out]):
                 progress.stage = stage.name
                 value = self._run(stage, job, value, progress, reserved)
                 progress.finish(stage.name, value, self._clock.monotonic())
+                self._observe(job, progress, value)
         return value  # type: ignore[no-any-return]
 
     def _run(self, stage: Stage[Any, Any], job: Job, value: Any, progress: Progress, reserved: _Reserved) -> Any:

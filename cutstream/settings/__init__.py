@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from cutstream.settings.embedded import addressed, embedded_kafka, embedded_triton, identity_of
 from cutstream.settings.environment import bare_environment
-from cutstream.settings.forms import BUCKET_NAME, BUCKET_SCHEMES, host_and_port, is_host_and_port
+from cutstream.settings.forms import BUCKET_NAME, BUCKET_SCHEMES, host_and_port, is_host_and_port, is_loopback
 from cutstream.settings.gateway import GatewaySettings
 from cutstream.settings.kafka import KafkaSettings
 from cutstream.settings.loading import as_environment, fields, load, redacted, variables
 from cutstream.settings.naming import CONFIG_FILE, PREFIX, RENAMED, RENAMED_VALUES, about, anchor, variable
-from cutstream.settings.noted import inbox_of, note_path, read_note
+from cutstream.settings.page import PageSettings
 from cutstream.settings.sections import (
     GlueSettings,
     GraphPrecision,
@@ -42,6 +42,7 @@ __all__ = [
     "LimitSettings",
     "ModelSettings",
     "ObjectSettings",
+    "PageSettings",
     "Settings",
     "StackSettings",
     "TritonSettings",
@@ -56,11 +57,9 @@ __all__ = [
     "fields",
     "host_and_port",
     "identity_of",
-    "inbox_of",
     "is_host_and_port",
+    "is_loopback",
     "load",
-    "note_path",
-    "read_note",
     "redacted",
     "variable",
     "variables",

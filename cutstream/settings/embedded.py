@@ -7,15 +7,21 @@ use the servers nor pretend to be one.
 
 from __future__ import annotations
 
+import hmac
 import os
+import secrets
 import stat
+from base64 import urlsafe_b64encode
 from pathlib import Path
+
+from pydantic import SecretStr
 
 from cutstream.accounts import account, owner_of
 from cutstream.errors import ConfigurationError
 from cutstream.ownership import why_shared
 from cutstream.settings.kafka import KafkaSettings
 from cutstream.settings.naming import about
+from cutstream.settings.page import PageSettings
 from cutstream.settings.sections import StackSettings, TritonSettings
 from cutstream.settings.tree import Settings
 
@@ -31,6 +37,7 @@ def addressed(settings: Settings) -> Settings:
         update={
             "kafka": kafka if kafka.bootstrap_servers else embedded_kafka(kafka, settings.stack),
             "triton": triton if triton.url else embedded_triton(triton, settings.stack),
+            "page": settings.page if kafka.bootstrap_servers else embedded_page(settings.page, settings.stack),
         }
     )
 
@@ -47,6 +54,25 @@ def embedded_triton(triton: TritonSettings, stack: StackSettings) -> TritonSetti
     identity = identity_of(stack)
     tls = {"tls": True, **dict.fromkeys(("ssl_cafile", "ssl_certfile", "ssl_keyfile"), identity)} if identity else {}
     return triton.model_copy(update={"url": f"127.0.0.1:{stack.triton_grpc_port}", **tls})
+
+
+def embedded_page(page: PageSettings, stack: StackSettings) -> PageSettings:
+    """Return the settings of a page that shows a local stack: its photos, and only to those who may use the stack.
+
+    The token of a private stack is made from its identity, so whoever can read that knows it, and it stays the same
+    from start to start. Raises ConfigurationError as `addressed` does.
+    """
+    identity = identity_of(stack)
+    token = page.token or (SecretStr(_token_from(identity)) if identity else None)
+    return page.model_copy(update={"photos": "always" if page.photos == "local" else page.photos, "token": token})
+
+
+def _token_from(identity: Path) -> str:
+    try:
+        key = identity.read_bytes()
+    except OSError:  # this stack has never been started: nobody needs to see its page
+        return secrets.token_urlsafe(16)
+    return urlsafe_b64encode(hmac.digest(key, b"cutstream live page", "sha256")[:16]).decode().rstrip("=")
 
 
 def identity_of(stack: StackSettings) -> Path | None:

@@ -33,6 +33,14 @@ def is_host(text: str) -> bool:
         return False
 
 
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches what listens on this host."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def is_host_and_port(text: str) -> bool:
     """Tell whether this is `host:port` without a scheme, a path or a user. An IPv6 address is in brackets."""
     host, _, port = text.strip().rpartition(":")

@@ -15,6 +15,7 @@ from pydantic_settings import (
 from cutstream.settings.gateway import GatewaySettings
 from cutstream.settings.kafka import KafkaSettings
 from cutstream.settings.naming import PREFIX, config_file, variable
+from cutstream.settings.page import PageSettings
 from cutstream.settings.section import require
 from cutstream.settings.sections import (
     GlueSettings,
@@ -29,6 +30,7 @@ from cutstream.settings.sections import (
 # Peak memory per source pixel between decode and store, for a cutout alone: RGB and its matte (4), the RGBA cutout (4),
 # the encoder's output and scratch memory (8). More outputs need more: consumer/resources/memory_budget.py.
 BYTES_PER_PIXEL = 16
+_LAST_PORT = 65_535
 
 
 class Settings(BaseSettings):
@@ -46,6 +48,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     worker: WorkerSettings = WorkerSettings()
     gateway: GatewaySettings = GatewaySettings()
+    page: PageSettings = PageSettings()
     stack: StackSettings = StackSettings()
 
     @model_validator(mode="after")
@@ -56,6 +59,7 @@ class Settings(BaseSettings):
         ports = {
             "CUTSTREAM_WORKER__PORT": self.worker.port,
             **({"CUTSTREAM_GATEWAY__PORT": self.gateway.port} if self.gateway.port else {}),
+            **({"CUTSTREAM_PAGE__PORT": self.page.port} if self.page.enabled and self.page.port else {}),
             **{
                 variable("stack", name): port
                 for name, port in self.stack
@@ -81,6 +85,13 @@ class Settings(BaseSettings):
             ),
         )
         return self
+
+    @property
+    def page_port(self) -> int:
+        """Port of the live page. 0: any free one."""
+        if self.page.port is not None:
+            return self.page.port
+        return self.worker.port + 1 if 0 < self.worker.port < _LAST_PORT else 0
 
     @classmethod
     def settings_customise_sources(

@@ -22,7 +22,7 @@ path prefix that a reverse proxy takes away, and inside of another app's `Mount`
 from __future__ import annotations
 
 from cutstream.web.assets import STYLE, static_routes
-from cutstream.web.guard import allowed_hosts, guarded, is_loopback, site
+from cutstream.web.guard import allowed_hosts, guarded, site
 from cutstream.web.listening import listen
 from cutstream.web.protocol import Limits
 from cutstream.web.server import WebServer
@@ -35,7 +35,6 @@ __all__ = [
     "allowed_hosts",
     "guarded",
     "is_authorized",
-    "is_loopback",
     "listen",
     "site",
     "static_routes",

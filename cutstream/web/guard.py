@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from ipaddress import ip_address
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
@@ -11,7 +10,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cutstream.settings import host_and_port
+from cutstream.settings import host_and_port, is_loopback
 
 _CONTENT_SECURITY = {
     "default-src": "'none'",
@@ -24,14 +23,6 @@ _CONTENT_SECURITY = {
     "frame-ancestors": "'none'",
 }
 _OWN = ("same-origin", "none", "")  # `none` is a person's own doing: an address typed in, a bookmark
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine reaches what listens on this host."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def allowed_hosts(host: str, named: Collection[str] = ()) -> frozenset[str] | None:

@@ -7,6 +7,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -20,15 +21,15 @@ log = logging.getLogger(__name__)
 logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # an app's errors are logged here, clients' nowhere
 
 _CLOSE_S = 2
+_TICK_S = 1.0
 
 
 class WebServer:
     """Serves `app` on a listening socket until `close`. `name` is that of its thread.
 
-    `on_start` is called on the server's loop before the first request, and `on_close` first when it closes: an answer
-    without an end, such as a stream of events, has to end then. What has not ended after `close_s` is cut off. With a
-    `certificate`, the files of a certificate and of its key, it serves HTTPS; without a second file, the key is in the
-    first.
+    `on_close` is called first when it closes, on the server's loop: an answer without an end, such as a stream of
+    events, has to end then. What has not ended after `close_s` is cut off. With a `certificate`, the files of a
+    certificate and of its key, it serves HTTPS; without a second file, the key is in the first.
     """
 
     def __init__(
@@ -38,7 +39,6 @@ class WebServer:
         name: str,
         limits: Limits | None = None,
         on_close: Callable[[], None] = lambda: None,
-        on_start: Callable[[], None] = lambda: None,
         close_s: int = _CLOSE_S,
         certificate: tuple[Path, Path | None] | None = None,
     ) -> None:
@@ -64,7 +64,7 @@ class WebServer:
             ssl_certfile=certificate[0] if certificate else None,
             ssl_keyfile=certificate[1] if certificate else None,
         )
-        self._server = _Server(config, on_start, on_close)
+        self._server = _Server(config, on_close)
         self._thread = threading.Thread(target=self._server.run, args=([listening],), name=name, daemon=True)
 
     def start(self) -> str:
@@ -75,21 +75,32 @@ class WebServer:
 
     def close(self) -> None:
         """Take no more requests, end the answers under way, and return when the thread has ended. From any thread."""
-        self._server.should_exit = True
+        self._server.end()
         if self._thread.is_alive():
             self._thread.join()
         self._listening.close()
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None], on_close: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_close: Callable[[], None]) -> None:
         super().__init__(config)
-        self._on_start = on_start
         self._on_close = on_close
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ended: asyncio.Event | None = None
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self._on_start()
-        await super().startup(sockets)
+    async def main_loop(self) -> None:
+        """Wait for the end, and keep the header `Date` true. uvicorn itself wakes ten times a second."""
+        self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
+        while not await self.on_tick(0):
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), _TICK_S)
+
+    def end(self) -> None:
+        """End soon. From any thread."""
+        self.should_exit = True
+        if self._loop is not None and self._ended is not None:
+            with suppress(RuntimeError):  # the loop has ended already
+                self._loop.call_soon_threadsafe(self._ended.set)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._on_close()

@@ -110,7 +110,10 @@ def worker_server(settings: Settings, command: Sequence[str], name: str = "worke
         ready=lambda: ask("/readyz")[0] == 200 or halted() is not None,
         answers=lambda: ask("/healthz")[0] == 200,  # it is not ready while Triton is away, no fault of its own
         halted=halted,
-        ports={"CUTSTREAM_WORKER__PORT": worker.port},
+        ports={
+            "CUTSTREAM_WORKER__PORT": worker.port,
+            **({"CUTSTREAM_PAGE__PORT": settings.page_port} if settings.page.enabled and settings.page_port else {}),
+        },
         stop_timeout_s=worker.drain_timeout_s + 15,
         trusted=True,
     )

@@ -54,12 +54,13 @@ class PrivateStack:
         photo = Path(skimage.__file__).parent / "data" / "rocket.jpg"
         (folder / "photos").mkdir()
         self.photo = shutil.copy(photo, folder / "photos")
-        (port,) = free_ports(1)
+        port, page_port = free_ports(2)
         given = Settings()
         self.given = given.model_copy(
             update={
                 "stack": StackSettings(state=folder / "state", jars=jars, **free_stack_ports()),
                 "worker": given.worker.model_copy(update={"port": port}),
+                "page": given.page.model_copy(update={"port": page_port}),
                 "objects": given.objects.model_copy(
                     update={"file_roots": (folder / "photos",), "destination": (folder / "out").as_uri()}
                 ),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 
 import psutil
 import pytest
@@ -36,7 +38,8 @@ def secretive(settings: Settings) -> Settings:
     )
     worker = settings.worker.model_copy(update={"metrics_token": SecretStr(CANARY)})
     limits = settings.limits.model_copy(update={"download_timeout_s": 1.0, "source_attempts": 1, "retries": 0})
-    return settings.model_copy(update={"objects": objects, "worker": worker, "limits": limits})
+    page = settings.page.model_copy(update={"token": SecretStr(CANARY), "photos": "always"})
+    return settings.model_copy(update={"objects": objects, "worker": worker, "limits": limits, "page": page})
 
 
 def addresses(server: HttpServer, photo: bytes) -> list[str]:
@@ -91,6 +94,7 @@ def test_no_secret_comes_out(secretive: Settings, small_photos, folder, tmp_path
             done = results.wait_for(len(requests), 120)
             told = {"readyz": worker.get("/readyz")[1], "healthz": worker.get("/healthz")[1]}
             told |= {"metrics without a token": worker.get("/metrics")[1], "metrics": authorized_metrics(worker)}
+            told["live page"] = page_events(worker)
             children = environments(psutil.Process(worker.process.pid))
     assert {result.status for result in done} == {"ok", "failed"}
     assert "unexpected" not in {result.error.code for result in done if result.error}
@@ -103,8 +107,21 @@ def test_no_secret_comes_out(secretive: Settings, small_photos, folder, tmp_path
     told["log"] = worker.log.read_text()
     assert len(children) >= 1, "the decoders"
     assert "cutstream_requests_total" in told["metrics"]
+    assert "event: failure" in told["live page"]
     assert "cutstream_requests_total" not in told["metrics without a token"]
     assert not [(where, text) for where, text in (told | children).items() if CANARY in text]
+
+
+def page_events(worker: WorkerProcess) -> str:
+    """Return what the live page is told: the last photos and failures, with their messages."""
+    connection = http.client.HTTPConnection("127.0.0.1", worker.page_port, timeout=5)
+    with closing(connection):
+        connection.request("GET", "/events", headers={"Authorization": f"Bearer {CANARY}"})
+        response = connection.getresponse()
+        lines = []
+        while sum(line == "event: view" for line in lines) < 2:  # all that is known has come then
+            lines.append(response.readline().decode().strip())
+    return "\n".join(lines)
 
 
 def authorized_metrics(worker: WorkerProcess) -> str:

@@ -21,13 +21,14 @@ from tests.support.ports import free_ports
 
 
 class WorkerProcess:
-    """A worker process, started as an operator would start it, with a health port of its own."""
+    """A worker process, started as an operator would start it, with a health port and a page's port of its own."""
 
     def __init__(self, settings: Settings, log: Path, command: Sequence[str] = consumer.COMMAND) -> None:
-        (self.port,) = free_ports(1)
+        self.port, self.page_port = free_ports(2)
         self.log = log
         worker = settings.worker.model_copy(update={"port": self.port})
-        environment = as_environment(settings.model_copy(update={"worker": worker}))
+        page = settings.page.model_copy(update={"port": self.page_port})
+        environment = as_environment(settings.model_copy(update={"worker": worker, "page": page}))
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 list(command),

@@ -11,13 +11,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from pydantic import SecretStr
 
 from commands import stack
-from commands.stack import next_steps
+from commands.stack import next_steps, page_address
 from commands.watching import progress
 from consumer.health import HealthServer
 from cutstream.metrics import Metrics
-from cutstream.settings import Settings, WorkerSettings, addressed
+from cutstream.settings import PageSettings, Settings, WorkerSettings, addressed
 from deploy.local import running
 from deploy.local.running import RunningStack
 
@@ -56,7 +57,7 @@ def test_up_names_the_addresses_first_and_says_what_is_left_until_the_servers_ha
     metrics = Metrics()
     metrics.in_flight.set(7)
     health = HealthServer("127.0.0.1", 0, metrics, dict, dict)
-    port = urlsplit(health.start()).port
+    port = urlsplit(health.start()).port or 0
     settings = addressed(Settings(worker=WorkerSettings(port=port)))
 
     @contextmanager
@@ -75,10 +76,24 @@ def test_up_names_the_addresses_first_and_says_what_is_left_until_the_servers_ha
     monkeypatch.setattr(progress, "_LEFT_EVERY_S", 0.05)
     stack.up()
     health.close()
-    assert "".join(seen).split()[:4] == [
+    said = "".join(seen).split()
+    assert said[:2] == ["live", "page"]
+    token = settings.page.token.get_secret_value() if settings.page.token else ""
+    assert said[2] == f"http://127.0.0.1:{port + 1}/#token={token}"
+    assert said[3:7] == [
         "metrics",
         f"http://127.0.0.1:{port}/metrics",
         "health",
         f"http://127.0.0.1:{port}/readyz",
     ]
     assert capsys.readouterr().out.splitlines()[-1] == "Stopped."
+
+
+def test_the_live_page_has_an_address_unless_there_is_none_or_nobody_knows_it() -> None:
+    token = SecretStr("0123456789abcdef")
+    open_page, closed = Settings(), Settings(page=PageSettings(host="::1", port=9300, token=token))
+    assert page_address(open_page) == "http://127.0.0.1:9101/"
+    assert page_address(closed) == "http://[::1]:9300/#token=0123456789abcdef"
+    assert page_address(Settings(page=PageSettings(enabled=False))) is None
+    assert page_address(Settings(page=PageSettings(port=0))) is None
+    assert page_address(Settings(worker=WorkerSettings(port=0))) is None

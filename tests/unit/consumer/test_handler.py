@@ -101,13 +101,22 @@ def handle(
     stage: str = "decode",
     check=lambda job: None,
     on_end=lambda *_: None,
+    on_failed=lambda *_: None,
 ) -> Outcome:
     clock = ManualClock()
     settings = KafkaSettings(results_topic="results", dead_letters_topic="letters", retry_topic="retry")
     limits = LimitSettings(source_attempts=2, retries=3, retry_delay_s=60, outage_retries=10)
     runner, records = StubRunner(result, stage), RecordBuilder(settings, clock)
     handler = RequestHandler(
-        admission, runner, records, RetryPolicy(limits, clock), clock, doubts or Doubts(3), check=check, on_end=on_end
+        admission,
+        runner,
+        records,
+        RetryPolicy(limits, clock),
+        clock,
+        doubts or Doubts(3),
+        check=check,
+        on_end=on_end,
+        on_failed=on_failed,
     )
     return handler(TrackedRecord(TASK.tracked, record))
 
@@ -121,6 +130,13 @@ def test_a_success_is_one_result_with_the_key_of_the_request() -> None:
     assert (result.status, result.objects, result.error) == ("ok", STORED.objects, None)
     assert (result.model.digest, result.labels, result.replay) == ("ab12", {"shop": "1"}, 2)
     assert (result.source.topic, result.source.partition, result.source.offset) == ("requests", 3, 7)
+
+
+def test_a_failure_and_no_other_end_is_told_to_who_shows_it() -> None:
+    told: list[tuple[str, str, str]] = []
+    for end in (STORED, UnreadableImage("truncated"), Expired("late")):
+        handle(end, on_failed=lambda id, stage, error: told.append((id, stage, str(error))))
+    assert told == [("a", "decode", "truncated")]
 
 
 def test_a_failure_is_a_result_and_a_dead_letter() -> None:

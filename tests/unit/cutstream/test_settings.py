@@ -393,3 +393,39 @@ def test_ports_of_an_embedded_server_that_is_not_used_may_repeat() -> None:
     load(kafka={"bootstrap_servers": "broker:9092"}, worker={"port": 19092})
     (problem,) = problems(kafka={"bootstrap_servers": "broker:9092"}, worker={"port": 18001})
     assert problem.startswith("CUTSTREAM_WORKER__PORT=18001 and CUTSTREAM_STACK__TRITON_GRPC_PORT=18001: choose")
+
+
+def test_a_page_that_others_can_reach_needs_a_token() -> None:
+    (problem,) = problems(page={"host": "0.0.0.0"})
+    assert "set CUTSTREAM_PAGE__TOKEN, too" in problem
+    load(page={"host": "0.0.0.0", "token": "0123456789abcdef"})
+    for host in ("localhost", "::1", "127.0.0.2"):
+        load(page={"host": host})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("token", "too-short"),
+        ("token", "has a space in it ever"),
+        ("hosts", ["https://cut.example.org"]),
+        ("hosts", ["cut.example.org:80"]),
+        ("workers", ["http://worker-1:9100"]),
+        ("workers", ["worker-1"]),
+        ("host", "not a host"),
+        ("photos", "yes"),
+    ],
+)
+def test_a_wrong_setting_of_the_page_is_named(field: str, value: object) -> None:
+    given = {"host": "127.0.0.1", "token": "0123456789abcdef", field: value}
+    assert any(f"CUTSTREAM_PAGE__{field.upper()}" in problem for problem in problems(page=given))
+
+
+def test_the_page_is_on_the_port_after_that_of_the_metrics() -> None:
+    assert load().page_port == 9101
+    assert load(worker={"port": 9300}).page_port == 9301
+    assert load(worker={"port": 0}).page_port == 0
+    assert load(worker={"port": 65535}).page_port == 0
+    assert load(page={"port": 0}).page_port == 0
+    (problem,) = problems(page={"port": 9100})
+    assert problem.startswith("CUTSTREAM_WORKER__PORT=9100 and CUTSTREAM_PAGE__PORT=9100: choose")

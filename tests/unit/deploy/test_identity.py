@@ -14,11 +14,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from cutstream.clients.kafka.reachability import first_to_answer
 from cutstream.errors import BrokerUnavailable, ConfigurationError, StackError
 from cutstream.settings import (
     KafkaSettings,
+    PageSettings,
     Settings,
     StackSettings,
     TritonSettings,
@@ -80,6 +82,26 @@ def test_a_worker_gets_settings_with_it(stack: StackSettings, monkeypatch: pytes
     for name, value in as_environment(complete).items():
         monkeypatch.setenv(name, value)
     assert addressed(load()) == complete
+
+
+def test_the_live_page_of_a_private_stack_is_for_those_who_can_read_its_identity(stack: StackSettings) -> None:
+    never_started = addressed(Settings(stack=stack)).page
+    identity = ensure_identity(stack)
+    assert identity is not None
+    page = addressed(Settings(stack=stack)).page
+    assert page.token is not None
+    assert page.token != never_started.token
+    assert page == addressed(Settings(stack=stack)).page, "it stays the same from start to start"
+    assert page.photos == "always"
+    assert page.token.get_secret_value() not in identity.read_text()
+    own = PageSettings(token=SecretStr("0123456789abcdef"), photos="never")
+    assert addressed(Settings(stack=stack, page=own)).page == own
+    open_page = addressed(
+        Settings(stack=stack.model_copy(update={"state": stack.state / "open", "private": False}))
+    ).page
+    assert (open_page.token, open_page.photos) == (None, "always")
+    elsewhere = Settings(stack=stack, kafka=KafkaSettings(bootstrap_servers="broker:9092"))
+    assert addressed(elsewhere).page == PageSettings()
 
 
 def test_servers_that_the_settings_name_do_not_see_it(stack: StackSettings) -> None:

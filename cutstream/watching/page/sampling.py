@@ -1,0 +1,69 @@
+"""The numbers behind the page: this process's own metrics, and those of other workers."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+
+from pydantic import SecretStr
+
+from cutstream.clock import Clock
+from cutstream.exposition import read_registry
+from cutstream.metrics import Metrics
+from cutstream.watching.scraping import INTERVAL_S, KEPT, Observed, Scrape, Scraper
+from cutstream.watching.view import View, view_of
+
+_STALE_S = KEPT * INTERVAL_S  # an older answer is of another time than the rates are about
+
+
+class Sampling:
+    """Yields the view of this worker and of the `others`. Nothing is read or asked for but while it runs. Thread-safe.
+
+    `address` names this worker. Without `metrics` this process is no worker, and only the others are shown.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics | None,
+        address: str,
+        clock: Clock,
+        others: Sequence[str] = (),
+        token: SecretStr | None = None,
+    ) -> None:
+        self._metrics = metrics
+        self._address = address
+        self._clock = clock
+        self._others = [other for other in others if other != address]
+        self._token = token
+        self._own: deque[Scrape] = deque(maxlen=KEPT)
+        self._scraper: Scraper | None = None
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Begin to ask the other workers."""
+        with self._lock:
+            if self._scraper is None and self._others:
+                self._scraper = Scraper(self._others, self._token, self._clock)
+                self._scraper.__enter__()
+
+    def stop(self) -> None:
+        """Ask the other workers no more."""
+        with self._lock:
+            if self._scraper is not None:
+                self._scraper.__exit__(None, None, None)
+                self._scraper = None
+
+    def view(self) -> View:
+        """Read this worker's metrics now, and return what all workers' last answers say."""
+        with self._lock:
+            return view_of([*self._observe_own(), *(self._scraper.observed() if self._scraper else ())])
+
+    def _observe_own(self) -> list[Observed]:
+        if self._metrics is None:
+            return []
+        now_s = self._clock.monotonic()
+        while self._own and now_s - self._own[0].at_s > _STALE_S:
+            self._own.popleft()
+        self._own.append(Scrape(now_s, read_registry(self._metrics.registry)))
+        return [Observed(self._address, self._own[0] if len(self._own) > 1 else None, self._own[-1])]

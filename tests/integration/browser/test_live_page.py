@@ -1,0 +1,224 @@
+"""The live page in a real Chromium, with numbers of our own making. tests/e2e/test_live_page.py has a real worker's."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from cutstream.web import WebServer, listen, site
+from tests.support.browser import CHROMIUM, DESKTOP, MISSING, NARROW, PHONE, chromium, opened
+from tests.support.live_page import ServedPage, busy, photo, served_page, work
+
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason=MISSING)]
+
+TOKEN = "0123456789abcdef"
+HOSTILE = ["<img src=x onerror=alert(1)>", "a\u202egnp.exe", "\u05d0" * 50, "x" * 5000, "</li></ol><h1>owned"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def served() -> Iterator[ServedPage]:
+    with served_page() as page:
+        busy(page.metrics)
+        for number in range(5):
+            page.recent.photos.add(photo(f"photos/chair-{number}.jpg", 1_790_000_000 + number, number))
+        page.recent.add_failure("order-1", 1_790_000_000, "failed_image_download", "fetch", "no such file")
+        yield page
+
+
+def violations(page: Page) -> list[tuple[str, str]]:
+    """Return what axe-core finds wrong."""
+    found = Axe().run(page).response["violations"]
+    return [(rule["id"], node["html"]) for rule in found for node in rule["nodes"]]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_it_is_accessible(browser: Browser, served: ServedPage, scheme: Any, size: tuple[int, int]) -> None:
+    with opened(browser, served.address, size, color_scheme=scheme) as page:
+        expect(page.locator("#state")).to_have_text("live")
+        expect(page.locator("#photos li")).to_have_count(5)
+        assert violations(page) == []
+
+
+def test_the_numbers_move_and_the_bottleneck_is_named(browser: Browser, served: ServedPage) -> None:
+    with opened(browser, served.address) as page:
+        expect(page.locator("#lag")).to_have_text("1,282")
+        expect(page.locator("#done")).to_have_text("462")
+        expect(page.locator("tr.bottleneck th")).to_have_text("segment")
+        expect(page.locator("tr.bottleneck .tag")).to_have_text("bottleneck")
+        work(served.metrics)
+        expect(page.locator("#done")).to_have_text("487")
+        expect(page.locator("#p50")).to_have_text("20 s")
+        assert page.title().endswith("1,282 waiting – cutstream live")
+        expect(page.locator("#workers tr")).to_have_count(1)
+        expect(page.locator("#workers td.good")).to_have_text("ready")
+
+
+def test_a_new_photo_takes_the_place_of_the_oldest_and_nothing_moves(browser: Browser, served: ServedPage) -> None:
+    for number in range(5, 12):
+        served.recent.photos.add(photo(f"photos/chair-{number}.jpg", 1_790_000_000 + number, number))
+    with opened(browser, served.address) as page:
+        expect(page.locator("#photos li")).to_have_count(12)
+        places = "[...document.querySelectorAll('section')].map(s => s.getBoundingClientRect().top)"
+        before = page.evaluate(places)
+        served.recent.photos.add(photo("photos/new.jpg", 1_790_000_099))
+        expect(page.locator("#photos li").first).to_contain_text("photos/new.jpg")
+        expect(page.locator("#photos li")).to_have_count(12)
+        assert page.evaluate(places) == before
+        shown = page.locator("#photos img").evaluate_all("images => images.map(i => [i.complete, i.naturalWidth])")
+        assert shown == [[True, 160]] * 24
+
+
+def test_an_empty_page_says_what_to_do(browser: Browser) -> None:
+    with served_page() as served, opened(browser, served.address) as page:
+        expect(page.locator("#empty")).to_be_visible()
+        expect(page.locator("#empty")).to_contain_text("cutstream submit photos/")
+        expect(page.locator("#no-failures")).to_be_visible()
+        assert violations(page) == []
+
+
+@pytest.mark.parametrize("id", HOSTILE, ids=range(len(HOSTILE)))
+def test_what_strangers_write_stays_text(browser: Browser, served: ServedPage, id: str) -> None:
+    served.recent.photos.add(photo(id, 1_790_000_050))
+    served.recent.add_failure(id, 1_790_000_050, "invalid_request", "request", f"bad: {id}")
+    with opened(browser, served.address, NARROW) as page:
+        expect(page.locator("#failures li")).to_have_count(2)
+        shown = page.locator("#failures li").first.locator("bdi").first.text_content() or ""
+        assert shown[:20] == id.replace("\u202e", "\\u202e")[:20]
+        assert page.locator("#failures img, #failures h1, #failures script").count() == 0
+        assert page.evaluate("document.documentElement.scrollWidth") <= NARROW[0]
+
+
+@pytest.mark.parametrize(("width", "zoom"), [(320, 1), (640, 2), (1280, 4)])
+def test_it_fits_a_narrow_window_and_a_large_zoom(browser: Browser, served: ServedPage, width: int, zoom: int) -> None:
+    """A window of 1,280 px at 400 % is one of 320 px."""
+    with opened(browser, served.address, (width // zoom, 640), device_scale_factor=zoom) as page:
+        expect(page.locator("#state")).to_have_text("live")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width // zoom
+        page.emulate_media(reduced_motion="reduce")
+        assert page.evaluate("getComputedStyle(document.querySelector('.moving')).transitionDuration") in ("0s", "")
+
+
+def test_the_keyboard_reaches_everything_that_does_something(browser: Browser, served: ServedPage) -> None:
+    with opened(browser, served.address) as page:
+        expect(page.locator("#failures button")).to_have_count(1)
+        reached = []
+        for _ in range(4):
+            page.keyboard.press("Tab")
+            reached.append(page.evaluate("document.activeElement.id || document.activeElement.className"))
+            assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+        assert reached == ["skip", "pause", "", "scroll"]
+        page.keyboard.press("Shift+Tab")
+        page.keyboard.press("Enter")
+        expect(page.locator("#failures button")).to_have_text(["Copied"])
+
+
+def test_pause_stops_everything_and_the_next_press_goes_on(browser: Browser, served: ServedPage) -> None:
+    with opened(browser, served.address) as page:
+        expect(page.locator("#state")).to_have_text("live")
+        page.get_by_role("button", name="Pause").click()
+        expect(page.locator("#state")).to_contain_text("paused at")
+        served.metrics.backlog.set(0)
+        served.metrics.requests.labels("fast", "ok", "").inc(1000)
+        page.wait_for_timeout(1500)
+        expect(page.locator("#done")).to_have_text("462")
+        assert not served.recent.watched
+        page.get_by_role("button", name="Pause").click()
+        expect(page.locator("#done")).to_have_text("1,462")
+
+
+def test_the_address_brings_the_token_which_then_leaves_the_address(browser: Browser) -> None:
+    with served_page(TOKEN) as served, opened(browser, f"{served.address}#token={TOKEN}") as page:
+        expect(page.locator("#state")).to_have_text("live")
+        assert page.url == served.address
+        page.reload()
+        expect(page.locator("#state")).to_have_text("live")
+
+
+def test_without_the_token_it_asks_for_it(browser: Browser) -> None:
+    """A refused request is an error in the console of Chromium, so the console is not looked at here."""
+    context = browser.new_context()
+    with served_page(TOKEN) as served:
+        page = context.new_page()
+        page.goto(served.address)
+        expect(page.locator("#login")).to_be_visible()
+        assert violations(page) == []
+        page.locator("#token").fill("wrong")
+        page.keyboard.press("Enter")
+        expect(page.locator("#login")).to_be_visible()
+        page.locator("#token").fill(TOKEN)
+        page.keyboard.press("Enter")
+        expect(page.locator("#state")).to_have_text("live")
+        expect(page.locator("#login")).to_be_hidden()
+        context.close()
+
+
+def test_a_lost_connection_is_said_and_found_again(browser: Browser) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    with served_page() as served:
+        port = int(served.netloc.rpartition(":")[2])
+        page.goto(served.address)
+        expect(page.locator("#state")).to_have_text("live")
+    expect(page.locator("#state")).to_contain_text("connection lost, last seen")
+    with served_page(port=port):
+        expect(page.locator("#state")).to_have_text("live", timeout=20_000)
+    context.close()
+
+
+def test_it_works_behind_a_prefix_of_a_reverse_proxy(browser: Browser, served: ServedPage) -> None:
+    with proxied(served.netloc, "/tools/cutouts") as address, opened(browser, address) as page:
+        expect(page.locator("#state")).to_have_text("live")
+        expect(page.locator("#photos li")).to_have_count(5)
+        work(served.metrics)
+        expect(page.locator("#done")).to_have_text("487")
+
+
+@contextmanager
+def proxied(netloc: str, prefix: str) -> Iterator[str]:
+    """Yield the address of a small reverse proxy that takes a prefix away."""
+
+    async def pass_on(request: Request) -> Response:
+        import anyio.to_thread
+
+        connection = http.client.HTTPConnection(netloc, timeout=10)
+        connection.request("GET", "/" + request.path_params["path"], headers={"Host": netloc})
+        answer = connection.getresponse()
+
+        async def chunks() -> Any:
+            try:
+                while chunk := await anyio.to_thread.run_sync(answer.read1, abandon_on_cancel=True):
+                    yield chunk
+            finally:
+                with_socket = connection.sock
+                if with_socket is not None:
+                    with_socket.shutdown(socket.SHUT_RDWR)
+                answer.close()
+                connection.close()
+
+        headers = {name: value for name, value in answer.headers.items() if name.lower() != "transfer-encoding"}
+        return StreamingResponse(chunks(), answer.status, headers)
+
+    server = WebServer(site([Route(prefix + "/{path:path}", pass_on)], None), listen("127.0.0.1", 0, "page"), "proxy")
+    try:
+        yield f"{server.start()}{prefix}/"
+    finally:
+        server.close()
+        assert threading.active_count() < 50
