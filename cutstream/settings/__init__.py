@@ -14,6 +14,7 @@ from cutstream.settings.gateway import GatewaySettings
 from cutstream.settings.kafka import KafkaSettings
 from cutstream.settings.loading import as_environment, fields, load, redacted, variables
 from cutstream.settings.naming import CONFIG_FILE, PREFIX, RENAMED, RENAMED_VALUES, about, anchor, variable
+from cutstream.settings.noted import inbox_of, note_path, read_note
 from cutstream.settings.page import PageSettings
 from cutstream.settings.sections import (
     GlueSettings,
@@ -57,9 +58,12 @@ __all__ = [
     "fields",
     "host_and_port",
     "identity_of",
+    "inbox_of",
     "is_host_and_port",
     "is_loopback",
     "load",
+    "note_path",
+    "read_note",
     "redacted",
     "variable",
     "variables",

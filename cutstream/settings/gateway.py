@@ -48,6 +48,8 @@ class GatewaySettings(Section):
     presign: bool = False
     """Let clients fetch the outputs of jobs from the bucket itself, by a redirect to a signed address. False: the
     gateway streams them."""
+    presign_s: float = Field(default=3600.0, ge=1, le=604_800)
+    """How long such a signed address is valid."""
     timeout_s: float = Field(default=60.0, ge=1, le=600)
     """Time limit for a synchronous call, from its last byte to its answer. It is the deadline of its request."""
     max_wait_s: float = Field(default=15.0, ge=0.5, le=600)
@@ -62,8 +64,10 @@ class GatewaySettings(Section):
     max_body_memory_bytes: int = Field(default=256_000_000, ge=1_000_000, le=10**12)
     """Memory for bodies that cannot be written to a file while they come in (JSON, base64), all calls together.
     Further calls are refused with 429."""
+    max_job_body_bytes: int = Field(default=1_000_000_000, ge=1_000_000, le=10**12)
+    """Largest body of a job, with all its photos. They go to disk while they come in."""
     body_timeout_s: float = Field(default=60.0, ge=1, le=3600)
-    """Time limit for the body of a request to come in."""
+    """Time limit for the body of a request to come in. Raise it together with the size of jobs."""
     requests_per_minute: int = Field(default=500, ge=1, le=10_000_000)
     """Photos a minute that a key may send, unless the keys' file says otherwise. Without keys there is no such
     limit."""
@@ -85,7 +89,7 @@ class GatewaySettings(Section):
     """Hosts that webhooks may be sent to (`*.example.org` for sub-domains). Empty: every public host."""
     webhook_private_addresses: bool = False
     """Allow webhooks to private, loopback and link-local addresses."""
-    webhook_attempts: int = Field(default=8, ge=1, le=50)
+    webhook_attempts: int = Field(default=12, ge=1, le=50)
     """Attempts to deliver a webhook, with pauses that double from 2 s to 15 minutes."""
     metrics_token: SecretStr | None = None
     """Token that /metrics asks for, as `Authorization: Bearer …`. Unset: whoever reaches the port may read them."""

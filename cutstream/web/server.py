@@ -27,9 +27,10 @@ _TICK_S = 1.0
 class WebServer:
     """Serves `app` on a listening socket until `close`. `name` is that of its thread.
 
-    `on_close` is called first when it closes, on the server's loop: an answer without an end, such as a stream of
-    events, has to end then. What has not ended after `close_s` is cut off. With a `certificate`, the files of a
-    certificate and of its key, it serves HTTPS; without a second file, the key is in the first.
+    `on_start` is called on the server's loop before the first request, and `on_close` first when it closes: an answer
+    without an end, such as a stream of events, has to end then. What has not ended after `close_s` is cut off. With a
+    `certificate`, the files of a certificate and of its key, it serves HTTPS; without a second file, the key is in the
+    first.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class WebServer:
         name: str,
         limits: Limits | None = None,
         on_close: Callable[[], None] = lambda: None,
+        on_start: Callable[[], None] = lambda: None,
         close_s: int = _CLOSE_S,
         certificate: tuple[Path, Path | None] | None = None,
     ) -> None:
@@ -64,7 +66,7 @@ class WebServer:
             ssl_certfile=certificate[0] if certificate else None,
             ssl_keyfile=certificate[1] if certificate else None,
         )
-        self._server = _Server(config, on_close)
+        self._server = _Server(config, on_start, on_close)
         self._thread = threading.Thread(target=self._server.run, args=([listening],), name=name, daemon=True)
 
     def start(self) -> str:
@@ -82,8 +84,9 @@ class WebServer:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_close: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None], on_close: Callable[[], None]) -> None:
         super().__init__(config)
+        self._on_start = on_start
         self._on_close = on_close
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended: asyncio.Event | None = None
@@ -101,6 +104,10 @@ class _Server(uvicorn.Server):
         if self._loop is not None and self._ended is not None:
             with suppress(RuntimeError):  # the loop has ended already
                 self._loop.call_soon_threadsafe(self._ended.set)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_start()
+        await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._on_close()

@@ -6,11 +6,12 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TextIO
 
 from cutstream.errors import StackError
-from cutstream.settings import ObjectSettings, StackSettings
+from cutstream.settings import ObjectSettings, StackSettings, note_path, read_note
 from deploy.local.state import open_unplanted
+
+__all__ = ["noted", "read_note"]
 
 _NOTED = {"destination", "file_roots", "allowed_hosts", "allowed_buckets", "allow_private_addresses"}  # no secrets
 
@@ -26,7 +27,7 @@ def noted(objects: ObjectSettings, stack: StackSettings) -> Iterator[None]:
         "file_roots": tuple(root.absolute() for root in objects.file_roots),
         "destination": destination if "://" in destination else str(Path(destination).absolute()),
     }
-    path = _path(stack)
+    path = note_path(stack)
     with ExitStack() as cleanup:
         try:
             note = cleanup.enter_context(open(path, "wb", buffering=0, opener=open_unplanted))
@@ -38,27 +39,3 @@ def noted(objects: ObjectSettings, stack: StackSettings) -> Iterator[None]:
             ) from exc
         cleanup.callback(path.unlink, missing_ok=True)
         yield
-
-
-def read_note(stack: StackSettings) -> ObjectSettings | None:
-    """Return what the worker of the running stack may read and write. None if no running stack has noted it."""
-    try:
-        with _path(stack).open(encoding="utf-8") as note:
-            if _is_abandoned(note):
-                return None
-            return ObjectSettings.model_validate_json(note.read())
-    except (OSError, ValueError):  # what is not a note is not JSON, not UTF-8, or of other fields
-        return None
-
-
-def _is_abandoned(note: TextIO) -> bool:
-    """Tell whether the stack that wrote the note has ended without removing it, because it was killed."""
-    try:
-        fcntl.flock(note, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _path(stack: StackSettings) -> Path:
-    return stack.state / "allowed.json"

@@ -29,6 +29,7 @@ MAX_FIELDS = 64
 MAX_NAME_BYTES = 200
 MAX_VALUE_BYTES = 64 * 1024
 MAX_JSON_DEPTH = 32
+_MUCH_BYTES = 4 * 1024 * 1024
 _DATA_URL = re.compile(r"\s*data:[^,]{0,200},", re.ASCII)
 
 Values: TypeAlias = dict[str, Any]
@@ -73,13 +74,17 @@ class Bodies:
         self._most_bytes = most_bytes
 
     @asynccontextmanager
-    async def read(self, request: Request, files: Collection[str], most_files: int = 2) -> AsyncIterator[Body]:
+    async def read(
+        self, request: Request, files: Collection[str], most_files: int = 2, most_bytes: int | None = None
+    ) -> AsyncIterator[Body]:
         """Read a call's body as what its Content-Type says. Files that are left in it are removed afterwards.
 
-        `files` are the names of the parts that hold a photo. Raises CallRefused and ClientGone.
+        `files` are the names of the parts that hold a photo. `most_bytes` replaces the limit of all bodies. Raises
+        CallRefused and ClientGone.
         """
         kind, options = parse_options_header(request.headers.get("content-type", ""))
-        self._check_length(request)
+        most_bytes = most_bytes or self._most_bytes
+        _check_length(request, most_bytes)
         body = Body()
         held = 0
 
@@ -91,10 +96,10 @@ class Bodies:
         try:
             if kind == b"multipart/form-data":
                 form = _Multipart(options.get(b"boundary", b""), body, self._uploads.begin, files, most_files, hold)
-                await self._read_multipart(request, form)
+                await self._read_multipart(request, form, most_bytes)
             else:
                 data = bytearray()
-                async for chunk in self.chunks(request):
+                async for chunk in _chunks(request, min(most_bytes, self._most_bytes)):
                     hold(len(chunk))
                     data += chunk
                 body.values = await asyncio.to_thread(_parse, kind, bytes(data))
@@ -105,27 +110,14 @@ class Bodies:
             self._memory.give_back(held)
             body.discard()
 
-    async def chunks(self, request: Request) -> AsyncIterator[bytes]:
-        """Yield the bytes of a body. Raises CallRefused once there are too many, and ClientDisconnect."""
-        total = 0
-        async for chunk in request.stream():
-            total += len(chunk)
-            if total > self._most_bytes:
-                raise _too_large(self._most_bytes)
-            if chunk:
-                yield chunk
-
-    def _check_length(self, request: Request) -> None:
-        length = request.headers.get("content-length", "0")
-        if length.isascii() and length.isdigit() and len(length) < 20 and int(length) > self._most_bytes:
-            raise _too_large(self._most_bytes)
-
-    async def _read_multipart(self, request: Request, form: _Multipart) -> None:
+    async def _read_multipart(self, request: Request, form: _Multipart, most_bytes: int) -> None:
         try:
-            async for chunk in self.chunks(request):
+            async for chunk in _chunks(request, most_bytes):
                 form.feed(chunk)
                 for incoming in form.full():
                     await self._uploads.receive(incoming, b"")
+                if ended := form.ended():
+                    await self._uploads.park(ended)
             form.end()
         except (MultipartParseError, UnicodeDecodeError) as exc:
             raise bad_request("invalid_body", "The multipart body cannot be read", str(exc)[:200]) from exc
@@ -166,6 +158,7 @@ class _Multipart:
         self._name = ""
         self._value = bytearray()
         self._incoming: Incoming | None = None
+        self._ended_files: list[Incoming] = []
         self._parser = MultipartParser(
             boundary,
             {
@@ -188,6 +181,13 @@ class _Multipart:
         self._parser.finalize()
         if not self._ended:
             raise bad_request("invalid_body", "The multipart body is not complete")
+
+    def ended(self) -> list[Incoming]:
+        """Return the files that have come in completely, once they hold much memory together."""
+        if sum(incoming.held for incoming in self._ended_files) < _MUCH_BYTES:
+            return []
+        ended, self._ended_files = self._ended_files, []
+        return ended
 
     def full(self) -> list[Incoming]:
         return [self._incoming] if self._incoming is not None and self._incoming.is_full else []
@@ -218,6 +218,7 @@ class _Multipart:
             if sum(map(len, self._body.files.values())) >= self._most_files:
                 raise bad_request("multiple_sources", f"More than {self._most_files} files")
             self._incoming = self._begin()
+            self._incoming.name = options.get(b"filename", b"").decode(errors="replace")[:MAX_NAME_BYTES]
             known.append(self._incoming)
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
@@ -232,12 +233,31 @@ class _Multipart:
     def _part_end(self) -> None:
         if self._incoming is None:
             self._body.values[self._name] = self._value.decode()
-        elif not self._incoming.size:  # a form's file input that was left empty
+        elif not self._incoming.size and not self._incoming.name:  # a form's file input that was left empty
             self._body.files[self._name].remove(self._incoming)
+        else:
+            self._ended_files.append(self._incoming)
         self._incoming = None
 
     def _end(self) -> None:
         self._ended = True
+
+
+async def _chunks(request: Request, most_bytes: int) -> AsyncIterator[bytes]:
+    """Yield the bytes of a body. Raises CallRefused once there are too many, and ClientDisconnect."""
+    total = 0
+    async for chunk in request.stream():
+        total += len(chunk)
+        if total > most_bytes:
+            raise _too_large(most_bytes)
+        if chunk:
+            yield chunk
+
+
+def _check_length(request: Request, most_bytes: int) -> None:
+    length = request.headers.get("content-length", "0")
+    if length.isascii() and length.isdigit() and len(length) < 20 and int(length) > most_bytes:
+        raise _too_large(most_bytes)
 
 
 def _parse(kind: bytes, data: bytes) -> Values:
@@ -247,6 +267,8 @@ def _parse(kind: bytes, data: bytes) -> Values:
         except (ValueError, UnicodeDecodeError) as exc:
             raise bad_request("invalid_body", "The form cannot be read", str(exc)[:200]) from exc
         return _checked(dict(pairs))
+    if kind == b"text/csv":
+        return {"csv": data}
     if kind == b"application/json" or kind.endswith(b"+json"):
         return _checked(parse_json(data))
     raise CallRefused(

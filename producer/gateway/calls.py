@@ -139,7 +139,7 @@ class Calls:
 
     def _request(self, fields: Mapping[str, Any]) -> Request:
         deadline = self._now() + timedelta(seconds=self._settings.timeout_s)
-        id = f"{self._instance}-{secrets.token_urlsafe(16)}"
+        id = f"{self._instance}-c-{secrets.token_urlsafe(16)}"
         return parse_request({**fields, "id": id, "deadline": deadline.isoformat()})
 
     def _now(self) -> datetime:

@@ -7,8 +7,11 @@ import logging
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+
+from starlette.types import ASGIApp
 
 from cutstream.clients.objects.own_objects import OwnObjects
 from cutstream.clock import Clock, SystemClock
@@ -22,6 +25,9 @@ from producer.gateway.access import Access
 from producer.gateway.app import build_app
 from producer.gateway.bodies import Bodies, Memory
 from producer.gateway.calls import Calls
+from producer.gateway.job_runner import JobRunner
+from producer.gateway.job_store import JobStore
+from producer.gateway.jobs import Jobs
 from producer.gateway.keys import Keys
 from producer.gateway.limits import Limits
 from producer.gateway.load import Load
@@ -33,6 +39,7 @@ from producer.gateway.state import State
 from producer.gateway.stream import Stream
 from producer.gateway.uploads import Uploads
 from producer.gateway.waiting import Waiting
+from producer.gateway.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
@@ -49,88 +56,143 @@ class Gateway:
         self._clock = clock or SystemClock()
         self._stop = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._state = State(g.state)
+        self._tasks: list[asyncio.Task[None]] = []
         self._metrics = GatewayMetrics()
         self._load = Load(self._clock)
         self._waiting = Waiting()
-        self._instance = f"gw{secrets.token_hex(4)}"
-        self._stream = Stream(s.kafka, self._load, self._waiting.__contains__, self._on_results)
+        self._state = State(g.state)
+        self._store = JobStore(g.state / "jobs.sqlite")
         self._uploaded = OwnObjects(uploads_place(settings), s.objects)
         self._outputs = OwnObjects(s.objects.destination, s.objects)
-        limits = Limits(
+        self._uploads = Uploads(self._uploaded, self._state.spool, s.limits.max_source_bytes, self._metrics)
+        self._stream = Stream(s.kafka, self._load, self._is_known, self._on_results)
+        self._runner = JobRunner(s.kafka, self._store, self._stream, self._uploads, self._outputs, self._clock)
+        self._webhooks = Webhooks(g, self._store, self._metrics, self._clock)
+        self._access = Access(Keys(g.keys, self._clock) if g.keys else None)
+        self._limits = Limits(
             self._clock,
             requests_per_minute=g.requests_per_minute,
             max_calls_per_key=g.max_calls_per_key,
             max_calls=g.max_calls,
         )
-        access = Access(Keys(g.keys, self._clock) if g.keys else None)
-        uploads = Uploads(self._uploaded, self._state.spool, s.limits.max_source_bytes, self._metrics)
-        bodies = Bodies(uploads, Memory(g.max_body_memory_bytes), g.max_body_bytes)
-        profiles = Profiles(s.models.profiles, g.profile_of)
-        calls = Calls(
-            g,
-            s.kafka,
-            self._stream,
-            self._waiting,
-            self._load,
-            limits,
-            uploads,
-            self._outputs,
-            self._metrics,
-            self._clock,
-            self._instance,
-        )
-        improvements = OwnObjects(g.improvements, s.objects) if g.improvements else None
-        removebg = RemoveBg(access, limits, bodies, uploads, calls, self._outputs, profiles, improvements)
-        rembg = Rembg(access, bodies, uploads, calls, self._outputs, profiles)
-        routes = [*removebg.routes(), *rembg.routes()]
-        self._app = build_app(routes, self._metrics, self._alive, self._ready, g.metrics_token, g.allowed_origins)
         self._metrics.waiting.set_function(lambda: float(len(self._waiting)))
         self._metrics.expected_wait.set_function(self._load.wait_s)
         self._metrics.reading.set_function(lambda: float(self._stream.ready))
+        self._metrics.open_photos.set_function(lambda: float(self._runner.open_photos))
 
     def run(self) -> None:
         """Listen, connect, and serve until `stop`.
 
-        Raises ConfigurationError if the port is taken, the folder in use, or a topic missing.
+        Raises ConfigurationError if the port is taken, or the folder is in use or of another release.
         """
-        g = self._settings.gateway
-        self._state.open()
-        server: WebServer | None = None
-        try:
-            app = guarded(self._noting_loop, allowed_hosts(g.host, g.names), origins=g.allowed_origins)
-            server = WebServer(
-                behind_proxy(app, g.trusted_proxies, g.prefix),
-                listen(g.host, g.port, "gateway"),
-                "gateway",
-                ServerLimits(connections=g.max_connections, body_s=g.body_timeout_s),
-                close_s=_CLOSE_S,
-                certificate=None if g.ssl_certfile is None else (g.ssl_certfile, g.ssl_keyfile),
-            )
+        with ExitStack() as started:
+            self._state.open()
+            started.callback(self._state.close)
+            self._store.open()
+            started.callback(self._store.close)
+            instance = self._store.name(f"gw{secrets.token_hex(4)}")
+            self._runner.load()
+            started.callback(self._stream.close)
+            server = self._server(self._app(instance))
+            started.callback(server.close)
             address = server.start()
-            self._stream.start()
-            log.info("gateway started", extra={"address": address})
+            self._stream.start(self._store.positions())
+            log.info("gateway started", extra={"address": address, "open_photos": self._runner.open_photos})
             while not self._stop.wait(_SWEEP_S):
-                self._sweep()
-        finally:
-            if server is not None:
-                server.close()
-            self._stream.close()
-            self._state.close()
+                self._sweep(instance)
         log.info("gateway stopped")
 
     def stop(self) -> None:
         """End soon. From any thread."""
         self._stop.set()
 
-    async def _noting_loop(self, scope: Any, receive: Any, send: Any) -> None:
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-        await self._app(scope, receive, send)
+    # -- how it is built
+
+    def _app(self, instance: str) -> ASGIApp:
+        s, g = self._settings, self._settings.gateway
+        bodies = Bodies(self._uploads, Memory(g.max_body_memory_bytes), g.max_body_bytes)
+        profiles = Profiles(s.models.profiles, g.profile_of)
+        improvements = OwnObjects(g.improvements, s.objects) if g.improvements else None
+        calls = Calls(
+            g,
+            s.kafka,
+            self._stream,
+            self._waiting,
+            self._load,
+            self._limits,
+            self._uploads,
+            self._outputs,
+            self._metrics,
+            self._clock,
+            instance,
+        )
+        removebg = RemoveBg(
+            self._access, self._limits, bodies, self._uploads, calls, self._outputs, profiles, improvements
+        )
+        rembg = Rembg(self._access, bodies, self._uploads, calls, self._outputs, profiles)
+        jobs = Jobs(
+            g,
+            self._access,
+            self._limits,
+            bodies,
+            self._uploads,
+            self._outputs,
+            self._store,
+            self._runner,
+            self._stream,
+            self._webhooks,
+            self._clock,
+            instance,
+        )
+        routes = [*removebg.routes(), *rembg.routes(), *jobs.routes()]
+        return build_app(routes, self._metrics, self._alive, self._ready, g.metrics_token, g.allowed_origins)
+
+    def _server(self, app: ASGIApp) -> WebServer:
+        g = self._settings.gateway
+        guarded_app = guarded(app, allowed_hosts(g.host, g.names), origins=g.allowed_origins)
+        return WebServer(
+            behind_proxy(guarded_app, g.trusted_proxies, g.prefix),
+            listen(g.host, g.port, "gateway"),
+            "gateway",
+            ServerLimits(connections=g.max_connections, body_s=g.body_timeout_s),
+            on_start=self._on_start,
+            on_close=self._on_close,
+            close_s=_CLOSE_S,
+            certificate=None if g.ssl_certfile is None else (g.ssl_certfile, g.ssl_keyfile),
+        )
+
+    # -- on the server's loop
+
+    def _on_start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        for work in (self._runner.run(), self._webhooks.run(self._runner.webhooks_due)):
+            task = self._loop.create_task(work)
+            task.add_done_callback(self._end_with)
+            self._tasks.append(task)
+
+    def _on_close(self) -> None:
+        self._runner.close()
+        for task in self._tasks:
+            task.cancel()
+
+    def _end_with(self, task: asyncio.Task[None]) -> None:
+        """End the gateway if work in the background has failed: jobs would wait without anybody noticing."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the gateway cannot run jobs", exc_info=error)
+            self.stop()
+
+    # -- on the stream's threads
+
+    def _is_known(self, id: str) -> bool:
+        return id in self._waiting or self._runner.knows(id)
 
     def _on_results(self, results: Sequence[Result], positions: Mapping[int, int]) -> None:
-        if results and self._loop is not None:
-            self._loop.call_soon_threadsafe(self._waiting.deliver, results)
+        of_calls = [result for result in results if result.id in self._waiting]
+        if of_calls and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._waiting.deliver, of_calls)
+        self._runner.on_results(results, positions)
+
+    # -- what it says of itself, and what it tidies up
 
     def _alive(self) -> Mapping[str, Any]:
         return {"serving": True}
@@ -139,12 +201,13 @@ class Gateway:
         problem = self._stream.problem
         return {"stream": self._stream.ready, **({"problem": problem} if problem else {})}
 
-    def _sweep(self) -> None:
-        """Remove uploads that nobody needs any more, and outputs of calls that ended with an earlier process."""
+    def _sweep(self, instance: str) -> None:
+        """Remove uploads that nobody needs, outputs of calls that ended with an earlier process, and old jobs."""
         g = self._settings.gateway
         try:
-            self._uploaded.sweep("", g.upload_age_s)
-            self._outputs.sweep("gw", max(g.upload_age_s, g.result_age_s))
+            self._uploaded.sweep("", g.upload_age_s, keep=self._store.open_uploads())
+            self._outputs.sweep(f"{instance}-c-", g.upload_age_s)
+            self._runner.clean_up(g.result_age_s)
         except (CutstreamError, OSError) as exc:
             log.warning("what is old cannot be removed now: %s", exc)
 

@@ -39,8 +39,7 @@ class Stream:
     """Writes records, and reads results for as long as it runs.
 
     `on_results` is called on the reader's thread with the results that `is_known` picked by their ids, and with the
-    offset of each partition from which to read on after a restart, whenever these have moved. `positions` are such
-    offsets of an earlier run. Without them it reads from the end.
+    offset of each partition from which to read on after a restart, whenever these have moved.
     """
 
     def __init__(
@@ -49,13 +48,12 @@ class Stream:
         load: Load,
         is_known: Callable[[str], bool],
         on_results: OnResults,
-        positions: Mapping[int, int] | None = None,
     ) -> None:
         self._settings = settings
         self._load = load
         self._is_known = is_known
         self._on_results = on_results
-        self._positions: Mapping[int, int] = positions or {}
+        self._positions: Mapping[int, int] = {}
         self._reading = threading.Event()
         self._stop = threading.Event()
         self._writes: SimpleQueue[_Write | None] = SimpleQueue()
@@ -66,11 +64,18 @@ class Stream:
         self.problem = "Kafka has not been reached yet"
 
     @property
+    def positions(self) -> Mapping[int, int]:
+        """For each partition number of the results, the offset before which everything has been handed on."""
+        return self._positions
+
+    @property
     def ready(self) -> bool:
         """True while results are read."""
         return self._reading.is_set()
 
-    def start(self) -> None:
+    def start(self, positions: Mapping[int, int]) -> None:
+        """Begin. `positions` are offsets of an earlier run to read on from; without them it reads from the end."""
+        self._positions = positions
         for thread in self._threads:
             thread.start()
 
@@ -153,8 +158,9 @@ class Stream:
             if records := reader.poll(_POLL_S):
                 results = [result for record in records if (result := self._result_of(record)) is not None]
                 self._load.note_results(len(records))
-                self._positions = reader.positions()
-                self._on_results(results, self._positions)
+                positions = reader.positions()
+                self._on_results(results, positions)
+                self._positions = positions  # from here on, what is before them has been handed on
 
     def _note_problem(self, problem: str) -> None:
         if problem != self.problem:

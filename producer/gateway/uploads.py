@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
@@ -22,10 +23,12 @@ class Incoming:
 
     def __init__(self, path: Path, most_bytes: int) -> None:
         self.path = path
+        self.name = ""  # what the client calls the file
         self.size = 0
         self._most_bytes = most_bytes
         self._buffer = bytearray()
         self._descriptor: int | None = None
+        self._is_written = False
 
     def add(self, data: bytes | memoryview) -> None:
         """Take the next bytes. Raises CallRefused for a file that is too large."""
@@ -40,15 +43,23 @@ class Incoming:
         self._buffer += data
 
     @property
+    def held(self) -> int:
+        """The bytes in memory."""
+        return len(self._buffer)
+
+    @property
     def is_full(self) -> bool:
         return len(self._buffer) >= _FLUSH_BYTES
 
     def flush(self) -> None:
         """Write what is held in memory. Blocks."""
+        if self._descriptor is None and self._is_written and not self._buffer:
+            return
         if self._descriptor is None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
             # Workers may run as another user: they find the file only by its name, which cannot be guessed.
             self._descriptor = os.open(self.path, flags, 0o644)
+            self._is_written = True
         view = memoryview(self._buffer)
         while view:
             view = view[os.write(self._descriptor, view) :]
@@ -87,6 +98,16 @@ class Uploads:
         if incoming.is_full:
             await asyncio.to_thread(self._flush, incoming)
 
+    async def park(self, several: Sequence[Incoming]) -> None:
+        """Write uploads that have come in completely, so that they hold neither memory nor a descriptor."""
+
+        def write() -> None:
+            for incoming in several:
+                self._flush(incoming)
+                incoming.close()
+
+        await asyncio.to_thread(write)
+
     async def finish(self, incoming: Incoming) -> str:
         """Store a received photo and return its address. Raises CallRefused if the store does not take it."""
         address = await asyncio.to_thread(self._finish, incoming)
@@ -95,7 +116,8 @@ class Uploads:
 
     async def remove(self, *addresses: str) -> None:
         """Remove photos. One that cannot be removed now is removed later by its age."""
-        await asyncio.to_thread(self._remove, addresses)
+        if addresses:
+            await asyncio.to_thread(self.remove_now, addresses)
 
     def _flush(self, incoming: Incoming) -> None:
         try:
@@ -112,7 +134,8 @@ class Uploads:
             incoming.discard()
             raise unavailable("uploads cannot be stored now") from exc
 
-    def _remove(self, addresses: tuple[str, ...]) -> None:
+    def remove_now(self, addresses: Iterable[str]) -> None:
+        """Do the same at once. Blocks."""
         for address in addresses:
             with suppress(CutstreamError, OSError):
                 self._place.remove(address)

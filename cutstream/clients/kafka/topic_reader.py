@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kafka import TopicPartition
@@ -23,7 +23,8 @@ class TopicReader:
     A broker without new records answers after `idle_wait_s`. That is the cost of following a quiet topic. A committed
     record that lies behind an open transaction is delivered when that transaction ends. With `settled`, the reader has
     caught up only after that. With `positions`, it reads each of these partition numbers from that offset, or from its
-    first record if that has been deleted, and all others as without.
+    first record if that has been deleted, and all others as without. With `since_ms`, it begins with the first record
+    whose timestamp, in milliseconds since the Unix epoch, is not earlier.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class TopicReader:
         settled: bool = False,
         idle_wait_s: float = 0.5,
         positions: Mapping[int, int] | None = None,
+        since_ms: int | None = None,
     ) -> None:
         self._settings = settings
         self._topic = topic
@@ -42,6 +44,7 @@ class TopicReader:
         self._settled = settled
         self._idle_wait_s = idle_wait_s
         self._positions = positions or {}
+        self._since_ms = since_ms
         self._ends: dict[TopicPartition, int] = {}
         self._unreadable: list[Unreadable] = []
         self._consumer: Any = None
@@ -71,6 +74,8 @@ class TopicReader:
                 self._consumer.seek_to_end(*partitions)
             else:
                 self._consumer.seek_to_beginning(*partitions)
+            if self._since_ms is not None:
+                self._seek_to_time(partitions, self._since_ms)
             for partition in partitions:
                 if partition.partition in self._positions:
                     self._consumer.seek(partition, self._positions[partition.partition])
@@ -79,6 +84,14 @@ class TopicReader:
                 self._ends = end_offsets(self._settings, partitions)
             else:
                 self._ends = self._consumer.end_offsets(partitions)
+
+    def _seek_to_time(self, partitions: Sequence[TopicPartition], since_ms: int) -> None:
+        found = self._consumer.offsets_for_times(dict.fromkeys(partitions, since_ms))
+        for partition in partitions:
+            if found.get(partition) is None:
+                self._consumer.seek_to_end(partition)
+            else:
+                self._consumer.seek(partition, found[partition].offset)
 
     @property
     def caught_up(self) -> bool:

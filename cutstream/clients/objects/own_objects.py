@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -94,14 +94,16 @@ class OwnObjects:
         self._check(uri)
         return None if self.folder is not None else self._buckets.sign(uri, seconds)
 
-    def sweep(self, beginning: str, age_s: float, limit_s: float = 60.0) -> int:
+    def sweep(self, beginning: str, age_s: float, keep: Container[str] = frozenset(), limit_s: float = 60.0) -> int:
         """Remove objects whose names below the prefix begin so and that are older. Return how many were removed.
 
-        It stops after `limit_s`. Raises StoreUnavailable or PermissionError.
+        Those whose addresses are in `keep` stay. It stops after `limit_s`. Raises StoreUnavailable or PermissionError.
         """
         until, removed = monotonic() + limit_s, 0
         oldest = datetime.now(timezone.utc).timestamp() - age_s
         for uri in self._older_than(beginning, oldest):
+            if uri in keep:
+                continue
             self.remove(uri)
             removed += 1
             if monotonic() > until:

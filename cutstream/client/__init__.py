@@ -1,0 +1,38 @@
+"""The client of the stream: submit photos, wait for results, follow them, call them off (docs/client.md).
+
+client          Client: the calls, for threads
+async_client    AsyncClient: the same calls, for asyncio
+options         the options of a request, as keyword arguments
+requests        a photo and options become a request, checked before it is sent
+inbox           the requests in flight: how many, and who waits for which
+results         results, and their outputs as bytes or files
+connecting      which transport an address means
+transport       what the client needs of a transport
+over_kafka      the transport for Kafka
+reachable       addresses under which workers read a photo, for Kafka
+errors          what only a client raises
+"""
+
+from cutstream.client.async_client import AsyncClient, AsyncHandle
+from cutstream.client.client import Client
+from cutstream.client.errors import ClientClosed, NoResult, NotReachable, OutputUnavailable, PhotoFailed
+from cutstream.client.inbox import Handle
+from cutstream.client.options import Options
+from cutstream.client.requests import Photo
+from cutstream.client.results import AsyncResult, Result
+
+__all__ = [
+    "AsyncClient",
+    "AsyncHandle",
+    "AsyncResult",
+    "Client",
+    "ClientClosed",
+    "Handle",
+    "NoResult",
+    "NotReachable",
+    "Options",
+    "OutputUnavailable",
+    "Photo",
+    "PhotoFailed",
+    "Result",
+]

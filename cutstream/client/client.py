@@ -1,0 +1,223 @@
+"""The client that waits: one object for submitting photos, following them and calling them off."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from cutstream.client.connecting import connect
+from cutstream.client.errors import ClientClosed
+from cutstream.client.inbox import Finishing, Handle, Inbox
+from cutstream.client.options import Options
+from cutstream.client.requests import Photo, make_request, source_of
+from cutstream.client.results import Result
+from cutstream.client.transport import Transport
+from cutstream.clock import SystemClock
+from cutstream.errors import CutstreamError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+log = logging.getLogger(__name__)
+
+MAX_IN_FLIGHT = 256
+TIMEOUT_S = 300.0
+
+
+class Client:
+    """Cuts photos out, over Kafka or HTTP.
+
+    `address` is `kafka://broker:9092` (several brokers with commas between them), or that of the HTTP service, with its
+    `key` if it asks for one. Without an address it is the Kafka that the settings name, or else the local stack.
+    `kafka` has further settings of the section `kafka`, such as `{"security_protocol": "SSL"}`; the environment has the
+    rest (docs/settings.md).
+
+    At most `max_in_flight` requests are without a result; who submits more waits for a place. `timeout_s` is the time
+    to wait for a result or a place, for `math.inf` without limit.
+
+    The client connects when it is entered, or first used, and reads results from then on. It is thread-safe: use one
+    for all threads of a process, but not across a fork.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        key: str | None = None,
+        kafka: Mapping[str, Any] | None = None,
+        max_in_flight: int = MAX_IN_FLIGHT,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        self._init(connect(address, key, kafka or {}), max_in_flight, timeout_s)
+
+    def _init(self, transport: Transport, max_in_flight: int, timeout_s: float) -> None:
+        self._transport = transport
+        self._timeout_s = timeout_s
+        self._clock = SystemClock()
+        self._inbox = Inbox(max_in_flight)
+        self._starting = threading.Lock()
+        self._started = False
+        self._closed = False
+
+    @classmethod
+    def over(cls, transport: Transport, *, max_in_flight: int = MAX_IN_FLIGHT, timeout_s: float = TIMEOUT_S) -> Self:
+        """Return a client over a transport of your own, such as one for tests."""
+        client = cls.__new__(cls)
+        client._init(transport, max_in_flight, timeout_s)
+        return client
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Connect, unless that has been done.
+
+        Raises BrokerUnavailable or GatewayUnavailable, and ConfigurationError.
+        """
+        with self._starting:
+            if self._closed:
+                raise ClientClosed("the client is closed")
+            if not self._started:
+                self._transport.start(self._inbox)
+                self._started = True
+
+    def close(self) -> None:
+        """Disconnect. Requests in flight are still processed; whoever waits for one gets ClientClosed."""
+        with self._starting:
+            self._closed = True
+            self._inbox.close()
+            if self._started:
+                self._transport.close()
+                self._started = False
+
+    @property
+    def in_flight(self) -> list[Handle]:
+        """The handles that have no result yet."""
+        return self._inbox.handles
+
+    def cut(
+        self, photo: Photo, *, urgent: bool = False, timeout_s: float | None = None, **options: Unpack[Options]
+    ) -> Result:
+        """Submit a photo and wait for its result.
+
+        Raises PhotoFailed if it has no outputs, and NoResult after `timeout_s`. Who waits no longer, for this or any
+        other reason, has the request called off.
+        """
+        handle = self.submit(photo, urgent=urgent, **options)
+        try:
+            result = handle.result(timeout_s)
+        except BaseException:
+            self.call_off([handle])
+            raise
+        return result.raise_for_status()
+
+    def submit(self, photo: Photo, *, urgent: bool = False, **options: Unpack[Options]) -> Handle:
+        """Submit a photo and return once its request is safely there. `handle.result()` then waits for its result.
+
+        Workers read urgent requests before all others. Raises InvalidRequest or InvalidOption for options that a worker
+        would refuse, NotReachable for a photo that it cannot read, and BrokerUnavailable or GatewayUnavailable.
+        """
+        handle, sent = self._send(photo, urgent, options)
+        sent.result()
+        return handle
+
+    def submit_many(self, photos: Iterable[Photo], *, urgent: bool = False, **options: Unpack[Options]) -> list[Handle]:
+        """Submit photos, all with the same options, and return their handles once their requests are safely there.
+
+        It waits for results while too many are in flight. Raises like `submit`; then the photos before the one at fault
+        may have been submitted, and are called off.
+        """
+        handles: list[Handle] = []
+        sent: list[Future[None]] = []
+        try:
+            for photo in photos:
+                handle, future = self._send(photo, urgent, options)
+                handles.append(handle)
+                sent.append(future)
+            for future in sent:
+                future.result()
+        except BaseException:
+            self.call_off(handles)
+            raise
+        return handles
+
+    def results(self, handles: Iterable[Handle], *, timeout_s: float | None = None) -> Iterator[Result]:
+        """Yield the results as they come, those of failed photos included. Each comes once.
+
+        Raises NoResult if none comes for `timeout_s`; the handles remain good. Raises for a request that could not be
+        sent, like its handle.
+        """
+        finishing = Finishing()
+        for handle in handles:
+            finishing.add(handle)
+        while len(finishing):
+            yield finishing.take(self.limit(timeout_s)).result()
+
+    def cut_many(
+        self,
+        photos: Iterable[Photo],
+        *,
+        urgent: bool = False,
+        timeout_s: float | None = None,
+        **options: Unpack[Options],
+    ) -> Iterator[Result]:
+        """Submit photos one by one and yield their results as they come, those of failed photos included.
+
+        `photos` may be endless: never more than `max_in_flight` are on their way, and results are yielded before the
+        next photo is taken. Who leaves the loop early, or by an error, has the rest called off. Raises like `submit`
+        and `results`.
+        """
+        finishing = Finishing()
+        try:
+            for photo in photos:
+                while len(finishing) and not self._inbox.has_room():
+                    yield finishing.take(self.limit(timeout_s)).result()
+                handle, _ = self._send(photo, urgent, options)
+                finishing.add(handle)
+                while (finished := finishing.take_now()) is not None:
+                    yield finished.result()
+            while len(finishing):
+                yield finishing.take(self.limit(timeout_s)).result()
+        except BaseException:
+            self.call_off(finishing.left)
+            raise
+
+    def cancel(self, *handles: Handle) -> None:
+        """Call requests off. Each still has a result: of status `cancelled`, unless it has finished before.
+
+        Raises BrokerUnavailable or GatewayUnavailable.
+        """
+        if ids := [handle.id for handle in handles if not handle.done]:
+            self.start()
+            self._transport.cancel(ids)
+
+    def _send(self, photo: Photo, urgent: bool, options: Mapping[str, Any]) -> tuple[Handle, Future[None]]:
+        source = source_of(photo)
+        request = make_request(source, options, self._clock)
+        assert request.id is not None
+        self.start()
+        handle = Handle(request.id, photo, self._transport.read, self._timeout_s)
+        self._inbox.expect(handle, self._timeout_s)
+        try:
+            return handle, self._transport.send(request, source, urgent)
+        except BaseException as exc:
+            self._inbox.fail(handle.id, exc if isinstance(exc, Exception) else ClientClosed("interrupted"))
+            raise
+
+    def call_off(self, handles: list[Handle]) -> None:
+        """Cancel requests that nobody waits for any more. An error is logged: what led here matters more."""
+        try:
+            self.cancel(*handles)
+        except CutstreamError as exc:
+            log.warning("%d requests could not be called off: %s", len(handles), exc)
+
+    def limit(self, timeout_s: float | None) -> float:
+        """Return a call's time limit, or the client's if the call has none."""
+        return self._timeout_s if timeout_s is None else timeout_s

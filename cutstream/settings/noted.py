@@ -1,0 +1,43 @@
+"""What the local stack says of itself while it runs: a note in its state folder."""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+from typing import TextIO
+
+from cutstream.settings.sections import ObjectSettings, StackSettings
+
+
+def note_path(stack: StackSettings) -> Path:
+    """Return where a running stack notes what its worker may read and write."""
+    return stack.state / "allowed.json"
+
+
+def read_note(stack: StackSettings) -> ObjectSettings | None:
+    """Return what the worker of the running stack may read and write. None if no running stack has noted it."""
+    try:
+        with note_path(stack).open(encoding="utf-8") as note:
+            if _is_abandoned(note):
+                return None
+            return ObjectSettings.model_validate_json(note.read())
+    except (OSError, ValueError):  # what is not a note is not JSON, not UTF-8, or of other fields
+        return None
+
+
+def inbox_of(stack: StackSettings, objects: ObjectSettings) -> Path | None:
+    """Return the folder through which the stack's user lends photos to a worker that may read and write `objects`.
+
+    None if its worker reads none.
+    """
+    inbox = stack.state.absolute() / "inbox"
+    return inbox if inbox in objects.file_roots else None
+
+
+def _is_abandoned(note: TextIO) -> bool:
+    """Tell whether the stack that wrote the note has ended without removing it, because it was killed."""
+    try:
+        fcntl.flock(note, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

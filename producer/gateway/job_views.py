@@ -1,0 +1,63 @@
+"""Jobs and their photos as clients see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from producer.gateway.job_store import Job, Photo
+
+
+def job_view(job: Job, counts: Mapping[str, int] | None, result_age_s: float) -> dict[str, Any]:
+    """Return a job as clients see it."""
+    return {
+        "id": job.id,
+        "status": "done" if not job.open else "cancelling" if job.cancelled else "running",
+        "created": _iso(job.created),
+        "finished": None if job.finished is None else _iso(job.finished),
+        "expires": None if job.finished is None else _iso(job.finished + result_age_s),
+        "urgent": job.urgent,
+        "count": job.photos,
+        "waiting": job.open,
+        **({} if counts is None else {"results": dict(counts)}),
+        "webhook": None if job.webhook is None else {"url": job.webhook, "status": job.webhook_state or "waiting"},
+    }
+
+
+def photo_view(job: str, photo: Photo) -> dict[str, Any]:
+    result = photo.result
+    view: dict[str, Any] = {"number": photo.number, "id": photo.id, "image": photo.name, "status": "waiting"}
+    if result is None:
+        return view
+    view["status"] = result.status
+    view["outputs"] = [
+        {
+            "output": stored.output,
+            "url": f"/v1/jobs/{job}/photos/{photo.number}/{stored.output}",
+            "bytes": stored.bytes,
+            "sha256": stored.sha256,
+            "width": stored.width,
+            "height": stored.height,
+            "media_type": stored.media_type,
+        }
+        for stored in result.objects
+    ]
+    if result.bbox is not None:
+        box = result.bbox
+        view |= {name: getattr(box, name) for name in box.__struct_fields__}
+    if result.profile is not None:
+        view |= {"profile": result.profile, "coverage": result.coverage, "uncertainty": result.uncertainty}
+    if result.warnings:
+        view["warnings"] = [{"code": warning.code, "message": warning.message} for warning in result.warnings]
+    if result.error is not None:
+        view["error"] = {
+            "code": result.error.code,
+            "message": result.error.message,
+            "retryable": result.error.retryable,
+        }
+    return view
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

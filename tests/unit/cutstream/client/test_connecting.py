@@ -1,0 +1,58 @@
+"""Which transport an address means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cutstream import Client
+from cutstream.client.connecting import connect
+from cutstream.client.over_kafka import KafkaTransport
+from cutstream.errors import ConfigurationError
+
+
+def settings(address: str | None, **kafka: object):
+    transport = connect(address, None, kafka)
+    assert isinstance(transport, KafkaTransport)
+    return transport.settings
+
+
+def test_an_address_names_the_brokers() -> None:
+    assert settings("kafka://a:9092,b:9092").kafka.bootstrap_servers == "a:9092,b:9092"
+    assert settings(" kafka://a:9092/ ").kafka.bootstrap_servers == "a:9092"
+    assert settings("kafka://a:9092", results_topic="r").kafka.results_topic == "r"
+
+
+def test_without_an_address_it_is_the_local_stack_with_its_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUTSTREAM_STACK__STATE", str(tmp_path))
+    kafka = settings(None).kafka
+    assert (kafka.bootstrap_servers, kafka.security_protocol) == ("127.0.0.1:19092", "SSL")
+    assert kafka.ssl_certfile == tmp_path / "private" / "identity.pem"
+
+
+def test_without_an_address_the_settings_may_name_a_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS", "broker:9092")
+    assert settings(None).kafka.bootstrap_servers == "broker:9092"
+    assert settings("kafka://other:9092").kafka.bootstrap_servers == "other:9092"
+
+
+@pytest.mark.parametrize("address", ["broker:9092", "kafka://", "ftp://broker", "", "amqp://user:secret@broker"])
+def test_another_address_is_refused_without_its_password(address: str) -> None:
+    with pytest.raises(ConfigurationError, match="is no address for a client: give kafka://broker:9092") as caught:
+        Client(address)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_key_is_for_http_only() -> None:
+    with pytest.raises(ConfigurationError, match="a key goes with the address of the HTTP service"):
+        Client("kafka://broker:9092", key="cs_1")
+
+
+def test_a_wrong_setting_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS=broker must be"):
+        Client("kafka://broker")
+    with pytest.raises(ConfigurationError, match="CUTSTREAM_KAFKA__RESULT_TOPIC"):
+        Client("kafka://broker:9092", kafka={"result_topic": "r"})
