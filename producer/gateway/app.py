@@ -5,7 +5,8 @@ its host (`cutstream.web`), and `answering`, which counts it and writes errors i
 
     /v1.0/…        removebg   remove.bg's API
     /api/remove    rembg      rembg's API
-    /healthz, /readyz, /metrics
+    /v1/jobs…      jobs       many photos, results later (`job_runner`, `job_store`, `webhooks`)
+    /healthz, /readyz, /metrics, /openapi.json
 
 A synchronous call is four steps (`calls`): its client and its limits are checked before its body is read; its photo
 is stored (`bodies`, `uploads`); its request is written and its own result awaited (`stream`, `waiting`); its output is
@@ -41,11 +42,12 @@ def build_app(
     ready: Checks,
     metrics_token: SecretStr | None = None,
     origins: Sequence[str] = (),
+    document: Mapping[str, Any] | None = None,
 ) -> ASGIApp:
     """Return the app with these routes and those that every service has.
 
     `alive` and `ready` return named checks, any of which makes the answer a 503 by being False, and details. Pages of
-    the sites `origins` may call it.
+    the sites `origins` may call it. `document` is its OpenAPI document.
     """
 
     async def healthz(request: Request) -> Response:
@@ -62,12 +64,16 @@ def build_app(
         media_type, data = metrics.exposition(request.headers.get("accept", ""))
         return Response(data, headers={"Content-Type": media_type})
 
+    async def openapi(request: Request) -> Response:
+        return JSONResponse(document)
+
     app = Starlette(
         routes=[
             *routes,
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", exposition),
+            Route("/openapi.json", openapi),
         ],
         exception_handlers={
             CallRefused: answer_refusal,

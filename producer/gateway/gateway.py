@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from producer.gateway.jobs import Jobs
 from producer.gateway.keys import Keys
 from producer.gateway.limits import Limits
 from producer.gateway.load import Load
+from producer.gateway.openapi import openapi
 from producer.gateway.profiles import Profiles
 from producer.gateway.proxies import behind_proxy
 from producer.gateway.rembg import Rembg
@@ -50,7 +51,9 @@ _CLOSE_S = 10  # calls under way get so long to end
 class Gateway:
     """One gateway process. `run` returns after `stop`."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock | None = None, make_stream: Callable[..., Stream] = Stream
+    ) -> None:
         s, g = settings, settings.gateway
         self._settings = settings
         self._clock = clock or SystemClock()
@@ -65,7 +68,7 @@ class Gateway:
         self._uploaded = OwnObjects(uploads_place(settings), s.objects)
         self._outputs = OwnObjects(s.objects.destination, s.objects)
         self._uploads = Uploads(self._uploaded, self._state.spool, s.limits.max_source_bytes, self._metrics)
-        self._stream = Stream(s.kafka, self._load, self._is_known, self._on_results)
+        self._stream = make_stream(s.kafka, self._load, self._is_known, self._on_results)
         self._runner = JobRunner(s.kafka, self._store, self._stream, self._uploads, self._outputs, self._clock)
         self._webhooks = Webhooks(g, self._store, self._metrics, self._clock)
         self._access = Access(Keys(g.keys, self._clock) if g.keys else None)
@@ -145,7 +148,8 @@ class Gateway:
             instance,
         )
         routes = [*removebg.routes(), *rembg.routes(), *jobs.routes()]
-        return build_app(routes, self._metrics, self._alive, self._ready, g.metrics_token, g.allowed_origins)
+        document = openapi(g.prefix, with_keys=g.keys is not None)
+        return build_app(routes, self._metrics, self._alive, self._ready, g.metrics_token, g.allowed_origins, document)
 
     def _server(self, app: ASGIApp) -> WebServer:
         g = self._settings.gateway

@@ -1,0 +1,169 @@
+"""Synchronous calls: what they answer, and what they leave behind."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cutstream.contract.messages import ErrorDetail
+from tests.support.group import wait_until
+from tests.support.stand_in_worker import PICTURE
+
+PHOTO = b"\xff\xd8 a photo"
+
+
+def test_each_way_to_send_a_photo_reaches_the_worker_with_the_same_bytes(serve: Callable, tmp_path: Path) -> None:
+    served = serve()
+    seen: list[bytes] = []
+
+    def look(request):
+        seen.append(Path(request.image.removeprefix("file://")).read_bytes())
+        return served.worker.succeed(request)
+
+    served.stream.answer = look
+    b64 = base64.b64encode(PHOTO).decode()
+    post = served.client.post
+    for answer in (
+        post("/v1.0/removebg", files={"image_file": PHOTO}),
+        post("/v1.0/removebg", files={"image_file": ("a b.jpg", PHOTO, "image/jpeg")}, data={"size": "hd"}),
+        post("/v1.0/removebg", data={"image_file_b64": b64}),
+        post("/v1.0/removebg", json={"image_file_b64": f"data:image/jpeg;base64,{b64}"}),
+        post("/v1.0/removebg", files={"image_file_b64": (None, b64.rstrip("="))}),
+        post("/api/remove", files={"file": PHOTO}),
+    ):
+        assert (answer.status_code, answer.content) == (200, PICTURE), answer.text
+    assert seen == [PHOTO] * 6
+    wait_until(lambda: not list((tmp_path / "state" / "uploads").iterdir()), "an upload is left")
+    wait_until(lambda: not list((tmp_path / "out").iterdir()), "an output is left")
+    assert not list((tmp_path / "state" / "spool").iterdir())
+
+
+def test_a_background_may_be_uploaded_as_well(serve: Callable) -> None:
+    served = serve()
+    answer = served.client.post("/v1.0/removebg", files={"image_file": PHOTO, "bg_image_file": b"beach"})
+    assert answer.status_code == 200
+    (request,) = served.stream.requests
+    assert request.background.image
+    assert request.background.image != request.image
+    assert request.outputs == ("composite",)
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("unknown_foreground", 400),
+        ("failed_image_download", 400),
+        ("unexpected", 500),
+        ("destination_unavailable", 500),
+    ],
+)
+def test_a_failed_request_is_answered_with_its_code(serve: Callable, code: str, status: int) -> None:
+    served = serve()
+    served.stream.answer = served.worker.fail(code, "the reason")
+    answer = served.client.post("/v1.0/removebg", files={"image_file": PHOTO})
+    assert answer.status_code == status
+    (error,) = answer.json()["errors"]
+    assert (error["code"], error["detail"]) == (code, "the reason")
+    answer = served.client.post("/api/remove", files={"file": PHOTO})
+    assert answer.status_code == status
+    assert "the reason" in answer.json()["detail"]
+
+
+def test_a_request_that_expires_is_a_gateway_timeout(serve: Callable) -> None:
+    served = serve()
+    error = ErrorDetail(code="expired", message="too late", stage="fetch", retryable=True)
+    served.stream.answer = lambda request: served.worker.result(request, status="expired", error=error)
+    answer = served.client.post("/v1.0/removebg", files={"image_file": PHOTO})
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (504, "expired")
+    assert answer.headers["retry-after"]
+
+
+def test_a_stream_that_is_away_is_named_before_the_body_is_read(serve: Callable) -> None:
+    served = serve()
+    served.stream._reading.clear()
+    answer = served.client.post("/v1.0/removebg", files={"image_file": PHOTO})
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (503, "service_unavailable")
+    assert served.client.get("/readyz").status_code == 503
+    served.stream._reading.set()
+    served.stream.away = True
+    answer = served.client.post("/v1.0/removebg", files={"image_file": PHOTO})
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (503, "service_unavailable")
+
+
+def test_an_overloaded_stream_refuses_calls_before_their_bodies_have_come(serve: Callable) -> None:
+    served = serve(max_wait_s=2.0)
+    served.stream.load.note_results(10)
+    served.stream.load.note_lag(1000, 0)
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as client:
+        head = "POST /v1.0/removebg HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000\r\n"
+        client.sendall(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n".encode())
+        answer = client.recv(4096).decode()
+    assert answer.startswith("HTTP/1.1 429 ")
+    assert 1 <= int(answer.lower().partition("retry-after: ")[2].partition("\r")[0]) <= 60
+    assert not served.stream.requests
+    assert served.client.get("/v1.0/account").status_code == 200
+
+
+def test_a_client_that_goes_away_has_its_request_called_off(serve: Callable, tmp_path: Path) -> None:
+    served = serve()
+    served.stream.answer = lambda request: None
+    kafka = served.gateway._settings.kafka
+    body = b"--x\r\nContent-Disposition: form-data; name=image_file; filename=a.jpg\r\n\r\nphoto\r\n--x--\r\n"
+    head = f"POST /v1.0/removebg HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as client:
+        client.sendall(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n".encode() + body)
+        wait_until(lambda: served.stream.requests, "the request was not written")
+    (request,) = served.stream.requests
+
+    def cancellations():
+        return [record for record in served.stream.records if record.topic == kafka.cancellations_topic]
+
+    wait_until(cancellations, "the request was not called off")
+    (cancellation,) = cancellations()
+    assert cancellation.key == f"id:{request.id}".encode()
+    assert json.loads(cancellation.value or b"")["id"] == request.id
+    # It was finished all the same: what it has stored is removed, and so is the cancellation.
+    served.stream.deliver(served.worker.succeed(request))
+    wait_until(lambda: cancellations()[-1].value is None, "the cancellation stays")
+    wait_until(lambda: not list((tmp_path / "out").iterdir()), "the output stays")
+    wait_until(lambda: not list((tmp_path / "state" / "uploads").iterdir()), "the upload stays")
+
+
+def test_clients_have_keys_and_limits(serve: Callable, tmp_path: Path) -> None:
+    from cutstream.clock import SystemClock
+    from producer.gateway.keys import create_key
+
+    file = tmp_path / "keys.toml"
+    key = create_key(file, "shop", SystemClock())
+    file.write_text(file.read_text() + "requests_per_minute = 2\n")
+    served = serve(keys=file)
+    answer = served.client.post("/v1.0/removebg", files={"image_file": PHOTO})
+    assert (answer.status_code, answer.json()["errors"][0]["title"]) == (403, "Missing API Key")
+    for left in ("1", "0"):
+        answer = served.client.post("/v1.0/removebg", files={"image_file": PHOTO}, headers={"X-API-Key": key})
+        assert answer.status_code == 200
+        assert answer.headers["x-ratelimit-remaining"] == left
+    answer = served.client.post("/v1.0/removebg", files={"image_file": PHOTO}, headers={"X-API-Key": key})
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (429, "rate_limit_exceeded")
+    assert 1 <= int(answer.headers["retry-after"]) <= 61
+    assert abs(int(answer.headers["x-ratelimit-reset"]) - time.time()) < 62
+
+
+def test_a_photo_can_be_handed_in_for_improvement(serve: Callable, tmp_path: Path) -> None:
+    assert serve().client.post("/v1.0/improve", files={"image_file": PHOTO}).status_code == 501
+    served = serve(improvements=str(tmp_path / "bad"), state=tmp_path / "state2")
+    answer = served.client.post("/v1.0/improve", files={"image_file": PHOTO}, data={"tag": "x"})
+    assert answer.status_code == 200
+    assert (tmp_path / "bad" / "anybody" / answer.json()["id"]).read_bytes() == PHOTO
+
+
+def test_an_account_never_runs_out(serve: Callable) -> None:
+    attributes = serve().client.get("/v1.0/account").json()["data"]["attributes"]
+    assert attributes["credits"]["total"] > 0
+    assert attributes["api"]["free_calls"] > 0
