@@ -9,6 +9,7 @@ import typer
 from commands import (
     backgrounds,
     cancelling,
+    cutting,
     dead_letters,
     evaluation,
     export,
@@ -37,12 +38,14 @@ def _group(name: str, help: str) -> typer.Typer:
     return group
 
 
+app.command(epilog=cutting.EXAMPLES)(cutting.cut)
 app.command()(worker.worker)
 app.command()(stack.up)
 app.command()(gateway.serve)
 app.command()(top.top)
-app.command()(requests.submit)
-app.command()(requests.results)
+app.command(epilog=requests.SUBMIT_EXAMPLES)(requests.submit)
+app.command(epilog=requests.RESULTS_EXAMPLES)(requests.results)
+app.command(epilog=requests.WHERE_EXAMPLES)(requests.where)
 app.command()(stack.demo)
 app.command()(evaluation.gallery)
 app.command()(evaluation.evaluate)

@@ -116,6 +116,11 @@ def say(message: str) -> None:
     out.print(f"{datetime.now():%H:%M:%S} {message}", soft_wrap=True, highlight=False, markup=False)
 
 
+def tell(text: str) -> None:
+    """Print a message for people on standard error: standard output may be for programs."""
+    err.print(text, soft_wrap=True, highlight=False, markup=False)
+
+
 def require_packages(command: str, *modules: str, target: str = "setup") -> None:
     """Raise ConfigurationError if a package is missing; the message names the `make` target that installs it."""
     if missing := [name for name in modules if find_spec(name) is None]:

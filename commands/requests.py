@@ -4,51 +4,105 @@ from __future__ import annotations
 
 import shlex
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from commands.console import Profile, echo, err, named_errors, program
+from commands.carrying import carry
+from commands.console import Profile, echo, named_errors, program, tell
+from commands.options import (
+    Background,
+    Crop,
+    CropMargin,
+    Format,
+    InFlight,
+    Outputs,
+    RequestFields,
+    Urgent,
+    request_fields,
+)
 from commands.serving import worker_objects
+
+if TYPE_CHECKING:
+    from cutstream.settings import Settings
+    from producer.folders.work import Stream
+
+SUBMIT_EXAMPLES = """\
+Examples:
+
+  cutstream submit photos/
+  cutstream submit a.jpg b.jpg --outputs cutout,mask
+  cutstream submit s3://bucket/shoes/ --destination s3://cutouts/shoes
+  cutstream submit photos/ --wait --out cutouts/
+  cutstream submit --watch photos/
+  find photos -newer yesterday | cutstream submit -
+
+Submitting the same photos again sends only what is new, has changed or has failed. docs/folders.md has more.
+"""
+RESULTS_EXAMPLES = """\
+Examples:
+
+  cutstream results --since 1h --failed
+  cutstream results --id shoe-1 --id shoe-2
+  cutstream results --follow --from end
+"""
+WHERE_EXAMPLES = """\
+Examples:
+
+  cutstream where photos/shoes/a.jpg
+  cutstream where photos/shoes/a.jpg --out cutouts/
+  cutstream where s3://bucket/a.jpg
+"""
 
 
 def submit(
     photos: Annotated[
-        str,
+        list[str],
         typer.Argument(
-            metavar="PATH|GLOB|ADDRESS|-",
-            help="The photos: a file, a folder, a pattern, an address, or - to read these from standard input.",
+            metavar="PATH|GLOB|ADDRESS|-...",
+            help="The photos: files, folders, patterns, addresses, parts of a bucket such as s3://bucket/shoes/, or - "
+            "to read these from standard input.",
         ),
     ],
     profile: Profile = None,
-    outputs: Annotated[
-        str | None,
-        typer.Option(
-            help="Comma-separated list of cutout, mask, composite, overlay, background, layers. "
-            "Defaults to composite if a background is given, else to cutout."
-        ),
-    ] = None,
-    format: Annotated[str, typer.Option(help="File format: auto, png, webp, jpeg or zip.")] = "auto",
-    crop: Annotated[bool, typer.Option(help="Crop the outputs to the subject.")] = False,
-    crop_margin: Annotated[
-        str | None, typer.Option(help="Margin around the cropped subject, such as 5% or 20px.")
-    ] = None,
-    background: Annotated[
-        str | None, typer.Option(help="Background colour of the composite, such as red or #f4f4f4.")
-    ] = None,
+    outputs: Outputs = None,
+    format: Format = "auto",
+    crop: Crop = False,
+    crop_margin: CropMargin = None,
+    background: Background = None,
     destination: Annotated[
         str | None,
         typer.Option(
             metavar="FOLDER|ADDRESS",
-            help="A folder, or an address such as s3://bucket/prefix, for the outputs. Defaults to the deployment's "
-            "destination.",
+            help="A folder, or an address such as s3://bucket/prefix, where workers store the outputs. Defaults to the "
+            "deployment's destination.",
         ),
     ] = None,
-    request: Annotated[
-        str | None,
-        typer.Option(help="More request fields: a JSON object, or a file that holds one. See docs/topics.md."),
+    request: RequestFields = None,
+    urgent: Urgent = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until every photo has its result.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder on this machine to put the outputs into, named like the photos. Waits for them."),
     ] = None,
-    urgent: Annotated[bool, typer.Option("--urgent", help="Have workers read them before all other requests.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on until Ctrl-C, and send what is added to the folders or changes.")
+    ] = False,
+    skip_done: Annotated[
+        bool,
+        typer.Option(
+            "--skip-done/--again", help="Leave out photos that are done and have not changed, or do them again."
+        ),
+    ] = True,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="With --out, replace files that this command has not written itself.")
+    ] = False,
+    ledger: Annotated[
+        Path | None,
+        typer.Option(help="File that remembers what was sent. Defaults to one for each Kafka, in the state folder."),
+    ] = None,
+    in_flight: InFlight = None,
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Send photos even if a worker with these settings would refuse them all.")
     ] = False,
@@ -57,66 +111,150 @@ def submit(
 
     All requests get the same label `batch`, which `cutstream cancel --batch` takes.
     """
+    from cutstream.errors import InvalidOption
     from cutstream.settings import addressed, load
-    from producer.prechecking import refusal_by, warn_of_refusals
-    from producer.submitting import (
-        combine_fields,
-        destination_of,
-        find_references,
-        make_batch_id,
-        parse_request_fields,
-        submit_references,
-        with_batch_label,
-    )
+    from producer.folders.places import check_folders, ledger_in
+    from producer.folders.work import Work
+    from producer.submitting import make_batch_id, make_request, with_batch_label
 
     with named_errors():
-        options = {
-            "profile": profile,
-            "outputs": None if outputs is None else outputs.split(","),
-            "format": format,
-            "crop": crop,
-            "crop_margin": crop_margin,
-            "background": None if background is None else {"color": background},
-            "destination": None if destination is None else destination_of(destination),
-        }
-        fields = with_batch_label(combine_fields(options, parse_request_fields(request)), make_batch_id())
-        written = 0
+        if out and destination:
+            raise InvalidOption("--out and --destination exclude each other: say once where the outputs go")
+        chosen = request_fields(
+            profile=profile,
+            outputs=outputs,
+            format=format,
+            crop=crop,
+            crop_margin=crop_margin,
+            background=background,
+            request=request,
+            destination=destination,
+        )
+        fields = with_batch_label(chosen, make_batch_id())
+        make_request(fields, "file:///photo.jpg")
+        if out:
+            check_folders(photos, out)
+        settings = load()
+        stream = _stream(addressed(settings), settings)
+        work = Work(
+            arguments=photos,
+            fields=fields,
+            ledger=ledger or (ledger_in(out) if out else None),
+            out=out,
+            again=not skip_done,
+            overwrite=overwrite,
+            wait=wait or bool(out),
+            watch=watch,
+            urgent=urgent,
+            anyway=anyway,
+            in_flight=in_flight,
+            lines=sys.stdin,
+        )
+        sent = _Sent(fields)
         try:
-            settings, references = load(), find_references(photos, sys.stdin)
-            if not anyway:
-                refusal = refusal_by(worker_objects(settings), settings.limits, fields)
-                references = warn_of_refusals(references, refusal, _warn)
-            for id, reference in submit_references(addressed(settings).kafka, references, fields, urgent=urgent):
-                written += 1
-                echo(f"{id}\t{reference}")
+            failed = carry(work, stream, lambda: None, on_sent=sent)
         finally:
-            if written:  # also after Ctrl-C: a mistake is noticed while it is made
-                err.print(*_how_to_cancel(fields["labels"]["batch"]), soft_wrap=True, highlight=False, markup=False)
+            sent.say_how_to_cancel()  # also after Ctrl-C: a mistake is noticed while it is made
+    if failed:
+        raise typer.Exit(1)
 
 
-def _warn(text: str) -> None:
-    err.print(f"warning: {text}", soft_wrap=True, highlight=False, markup=False)
+def _stream(served: Settings, settings: Settings) -> Stream:
+    from deploy.local.inbox import inbox_of
+    from producer.folders.work import Stream
+
+    objects = worker_objects(settings)
+    inbox = None if settings.kafka.bootstrap_servers else inbox_of(settings.stack, objects)
+    return Stream(served, objects, inbox)
 
 
-def _how_to_cancel(batch: str) -> tuple[str, ...]:
-    return (f"Batch {batch}. To call it off:", f"{program()} cancel --batch {shlex.quote(batch)}")
+class _Sent:
+    """Prints what was sent, for programs."""
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self._fields = fields
+        self._is_any = False
+
+    def __call__(self, job: Any) -> None:
+        self._is_any = True
+        echo(f"{job.id}\t{job.source}")
+
+    def say_how_to_cancel(self) -> None:
+        if self._is_any:
+            batch = self._fields["labels"]["batch"]
+            tell(f"Batch {batch}. To call it off: {program()} cancel --batch {shlex.quote(batch)}")
 
 
 def results(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Wait for new results and print them, until Ctrl-C.")
     ] = False,
+    ids: Annotated[
+        list[str] | None, typer.Option("--id", help="Only the results of this request. May be given several times.")
+    ] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only results that are not ok.")] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            help="Only results that are not older: an age such as 2h, or a time such as 2030-01-31T12:00:00Z."
+        ),
+    ] = None,
+    start: Annotated[
+        Literal["beginning", "end"], typer.Option("--from", help="Where to begin; `end` leaves out those of the past.")
+    ] = "beginning",
 ) -> None:
-    """Print all committed results, one JSON object per line."""
+    """Print committed results, one JSON object per line."""
+    from datetime import datetime, timezone
+
+    from commands.times import parse_time
+    from cutstream.errors import InvalidOption
     from cutstream.printable import printable
     from cutstream.settings import addressed, load
-    from producer.following import read_results
+    from producer.following import ResultFilter, read_results
 
     with named_errors():
+        if since and start == "end":
+            raise InvalidOption("--since and --from end exclude each other: give the one to begin at")
+        time = parse_time(since, datetime.now(timezone.utc)) if since else None
+        wanted = ResultFilter(
+            ids=frozenset(ids or ()),
+            failed=failed,
+            since_ms=max(0, round(time.timestamp() * 1000)) if time else None,
+            from_end=start == "end",
+        )
         try:
-            for lines in read_results(addressed(load()).kafka, follow):
+            for lines in read_results(addressed(load()).kafka, follow, wanted):
                 sys.stdout.writelines(f"{printable(line)}\n" for line in lines)
                 sys.stdout.flush()
         except KeyboardInterrupt:
             if not follow:
                 raise
+
+
+def where(
+    photo: Annotated[str, typer.Argument(metavar="PHOTO", help="A file or an address, as it was sent.")],
+    out: Annotated[Path | None, typer.Option(help="The folder for outputs that it was cut out to.")] = None,
+    ledger: Annotated[Path | None, typer.Option(help="The file that remembers what was sent.")] = None,
+) -> None:
+    """Say what became of a photo: whether it is done, where its outputs are, or why it failed.
+
+    Exits with 1 if nobody here has sent it.
+    """
+    from cutstream.settings import load
+    from producer.folders.places import known_ledgers, ledger_in
+    from producer.folders.sources import address_of
+    from producer.ledger import look_up
+
+    with named_errors():
+        settings = load()
+        places = [ledger] if ledger else [ledger_in(out)] if out else known_ledgers(settings.stack.state)
+        address = address_of(photo)
+        found = [job for place in places for job in look_up(place, address)]
+        for job in found:
+            echo(f"{job.state}\t{job.id}\t{job.code}: {job.message}" if job.code else f"{job.state}\t{job.id}")
+            for name in job.outputs:
+                echo(f"\t{out / name if out else name}")
+        if not found:
+            looked = ", ".join(map(str, places)) or "no ledger"
+            tell(f"{photo} was not sent, as far as {looked} knows. For a folder of cutouts, name it with --out.")
+            raise typer.Exit(1)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cutstream.settings import ObjectSettings, Settings
     from deploy.local.running import RunningStack
     from evaluation.folder import Photo
+    from producer.folders.work import Stream
 
 
 @contextmanager
@@ -48,18 +49,68 @@ def serving_stack(
 
 
 @contextmanager
-def own_stack(settings: Settings) -> Iterator[RunningStack]:
-    """Run a stack with a temporary state folder until the block is left.
+def own_stack(settings: Settings, report: Callable[[str], None] = say) -> Iterator[RunningStack]:
+    """Run a stack with a temporary state folder until the block is left. Ports that are taken are replaced by others.
 
     Raises ConfigurationError, before anything starts, if the settings cannot work.
     """
     import consumer
+    from deploy.local.ports import with_free_ports
     from deploy.local.running import running_stack
     from deploy.local.state import throwaway
 
     check_deployment(settings)
-    with throwaway(settings) as own, running_stack(own, consumer.COMMAND, say, render_models) as stack:
+    with (
+        throwaway(with_free_ports(settings)) as own,
+        running_stack(own, consumer.COMMAND, report, render_models) as stack,
+    ):
         yield stack
+
+
+@contextmanager
+def cutting_stack(
+    settings: Settings, folders: Sequence[Path], profile: str | None, report: Callable[[str], None]
+) -> Iterator[tuple[Stream, Callable[[], None]]]:
+    """Yield the stack that is to cut photos out, and a function that keeps it running or raises StackError.
+
+    A broker that the settings name is always used. Otherwise it is the local stack if that runs; if not, this starts
+    one that reads the folders and serves the profile, and stops it afterwards.
+    """
+    from cutstream.clients.kafka import check_topics
+    from cutstream.settings import addressed, identity_of
+    from deploy.local.allowed import read_note
+    from deploy.local.inbox import inbox_of, with_inbox
+    from deploy.local.kafka import is_ready
+    from producer.folders.work import Stream
+
+    if settings.kafka.bootstrap_servers:
+        running = addressed(settings)
+        check_topics(running.kafka)
+        yield Stream(running, settings.objects), lambda: None
+        return
+    noted = read_note(settings.stack)
+    if noted and is_ready(settings.stack.kafka_port, identity=identity_of(settings.stack)):
+        yield Stream(addressed(settings), noted, inbox_of(settings.stack, noted)), lambda: None
+        return
+    check_profiles([profile])
+    report("starting Kafka, Triton and a worker, which takes a few seconds (`cutstream up` keeps them running)")
+    with own_stack(_for_photos(settings, folders, profile), report) as stack:
+        objects = with_inbox(stack.settings).objects
+        yield Stream(stack.settings, objects, inbox_of(stack.settings.stack, objects)), stack.check
+
+
+def _for_photos(settings: Settings, folders: Sequence[Path], profile: str | None) -> Settings:
+    """Adapt the settings for a stack that reads the folders and serves the profile besides the settings' own."""
+    roots = tuple(dict.fromkeys((*settings.objects.file_roots, *folders)))
+    served = settings.models.profiles
+    if profile and profile not in (AUTO, *served):
+        served = (*served, profile)
+    return settings.model_copy(
+        update={
+            "objects": settings.objects.model_copy(update={"file_roots": roots}),
+            "models": settings.models.model_copy(update={"profiles": served}),
+        }
+    )
 
 
 def worker_objects(settings: Settings) -> ObjectSettings:

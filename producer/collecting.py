@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from PIL import Image as Pillow
-from PIL import ImageDraw, ImageOps, UnidentifiedImageError
+from PIL import ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
+from cutstream.printable import printable
 from producer.following import Batch
 
 CELL_PX = 320
 _MARGIN_PX = 4
+_NAME_PX = 14
 _MAX_PIXELS = 10**9  # the worker has accepted the photo
 _MAX_COLUMNS = 4
 _LIGHT, _DARK = (255, 255, 255), (204, 204, 204)
@@ -54,20 +58,58 @@ def write_summary(batch: Batch, folder: Path) -> Path:
 def write_contact_sheet(batch: Batch, folder: Path, fetch: Callable[[str], bytes], limit: int = 24) -> Path | None:
     """Draw photo and cutout side by side for up to `limit` photos; return None if no photo succeeded."""
     pairs = [
-        (batch.requests[id].image, result.objects[0].uri) for id, result in batch.results.items() if result.objects
-    ][:limit]
+        (_name_of(source := batch.requests[id].image), partial(fetch, source), partial(fetch, result.objects[0].uri))
+        for id, result in batch.results.items()
+        if result.objects
+    ]
+    return draw_contact_sheet(pairs[:limit], folder / "contact-sheet.jpg")
+
+
+def draw_contact_sheet(
+    pairs: Sequence[tuple[str, Callable[[], bytes], Callable[[], bytes]]], path: Path
+) -> Path | None:
+    """Draw photo and cutout side by side, with the photo's name over them. Return the path, or None without pairs.
+
+    A pair has a name and what reads the two files.
+    """
     if not pairs:
         return None
     rows = -(-len(pairs) // _MAX_COLUMNS)
     columns = -(-len(pairs) // rows)
     sheet = Pillow.new("RGB", (columns * CELL_PX * 2, rows * CELL_PX), "white")
-    for number, (source, cutout) in enumerate(pairs):
+    for number, (name, read_photo, read_cutout) in enumerate(pairs):
         left, top = (number % columns) * CELL_PX * 2, (number // columns) * CELL_PX
-        sheet.paste(_draw_cell(fetch(source)), (left, top))
-        sheet.paste(_draw_cell(fetch(cutout)), (left + CELL_PX, top))
-    path = folder / "contact-sheet.jpg"
-    sheet.save(path, quality=88)
+        sheet.paste(_draw_cell(read_photo()), (left, top))
+        sheet.paste(_draw_cell(read_cutout()), (left + CELL_PX, top))
+        _write_name(sheet, name, left, top)
+    sheet.save(path, "JPEG", quality=88)
     return path
+
+
+def _name_of(source: str) -> str:
+    return unquote(source.partition("?")[0].rpartition("/")[2])
+
+
+def _write_name(sheet: Pillow.Image, name: str, left: int, top: int) -> None:
+    """Write a name on a light strip at the top of a cell, shortened at its beginning: the end tells photos apart."""
+    font, draw = _font(), ImageDraw.Draw(sheet)
+    text = printable(name)
+    while len(text) > 1 and draw.textlength(text, font) > 2 * CELL_PX - 4 * _MARGIN_PX:
+        text = f"…{text[2:]}"
+    height = _NAME_PX + 2 * _MARGIN_PX
+    draw.rectangle((left, top, left + draw.textlength(text, font) + 2 * _MARGIN_PX, top + height), fill="white")
+    draw.text((left + _MARGIN_PX, top + _MARGIN_PX), text, "black", font)
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Return a font of the system with letters beyond Latin ones, or Pillow's own."""
+    for name in ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "LiberationSans-Regular.ttf"):
+        try:
+            return ImageFont.truetype(name, _NAME_PX)
+        except OSError:
+            pass  # it is not installed
+    return ImageFont.load_default(_NAME_PX)
 
 
 def draw_thumbnail(data: bytes) -> Pillow.Image:

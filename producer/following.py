@@ -157,19 +157,48 @@ def _result_of(record: Record) -> Result | None:
         return None
 
 
-def read_results(settings: KafkaSettings, follow: bool) -> Iterator[list[str]]:
-    """Yield the committed results, as the JSON texts of one poll at a time, from the beginning of the topic.
+@dataclass(frozen=True)
+class ResultFilter:
+    """Which results to read: those of any of the ids or photos, if there are some, and those that are not `ok`.
+
+    `since_ms` is in milliseconds since the Unix epoch. `from_end` leaves out those that are there already.
+    """
+
+    ids: frozenset[str] = frozenset()
+    images: frozenset[str] = frozenset()
+    failed: bool = False
+    since_ms: int | None = None
+    from_end: bool = False
+
+    def accepts(self, record: Record) -> bool:
+        if not (self.ids or self.images or self.failed):
+            return True  # whatever is there, results or not
+        try:
+            result = decode_result(record.value)
+        except DECODE_ERRORS:
+            return False
+        if self.failed and result.status == "ok":
+            return False
+        return not (self.ids or self.images) or result.id in self.ids or result.image in self.images
+
+
+_ALL = ResultFilter()
+
+
+def read_results(settings: KafkaSettings, follow: bool, wanted: ResultFilter = _ALL) -> Iterator[list[str]]:
+    """Yield the committed results, as the JSON texts of one poll at a time, in the order of their partitions.
 
     Each is one line. Ends with the last result that was there at the start, or with `follow` never. Bytes that are not
     UTF-8 are replaced. Raises NoTopic and BrokerUnavailable.
     """
-    with closing(TopicReader(settings, settings.results_topic)) as reader:
+    topic = settings.results_topic
+    with closing(TopicReader(settings, topic, from_end=wanted.from_end, since_ms=wanted.since_ms)) as reader:
         reader.start()
-        for records in read_to_end(settings, settings.results_topic, reader):
-            yield _texts(records)
+        for records in read_to_end(settings, topic, reader):
+            yield _texts(filter(wanted.accepts, records))
         while follow:
             if records := reader.poll(_FOLLOW_POLL_S):
-                yield _texts(records)
+                yield _texts(filter(wanted.accepts, records))
 
 
 def _texts(records: Iterable[Record]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from cutstream.clients.objects.store import ObjectStore
 from cutstream.contract.backgrounds import is_address
@@ -11,7 +11,9 @@ from cutstream.errors import Poison, RefusedAddress, RefusedBackground, RefusedD
 from cutstream.settings import LimitSettings, ObjectSettings
 
 _SHOWN = 3
+_MOST_HELD = 10_000
 
+T = TypeVar("T")
 Refusal = Callable[[str], Poison | None]
 
 
@@ -50,30 +52,38 @@ def _common_refusal(store: ObjectStore, fields: Mapping[str, Any]) -> Poison | N
     return None
 
 
-def warn_of_refusals(references: Iterable[str], refusal: Refusal, warn: Callable[[str], None]) -> Iterator[str]:
-    """Yield the references. Before the first that would be refused, warn; at the end, say how many there were.
+def warn_of_refusals(
+    photos: Iterable[T], refusal: Refusal, warn: Callable[[str], None], address_of: Callable[[T], str]
+) -> Iterator[T]:
+    """Yield the photos. Before the first that would be refused, warn; at the end, say how many there were.
 
-    Raises the error of the last one before it yields anything if all of them would be refused.
+    Raises the error of the last one before it yields anything if all of them, or the first ten thousand, would be
+    refused.
     """
     refused: list[Poison] = []
-    held: list[str] | None = []  # until one is not refused
-    for reference in references:
-        problem = refusal(reference)
+    count = 0
+    held: list[T] | None = []  # until one is not refused
+    for photo in photos:
+        problem = refusal(address_of(photo))
         if problem is not None:
-            refused.append(problem)
-            if len(refused) <= _SHOWN and str(problem) not in map(str, refused[:-1]):
+            count += 1
+            last = problem
+            if count <= _SHOWN and str(problem) not in map(str, refused):
                 warn(f"a worker with these settings would refuse a request: {problem}")
+                refused.append(problem)
         if held is None:
-            yield reference
+            yield photo
             continue
-        held.append(reference)
+        held.append(photo)
         if problem is None:
             yield from held
             held = None
+        elif len(held) >= _MOST_HELD:
+            break
     if held:
-        raise type(refused[-1])(
+        raise type(last)(
             f"nothing was sent: each of these {len(held)} requests would fail and leave a dead letter. Correct the "
             "setting, for the worker and for this command; or, if the worker has other settings, add --anyway"
         )
-    if len(refused) > _SHOWN:
-        warn(f"{len(refused)} requests in all would be refused")
+    if count > _SHOWN:
+        warn(f"{count} requests in all would be refused")

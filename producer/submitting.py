@@ -6,25 +6,21 @@ import glob
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import msgspec
 
-from cutstream.clients.kafka import OutgoingRecord, RecordWriter
 from cutstream.clients.objects.files import uri_of
-from cutstream.contract.messages import Request, decode_request, encode
+from cutstream.contract.messages import Request, decode_request
 from cutstream.contract.recipe import parse_recipe
 from cutstream.errors import InvalidOption
-from cutstream.settings import BUCKET_SCHEMES, KafkaSettings
+from cutstream.settings import BUCKET_SCHEMES
+from producer.folders.kinds import PHOTO_SUFFIXES
 
 SCENE_FIELDS = frozenset({"background", "shadow", "harmonise"})
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".heic", ".heif", ".tif", ".tiff", ".gif", ".bmp"}
-    | {".jp2", ".j2k", ".jpf", ".jpx"}
-)
+IMAGE_SUFFIXES = PHOTO_SUFFIXES
 
 
 def find_references(argument: str, lines: Iterable[str]) -> Iterator[str]:
@@ -44,35 +40,14 @@ def find_references(argument: str, lines: Iterable[str]) -> Iterator[str]:
         yield from (path.absolute().as_uri() for path in _find_files(argument))
 
 
-def submit_references(
-    settings: KafkaSettings, references: Iterable[str], fields: Mapping[str, Any], *, urgent: bool = False
-) -> Iterator[tuple[str, str]]:
-    """Write one request per reference, each with the same further `fields`; yield its id and reference once written.
+def make_request(fields: Mapping[str, Any], image: str) -> Request:
+    """Return a request with these fields, unless a worker would refuse it whatever the photo is.
 
-    Workers read urgent requests before all others.
-    Raises InvalidRequest or InvalidOption, before it writes anything for the reference, if a worker would refuse the
-    request.
+    Raises InvalidRequest or InvalidOption.
     """
-    topic = settings.urgent_topic if urgent else settings.requests_topic
-    requests = (_request(reference, fields) for reference in references)
-    first = next(requests, None)  # wrong options are told of although no broker answers
-    if first is None:
-        return
-    writer = RecordWriter(settings)
-    writer.start()
-    try:
-        for id, request in chain([first], requests):
-            writer.write([OutgoingRecord(topic, id.encode(), encode(request))])
-            yield id, request.image
-    finally:
-        writer.close()
-
-
-def _request(reference: str, fields: Mapping[str, Any]) -> tuple[str, Request]:
-    id = make_request_id(reference)
-    request = decode_request(_json({"id": id, "image": reference, **fields}))
+    request = decode_request(_json({"image": image, **fields}))
     _check_options(request)
-    return id, request
+    return request
 
 
 def _json(fields: Mapping[str, Any]) -> bytes:

@@ -32,7 +32,7 @@ def load(**sections: Mapping[str, object]) -> Settings:
     if file and not Path(file).is_file():
         problems.append(f"{CONFIG_FILE}={file}: no such file (docs/settings.md)")
     try:
-        settings = Settings(**dict(sections))  # type: ignore[arg-type]  # pydantic validates the mappings
+        settings = Settings(**dict(sections)).with_moved_ports()  # type: ignore[arg-type]  # pydantic validates them
     except ValidationError as exc:
         problems += [line for error in exc.errors() for line in _explain(error)]
     except SettingsError:

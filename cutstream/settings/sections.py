@@ -326,6 +326,9 @@ class StackSettings(Section):
     """gRPC port of the embedded Triton."""
     triton_metrics_port: int = Field(default=18002, ge=1, le=65535)
     """Metrics port of the embedded Triton."""
+    port_offset: int = Field(default=0, ge=0, le=40_000)
+    """Added to these ports and to those of the worker and the gateway, for a second stack on one machine. The commands
+    that use that stack need the same."""
     start_timeout_s: float = Field(default=60.0, gt=0, le=600)
     """Time limit for each embedded server to become healthy."""
 

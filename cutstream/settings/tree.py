@@ -80,6 +80,10 @@ class Settings(BaseSettings):
                 f"CUTSTREAM_KAFKA__MAX_POLL_INTERVAL_S={self.kafka.max_poll_interval_s:g}",
             ),
             (
+                all(port + self.stack.port_offset <= _LAST_PORT for port in ports.values()),
+                f"CUTSTREAM_STACK__PORT_OFFSET={self.stack.port_offset} leads beyond port {_LAST_PORT}",
+            ),
+            (
                 not equal,
                 f"{' and '.join(equal)}: choose different ports",
             ),
@@ -92,6 +96,24 @@ class Settings(BaseSettings):
         if self.page.port is not None:
             return self.page.port
         return self.worker.port + 1 if 0 < self.worker.port < _LAST_PORT else 0
+
+    def with_moved_ports(self) -> Settings:
+        """Return settings with the ports that CUTSTREAM_STACK__PORT_OFFSET stands for, and without it."""
+        if not self.stack.port_offset:
+            return self
+        offset = self.stack.port_offset
+        ports = {name: port + offset for name, port in self.stack if name.endswith("_port")}
+        worker = {"port": self.worker.port and self.worker.port + offset}
+        gateway = {"port": self.gateway.port and self.gateway.port + offset}
+        page = {"port": self.page.port and self.page.port + offset}  # without one, it follows the worker's
+        return self.model_copy(
+            update={
+                "stack": self.stack.model_copy(update={**ports, "port_offset": 0}),
+                "worker": self.worker.model_copy(update=worker),
+                "gateway": self.gateway.model_copy(update=gateway),
+                "page": self.page.model_copy(update=page),
+            }
+        )
 
     @classmethod
     def settings_customise_sources(

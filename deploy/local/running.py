@@ -18,7 +18,9 @@ from cutstream.errors import ConfigurationError, StackError
 from cutstream.settings import Settings, as_environment
 from cutstream.signals import on_termination
 from deploy.local.allowed import noted
-from deploy.local.process import ServerSpec, Supervisor, check_ports
+from deploy.local.inbox import with_inbox
+from deploy.local.ports import check_stack_ports
+from deploy.local.process import ServerSpec, Supervisor
 from deploy.local.restarts import Restarter
 from deploy.local.stack import local_stack
 
@@ -63,16 +65,22 @@ def running_stack(
     """
     _require_port("worker", settings.worker.port)  # first of all
     if gateway_command:
-        check_ports([gateway_server(settings, gateway_command)])
+        _require_port("gateway", settings.gateway.port)
     clock = SystemClock()
     started = clock.monotonic()
-    with local_stack(settings, clock, prepare) as stack:
+
+    def prepare_all(settings: Settings) -> None:
+        check_stack_ports(settings, bool(gateway_command))
+        prepare(settings)
+
+    with local_stack(settings, clock, prepare_all) as stack:
         ensure_topics(stack.settings.kafka)
-        stack.supervisor.start(worker_server(stack.settings, worker_command))
+        served = with_inbox(stack.settings)
+        stack.supervisor.start(worker_server(served, worker_command))
         if gateway_command:
             stack.supervisor.start(gateway_server(stack.settings, gateway_command))
         ready_s = clock.monotonic() - started
-        with noted(settings.objects, settings.stack):
+        with noted(served.objects, settings.stack):
             yield RunningStack(stack.settings, stack.supervisor, ready_s, Restarter(stack.supervisor, report))
 
 

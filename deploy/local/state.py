@@ -19,7 +19,7 @@ from cutstream.ownership import why_shared
 from cutstream.settings import Settings, about
 
 _LOCK = "stack.lock"
-_PRIVATE = ("kafka", "triton", "logs", "private")
+_PRIVATE = ("kafka", "triton", "logs", "private", "inbox")
 _RUN = "cutstream-run-"
 _STARTING_S = 60.0  # a folder that is younger may belong to a run that has not locked it yet
 

@@ -93,6 +93,10 @@ class TopicReader:
             else:
                 self._consumer.seek(partition, found[partition].offset)
 
+    def next_offsets(self) -> dict[int, int]:
+        """Return, for each partition number, the offset behind the last record that `poll` has delivered."""
+        return {partition.partition: self._consumer.position(partition) for partition in self._ends}
+
     @property
     def caught_up(self) -> bool:
         """True once `poll` has delivered every record that the topic held when `start` returned."""

@@ -110,6 +110,22 @@ def end_offsets(settings: KafkaSettings, partitions: Iterable[TopicPartition]) -
     return {partition: end.offset for partition, end in ends.items()}
 
 
+def cluster_id(settings: KafkaSettings) -> str:
+    """Return the name that the cluster of brokers has given itself, different for each cluster."""
+    with _admin_client(settings) as admin:
+        return str(admin.describe_cluster()["cluster_id"])
+
+
+def topic_ends(settings: KafkaSettings, topic: str) -> dict[int, int]:
+    """Return, for each partition number, the offset behind its last record. Empty if there is no such topic."""
+    with _admin_client(settings) as admin:
+        found = admin.describe_topics([topic])
+        numbers = [each["partition_index"] for described in found for each in described["partitions"]]
+        partitions = [TopicPartition(topic, number) for number in numbers]
+        ends = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST)) if partitions else {}
+    return {partition.partition: end.offset for partition, end in ends.items()}
+
+
 def delete_records(settings: KafkaSettings, topic: str, before: Mapping[int, int]) -> None:
     """Delete, for each partition number, the records before an offset. Raises ConfigurationError."""
     with _admin_client(settings) as admin:

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import obstore
 from obstore import exceptions
@@ -59,6 +59,15 @@ ERROR_MAP: dict[type[Exception], tuple[type[Exception], type[Exception]]] = {
     exceptions.BaseError: (SourceUnavailable, StoreUnavailable),
 }
 _SOURCE, _DESTINATION = 0, 1
+_LISTED_AT_ONCE = 1000
+
+
+class Listed(NamedTuple):
+    """An object in a listing: its address, its key, and a tag that changes with its content."""
+
+    uri: str
+    key: str
+    tag: str
 
 
 class Buckets:
@@ -89,6 +98,21 @@ class Buckets:
             if size > limit:
                 raise FileTooLarge(f"{shown(uri)} has {size} bytes; at most {limit} are accepted")
             return bytes(result.bytes())
+
+    def list(self, uri: str) -> Iterator[Listed]:
+        """Yield the objects below a prefix, such as `s3://bucket/shoes/`, in the order of the store.
+
+        Raises RefusedAddress, SourceFailed or SourceUnavailable.
+        """
+        scheme, _, rest = uri.partition("://")
+        bucket, _, prefix = rest.rstrip("/").partition("/")
+        bucket_and_key(f"{scheme}://{bucket}/{prefix or '-'}")  # refuses what is no address
+        store = self._client_of(scheme.lower(), bucket)
+        with map_store_errors(uri, _SOURCE):
+            for chunk in obstore.list(store, prefix or None, chunk_size=_LISTED_AT_ONCE):
+                for entry in chunk:
+                    tag = entry["e_tag"] or f"{entry['size']}-{entry['last_modified'].timestamp()}"
+                    yield Listed(f"{scheme.lower()}://{bucket}/{entry['path']}", entry["path"], tag)
 
     def put(self, uri: str, data: bytes, media_type: str) -> None:
         """Write an object in one request.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from time import monotonic
 
 from cutstream.clients.objects import buckets, files
@@ -74,6 +75,14 @@ class ObjectStore:
             return self._downloader.fetch(uri, limit_s)
         self._check_source_bucket(uri)
         return self._sources.get(uri, self._limits.max_source_bytes)
+
+    def list(self, prefix: str) -> Iterator[buckets.Listed]:
+        """Yield the objects below a prefix of a bucket, such as `s3://bucket/shoes/`.
+
+        Raises RefusedAddress, SourceFailed or SourceUnavailable.
+        """
+        self._check_source_bucket(f"{prefix.rstrip('/')}/-")
+        return self._sources.list(prefix)
 
     def check_source(self, uri: str) -> None:
         """Raise RefusedAddress for a source that `fetch` would refuse, as far as the address alone tells."""

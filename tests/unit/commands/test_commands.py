@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ from deploy.local.allowed import noted
 from evaluation.comparison import run as comparison
 from evaluation.comparison.profiles import DEFAULT_PROFILES
 from export.weights.catalogue import read_catalogue
-from producer import submitting
+from producer.folders import exchange, running
 from tests.support.evaluation import evaluation_folder
 from tests.support.models import small_models
 
@@ -124,16 +125,48 @@ class Writer:
         if Writer.error:
             raise Writer.error
 
-    def write(self, records) -> None:
+    def write(self, records) -> dict[kafka.Partition, int]:
         Writer.written.extend(records)
+        return {kafka.Partition(record.topic, 0): len(Writer.written) for record in records}
 
     def close(self) -> None:
         """Nothing is open."""
 
 
+class QuietReader:
+    """A TopicReader of a topic without records."""
+
+    def __init__(self, settings, topic: str, **options) -> None:
+        pass
+
+    def start(self) -> None:
+        pass
+
+    def next_offsets(self) -> dict[int, int]:
+        return {0: 0}
+
+    def poll(self, timeout_s: float) -> list[kafka.Record]:
+        return []
+
+    def close(self) -> None:
+        pass
+
+
 @pytest.fixture
-def writer(monkeypatch: pytest.MonkeyPatch) -> type[Writer]:
-    monkeypatch.setattr(submitting, "RecordWriter", Writer)
+def writer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[Writer]:
+    """Have `submit` write to a Kafka that is none, each time with a ledger that knows nothing."""
+    ledgers = count()
+
+    def cluster_id(settings) -> str:
+        if Writer.error:
+            raise Writer.error
+        return "cluster"
+
+    monkeypatch.setattr(exchange, "RecordWriter", Writer)
+    monkeypatch.setattr(exchange, "TopicReader", QuietReader)
+    monkeypatch.setattr(exchange, "topic_ends", lambda settings, topic: {0: 0})
+    monkeypatch.setattr(running, "cluster_id", cluster_id)
+    monkeypatch.setattr(running, "ledger_of_stream", lambda *_: tmp_path / "ledgers" / f"{next(ledgers)}.db")
     monkeypatch.setattr(Writer, "error", None)
     monkeypatch.setattr(Writer, "written", [], raising=False)
     return Writer

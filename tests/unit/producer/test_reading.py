@@ -62,14 +62,14 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[[Reader | BrokerUnavailab
 
 def test_an_empty_poll_is_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = Reader([[record(0)], [], [], [record(1), record(2, b"\xff")]], end=3)
-    monkeypatch.setattr(following, "TopicReader", lambda settings, topic: reader)
+    monkeypatch.setattr(following, "TopicReader", lambda settings, topic, **options: reader)
     assert [*read_results(SETTINGS, follow=False)] == [["{}"], ["{}", "\N{REPLACEMENT CHARACTER}"]]
     assert reader.polled == 4
 
 
 def test_following_goes_on_behind_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = Reader([[record(0)], [], [record(1)]], end=1)
-    monkeypatch.setattr(following, "TopicReader", lambda settings, topic: reader)
+    monkeypatch.setattr(following, "TopicReader", lambda settings, topic, **options: reader)
     lines = read_results(SETTINGS, follow=True)
     assert [next(lines), next(lines)] == [["{}"], ["{}"]]
 
