@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from consumer import __main__, app, log
+from consumer import __main__, app
 from consumer.__main__ import main
+from cutstream import log
 from cutstream.errors import ModelMismatch
 
 

@@ -5,19 +5,25 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from time import monotonic, sleep
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
+from starlette.routing import Mount
 
+from consumer.health import HealthServer
+from cutstream.clock import SystemClock
 from cutstream.exposition import read_exposition, read_registry
 from cutstream.metrics import Metrics
+from cutstream.watching.page import CONTENT_SECURITY, LivePage, Sampling
 from cutstream.watching.page.documents import view_document
 from cutstream.watching.page.stream import MOST_WATCHERS
-from cutstream.watching.recent import MOST_FAILURES, MOST_PHOTOS, Failure
+from cutstream.watching.recent import MOST_FAILURES, MOST_PHOTOS, Failure, Recent
 from cutstream.watching.scraping import Observed, Scrape
 from cutstream.watching.view import STAGES, view_of
+from cutstream.web import WebServer, listen, site
 from tests.support.live_page import ServedPage, busy, photo, served_page, work
 
 TOKEN = "0123456789abcdef"
@@ -50,9 +56,9 @@ def get(page: ServedPage, path: str, token: str | None = None) -> tuple[int, str
 class Watcher:
     """One stream of events, as long as its block."""
 
-    def __init__(self, page: ServedPage, token: str | None = None) -> None:
+    def __init__(self, page: ServedPage, token: str | None = None, path: str = "/events") -> None:
         self._connection = http.client.HTTPConnection(page.netloc, timeout=10)
-        self._connection.request("GET", "/events", headers={"Authorization": f"Bearer {token}"} if token else {})
+        self._connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
         self.response = self._connection.getresponse()
 
     def __enter__(self) -> Watcher:
@@ -238,6 +244,39 @@ def test_other_workers_have_rows_of_their_own_and_are_asked_only_while_somebody_
             while "404" not in (state := watcher.wait_for("view")["workers"][1]["state"]):
                 assert monotonic() < until
         assert state == "answers 404 at /metrics: is it a worker?"
+
+
+def test_a_page_without_a_worker_of_its_own_adds_up_the_others() -> None:
+    """As in a service that mounts it: below a path, with the numbers of workers that are elsewhere."""
+    with serving_metrics(3) as one, serving_metrics(4) as two:
+        recent = Recent(shows_photos=False)
+        live = LivePage(Sampling(None, "", SystemClock(), (one, two), SecretStr(TOKEN)), recent)
+        app = site([Mount("/tools/live", routes=live.routes)], None, CONTENT_SECURITY)
+        server = WebServer(app, listen("127.0.0.1", 0, "page"), "page", on_close=live.close)
+        page = ServedPage(f"{server.start()}/", Metrics(), recent)
+        try:
+            assert get(page, "/tools/live/")[0] == 200
+            assert get(page, "/tools/live/style.css")[0] == 200
+            with Watcher(page, path="/tools/live/events") as watcher:
+                until, view = monotonic() + 10, watcher.wait_for("view")
+                while not all(worker["well"] for worker in view["workers"]):
+                    assert monotonic() < until
+                    view = watcher.wait_for("view")
+            assert [worker["address"] for worker in view["workers"]] == [one, two]
+            assert view["statuses"] == {"ok": 7}
+        finally:
+            server.close()
+
+
+@contextmanager
+def serving_metrics(done: int) -> Iterator[str]:
+    metrics = Metrics()
+    metrics.requests.labels("fast", "ok", "").inc(done)
+    health = HealthServer("127.0.0.1", 0, metrics, dict, dict, SecretStr(TOKEN))
+    try:
+        yield health.start().removeprefix("http://")
+    finally:
+        health.close()
 
 
 def test_a_thousand_slow_connections_keep_nobody_from_watching(page: ServedPage) -> None:
