@@ -84,6 +84,8 @@ class Previews:
         height, width = thin.shape[:2]
         size = reduced_size(width, height, SIDE_PX)
         if thin.ndim == 3 and thin.shape[2] == 4:
-            colour, alpha = ops.shrink(ops.xp.ascontiguousarray(thin[:, :, :3]), thin[:, :, 3].copy(), *size)
+            colour, alpha = ops.shrink(
+                ops.xp.ascontiguousarray(thin[:, :, :3]), ops.xp.ascontiguousarray(thin[:, :, 3]), *size
+            )
             return encode(ops.to_host(ops.rgba(colour, alpha)), "webp", _QUALITY)  # sync
         return encode(ops.to_host(ops.resize_area(thin, *size)), "jpeg", _QUALITY)  # sync

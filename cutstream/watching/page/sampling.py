@@ -14,6 +14,7 @@ from cutstream.metrics import Metrics
 from cutstream.watching.scraping import INTERVAL_S, KEPT, Observed, Scrape, Scraper
 from cutstream.watching.view import View, view_of
 
+_FRESH_S = 0.25  # whoever asks more often is answered from memory
 _STALE_S = KEPT * INTERVAL_S  # an older answer is of another time than the rates are about
 
 
@@ -38,12 +39,15 @@ class Sampling:
         self._token = token
         self._own: deque[Scrape] = deque(maxlen=KEPT)
         self._scraper: Scraper | None = None
+        self._view: View | None = None
+        self._viewed_s = 0.0
         self._lock = threading.Lock()
 
     def start(self) -> None:
         """Begin to ask the other workers."""
         with self._lock:
             if self._scraper is None and self._others:
+                self._view = None  # it is without them
                 self._scraper = Scraper(self._others, self._token, self._clock)
                 self._scraper.__enter__()
 
@@ -55,14 +59,17 @@ class Sampling:
                 self._scraper = None
 
     def view(self) -> View:
-        """Read this worker's metrics now, and return what all workers' last answers say."""
+        """Read this worker's metrics, if that was not done just now, and return what all workers' last answers say."""
         with self._lock:
-            return view_of([*self._observe_own(), *(self._scraper.observed() if self._scraper else ())])
+            now_s = self._clock.monotonic()
+            if self._view is None or now_s - self._viewed_s >= _FRESH_S:
+                others = self._scraper.observed() if self._scraper else ()
+                self._view, self._viewed_s = view_of([*self._observe_own(now_s), *others]), now_s
+            return self._view
 
-    def _observe_own(self) -> list[Observed]:
+    def _observe_own(self, now_s: float) -> list[Observed]:
         if self._metrics is None:
             return []
-        now_s = self._clock.monotonic()
         while self._own and now_s - self._own[0].at_s > _STALE_S:
             self._own.popleft()
         self._own.append(Scrape(now_s, read_registry(self._metrics.registry)))

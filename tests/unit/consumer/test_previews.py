@@ -9,23 +9,26 @@ from PIL import Image as Pillow
 from consumer.jobs import Composed, Encoded, Progress
 from consumer.previews import SIDE_PX, Previews
 from cutstream.arrays.device import open_device
+from cutstream.arrays.ops import ArrayOps
 from cutstream.clock import ManualClock
 from cutstream.compositing.compose import Layer, Output
 from cutstream.errors import UnreadableImage
 from cutstream.images import Image
 from cutstream.watching.recent import Photo, Recent
+from tests.support.back_ends import SUBJECTS, back_end
 from tests.support.jobs import job_of
 
 
 class Worker:
-    def __init__(self, shows_photos: bool = True) -> None:
+    def __init__(self, shows_photos: bool = True, ops: ArrayOps | None = None) -> None:
         self.clock = ManualClock()
+        self.ops = ops or open_device("cpu")
         self.recent = Recent(shows_photos)
-        self.previews = Previews(self.recent, open_device("cpu"), self.clock)
+        self.previews = Previews(self.recent, self.ops, self.clock)
 
     def finish(self, *outputs: Output, id: str = "order-1", size: tuple[int, int] = (640, 480)) -> list[Photo]:
         job, progress = job_of(id=id), Progress(self.clock.monotonic() - 2)
-        pixels = np.full((size[1], size[0], 3), 99, np.uint8)
+        pixels = self.ops.to_device(np.full((size[1], size[0], 3), 99, np.uint8))
         self.previews.observe(job, progress, Composed(outputs or (cutout(*size),), Image(pixels), None))  # type: ignore[arg-type]
         self.previews.observe(job, progress, Encoded((), None))  # type: ignore[arg-type]
         self.previews.note_success(job, progress)
@@ -56,8 +59,12 @@ def test_a_photo_and_its_cutout_become_small_pictures(size: tuple[int, int], sma
     assert (photo.id, photo.width, photo.height, photo.seconds) == ("order-1", *size, 2)
 
 
-def test_what_is_transparent_stays_so() -> None:
-    (photo,) = Worker().finish()
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_what_is_transparent_stays_so_wherever_the_pixels_are(name: str) -> None:
+    ops = back_end(name)
+    made = cutout(640, 480)
+    on_device = Output("cutout", (Layer("cutout", ops.to_device(made.layers[0].pixels)),))
+    (photo,) = Worker(ops=ops).finish(on_device)
     alpha = read(photo.cutout)[..., 3]
     assert alpha[:, :70].max() == 0
     assert alpha[:, 90:].min() == 255

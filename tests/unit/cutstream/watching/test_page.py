@@ -6,16 +6,18 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from itertools import pairwise
 from time import monotonic, sleep
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from starlette.routing import Mount
 
 from consumer.health import HealthServer
 from cutstream.clock import SystemClock
-from cutstream.exposition import read_exposition, read_registry
+from cutstream.exposition import Exposition, read_exposition, read_registry
 from cutstream.metrics import Metrics
 from cutstream.watching.page import CONTENT_SECURITY, LivePage, Sampling
 from cutstream.watching.page.documents import view_document
@@ -125,7 +127,24 @@ def test_the_numbers_are_those_of_metrics(page: ServedPage) -> None:
 
 def test_a_worker_that_stands_still_never_drains(page: ServedPage) -> None:
     get(page, "/view.json")
+    sleep(0.5)
     assert json.loads(get(page, "/view.json")[1])["drain_s"] == "never"
+
+
+def test_who_asks_without_a_pause_has_the_numbers_read_a_few_times_a_second(
+    page: ServedPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[float] = []
+
+    def read(registry: CollectorRegistry) -> Exposition:
+        reads.append(monotonic())
+        return read_registry(registry)
+
+    monkeypatch.setattr("cutstream.watching.page.sampling.read_registry", read)
+    for _ in range(50):
+        assert get(page, "/view.json")[0] == 200
+    assert all(later - earlier > 0.2 for earlier, later in pairwise(reads))
+    assert reads
 
 
 def test_events_begin_with_all_that_is_known_and_go_on_every_second(page: ServedPage) -> None:
