@@ -25,7 +25,7 @@ class PageSettings(Section):
     """Further names under which browsers reach a page on loopback, such as `cut.example.org` of a reverse proxy."""
     photos: Literal["local", "always", "never"] = "local"
     """Show photos and their cutouts as small pictures, and the messages of failures, which hold addresses of photos.
-    `local`: on the local stack only. Without, a failure has its id, its code and its stage."""
+    `local`: on the local stack only. Where they are not shown, a failure has its id, its code and its stage."""
     workers: Names = ()
     """Addresses `host:port` of the metrics of other workers that the page shows beside its own. They are asked with
     CUTSTREAM_WORKER__METRICS_TOKEN."""
