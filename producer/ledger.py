@@ -20,6 +20,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from secrets import token_hex
 from typing import IO, Literal
 
 from cutstream.errors import CutstreamError
@@ -185,6 +186,7 @@ class Ledger:
             raise LedgerUnusable(f"{self._path} is of another release (version {version}): name another file")
         db.executescript(_SCHEMA)
         db.execute(f"PRAGMA user_version = {_VERSION}")
+        db.execute("INSERT OR IGNORE INTO fact VALUES ('token', ?)", (token_hex(16),))
 
     def begin(self, stream: str) -> None:
         """Begin a run on a stream, which is named by what is different for each cluster of brokers.
@@ -200,6 +202,14 @@ class Ledger:
             number = int(self.fact("run") or 0) + 1
             self.note_fact("run", str(number))
         self._run = _Run(number)
+
+    @property
+    def token(self) -> str:
+        """A name for this ledger that no other has, and nobody guesses. It is part of the ids of its requests.
+
+        Else two ledgers that know nothing of each other would give one id to the same photo.
+        """
+        return self.fact("token") or ""
 
     @property
     def needs_results(self) -> bool:

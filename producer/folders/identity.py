@@ -17,10 +17,10 @@ _DIGITS = 20  # 80 bits: among a billion photos two share an id with a probabili
 _NOT_OPTIONS = ("labels", "destination", "deadline")
 
 
-def options_digest(fields: Mapping[str, Any]) -> str:
-    """Return a digest of those request fields that the pictures depend on."""
+def options_digest(fields: Mapping[str, Any], ledger: str = "") -> str:
+    """Return a digest of those request fields that the pictures depend on, and of the ledger that keeps the ids."""
     options = {name: value for name, value in fields.items() if name not in _NOT_OPTIONS}
-    return sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:16]
+    return sha256(json.dumps([options, ledger], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def request_id(source: str, version: str, options: str) -> str:

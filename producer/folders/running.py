@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from secrets import token_hex
 
 import msgspec
 
@@ -72,8 +71,9 @@ def is_all_done(work: Work, stream: Stream) -> bool:
     make_request(work.fields, "file:///photo.jpg")
     store = ObjectStore(stream.settings.objects, stream.settings.limits)
     finder = Finder(store.list, (), _folders_of_outputs(work, stream))
-    options, there = options_digest(work.fields), partial(are_there, work.out)
+    there = partial(are_there, work.out)
     with Ledger(work.ledger) as ledger:
+        options = options_digest(work.fields, ledger.token)
         return all(ledger.is_done(_entry_of(photo, options, True), there) for photo in finder.find(work.arguments))
 
 
@@ -138,7 +138,7 @@ class _Run:
         self._kafka = stream.settings.kafka
         self._report = report
         self._ledger = ledger
-        self._options = options_digest(work.fields)
+        self._options = options_digest(work.fields, ledger.token)
         self._workers = ObjectStore(stream.workers_objects, stream.settings.limits)
         self._inbox = _open_inbox(stream.inbox, ledger) if stream.inbox and _lends(work, stream) else None
         self._saver = _open_saver(work, work.out, stream, self._inbox) if work.out else None
@@ -241,10 +241,7 @@ def _entry_of(photo: FoundPhoto, options: str, has_place: bool) -> Entry:
 
 
 def _open_inbox(folder: Path, ledger: Ledger) -> Inbox:
-    token = ledger.fact("token")
-    if token is None:
-        ledger.note_fact("token", token := token_hex(16))
-    inbox = Inbox(folder, token)
+    inbox = Inbox(folder, ledger.token)
     inbox.open()
     return inbox
 

@@ -22,7 +22,7 @@ from cutstream.clients.kafka.records import MAX_RECORD_BYTES
 from cutstream.errors import BrokerUnavailable, ConfigurationError
 from cutstream.settings import KafkaSettings
 
-_TOPIC_TIMEOUT_S = 5.0
+_TOPIC_TIMEOUT_S = 20.0  # a machine that has just started three servers is slow
 
 
 def ensure_topics(settings: KafkaSettings) -> None:

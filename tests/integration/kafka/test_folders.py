@@ -213,6 +213,14 @@ def test_a_ledger_of_another_kafka_is_of_no_use_for_what_is_on_its_way(
     assert report.tally.ok == 24
 
 
+def test_two_folders_of_outputs_do_not_take_each_others_results(settings, worker, photos, tmp_path) -> None:
+    with worker:
+        for name in ("one", "two"):
+            assert cut(settings, photos, tmp_path / name, tmp_path / "inbox").tally.ok == 24
+    assert tree(tmp_path / "one") == tree(tmp_path / "two") == expected(photos)
+    assert set(worker.requests.values()) == {1}, "each has ids of its own"
+
+
 def test_failures_can_be_listed(settings, worker, photos, tmp_path) -> None:
     from producer.folders.reporting import write_failures
 

@@ -159,6 +159,7 @@ def test_labels_and_the_destination_change_no_picture() -> None:
     plain = options_digest({"outputs": ["cutout"]})
     assert plain == options_digest({"outputs": ["cutout"], "labels": {"batch": "1"}, "destination": "s3://x"})
     assert plain != options_digest({"outputs": ["mask"]})
+    assert plain != options_digest({"outputs": ["cutout"]}, "another ledger")
 
 
 def test_a_feeder_hands_on_what_is_found_and_what_goes_wrong() -> None:
