@@ -16,7 +16,7 @@ class PageSettings(Section):
     host: str = "127.0.0.1"
     """Address on which the live page is served. Any but loopback needs CUTSTREAM_PAGE__TOKEN."""
     port: int | None = Field(default=None, ge=0, le=65535)
-    """Port on which the live page is served. 0: any free port. Unset: the one after CUTSTREAM_WORKER__PORT."""
+    """Port on which the live page is served. 0: any free port. Unset: CUTSTREAM_WORKER__PORT and 100, so 9200."""
     token: SecretStr | None = None
     """Token that the page asks for: 16 or more letters, digits and signs of ASCII. It is sent as `Authorization: Bearer
     …`, by the page itself, or by a proxy before it. Unset: whoever reaches the port sees the page, except on a private

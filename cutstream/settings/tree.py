@@ -31,6 +31,7 @@ from cutstream.settings.sections import (
 # the encoder's output and scratch memory (8). More outputs need more: consumer/resources/memory_budget.py.
 BYTES_PER_PIXEL = 16
 _LAST_PORT = 65_535
+_PAGE_PORTS = 100  # from a worker's metrics port to that of its page
 
 
 class Settings(BaseSettings):
@@ -95,7 +96,9 @@ class Settings(BaseSettings):
         """Port of the live page. 0: any free one."""
         if self.page.port is not None:
             return self.page.port
-        return self.worker.port + 1 if 0 < self.worker.port < _LAST_PORT else 0
+        # Not the next one: that is often the metrics port of a second worker.
+        port = self.worker.port + _PAGE_PORTS
+        return port if self.worker.port and port <= _LAST_PORT else 0
 
     def with_moved_ports(self) -> Settings:
         """Return settings with the ports that CUTSTREAM_STACK__PORT_OFFSET stands for, and without it."""

@@ -70,7 +70,7 @@ class WebServer:
         self._thread = threading.Thread(target=self._server.run, args=([listening],), name=name, daemon=True)
 
     def start(self) -> str:
-        """Begin to serve, and return the base address, such as `http://127.0.0.1:9101`."""
+        """Begin to serve, and return the base address, such as `http://127.0.0.1:9200`."""
         host, port = self._listening.getsockname()[:2]
         self._thread.start()
         return f"{self._scheme}://{host_and_port(host, port)}"

@@ -92,7 +92,7 @@ def test_up_names_the_addresses_first_and_says_what_is_left_until_the_servers_ha
 def test_the_live_page_has_an_address_unless_there_is_none_or_nobody_knows_it() -> None:
     token = SecretStr("0123456789abcdef")
     open_page, closed = Settings(), Settings(page=PageSettings(host="::1", port=9300, token=token))
-    assert page_address(open_page) == "http://127.0.0.1:9101/"
+    assert page_address(open_page) == "http://127.0.0.1:9200/"
     assert page_address(closed) == "http://[::1]:9300/#token=0123456789abcdef"
     assert page_address(Settings(page=PageSettings(enabled=False))) is None
     assert page_address(Settings(page=PageSettings(port=0))) is None

@@ -422,8 +422,8 @@ def test_a_wrong_setting_of_the_page_is_named(field: str, value: object) -> None
 
 
 def test_the_page_is_on_the_port_after_that_of_the_metrics() -> None:
-    assert load().page_port == 9101
-    assert load(worker={"port": 9300}).page_port == 9301
+    assert load().page_port == 9200
+    assert load(worker={"port": 9300}).page_port == 9400
     assert load(worker={"port": 0}).page_port == 0
     assert load(worker={"port": 65535}).page_port == 0
     assert load(page={"port": 0}).page_port == 0
