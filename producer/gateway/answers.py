@@ -21,9 +21,8 @@ async def send_output(
     outputs: OwnObjects, stored: StoredObject, headers: Mapping[str, str], on_sent: Callable[[], None]
 ) -> Response:
     """Return an answer with an output's bytes. A large one is not held in memory. `on_sent` is called in the end."""
-    opened = await _open(outputs, stored)
-    if opened.size <= _AT_ONCE_BYTES:
-        data = await asyncio.to_thread(_read, opened)
+    opened, data = await _open(outputs, stored, _AT_ONCE_BYTES)
+    if data is not None:
         on_sent()
         return Response(data, media_type=stored.media_type, headers=dict(headers))
 
@@ -38,10 +37,10 @@ async def send_output(
     return StreamingResponse(chunks(), media_type=stored.media_type, headers=sized)
 
 
-async def read_output(outputs: OwnObjects, stored: StoredObject) -> bytes:
+async def read_output(outputs: OwnObjects, stored: StoredObject) -> str:
     """Return an output's bytes in base64."""
-    opened = await _open(outputs, stored)
-    return await asyncio.to_thread(lambda: base64.b64encode(_read(opened)))
+    _, data = await _open(outputs, stored, None)
+    return (await asyncio.to_thread(base64.b64encode, data or b"")).decode()
 
 
 def picture_headers(result: Result, stored: StoredObject) -> dict[str, str]:
@@ -60,15 +59,18 @@ def picture_headers(result: Result, stored: StoredObject) -> dict[str, str]:
     }
 
 
-async def _open(outputs: OwnObjects, stored: StoredObject) -> Opened:
+async def _open(outputs: OwnObjects, stored: StoredObject, at_once: int | None) -> tuple[Opened, bytes | None]:
+    """Open an output, and read it if it has at most `at_once` bytes, in one visit to another thread."""
+
+    def read() -> tuple[Opened, bytes | None]:
+        opened = outputs.open(stored.uri)
+        small = at_once is None or opened.size <= at_once
+        return opened, b"".join(opened.chunks) if small else None
+
     try:
-        return await asyncio.to_thread(outputs.open, stored.uri)
+        return await asyncio.to_thread(read)
     except (CutstreamError, OSError) as exc:
         # The workers' destination is another one than this gateway's settings say, or it is away.
         raise CallRefused(
             502, "result_unreadable", "The result cannot be read from its store", str(exc), {"Retry-After": "5"}
         ) from exc
-
-
-def _read(opened: Opened) -> bytes:
-    return b"".join(opened.chunks)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta, timezone
@@ -30,6 +29,8 @@ from producer.gateway.errors import CallRefused, ClientGone, bad_request, refusa
 from producer.gateway.keys import Client
 from producer.gateway.limits import Limits
 from producer.gateway.load import Load
+from producer.gateway.names import RandomNames
+from producer.gateway.tidying import Tidier
 from producer.gateway.uploads import Uploads
 from producer.gateway.waiting import Waiting
 
@@ -63,6 +64,7 @@ class Calls:
         limits: Limits,
         uploads: Uploads,
         outputs: OwnObjects,
+        tidier: Tidier,
         metrics: GatewayMetrics,
         clock: Clock,
         instance: str,
@@ -75,10 +77,11 @@ class Calls:
         self._limits = limits
         self._uploads = uploads
         self._outputs = outputs
+        self._tidier = tidier
         self._metrics = metrics
         self._clock = clock
         self._instance = instance
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._names = RandomNames()
 
     @contextmanager
     def admit(self, client: Client) -> Iterator[None]:
@@ -110,7 +113,7 @@ class Calls:
         try:
             request = self._request(fields)
         except BaseException:
-            await self._uploads.remove(*uploaded)
+            self._uploads.remove(uploaded)
             raise
         id = request.id or ""
         arriving = self._waiting.expect(id)
@@ -127,7 +130,7 @@ class Calls:
             if gone.done() and not gone.cancelled():
                 raise ClientGone("the client closed its connection while it waited")
             raise CallRefused(504, "expired", "No result in time", headers={"Retry-After": "5"})
-        self._in_background(self._uploads.remove(*uploaded))
+        self._uploads.remove(uploaded)
         result = arriving.result()
         if result.status != "ok" or not result.objects:
             raise refusal_of(result)
@@ -135,11 +138,11 @@ class Calls:
 
     def clean_up(self, result: Result) -> None:
         """Remove the outputs of a call, soon: its client has them, or will never ask for them."""
-        self._in_background(asyncio.to_thread(self._remove_outputs, result))
+        self._tidier.remove(self._outputs, [stored.uri for stored in result.objects])
 
     def _request(self, fields: Mapping[str, Any]) -> Request:
         deadline = self._now() + timedelta(seconds=self._settings.timeout_s)
-        id = f"{self._instance}-c-{secrets.token_urlsafe(16)}"
+        id = f"{self._instance}-c-{self._names.next()}"
         return parse_request({**fields, "id": id, "deadline": deadline.isoformat()})
 
     def _now(self) -> datetime:
@@ -167,7 +170,7 @@ class Calls:
 
         def ended(arrived: asyncio.Future[Result]) -> None:
             self._stream.write([OutgoingRecord(topic, key, None)])
-            self._in_background(self._uploads.remove(*uploaded))
+            self._uploads.remove(uploaded)
             if not arrived.cancelled() and arrived.exception() is None:
                 self.clean_up(arrived.result())
 
@@ -177,18 +180,6 @@ class Calls:
     def _give_up(self, id: str, arriving: asyncio.Future[Result]) -> None:
         self._waiting.forget(id)
         arriving.cancel()
-
-    def _remove_outputs(self, result: Result) -> None:
-        for stored in result.objects:
-            try:
-                self._outputs.remove(stored.uri)
-            except (CutstreamError, OSError):
-                pass  # it is removed by its age
-
-    def _in_background(self, work: Any) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 def parse_request(fields: Mapping[str, Any]) -> Request:

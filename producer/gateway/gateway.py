@@ -38,6 +38,7 @@ from producer.gateway.rembg import Rembg
 from producer.gateway.removebg import RemoveBg
 from producer.gateway.state import State
 from producer.gateway.stream import Stream
+from producer.gateway.tidying import Tidier
 from producer.gateway.uploads import Uploads
 from producer.gateway.waiting import Waiting
 from producer.gateway.webhooks import Webhooks
@@ -67,7 +68,10 @@ class Gateway:
         self._store = JobStore(g.state / "jobs.sqlite")
         self._uploaded = OwnObjects(uploads_place(settings), s.objects)
         self._outputs = OwnObjects(s.objects.destination, s.objects)
-        self._uploads = Uploads(self._uploaded, self._state.spool, s.limits.max_source_bytes, self._metrics)
+        self._tidier = Tidier()
+        self._uploads = Uploads(
+            self._uploaded, self._state.spool, s.limits.max_source_bytes, self._metrics, self._tidier
+        )
         self._stream = make_stream(s.kafka, self._load, self._is_known, self._on_results)
         self._runner = JobRunner(s.kafka, self._store, self._stream, self._uploads, self._outputs, self._clock)
         self._webhooks = Webhooks(g, self._store, self._metrics, self._clock)
@@ -95,6 +99,8 @@ class Gateway:
             started.callback(self._store.close)
             instance = self._store.name(f"gw{secrets.token_hex(4)}")
             self._runner.load()
+            self._tidier.start()
+            started.callback(self._tidier.close)
             started.callback(self._stream.close)
             server = self._server(self._app(instance))
             started.callback(server.close)
@@ -125,6 +131,7 @@ class Gateway:
             self._limits,
             self._uploads,
             self._outputs,
+            self._tidier,
             self._metrics,
             self._clock,
             instance,

@@ -82,7 +82,7 @@ class JobRunner:
         self._open.difference_update(result.id for result in ours)
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._tell, jobs)
-        self._uploads.remove_now(uploads)
+        self._uploads.remove(uploads)
 
     # -- for the event loop
 

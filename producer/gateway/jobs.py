@@ -208,7 +208,7 @@ class Jobs:
             )
             await asyncio.to_thread(self._store.add, job, photos, key, fingerprint, self._stream.positions)
         except IdempotencyKeyTaken as exc:
-            await self._uploads.remove(*uploads)
+            self._uploads.remove(uploads)
             if not exc.same:
                 raise CallRefused(
                     422, "idempotency_key_reused", "This Idempotency-Key was used for another job"
@@ -217,7 +217,7 @@ class Jobs:
             assert known is not None
             return known, False
         except BaseException:
-            await self._uploads.remove(*uploads)
+            self._uploads.remove(uploads)
             raise
         self._runner.accept([photo.id for photo in photos])
         return job, True

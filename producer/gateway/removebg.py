@@ -118,7 +118,7 @@ class RemoveBg:
             return await send_output(self._outputs, stored, headers, lambda: self._calls.clean_up(result))
         data = await read_output(self._outputs, stored)
         self._calls.clean_up(result)
-        return JSONResponse({"data": {"result_b64": data.decode(), **_box(result, stored)}}, headers=headers)
+        return JSONResponse({"data": {"result_b64": data, **_box(result, stored)}}, headers=headers)
 
     async def _keep(self, client: Client, source: str, body: Body, place: OwnObjects) -> str:
         if source == "image_url":

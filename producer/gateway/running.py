@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import resource
+import sys
 
 from cutstream import log as logs
 from cutstream.errors import CutstreamError, Fatal
@@ -15,12 +16,16 @@ from producer.gateway.preflight import check_settings
 log = logging.getLogger(__name__)
 
 _SPARE_DESCRIPTORS = 512
+# The event loop lets other threads run at each call of the system, and gets its turn back after so long at most. With
+# the default of 5 ms, each call would wait for several such turns of the Kafka clients.
+_TURN_S = 0.0005
 
 
 def run_gateway(settings: Settings) -> None:
     """Run one gateway until SIGTERM or SIGINT. Raises ConfigurationError if it cannot run with these settings."""
     logs.configure()
     check_settings(settings)
+    sys.setswitchinterval(_TURN_S)
     _raise_descriptor_limit(settings.gateway.max_connections + _SPARE_DESCRIPTORS)
     gateway = Gateway(settings)
     on_termination(gateway.stop)

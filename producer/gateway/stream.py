@@ -158,7 +158,7 @@ class Stream:
             if records := reader.poll(_POLL_S):
                 results = [result for record in records if (result := self._result_of(record)) is not None]
                 self._load.note_results(len(records))
-                positions = reader.positions()
+                positions = {**self._positions, **{r.partition.number: r.offset + 1 for r in records}}
                 self._on_results(results, positions)
                 self._positions = positions  # from here on, what is before them has been handed on
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from http import HTTPStatus
@@ -14,6 +13,8 @@ from cutstream.clients.objects.own_objects import OwnObjects
 from cutstream.errors import CutstreamError
 from cutstream.metrics import GatewayMetrics
 from producer.gateway.errors import CallRefused, unavailable
+from producer.gateway.names import RandomNames
+from producer.gateway.tidying import Tidier
 
 _FLUSH_BYTES = 1024 * 1024
 
@@ -83,14 +84,18 @@ class Uploads:
     `spool` and a `place` that is a folder should be on one file system: moving is then instant.
     """
 
-    def __init__(self, place: OwnObjects, spool: Path, most_bytes: int, metrics: GatewayMetrics) -> None:
+    def __init__(
+        self, place: OwnObjects, spool: Path, most_bytes: int, metrics: GatewayMetrics, tidier: Tidier
+    ) -> None:
         self._place = place
+        self._tidier = tidier
+        self._names = RandomNames()
         self._spool = spool
         self._most_bytes = most_bytes
         self._metrics = metrics
 
     def begin(self) -> Incoming:
-        return Incoming(self._spool / f"{secrets.token_urlsafe(32)}.part", self._most_bytes)
+        return Incoming(self._spool / f"{self._names.next()}.part", self._most_bytes)
 
     async def receive(self, incoming: Incoming, data: bytes | memoryview) -> None:
         """Add bytes to an upload. Raises CallRefused if there are too many of them."""
@@ -114,10 +119,9 @@ class Uploads:
         self._metrics.upload_bytes.inc(incoming.size)
         return address
 
-    async def remove(self, *addresses: str) -> None:
-        """Remove photos. One that cannot be removed now is removed later by its age."""
-        if addresses:
-            await asyncio.to_thread(self.remove_now, addresses)
+    def remove(self, addresses: Iterable[str]) -> None:
+        """Remove photos soon. From any thread."""
+        self._tidier.remove(self._place, addresses)
 
     def _flush(self, incoming: Incoming) -> None:
         try:
@@ -133,9 +137,3 @@ class Uploads:
         except (CutstreamError, OSError) as exc:
             incoming.discard()
             raise unavailable("uploads cannot be stored now") from exc
-
-    def remove_now(self, addresses: Iterable[str]) -> None:
-        """Do the same at once. Blocks."""
-        for address in addresses:
-            with suppress(CutstreamError, OSError):
-                self._place.remove(address)

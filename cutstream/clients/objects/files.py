@@ -128,23 +128,24 @@ def read(path: str, limit: int) -> bytes:
 
 
 def open_file(path: str) -> BinaryIO:
-    """Open a regular file by its real path, for reading. Raises SourceFailed or SourceUnavailable."""
+    """Open a regular file for reading, by a path in a folder that nobody else writes to: links are followed, but for
+    the last part. Raises SourceFailed or SourceUnavailable."""
     with _map_read_errors(path):
-        file = _open_source(path)
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            file.close()
+        # Opening a FIFO must not block: it is refused below.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
             raise SourceFailed(f"{uri_of(path)} is not a regular file")
-        return file
+        return os.fdopen(descriptor, "rb")
 
 
 def remove(path: str) -> None:
-    """Remove a file by its real path. It may be gone already.
+    """Remove a file, by a path like that of `open_file`. It may be gone already.
 
     Raises StoreUnavailable, PermissionError or RefusedAddress.
     """
-    folder, name = os.path.split(path)
-    with _map_write_errors(path), suppress(FileNotFoundError), _opened(folder) as descriptor:
-        os.unlink(name, dir_fd=descriptor)
+    with _map_write_errors(path), suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _open_source(path: str) -> BinaryIO:

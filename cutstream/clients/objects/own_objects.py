@@ -38,7 +38,6 @@ class OwnObjects:
     def __init__(self, prefix: str, settings: ObjectSettings) -> None:
         self.prefix = (prefix if "://" in prefix else files.uri_of(prefix)).rstrip("/")
         self.folder = Path(files.path_of(self.prefix)) if self.prefix.startswith("file://") else None
-        self._allowed = files.AllowedFolders([self.folder] if self.folder else [])
         self._buckets = Buckets(settings, _TIMEOUT_S)
 
     def address(self, name: str) -> str:
@@ -65,7 +64,7 @@ class OwnObjects:
         self._check(uri)
         if self.folder is None:
             return Opened(*self._buckets.stream(uri))
-        file = files.open_file(self._allowed.resolve(files.path_of(uri)))
+        file = files.open_file(str(self._path(uri)))
 
         def chunks() -> Iterator[bytes]:
             with file:
@@ -83,11 +82,11 @@ class OwnObjects:
         if self.folder is None:
             self._buckets.remove(uri)
         else:
-            path = Path(self._allowed.resolve(files.path_of(uri)))
+            path = self._path(uri)
             files.remove(str(path))
-            if path.parent != self.folder.resolve():
+            if path.parent != self.folder:
                 with suppress(OSError):  # other objects are left in it, or it is gone, too
-                    path.parent.rmdir()
+                    os.rmdir(path.parent)
 
     def sign(self, uri: str, seconds: float) -> str | None:
         """Return an address with which anybody can read the object for so long. None if it is in a folder."""
@@ -123,6 +122,14 @@ class OwnObjects:
                         yield from (files.uri_of(file.path) for file in os.scandir(entry.path) if not file.is_dir())
                     else:
                         yield files.uri_of(entry.path)
+
+    def _path(self, uri: str) -> Path:
+        """Return the path of an object in the folder, which holds no links: only this deployment writes to it."""
+        path = files.path_of(uri)
+        assert self.folder is not None
+        if ".." in path.split("/") or not path.startswith(f"{self.folder}/"):
+            raise AddressNotAllowed("an object outside of the gateway's own places")
+        return Path(path)
 
     def _check(self, uri: str) -> None:
         if not uri.startswith(f"{self.prefix}/"):
