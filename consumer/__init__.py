@@ -1,5 +1,5 @@
 """The worker: it reads requests from Kafka, has Triton find the subject, and writes cutouts and results."""
 
-from cutstream.launch import python_command
+import sys
 
-COMMAND = python_command(__name__)  # starts a worker process; its settings come from the environment
+COMMAND = (sys.executable, "-m", __name__)  # starts a worker process; its settings come from the environment

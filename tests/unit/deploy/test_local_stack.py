@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import time
 from pathlib import Path
 
@@ -9,13 +10,22 @@ import pytest
 
 from cutstream.clock import ManualClock
 from cutstream.errors import ConfigurationError, StackError
-from cutstream.settings import KafkaSettings, ObjectSettings, Settings, StackSettings, TritonSettings, WorkerSettings
+from cutstream.settings import (
+    GatewaySettings,
+    KafkaSettings,
+    ObjectSettings,
+    Settings,
+    StackSettings,
+    TritonSettings,
+    WorkerSettings,
+)
 from deploy.local import stack
 from deploy.local.allowed import noted
 from deploy.local.process import ServerSpec
 from deploy.local.running import running_stack
 from deploy.local.stack import addressed, embedded_servers, local_stack
 from deploy.local.state import lock_state, private_folder, throwaway
+from tests.support.ports import free_ports
 
 
 @pytest.fixture(autouse=True)
@@ -136,6 +146,23 @@ def test_a_worker_that_cannot_be_asked_for_its_health_is_refused_before_anything
     ):
         pass
     assert not (tmp_path / "state").exists()
+
+
+def test_a_gateway_whose_port_is_taken_is_named_before_anything_starts(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    wrong = settings(tmp_path / "state").model_copy(update={"gateway": GatewaySettings(port=port)})
+    with (
+        socket.create_server(("127.0.0.1", port)),
+        pytest.raises(StackError, match=rf"in use: .*\b{port} \(CUTSTREAM_GATEWAY__PORT\)"),
+        running_stack(wrong, ["worker"], gateway_command=["gateway"]),
+    ):
+        pass
+    none = settings(tmp_path / "state").model_copy(update={"gateway": GatewaySettings(port=0)})
+    with (
+        pytest.raises(ConfigurationError, match="CUTSTREAM_GATEWAY__PORT=0"),
+        running_stack(none, ["w"], gateway_command=["g"]),
+    ):
+        pass
 
 
 def old(folder: Path) -> None:
