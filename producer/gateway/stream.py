@@ -103,15 +103,17 @@ class Stream:
         writer = RecordWriter(self._settings, linger_ms=0)
         while (first := self._writes.get()) is not None:
             batch = [first, *self._waiting_writes()]
+            # Whoever waits may be cancelled. It is written nevertheless, and from here on nobody can cancel its future.
+            told = [write for write in batch if write.done.set_running_or_notify_cancel()]
             try:
                 writer.write(record for write in batch for record in write.records)
             except Exception as exc:
                 if not isinstance(exc, CutstreamError):
                     log.exception("a record could not be written")
-                for write in batch:
+                for write in told:
                     write.done.set_exception(exc)
             else:
-                for write in batch:
+                for write in told:
                     write.done.set_result(None)
         writer.close()
 
