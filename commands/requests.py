@@ -111,11 +111,12 @@ def submit(
 
     All requests get the same label `batch`, which `cutstream cancel --batch` takes.
     """
+    from cutstream.contract.building import make_request
     from cutstream.errors import InvalidOption
     from cutstream.settings import addressed, load
     from producer.folders.places import check_folders, ledger_in
     from producer.folders.work import Work
-    from producer.submitting import make_batch_id, make_request, with_batch_label
+    from producer.submitting import make_batch_id, with_batch_label
 
     with named_errors():
         if out and destination:

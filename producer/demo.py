@@ -14,6 +14,7 @@ from rich.text import Text
 
 from cutstream.clients.objects.files import path_of
 from cutstream.clients.objects.store import ObjectStore
+from cutstream.contract.building import make_request_id
 from cutstream.contract.messages import Request
 from cutstream.errors import ConfigurationError
 from cutstream.folders import make_folder
@@ -21,7 +22,7 @@ from cutstream.profiles import AUTO
 from cutstream.settings import Settings, load
 from producer.collecting import write_contact_sheet, write_summary
 from producer.following import Batch, RequestFollower
-from producer.submitting import find_references, make_request_id
+from producer.submitting import find_references
 
 # Photos with a clear subject that come with the scikit-image package, so the demo downloads nothing.
 SAMPLE_PHOTOS = ("astronaut.png", "camera.png", "chelsea.png", "coffee.png", "rocket.jpg")

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import glob
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import msgspec
-
 from cutstream.clients.objects.files import uri_of
-from cutstream.contract.messages import Request, decode_request
-from cutstream.contract.recipe import parse_recipe
+from cutstream.contract.building import default_output
 from cutstream.errors import InvalidOption
 from cutstream.settings import BUCKET_SCHEMES
 from producer.folders.kinds import PHOTO_SUFFIXES
 
-SCENE_FIELDS = frozenset({"background", "shadow", "harmonise"})
 IMAGE_SUFFIXES = PHOTO_SUFFIXES
 
 
@@ -40,30 +35,6 @@ def find_references(argument: str, lines: Iterable[str]) -> Iterator[str]:
         yield from (path.absolute().as_uri() for path in _find_files(argument))
 
 
-def make_request(fields: Mapping[str, Any], image: str) -> Request:
-    """Return a request with these fields, unless a worker would refuse it whatever the photo is.
-
-    Raises InvalidRequest or InvalidOption.
-    """
-    request = decode_request(_json({"image": image, **fields}))
-    _check_options(request)
-    return request
-
-
-def _json(fields: Mapping[str, Any]) -> bytes:
-    try:
-        return json.dumps(fields, ensure_ascii=False).encode()
-    except UnicodeEncodeError as exc:
-        wrong = exc.object[exc.start : exc.end]
-        raise InvalidOption(f"the address or an option has {wrong!r}, which is not UTF-8: correct it") from exc
-
-
-def _check_options(request: Request) -> None:
-    """Refuse what the worker would refuse. The names of a deployment's own presets are known to it alone."""
-    named = isinstance(request.refine, str)
-    parse_recipe(msgspec.structs.replace(request, refine="soft") if named else request)
-
-
 def with_batch_label(fields: Mapping[str, Any], batch: str) -> dict[str, Any]:
     """Add the label `batch` to request fields, unless they have one, so that the batch can be called off as a whole."""
     labels = fields.get("labels") or {}
@@ -75,12 +46,6 @@ def make_batch_id() -> str:
     return uuid4().hex[:8]
 
 
-def make_request_id(reference: str) -> str:
-    """Return a readable and unique id: the file's stem and eight random hex digits."""
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(reference.partition("?")[0]).stem)[:80].strip("-") or "image"
-    return f"{stem}-{uuid4().hex[:8]}"
-
-
 def combine_fields(options: Mapping[str, Any], further: Mapping[str, Any]) -> dict[str, Any]:
     """Merge a command's options (None if not given) with further request fields, which take precedence.
 
@@ -88,7 +53,7 @@ def combine_fields(options: Mapping[str, Any], further: Mapping[str, Any]) -> di
     for a cutout otherwise: the worker refuses options that no output shows.
     """
     fields = {name: value for name, value in options.items() if value is not None} | dict(further)
-    return {"outputs": ["cutout" if fields.keys().isdisjoint(SCENE_FIELDS) else "composite"], **fields}
+    return {"outputs": [default_output(fields)], **fields}
 
 
 def destination_of(argument: str) -> str:

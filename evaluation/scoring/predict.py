@@ -11,13 +11,13 @@ from PIL import Image as Pillow
 
 from cutstream.clients.objects import files
 from cutstream.clients.objects.store import ObjectStore
+from cutstream.contract.building import make_request_id
 from cutstream.contract.messages import Request, Result, ServedModel
 from cutstream.errors import CutstreamError, UnknownForeground
 from cutstream.settings import Settings
 from evaluation.folder import Example, Photo
 from evaluation.scoring.measure import Prediction
 from producer.following import Batch, RequestFollower
-from producer.submitting import make_request_id
 
 
 class NotCutOut(CutstreamError):

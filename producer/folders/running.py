@@ -21,6 +21,7 @@ import msgspec
 from cutstream.clients.kafka import cluster_id
 from cutstream.clients.objects.files import path_of
 from cutstream.clients.objects.store import ObjectStore
+from cutstream.contract.building import make_request
 from cutstream.contract.messages import Request, Result
 from cutstream.errors import InvalidOption, RefusedAddress
 from producer.folders.exchange import Exchange, settle_in_bucket
@@ -37,7 +38,6 @@ from producer.folders.work import Report, Stream, Work
 from producer.following import NoProgress
 from producer.ledger import Entry, Job, Ledger, Outcome
 from producer.prechecking import refusal_by, warn_of_refusals
-from producer.submitting import make_request
 
 _POLL_S = 0.1
 _CHECK_S = 0.5

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from cutstream.contract.building import make_request_id
 from cutstream.contract.messages import Request, decode_request, encode
 from cutstream.errors import InvalidOption
-from producer.submitting import combine_fields, find_references, make_request_id, parse_request_fields
+from producer.submitting import combine_fields, find_references, parse_request_fields
 
 
 @pytest.fixture
