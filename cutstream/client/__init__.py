@@ -9,17 +9,20 @@ results         results, and their outputs as bytes or files
 connecting      which transport an address means
 transport       what the client needs of a transport
 over_kafka      the transport for Kafka
+over_http       the transport for the HTTP service
+job_answers     what that service answers, and the results that it stands for
 reachable       addresses under which workers read a photo, for Kafka
 errors          what only a client raises
 """
 
 from cutstream.client.async_client import AsyncClient, AsyncHandle
 from cutstream.client.client import Client
-from cutstream.client.errors import ClientClosed, NoResult, NotReachable, OutputUnavailable, PhotoFailed
+from cutstream.client.errors import ClientClosed, GatewayRefused, NoResult, NotReachable, OutputUnavailable, PhotoFailed
 from cutstream.client.inbox import Handle
 from cutstream.client.options import Options
 from cutstream.client.requests import Photo
 from cutstream.client.results import AsyncResult, Result
+from cutstream.clients.http_service import GatewayUnavailable
 
 __all__ = [
     "AsyncClient",
@@ -27,6 +30,8 @@ __all__ = [
     "AsyncResult",
     "Client",
     "ClientClosed",
+    "GatewayRefused",
+    "GatewayUnavailable",
     "Handle",
     "NoResult",
     "NotReachable",

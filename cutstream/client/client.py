@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Any
 
 from cutstream.client.connecting import connect
@@ -125,7 +125,7 @@ class Client:
         would refuse, NotReachable for a photo that it cannot read, and BrokerUnavailable or GatewayUnavailable.
         """
         handle, sent = self._send(photo, urgent, options)
-        sent.result()
+        _wait(sent)
         return handle
 
     def submit_many(self, photos: Iterable[Photo], *, urgent: bool = False, **options: Unpack[Options]) -> list[Handle]:
@@ -142,7 +142,7 @@ class Client:
                 handles.append(handle)
                 sent.append(future)
             for future in sent:
-                future.result()
+                _wait(future)
         except BaseException:
             self.call_off(handles)
             raise
@@ -221,3 +221,10 @@ class Client:
     def limit(self, timeout_s: float | None) -> float:
         """Return a call's time limit, or the client's if the call has none."""
         return self._timeout_s if timeout_s is None else timeout_s
+
+
+def _wait(sent: Future[None]) -> None:
+    try:
+        sent.result()
+    except CancelledError:
+        raise ClientClosed("the client was closed before the request was sent") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cutstream.client.over_http import HttpTransport
 from cutstream.client.over_kafka import KafkaTransport
 from cutstream.client.transport import Transport
 from cutstream.errors import ConfigurationError
@@ -18,7 +19,12 @@ def connect(address: str | None, key: str | None, kafka: Mapping[str, Any]) -> T
     if key is not None and scheme not in ("http", "https"):
         raise ConfigurationError("a key goes with the address of the HTTP service, such as http://localhost:8080")
     if address is None:
-        return KafkaTransport(addressed(load(kafka=kafka)))
+        settings = load(kafka=kafka)
+        return KafkaTransport(addressed(settings), local_stack=not settings.kafka.bootstrap_servers)
+    if scheme in ("http", "https") and rest:
+        if kafka:
+            raise ConfigurationError("`kafka` goes with the address of a Kafka, such as kafka://broker:9092")
+        return HttpTransport(address.strip(), key)
     if scheme == "kafka" and rest:
         return KafkaTransport(load(kafka={**kafka, "bootstrap_servers": rest.rstrip("/")}))
     raise ConfigurationError(

@@ -14,10 +14,10 @@ class PhotoFailed(CutstreamError):
 
     code = "photo_failed"
 
-    def __init__(self, details: Result) -> None:
+    def __init__(self, id: str, details: Result) -> None:
         error = details.error
         assert error is not None, "only a result without outputs has an error"
-        super().__init__(f"{details.id}: {error.code}: {error.message}")
+        super().__init__(f"{id}: {error.code}: {error.message}")
         self.code = error.code  # type: ignore[misc]  # the one class whose code is not its own
         self.retryable = error.retryable
         self.stage = error.stage
@@ -46,3 +46,14 @@ class ClientClosed(CutstreamError):
     """The client was closed. Its requests in flight are still processed, but it receives no results any more."""
 
     code = "client_closed"
+
+
+class GatewayRefused(CutstreamError):
+    """The HTTP service refuses a call. `code` and `status` are those of its answer (docs/http.md)."""
+
+    code = "refused"
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(f"the HTTP service refuses this ({status}, {code}): {message}")
+        self.status = status
+        self.code = code  # type: ignore[misc]  # as in PhotoFailed

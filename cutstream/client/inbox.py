@@ -43,7 +43,7 @@ class Handle:
         """
         limit_s = self._timeout_s if timeout_s is None else timeout_s
         try:
-            return Result(self.photo, self.arrived.result(finite(limit_s)), self._read)
+            return Result(self.id, self.photo, self.arrived.result(finite(limit_s)), self._read)
         except FutureTimeout:
             raise no_result([self], limit_s) from None
 
@@ -52,7 +52,7 @@ class Handle:
         limit_s = self._timeout_s if timeout_s is None else timeout_s
         arrived = asyncio.shield(asyncio.wrap_future(self.arrived))  # whoever else waits goes on
         try:
-            return AsyncResult(self.photo, await asyncio.wait_for(arrived, finite(limit_s)), self._read)
+            return AsyncResult(self.id, self.photo, await asyncio.wait_for(arrived, finite(limit_s)), self._read)
         except (asyncio.TimeoutError, TimeoutError):
             raise no_result([self], limit_s) from None
 
@@ -97,9 +97,9 @@ class Inbox:
         """Return whether `expect` would find a place now."""
         return len(self._handles) < self._places
 
-    def deliver(self, result: Details) -> None:
+    def deliver(self, id: str, result: Details) -> None:
         """Hand a result to who waits for it. A second one of the same request is nobody's."""
-        if handle := self._take(result.id):
+        if handle := self._take(id):
             handle.arrived.set_result(result)
 
     def fail(self, id: str, error: Exception) -> None:

@@ -47,10 +47,12 @@ class KafkaTransport:
     """Writes to the topics of the settings, and follows the results topic from where it ends at the start.
 
     It begins to read before it writes. While the brokers are away it goes on trying, and has missed nothing afterwards.
+    `local_stack` says that these settings reach the local stack.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, local_stack: bool = False) -> None:
         self.settings = settings
+        self.local_stack = local_stack
         self._topics = settings.kafka
         self._clock = SystemClock()
         self._buckets = Buckets(settings.objects, settings.limits.download_timeout_s)
@@ -68,7 +70,7 @@ class KafkaTransport:
             writer.close()
             reader.close()
             raise
-        self._reachable = Reachable(self.settings)
+        self._reachable = Reachable(self.settings, self.local_stack)
         self._inbox = inbox
         self._threads = [
             threading.Thread(target=self._read, args=(reader,), name="cutstream-results", daemon=True),
@@ -171,7 +173,7 @@ class KafkaTransport:
                 for record in records:
                     if (result := self._result_of(record)) is not None:
                         self._reachable.release(result.id)
-                        self._inbox.deliver(result)
+                        self._inbox.deliver(result.id, result)
         except Exception as exc:  # none will come any more, which whoever waits must know
             if not isinstance(exc, CutstreamError):
                 log.exception("results cannot be read")

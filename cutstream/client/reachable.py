@@ -27,12 +27,11 @@ class Reachable:
     workers on this machine are taken to read what the client reads; workers elsewhere read addresses only. Thread-safe.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        embedded = not settings.kafka.bootstrap_servers
-        self._noted = read_note(settings.stack) if embedded else None
+    def __init__(self, settings: Settings, local_stack: bool) -> None:
+        self._noted = read_note(settings.stack) if local_stack else None
         self._inbox = inbox_of(settings.stack, self._noted) if self._noted else None
         self._store = ObjectStore(self._noted, settings.limits) if self._noted else None
-        self._is_here = embedded or all(map(_is_loopback, settings.kafka.bootstrap_servers.split(",")))
+        self._is_here = all(map(_is_loopback, settings.kafka.bootstrap_servers.split(",")))
         self._lent: dict[str, Path] = {}
         if self._inbox is not None:
             _remove_old(self._inbox)

@@ -31,7 +31,9 @@ _TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".we
 class ResultDetails:
     """What a result says about a photo. It has outputs exactly when `ok` is true."""
 
-    def __init__(self, photo: Photo, details: messages.Result, read: Read) -> None:
+    def __init__(self, id: str, photo: Photo, details: messages.Result, read: Read) -> None:
+        self.id = id
+        """The id of the handle."""
         self.photo = photo
         """The photo as it was given to the client."""
         self.details = details
@@ -40,10 +42,6 @@ class ResultDetails:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id} {self.status}>"
-
-    @property
-    def id(self) -> str:
-        return self.details.id
 
     @property
     def status(self) -> Status:
@@ -72,7 +70,7 @@ class ResultDetails:
     def raise_for_status(self: SomeResult) -> SomeResult:
         """Raise PhotoFailed if there are no outputs. Return the result itself otherwise."""
         if self.error is not None:
-            raise PhotoFailed(self.details)
+            raise PhotoFailed(self.id, self.details)
         return self
 
     def _output(self, name: OutputName | None) -> StoredObject:

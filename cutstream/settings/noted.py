@@ -25,12 +25,14 @@ def read_note(stack: StackSettings) -> ObjectSettings | None:
         return None
 
 
-def inbox_of(stack: StackSettings, objects: ObjectSettings) -> Path | None:
-    """Return the folder through which the stack's user lends photos to a worker that may read and write `objects`.
+def inbox_path(stack: StackSettings) -> Path:
+    """Return the folder through which the stack's user lends photos to its worker."""
+    return stack.state.absolute() / "inbox"
 
-    None if its worker reads none.
-    """
-    inbox = stack.state.absolute() / "inbox"
+
+def inbox_of(stack: StackSettings, objects: ObjectSettings) -> Path | None:
+    """Return the inbox of a stack whose worker may read and write what `objects` says. None if it is none of this."""
+    inbox = inbox_path(stack)
     return inbox if inbox in objects.file_roots else None
 
 

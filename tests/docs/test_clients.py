@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from docs.generate.documents import FOLDER
+from tests.support.examples import OVER_HTTP, OVER_KAFKA, examples
 from tests.support.foreign_clients import log_forms
 from tests.support.foreign_clients.rows import CLIENTS, OK, UNANSWERED
 from tests.support.foreign_clients.table import forms, table
@@ -22,3 +23,8 @@ def test_the_table_of_records_is_that_of_the_test() -> None:
 
 def test_the_page_names_every_form_of_a_log() -> None:
     assert [form for form in log_forms.FORMS if form not in PAGE] == []
+
+
+def test_every_example_of_another_language_is_run_by_a_test() -> None:
+    run = {*OVER_HTTP.values(), *(name for names in OVER_KAFKA.values() for name in names)}
+    assert {name for name in examples() if "." in name} == run

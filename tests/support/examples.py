@@ -14,6 +14,13 @@ import pytest
 
 from docs.generate.documents import FOLDER
 
+OVER_KAFKA = {
+    "python": ("producer.py", "consumer.py"),
+    "java": ("Producer.java", "Consumer.java"),
+    "javascript": ("producer.mjs", "consumer.mjs"),
+}
+OVER_HTTP = {"python": "job.py", "java": "Job.java", "javascript": "job.mjs"}
+
 _MARKED = re.compile(r"<!-- example: (\S+) -->\n```\w+\n(.*?)```", re.DOTALL)
 _CACHE = Path.home() / ".cache" / "cutstream-tests"
 _KAFKAJS = "2.2.4"

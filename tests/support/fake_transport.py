@@ -70,7 +70,7 @@ class FakeTransport:
 
     def finish(self, *results: Result | None) -> None:
         for result in filter(None, results):
-            self.inbox.deliver(result)
+            self.inbox.deliver(result.id, result)
 
     def cancel(self, ids: Sequence[str]) -> None:
         self.cancelled += ids

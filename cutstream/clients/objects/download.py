@@ -1,4 +1,4 @@
-"""Download http(s) sources through the guard, within limits of size and time. The only module that imports urllib3."""
+"""Download http(s) sources through the guard, within limits of size and time."""
 
 from __future__ import annotations
 

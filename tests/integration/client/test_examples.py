@@ -1,4 +1,4 @@
-"""The examples of docs/client.md run as they are shown, against the local stack's Kafka with its certificate."""
+"""The Kafka examples of docs/client.md run as they are shown, against the local stack's Kafka with its certificate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cutstream.clients.kafka import ensure_topics
 from cutstream.settings import KafkaSettings, ObjectSettings, StackSettings, embedded_kafka
 from deploy.local.kafka import kafka_server
 from deploy.local.process import Supervisor
-from tests.support.examples import command_of, examples, running
+from tests.support.examples import OVER_KAFKA, command_of, examples, running
 from tests.support.ports import free_stack_ports
 from tests.support.stand_in_worker import StandInWorker
 
@@ -21,9 +21,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
 _ADDRESS, _STATE = "127.0.0.1:19092", ".state/"
 _RUN_S = 60
-_LANGUAGES = {"python": ("producer.py", "consumer.py"), "java": ("Producer.java", "Consumer.java")} | {
-    "javascript": ("producer.mjs", "consumer.mjs")
-}
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +40,12 @@ def worker(stack: StackSettings, tmp_path: Path) -> Iterator[StandInWorker]:
         yield standing_in
 
 
-@pytest.mark.parametrize("language", list(_LANGUAGES))
+@pytest.mark.parametrize("language", list(OVER_KAFKA))
 def test_a_producer_and_a_consumer(
     language: str, stack: StackSettings, worker: StandInWorker, jars: Path, tmp_path: Path
 ) -> None:
     commands = []
-    for name in _LANGUAGES[language]:
+    for name in OVER_KAFKA[language]:
         text = examples()[name].replace(_ADDRESS, f"127.0.0.1:{stack.kafka_port}")
         assert _STATE in text
         (tmp_path / name).write_text(text.replace(_STATE, f"{stack.state}/").replace('"shop"', f'"shop-{language}"'))
@@ -68,8 +65,3 @@ def test_a_producer_and_a_consumer(
     assert request.id in line, printed
     assert re.search(r"\bok\b", line)
     assert str(tmp_path / "out") in line
-
-
-def test_every_example_is_run() -> None:
-    run = {name for names in _LANGUAGES.values() for name in names}
-    assert {name for name in examples() if "." in name} == run

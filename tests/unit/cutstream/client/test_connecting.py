@@ -10,12 +10,17 @@ from cutstream import Client
 from cutstream.client.connecting import connect
 from cutstream.client.over_kafka import KafkaTransport
 from cutstream.errors import ConfigurationError
+from cutstream.settings import Settings
 
 
-def settings(address: str | None, **kafka: object):
-    transport = connect(address, None, kafka)
-    assert isinstance(transport, KafkaTransport)
-    return transport.settings
+def transport(address: str | None, **kafka: object) -> KafkaTransport:
+    chosen = connect(address, None, kafka)
+    assert isinstance(chosen, KafkaTransport)
+    return chosen
+
+
+def settings(address: str | None, **kafka: object) -> Settings:
+    return transport(address, **kafka).settings
 
 
 def test_an_address_names_the_brokers() -> None:
@@ -31,12 +36,15 @@ def test_without_an_address_it_is_the_local_stack_with_its_certificate(
     kafka = settings(None).kafka
     assert (kafka.bootstrap_servers, kafka.security_protocol) == ("127.0.0.1:19092", "SSL")
     assert kafka.ssl_certfile == tmp_path / "private" / "identity.pem"
+    assert transport(None).local_stack
 
 
 def test_without_an_address_the_settings_may_name_a_broker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS", "broker:9092")
     assert settings(None).kafka.bootstrap_servers == "broker:9092"
     assert settings("kafka://other:9092").kafka.bootstrap_servers == "other:9092"
+    assert not transport(None).local_stack
+    assert not transport("kafka://127.0.0.1:19092").local_stack
 
 
 @pytest.mark.parametrize("address", ["broker:9092", "kafka://", "ftp://broker", "", "amqp://user:secret@broker"])

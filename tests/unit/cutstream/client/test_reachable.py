@@ -13,7 +13,7 @@ from cutstream.client import NotReachable
 from cutstream.client.reachable import Reachable
 from cutstream.clients.objects import files
 from cutstream.errors import AddressNotAllowed, RefusedAddress
-from cutstream.settings import KafkaSettings, ObjectSettings, Settings, StackSettings
+from cutstream.settings import KafkaSettings, ObjectSettings, Settings, StackSettings, addressed
 from deploy.local.allowed import noted
 
 
@@ -31,11 +31,11 @@ def stack(tmp_path: Path, *roots: str) -> Iterator[Reachable]:
     state = StackSettings(state=tmp_path / "state")
     (tmp_path / "state" / "inbox").mkdir(parents=True)
     with noted(ObjectSettings(file_roots=tuple(tmp_path / root for root in roots)), state):
-        yield Reachable(Settings(stack=state))
+        yield Reachable(addressed(Settings(stack=state)), local_stack=True)
 
 
 def behind(brokers: str) -> Reachable:
-    return Reachable(Settings(kafka=KafkaSettings(bootstrap_servers=brokers)))
+    return Reachable(Settings(kafka=KafkaSettings(bootstrap_servers=brokers)), local_stack=False)
 
 
 @pytest.mark.parametrize("brokers", ["127.0.0.1:9092", "localhost:9092", "[::1]:9092,127.0.0.2:9092"])
@@ -100,7 +100,7 @@ def test_what_a_killed_client_has_lent_is_removed_after_a_week(tmp_path: Path, p
         os.utime(old, (1_000_000_000, 1_000_000_000))
         (inbox / "of others").touch()
         os.utime(inbox / "of others", (1_000_000_000, 1_000_000_000))
-        Reachable(Settings(stack=StackSettings(state=tmp_path / "state")))
+        Reachable(addressed(Settings(stack=StackSettings(state=tmp_path / "state"))), local_stack=True)
         assert sorted(file.name for file in inbox.iterdir()) == ["lent-new.jpg", "of others"]
 
 

@@ -17,7 +17,7 @@ TWO = Request(image="s3://b/a.jpg", id="a-2", outputs=("cutout", "mask"))
 
 
 def result(request: Request, content: bytes = CONTENT, media_type: str = "image/png") -> Result:
-    return Result("a.jpg", ok(request, media_type), lambda output: content)
+    return Result(request.id, "a.jpg", ok(request, media_type), lambda output: content)
 
 
 def test_the_only_output_needs_no_name(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_bytes_that_are_not_those_of_the_result_are_never_returned(content: byte
 
 
 def test_a_failed_photo_has_no_outputs(tmp_path: Path) -> None:
-    none = Result("a.jpg", failed(ONE), lambda output: CONTENT)
+    none = Result("a-1", "a.jpg", failed(ONE), lambda output: CONTENT)
     assert (none.ok, none.outputs) == (False, ())
     for read in (none.read, none.raise_for_status, lambda: none.save("a.png"), lambda: none.save_all(tmp_path / "x")):
         with pytest.raises(PhotoFailed, match="a-1: unknown_foreground"):
@@ -68,7 +68,7 @@ def test_a_failed_photo_has_no_outputs(tmp_path: Path) -> None:
 
 def test_an_async_result_does_the_same(tmp_path: Path) -> None:
     async def use() -> None:
-        two = AsyncResult("a.jpg", ok(TWO), lambda output: CONTENT)
+        two = AsyncResult("a-2", "a.jpg", ok(TWO), lambda output: CONTENT)
         assert await two.read("mask") == CONTENT
         assert (await two.save(tmp_path / "a.png", "mask")).read_bytes() == CONTENT
         assert len(await two.save_all(tmp_path)) == 2
