@@ -79,7 +79,7 @@ def test_up_names_the_addresses_first_and_says_what_is_left_until_the_servers_ha
     said = "".join(seen).split()
     assert said[:2] == ["live", "page"]
     token = settings.page.token.get_secret_value() if settings.page.token else ""
-    assert said[2] == f"http://127.0.0.1:{port + 1}/#token={token}"
+    assert said[2] == f"http://127.0.0.1:{port + 100}/#token={token}"
     assert said[3:7] == [
         "metrics",
         f"http://127.0.0.1:{port}/metrics",
