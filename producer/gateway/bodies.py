@@ -23,6 +23,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from producer.gateway.errors import CallRefused, ClientGone, bad_request, too_many
+from producer.gateway.keys import Client
 from producer.gateway.uploads import Incoming, Uploads
 
 MAX_FIELDS = 64
@@ -75,7 +76,12 @@ class Bodies:
 
     @asynccontextmanager
     async def read(
-        self, request: Request, files: Collection[str], most_files: int = 2, most_bytes: int | None = None
+        self,
+        request: Request,
+        client: Client,
+        files: Collection[str],
+        most_files: int = 2,
+        most_bytes: int | None = None,
     ) -> AsyncIterator[Body]:
         """Read a call's body as what its Content-Type says. Files that are left in it are removed afterwards.
 
@@ -95,7 +101,14 @@ class Bodies:
 
         try:
             if kind == b"multipart/form-data":
-                form = _Multipart(options.get(b"boundary", b""), body, self._uploads.begin, files, most_files, hold)
+                form = _Multipart(
+                    options.get(b"boundary", b""),
+                    body,
+                    lambda: self._uploads.begin(client.max_bytes),
+                    files,
+                    most_files,
+                    hold,
+                )
                 await self._read_multipart(request, form, most_bytes)
             else:
                 data = bytearray()
@@ -122,11 +135,11 @@ class Bodies:
         except (MultipartParseError, UnicodeDecodeError) as exc:
             raise bad_request("invalid_body", "The multipart body cannot be read", str(exc)[:200]) from exc
 
-    async def store_base64(self, text: object) -> Incoming:
+    async def store_base64(self, text: object, client: Client) -> Incoming:
         """Decode a photo in base64, with or without a `data:` prefix, into an upload. Raises CallRefused."""
         if not isinstance(text, str):
             raise bad_request("failed_to_read_image", "image_file_b64 must be text in base64")
-        incoming = self._uploads.begin()
+        incoming = self._uploads.begin(client.max_bytes)
         data = await asyncio.to_thread(_decode_base64, text)
         await self._uploads.receive(incoming, data)
         return incoming

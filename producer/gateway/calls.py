@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import msgspec
 import starlette.requests
 
-from cutstream.clients.kafka import OutgoingRecord
+from cutstream.clients.kafka import Headers, OutgoingRecord
 from cutstream.clients.objects.own_objects import OwnObjects
 from cutstream.clock import Clock
 from cutstream.contract.cancellations import Cancellation, key_of
@@ -117,7 +117,7 @@ class Calls:
             raise
         id = request.id or ""
         arriving = self._waiting.expect(id)
-        self._write(OutgoingRecord(self._topics.urgent_topic, id.encode(), encode(request)), id)
+        self._write(OutgoingRecord(self._topics.urgent_topic, id.encode(), encode(request), _trace_of(http)), id)
         gone = asyncio.create_task(_gone(http))
         try:
             either: set[asyncio.Future[Any]] = {arriving, gone}
@@ -192,6 +192,12 @@ def parse_request(fields: Mapping[str, Any]) -> Request:
         code = exc.code if isinstance(exc, CutstreamError) else "invalid_request"
         raise bad_request(code, str(exc)) from exc
     return request
+
+
+def _trace_of(http: starlette.requests.Request) -> Headers:
+    """Return the headers of a trace that the call belongs to. Its result has them, too."""
+    names = ("traceparent", "tracestate")
+    return [(name, value.encode("latin-1")) for name in names if (value := http.headers.get(name)) is not None]
 
 
 async def _gone(http: starlette.requests.Request) -> None:

@@ -7,6 +7,7 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ from producer.gateway.webhooks import Webhooks
 log = logging.getLogger(__name__)
 
 _SWEEP_S = 60.0
+_THREADS = 32  # for stores and disks: a store that is slow holds some of them, and never the event loop
 _CLOSE_S = 10  # calls under way get so long to end
 
 
@@ -176,6 +178,7 @@ class Gateway:
 
     def _on_start(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._loop.set_default_executor(ThreadPoolExecutor(_THREADS, "gateway-blocking"))
         for work in (self._runner.run(), self._webhooks.run(self._runner.webhooks_due)):
             task = self._loop.create_task(work)
             task.add_done_callback(self._end_with)

@@ -89,7 +89,7 @@ class Jobs:
         g = self._settings
         with self._limits.call(client):
             async with self._bodies.read(
-                request, ("image_file",), most_files=g.max_job_photos, most_bytes=g.max_job_body_bytes
+                request, client, ("image_file",), most_files=g.max_job_photos, most_bytes=g.max_job_body_bytes
             ) as body:
                 files = body.files.get("image_file", [])
                 order = parse_order(body.values, request.query_params, len(files), g.max_job_photos)

@@ -12,6 +12,7 @@ from cutstream.folders import why_unwritable
 from cutstream.settings import Settings, about
 from producer.gateway.gateway import uploads_folder
 from producer.gateway.keys import read_keys
+from producer.gateway.webhooks import decode_secret
 
 
 def check_settings(settings: Settings) -> None:
@@ -22,7 +23,7 @@ def check_settings(settings: Settings) -> None:
 
 def gateway_problems(settings: Settings) -> Iterator[str]:
     """Yield a line for each setting of a gateway that cannot work on this machine."""
-    for check in (_state, _keys, _certificate, _uploads):
+    for check in (_state, _keys, _certificate, _webhooks, _uploads):
         yield from check(settings)
 
 
@@ -55,6 +56,15 @@ def _certificate(settings: Settings) -> Iterator[str]:
                 f"{gateway.ssl_certfile} holds no certificate and key that go together ({exc.strerror or exc}): name a "
                 "file in PEM format",
             )
+
+
+def _webhooks(settings: Settings) -> Iterator[str]:
+    secret = settings.gateway.webhook_secret
+    if secret is not None:
+        try:
+            decode_secret(secret)
+        except ConfigurationError as exc:
+            yield str(exc)
 
 
 def _uploads(settings: Settings) -> Iterator[str]:

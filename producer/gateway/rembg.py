@@ -70,7 +70,7 @@ class Rembg:
         """Cut out the photo in the field `file`."""
         client = self._access.client_of(request)
         with self._calls.admit(client):
-            async with self._bodies.read(request, ("file",), most_files=1) as body:
+            async with self._bodies.read(request, client, ("file",), most_files=1) as body:
                 fields = parse_options({**request.query_params, **body.values}, self._profiles)
                 image = await self._store(body)
             return await self._cut_out(request, {**fields, "image": image}, [image])

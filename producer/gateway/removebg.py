@@ -64,9 +64,9 @@ class RemoveBg:
         """Cut out one photo and return the picture, or JSON with it if the client accepts that."""
         client = self._access.client_of(request)
         with self._calls.admit(client):
-            async with self._bodies.read(request, _FILES) as body:
+            async with self._bodies.read(request, client, _FILES) as body:
                 options = parse_options(body.values, bool(body.files.get("bg_image_file")))
-                fields, uploaded = await self._fields(body, options)
+                fields, uploaded = await self._fields(client, body, options)
             result = await self._calls.run(request, fields, uploaded)
         headers = {**self._limits.headers(client), **_headers(options, result)}
         return await self._answer(request, result, headers)
@@ -86,12 +86,12 @@ class RemoveBg:
                 501, "not_supported", "This gateway takes no photos for improvement", "CUTSTREAM_GATEWAY__IMPROVEMENTS"
             )
         self._limits.spend(client)
-        async with self._bodies.read(request, ("image_file",)) as body:
+        async with self._bodies.read(request, client, ("image_file",)) as body:
             source = check_sources(body.values, body.files)
             id = await self._keep(client, source, body, self._improvements)
         return JSONResponse({"id": id}, headers=self._limits.headers(client))
 
-    async def _fields(self, body: Body, options: Options) -> tuple[dict[str, Any], list[str]]:
+    async def _fields(self, client: Client, body: Body, options: Options) -> tuple[dict[str, Any], list[str]]:
         """Return the request's fields, and the photos that were stored for it."""
         source = check_sources(body.values, body.files)
         fields = {**options.fields, **self._profiles.of_type(options.type)}
@@ -100,7 +100,7 @@ class RemoveBg:
         if source == "image_file":
             incoming = body.files["image_file"].pop()
         else:
-            incoming = await self._bodies.store_base64(body.values[source])
+            incoming = await self._bodies.store_base64(body.values[source], client)
         image = await self._uploads.finish(incoming)
         return await self._with_background(body, {**fields, "image": image}, [image])
 
@@ -128,7 +128,7 @@ class RemoveBg:
         elif source == "image_file":
             incoming = body.files["image_file"].pop()
         else:
-            incoming = await self._bodies.store_base64(body.values[source])
+            incoming = await self._bodies.store_base64(body.values[source], client)
         id = secrets.token_hex(16)
         try:
             await asyncio.to_thread(incoming.flush)

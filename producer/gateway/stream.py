@@ -196,4 +196,7 @@ class Stream:
                 if isinstance(exc, ConfigurationError) and str(exc) != told:
                     log.warning("the lag is not known, so no call is refused for it: %s", exc)
                     told = str(exc)
+            except Exception:  # without the lag, calls are still answered
+                log.exception("unexpected error while measuring the lag")
+                self._stop.wait(_LAG_S * 30)
         lag.close()

@@ -94,8 +94,10 @@ class Uploads:
         self._most_bytes = most_bytes
         self._metrics = metrics
 
-    def begin(self) -> Incoming:
-        return Incoming(self._spool / f"{self._names.next()}.part", self._most_bytes)
+    def begin(self, most_bytes: int | None = None) -> Incoming:
+        """Begin an upload, of which a client's own limit may allow less than the deployment's."""
+        most_bytes = self._most_bytes if most_bytes is None else min(most_bytes, self._most_bytes)
+        return Incoming(self._spool / f"{self._names.next()}.part", most_bytes)
 
     async def receive(self, incoming: Incoming, data: bytes | memoryview) -> None:
         """Add bytes to an upload. Raises CallRefused if there are too many of them."""

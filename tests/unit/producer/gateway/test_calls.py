@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from cutstream.clock import SystemClock
 from cutstream.contract.messages import ErrorDetail
+from producer.gateway.keys import create_key
 from tests.support.group import wait_until
 from tests.support.stand_in_worker import PICTURE
 
@@ -136,9 +138,6 @@ def test_a_client_that_goes_away_has_its_request_called_off(serve: Callable, tmp
 
 
 def test_clients_have_keys_and_limits(serve: Callable, tmp_path: Path) -> None:
-    from cutstream.clock import SystemClock
-    from producer.gateway.keys import create_key
-
     file = tmp_path / "keys.toml"
     key = create_key(file, "shop", SystemClock())
     file.write_text(file.read_text() + "requests_per_minute = 2\n")
@@ -153,6 +152,24 @@ def test_clients_have_keys_and_limits(serve: Callable, tmp_path: Path) -> None:
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (429, "rate_limit_exceeded")
     assert 1 <= int(answer.headers["retry-after"]) <= 61
     assert abs(int(answer.headers["x-ratelimit-reset"]) - time.time()) < 62
+
+
+def test_a_key_may_have_a_smaller_limit_of_size(serve: Callable, tmp_path: Path) -> None:
+    file = tmp_path / "keys.toml"
+    key = create_key(file, "shop", SystemClock())
+    file.write_text(file.read_text() + "max_bytes = 1000\n")
+    client = serve(keys=file).client
+    b64 = base64.b64encode(PHOTO * 200).decode()
+    for body in ({"files": {"image_file": PHOTO * 200}}, {"json": {"image_file_b64": b64}}):
+        answer = client.post("/v1.0/removebg", headers={"X-API-Key": key}, **body)
+        assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "file_too_large")
+
+
+def test_a_call_passes_its_trace_on(serve: Callable) -> None:
+    served = serve()
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    served.client.post("/v1.0/removebg", files={"image_file": PHOTO}, headers={"traceparent": trace})
+    assert served.stream.records[0].headers == [("traceparent", trace.encode())]
 
 
 def test_a_photo_can_be_handed_in_for_improvement(serve: Callable, tmp_path: Path) -> None:
