@@ -8,6 +8,7 @@ import pytest
 
 from cutstream import Client
 from cutstream.client.connecting import connect
+from cutstream.client.over_http import HttpTransport
 from cutstream.client.over_kafka import KafkaTransport
 from cutstream.errors import ConfigurationError
 from cutstream.settings import Settings
@@ -64,3 +65,12 @@ def test_a_wrong_setting_is_named() -> None:
         Client("kafka://broker")
     with pytest.raises(ConfigurationError, match="CUTSTREAM_KAFKA__RESULT_TOPIC"):
         Client("kafka://broker:9092", kafka={"result_topic": "r"})
+
+
+def test_http_addresses_mean_the_gateway() -> None:
+    for address in ("http://localhost:8080", " https://cutouts.example.org/prefix/ "):
+        assert isinstance(connect(address, "cs_1", {}), HttpTransport)
+    with pytest.raises(ConfigurationError, match="`kafka` goes with the address of a Kafka"):
+        Client("http://localhost:8080", kafka={"results_topic": "r"})
+    with pytest.raises(ConfigurationError, match="is no address for a client"):
+        Client("http://")
