@@ -104,15 +104,15 @@ _ROLES = {  # by a part of the command line
     "kafka.Kafka": "kafka",
     "tritonserver": "triton",
     "triton_python_backend_stub": "triton",
-    "-m consumer": "worker",
     "decoder_process": "decoders",
+    "launch.py consumer": "worker",
     "guard.py": "guards",
 }
 
 
 def role_of(command: Sequence[str]) -> str | None:
     """Return the role of a process of the stack from its command line, or None for any other process."""
-    # No command line contains the part of another role, so the order of the table does not matter.
+    # That of a decoder contains the worker's part, too, so decoders come first.
     line = " ".join(command)
     return next((role for part, role in _ROLES.items() if part in line), None)
 

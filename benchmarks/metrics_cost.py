@@ -31,13 +31,14 @@ from benchmarks.machine import record
 from benchmarks.photos import make_photos, photo_settings
 from cutstream.clients.kafka import ensure_topics
 from cutstream.contract.messages import Request
+from cutstream.launch import python_command
 from deploy.local.running import worker_server
 from deploy.local.stack import local_stack
 from deploy.local.state import throwaway
 from export.repository.render import render
 from producer.following import Batch, RequestFollower
 
-COMMAND = (sys.executable, "-m", "benchmarks.switched_worker")
+COMMAND = python_command("benchmarks.switched_worker")
 PAIRS, TURN_S, SETTLE_S, SCRAPE_S = 30, 4.0, 0.5, 1.0
 MOST_COST = 0.01
 PHOTOS, WARM_UP, IN_FLIGHT = 40, 100, 80

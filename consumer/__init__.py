@@ -1,5 +1,5 @@
 """The worker: it reads requests from Kafka, has Triton find the subject, and writes cutouts and results."""
 
-import sys
+from cutstream.launch import python_command
 
-COMMAND = (sys.executable, "-m", __name__)  # starts a worker process; its settings come from the environment
+COMMAND = python_command(__name__)  # starts a worker process; its settings come from the environment

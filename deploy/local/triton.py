@@ -55,6 +55,7 @@ def triton_server(settings: Settings) -> ServerSpec:
         command=[*_command(stack, served, _backends(folder)), *_guards(identity)],
         environment=_environment(settings),
         log=stack.state / "logs" / "triton.log",
+        cwd=folder,
         ready=_health_check(settings),
         ports={
             "CUTSTREAM_STACK__TRITON_GRPC_PORT": stack.triton_grpc_port,

@@ -9,6 +9,7 @@ from types import ModuleType
 import msgspec
 
 from cutstream.errors import ConfigurationError
+from cutstream.settings import own_environment
 
 QUERY = ["nvidia-smi", "--query-gpu=name,compute_cap,driver_version", "--format=csv,noheader"]
 TIMEOUT_S = 30
@@ -25,7 +26,9 @@ def detect_machine() -> Machine:
     """Return this machine's first GPU and TensorRT. Raise ConfigurationError if either is missing."""
     version = str(import_tensorrt().__version__)
     try:
-        process = subprocess.run(QUERY, capture_output=True, text=True, timeout=TIMEOUT_S, check=True)
+        process = subprocess.run(
+            QUERY, env=own_environment(), capture_output=True, text=True, timeout=TIMEOUT_S, check=True
+        )
         gpu, compute_capability, driver = (part.strip() for part in process.stdout.splitlines()[0].split(","))
     except (OSError, subprocess.SubprocessError, IndexError, ValueError) as exc:
         raise ConfigurationError(f"TensorRT needs an NVIDIA GPU, and `nvidia-smi` found none: {exc}") from exc

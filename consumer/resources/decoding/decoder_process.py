@@ -156,3 +156,7 @@ def _fill(slot: mmap.mmap, image: Image) -> None:
         at += plane.size
     if image.icc:
         slot[at : at + len(image.icc)] = image.icc
+
+
+if __name__ == "__main__":
+    main()

@@ -140,7 +140,7 @@ def test_what_openssl_says_is_told_and_half_an_identity_is_none(
 
 def test_without_openssl_the_settings_are_refused(stack: StackSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not [line for line in stack_problems(Settings(stack=stack)) if "PRIVATE" in line]
-    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("PATH", str(stack.state))
     (line,) = (line for line in stack_problems(Settings(stack=stack)) if "PRIVATE" in line)
     assert line.startswith("CUTSTREAM_STACK__PRIVATE: it needs the program openssl")
     own = {"kafka": KafkaSettings(bootstrap_servers="broker:9092"), "triton": TritonSettings(url="triton:8001")}

@@ -20,7 +20,6 @@ import skimage
 from PIL import Image as Pillow
 from PIL import ImageCms
 
-from consumer.resources.decoding import decoder
 from consumer.resources.decoding import pool as pools
 from consumer.resources.decoding.pool import DecoderPool
 from cutstream.errors import DecoderFailed, DecodersUnavailable, Fatal, UnreadableImage, UnsupportedImage
@@ -29,6 +28,7 @@ from cutstream.images.colour import from_srgb
 from cutstream.images.decode import decode
 from cutstream.images.encode import encode
 from cutstream.images.header import Header, read_header
+from tests.support import obedient_decoder
 from tests.support.obedient_decoder import wait_until
 
 MAX_PIXELS = 25_000_000
@@ -238,7 +238,7 @@ def test_many_time_outs_at_once_stop_nobody(restarts: list[float]) -> None:
 def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """Inside its `context`, no decoder process starts."""
     with monkeypatch.context() as context:
-        context.setattr(decoder, "CHILD", "raise SystemExit('no room for libvips')")
+        obedient_decoder.run(context, "raise SystemExit('no room for libvips')")
         yield context
 
 

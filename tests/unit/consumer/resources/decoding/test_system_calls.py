@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from consumer.resources.decoding import decoder, system_calls
+from consumer.resources.decoding import system_calls
 from consumer.resources.decoding.pool import DecoderPool
 from consumer.resources.decoding.system_calls import why_unfiltered
 from tests.support import obedient_decoder
@@ -158,7 +158,7 @@ def test_where_there_is_no_filter_the_log_says_so_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     without = "decoder_process.forbid_system_calls = lambda: 'no seccomp here'\ndecoder_process.main()"
-    monkeypatch.setattr(decoder, "CHILD", PROGRAM.replace("decoder_process.main()", without))
+    obedient_decoder.run(monkeypatch, PROGRAM.replace("decoder_process.main()", without))
     with caplog.at_level(logging.WARNING):
         pool = make_pool()
         try:
