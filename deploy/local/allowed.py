@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from cutstream.errors import StackError
 from cutstream.settings import ObjectSettings, StackSettings, note_path, read_note
-from deploy.local.state import open_unplanted
+from deploy.local.state import is_own_file, open_unplanted
 
 __all__ = ["noted", "read_note"]
 
@@ -30,6 +31,8 @@ def noted(objects: ObjectSettings, stack: StackSettings) -> Iterator[None]:
     path = note_path(stack)
     with ExitStack() as cleanup:
         try:
+            if path.is_file() and not is_own_file(path.stat()):
+                raise OSError(errno.EEXIST, "it is no file of yours, or has another name, too")
             note = cleanup.enter_context(open(path, "wb", buffering=0, opener=open_unplanted))
             fcntl.flock(note, fcntl.LOCK_EX)
             note.write(objects.model_copy(update=absolute).model_dump_json(include=_NOTED).encode())

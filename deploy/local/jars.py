@@ -14,6 +14,8 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from cutstream.errors import ConfigurationError, StackError
+from cutstream.ownership import why_planted, why_shared
+from cutstream.settings import about
 
 BROKER = "org.apache.kafka:kafka_2.13:4.4.0"
 # Kafka comes without a logger. This one is resolved without its dependencies: Kafka has them already,
@@ -41,7 +43,13 @@ class Jar(NamedTuple):
 
 
 def ensure_jars(folder: Path) -> list[Path]:
-    """Return the locked jars in `folder`, all verified, after downloading missing and damaged ones."""
+    """Return the locked jars in `folder`, all verified, after downloading missing and damaged ones.
+
+    Raises StackError if other users could exchange one after that.
+    """
+    folder = folder.resolve()  # it may be a link, if nobody changes that from here on
+    if problem := why_shared(folder) or why_planted(folder):
+        raise StackError(about("stack", "jars", problem))
     if missing := missing_jars(folder):
         log.info("downloading %d jars of the embedded broker into %s", len(missing), folder)
         download(missing, folder)

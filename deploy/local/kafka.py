@@ -22,7 +22,7 @@ from cutstream.settings import StackSettings, bare_environment
 from deploy.local.identity import ensure_identity
 from deploy.local.jars import ensure_jars
 from deploy.local.process import ServerSpec
-from deploy.local.state import private_folder
+from deploy.local.state import private_folder, write_anew
 
 LOG_CONFIG = Path(__file__).with_name("kafka-log4j2.properties")
 JVM = (
@@ -178,7 +178,7 @@ def showing(identity: Path) -> dict[str, object]:
 
 
 def write_properties(file: Path, properties: Mapping[str, object]) -> None:
-    file.write_text("".join(f"{name}={escaped(str(value))}\n" for name, value in properties.items()))
+    write_anew(file, "".join(f"{name}={escaped(str(value))}\n" for name, value in properties.items()))
 
 
 def escaped(text: str) -> str:

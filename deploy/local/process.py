@@ -62,9 +62,9 @@ class RunningServer:
         self.server = server
         server.prepare()
         server.log.parent.mkdir(parents=True, exist_ok=True)
-        if server.log.exists():  # keep the previous log, which may explain a restart
+        if os.path.lexists(server.log):  # keep the previous log, which may explain a restart
             server.log.replace(server.log.with_name(server.log.name + ".1"))
-        with server.log.open("wb") as log:
+        with server.log.open("xb") as log:
             self._guard = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(GUARD), str(os.getpid())],
                 stdin=subprocess.PIPE,

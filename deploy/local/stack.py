@@ -10,7 +10,7 @@ from cutstream.clock import Clock, SystemClock
 from cutstream.settings import Settings, addressed
 from deploy.local.kafka import kafka_server
 from deploy.local.process import ServerSpec, Supervisor
-from deploy.local.state import lock_state, private_folder
+from deploy.local.state import lock_state, private_folder, usable
 from deploy.local.triton import triton_server
 
 
@@ -35,10 +35,11 @@ def local_stack(
     """
     clock = clock or SystemClock()
     with lock_state(settings.stack.state), Supervisor(settings.stack.start_timeout_s, clock) as supervisor:
-        private_folder(settings.stack.state / "logs")
-        prepare(settings)
-        started = clock.monotonic()
-        supervisor.start(*embedded_servers(settings))
+        with usable(settings.stack.state):
+            private_folder(settings.stack.state / "logs")
+            prepare(settings)
+            started = clock.monotonic()
+            supervisor.start(*embedded_servers(settings))
         yield Stack(addressed(settings), supervisor, clock.monotonic() - started)
 
 

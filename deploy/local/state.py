@@ -13,13 +13,15 @@ from io import FileIO
 from pathlib import Path
 from tempfile import mkdtemp
 
+from cutstream.acl import inherit_no_list
 from cutstream.clock import SystemClock
 from cutstream.errors import StackError
-from cutstream.ownership import why_shared
+from cutstream.ownership import why_planted, why_shared
 from cutstream.settings import Settings, about
 
 _LOCK = "stack.lock"
-_PRIVATE = ("kafka", "triton", "logs", "private", "inbox")
+_INBOX = "inbox"  # its files are other names of photos, which may be anybody's
+_PRIVATE = ("kafka", "triton", "logs", "private", _INBOX)
 _RUN = "cutstream-run-"
 _STARTING_S = 60.0  # a folder that is younger may belong to a run that has not locked it yet
 
@@ -45,11 +47,18 @@ def private_folder(folder: Path) -> Path:
 def lock_state(state: Path) -> Iterator[None]:
     """Create the folder and lock it against other stacks until the block ends or this process dies.
 
-    Raises StackError, before anything is written, if other users could change the folder or those of the servers in it.
+    Raises StackError, before anything is written, if other users could change the folder or have put something into it.
     """
     _own_folder(state)
     for name in _PRIVATE:
         if os.path.lexists(state / name):
+            _refuse_shared(state / name)
+    if os.path.lexists(state / _LOCK) and not is_own_file((state / _LOCK).lstat()):
+        raise _not_own(state / _LOCK)
+    if problem := why_planted(state, photos=_INBOX):
+        raise StackError(about("stack", "state", problem))
+    for name in _PRIVATE:
+        if (state / name).exists():
             private_folder(state / name)
     with _named_errors(state, "be locked"):
         lock = _open_lock(state / _LOCK)
@@ -63,7 +72,10 @@ def _own_folder(state: Path) -> None:
     """Create the folder unless it is there. Raises StackError if other users could change or replace it."""
     _refuse_shared(state)  # the way to it, if it is not there yet
     with _named_errors(state, "be made a folder"):
+        is_new = not state.exists()
         state.mkdir(mode=0o700, parents=True, exist_ok=True)  # a folder that was there may have other purposes, too
+        if is_new:
+            inherit_no_list(state)
     _refuse_shared(state)
 
 
@@ -80,7 +92,7 @@ def _open_lock(path: Path) -> FileIO:
         if exc.errno == errno.ELOOP:
             raise _not_own(path) from exc
         raise
-    if not _is_own_file(os.fstat(file.fileno())):
+    if not is_own_file(os.fstat(file.fileno())):
         file.close()
         raise _not_own(path)
     return file
@@ -95,7 +107,26 @@ def open_unplanted(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
 
 
-def _is_own_file(status: os.stat_result) -> bool:
+def write_anew(file: Path, text: str) -> None:
+    """Write a file at once, in place of whatever has its name: it never writes through a link."""
+    part = file.with_name(f"{file.name}.part")
+    part.unlink(missing_ok=True)
+    with open(part, "x", opener=open_unplanted) as writing:
+        writing.write(text)
+    part.replace(file)
+
+
+@contextmanager
+def usable(state: Path) -> Iterator[None]:
+    """Name what of a state folder this user cannot use. Raises StackError."""
+    try:
+        yield
+    except (PermissionError, FileExistsError, IsADirectoryError, NotADirectoryError) as exc:
+        problem = f"{exc.filename or state} cannot be used ({exc.strerror}): remove it, or name another folder"
+        raise StackError(about("stack", "state", problem)) from exc
+
+
+def is_own_file(status: os.stat_result) -> bool:
     """Tell whether it is a file of this user's, with no other name elsewhere."""
     return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_nlink <= 1
 
@@ -150,7 +181,7 @@ def _remove_abandoned(parent: Path) -> None:
     for folder in parent.glob(f"{_RUN}*"):
         try:
             status = folder.lstat()
-            is_ours = status.st_uid == os.geteuid() and _is_own_file((folder / _LOCK).lstat())
+            is_ours = status.st_uid == os.geteuid() and is_own_file((folder / _LOCK).lstat())
             if is_ours and stat.S_ISDIR(status.st_mode) and now - status.st_mtime > _STARTING_S:
                 with lock_state(folder):
                     _remove(folder)

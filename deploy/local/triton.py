@@ -167,24 +167,29 @@ def _backends(state: Path) -> Path:
     """Assemble the backend folder: the package's Python backend with the stub for this Python, and our backends.
 
     Files are copied, because Triton refuses libraries that link out of their backend's folder. Equal files stay
-    untouched, because another server may be using them.
+    untouched, because another server may be using them. All that is not ours is removed.
     """
     stub = _pytriton() / "python_backend_stubs" / PYTHON / "triton_python_backend_stub"
     if not stub.is_file():
         raise StackError(f"nvidia-pytriton has no stub for Python {PYTHON}: use Python 3.10 to 3.13")
     folder = state / "backends"
-    for part in (*(_pytriton() / "backends" / "python").iterdir(), stub):
-        _copy(part, folder / "python" / part.name)
-    for model in OUR_BACKENDS.glob("*/model.py"):
-        _copy(model, folder / model.parent.name / model.name)
+    parts = [*(_pytriton() / "backends" / "python").iterdir(), stub]
+    files = {folder / "python" / part.name: part for part in parts}
+    files |= {folder / model.parent.name / model.name: model for model in OUR_BACKENDS.glob("*/model.py")}
+    for target, source in files.items():
+        _copy(source, target)
+    for path in list(folder.glob("*/*")):  # a module or a library there would be loaded before others
+        if path not in files:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     return folder
 
 
 def _copy(source: Path, target: Path) -> None:
-    if target.is_file() and filecmp.cmp(source, target):
+    if target.is_file() and not target.is_symlink() and filecmp.cmp(source, target, shallow=False):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
+    part.unlink(missing_ok=True)
     shutil.copy2(source, part)  # keeps the mode, because the stub is a program
     part.replace(target)
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from cutstream.errors import ConfigurationError
-from cutstream.ownership import why_shared
+from cutstream.ownership import why_planted, why_shared
 from cutstream.settings import about
 
 
@@ -21,7 +21,7 @@ class State:
 
     def open(self) -> None:
         """Make the folder and lock it. Raises ConfigurationError if others could change it or use it already."""
-        if problem := why_shared(self.folder):
+        if problem := why_shared(self.folder) or why_planted(self.folder):
             raise ConfigurationError(about("gateway", "state", problem))
         try:
             # Others pass through on their way to an upload whose name they know, and see no list of names.

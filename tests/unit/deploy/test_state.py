@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +18,10 @@ from cutstream.ownership import why_shared
 from cutstream.settings import ObjectSettings, Settings, StackSettings, identity_of
 from deploy.local.allowed import noted
 from deploy.local.identity import OPENSSL, ensure_identity
-from deploy.local.state import lock_state, private_folder, throwaway
+from deploy.local.jars import ensure_jars
+from deploy.local.kafka import write_properties
+from deploy.local.process import ServerSpec, Supervisor
+from deploy.local.state import lock_state, private_folder, throwaway, usable
 
 MALLORY = 65534
 OTHER_GROUP = 65534
@@ -61,7 +66,7 @@ def refused(state: Path, message: str) -> None:
 @as_root
 def test_a_folder_of_another_user_is_refused(state: Path) -> None:
     give_away(state)
-    refused(state, r"state belongs to the user \w+, .*name a folder of your own, .*\(chown root\)")
+    refused(state, r"state belongs to the user \w+, .*name a folder of your own, or remove this\. Do not .*\(chown\)")
 
 
 @as_root
@@ -97,6 +102,178 @@ def test_a_group_may_write_only_if_its_user_has_it_alone(state: Path) -> None:
         os.chown(state, 0, group)
         state.chmod(0o775)
         assert bool(why_shared(state)) == bool(why_shared(state / "folder")) == is_refused
+
+
+@as_root
+def test_a_group_that_is_another_accounts_first_group_is_not_the_users_own(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = pwd.getpwuid(0)
+    os.chown(state, 0, own.pw_gid)
+    state.chmod(0o775)
+    assert why_shared(state) == ""
+    other = pwd.struct_passwd(("mallory", "x", MALLORY, own.pw_gid, "", "/", "/bin/sh"))
+    monkeypatch.setattr(pwd, "getpwall", lambda: [own, other])
+    refused(state, r"other users may write to .*state \(mode 0775\)")
+
+
+def set_list(path: Path, *entries: tuple[int, int, int], kind: str = "access") -> None:
+    """Give a file or folder an access control list: what an entry is for, its rights, the id of its user or group."""
+    data = b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    try:
+        os.setxattr(path, f"system.posix_acl_{kind}", struct.pack("<I", 2) + data)
+    except OSError as exc:
+        pytest.skip(f"this file system has no access control lists ({exc.strerror})")
+
+
+NO_ID = 0xFFFFFFFF
+OWNER, OWNING_GROUP, MASK, OTHERS = (1, 7, NO_ID), (4, 7, NO_ID), (0x10, 7, NO_ID), (0x20, 0, NO_ID)
+LISTS = {
+    "user": (OWNER, (2, 7, MALLORY), OWNING_GROUP, MASK, OTHERS),
+    "user, and the group does not": (OWNER, (2, 2, MALLORY), (4, 0, NO_ID), MASK, OTHERS),
+    "group": (OWNER, OWNING_GROUP, (8, 7, OTHER_GROUP), MASK, OTHERS),
+}
+
+
+@pytest.mark.parametrize("entries", LISTS.values(), ids=LISTS)
+def test_a_folder_that_others_may_write_by_a_list_is_refused(state: Path, entries: Any) -> None:
+    set_list(state, *entries)
+    refused(state, r"may write to .*state by its access control list .*remove the list \(setfacl -b\)")
+    refused(state / "folder", r"may write to .*state by its access control list")
+    os.removexattr(state, "system.posix_acl_access")
+    state.chmod(0o700)
+    (state / "models").mkdir()
+    set_list(state / "models", *entries)
+    with pytest.raises(StackError, match=r"may write to .*models by its access control list"), lock_state(state):
+        pass
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        (OWNER, (2, 5, MALLORY), (4, 5, NO_ID), MASK, OTHERS),  # others may read
+        (OWNER, (2, 7, MALLORY), (4, 5, NO_ID), (0x10, 5, NO_ID), OTHERS),  # the mask takes the right to write away
+        (OWNER, (2, 7, os.geteuid()), (4, 5, NO_ID), MASK, OTHERS),
+    ],
+)
+def test_a_list_that_lets_nobody_else_write_is_none_of_our_business(state: Path, entries: Any) -> None:
+    set_list(state, *entries)
+    assert why_shared(state) == ""
+
+
+def test_what_the_stack_makes_inherits_no_list_with_which_others_write(state: Path) -> None:
+    set_list(state, *LISTS["user"], kind="default")
+    with lock_state(state / "new"):
+        (state / "new" / "file").touch(0o666)
+    with lock_state(state / "new"):
+        pass
+
+
+FOREIGN: dict[str, Callable[[Path], object]] = {
+    "file": lambda entry: (entry.touch(), give_away(entry)),
+    "folder": lambda entry: (entry.mkdir(), give_away(entry)),
+    "link": lambda entry: (entry.symlink_to("/etc/passwd"), give_away(entry)),
+    "link to a place of another user": lambda entry: (
+        (entry.parents[3] / "theirs").mkdir(),
+        give_away(entry.parents[3] / "theirs"),
+        entry.symlink_to(entry.parents[3] / "theirs"),
+    ),
+}
+
+
+@as_root
+@pytest.mark.parametrize("plant", FOREIGN.values(), ids=FOREIGN)
+@pytest.mark.parametrize("where", ["triton/backends", "kafka/data", "models/deep", "gateway/spool"])
+def test_what_another_user_has_left_deep_in_the_folder_is_refused(
+    state: Path, where: str, plant: Callable[[Path], object]
+) -> None:
+    """Its user may have followed the advice to take over the folders above it."""
+    entry = state / where / "entry"
+    entry.parent.mkdir(parents=True, mode=0o755)
+    plant(entry)
+    with (
+        pytest.raises(StackError, match=r"(entry|theirs) belongs to the user \w+, .*or remove this"),
+        lock_state(state),
+    ):
+        pass
+    assert not (state / "stack.lock").exists()
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o777])
+def test_what_others_may_write_deep_in_the_folder_is_refused(state: Path, mode: int) -> None:
+    entry = state / "triton" / "repository" / "entry"
+    entry.parent.mkdir(parents=True)
+    for make in (entry.touch, entry.mkdir):
+        make()
+        entry.chmod(mode)
+        with pytest.raises(StackError, match=rf"may write to .*entry \(mode {mode:04o}\)"), lock_state(state):
+            pass
+        entry.unlink() if entry.is_file() else entry.rmdir()
+
+
+def test_links_in_the_folder_must_lead_to_what_nobody_else_can_replace(state: Path, tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir(mode=0o700)
+    (state / "models").symlink_to(tmp_path / "own")
+    with lock_state(state):
+        pass
+    (tmp_path / "own").chmod(0o777)
+    with pytest.raises(StackError, match=r"models is a link\. other users may write to .*own"), lock_state(state):
+        pass
+    (tmp_path / "own").rmdir()
+    with pytest.raises(StackError, match=r"models is a link that leads nowhere"), lock_state(state):
+        pass
+
+
+@as_root
+def test_photos_in_the_inbox_may_be_anybodys(state: Path) -> None:
+    (state / "inbox" / "run").mkdir(parents=True)
+    photo = state / "inbox" / "run.jpg"
+    photo.touch(0o666)
+    give_away(photo)
+    with lock_state(state):
+        pass
+
+
+def test_properties_are_not_written_through_a_link(state: Path, victim: Path) -> None:
+    for name in ("server.properties", "server.properties.part"):
+        (state / name).symlink_to(victim)
+    write_properties(state / "server.properties", {"a": 1})
+    assert victim.read_text() == "precious"
+    assert (state / "server.properties").read_text() == "a=1\n"
+    assert not (state / "server.properties").is_symlink()
+
+
+def test_a_log_is_not_written_through_a_link(state: Path, tmp_path: Path) -> None:
+    (state / "shell.log").symlink_to(tmp_path / "missing")
+    with Supervisor(10) as supervisor:
+        supervisor.start(ServerSpec("shell", ["sh", "-c", "echo up; sleep 60"], {}, state / "shell.log", lambda: True))
+    assert not (tmp_path / "missing").exists()
+
+
+def test_what_cannot_be_used_is_named(state: Path) -> None:
+    message = r"CUTSTREAM_STACK__STATE: .*state cannot be used \(Is a directory\): remove it"
+    with pytest.raises(StackError, match=message), usable(state):
+        state.write_text("")
+
+
+@as_root
+@pytest.mark.parametrize("foreign", ["folder", "jar"])
+def test_jars_that_another_user_could_exchange_are_not_used(tmp_path: Path, foreign: str) -> None:
+    folder = tmp_path / "jars"
+    folder.mkdir()
+    (folder / "kafka.jar").touch()
+    give_away(folder if foreign == "folder" else folder / "kafka.jar")
+    with pytest.raises(StackError, match=r"CUTSTREAM_STACK__JARS: .*jars?\S* belongs to the user"):
+        ensure_jars(folder)
+
+
+def test_jars_that_others_may_write_are_not_used_and_a_link_may_lead_to_them(tmp_path: Path) -> None:
+    (tmp_path / "jars").mkdir()
+    (tmp_path / "link").symlink_to("jars")
+    (tmp_path / "jars").chmod(0o777)
+    for folder in (tmp_path / "jars", tmp_path / "link"):
+        with pytest.raises(StackError, match=r"CUTSTREAM_STACK__JARS: other users may write to .*jars \(mode 0777\)"):
+            ensure_jars(folder)
 
 
 def test_a_link_to_a_folder_is_refused_as_a_state_but_may_be_on_the_way(state: Path, tmp_path: Path) -> None:

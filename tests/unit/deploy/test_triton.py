@@ -72,6 +72,25 @@ def test_brings_together_a_backend_folder(settings: Settings) -> None:
     assert stub.stat().st_ino == before
 
 
+def test_a_backend_of_the_same_size_and_time_is_replaced_and_what_is_not_ours_is_removed(settings: Settings) -> None:
+    triton_server(settings)
+    python = settings.stack.state / "triton" / "backends" / "python"
+    stub = python / "triton_python_backend_stub"
+    genuine, status = stub.read_bytes(), stub.stat()
+    stub.write_bytes(b"#!/bin/sh\n".ljust(len(genuine)))
+    os.utime(stub, ns=(status.st_atime_ns, status.st_mtime_ns))
+    (python / "numpy.py").touch()
+    (python / "__pycache__").mkdir()
+    (python.parent / "openvino" / "model.py").unlink()
+    (python.parent / "openvino" / "model.py").symlink_to(stub)
+    triton_server(settings)
+    assert stub.read_bytes() == genuine
+    assert not (python / "numpy.py").exists()
+    assert not (python / "__pycache__").exists()
+    assert not (python.parent / "openvino" / "model.py").is_symlink()
+    assert stub.read_bytes() == genuine
+
+
 def test_hands_the_libraries_of_this_interpreter_over(settings: Settings) -> None:
     environment = triton_server(settings).environment
     libraries = [Path(folder) for folder in environment["LD_LIBRARY_PATH"].split(os.pathsep)]
