@@ -295,7 +295,7 @@ STALLED = Definition(
 UNREADABLE = Definition(
     "cutstream_unreadable_partitions",
     "gauge",
-    "Partitions that stand still because their next record is corrupt, or unpacks to more than a worker reads.",
+    "Partitions that stand still because their next record is corrupt: its checksum is wrong.",
     "If it stays above 0, go past the record (docs/runbook.md#a-record-cannot-be-read): the log names it.",
 )
 LAG = Definition(

@@ -10,6 +10,7 @@ from cutstream.contract.dead_letters import Closing, Mark, mark_headers
 from cutstream.contract.messages import MAX_REPLAY
 from cutstream.contract.redelivery import Redelivery, redelivery_headers
 from cutstream.contract.sizes import MAX_REQUEST_BYTES, size_of
+from cutstream.errors import UnreadableRequest
 from cutstream.settings import KafkaSettings
 from producer.letter_file import FiledLetter, LetterFile, delivery_of
 
@@ -29,6 +30,8 @@ class Step:
 def obstacle(file: LetterFile, entry: FiledLetter) -> str | None:
     """Return why a letter cannot be replayed, or None if it can."""
     letter = entry.letter
+    if letter.code == UnreadableRequest.code:
+        return "its request could not be read"
     size = letter.cut_from_bytes or size_of(entry.key, letter.value, letter.headers)
     if letter.cut_from_bytes or size > MAX_REQUEST_BYTES:
         return f"its request has {size} bytes; at most {MAX_REQUEST_BYTES} are accepted"

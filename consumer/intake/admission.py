@@ -11,7 +11,7 @@ from cutstream.contract.messages import MAX_REPLAY, Request, decode_request
 from cutstream.contract.recipe import parse_recipe
 from cutstream.contract.redelivery import Redelivery
 from cutstream.contract.sizes import check_size
-from cutstream.errors import InvalidOption, InvalidProfile, InvalidRequest
+from cutstream.errors import InvalidOption, InvalidProfile, InvalidRequest, UnreadableRequest
 from cutstream.matting.presets import PRESETS
 from cutstream.matting.specs import Refinement
 from cutstream.profiles import AUTO
@@ -28,6 +28,8 @@ def admit(
 
     `refuse` is called before a record is parsed: it may raise to refuse the record, whether it can be parsed or not.
     """
+    if record.unread:
+        raise UnreadableRequest(f"the request's record cannot be read: {record.unread}")
     check_size(record.key, record.value, record.headers)
     refuse(record)
     delivery = delivery_of(record)

@@ -20,6 +20,7 @@ CutstreamError
 ├── Poison                      this request can never succeed: one `failed` result and a dead letter
 │   ├── InvalidRequest            not JSON, or a field that is unknown or of the wrong type
 │   ├── RequestTooLarge           a record with more bytes than any request needs
+│   ├── UnreadableRequest         a record whose batch its sender made unreadable
 │   ├── InvalidProfile            a profile that this deployment does not serve
 │   ├── InvalidOption             a value of the right type that makes no sense; the message names the option
 │   ├── RefusedAddress            a source that is not an address of a supported form
@@ -96,6 +97,7 @@ from cutstream.errors.poison import (
     UnknownBackground,
     UnknownForeground,
     UnreadableImage,
+    UnreadableRequest,
     UnsupportedImage,
     UnusableBackground,
 )
@@ -169,6 +171,7 @@ __all__ = [
     "UnknownBackground",
     "UnknownForeground",
     "UnreadableImage",
+    "UnreadableRequest",
     "UnsupportedImage",
     "UnusableBackground",
     "WeightsMissing",

@@ -44,6 +44,17 @@ class RequestTooLarge(Poison):
     code = "request_too_large"
 
 
+class UnreadableRequest(Poison):
+    """The request's record cannot be read: its batch unpacks to more than 24 MiB, or is not what its compression or
+    Kafka's format says. One answer stands for a batch of more than 250,000 records.
+
+    Send the request again, uncompressed or with another client. Nobody could read who sent what: the result's id is the
+    record's topic, partition and offset, and the dead letter is empty and cannot be replayed.
+    """
+
+    code = "unreadable_request"
+
+
 class InvalidProfile(Poison):
     """The request names a profile that this deployment does not serve.
 

@@ -7,6 +7,7 @@ stalls          finds partitions that stand still
 assignor        shares the partitions of each topic among the workers
 fetching        the client's consumer, with a fetcher that loses nothing and loops on nothing
 record_batches  reads the batches of a fetch, within limits
+unread_records  stands in for what senders made unreadable, so that it fails by itself
 compression     unpacks what is compressed, within limits
 obstacles       remembers which partitions cannot be read on, and when to try them again
 buffers         holds what was fetched and not delivered yet, and decides the order of delivery
@@ -57,7 +58,8 @@ client still needs it.
 11. A question for committed offsets that was given up stays with the client, and its answer goes to whoever asks next,
    however late. Guard: `RequestReader.rewind` forgets these questions.
 12. Header names that are not UTF-8 are errors, and batches are unpacked and read without a limit. Guard: `Batches`
-   (record_batches.py) reads every name that the protocol allows, and unpacks no further than a limit.
+   (record_batches.py) reads every name that the protocol allows, and unpacks no further than a limit. What is beyond it
+   comes without its content (unread_records.py).
 13. If a poll cannot send its next requests, the records that it has taken are lost. Guard: `CarefulFetcher`
    (fetching.py) puts the positions back.
 14. A refused login is tried again for ever, and nobody is told; the broker's reason is lost if the end of the

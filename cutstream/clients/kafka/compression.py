@@ -16,23 +16,39 @@ _BLOCK_LENGTH = struct.Struct(">i")
 
 
 class TooLarge(Exception):
-    """The data would unpack to more than the limit."""
+    """The data would unpack to more than the limit. `beginning` is what was unpacked, if anything, and within it."""
+
+    beginning = b""
+
+
+class Damaged(ValueError):
+    """The data is not what its compression says that it is."""
 
 
 def unpack(compression: int, data: bytes, limit: int) -> bytes:
     """Unpack data of one of Kafka's compression types, by its number in the protocol.
 
-    Raises TooLarge before more than `limit` bytes are in memory, UnsupportedCodecError for a type that Kafka does not
-    have, and whatever the library of the compression raises for corrupt or truncated data. Of truncated zstd it returns
-    what is there, and the records in it turn out to be too few. Of lz4 it refuses what clients before Kafka 0.10 wrote,
-    whose frames have wrong checksums.
+    Raises TooLarge before more than `limit` bytes are in memory, Damaged, and UnsupportedCodecError for a type that
+    Kafka does not have. Of truncated zstd it returns what is there, and the records in it turn out to be too few. Of
+    lz4 it refuses what clients before Kafka 0.10 wrote, whose frames have wrong checksums.
     """
     if compression not in _CODECS:
         raise UnsupportedCodecError(f"compression type {compression} is unknown")
-    unpacked = _CODECS[compression](data, limit)
+    try:
+        unpacked = _CODECS[compression](data, limit)
+    except (TooLarge, MemoryError, AttributeError):  # without memory or the library, the data may be sound
+        raise
+    except Exception as exc:
+        raise Damaged(f"{type(exc).__name__}: {exc}") from exc
     if len(unpacked) > limit:
-        raise TooLarge(f"its {len(data)} bytes unpack to more than {limit}")
+        raise _too_large(f"its {len(data)} bytes unpack to more than {limit}", unpacked[:limit])
     return unpacked
+
+
+def _too_large(reason: str, beginning: bytes) -> TooLarge:
+    error = TooLarge(reason)
+    error.beginning = beginning
+    return error
 
 
 def _gzip(data: bytes, limit: int) -> bytes:
@@ -64,7 +80,10 @@ def _snappy(data: bytes, limit: int) -> bytes:
         position += _BLOCK_LENGTH.size
         if not 0 < length <= len(data) - position:
             raise ValueError(f"a snappy block of {length} bytes where {len(data) - position} are left")
-        unpacked += _snappy_block(data[position : position + length], limit - len(unpacked))
+        try:
+            unpacked += _snappy_block(data[position : position + length], limit - len(unpacked))
+        except TooLarge as exc:
+            raise _too_large(str(exc), bytes(unpacked)) from exc
         position += length
     return bytes(unpacked)
 

@@ -8,7 +8,7 @@ from kafka import TopicPartition
 
 from cutstream.clients.kafka.logins import hear_of_refused_logins, hide_logins
 from cutstream.clients.kafka.reachability import first_to_answer
-from cutstream.clients.kafka.records import Partition, Record
+from cutstream.clients.kafka.records import Partition, Record, Unread
 from cutstream.clients.kafka.tls import tls_options
 from cutstream.settings import KafkaSettings
 
@@ -53,13 +53,15 @@ def to_topic_partition(partition: Partition) -> TopicPartition:
 
 def to_record(consumed: Any) -> Record:
     """Convert kafka-python's ConsumerRecord."""
+    unread = consumed.value if isinstance(consumed.value, Unread) else None
     return Record(
         Partition(consumed.topic, consumed.partition),
         consumed.offset,
         # The first format of Kafka's log has no times. A producer may give any negative one; only -1 has a meaning.
         -1 if consumed.timestamp is None else max(-1, consumed.timestamp),
         consumed.key,
-        consumed.value or b"",
+        b"" if unread is not None else consumed.value or b"",
         # A header may have no value. The client reads such headers, but it cannot write them.
         [(name, value or b"") for name, value in consumed.headers or []],
+        unread.cause if unread is not None else "",
     )

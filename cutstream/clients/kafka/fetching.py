@@ -18,10 +18,13 @@ from kafka.errors import CorruptRecordError, InvalidRecordError, KafkaError, Lea
 from cutstream.clients.kafka.connection import to_partition, to_topic_partition
 from cutstream.clients.kafka.record_batches import Batches, Budget
 from cutstream.clients.kafka.records import Partition
+from cutstream.clients.kafka.unread_records import AnswerableBatches
 
 # One partition's errors, exactly these types: the broker finds its log corrupt or invalid, does not know what is wrong
 # with it (-1), or sends a batch that is not whole. All others are about more than the records.
 _OF_RECORDS = (KafkaError, CorruptRecordError, InvalidRecordError, RecordTooLargeError, UnknownError)
+# A fetch may hold one batch of a quarter of a million tiny records. What is behind so many is fetched again.
+_FETCH_RECORDS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +146,16 @@ class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
         return records
 
     def _unpack_records(self, tp: TopicPartition, records: Any, *deserializers: Any) -> Any:
-        self._batches = Batches(records._buffer, self._budget)
-        return super()._unpack_records(tp, self._batches, *deserializers)
+        self._batches = AnswerableBatches(records._buffer, self._budget, self.fetch_offset)
+        found = super()._unpack_records(tp, self._batches, *deserializers)
+        left = _FETCH_RECORDS
+        while left > 0:
+            record = next(found, None)
+            if record is None:
+                return  # it has drained itself
+            left -= record.offset >= self.fetch_offset
+            yield record
+        self.drain()
 
     def _contains_abort_marker(self, batch: Any) -> bool:
         # The cleaner of a compacted topic empties a producer's last batch and keeps its header.

@@ -78,10 +78,13 @@ class Batches(MemoryRecords):  # type: ignore[misc]
             return None
         batch = super().next_batch()
         if isinstance(batch, DefaultRecordBatch):
-            self.current = _Batch(batch._buffer)
+            self.current = self._open(batch._buffer)
         elif batch is not None:
             self.current = _LegacyBatch(batch._buffer, batch.magic)
         return batch and self.current
+
+    def _open(self, data: bytes) -> Batch:
+        return Batch(data)
 
     def offset_behind(self, offset: int) -> int:
         """Return where to read on if the current batch cannot be read from `offset` on, and never further.
@@ -99,12 +102,13 @@ class Batches(MemoryRecords):  # type: ignore[misc]
         return max(offset + 1, int(batch.next_offset)) if is_whole else offset + 1
 
 
-class _Batch(DefaultRecordBatch):  # type: ignore[misc]
+class Batch(DefaultRecordBatch):  # type: ignore[misc]
     _buffer: bytes | bytearray
     _pos: int
     _decompressed: bool
 
     _headers = 0  # of the records that were read
+    _cut: TooLarge | None = None  # the reason why only the beginning of the batch was unpacked
 
     @property
     def unpacked_bytes(self) -> int:
@@ -120,12 +124,25 @@ class _Batch(DefaultRecordBatch):  # type: ignore[misc]
             limit = MAX_BATCH_BYTES - self._overhead_bytes
             if limit < 0:
                 raise TooLarge(f"its {len(self._buffer)} bytes unpack to {self.records_count} records")
-            self._buffer = unpack(self.compression_type, bytes(self._buffer[self._pos :]), limit)
+            try:
+                self._buffer = unpack(self.compression_type, bytes(self._buffer[self._pos :]), limit)
+            except TooLarge as exc:
+                if not exc.beginning:
+                    raise
+                self._buffer, self._cut = exc.beginning, exc
             self._pos = 0
         self._decompressed = True
 
     def _read_msg(self, *_: Any) -> Any:
-        """Read the next record. Raises CorruptRecordError, or ValueError or IndexError, which mean the same."""
+        """Read the next record. Raises TooLarge or CorruptRecordError; ValueError and IndexError mean the latter."""
+        try:
+            return self._read_record()
+        except (CorruptRecordError, ValueError, IndexError) as exc:
+            if self._cut is not None:
+                raise self._cut from exc
+            raise
+
+    def _read_record(self) -> Any:
         length, start = decode_varint(self._buffer, self._pos)
         end = start + length
         if not start < end <= len(self._buffer):
@@ -153,7 +170,7 @@ class _Batch(DefaultRecordBatch):  # type: ignore[misc]
             raise CorruptRecordError(f"a record of {length} bytes whose parts take {position - start}")
         self._pos = end
         kind = ControlRecord if self.is_control_batch else DefaultRecord
-        timestamp = self.max_timestamp if self.timestamp_type else self.first_timestamp + delta_ms
+        timestamp = self.max_timestamp if self.timestamp_type else _int64(self.first_timestamp + delta_ms)
         return kind(length, self.base_offset + offset_delta, timestamp, self.timestamp_type, key, value, headers)
 
     def _read_bytes(self, position: int) -> tuple[bytes | None, int]:
@@ -198,6 +215,11 @@ class _LegacyBatch(LegacyRecordBatch):  # type: ignore[misc]
                 raise TooLarge(f"its {len(self._buffer)} bytes hold {len(found)} records and more")
             position += self.LOG_OVERHEAD + length
         return found
+
+
+def _int64(number: int) -> int:
+    """Return the number as the broker computes it, where a sum that is too large begins again below."""
+    return (number + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
 def _header_name(name: bytes) -> str:

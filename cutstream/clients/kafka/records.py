@@ -12,6 +12,17 @@ Headers: TypeAlias = list[tuple[str, bytes]]
 MAX_RECORD_BYTES = 8 * 1024 * 1024
 
 
+class Unread(bytes):
+    """The value of a record whose sender made it unreadable: empty, with the reason in `cause`."""
+
+    cause: str
+
+    def __new__(cls, cause: str) -> Unread:
+        made = super().__new__(cls)
+        made.cause = cause
+        return made
+
+
 class Partition(NamedTuple):
     topic: str
     number: int
@@ -22,7 +33,10 @@ class Partition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record that was read. `timestamp_ms` counts from the epoch, -1 if unknown. A tombstone's value is empty."""
+    """A record that was read. `timestamp_ms` counts from the epoch, -1 if unknown. A tombstone's value is empty.
+
+    `unread` is the reason why it came without its content, if it did: its sender's batch is damaged or too large.
+    """
 
     partition: Partition
     offset: int
@@ -30,6 +44,7 @@ class Record:
     key: bytes | None
     value: bytes
     headers: Headers
+    unread: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from cutstream.clients.kafka.logins import raise_refused_login
 from cutstream.clients.kafka.records import Record
 from cutstream.clients.kafka.topics import end_offsets
 from cutstream.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
 
 
 class TopicReader:
@@ -122,8 +125,9 @@ class TopicReader:
     def poll(self, timeout_s: float, max_records: int = 500) -> list[Record]:
         """Return the next records. Wait at most `timeout_s` for the first.
 
-        Raises UnreadableRecords once everything before a record that cannot be read has been delivered, and
-        BrokerUnavailable. Raises ConfigurationError if the login or the topic is refused meanwhile.
+        A record that its sender made unreadable is left out, and named in the log. Raises UnreadableRecords once
+        everything before any other record that cannot be read has been delivered, and BrokerUnavailable. Raises
+        ConfigurationError if the login or the topic is refused meanwhile.
         """
         if self._unreadable:
             raise UnreadableRecords(self._unreadable[0])
@@ -134,7 +138,17 @@ class TopicReader:
         self._unreadable += self._consumer._fetcher.take_unreadable()
         if self._unreadable and not batches:
             raise UnreadableRecords(self._unreadable[0])
-        return [to_record(r) for batch in batches.values() for r in batch]
+        records = [to_record(r) for batch in batches.values() for r in batch]
+        if left_out := [record for record in records if record.unread]:
+            first = left_out[0]
+            log.warning(
+                "left out %d records that cannot be read, from %s, offset %d: %s",
+                len(left_out),
+                first.partition,
+                first.offset,
+                first.unread,
+            )
+        return [record for record in records if not record.unread]
 
     def _raise_if_forbidden(self) -> None:
         """Raise what a client without a group keeps to itself: it waits instead."""

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import cycle
 
+import confluent_kafka
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
@@ -37,6 +38,7 @@ from cutstream.clients.kafka import (
 )
 from cutstream.clients.kafka.record_batches import MAX_BATCH_BYTES
 from cutstream.errors import BrokerUnavailable, ConfigurationError
+from tests.support.batches_by_hand import SHAPES, produce
 from tests.support.group import (
     TIMEOUT_S,
     add_partitions,
@@ -462,30 +464,71 @@ def test_a_corrupt_record_holds_its_partition_until_it_can_be_read(one_partition
 
 
 @pytest.mark.logs_errors
-def test_a_record_that_unpacks_to_too_much_is_named_and_the_one_before_it_is_read(one_partition, opened) -> None:
-    """The broker accepts it, and it has about 1 KiB there."""
+def test_a_corrupt_record_ends_the_reading_of_a_whole_topic_and_can_be_deleted(
+    one_partition, opened, monkeypatch
+) -> None:
     topic = one_partition.requests_topic
-    write(one_partition, 1)
-    producer = opened(
-        KafkaProducer(
-            bootstrap_servers=one_partition.bootstrap_servers,
-            compression_type="zstd",
-            max_request_size=64 * 1024 * 1024,
-        )
-    )
-    producer.send(topic, bytes(MAX_BATCH_BYTES)).get(timeout=TIMEOUT_S)
+    for _ in range(3):
+        write(one_partition, 1)
+    sound = DefaultRecordBatch.validate_crc
+    monkeypatch.setattr(DefaultRecordBatch, "validate_crc", lambda batch: batch.base_offset != 1 and sound(batch))
     whole = opened(TopicReader(one_partition, topic))
-    assert [record.value for record in whole.poll(5.0)] == [b"0"]
+    assert [record.offset for record in whole.poll(5.0)] == [0]
     with pytest.raises(UnreadableRecords, match=f"{topic}-0 cannot be read at offset 1"):
         whole.poll(5.0)
     reader = join(opened(requests_reader(one_partition)))
     found: list[Polled] = []
     wait_until(lambda: found.append(reader.poll(0.1, 500)) or found[-1].unreadable, "it is not noticed")
     assert [record.offset for polled in found for record in polled.records] == [0]
-    write(one_partition, 1)
     delete_records(one_partition, topic, {0: 2})  # as the runbook says: the workers need not stop for it
     assert read(reader, 1) == [2]
     wait_until(lambda: not reader.poll(0.1, 500).unreadable, "it is not forgotten")
+
+
+def test_records_that_unpack_to_too_much_come_without_their_content(one_partition, opened) -> None:
+    """librdkafka sends them, the broker takes them, and zstd makes 1 KiB of one. It stopped its partition for good."""
+    topic, codecs = one_partition.requests_topic, ["gzip", "snappy", "lz4", "zstd"]
+    failed: list[object] = []
+    for codec in codecs:
+        producer = confluent_kafka.Producer(
+            {
+                "bootstrap.servers": one_partition.bootstrap_servers,
+                "compression.type": codec,
+                "message.max.bytes": 64 * 1024 * 1024,
+            }
+        )
+        producer.produce(topic, bytes(MAX_BATCH_BYTES), partition=0, on_delivery=lambda error, _: failed.append(error))
+        assert producer.flush(TIMEOUT_S) == 0
+    write(one_partition, 1)
+    taken = failed.count(None)  # what snappy makes of it is more than a topic takes
+    assert taken >= 3, failed
+    found = read_records(join(opened(requests_reader(one_partition))), taken + 1)
+    assert [(record.offset, bool(record.unread)) for record in found] == [
+        *((n, True) for n in range(taken)),
+        (taken, False),
+    ]
+    whole = opened(TopicReader(one_partition, topic))
+    delivered: list[Record] = []
+    wait_until(lambda: delivered.extend(whole.poll(0.5)) or whole.caught_up, "it stops those who read a whole topic")
+    assert [record.offset for record in delivered] == [taken]
+
+
+def test_whatever_a_broker_takes_is_passed(one_partition, opened) -> None:
+    """Batches by hand. The broker may refuse one; if it takes it, its records have answers and nothing stops."""
+    names = [name for name, shape in SHAPES.items() for _ in range(produce(one_partition, shape()))]
+    write(one_partition, 1)
+    found = read_records(join(opened(requests_reader(one_partition))), len(names) + 1)
+    assert [record.offset for record in found] == [*range(len(names) + 1)]
+    assert not found[-1].unread
+    assert "lz4 with a wrong checksum of its content" in {
+        names[record.offset] for record in found[:-1] if record.unread
+    }
+
+
+def read_records(reader: RequestReader, count: int) -> list[Record]:
+    found: list[Record] = []
+    wait_until(lambda: found.extend(reader.poll(0.1, 500).records) or len(found) >= count, "the partition stands still")
+    return found
 
 
 def test_a_header_name_that_is_not_utf_8_is_read_and_written_as_the_same_bytes(one_partition, opened) -> None:

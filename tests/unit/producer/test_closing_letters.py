@@ -12,7 +12,7 @@ from cutstream.contract.envelope import dead_letter_headers
 from cutstream.contract.messages import ErrorDetail, SourceRecord
 from cutstream.contract.redelivery import read_redelivery
 from cutstream.contract.sizes import MAX_REQUEST_BYTES, size_of
-from cutstream.errors import RequestTooLarge
+from cutstream.errors import RequestTooLarge, UnreadableRequest
 from cutstream.settings import KafkaSettings
 from producer.closing_letters import Step, obstacle, purge_steps, replay_steps, transactions
 from producer.letter_file import LetterFile
@@ -81,11 +81,20 @@ def test_copies_of_one_letter_are_closed_together() -> None:
 def test_what_cannot_be_replayed_says_why() -> None:
     source, error = SourceRecord(topic="requests", partition=0, offset=7, timestamp_ms=5), RequestTooLarge("too large")
     described = dead_letter_headers([], "cut", source, ErrorDetail.of(error, "request"), error, 9_000_000)
+    lost = UnreadableRequest("its batch is damaged")
+    unread = dead_letter_headers([], "unread", source, ErrorDetail.of(lost, "request"), lost)
     worn = letter("worn", b'{"id": "worn", "replay": 1000000, "image": "s3://a/b"}', offset=3)
     old = letter("old", b" " * (MAX_REQUEST_BYTES + 1), offset=2)
-    file = file_of(letter("a"), OutgoingRecord("letters", None, b"{", described), worn, old)
+    file = file_of(
+        letter("a"),
+        OutgoingRecord("letters", None, b"{", described),
+        OutgoingRecord("letters", None, b"", unread),
+        worn,
+        old,
+    )
     reasons = {entry.letter.id: obstacle(file, entry) for entry in file.letters}
     assert reasons["a"] is None
     assert reasons["cut"] == "its request has 9000000 bytes; at most 524288 are accepted"
+    assert reasons["unread"] == "its request could not be read"
     assert reasons["worn"] == "its id has had 1000000 replays"
     assert "524292 bytes" in reasons["old"]

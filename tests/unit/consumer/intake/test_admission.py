@@ -12,7 +12,7 @@ from cutstream.clients.kafka import Partition, Record
 from cutstream.contract.messages import SourceRecord
 from cutstream.contract.redelivery import Redelivery, redelivery_headers
 from cutstream.contract.sizes import MAX_REQUEST_BYTES
-from cutstream.errors import InvalidOption, InvalidProfile, InvalidRequest, Poison, RequestTooLarge
+from cutstream.errors import InvalidOption, InvalidProfile, InvalidRequest, Poison, RequestTooLarge, UnreadableRequest
 from cutstream.matting.presets import PRESETS
 from cutstream.matting.specs import Refinement
 from cutstream.profiles import AUTO
@@ -142,6 +142,12 @@ def test_a_request_that_is_too_large_is_refused_before_it_is_looked_at() -> None
     ):
         with pytest.raises(RequestTooLarge, match=r"each header with 10 for its lengths.*at most 524288"):
             admit(large, MODELS, refuse=refuse)
+
+
+def test_a_request_that_its_sender_made_unreadable_is_refused_with_the_reason() -> None:
+    unread = replace(record(), key=None, value=b"", headers=[], unread="its 900 bytes unpack to more than 25165824")
+    with pytest.raises(UnreadableRequest, match="cannot be read: its 900 bytes unpack to more than 25165824"):
+        admit(unread, MODELS)
 
 
 def test_a_header_counts_ten_bytes_more_than_its_name_and_its_value() -> None:
