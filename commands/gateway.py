@@ -33,7 +33,7 @@ def serve(
 
 
 def create_key(
-    name: Annotated[str, typer.Argument(help="Name of the client that the key is for. It shows in logs.")],
+    name: Annotated[str, typer.Argument(help="Name of the client that the key is for, and of its entry in the file.")],
     file: Annotated[
         Path | None, typer.Option("--file", help="The keys' file. Defaults to CUTSTREAM_GATEWAY__KEYS.")
     ] = None,

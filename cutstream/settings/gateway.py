@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 
 from pydantic import Field, SecretStr, model_validator
 
-from cutstream.settings.forms import BUCKET_SCHEMES, can_match_host, is_host
+from cutstream.settings.forms import BUCKET_SCHEMES, can_match_host, is_host, is_loopback, is_token
 from cutstream.settings.section import Names, Section, require
 
 
@@ -16,7 +16,7 @@ class GatewaySettings(Section):
     """Address on which the gateway listens. Beyond loopback it needs CUTSTREAM_GATEWAY__KEYS."""
     port: int = Field(default=8080, ge=0, le=65535)
     """Port on which the gateway listens. 0: any free port."""
-    names: Names = ()
+    hosts: Names = ()
     """Host names under which clients reach the gateway, such as `cutouts.example.org`. On loopback, those of loopback
     are allowed besides. Beyond it, empty allows all names."""
     prefix: str = ""
@@ -92,7 +92,8 @@ class GatewaySettings(Section):
     webhook_attempts: int = Field(default=12, ge=1, le=50)
     """Attempts to deliver a webhook, with pauses that double from 2 s to 15 minutes."""
     metrics_token: SecretStr | None = None
-    """Token that /metrics asks for, as `Authorization: Bearer …`. Unset: whoever reaches the port may read them."""
+    """Token that /metrics asks for, as `Authorization: Bearer …`: 16 or more letters, digits and signs of ASCII. Unset:
+    whoever reaches the port may read the metrics."""
 
     @model_validator(mode="after")
     def _consistent(self) -> GatewaySettings:
@@ -103,9 +104,20 @@ class GatewaySettings(Section):
                 "for all",
             ),
             (
-                self.keys is not None or _is_loopback(self.host),
+                self.keys is not None or is_loopback(self.host),
                 f"CUTSTREAM_GATEWAY__HOST={self.host} is reached from other machines: create keys with `cutstream keys "
                 "create` and name their file in CUTSTREAM_GATEWAY__KEYS",
+            ),
+            *(
+                (
+                    is_host(host),
+                    f"CUTSTREAM_GATEWAY__HOSTS: {host} is no name: write `cut.example.org`, without scheme and port",
+                )
+                for host in self.hosts
+            ),
+            (
+                self.metrics_token is None or is_token(self.metrics_token.get_secret_value(), least=16),
+                "CUTSTREAM_GATEWAY__METRICS_TOKEN must have 16 or more letters, digits and signs of ASCII, no spaces",
             ),
             (
                 not self.prefix or (self.prefix.startswith("/") and not self.prefix.endswith("/")),
@@ -160,13 +172,6 @@ class GatewaySettings(Section):
     def profile_of(self) -> dict[str, str]:
         """Return the profile of each model or type that `models` names."""
         return dict(entry.split("=", 1) for entry in self.models)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _is_network(text: str) -> bool:

@@ -141,7 +141,7 @@ def gateway_server(settings: Settings, command: Sequence[str]) -> ServerSpec:
     else:  # its certificate names no loopback address
         context = ssl._create_unverified_context()
         connect = partial(http.client.HTTPSConnection, gateway.host, gateway.port, timeout=1.0, context=context)
-    ask = partial(_ask, connect, {"Host": gateway.names[0]} if gateway.names else {})
+    ask = partial(_ask, connect, {"Host": gateway.hosts[0]} if gateway.hosts else {})
     return ServerSpec(
         name="gateway",
         command=list(command),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 
 from starlette.concurrency import iterate_in_threadpool
@@ -13,6 +14,8 @@ from cutstream.clients.objects.own_objects import Opened, OwnObjects
 from cutstream.contract.messages import Result, StoredObject
 from cutstream.errors import CutstreamError
 from producer.gateway.errors import CallRefused
+
+log = logging.getLogger(__name__)
 
 _AT_ONCE_BYTES = 1024 * 1024
 
@@ -71,6 +74,7 @@ async def _open(outputs: OwnObjects, stored: StoredObject, at_once: int | None) 
         return await asyncio.to_thread(read)
     except (CutstreamError, OSError) as exc:
         # The workers' destination is another one than this gateway's settings say, or it is away.
+        log.warning("a result cannot be read (CUTSTREAM_OBJECTS__DESTINATION must be that of the workers): %s", exc)
         raise CallRefused(
             502, "result_unreadable", "The result cannot be read from its store", str(exc), {"Retry-After": "5"}
         ) from exc

@@ -133,7 +133,9 @@ class Calls:
         self._uploads.remove(uploaded)
         result = arriving.result()
         if result.status != "ok" or not result.objects:
-            raise refusal_of(result)
+            refusal = refusal_of(result)
+            refusal.headers["X-Request-Id"] = id
+            raise refusal
         return result
 
     def clean_up(self, result: Result) -> None:

@@ -162,7 +162,7 @@ class Gateway:
 
     def _server(self, app: ASGIApp) -> WebServer:
         g = self._settings.gateway
-        guarded_app = guarded(app, allowed_hosts(g.host, g.names), origins=g.allowed_origins)
+        guarded_app = guarded(app, allowed_hosts(g.host, g.hosts), origins=g.allowed_origins)
         return WebServer(
             behind_proxy(guarded_app, g.trusted_proxies, g.prefix),
             listen(g.host, g.port, "gateway"),

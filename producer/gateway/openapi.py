@@ -382,18 +382,23 @@ def _schemas() -> dict[str, Any]:
 
 
 def _responses() -> dict[str, Any]:
+    id = {"X-Request-Id": _field(_TEXT, "Id of the request in the stream, if it got there.")}
     errors = {"application/json": {"schema": _ref("Errors")}}
     detail = _object({"detail": _TEXT}, "detail")
     item = _object({"loc": {"type": "array", "items": _TEXT}, "msg": _TEXT, "type": _TEXT}, "loc", "msg", "type")
     details = _object({"detail": {"type": "array", "items": item}}, "detail")
     return {
-        "Error": {"description": "It failed, and says why.", "content": errors},
+        "Error": {"description": "It failed, and says why.", "headers": _headers(id), "content": errors},
         "Later": {
             "description": "Not now: try again later.",
-            "headers": _headers({**_RETRY, **_RATE_HEADERS}),
+            "headers": _headers({**id, **_RETRY, **_RATE_HEADERS}),
             "content": errors,
         },
-        "RembgError": {"description": "It failed.", "content": {"application/json": {"schema": detail}}},
+        "RembgError": {
+            "description": "It failed.",
+            "headers": _headers({**id, **_RETRY, **_RATE_HEADERS}),
+            "content": {"application/json": {"schema": detail}},
+        },
         "RembgInvalid": {"description": "A wrong parameter.", "content": {"application/json": {"schema": details}}},
     }
 

@@ -276,6 +276,14 @@ def receiver() -> Iterator[Receiver]:
     thread.join()
 
 
+def documented(headers: dict[str, str], body: bytes, secret: str) -> bool:
+    """Verify a webhook by the code in docs/http.md."""
+    code = Path("docs/http.md").read_text().partition("```python\n")[2].partition("```")[0]
+    names: dict[str, Any] = {}
+    exec(code, names)
+    return bool(names["is_genuine"](headers, body, secret))
+
+
 KEY = b"k" * 32
 SECRET = "whsec_" + base64.b64encode(KEY).decode()
 
@@ -292,6 +300,8 @@ def test_a_webhook_is_signed_and_tried_again(running: Callable, worker: StandInW
         expected = base64.b64encode(hmac.new(KEY, signed, sha256).digest()).decode()
         assert headers["webhook-signature"] == f"v1,{expected}"
         assert headers["webhook-id"] == id
+        assert documented(headers, body, SECRET), "docs/http.md verifies it otherwise"
+        assert not documented(headers, body + b" ", SECRET)
         told = json.loads(body)
         assert (told["type"], told["data"]["id"], told["data"]["results"]) == ("job.done", id, {"ok": 5})
     wait_until(lambda: client.get(f"/v1/jobs/{id}").json()["webhook"]["status"] == "delivered", "not noted")

@@ -1,0 +1,137 @@
+"""Jobs without Kafka: what they are read from, where their outputs are fetched, and how they end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from producer.gateway.errors import CallRefused
+from producer.gateway.job_requests import parse_order
+from tests.support.group import wait_until
+from tests.support.stand_in_worker import PICTURE
+
+A, B = "https://a.example/1.jpg", "https://b.example/2.jpg"
+
+
+def order(values: dict[str, Any], query: dict[str, str] | None = None, uploads: int = 0) -> list[dict[str, Any]]:
+    return [dict(request) for request in parse_order(values, query or {}, uploads, 3).requests]
+
+
+def csv(text: str | bytes, **query: str) -> list[dict[str, Any]]:
+    return order({"csv": text if isinstance(text, bytes) else text.encode()}, query)
+
+
+def test_one_photo_several_and_requests_of_their_own() -> None:
+    assert order({"image": A}) == [{"image": A}]
+    assert order({"images": [A, B], "options": {"crop": True}, "labels": {"shop": "1"}}) == [
+        {"image": A, "crop": True, "labels": {"shop": "1"}},
+        {"image": B, "crop": True, "labels": {"shop": "1"}},
+    ]
+    requests = [{"image": A, "crop": False, "labels": {"n": "1"}}, {"image": B}]
+    assert order({"requests": requests, "options": {"crop": True, "labels": {"n": "0"}}}) == [
+        {"image": A, "crop": False, "labels": {"n": "1"}},
+        {"image": B, "crop": True, "labels": {"n": "0"}},
+    ]
+
+
+def test_uploads_have_their_options_in_a_form() -> None:
+    assert order({"options": '{"crop": true}', "urgent": "1", "webhook": ""}, uploads=2) == [{"crop": True}] * 2
+    found = parse_order({"urgent": "true", "webhook": "https://w.example/"}, {}, 1, 3)
+    assert (found.urgent, found.webhook) == (True, "https://w.example/")
+
+
+def test_csv_has_addresses_or_a_header() -> None:
+    assert csv(f"{A}\n\n {B} \r\n") == [{"image": A}, {"image": B}]
+    assert csv(f"\ufeffimage,crop,quality,profile\n{A},true,80,\n{B}\n", options='{"format": "jpeg"}') == [
+        {"format": "jpeg", "image": A, "crop": True, "quality": 80},
+        {"format": "jpeg", "image": B},
+    ]
+    assert csv(f'profile,image,outputs\nfast,"{A}","[""mask""]"') == [
+        {"profile": "fast", "image": A, "outputs": ["mask"]}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "code"),
+    [
+        ({"csv": b"\xff\xfe"}, "invalid_body"),
+        ({"csv": b'"unclosed'}, "invalid_body"),
+        ({"csv": b"a,b\nc,d"}, "invalid_body"),
+        ({"csv": b"image,nonsense\nx,y"}, "invalid_body"),
+        ({"csv": b"image\nx,y"}, "invalid_body"),
+        ({"csv": f"image\n{A}{'x' * 9000}".encode()}, "invalid_body"),
+        ({"csv": f"{A}\n".encode() * 4}, "too_many_photos"),
+        ({"csv": f"{A}\n".encode() * 100_000}, "too_many_photos"),
+        ({"csv": b""}, "missing_source"),
+        ({"csv": b"image\n"}, "missing_source"),
+        ({"images": [A] * 4}, "too_many_photos"),
+        ({"requests": [{"image": A, "id": "x"}]}, "invalid_request"),
+        ({"requests": [{"image": A, "labels": 7}]}, "invalid_request"),
+        ({"image": A, "options": "no json"}, "invalid_request"),
+        ({"image": A, "options": "[]"}, "invalid_request"),
+        ({"image": A, "urgent": "perhaps"}, "invalid_request"),
+        ({"image": 7}, "invalid_request"),
+    ],
+)
+def test_what_is_no_job_is_refused(values: dict[str, Any], code: str) -> None:
+    with pytest.raises(CallRefused) as caught:
+        order(values)
+    assert (caught.value.status, caught.value.error_code) == (400, code)
+
+
+def done(client: httpx.Client, **values: Any) -> str:
+    id = str(client.post("/v1/jobs", json=values).json()["id"])
+    wait_until(lambda: client.get(f"/v1/jobs/{id}").json()["status"] == "done", "the job is not done")
+    return id
+
+
+def test_outputs_are_streamed_or_signed(serve: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    client = serve().client
+    assert client.get(f"/v1/jobs/{done(client, image=A)}/photos/1/cutout").content == PICTURE
+    served = serve(presign=True, presign_s=60, state=tmp_path / "signing")
+    monkeypatch.setattr(served.gateway._outputs, "sign", lambda uri, seconds: f"https://signed.example/{seconds:g}")
+    answer = served.client.get(f"/v1/jobs/{done(served.client, image=A)}/photos/1/cutout")
+    assert (answer.status_code, answer.headers["location"]) == (307, "https://signed.example/60")
+
+
+def test_a_finished_job_is_removed_with_its_outputs_by_its_age(serve: Callable, tmp_path: Path) -> None:
+    served = serve()
+    id = done(served.client, images=[A, B])
+    served.stream.answer = lambda request: None
+    open_id = served.client.post("/v1/jobs", json={"image": A}).json()["id"]
+    served.gateway._runner.clean_up(3600)
+    assert served.client.get(f"/v1/jobs/{id}").status_code == 200
+    served.gateway._runner.clean_up(-1)
+    assert served.client.get(f"/v1/jobs/{id}").status_code == 404
+    assert served.client.get(f"/v1/jobs/{open_id}").status_code == 200, "it is not done"
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_requests_that_cannot_be_written_now_are_written_later(
+    serve: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from producer.gateway import job_runner
+
+    monkeypatch.setattr(job_runner, "_RETRY_S", 0.1)
+    looked: list[list[str]] = []
+    monkeypatch.setattr(job_runner, "find_written", lambda kafka, topic, ids, since: looked.append(list(ids)) or set())
+    served = serve()
+    served.stream.away = True
+    answer = served.client.post("/v1/jobs", json={"image": A})
+    assert answer.status_code == 202, "it is stored, and will be done"
+    wait_until(lambda: looked, "it did not look whether the request had been written after all")
+    served.stream.away = False
+    wait_until(
+        lambda: served.client.get(f"/v1/jobs/{answer.json()['id']}").json()["status"] == "done", "it was not written"
+    )
+    assert len(served.stream.requests) == 1
+
+
+def test_a_deployment_may_allow_addresses_of_its_own(serve: Callable) -> None:
+    served = serve(addresses=True)
+    done(served.client, image="s3://bucket/key", options={"destination": "s3://other/prefix"})
+    assert served.stream.requests[0].destination == "s3://other/prefix"
