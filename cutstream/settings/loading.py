@@ -53,13 +53,15 @@ def redacted(settings: Settings) -> dict[str, Any]:
 def as_environment(settings: Settings) -> dict[str, str]:
     """Return the variables from which `load` makes the same settings in another process.
 
-    They include secrets and leave out defaults.
+    They include secrets, and leave out defaults, but for those that a variable of this process contradicts: the other
+    process may inherit it.
     """
+    here = set(_names_in_environment())
     return {
         variable(section, name): _as_text(value)
         for section, part in settings
         for name, value in part
-        if value != type(part).model_fields[name].default
+        if value != type(part).model_fields[name].default or variable(section, name) in here
     }
 
 
@@ -92,6 +94,8 @@ def _redacted(value: Any) -> Any:
 
 
 def _as_text(value: object) -> str:
+    if value is None:  # an empty variable counts as none
+        return ""
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     return json.dumps([str(part) for part in value]) if isinstance(value, tuple) else str(value)

@@ -48,3 +48,14 @@ def test_a_broker_that_is_not_host_and_port_is_refused(monkeypatch, brokers: str
 
 def test_defaults_are_left_out() -> None:
     assert as_environment(Settings()) == {}
+
+
+def test_what_a_command_has_set_back_to_its_default_is_not_inherited(monkeypatch) -> None:
+    monkeypatch.setenv("CUTSTREAM_STACK__PORT_OFFSET", "500")
+    monkeypatch.setenv("CUTSTREAM_PAGE__PORT", "9700")
+    moved = load().with_moved_ports()
+    page = moved.page.model_copy(update={"port": None})
+    for name, value in as_environment(moved.model_copy(update={"page": page})).items():
+        monkeypatch.setenv(name, value)
+    again = load()
+    assert (again.worker.port, again.stack.port_offset, again.page.port) == (9600, 0, None)
