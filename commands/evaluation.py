@@ -155,7 +155,7 @@ def tune(
 
 
 def gallery(
-    out_folder: Annotated[Path, typer.Option("--out", help="Folder for the sheets.")] = Path("docs/pictures"),
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder for the sheets.")] = Path("gallery"),
 ) -> None:
     """Draw the sample pictures of docs/composing.md on a stack that this command starts and stops.
 

@@ -11,14 +11,22 @@ from commands.console import echo, named_errors, out
 
 
 def list_models() -> None:
-    """List all models with their licences, and whether their weights are present."""
+    """List all models: the profiles that use them, the size of their weights, whether these are present, and licences.
+
+    `cutstream models pull NAME` fetches weights. A model without a size is exported from a checkpoint (`export`).
+    """
     from cutstream.settings import load
     from export.weights.store import model_statuses
 
-    table = Table("model", "licence", "present", "source")
+    table = Table("model", "profiles", "size", "present", "licence", "source", box=None)
+    for column in table.columns:
+        column.overflow = "fold"  # a name that is cut off cannot be pasted
+    table.columns[0].no_wrap = table.columns[2].no_wrap = True
     with named_errors():
         for entry in model_statuses(load().models):
-            table.add_row(entry.name, entry.licence, "yes" if entry.present else "no", entry.source)
+            size = "" if entry.bytes is None else f"{entry.bytes / 1e6:.1f} MB"
+            present = "yes" if entry.present else "no"
+            table.add_row(entry.name, ", ".join(entry.profiles), size, present, entry.licence, entry.source)
     out.print(table)
 
 

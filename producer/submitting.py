@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import msgspec
+
 from cutstream.clients.objects.files import uri_of
+from cutstream.contract.addresses import parse_address
 from cutstream.contract.building import default_output
-from cutstream.errors import InvalidOption
+from cutstream.contract.options import Address
+from cutstream.errors import InvalidOption, InvalidRequest
 from cutstream.settings import BUCKET_SCHEMES
 from producer.folders.kinds import PHOTO_SUFFIXES
 
@@ -33,6 +37,16 @@ def find_references(argument: str, lines: Iterable[str]) -> Iterator[str]:
         yield argument
     else:
         yield from (path.absolute().as_uri() for path in _find_files(argument))
+
+
+def checked_address(image: str) -> str:
+    """Return the address of a photo if a request may have it. Raises InvalidRequest or RefusedAddress."""
+    try:
+        msgspec.convert(image, Address)
+    except msgspec.ValidationError as exc:
+        raise InvalidRequest(f"`image`: {exc}") from exc
+    parse_address(image, "image")
+    return image
 
 
 def with_batch_label(fields: Mapping[str, Any], batch: str) -> dict[str, Any]:

@@ -36,7 +36,10 @@ class LocalWeights:
 
 @dataclass(frozen=True)
 class ModelStatus:
-    """One row of `cutstream models list`. `local` is None if this machine has no weights of the model."""
+    """One row of `cutstream models list`. `local` is None if this machine has no weights of the model.
+
+    `bytes` is the size of the weights, on this machine or to be downloaded. None: nobody publishes them as they are.
+    """
 
     name: str
     title: str
@@ -44,6 +47,7 @@ class ModelStatus:
     source: str
     profiles: tuple[str, ...]
     local: LocalWeights | None
+    bytes: int | None = None
 
     @property
     def present(self) -> bool:
@@ -115,7 +119,9 @@ def exported_file(name: str, digest: str) -> str:
 
 def _status(model: Model, settings: ModelSettings) -> ModelStatus:
     profiles = tuple(profile for profile in known_profiles() if model.served_step in networks_of([profile]))
-    return ModelStatus(model.name, model.title, model.licence, model.source, profiles, find_weights(model, settings))
+    local = find_weights(model, settings)
+    size = local.weights.bytes if local else model.weights[0].bytes if model.weights else None
+    return ModelStatus(model.name, model.title, model.licence, model.source, profiles, local, size)
 
 
 def _local_weights(model: Model, settings: ModelSettings) -> Iterator[LocalWeights]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 
-from cutstream.clients.kafka import NoTopic, OutgoingRecord, Record, RecordWriter, TopicReader, topic_ends
+from cutstream.clients.kafka import NoTopic, OutgoingRecord, Record, RecordWriter, TopicReader
 from cutstream.contract.messages import DECODE_ERRORS, Request, Result, decode_result, encode
 from cutstream.errors import ConfigurationError, CutstreamError
 from cutstream.settings import KafkaSettings
@@ -33,9 +33,9 @@ Settle = Callable[[Sequence[tuple[Job, Result]]], list[Outcome]]
 class Exchange:
     """A context manager over a ledger that has begun a run on this stream. One thread uses it.
 
-    `request_of` makes a job's request; an error that it raises is the job's outcome. `settle` takes jobs with their
-    results, and returns their outcomes once their outputs are where they belong. `in_flight` bounds the jobs without
-    result; None: about 20 seconds' work.
+    Requests go to `topic`, which ended at `ends` a moment ago. `request_of` makes a job's request; an error that it
+    raises is the job's outcome. `settle` takes jobs with their results, and returns their outcomes once their outputs
+    are where they belong. `in_flight` bounds the jobs without result; None: about 20 seconds' work.
     """
 
     def __init__(
@@ -44,14 +44,16 @@ class Exchange:
         ledger: Ledger,
         request_of: Callable[[Job], Request],
         settle: Settle,
-        urgent: bool = False,
+        topic: str,
+        ends: Mapping[int, int],
         in_flight: int | None = None,
     ) -> None:
         self._settings = settings
         self._ledger = ledger
         self._request_of = request_of
         self._settle = settle
-        self._topic = settings.urgent_topic if urgent else settings.requests_topic
+        self._topic = topic
+        self._ends = ends
         self._fixed = in_flight
         self._rate = _Rate()
         self._writer = RecordWriter(settings)
@@ -62,7 +64,7 @@ class Exchange:
             self._start_reading()
             if doubtful := self._ledger.doubtful():
                 self._ledger.resolve(self._written(doubtful))
-            self._ledger.note_positions(self._topic, topic_ends(self._settings, self._topic))
+            self._ledger.note_positions(self._topic, self._ends)
         except BaseException:
             self.close()
             raise

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from cutstream.clients.kafka import cluster_id
+from cutstream.clients.kafka import cluster_and_ends
 from cutstream.clients.objects.files import path_of
 from cutstream.clients.objects.store import ObjectStore
 from cutstream.contract.building import make_request
@@ -38,6 +38,7 @@ from producer.folders.work import Report, Stream, Work
 from producer.following import NoProgress
 from producer.ledger import Entry, Job, Ledger, Outcome
 from producer.prechecking import refusal_by, warn_of_refusals
+from producer.submitting import checked_address
 
 _POLL_S = 0.1
 _CHECK_S = 0.5
@@ -58,10 +59,15 @@ def run(work: Work, stream: Stream, report: Report, on_end: Callable[[Ledger], N
     finder = Finder(store.list, work.lines, _folders_of_outputs(work, stream), report.left_out)
     with Feeder(lambda: _photos(work, stream, finder, report)) as feeder:
         first = _first_chunk(feeder)  # wrong arguments are told of although no broker answers
-        cluster = cluster_id(stream.settings.kafka)
+        kafka = stream.settings.kafka
+        topic = kafka.urgent_topic if work.urgent else kafka.requests_topic
+        cluster, ends = cluster_and_ends(kafka, topic)
         with Ledger(work.ledger or ledger_of_stream(stream.settings.stack.state, cluster)) as ledger:
-            ledger.begin(f"{cluster}/{stream.settings.kafka.results_topic}")
-            _Run(work, stream, report, base, ledger).carry_through(feeder, first, on_end)
+            ledger.begin(f"{cluster}/{kafka.results_topic}")
+            this = _Run(work, stream, report, base, ledger)
+            exchange = Exchange(kafka, ledger, this.request_of, this.settle, topic, ends, work.in_flight)
+            with exchange:
+                this.carry_through(exchange, feeder, first, on_end)
 
 
 def is_all_done(work: Work, stream: Stream) -> bool:
@@ -135,7 +141,6 @@ class _Run:
 
     def __init__(self, work: Work, stream: Stream, report: Report, base: Request, ledger: Ledger) -> None:
         self._work = work
-        self._kafka = stream.settings.kafka
         self._report = report
         self._ledger = ledger
         self._options = options_digest(work.fields, ledger.token)
@@ -146,20 +151,20 @@ class _Run:
         if self._inbox is not None and self._saver is not None:
             self._base = msgspec.structs.replace(base, destination=self._inbox.destination)
         self._pool = ThreadPoolExecutor(_SAVERS, "saver")
-        self._checked = self._last_result = self._told = time.monotonic()
+        self._checked = self._last_news = self._told = time.monotonic()
 
-    def carry_through(self, feeder: Feeder, chunk: list[FoundPhoto], on_end: Callable[[Ledger], None]) -> None:
-        work, started = self._work, time.monotonic()
-        exchange = Exchange(
-            self._kafka, self._ledger, self._request_of, self._settle, urgent=work.urgent, in_flight=work.in_flight
-        )
-        with self._pool, exchange:
+    def carry_through(
+        self, exchange: Exchange, feeder: Feeder, chunk: list[FoundPhoto], on_end: Callable[[Ledger], None]
+    ) -> None:
+        started = time.monotonic()
+        with self._pool:
             try:
                 while True:
                     self._add(chunk)
                     sent = exchange.send()
                     for job in sent:
                         self._report.on_sent(job)
+                        self._last_news = time.monotonic()
                     self._collect(exchange, 0.0 if chunk or sent else _POLL_S)
                     self._tell(feeder.ended, started)
                     if feeder.ended and self._is_finished():
@@ -181,15 +186,15 @@ class _Run:
             added = self._ledger.add(entries, self._work.again, is_there)
             self._report.tally.total += added.new + added.on_their_way
             self._report.tally.done += added.done
-            self._last_result = time.monotonic()
+            self._last_news = time.monotonic()
 
-    def _request_of(self, job: Job) -> Request:
+    def request_of(self, job: Job) -> Request:
         """Make a job's request. Raises SourceFailed, AddressNotAllowed, OutputExists or InvalidRequest."""
         if self._saver is not None:
             self._saver.check_free(job, self._base.outputs, _extension_of(self._base))
         image, labels = job.source, self._base.labels
         if not image.startswith("file://"):
-            image = make_request(self._work.fields, image).image  # a list may hold anything
+            image = checked_address(image)  # a list may hold anything
         elif self._inbox is not None and not self._may_read(image):
             image = self._inbox.lend(path_of(image), job.id)
             labels = {**labels, "photo": os.fsencode(job.name).decode(errors="replace")[:_MAX_LABEL_CHARACTERS]}
@@ -202,29 +207,28 @@ class _Run:
             return False
         return True
 
-    def _settle(self, pairs: Sequence[tuple[Job, Result]]) -> list[Outcome]:
+    def settle(self, pairs: Sequence[tuple[Job, Result]]) -> list[Outcome]:
         if self._saver is None:
             return settle_in_bucket(pairs)
         return list(self._pool.map(self._saver, *zip(*pairs, strict=True)))
 
     def _collect(self, exchange: Exchange, timeout_s: float) -> None:
         now = time.monotonic()
-        if exchange.collect(timeout_s):
-            self._last_result = self._told = now
+        if exchange.collect(timeout_s) or not self._ledger.waiting:
+            self._last_news = now
         if now - self._checked > _CHECK_S:
             self._report.check_stack()
             self._checked = now
-        if not self._ledger.waiting:
-            self._last_result = self._told = now
-        elif now - self._last_result > _GIVE_UP_S:
+        quiet_s = now - self._last_news
+        if quiet_s > _GIVE_UP_S:
             raise NoProgress(
                 f"{self._ledger.waiting:,} photos have no result after {_GIVE_UP_S / 60:g} minutes: is a worker "
                 "running? The same command goes on where this one stopped"
             )
-        elif now - self._told > _QUIET_S:
+        if quiet_s > _QUIET_S and now - self._told > _QUIET_S:
             self._told = now
             self._report.warn(
-                f"{self._ledger.waiting:,} photos wait, and no result has come for {now - self._last_result:.0f} s: "
+                f"{self._ledger.waiting:,} photos wait, and no result has come for {quiet_s:.0f} s: "
                 "is a worker running, and is it busy with others' photos? `cutstream top` shows it"
             )
 

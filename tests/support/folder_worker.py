@@ -15,7 +15,7 @@ from cutstream.settings import KafkaSettings
 
 
 def is_bad(request: Request) -> bool:
-    return "bad" in request.image
+    return "/bad" in request.image  # not in the digits of an id
 
 
 class FolderWorker:

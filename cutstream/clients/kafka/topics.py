@@ -110,20 +110,18 @@ def end_offsets(settings: KafkaSettings, partitions: Iterable[TopicPartition]) -
     return {partition: end.offset for partition, end in ends.items()}
 
 
-def cluster_id(settings: KafkaSettings) -> str:
-    """Return the name that the cluster of brokers has given itself, different for each cluster."""
-    with _admin_client(settings) as admin:
-        return str(admin.describe_cluster()["cluster_id"])
+def cluster_and_ends(settings: KafkaSettings, topic: str) -> tuple[str, dict[int, int]]:
+    """Return the name that the cluster of brokers has given itself, and where a topic ends.
 
-
-def topic_ends(settings: KafkaSettings, topic: str) -> dict[int, int]:
-    """Return, for each partition number, the offset behind its last record. Empty if there is no such topic."""
+    No two clusters have the same name. The ends are the offsets behind the last records, for each partition number.
+    """
     with _admin_client(settings) as admin:
+        cluster = str(admin.describe_cluster()["cluster_id"])
         found = admin.describe_topics([topic])
         numbers = [each["partition_index"] for described in found for each in described["partitions"]]
         partitions = [TopicPartition(topic, number) for number in numbers]
         ends = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST)) if partitions else {}
-    return {partition.partition: end.offset for partition, end in ends.items()}
+    return cluster, {partition.partition: end.offset for partition, end in ends.items()}
 
 
 def delete_records(settings: KafkaSettings, topic: str, before: Mapping[int, int]) -> None:

@@ -206,7 +206,7 @@ def test_a_ledger_of_another_kafka_is_of_no_use_for_what_is_on_its_way(
 ) -> None:
     ledger, stream = tmp_path / "ledger.db", Stream(settings, settings.objects)
     run(Work(arguments=[str(photos)], fields=FIELDS, ledger=ledger, wait=False), stream, Report(print), lambda _: None)
-    monkeypatch.setattr(running, "cluster_id", lambda settings: "another")
+    monkeypatch.setattr(running, "cluster_and_ends", lambda settings, topic: ("another", {}))
     report = Report(print)
     with worker:
         run(Work(arguments=[str(photos)], fields=FIELDS, ledger=ledger), stream, report, lambda ledger: None)

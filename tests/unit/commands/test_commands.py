@@ -157,15 +157,14 @@ def writer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[Writer]:
     """Have `submit` write to a Kafka that is none, each time with a ledger that knows nothing."""
     ledgers = count()
 
-    def cluster_id(settings) -> str:
+    def cluster_and_ends(settings, topic: str) -> tuple[str, dict[int, int]]:
         if Writer.error:
             raise Writer.error
-        return "cluster"
+        return "cluster", {0: 0}
 
     monkeypatch.setattr(exchange, "RecordWriter", Writer)
     monkeypatch.setattr(exchange, "TopicReader", QuietReader)
-    monkeypatch.setattr(exchange, "topic_ends", lambda settings, topic: {0: 0})
-    monkeypatch.setattr(running, "cluster_id", cluster_id)
+    monkeypatch.setattr(running, "cluster_and_ends", cluster_and_ends)
     monkeypatch.setattr(running, "ledger_of_stream", lambda *_: tmp_path / "ledgers" / f"{next(ledgers)}.db")
     monkeypatch.setattr(Writer, "error", None)
     monkeypatch.setattr(Writer, "written", [], raising=False)
