@@ -25,7 +25,8 @@ def job_view(job: Job, counts: Mapping[str, int] | None, result_age_s: float) ->
     }
 
 
-def photo_view(job: str, photo: Photo) -> dict[str, Any]:
+def photo_view(job: str, photo: Photo, prefix: str = "") -> dict[str, Any]:
+    """Return a photo as clients see it. `prefix` is the path below which the gateway is published."""
     result = photo.result
     view: dict[str, Any] = {"number": photo.number, "id": photo.id, "image": photo.name, "status": "waiting"}
     if result is None:
@@ -34,7 +35,7 @@ def photo_view(job: str, photo: Photo) -> dict[str, Any]:
     view["outputs"] = [
         {
             "output": stored.output,
-            "url": f"/v1/jobs/{job}/photos/{photo.number}/{stored.output}",
+            "url": f"{prefix}/v1/jobs/{job}/photos/{photo.number}/{stored.output}",
             "bytes": stored.bytes,
             "sha256": stored.sha256,
             "width": stored.width,

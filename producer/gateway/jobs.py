@@ -114,7 +114,12 @@ class Jobs:
         after, limit = _number(request, "after", 0, 10**9), _number(request, "limit", 100, 1000)
         photos = await asyncio.to_thread(self._store.photos, job.id, after, limit)
         counts = await asyncio.to_thread(self._store.counts, job.id)
-        return JSONResponse({**self._view(job, counts), "photos": [photo_view(job.id, photo) for photo in photos]})
+        return JSONResponse(
+            {
+                **self._view(job, counts),
+                "photos": [photo_view(job.id, photo, self._settings.prefix) for photo in photos],
+            }
+        )
 
     async def cancel(self, request: Request) -> Response:
         """Call a job off. What has finished stays."""
@@ -163,7 +168,7 @@ class Jobs:
             changed = self._runner.changed(job.id)
             for photo in await asyncio.to_thread(self._store.finished_photos, job.id, place):
                 place = photo.place or place
-                yield _event("photo", place, photo_view(job.id, photo))
+                yield _event("photo", place, photo_view(job.id, photo, self._settings.prefix))
             current = await asyncio.to_thread(self._store.find, job.id, job.client)
             if current is None:
                 return

@@ -12,11 +12,12 @@ from cutstream.settings import about
 
 
 class State:
-    """A locked state folder. `spool` is for uploads that are being received."""
+    """A locked state folder. `spool` is for uploads that are being received, `uploads` for those that wait there."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.spool = folder / "spool"
+        self.uploads = folder / "uploads"
         self._lock: int | None = None
 
     def open(self) -> None:
@@ -25,7 +26,7 @@ class State:
             raise ConfigurationError(about("gateway", "state", problem))
         try:
             # Others pass through on their way to an upload whose name they know, and see no list of names.
-            for folder in (self.folder, self.spool):
+            for folder in (self.folder, self.spool, self.uploads):
                 folder.mkdir(parents=True, exist_ok=True)
                 folder.chmod(0o711)
             self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

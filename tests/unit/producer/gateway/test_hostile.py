@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.support.certificates import Authority
+from tests.support.group import wait_until
 from tests.support.stand_in_worker import PICTURE
 
 PHOTO = b"\xff\xd8 a photo"
@@ -133,7 +134,11 @@ def test_behind_a_proxy_it_has_a_prefix(serve: Callable) -> None:
     for path in ("/cutouts/v1.0/account", "/v1.0/account"):  # a proxy leaves the prefix in, or cuts it off
         assert client.get(path).status_code == 200
     answer = client.post("/cutouts/v1/jobs", json={"image": "https://example.org/a.jpg"})
-    assert answer.headers["location"].startswith("/cutouts/v1/jobs/")
+    location = answer.headers["location"]
+    assert location.startswith("/cutouts/v1/jobs/")
+    wait_until(lambda: client.get(location).json()["status"] == "done", "the job is not done")
+    (photo,) = client.get(location).json()["photos"]
+    assert client.get(photo["outputs"][0]["url"]).content == PICTURE
 
 
 def test_it_serves_https(serve: Callable, tmp_path: Path) -> None:
