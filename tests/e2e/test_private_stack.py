@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import shutil
@@ -121,6 +122,23 @@ def test_it_works_for_its_user(stack: PrivateStack) -> None:
         assert printed.returncode == 0, printed.stderr
         results = [json.loads(line) for line in printed.stdout.splitlines()]
     assert [(result["id"], result["status"]) for result in results] == [(submitted.stdout.split()[0], "ok")]
+
+
+def test_the_live_page_shows_its_photos_to_its_user_alone(stack: PrivateStack) -> None:
+    """`up` prints the address with the token, first of all. Who only finds the port sees the page without anything."""
+    page = stack.settings.page
+    assert page.token is not None
+    token = page.token.get_secret_value()
+    first = (stack.folder / "up.log").read_text().split()[:3]
+    assert first == ["live", "page", f"http://127.0.0.1:{page.port}/#token={token}"]
+    answers = {}
+    for header in ("", "Bearer 0123456789abcdef", f"Bearer {token}"):
+        with closing(http.client.HTTPConnection("127.0.0.1", page.port, timeout=5)) as connection:
+            connection.request("GET", "/view.json", headers={"Authorization": header})
+            answer = connection.getresponse()
+            answers[header] = answer.status, answer.read()
+    assert [status for status, _ in answers.values()] == [401, 401, 200]
+    assert json.loads(answers[f"Bearer {token}"][1])["photos"] is True
 
 
 def test_only_its_user_reads_the_identity_and_no_process_shows_it(stack: PrivateStack) -> None:
