@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from kafka import TopicPartition
@@ -16,6 +17,16 @@ from cutstream.settings import KafkaSettings
 REQUEST_TIMEOUT_MS = 12_000
 _RECONNECT_MAX_MS = 1_000  # the client's default of 30 s would prolong every outage by as much
 _BOOTSTRAP_TIMEOUT_MS = 4_000
+# A client keeps its idle connections: where strangers hold all that the broker takes, it would get no new one. By
+# default it closes them after 9 min, and most brokers after 10. What a firewall has forgotten, TCP finds out.
+_NEVER_MS = 2**31 - 1
+_SOCKET_OPTIONS = [
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+]
 
 hear_of_refused_logins()
 hide_logins()
@@ -31,6 +42,8 @@ def connection_options(settings: KafkaSettings) -> dict[str, Any]:
         "bootstrap_timeout_ms": _BOOTSTRAP_TIMEOUT_MS,
         "request_timeout_ms": REQUEST_TIMEOUT_MS,
         "reconnect_backoff_max_ms": _RECONNECT_MAX_MS,
+        "connections_max_idle_ms": _NEVER_MS,
+        "socket_options": _SOCKET_OPTIONS,
         "security_protocol": settings.security_protocol,
         "client_id": "cutstream",
     }

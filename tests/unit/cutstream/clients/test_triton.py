@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import grpc as grpc_core
 import numpy as np
+import psutil
 import pytest
 import tritonclient.grpc as grpc
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
+from cutstream.clients import triton as triton_module
 from cutstream.clients.triton import Ensemble, Triton, map_triton_errors
 from cutstream.clock import ManualClock
 from cutstream.errors import (
@@ -347,6 +350,39 @@ def test_a_token_goes_with_every_call_over_tls(tmp_path: Path) -> None:
         assert triton.ready()
     server.stop(0).wait()
     assert seen == ["Bearer let-me-in"]
+
+
+def idles_out(port: int, patience_s: float) -> bool:
+    """Make one call, and tell whether the connection ends while nothing is asked."""
+    with closing(Triton(TritonSettings(url=f"127.0.0.1:{port}"))) as triton:
+        assert triton.ready()
+        deadline = time.monotonic() + patience_s
+        while time.monotonic() < deadline:
+            here = psutil.Process().net_connections("tcp")
+            if not [each for each in here if each.raddr and each.raddr.port == port and each.status == "ESTABLISHED"]:
+                return True
+            time.sleep(0.05)
+    return False
+
+
+def test_an_idle_connection_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While strangers hold all others that Triton takes, there is no new one."""
+
+    class Ready(service_pb2_grpc.GRPCInferenceServiceServicer):
+        def ServerReady(self, request, context):
+            return service_pb2.ServerReadyResponse(ready=True)
+
+    server = grpc_core.server(ThreadPoolExecutor(1))
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(Ready(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    options = dict(triton_module._CHANNEL)
+    assert options["grpc.client_idle_timeout_ms"] == 2**31 - 1
+    assert not idles_out(port, 2)
+    shorter = {**options, "grpc.client_idle_timeout_ms": 1000}  # the shortest; it is the option that decides
+    monkeypatch.setattr(triton_module, "_CHANNEL", list(shorter.items()))
+    assert idles_out(port, 15)
+    server.stop(0).wait()
 
 
 def test_a_file_for_tls_that_is_missing_is_named(tmp_path: Path) -> None:
