@@ -37,8 +37,8 @@ _TICK_S = 0.05
 _PAUSE_S = 1.0
 
 # Photos are done in about the order in which they were sent, so the oldest are asked about often and the rest rarely.
-_OLDEST = 16
-_SOON_S, _LATER_S, _LONGEST_S = 0.2, 2.0, 5.0
+_OLDEST = 8
+_SOON_S, _LATER_S, _LONGEST_S = 0.1, 2.0, 5.0
 
 
 @dataclass
@@ -72,9 +72,10 @@ class HttpTransport:
     def send(self, request: Request, source: Source, urgent: bool) -> Future[None]:
         if request.deadline is not None:
             raise InvalidOption("`deadline`: the HTTP service takes none; `timeout_s` of `cut` calls a request off")
-        if self._stop.is_set():
-            raise ClientClosed("the client is closed")
-        return self._senders.submit(self._send, request, source, urgent)
+        try:
+            return self._senders.submit(self._send, request, source, urgent)
+        except RuntimeError as exc:  # which the pool raises once it is shut down
+            raise ClientClosed("the client is closed") from exc
 
     def cancel(self, ids: Sequence[str]) -> None:
         for id in ids:

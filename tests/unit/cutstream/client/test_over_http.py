@@ -250,8 +250,8 @@ def test_the_service_is_asked_at_the_start(service: Service, answer: Answer) -> 
 
 
 def test_old_and_many_jobs_are_asked_about_rarely() -> None:
-    assert _interval_s(0, 0.0) == 0.2
+    assert _interval_s(0, 0.0) == 0.1
     assert _interval_s(0, 60.0) == 3.0
-    assert _interval_s(15, 3600.0) == 5.0
-    assert _interval_s(16, 0.0) == 2.0
+    assert _interval_s(7, 3600.0) == 5.0
+    assert _interval_s(8, 0.0) == 2.0
     assert _interval_s(200, 3600.0) == 5.0
