@@ -26,7 +26,18 @@ from cutstream.settings import KafkaSettings, ObjectSettings, Settings, WorkerSe
 from tests.e2e.conftest import DATA
 from tests.support.foreign_clients import kafka_python, librdkafka, log_forms, old_formats
 from tests.support.foreign_clients.java import JavaTools
-from tests.support.foreign_clients.rows import CLIENTS, OK, TOO_LARGE, UNANSWERED, Client, Headers, Row, Written, match
+from tests.support.foreign_clients.rows import (
+    CLIENTS,
+    OK,
+    TOO_LARGE,
+    UNANSWERED,
+    UNREAD,
+    Client,
+    Headers,
+    Row,
+    Written,
+    match,
+)
 from tests.support.foreign_clients.table import forms, table
 from tests.support.group import wait_until
 from tests.support.workers import Results, WorkerProcess
@@ -96,7 +107,7 @@ def world(kafka: str, triton: Settings, jars: Path, tmp_path_factory: pytest.Tem
         placed = match(rows, written, topics)
         stop = see_the_stop(worker.wait_ready())
         for partition in log_forms.OBSTACLES:  # as the runbook says
-            librdkafka.delete_before(kafka, topics["urgent"], partition, log_forms.UNREADABLE_AT + 1)
+            librdkafka.delete_before(kafka, topics["urgent"], partition, log_forms.DAMAGED_AT + 1)
         results = read_results(settings.kafka, {placed[row.name].origin for row in rows if row.answer != UNANSWERED})
         yield World(settings, worker, java, by_name, placed, stop, results, read_letters(settings.kafka))
 
@@ -143,6 +154,7 @@ def worker_settings(kafka: str, triton: Settings, folder: Path) -> Settings:
     topics = {f"{each}_topic": f"{each}-{name}" for each in names}
     settings = KafkaSettings(bootstrap_servers=kafka, group=f"group-{name}", partitions=4, **topics)
     librdkafka.create_topic(kafka, settings.urgent_topic, 4, log_forms.COMPACTED)
+    librdkafka.create_topic(kafka, settings.requests_topic, 4, {"message.timestamp.type": "CreateTime"})
     ensure_topics(settings)
     return triton.model_copy(
         update={
@@ -183,6 +195,11 @@ def check(world: World, row: Row) -> None:
     ), (row.name, result.error)
     assert result.source.timestamp_ms == max(-1, record.timestamp_ms)  # what is below 0 is unknown
     assert row.topic == "urgent" or row.timestamp_ms in (None, record.timestamp_ms)
+    if row.answer == UNREAD:  # nobody knows more of it than where it lies
+        assert (answer.key, result.id) == (None, "{}-{}-{}".format(*record.origin))
+        (letter,) = letters
+        assert (letter.key, letter.value) == (None, b"")
+        return
     assert answer.key == (None if row.answer == TOO_LARGE and row.key and len(row.key) > 65_536 else row.key)
     if row.answer == OK:
         assert not letters
@@ -249,12 +266,12 @@ def test_the_broker_takes_no_record_of_the_old_formats(world: World) -> None:
         assert answers == [old_formats.NO_ANSWER] * 3 + [INVALID_RECORD]
 
 
-def test_a_batch_that_cannot_be_read_is_one_named_stop_of_its_partition(world: World) -> None:
+def test_a_record_that_the_disk_has_damaged_is_one_named_stop_of_its_partition(world: World) -> None:
     stop = world.stop
     assert (stop.partitions, stop.ready) == (len(log_forms.OBSTACLES), 200)
     for partition in log_forms.OBSTACLES:
         place = f"{world.settings.kafka.urgent_topic}-{partition}"
-        assert f"{place} cannot be read at offset {log_forms.UNREADABLE_AT} (TooLarge: " in stop.log
+        assert f"{place} cannot be read at offset {log_forms.DAMAGED_AT} (CorruptRecordError: " in stop.log
     assert not world.worker.metric("cutstream_unreadable_partitions"), "it is not forgotten"
 
 

@@ -84,7 +84,13 @@ from cutstream.clients.kafka.record_writer import RecordWriter
 from cutstream.clients.kafka.records import Headers, Membership, OutgoingRecord, Partition, Polled, Record
 from cutstream.clients.kafka.request_reader import RequestReader
 from cutstream.clients.kafka.topic_reader import TopicReader
-from cutstream.clients.kafka.topics import check_topics, cluster_and_ends, delete_records, ensure_topics
+from cutstream.clients.kafka.topics import (
+    check_topics,
+    cluster_and_ends,
+    delete_records,
+    ensure_topics,
+    topics_with_senders_times,
+)
 from cutstream.clients.kafka.transactions import TransactionalWriter
 
 __all__ = [
@@ -113,4 +119,5 @@ __all__ = [
     "ensure_topics",
     "fold_client_log",
     "map_kafka_errors",
+    "topics_with_senders_times",
 ]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from kafka import TopicPartition
-from kafka.admin import KafkaAdminClient, NewTopic, OffsetSpec
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, NewTopic, OffsetSpec
 from kafka.errors import (
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
@@ -22,6 +22,7 @@ from cutstream.clients.kafka.records import MAX_RECORD_BYTES
 from cutstream.errors import BrokerUnavailable, ConfigurationError
 from cutstream.settings import KafkaSettings
 
+_TIMES = "message.timestamp.type"
 _TOPIC_TIMEOUT_S = 20.0  # a machine that has just started three servers is slow
 
 
@@ -39,6 +40,19 @@ def ensure_topics(settings: KafkaSettings) -> None:
             if time.monotonic() > deadline:
                 raise BrokerUnavailable(f"Kafka has created {', '.join(sorted(missing))} but does not list them yet")
             time.sleep(0.05)
+
+
+def topics_with_senders_times(settings: KafkaSettings) -> list[str]:
+    """Return those topics of requests whose records have the times that their senders claim.
+
+    Empty if this user may not ask, which takes DESCRIBE_CONFIGS.
+    """
+    names = (settings.requests_topic, settings.urgent_topic)
+    asked = [ConfigResource(ConfigResourceType.TOPIC, name, {_TIMES: None}) for name in names]
+    with _admin_client(settings) as admin:
+        found = admin.describe_configs(asked, config_filter="all").get("topic", {})
+    times = {name: found.get(name, {}).get(_TIMES, {}).get("value") for name in names}
+    return [name for name in names if times[name] == "CreateTime"]
 
 
 def check_topics(settings: KafkaSettings) -> None:
@@ -133,14 +147,19 @@ def delete_records(settings: KafkaSettings, topic: str, before: Mapping[int, int
 def _new_topics(settings: KafkaSettings) -> list[NewTopic]:
     s = settings
     longer = {"max.message.bytes": MAX_RECORD_BYTES}  # what workers add to the headers must fit as well
+    compacted = {"cleanup.policy": "compact"}
+    # A sender's times begin a new segment with every other record if they are days apart, until the broker has no file
+    # descriptor left, and decide when records are deleted.
+    strangers = {_TIMES: "LogAppendTime"}
+    own = {_TIMES: "CreateTime"}  # only workers write there, and compare the times with their own clocks
     return [
-        NewTopic(s.requests_topic, s.partitions, s.replication),
-        NewTopic(s.urgent_topic, s.partitions, s.replication),
-        NewTopic(s.retry_topic, s.partitions, s.replication, None, longer),
+        NewTopic(s.requests_topic, s.partitions, s.replication, None, strangers),
+        NewTopic(s.urgent_topic, s.partitions, s.replication, None, strangers),
+        NewTopic(s.retry_topic, s.partitions, s.replication, None, longer | own),
         NewTopic(s.results_topic, s.partitions, s.replication),
         NewTopic(s.dead_letters_topic, s.partitions, s.replication, None, longer),
-        NewTopic(s.cancellations_topic, 1, s.replication, None, {"cleanup.policy": "compact"}),
-        NewTopic(s.backgrounds_topic, 1, s.replication, None, {"cleanup.policy": "compact"}),
+        NewTopic(s.cancellations_topic, 1, s.replication, None, compacted | strangers),
+        NewTopic(s.backgrounds_topic, 1, s.replication, None, compacted | strangers),
     ]
 
 

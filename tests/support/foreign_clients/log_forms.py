@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from kafka.admin import KafkaAdminClient
+
 from tests.support.foreign_clients import kafka_python, librdkafka
-from tests.support.foreign_clients.rows import UNANSWERED, Row, Writer, request
+from tests.support.foreign_clients.rows import UNANSWERED, UNREAD, Row, Writer, request
 from tests.support.group import wait_until
 
 COMPACTED = {
@@ -21,14 +26,15 @@ DELETED = "records that were deleted before they were read"
 GAPS = "offsets that the log cleaner has removed"
 MARKERS = "markers of transactions at the end of a partition"
 BEFORE = "record before one that cannot be read"
+DAMAGED = "record that the broker's disk has damaged"
 UNREADABLE = "record that unpacks to more than 24 MiB"
 BEHIND = "record after one that cannot be read"
-FORMS = (DELETED, GAPS, MARKERS, BEFORE, UNREADABLE, BEHIND)
+FORMS = (DELETED, GAPS, MARKERS, BEFORE, DAMAGED, BEHIND, UNREADABLE)
 
 LOG = 2  # the partition of `requests` that loses its beginning and ends with markers
 CLEANED = 0  # of `urgent`
 OBSTACLES = (1, 2, 3)  # of `urgent`
-UNREADABLE_AT = 1  # the offset there
+DAMAGED_AT = 1  # the offset there
 TOO_MUCH = 24 * 1024 * 1024
 COMMITTED = Writer(transaction="committed")
 ABORTED = Writer(transaction="aborted")
@@ -83,7 +89,7 @@ def _write_compacted(address: str, topics: Mapping[str, str]) -> list[Row]:
 
 
 def write_obstacles(address: str, topics: Mapping[str, str]) -> list[Row]:
-    """Write a record that can be read, one that cannot, and another, each to the partitions of `OBSTACLES`."""
+    """Write to each partition of `OBSTACLES` a record, one that the disk then damages, another, a bomb, and a last."""
     zeros = bytes(TOO_MUCH)
     gzip = Writer(codec="gzip", options=(("message.max.bytes", 2 * TOO_MUCH),))
     zstd = Writer(codec="zstd", options=(("max_request_size", 2 * TOO_MUCH),))
@@ -97,13 +103,34 @@ def write_obstacles(address: str, topics: Mapping[str, str]) -> list[Row]:
     for partition, (client, fields) in zip(OBSTACLES, obstacles, strict=True):
         place: dict[str, Any] = {"topic": "urgent", "partition": partition}
         before = _row(BEFORE, f"before obstacle {partition}", key=b"before", **place)
-        obstacle = _row(UNREADABLE, f"obstacle {partition}", key=b"in the way", answer=UNANSWERED, **place, **fields)
+        damaged = _row(DAMAGED, f"obstacle {partition}", key=b"in the way", answer=UNANSWERED, **place)
         behind = _row(BEHIND, f"behind obstacle {partition}", key=b"behind", **place)
-        librdkafka.write(address, [before], topics)
-        client.write(address, [obstacle], topics)
-        librdkafka.write(address, [behind], topics)
-        rows += [before, obstacle, behind]
+        bomb = _row(UNREADABLE, f"bomb {partition}", key=b"bomb", answer=UNREAD, **place, **fields)
+        last = _row(BEHIND, f"behind bomb {partition}", key=b"last", **place)
+        for row, writer in ((before, librdkafka), (damaged, librdkafka), (behind, librdkafka), (bomb, client)):
+            writer.write(address, [row], topics)
+        librdkafka.write(address, [last], topics)
+        value = damage(log_folder(address) / f"{topics['urgent']}-{partition}", damaged.value or b"")
+        rows += [before, replace(damaged, value=value), behind, bomb, last]
     return rows
+
+
+def log_folder(address: str) -> Path:
+    """Return where the only broker keeps its logs. It is on this machine."""
+    with closing(KafkaAdminClient(bootstrap_servers=address)) as admin:
+        (broker,) = admin.describe_log_dirs()
+    (folder,) = broker["log_dirs"]
+    return Path(folder["log_dir"])
+
+
+def damage(log: Path, value: bytes) -> bytes:
+    """Change a byte of a value on the broker's disk. Return the value as it is then."""
+    changed = value.replace(b"obstacle", b"obstaclf")
+    (segment,) = (file for file in log.glob("*.log") if value in file.read_bytes())
+    with segment.open("r+b") as file:
+        file.seek(segment.read_bytes().index(value))
+        file.write(changed)
+    return changed
 
 
 def _row(form: str, name: str, **fields: Any) -> Row:

@@ -18,6 +18,7 @@ Headers = tuple[tuple[str, bytes | None], ...]
 PHOTO = (Path(skimage.__file__).parent / "data" / "chelsea.png").as_uri()
 OK = "ok"
 UNANSWERED = ""
+UNREAD = "unreadable_request"
 INVALID = "invalid_request"
 TOO_LARGE = "request_too_large"
 
