@@ -182,6 +182,16 @@ def _cell(text: str) -> Any:
     return text
 
 
+def with_picture(background: object, address: str) -> dict[str, Any]:
+    """Return a request's background with a picture that came with its job. Raises CallRefused if it has one already."""
+    fields = background if isinstance(background, dict) else {}
+    if background is not None and not isinstance(background, dict):
+        raise bad_request("invalid_request", "background must be an object")
+    if several := [name for name in ("image", "blur", "gradient") if fields.get(name) is not None]:
+        raise bad_request("multiple_sources", f"Give one of bg_image_file and background.{several[0]}")
+    return {**fields, "image": address}
+
+
 def check_addresses(fields: Mapping[str, Any], allowed: bool) -> None:
     """Refuse what strangers must not name: anything but http(s), and destinations. Raises CallRefused."""
     if allowed:

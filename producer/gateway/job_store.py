@@ -60,6 +60,14 @@ CREATE INDEX photos_by_place ON photos (job, place) WHERE place IS NOT NULL;
 """
 
 
+_BACKGROUNDS = """
+CREATE TABLE IF NOT EXISTS backgrounds (
+    job TEXT PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
+    upload TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
+
 @dataclass(frozen=True)
 class NewPhoto:
     """A photo of a new job. `name` is what the client calls it, `upload` its address if the client has sent it."""
@@ -120,6 +128,11 @@ class IdempotencyKeyTaken(Exception):
         self.same = same
 
 
+# The background of a job that has ended, unless dead letters of it may be replayed.
+_DONE_WITH = (
+    "SELECT b.upload FROM backgrounds b JOIN jobs j ON j.id = b.job WHERE b.job = ? AND j.open = 0 "
+    "AND NOT EXISTS (SELECT 1 FROM photos p WHERE p.job = b.job AND p.status = 'failed')"
+)
 _JOB = "id, client, created, finished, urgent, cancelled, photos, open, webhook, webhook_state, webhook_attempts"
 
 
@@ -141,8 +154,10 @@ class JobStore:
             database.execute("PRAGMA foreign_keys=ON")
             (version,) = database.execute("PRAGMA user_version").fetchone()
             if version == 0:
-                database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT;")
-            elif version != _VERSION:
+                database.executescript(f"BEGIN; {_SCHEMA} {_BACKGROUNDS} PRAGMA user_version={_VERSION}; COMMIT;")
+            elif version == _VERSION:
+                database.executescript(_BACKGROUNDS)
+            else:
                 raise ConfigurationError(
                     f"{self._file} is of another release (version {version}, not {_VERSION}): finish its jobs with "
                     "that release, or name another folder in CUTSTREAM_GATEWAY__STATE"
@@ -179,7 +194,10 @@ class JobStore:
 
     def open_uploads(self) -> set[str]:
         """Return the addresses of the uploads that are still needed."""
-        query = "SELECT upload FROM photos WHERE status IS NULL AND upload IS NOT NULL"
+        query = (
+            "SELECT upload FROM photos WHERE status IS NULL AND upload IS NOT NULL "
+            "UNION SELECT b.upload FROM backgrounds b JOIN jobs j ON j.id = b.job WHERE j.open > 0"
+        )
         with self._read() as db:
             return {upload for (upload,) in db.execute(query)}
 
@@ -230,6 +248,8 @@ class JobStore:
                 changed[job] = None
                 if upload is not None and result.status != "failed":
                     uploads.append(upload)
+            for job in changed:
+                uploads += [upload for (upload,) in db.execute(_DONE_WITH, (job,))]
             self._note_positions(db, positions)
         return list(changed), uploads
 
@@ -246,8 +266,9 @@ class JobStore:
         idempotency_key: str | None,
         fingerprint: str,
         positions: Mapping[int, int],
+        background: str | None = None,
     ) -> None:
-        """Store a new job. Raises IdempotencyKeyTaken."""
+        """Store a new job. `background` is the address of a picture that came with it. Raises IdempotencyKeyTaken."""
         with self._write() as db:
             if idempotency_key is not None:
                 found = db.execute(
@@ -268,6 +289,8 @@ class JobStore:
                 "INSERT INTO photos (job, number, id, name, upload, request) VALUES (?, ?, ?, ?, ?, ?)",
                 [(job.id, number, p.id, p.name, p.upload, p.request) for number, p in enumerate(photos, start=1)],
             )
+            if background is not None:
+                db.execute("INSERT INTO backgrounds VALUES (?, ?)", (job.id, background))
             self._note_positions(db, positions)
 
     def find(self, id: str, client: str) -> Job | None:

@@ -23,7 +23,7 @@ from producer.gateway.answers import send_output
 from producer.gateway.bodies import Bodies, Body
 from producer.gateway.calls import parse_request
 from producer.gateway.errors import CallRefused, bad_request, too_many, unavailable
-from producer.gateway.job_requests import Order, check_addresses, parse_order
+from producer.gateway.job_requests import Order, check_addresses, parse_order, with_picture
 from producer.gateway.job_runner import JOB_LABEL, JobRunner
 from producer.gateway.job_store import IdempotencyKeyTaken, Job, JobStore, NewPhoto, Photo
 from producer.gateway.job_views import job_view, photo_view
@@ -89,7 +89,11 @@ class Jobs:
         g = self._settings
         with self._limits.call(client):
             async with self._bodies.read(
-                request, client, ("image_file",), most_files=g.max_job_photos, most_bytes=g.max_job_body_bytes
+                request,
+                client,
+                ("image_file", "bg_image_file"),
+                most_files=g.max_job_photos + 1,
+                most_bytes=g.max_job_body_bytes,
             ) as body:
                 files = body.files.get("image_file", [])
                 order = parse_order(body.values, request.query_params, len(files), g.max_job_photos)
@@ -141,7 +145,7 @@ class Jobs:
         stored = next((stored for stored in found if stored.output == output), None)
         if stored is None:
             raise CallRefused(404, "not_found", "This job has no such output, or not yet")
-        if self._settings.presign:
+        if self._settings.presign and "x-requested-with" not in request.headers:  # pages cannot follow it elsewhere
             try:
                 address = await asyncio.to_thread(self._outputs.sign, stored.uri, self._settings.presign_s)
             except CutstreamError as exc:
@@ -190,14 +194,21 @@ class Jobs:
     async def _store_job(self, client: Client, key: str | None, order: Order, body: Body) -> tuple[Job, bool]:
         """Store a job with its uploads, and hand it on. Return it, and whether it is a new one."""
         files = body.files.get("image_file", [])
-        fingerprint = sha256(order.fingerprint([incoming.size for incoming in files])).hexdigest()
+        pictures = body.files.get("bg_image_file", [])
+        if len(pictures) > 1:
+            raise bad_request("multiple_sources", "Give one bg_image_file: it is for all photos of a job")
+        sizes = [*(incoming.size for incoming in files), *(-incoming.size for incoming in pictures)]
+        fingerprint = sha256(order.fingerprint(sizes)).hexdigest()
         names = [incoming.name for incoming in files]
         uploads: list[str] = []
+        background: str | None = None
         id = f"{self._instance}-j-{secrets.token_urlsafe(16)}"
         try:
             while files:
                 uploads.append(await self._uploads.finish(files.pop(0)))
-            photos = await asyncio.to_thread(self._photos, id, order, names, uploads)
+            if pictures:
+                background = await self._uploads.finish(pictures.pop())
+            photos = await asyncio.to_thread(self._photos, id, order, names, uploads, background)
             job = Job(
                 id=id,
                 client=client.name,
@@ -211,9 +222,9 @@ class Jobs:
                 webhook_state="",
                 webhook_attempts=0,
             )
-            await asyncio.to_thread(self._store.add, job, photos, key, fingerprint, self._stream.positions)
+            await asyncio.to_thread(self._store.add, job, photos, key, fingerprint, self._stream.positions, background)
         except IdempotencyKeyTaken as exc:
-            self._uploads.remove(uploads)
+            self._uploads.remove([*uploads, *([background] if background else [])])
             if not exc.same:
                 raise CallRefused(
                     422, "idempotency_key_reused", "This Idempotency-Key was used for another job"
@@ -222,12 +233,14 @@ class Jobs:
             assert known is not None
             return known, False
         except BaseException:
-            self._uploads.remove(uploads)
+            self._uploads.remove([*uploads, *([background] if background else [])])
             raise
         self._runner.accept([photo.id for photo in photos])
         return job, True
 
-    def _photos(self, job: str, order: Order, names: Sequence[str], uploads: Sequence[str]) -> list[NewPhoto]:
+    def _photos(
+        self, job: str, order: Order, names: Sequence[str], uploads: Sequence[str], background: str | None
+    ) -> list[NewPhoto]:
         """Return the photos of a job, with requests that a worker accepts. Raises CallRefused."""
         photos = []
         for number, fields in enumerate(order.requests, start=1):
@@ -238,6 +251,8 @@ class Jobs:
                 check_addresses({**fields, "image": "https://upload"}, self._settings.addresses)
             labels = {**(fields.get("labels") or {}), JOB_LABEL: job}
             complete = {**fields, "id": f"{job}-{number}", "labels": labels, **({"image": upload} if upload else {})}
+            if background is not None:
+                complete["background"] = with_picture(fields.get("background"), background)
             try:
                 request = parse_request(complete)
             except CallRefused as exc:

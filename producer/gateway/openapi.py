@@ -202,7 +202,14 @@ def _job_paths() -> dict[str, Any]:
         "content": {
             "application/json": {"schema": _ref("JobOrder")},
             "multipart/form-data": {
-                "schema": _object({"image_file": {"type": "array", "items": _FILE}, **texts}, "image_file")
+                "schema": _object(
+                    {
+                        "image_file": {"type": "array", "items": _FILE},
+                        "bg_image_file": _field(_FILE, "A background picture for all photos of the job."),
+                        **texts,
+                    },
+                    "image_file",
+                )
             },
             "text/csv": {"schema": _field(_TEXT, "One address a row, or a first row of field names.")},
         },
