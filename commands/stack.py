@@ -105,6 +105,8 @@ def addresses(settings: Settings, with_gateway: bool = False) -> Table:
 
     worker = worker_address(settings.worker)
     table = Table(show_header=False, box=None)
+    if with_gateway:
+        table.add_row("cut out photos", f"{gateway_address(settings.gateway)}/")
     if page := page_address(settings):
         table.add_row("live page", page)
     table.add_row("metrics", f"http://{worker}/metrics")

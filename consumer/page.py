@@ -27,7 +27,7 @@ class PageServer:
         """
         page, token = self._settings.page, self._settings.worker.metrics_token
         sampling = Sampling(self._metrics, worker, self._clock, page.workers, token)
-        live = LivePage(sampling, self._recent, page.token)
+        live = LivePage(sampling, self._recent, page.token, page.gateway)
         # With a token a name that only resolves to loopback gains nothing.
         hosts = None if page.token else allowed_hosts(page.host, page.hosts)
         listening = listen(page.host, self._settings.page_port, "page")

@@ -41,6 +41,11 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def is_web_address(text: str) -> bool:
+    """Tell whether a page may link to this: an http(s) address."""
+    return text.startswith(("https://", "http://")) and text.isprintable() and " " not in text
+
+
 def is_host_and_port(text: str) -> bool:
     """Tell whether this is `host:port` without a scheme, a path or a user. An IPv6 address is in brackets."""
     host, _, port = text.strip().rpartition(":")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr, model_validator
 
-from cutstream.settings.forms import BUCKET_SCHEMES, can_match_host, is_host, is_loopback, is_token
+from cutstream.settings.forms import BUCKET_SCHEMES, can_match_host, is_host, is_loopback, is_token, is_web_address
 from cutstream.settings.section import Names, Section, require
 
 
@@ -27,6 +27,9 @@ class GatewaySettings(Section):
     """File with the certificate to serve HTTPS with, in PEM format. Unset: HTTP."""
     ssl_keyfile: Path | None = None
     """File with the key of that certificate. Unset: it is in the same file."""
+    live_page: str = ""
+    """Address of a worker's live page, to which the gateway's own page links. Empty: it does not, except that
+    `cutstream up` fills it in."""
     keys: Path | None = None
     """File with the hashes of API keys, which `cutstream keys create` writes. It is read again when it changes. Unset:
     no key is asked for, which is possible on loopback only."""
@@ -122,6 +125,10 @@ class GatewaySettings(Section):
             (
                 not self.prefix or (self.prefix.startswith("/") and not self.prefix.endswith("/")),
                 f"CUTSTREAM_GATEWAY__PREFIX={self.prefix} must begin with / and not end in one",
+            ),
+            (
+                not self.live_page or is_web_address(self.live_page),
+                f"CUTSTREAM_GATEWAY__LIVE_PAGE={self.live_page} must begin with http:// or https://",
             ),
             (
                 self.ssl_keyfile is None or self.ssl_certfile is not None,

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, model_validator
 
-from cutstream.settings.forms import is_host, is_host_and_port, is_loopback, is_token
+from cutstream.settings.forms import is_host, is_host_and_port, is_loopback, is_token, is_web_address
 from cutstream.settings.section import Names, Section, require
 
 
@@ -26,6 +26,9 @@ class PageSettings(Section):
     photos: Literal["local", "always", "never"] = "local"
     """Show photos and their cutouts as small pictures, and the messages of failures, which hold addresses of photos.
     `local`: on the local stack only. Where they are not shown, a failure has its id, its code and its stage."""
+    gateway: str = ""
+    """Address of the gateway's page, to which this page links. Empty: it does not, except that `cutstream up` fills it
+    in."""
     workers: Names = ()
     """Addresses `host:port` of the metrics of other workers that the page shows beside its own. They are asked with
     CUTSTREAM_WORKER__METRICS_TOKEN."""
@@ -45,6 +48,10 @@ class PageSettings(Section):
             (
                 self.token is None or is_token(self.token.get_secret_value(), least=16),
                 "CUTSTREAM_PAGE__TOKEN must have 16 or more letters, digits and signs of ASCII, no spaces",
+            ),
+            (
+                not self.gateway or is_web_address(self.gateway),
+                f"CUTSTREAM_PAGE__GATEWAY={self.gateway} must begin with http:// or https://",
             ),
             *(
                 (

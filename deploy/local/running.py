@@ -15,7 +15,7 @@ from functools import partial
 from cutstream.clients.kafka import ensure_topics
 from cutstream.clock import SystemClock
 from cutstream.errors import ConfigurationError, StackError
-from cutstream.settings import Settings, as_environment
+from cutstream.settings import Settings, as_environment, host_and_port
 from cutstream.signals import on_termination
 from deploy.local.allowed import noted
 from deploy.local.inbox import with_inbox
@@ -76,9 +76,10 @@ def running_stack(
     with local_stack(settings, clock, prepare_all) as stack:
         ensure_topics(stack.settings.kafka)
         served = with_inbox(stack.settings)
-        stack.supervisor.start(worker_server(served, worker_command))
+        linking = linked if gateway_command else lambda settings: settings
+        stack.supervisor.start(worker_server(linking(served), worker_command))
         if gateway_command:
-            stack.supervisor.start(gateway_server(stack.settings, gateway_command))
+            stack.supervisor.start(gateway_server(linking(stack.settings), gateway_command))
         ready_s = clock.monotonic() - started
         with noted(served.objects, settings.stack):
             yield RunningStack(stack.settings, stack.supervisor, ready_s, Restarter(stack.supervisor, report))
@@ -93,6 +94,20 @@ def wait_until_stopped(stack: RunningStack) -> None:
     on_termination(stop.set)
     while not stop.wait(_CHECK_S):
         stack.restarter.check()
+
+
+def linked(settings: Settings) -> Settings:
+    """Return the settings with a link from the page of each service to that of the other, unless they name one."""
+    page, gateway = settings.page, settings.gateway
+    scheme = "http" if gateway.ssl_certfile is None else "https"
+    front = f"{scheme}://{host_and_port(gateway.host, gateway.port)}{gateway.prefix}/"
+    live = f"http://{host_and_port(page.host, settings.page_port)}/" if page.enabled and settings.page_port else ""
+    return settings.model_copy(
+        update={
+            "page": page.model_copy(update={"gateway": page.gateway or front}),
+            "gateway": gateway.model_copy(update={"live_page": gateway.live_page or live}),
+        }
+    )
 
 
 def worker_server(settings: Settings, command: Sequence[str], name: str = "worker") -> ServerSpec:

@@ -33,6 +33,7 @@ from producer.gateway.keys import Keys
 from producer.gateway.limits import Limits
 from producer.gateway.load import Load
 from producer.gateway.openapi import openapi
+from producer.gateway.page import CONTENT_SECURITY, Page
 from producer.gateway.profiles import Profiles
 from producer.gateway.proxies import behind_proxy
 from producer.gateway.rembg import Rembg
@@ -156,13 +157,14 @@ class Gateway:
             self._clock,
             instance,
         )
-        routes = [*removebg.routes(), *rembg.routes(), *jobs.routes()]
+        page = Page(s, self._access, self._load, lambda: "" if self._stream.ready else self._stream.problem)
+        routes = [*page.routes(), *removebg.routes(), *rembg.routes(), *jobs.routes()]
         document = openapi(g.prefix, with_keys=g.keys is not None)
         return build_app(routes, self._metrics, self._alive, self._ready, g.metrics_token, g.allowed_origins, document)
 
     def _server(self, app: ASGIApp) -> WebServer:
         g = self._settings.gateway
-        guarded_app = guarded(app, allowed_hosts(g.host, g.hosts), origins=g.allowed_origins)
+        guarded_app = guarded(app, allowed_hosts(g.host, g.hosts), CONTENT_SECURITY, g.allowed_origins)
         return WebServer(
             behind_proxy(guarded_app, g.trusted_proxies, g.prefix),
             listen(g.host, g.port, "gateway"),

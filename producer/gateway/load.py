@@ -50,17 +50,28 @@ class Load:
         """The requests of all topics that wait or are in work, as last measured."""
         return self._waiting + self._others
 
+    def rate(self) -> float:
+        """Return the photos finished per second, of late. 0 while nothing is."""
+        now = self._clock.monotonic()
+        with self._lock:
+            finished, span_s = self._pace(now)
+            return finished / span_s
+
     def wait_s(self) -> float:
         """Return the time that an urgent request would wait before its turn. Infinite if nothing moves at all."""
         now = self._clock.monotonic()
         with self._lock:
-            while self._counts and now - self._counts[0][0] > _WINDOW_S:
-                self._counts.popleft()
+            finished, span_s = self._pace(now)
             stuck_s = now - self._since if self._since is not None else 0.0
             if self._waiting <= _UNHURRIED and stuck_s < _WINDOW_S:
                 return 0.0
-            finished = sum(count for _, count in self._counts)
             if not finished:
                 return math.inf if stuck_s >= _WINDOW_S else 0.0
-            span_s = max(_STEP_S, now - self._counts[0][0])
             return self._waiting * span_s / finished
+
+    def _pace(self, now: float) -> tuple[int, float]:
+        """Return the results of the last seconds, and the time that they took."""
+        while self._counts and now - self._counts[0][0] > _WINDOW_S:
+            self._counts.popleft()
+        began = self._counts[0][0] if self._counts else now
+        return sum(count for _, count in self._counts), max(_STEP_S, now - began)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -50,3 +51,9 @@ def opened(browser: Browser, address: str, size: tuple[int, int] = DESKTOP, **op
         assert complaints == []
     finally:
         context.close()
+
+
+def violations(page: Page) -> list[tuple[str, str]]:
+    """Return what axe-core finds wrong."""
+    found = Axe().run(page).response["violations"]
+    return [(rule["id"], node["html"]) for rule in found for node in rule["nodes"]]

@@ -25,14 +25,14 @@ class LivePage:
     """The page and its stream. `routes` may be mounted in another app, which then sends `CONTENT_SECURITY`, too.
 
     The page itself, its style and its scripts are the same for everybody. With a `token`, what they show is for those
-    who send it.
+    who send it. `gateway` is the address of the gateway's page, to which it links.
     """
 
-    def __init__(self, sampling: Sampling, recent: Recent, token: SecretStr | None = None) -> None:
+    def __init__(self, sampling: Sampling, recent: Recent, token: SecretStr | None = None, gateway: str = "") -> None:
         self._sampling = sampling
         self._recent = recent
         self._token = token
-        self._stream = Stream(sampling, recent)
+        self._stream = Stream(sampling, recent, gateway)
         self.routes = [
             *static_routes(STYLE, files(__package__) / "static"),
             Route("/events", self._events),

@@ -24,9 +24,10 @@ class Stream:
     methods belong to the server's loop.
     """
 
-    def __init__(self, sampling: Sampling, recent: Recent) -> None:
+    def __init__(self, sampling: Sampling, recent: Recent, gateway: str = "") -> None:
         self._sampling = sampling
         self._recent = recent
+        self._gateway = gateway
         self._watchers = 0
         self._numbers = b""
         self._turn = asyncio.Event()
@@ -47,7 +48,8 @@ class Stream:
 
     async def events(self) -> AsyncIterator[bytes]:
         """Yield the events for one watcher, beginning with all that is known, until `close`."""
-        event = _event("hello", {"photos": self._recent.shows_photos, "release": __version__})
+        known = {"photos": self._recent.shows_photos, "release": __version__, "gateway": self._gateway}
+        event = _event("hello", known)
         photos = failures = 0
         while not self._closed:
             turn = self._turn

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
-import socket
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
-from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
+from playwright.sync_api import Browser, expect
 
-from cutstream.web import WebServer, listen, site
-from tests.support.browser import CHROMIUM, DESKTOP, MISSING, NARROW, PHONE, chromium, opened
+from tests.support.browser import CHROMIUM, DESKTOP, MISSING, NARROW, PHONE, chromium, opened, violations
 from tests.support.live_page import ServedPage, busy, photo, served_page, work
+from tests.support.prefix_proxy import proxied
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason=MISSING)]
 
@@ -40,12 +32,6 @@ def served() -> Iterator[ServedPage]:
             page.recent.photos.add(photo(f"photos/chair-{number}.jpg", 1_790_000_000 + number, number))
         page.recent.add_failure("order-1", 1_790_000_000, "failed_image_download", "fetch", "no such file")
         yield page
-
-
-def violations(page: Page) -> list[tuple[str, str]]:
-    """Return what axe-core finds wrong."""
-    found = Axe().run(page).response["violations"]
-    return [(rule["id"], node["html"]) for rule in found for node in rule["nodes"]]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -189,36 +175,3 @@ def test_it_works_behind_a_prefix_of_a_reverse_proxy(browser: Browser, served: S
         expect(page.locator("#photos li")).to_have_count(5)
         work(served.metrics)
         expect(page.locator("#done")).to_have_text("487")
-
-
-@contextmanager
-def proxied(netloc: str, prefix: str) -> Iterator[str]:
-    """Yield the address of a small reverse proxy that takes a prefix away."""
-
-    async def pass_on(request: Request) -> Response:
-        import anyio.to_thread
-
-        connection = http.client.HTTPConnection(netloc, timeout=10)
-        connection.request("GET", "/" + request.path_params["path"], headers={"Host": netloc})
-        answer = connection.getresponse()
-
-        async def chunks() -> Any:
-            try:
-                while chunk := await anyio.to_thread.run_sync(answer.read1, abandon_on_cancel=True):
-                    yield chunk
-            finally:
-                with_socket = connection.sock
-                if with_socket is not None:
-                    with_socket.shutdown(socket.SHUT_RDWR)
-                answer.close()
-                connection.close()
-
-        headers = {name: value for name, value in answer.headers.items() if name.lower() != "transfer-encoding"}
-        return StreamingResponse(chunks(), answer.status, headers)
-
-    server = WebServer(site([Route(prefix + "/{path:path}", pass_on)], None), listen("127.0.0.1", 0, "page"), "proxy")
-    try:
-        yield f"{server.start()}{prefix}/"
-    finally:
-        server.close()
-        assert threading.active_count() < 50

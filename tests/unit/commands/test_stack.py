@@ -77,6 +77,8 @@ def test_up_names_the_addresses_first_and_says_what_is_left_until_the_servers_ha
     stack.up()
     health.close()
     said = "".join(seen).split()
+    assert said[:4] == ["cut", "out", "photos", f"{stack.gateway_address(settings.gateway)}/"]
+    del said[:4]
     assert said[:2] == ["live", "page"]
     token = settings.page.token.get_secret_value() if settings.page.token else ""
     assert said[2] == f"http://127.0.0.1:{port + 100}/#token={token}"

@@ -33,7 +33,9 @@ const on = {
     byId("main").classList.remove("locked");
     clearLists();
   },
-  hello({ photos, release }) {
+  hello({ photos, release, gateway }) {
+    byId("links").hidden = !gateway;
+    if (gateway) byId("gateway").href = gateway;
     byId("release").textContent = `cutstream ${release}`;
     byId("no-photos").textContent = photos ? "None yet." : "Photos are not shown here: CUTSTREAM_PAGE__PHOTOS decides.";
   },

@@ -42,7 +42,10 @@ def test_it_has_exactly_the_routes(serve: Callable, monkeypatch: pytest.MonkeyPa
         for method in item
         if method in ("get", "post", "delete")
     }
-    assert served == described | {("/metrics", "GET"), ("/openapi.json", "GET")}
+    page = {
+        (path, "GET") for path, _ in served if path.endswith((".js", ".css", ".svg")) or path in ("/", "/status.json")
+    }
+    assert served == described | page | {("/metrics", "GET"), ("/openapi.json", "GET")}
 
 
 def check(path: str, method: str, answer: httpx.Response) -> None:
