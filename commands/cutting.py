@@ -145,7 +145,8 @@ def _cut_one(photo: str, target: str, fields: dict[str, Any], profile: str | Non
     fields = with_format_of(fields, target)
     with _readable(photo) as source, tempfile.TemporaryDirectory(prefix="cutstream-") as folder:
         made = Path(folder)
-        work = Work(arguments=[source], fields=fields, ledger=ledger_in(made), out=made)
+        # Somebody waits for this one: it goes before a folder that the same stack is busy with.
+        work = Work(arguments=[source], fields=fields, ledger=ledger_in(made), out=made, urgent=True)
         with cutting_stack(load(), folders_of([source]), profile, tell) as (stream, check_stack):
             failed = carry(work, stream, check_stack, on_done=lambda job: deliver(job, made, target, sys.stdout.buffer))
     return failed

@@ -20,6 +20,23 @@ if TYPE_CHECKING:
     from cutstream.settings import GatewaySettings, Settings, WorkerSettings
 
 
+UP_EXAMPLES = """\
+Examples:
+
+  cutstream up
+  CUTSTREAM_OBJECTS__FILE_ROOTS=$HOME/photos cutstream up
+  CUTSTREAM_STACK__PORT_OFFSET=100 cutstream up
+"""
+DEMO_EXAMPLES = """\
+Examples:
+
+  cutstream demo
+  cutstream demo --photos ~/photos --out cutouts
+
+For your own photos, `cutstream cut photos/ cutouts/` keeps their names and can be stopped and gone on with.
+"""
+
+
 def up() -> None:
     """Start Kafka, Triton, a worker and the HTTP gateway on this machine and keep them running until Ctrl-C.
 

@@ -147,3 +147,20 @@ def test_many_threads_write_the_same_object(writable: Place) -> None:
         for done in [threads.submit(writable.objects.put, uri, PHOTO, "image/png") for _ in range(16)]:
             done.result()
     assert writable.objects.fetch(uri) == PHOTO
+
+
+@pytest.mark.s3
+def test_a_part_of_a_bucket_is_listed_with_tags_that_tell_changes(s3_place: Place) -> None:
+    objects, base = s3_place.objects, s3_place.base
+    for key in ("shoes/тест 1.jpg", "shoes/deep/b.jpg", "shirts/c.jpg"):
+        objects.put(f"{base}/out/{key}", key.encode(), "image/jpeg")
+    found = {listed.uri: listed.tag for listed in objects.list(f"{base}/out/shoes/")}
+    assert found.keys() == {f"{base}/out/shoes/тест 1.jpg", f"{base}/out/shoes/deep/b.jpg"}
+    assert len({listed.uri for listed in objects.list(f"{base}/out")}) == 3
+    objects.put(f"{base}/out/shoes/deep/b.jpg", b"changed", "image/jpeg")
+    again = {listed.uri: listed.tag for listed in objects.list(f"{base}/out/shoes/")}
+    assert {uri for uri in found if found[uri] != again[uri]} == {f"{base}/out/shoes/deep/b.jpg"}
+    assert objects.fetch(f"{base}/out/shoes/тест 1.jpg") == "shoes/тест 1.jpg".encode()
+    with pytest.raises(RefusedAddress, match="CUTSTREAM_OBJECTS__"):
+        list(objects.list("s3://someone-elses/shoes/"))
+    assert list(objects.list(f"{base}/nothing/")) == []

@@ -15,7 +15,7 @@ from cutstream.settings import KafkaSettings, ObjectSettings, Settings, as_envir
 from producer.folders import running
 from producer.folders.places import ledger_in
 from producer.folders.running import run
-from producer.folders.work import Report, Stream, Work
+from producer.folders.work import Report, Stream, Tally, Work
 from producer.ledger import Job, Ledger
 from tests.support.folder_worker import FolderWorker
 
@@ -235,3 +235,25 @@ def test_failures_can_be_listed(settings, worker, photos, tmp_path) -> None:
         run(work, Stream(settings, settings.objects), Report(print), end)
     rows = list(csv.reader((out / "failed.csv").read_text().splitlines()))
     assert rows == [["photo", "code", "message"], ["shoes/bad, very.jpg", "invalid_file_type", "no image"]]
+
+
+def test_a_watched_folder_is_followed(settings, worker, photos, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "_WATCH_S", 0.1)
+    out = tmp_path / "out"
+
+    class Enough(Exception):
+        pass
+
+    def follow(tally: Tally) -> None:
+        if tally.ok == 24 and not (photos / "new.jpg").exists():
+            (photos / "new.jpg").write_text("new")
+            (photos / "shoes/1.jpg").write_text("changed")
+        if tally.ok == 26 or tally.seconds > 60:
+            raise Enough
+
+    report = Report(warn=print, on_progress=follow)
+    work = Work(arguments=[str(photos)], fields=FIELDS, ledger=ledger_in(out), out=out, watch=True)
+    with worker, pytest.raises(Enough):
+        run(work, Stream(settings, settings.objects), report, lambda ledger: None)
+    assert tree(out) == expected(photos)
+    assert set(worker.requests.values()) == {1}
