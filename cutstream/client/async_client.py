@@ -115,8 +115,8 @@ class AsyncClient:
     ) -> AsyncResult:
         """Submit a photo and wait for its result.
 
-        Raises PhotoFailed if it has no outputs, and NoResult after `timeout_s`. Who waits no longer, for this or any
-        other reason, has the request called off.
+        Raises PhotoFailed if it has no outputs, and NoResult after `timeout_s`. If the wait ends early, for this or any
+        other reason, the request is called off.
         """
         handle = await self.submit(photo, urgent=urgent, **options)
         try:
@@ -196,7 +196,7 @@ class AsyncClient:
         """Submit photos one by one and yield their results as they come, those of failed photos included.
 
         `photos` may be endless: never more than `max_in_flight` are on their way, and results are yielded before the
-        next photo is taken. Who leaves the loop early, or by an error, has the rest called off, at the latest when the
+        next photo is taken. If the loop is left early, or by an error, the rest is called off, at the latest when the
         generator is closed. Raises like `submit` and `results`.
         """
         finishing = _Finishing()

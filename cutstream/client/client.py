@@ -35,7 +35,7 @@ class Client:
     `kafka` has further settings of the section `kafka`, such as `{"security_protocol": "SSL"}`; the environment has the
     rest (docs/settings.md).
 
-    At most `max_in_flight` requests are without a result; who submits more waits for a place. `timeout_s` is the time
+    At most `max_in_flight` requests are without a result; submitting more waits for a place. `timeout_s` is the time
     to wait for a result or a place, for `math.inf` without limit.
 
     The client connects when it is entered, or first used, and reads results from then on. It is thread-safe: use one
@@ -107,8 +107,8 @@ class Client:
     ) -> Result:
         """Submit a photo and wait for its result.
 
-        Raises PhotoFailed if it has no outputs, and NoResult after `timeout_s`. Who waits no longer, for this or any
-        other reason, has the request called off.
+        Raises PhotoFailed if it has no outputs, and NoResult after `timeout_s`. If the wait ends early, for this or any
+        other reason, the request is called off.
         """
         handle = self.submit(photo, urgent=urgent, **options)
         try:
@@ -171,8 +171,8 @@ class Client:
         """Submit photos one by one and yield their results as they come, those of failed photos included.
 
         `photos` may be endless: never more than `max_in_flight` are on their way, and results are yielded before the
-        next photo is taken. Who leaves the loop early, or by an error, has the rest called off. Raises like `submit`
-        and `results`.
+        next photo is taken. If the loop is left early, or by an error, the rest is called off. Raises like `submit` and
+        `results`.
         """
         finishing = Finishing()
         try:

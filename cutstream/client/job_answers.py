@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -85,8 +86,11 @@ def decode_job(answer: Answer) -> JobView:
         raise GatewayUnavailable(f"an answer ({answer.status}) is none of this service's: {exc}") from exc
 
 
-def result_of(photo: JobPhoto, place: str) -> Result:
-    """Return the result of a photo that is done. `place` is the address below which its outputs are."""
+def result_of(photo: JobPhoto, place: str, labels: Mapping[str, str]) -> Result:
+    """Return the result of a photo that is done. `place` is the address below which its outputs are.
+
+    The labels of its request are given, for the answer does not repeat them.
+    """
     assert photo.status != "waiting"
     error = photo.error
     if error is None and photo.status != "ok":
@@ -113,6 +117,7 @@ def result_of(photo: JobPhoto, place: str) -> Result:
         coverage=photo.coverage,
         uncertainty=photo.uncertainty,
         warnings=photo.warnings,
+        labels=dict(labels),
         error=None
         if error is None
         else ErrorDetail(code=error.code, message=error.message, stage=error.stage, retryable=error.retryable),

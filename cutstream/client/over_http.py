@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +46,7 @@ class _Job:
     """A job that was taken and is not done. Times are of the monotonic clock."""
 
     id: str
+    labels: Mapping[str, str]
     began_s: float
     asked_s: float
 
@@ -122,7 +123,7 @@ class HttpTransport:
             raise
         now = monotonic()
         with self._lock:
-            self._jobs[id] = _Job(job.id, now, now)
+            self._jobs[id] = _Job(job.id, request.labels, now, now)
         if self._take_called_off(id):
             try:
                 self._call_off(job.id)
@@ -201,7 +202,7 @@ class HttpTransport:
         (photo,) = decode_job(answer).photos
         if photo.status != "waiting":
             self._forget(id)
-            self._inbox.deliver(id, result_of(photo, f"{self._service.address}/v1/jobs/{job.id}/photos"))
+            self._inbox.deliver(id, result_of(photo, f"{self._service.address}/v1/jobs/{job.id}/photos", job.labels))
 
     def _forget(self, id: str) -> None:
         with self._lock:

@@ -61,6 +61,7 @@ def test_a_photo_is_cut(client: Client, worker: StandInWorker, tmp_path: Path) -
     assert (request.image, request.outputs, request.labels["shop"]) == (PHOTO, ("cutout", "mask"), "42")
     assert worker.topics[0].startswith("urgent")
     assert result.id.startswith("shoe-")
+    assert result.details.labels["shop"] == "42"
     assert (result.ok, result.photo, result.read("cutout"), result.read("mask")) == (True, PHOTO, PICTURE, PICTURE)
     assert [output.output for output in result.outputs] == ["cutout", "mask"]
     assert (result.details.profile, result.details.uncertainty) == ("fast", 0.25)
