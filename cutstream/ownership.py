@@ -166,7 +166,7 @@ def _is_own_group(gid: int, uid: int) -> bool:
 def _belongs(entry: Path | str, status: os.stat_result) -> str:
     return (
         f"{entry} belongs to the user {account(status.st_uid)}, who could replace what is in it: name a folder of your "
-        "own, or remove this. Do not have it given to you (chown): what is in it would still be that user's work"
+        "own, or remove this with all that is in it. Do not have it given to you (chown): it would still be their work"
     )
 
 

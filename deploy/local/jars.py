@@ -48,12 +48,18 @@ def ensure_jars(folder: Path) -> list[Path]:
     Raises StackError if other users could exchange one after that.
     """
     folder = folder.resolve()  # it may be a link, if nobody changes that from here on
-    if problem := why_shared(folder) or why_planted(folder):
+    if problem := why_exchangeable(folder):
         raise StackError(about("stack", "jars", problem))
     if missing := missing_jars(folder):
         log.info("downloading %d jars of the embedded broker into %s", len(missing), folder)
         download(missing, folder)
     return [folder / jar.file for jar in read_lock()]
+
+
+def why_exchangeable(folder: Path) -> str:
+    """Return how other users could exchange a jar between its check and its use. Empty if they cannot."""
+    folder = folder.resolve()
+    return why_shared(folder) or why_planted(folder)
 
 
 def missing_jars(folder: Path) -> list[Jar]:

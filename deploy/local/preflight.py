@@ -10,7 +10,7 @@ from pathlib import Path
 from cutstream.folders import why_unwritable
 from cutstream.settings import Settings, StackSettings, about
 from deploy.local.identity import OPENSSL
-from deploy.local.jars import missing_jars
+from deploy.local.jars import missing_jars, why_exchangeable
 
 # What separates Kafka's folders, and the entries of Triton's search path and of Java's class path.
 _KAFKA, _TRITON, _JAVA = ",", ":", os.pathsep
@@ -25,7 +25,10 @@ def stack_problems(settings: Settings) -> Iterator[str]:
         yield from _broker(settings)
         yield from _java(stack)
         yield from _undecodable(stack)
-        yield from _folder("jars", stack.jars, _JAVA, lambda: bool(missing_jars(stack.jars)))
+        if problem := why_exchangeable(stack.jars):  # first: a pipe of a stranger's would hold up who reads it
+            yield about("stack", "jars", problem)
+        else:
+            yield from _folder("jars", stack.jars, _JAVA, lambda: bool(missing_jars(stack.jars)))
     if not settings.triton.url:
         separators += _TRITON
     if separators:

@@ -18,8 +18,9 @@ from cutstream.ownership import why_shared
 from cutstream.settings import ObjectSettings, Settings, StackSettings, identity_of
 from deploy.local.allowed import noted
 from deploy.local.identity import OPENSSL, ensure_identity
-from deploy.local.jars import ensure_jars
+from deploy.local.jars import ensure_jars, read_lock
 from deploy.local.kafka import write_properties
+from deploy.local.preflight import stack_problems
 from deploy.local.process import ServerSpec, Supervisor
 from deploy.local.state import lock_state, private_folder, throwaway, usable
 
@@ -66,7 +67,10 @@ def refused(state: Path, message: str) -> None:
 @as_root
 def test_a_folder_of_another_user_is_refused(state: Path) -> None:
     give_away(state)
-    refused(state, r"state belongs to the user \w+, .*name a folder of your own, or remove this\. Do not .*\(chown\)")
+    refused(
+        state,
+        r"state belongs to the user \w+, .*name a folder of your own, or remove this with .*\. Do not .*\(chown\)",
+    )
 
 
 @as_root
@@ -265,6 +269,9 @@ def test_jars_that_another_user_could_exchange_are_not_used(tmp_path: Path, fore
     give_away(folder if foreign == "folder" else folder / "kafka.jar")
     with pytest.raises(StackError, match=r"CUTSTREAM_STACK__JARS: .*jars?\S* belongs to the user"):
         ensure_jars(folder)
+    os.mkfifo(folder / read_lock()[0].file)
+    problems = list(stack_problems(Settings(stack=StackSettings(state=tmp_path / "state", jars=folder))))
+    assert any("jar" in line and "belongs to the user" in line for line in problems)
 
 
 def test_jars_that_others_may_write_are_not_used_and_a_link_may_lead_to_them(tmp_path: Path) -> None:
