@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,10 +15,11 @@ from PIL import Image
 
 from cutstream import AsyncClient, Client, PhotoFailed
 from cutstream.client.over_kafka import KafkaTransport
-from cutstream.settings import Settings, StackSettings
+from cutstream.settings import Settings, StackSettings, as_environment
 from deploy.local.allowed import noted
 from deploy.local.inbox import with_inbox
 from tests.e2e.conftest import DATA
+from tests.support.examples import examples
 from tests.support.gateways import gateway_process, with_gateway
 from tests.support.workers import workers
 
@@ -31,6 +36,32 @@ def photo(tmp_path: Path) -> Path:
     path.parent.mkdir()
     Image.open(DATA / "astronaut.png").convert("RGB").save(path, quality=92)
     return path
+
+
+def run_the_page_s_first_example(settings: Settings, photo: Path, tmp_path: Path) -> None:
+    """Run it as it is shown, in another process: `Client()` finds the local stack by the settings alone."""
+    port = int(settings.kafka.bootstrap_servers.rpartition(":")[2])
+    local = settings.model_copy(
+        update={
+            "kafka": settings.kafka.model_copy(update={"bootstrap_servers": ""}),
+            "stack": settings.stack.model_copy(update={"kafka_port": port, "private": False}),
+        }
+    )
+    folder = tmp_path / "page"
+    (folder / "photos").mkdir(parents=True)
+    shutil.copy(photo, folder / "photos" / "shoe.jpg")
+    done = subprocess.run(
+        [sys.executable, "-c", examples()["client"]],
+        cwd=folder,
+        env={**os.environ, **as_environment(local)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    with Image.open(folder / "shoe-on-white.jpg") as picture:
+        assert (picture.format, picture.size) == ("JPEG", (512, 512))
 
 
 def test_the_same_calls_by_all_ways_give_the_same_bytes(settings: Settings, photo: Path, tmp_path: Path) -> None:
@@ -60,6 +91,8 @@ def test_the_same_calls_by_all_ways_give_the_same_bytes(settings: Settings, phot
             several = {r.photo: r for r in client.cut_many([photo, b"no photo"], outputs="mask")}
             assert (several[photo].ok, several[b"no photo"].ok) == (True, False)
         assert list((tmp_path / "state" / "inbox").iterdir()) == []
+
+        run_the_page_s_first_example(complete, photo, tmp_path)
 
         async def use() -> None:
             async with AsyncClient(gateway.address, timeout_s=60) as client:
