@@ -55,7 +55,7 @@ def lock_state(state: Path) -> Iterator[None]:
             _refuse_shared(state / name)
     if os.path.lexists(state / _LOCK) and not is_own_file((state / _LOCK).lstat()):
         raise _not_own(state / _LOCK)
-    if problem := why_planted(state, photos=_INBOX):
+    if problem := why_planted(state, photos=state / _INBOX, apart=_RUN):
         raise StackError(about("stack", "state", problem))
     for name in _PRIVATE:
         if (state / name).exists():

@@ -230,10 +230,21 @@ def test_links_in_the_folder_must_lead_to_what_nobody_else_can_replace(state: Pa
 
 @as_root
 def test_photos_in_the_inbox_may_be_anybodys(state: Path) -> None:
-    (state / "inbox" / "run").mkdir(parents=True)
-    photo = state / "inbox" / "run.jpg"
-    photo.touch(0o666)
-    give_away(photo)
+    (state / "inbox" / "token" / "photos").mkdir(parents=True)
+    for photo in (state / "inbox" / "a.jpg", state / "inbox" / "token" / "photos" / "b.jpg"):
+        photo.touch()
+        photo.chmod(0o666)
+        give_away(photo)
+    with lock_state(state):
+        pass
+    give_away(state / "inbox" / "token")
+    with pytest.raises(StackError, match="token belongs to the user"), lock_state(state):
+        pass
+
+
+def test_what_another_run_makes_and_removes_meanwhile_is_its_own_business(state: Path) -> None:
+    (state / "cutstream-run-x").mkdir()
+    (state / "cutstream-run-x" / "link").symlink_to("removed")
     with lock_state(state):
         pass
 
