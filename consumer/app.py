@@ -104,7 +104,7 @@ class PipelineRuntime:
             metrics.untried.labels(reason).inc()
 
         self._matting_code = MattingCode()
-        self.long_work = LongWork(cores, count)
+        self.long_work = LongWork(cores, count, s.worker.memory_bytes)
         self.catalogue = BackgroundCatalogue(s.kafka, metrics.backgrounds.set)
         self.objects = ObjectStore(s.objects, s.limits)
 

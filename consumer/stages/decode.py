@@ -40,7 +40,7 @@ class Decode:
     def permit(self, job: Job, fetched: Fetched) -> PrioritySemaphore | None:
         """Return what the photo has to hold until it is encoded, if that takes long. Raises TakesLong."""
         header = read_header(fetched.data, self.max_pixels)
-        return self.long_work.permit(job.recipe, header.pixels, job.is_redelivered)
+        return self.long_work.permit(job.recipe, header.pixels, job.is_redelivered, self.needed_bytes(job, fetched))
 
     def __call__(self, job: Job, fetched: Fetched) -> Decoded:
         header = read_header(fetched.data, self.max_pixels)  # a second time, at 2 to 40 µs

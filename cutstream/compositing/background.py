@@ -54,11 +54,15 @@ def blur_surroundings(pixels: Pixels, alpha: Matte, sigma: float, width: int, he
     that it has no glow around it.
     """
     rows, columns = alpha.shape
-    small = min(1.0, NOMINAL_LONG_SIDE / max(rows, columns) * MIN_BLUR_PX / sigma)
-    size = scaled_size(columns, rows, small)
+    size = scaled_size(columns, rows, blur_scale(max(rows, columns), sigma))
     colours, weight = ops.shrink(pixels, 255 - alpha, *size)
     blurred = _weighted_blur(colours, weight, sigma * max(size) / NOMINAL_LONG_SIDE, ops)
     return ops.resize_linear(blurred, width, height)
+
+
+def blur_scale(long_side: float, sigma: float) -> float:
+    """Return the share of a photo's sides, up to 1, at which a blur of this deviation is worked on."""
+    return min(1.0, NOMINAL_LONG_SIDE / long_side * MIN_BLUR_PX / sigma)
 
 
 def _weighted_blur(colours: Pixels, weight: Matte, sigma: float, ops: ArrayOps) -> Pixels:
