@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 JOB_LABEL = "gateway-job"
 _AT_ONCE = 500
 _RETRY_S = 5.0
+_READY_S = 0.2
 _MARGIN_S = 60.0  # the clock that stamps records is this machine's, and may have been set meanwhile
 _CANCELLED_FOR = timedelta(days=7)
 
@@ -76,6 +77,8 @@ class JobRunner:
     def on_results(self, results: Sequence[Result], positions: Mapping[int, int]) -> None:
         """Store results of jobs. Blocks."""
         ours = [result for result in results if result.id in self._open]
+        if not results and self._open:  # it begins to read: jobs may have been taken before Kafka could be reached
+            self._store.note_positions(positions)
         if not ours:
             return
         jobs, uploads = self._store.finish(ours, positions, self._clock.wall())
@@ -128,6 +131,8 @@ class JobRunner:
         self.webhooks_due.set()
 
     async def _write_all(self) -> None:
+        while not self._stream.ready:  # a result that comes before results are read would be missed
+            await asyncio.sleep(_READY_S)
         while unwritten := await asyncio.to_thread(self._store.unwritten, _AT_ONCE):
             async with self._writing:
                 await self._write(unwritten)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,18 @@ def test_requests_that_cannot_be_written_now_are_written_later(
         lambda: served.client.get(f"/v1/jobs/{answer.json()['id']}").json()["status"] == "done", "it was not written"
     )
     assert len(served.stream.requests) == 1
+
+
+def test_nothing_is_written_before_results_are_read(serve: Callable) -> None:
+    served = serve()
+    served.stream._reading.clear()
+    id = served.client.post("/v1/jobs", json={"image": A}).json()["id"]
+    time.sleep(0.5)
+    assert not served.stream.requests, "its result might have been missed"
+    served.gateway._on_results((), {0: 7})  # the reader has found its place
+    assert served.gateway._store.positions() == {0: 7}
+    served.stream._reading.set()
+    wait_until(lambda: served.client.get(f"/v1/jobs/{id}").json()["status"] == "done", "it was not written")
 
 
 def test_a_deployment_may_allow_addresses_of_its_own(serve: Callable) -> None:
