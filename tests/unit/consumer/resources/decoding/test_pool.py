@@ -273,7 +273,7 @@ def test_without_any_decoder_photos_wait_and_nothing_stops(single: DecoderPool, 
 def test_a_process_that_cannot_be_made_is_no_photos_fault(single: DecoderPool, monkeypatch: pytest.MonkeyPatch) -> None:
     kill(single, *single.pids)
     with monkeypatch.context() as context:
-        context.setattr(sys, "executable", "/nowhere/python")
+        context.setattr("consumer.resources.decoding.decoder.COMMAND", ("/nowhere/python",))
         with pytest.raises(DecodersUnavailable, match="No such file"):
             single.decode(PHOTO, HEADER)
     wait_until(lambda: single.ready)
