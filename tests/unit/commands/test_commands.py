@@ -414,3 +414,14 @@ def test_a_model_repository_is_written_for_another_triton(run: Run, tmp_path: Pa
     done = run("models", "render", MODELS__ENGINE="tensorrt", STACK__STATE=str(tmp_path))
     assert done.exit_code == 1
     assert "CUTSTREAM_MODELS__ENGINE=tensorrt needs NVIDIA's Triton image" in done.stderr
+
+
+@pytest.mark.parametrize("topics", [[], ["cutout.requests"]])
+def test_creating_topics_names_those_in_which_senders_choose_the_times(
+    run: Run, monkeypatch: pytest.MonkeyPatch, topics: list[str]
+) -> None:
+    monkeypatch.setattr(kafka, "ensure_topics", lambda settings: None)
+    monkeypatch.setattr(kafka, "topics_with_senders_times", lambda settings: topics)
+    result = run("topics", "create", KAFKA__BOOTSTRAP_SERVERS="nowhere:9092")
+    assert result.exit_code == 0, result.output
+    assert ("message.timestamp.type=LogAppendTime" in result.stderr) == bool(topics)
