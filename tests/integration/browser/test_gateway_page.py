@@ -286,6 +286,30 @@ def test_a_job_that_the_service_has_forgotten_can_be_sent_again(browser: Browser
     context.close()
 
 
+def test_a_result_that_is_gone_is_left_out_of_the_zip_and_can_be_made_again(
+    browser: Browser, served: ServedGateway, tmp_path: Path
+) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(served.address)
+    cut_out(page, photos(2)[1:])
+    done(page, 1)
+    cut_out(page, [*photos(3)[::2], named("unreadable.jpg", photo_bytes(4))])
+    done(page, 4)
+    expect(page.locator(".has-after")).to_have_count(4)
+    served.gateway._store.remove(served.requests[0].labels["gateway-job"])
+    (unreadable,) = Path(files.path_of(served.settings.objects.destination)).glob("*-3/*.png")
+    unreadable.unlink()
+    found = zipfile.ZipFile(saved(page, "#go", tmp_path))
+    assert found.namelist() == ["photo 0.png", "photo 2.png"]
+    expect(page.locator("#notice")).to_contain_text("could not send them: photo 1.jpg, unreadable.jpg")
+    done(page, 3, failed=1)
+    expect(page.locator('[data-state="failed"] .status')).to_have_text("The result is no longer there.")
+    page.get_by_role("button", name="Try 1 again").click()
+    done(page, 4)
+    context.close()
+
+
 def test_two_windows_do_not_get_in_each_others_way(browser: Browser, served: ServedGateway) -> None:
     context = browser.new_context()
     first = context.new_page()

@@ -19,7 +19,7 @@ export function put(element, text) {
 
 export class Cards {
   #list;
-  #open;
+  #on;
   #cards = new Map();
   #near = new IntersectionObserver((entries) => {
     for (const entry of entries) {
@@ -28,10 +28,10 @@ export class Cards {
     }
   }, { rootMargin: "400px" });
 
-  /** `open(photo)` shows a photo large. */
-  constructor(list, open) {
+  /** `on` has open(photo), to show it large, and gone(photo) for one whose result is no longer there. */
+  constructor(list, on) {
     this.#list = list;
-    this.#open = open;
+    this.#on = on;
   }
 
   /** Shows these photos, in this order. */
@@ -69,7 +69,7 @@ export class Cards {
     const status = make("span", { class: "status" });
     const pair = make("span", { class: "pair" }, before, after, missing, bar);
     const button = make("button", { type: "button", class: "card" }, pair, make("bdi", { class: "name" }, photo.name), status);
-    button.addEventListener("click", () => this.#open(photo));
+    button.addEventListener("click", () => this.#on.open(photo));
     button.addEventListener("pointermove", (event) => {
       const box = pair.getBoundingClientRect();
       pair.style.setProperty("--split", `${(100 * (event.clientX - box.left)) / box.width}%`);
@@ -90,8 +90,9 @@ export class Cards {
     const wanted = photo.state === "ok" ? `${photo.job}/${photo.number}` : "";
     if (wanted && card.made !== wanted) {
       card.made = wanted;
-      this.#load(card, card.after, () => (card.made === wanted ? output(photo) : null), () => {
-        put(card.missing, "The result cannot be shown now");
+      this.#load(card, card.after, () => (card.made === wanted ? output(photo) : null), (error) => {
+        if (error.code === "gone") this.#on.gone(photo);
+        else put(card.missing, "The result cannot be shown now");
       });
     }
   }
@@ -108,8 +109,8 @@ export class Cards {
       await image.decode().catch(() => {});
       card.item.classList.add(image === card.after ? "has-after" : "has-before");
       put(card.missing, "");
-    } catch {
-      onFailure();
+    } catch (error) {
+      onFailure(error);
     }
   }
 

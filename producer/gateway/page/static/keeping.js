@@ -21,13 +21,8 @@ export async function open() {
     });
     isKept = true;
   } catch {
-    lose();
+    isKept = false;
   }
-}
-
-function lose() {
-  isKept = false;
-  database = null;
 }
 
 /** Returns everything that is kept: {photos, batches}. */
@@ -88,7 +83,7 @@ async function change(work) {
       transaction.onerror = transaction.onabort = () => reject(transaction.error);
     });
   } catch {
-    lose();
+    isKept = false;  // what is kept already stays readable, and later changes may find room again
   }
 }
 

@@ -38,7 +38,7 @@ const work = new Work({
   },
   needsKey: () => askForKey(),
 });
-const cards = new Cards(byId("cards"), (photo) => viewer.open(photo));
+const cards = new Cards(byId("cards"), { open: (photo) => viewer.open(photo), gone: (photo) => work.lose(photo) });
 const viewer = new Viewer(() => work.photos, {
   retry: (photo) => start([photo]),
   remove: (photo) => work.remove([photo]),
@@ -126,7 +126,7 @@ function speak(total, fresh, done, failed) {
 async function take(files) {
   const photos = files.filter(({ file }) => looksLikePhoto(file));
   const others = files.filter(({ file }) => !looksLikePhoto(file) && !file.name.startsWith("."));
-  const names = others.slice(0, 3).map(({ file }) => file.name).join(", ") + (others.length > 3 ? ", …" : "");
+  const names = named(others.map(({ file }) => file.name));
   note = others.length ? `Left out, because ${others.length === 1 ? "it is no photo" : "they are no photos"}: ${names}` : "";
   if (photos.length) {
     await work.add(photos);
@@ -134,6 +134,8 @@ async function take(files) {
   }
   redraw();
 }
+
+const named = (names) => names.slice(0, 3).join(", ") + (names.length > 3 ? ", …" : "");
 
 async function start(photos) {
   const options = settings.read(form);
@@ -157,14 +159,22 @@ async function download() {
     byId("save").click();
     return;
   }
-  saving = { text: "Collecting…", stop: new AbortController() };
+  const missing = [];
+  saving = { text: "Collecting…" };
   redraw();
   try {
-    await saveAll(done, (number) => {
-      saving.text = `Collecting ${count(number)} of ${count(done.length)}`;
-      redraw();
-    }, saving.stop.signal);
+    await saveAll(done, {
+      file(number) {
+        saving.text = `Collecting ${count(number)} of ${count(done.length)}`;
+        redraw();
+      },
+      missing(photo, failure) {
+        missing.push(photo.name);
+        if (failure.code === "gone") work.lose(photo);
+      },
+    });
     trouble = null;
+    note = missing.length ? `Left out of the zip, because the service could not send them: ${named(missing)}` : "";
   } catch (error) {
     trouble = error instanceof service.Failure ? error : new service.Failure("unreachable", "");
   } finally {

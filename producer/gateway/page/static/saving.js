@@ -6,6 +6,7 @@ import { output } from "./service.js";
 const MOST_BYTES = 2e9;  // a zip without its 64-bit form has at most 4 GB; old programs read 2 GB
 const MOST_FILES = 65_000;
 const KEEP_MS = 60_000;
+const ATTEMPTS = 3;
 const ENDINGS = { "image/png": "png", "image/webp": "webp", "image/jpeg": "jpg", "application/zip": "zip" };
 
 /** Hands a file to the browser's downloads. */
@@ -41,8 +42,9 @@ function cleaned(part) {
   return /^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/i.test(short) ? `_${short}` : short;
 }
 
-/** Downloads all photos as one zip, or several if they are very large. `onFile(number)` is told how far it is. */
-export async function saveAll(photos, onFile, signal) {
+/** Downloads all photos as one zip, or several if they are very large. `on` has file(number), which is told how far it
+ *  is, and missing(photo, failure) for a result that cannot be had: the others are saved without it. */
+export async function saveAll(photos, on) {
   const taken = new Set();
   let zip = new Zip();
   let number = 0;
@@ -52,12 +54,28 @@ export async function saveAll(photos, onFile, signal) {
     zip = new Zip();
   };
   for (const [index, photo] of photos.entries()) {
-    const blob = await output(photo, signal);
+    const blob = await fetched(photo).catch((failure) => {
+      if (failure.code !== "gone" && failure.code !== "result_unreadable") throw failure;
+      on.missing(photo, failure);
+    });
+    on.file(index + 1);
+    if (!blob) continue;
     if (zip.count && (zip.size + blob.size > MOST_BYTES || zip.count >= MOST_FILES)) hand(false);
     await zip.add(unique(pathOf(photo), taken), blob);
-    onFile(index + 1);
   }
-  hand(true);
+  if (zip.count) hand(true);
+}
+
+/** Returns a result's bytes, after some attempts if need be. */
+async function fetched(photo) {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await output(photo);
+    } catch (error) {
+      if (!error.again || attempt === ATTEMPTS) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 1000 * (error.wait || 2 ** attempt)));
+    }
+  }
 }
 
 function unique(path, taken) {

@@ -59,10 +59,10 @@ export const cancel = (job) => call(`v1/jobs/${encodeURIComponent(job)}`, { meth
 
 /** Returns an output's bytes as a Blob. The header asks the gateway to send them itself: a page may fetch from no other
  *  site, such as a bucket. */
-export async function output(photo, signal) {
+export async function output(photo) {
   const path = ["v1", "jobs", photo.job, "photos", photo.number, photo.output.output].map(encodeURIComponent).join("/");
   try {
-    return await (await call(path, { signal, headers: { "X-Requested-With": "page" } })).blob();
+    return await (await call(path, { headers: { "X-Requested-With": "page" } })).blob();
   } catch (error) {
     throw error instanceof Failure && error.status === 404 ? new Failure("gone", error.message, { status: 404 }) : error;
   }

@@ -47,6 +47,7 @@ const FAILURES = {
   no_picture: ["The background picture is no longer there.", "Choose it again in the settings, and try again."],
   unreadable: ["Your computer cannot read the file any more.", "Add it again."],
   forgotten: ["The service does not know this photo any more.", "Try again: it is sent anew."],
+  result_unreadable: ["The service cannot read the result now.", "Try again later."],
   gone: ["The result is no longer there.", "Try again: it is made anew."],
   unreachable: ["The service cannot be reached.", "Check the connection. The page tries again by itself."],
   busy: ["The service has too much to do.", "The page tries again by itself."],

@@ -15,7 +15,7 @@ const FOLLOWED = 2;  // a browser has six connections to a host
 const LONGEST_WAIT_S = 30;
 
 export const newId = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
+const alike = (one, other) => JSON.stringify([one.options, one.urgent]) === JSON.stringify([other.options, other.urgent]);
 
 export class Work {
   photos = [];
@@ -68,7 +68,7 @@ export class Work {
   async add(files) {
     const photos = files.map(({ file, path }, index) => ({
       id: newId(), at: Date.now() + index / 1e5, name: file.name, path, size: file.size, file, state: "new",
-      options: null, batch: null, job: null, number: 0, output: null, facts: null, error: null,
+      options: null, urgent: false, batch: null, job: null, number: 0, output: null, facts: null, error: null,
     }));
     this.photos.push(...photos);
     for (const photo of photos) this.#byId.set(photo.id, photo);
@@ -81,8 +81,9 @@ export class Work {
   /** Has photos done with these fields of a request: all new ones, or those given, which are done anew. */
   async start(options, photos = this.photos.filter((photo) => photo.state === "new")) {
     const ready = photos.filter((photo) => ["new", "ok", "failed"].includes(photo.state));
+    const urgent = ready.length + this.open <= FEW;
     for (const photo of ready) {
-      this.#change(photo, { state: "queued", options, batch: null, job: null, number: 0, output: null, facts: null, error: null });
+      this.#change(photo, { state: "queued", options, urgent, batch: null, job: null, number: 0, output: null, facts: null, error: null });
       if (photo.size > this.limits.max_photo_bytes) this.#fail(photo, "file_too_large");
     }
     await keeping.put({ photos: ready });
@@ -100,6 +101,12 @@ export class Work {
     } catch (error) {
       this.#on.trouble(error);
     }
+  }
+
+  /** Notes that a photo's result is no longer there. */
+  async lose(photo) {
+    this.#fail(photo, "gone");
+    await keeping.put({ photos: [photo] });
   }
 
   /** Forgets photos. Those that are being sent stay. */
@@ -148,13 +155,13 @@ export class Work {
     let bytes = 0;
     for (const photo of queued) {
       if (chosen.length >= Math.min(this.#mostPhotos, this.limits.max_job_photos)) break;
-      if (chosen.length && (bytes + photo.size > this.#bytes || !same(photo.options, chosen[0].options))) break;
+      if (chosen.length && (bytes + photo.size > this.#bytes || !alike(photo, chosen[0]))) break;
       chosen.push(photo);
       bytes += photo.size;
     }
     const batch = {
       id: newId(), at: Date.now(), photos: chosen.map((photo) => photo.id), options: chosen[0].options,
-      urgent: this.open <= FEW, job: null, place: 0, doubtful: false,
+      urgent: chosen[0].urgent, job: null, place: 0, doubtful: false,
     };
     for (const photo of chosen) this.#change(photo, { state: "sending", batch: batch.id, sent: 0 });
     await keeping.put({ photos: chosen, batches: [batch] });
