@@ -334,6 +334,7 @@ def test_stop_calls_off_what_has_not_come_back(browser: Browser, served: ServedG
     with opened(browser, served.address) as page:
         cut_out(page, photos(4))
         expect(page.locator('[data-state="sent"]')).to_have_count(4)
+        wait_until(lambda: served.requests, "no worker has begun")
         served.stream.answer = served.worker.cancelled
         page.get_by_role("button", name="Stop").click()
         topic = served.settings.kafka.cancellations_topic
