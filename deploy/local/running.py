@@ -15,7 +15,7 @@ from functools import partial
 from cutstream.clients.kafka import ensure_topics
 from cutstream.clock import SystemClock
 from cutstream.errors import ConfigurationError, StackError
-from cutstream.settings import Settings, as_environment, host_and_port
+from cutstream.settings import Settings, as_environment, host_and_port, variable
 from cutstream.signals import on_termination
 from deploy.local.allowed import noted
 from deploy.local.inbox import with_inbox
@@ -128,7 +128,7 @@ def worker_server(settings: Settings, command: Sequence[str], name: str = "worke
     return ServerSpec(
         name=name,
         command=list(command),
-        environment=as_environment(settings),
+        environment=_environment(settings),
         log=settings.stack.state / "logs" / f"{name}.log",
         ready=lambda: ask("/readyz")[0] == 200 or halted() is not None,
         answers=lambda: ask("/healthz")[0] == 200,  # it is not ready while Triton is away, no fault of its own
@@ -160,7 +160,7 @@ def gateway_server(settings: Settings, command: Sequence[str]) -> ServerSpec:
     return ServerSpec(
         name="gateway",
         command=list(command),
-        environment=as_environment(settings),
+        environment=_environment(settings),
         log=settings.stack.state / "logs" / "gateway.log",
         ready=lambda: ask("/readyz")[0] == 200,
         answers=lambda: ask("/healthz")[0] == 200,  # it is not ready while Kafka is away, no fault of its own
@@ -179,6 +179,11 @@ def _ask(connect: Callable[[], http.client.HTTPConnection], headers: Mapping[str
         return 0, b""
     finally:
         connection.close()
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """Return a server's settings. It inherits this process's variables, of which one must not move its ports again."""
+    return {**as_environment(settings), variable("stack", "port_offset"): "0"}
 
 
 def _require_port(name: str, port: int) -> None:

@@ -35,11 +35,11 @@ class ServedPage:
 
 @contextmanager
 def served_page(
-    token: str | None = None, shows_photos: bool = True, others: tuple[str, ...] = (), port: int = 0
+    token: str | None = None, shows_photos: bool = True, others: tuple[str, ...] = (), port: int = 0, gateway: str = ""
 ) -> Iterator[ServedPage]:
     metrics, recent = Metrics(), Recent(shows_photos)
     sampling = Sampling(metrics, "127.0.0.1:9100", SystemClock(), others)
-    page = LivePage(sampling, recent, SecretStr(token) if token else None)
+    page = LivePage(sampling, recent, SecretStr(token) if token else None, gateway)
     hosts = None if token else allowed_hosts("127.0.0.1")
     server = WebServer(page.app(hosts), listen("127.0.0.1", port, "page"), "page", on_close=page.close)
     try:

@@ -80,6 +80,15 @@ def test_an_empty_page_says_what_to_do(browser: Browser) -> None:
         assert violations(page) == []
 
 
+def test_it_links_to_the_gateways_page_if_there_is_one(browser: Browser) -> None:
+    with served_page() as served, opened(browser, served.address) as page:
+        expect(page.locator("#state")).to_have_text("live")
+        expect(page.locator("#links")).to_be_hidden()
+    with served_page(gateway="http://127.0.0.1:8080/") as served, opened(browser, served.address) as page:
+        expect(page.get_by_role("link", name="Cut out photos")).to_have_attribute("href", "http://127.0.0.1:8080/")
+        assert violations(page) == []
+
+
 @pytest.mark.parametrize("id", HOSTILE, ids=range(len(HOSTILE)))
 def test_what_strangers_write_stays_text(browser: Browser, served: ServedPage, id: str) -> None:
     served.recent.photos.add(photo(id, 1_790_000_050))

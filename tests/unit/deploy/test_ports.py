@@ -13,6 +13,7 @@ from cutstream.errors import ConfigurationError, StackError
 from cutstream.settings import Settings, StackSettings, WorkerSettings, as_environment, load
 from deploy.local.inbox import inbox_of, with_inbox
 from deploy.local.ports import check_stack_ports, with_free_ports
+from deploy.local.running import gateway_server, worker_server
 from tests.support.ports import free_ports, free_stack_ports
 
 
@@ -57,6 +58,11 @@ def test_one_setting_moves_all_ports(monkeypatch: pytest.MonkeyPatch) -> None:
     assert as_environment(moved).get("CUTSTREAM_STACK__PORT_OFFSET", "0") == "0", (
         "another process must not move them again"
     )
+    for server in (worker_server(moved, ["worker"]), gateway_server(moved, ["gateway"])):
+        with monkeypatch.context() as inherited:
+            for name, value in server.environment.items():
+                inherited.setenv(name, value)
+            assert (load().worker.port, load().gateway.port) == (9200, 8180), f"{server.name} moves them again"
     monkeypatch.setenv("CUTSTREAM_WORKER__PORT", "0")
     assert load().worker.port == 0, "any free port"
     monkeypatch.setenv("CUTSTREAM_STACK__KAFKA_PORT", "65500")

@@ -95,8 +95,11 @@ def test_outputs_are_streamed_or_signed(serve: Callable, monkeypatch: pytest.Mon
     assert client.get(f"/v1/jobs/{done(client, image=A)}/photos/1/cutout").content == PICTURE
     served = serve(presign=True, presign_s=60, state=tmp_path / "signing")
     monkeypatch.setattr(served.gateway._outputs, "sign", lambda uri, seconds: f"https://signed.example/{seconds:g}")
-    answer = served.client.get(f"/v1/jobs/{done(served.client, image=A)}/photos/1/cutout")
+    path = f"/v1/jobs/{done(served.client, image=A)}/photos/1/cutout"
+    answer = served.client.get(path)
     assert (answer.status_code, answer.headers["location"]) == (307, "https://signed.example/60")
+    answer = served.client.get(path, headers={"X-Requested-With": "page"})
+    assert (answer.status_code, answer.content) == (200, PICTURE), "a page's script cannot follow it"
 
 
 def test_a_finished_job_is_removed_with_its_outputs_by_its_age(serve: Callable, tmp_path: Path) -> None:
