@@ -17,7 +17,7 @@ from cutstream.compositing.specs import CompositionSpec, OutputName
 from cutstream.contract.recipe import EncodingSpec, Recipe
 from cutstream.errors import TakesLong
 
-LONG_S = 5.5  # a plain cutout of 50 megapixels takes 5 s by this table; a dozen of them hold two cores for 30 s
+LONG_S = 7.5  # by this table a plain cutout of 50 megapixels takes 5 s, and one of 24 megapixels as WebP 7.2 s
 LARGE_SHARE = 0.6  # of the memory budget: two that need more can only be worked on one after the other
 
 # Seconds on one core for each megapixel, of noise, which takes the longest, rounded up:

@@ -56,7 +56,9 @@ PROPERTIES = {
     "metadata.log.segment.bytes": 16 * MIB,
     # Without a free file descriptor Kafka gives up its log, and ends. Some machines allow a process 1,024.
     "max.connections": 300,  # for the broker and the controller each
-    "connections.max.idle.ms": -1,  # a worker that loses an idle connection gets no new one while strangers hold all
+    # A worker that loses an idle connection gets no new one while strangers hold all. -1 would also mean never, but
+    # then the broker cannot pass requests on to its controller.
+    "connections.max.idle.ms": 2**31 - 1,
     # Few threads and long intervals, so that an idle broker rarely wakes up.
     "num.network.threads": 2,
     "num.io.threads": 4,

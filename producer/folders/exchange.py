@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 
-from cutstream.clients.kafka import NoTopic, OutgoingRecord, Record, RecordWriter, TopicReader
+from cutstream.clients.kafka import OutgoingRecord, Record, RecordWriter, TopicReader
 from cutstream.contract.messages import DECODE_ERRORS, Request, Result, decode_result, encode
 from cutstream.errors import ConfigurationError, CutstreamError
 from cutstream.settings import KafkaSettings
@@ -36,6 +36,9 @@ class Exchange:
     Requests go to `topic`, which ended at `ends` a moment ago. `request_of` makes a job's request; an error that it
     raises is the job's outcome. `settle` takes jobs with their results, and returns their outcomes once their outputs
     are where they belong. `in_flight` bounds the jobs without result; None: about 20 seconds' work.
+
+    With `wait` the user must have the right to read results. Without it, one who has not may still send: then nothing
+    bounds what is in flight, and the ledger learns of no result.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Exchange:
         topic: str,
         ends: Mapping[int, int],
         in_flight: int | None = None,
+        wait: bool = True,
     ) -> None:
         self._settings = settings
         self._ledger = ledger
@@ -55,6 +59,7 @@ class Exchange:
         self._topic = topic
         self._ends = ends
         self._fixed = in_flight
+        self._wait = wait
         self._rate = _Rate()
         self._writer = RecordWriter(settings)
         self._reader: TopicReader | None = None
@@ -84,7 +89,15 @@ class Exchange:
         topic = self._settings.results_topic
         known = self._ledger.positions(topic) if self._ledger.needs_results else {}
         reader = self._reader = TopicReader(self._settings, topic, from_end=not known, positions=known)
-        reader.start()
+        try:
+            reader.start()
+        except ConfigurationError as exc:
+            if self._wait:
+                raise
+            log.warning("cannot read results (%s): all photos are sent at once, and how they end stays unknown", exc)
+            reader.close()
+            self._reader = None
+            return
         if known:
             for records in read_to_end(self._settings, topic, reader):
                 self._note(records)
@@ -101,7 +114,7 @@ class Exchange:
                     reader.start()
                     for records in read_to_end(self._settings, topic, reader):
                         found |= {id for id in map(_key_of, records) if id in doubtful}
-            except (ConfigurationError, NoTopic) as exc:
+            except ConfigurationError as exc:
                 log.warning(
                     "cannot tell which of %d requests an earlier command has written (%s): they may be done twice",
                     len(doubtful),
@@ -112,6 +125,8 @@ class Exchange:
     @property
     def limit(self) -> int:
         """Most jobs without a result: `in_flight`, or what about 20 s take at the rate of the last results."""
+        if self._reader is None:
+            return self._ledger.waiting + MAX_BATCH
         if self._fixed is not None:
             return self._fixed
         return min(MOST_IN_FLIGHT, max(LEAST_IN_FLIGHT, int(self._rate.per_second() * _QUEUE_S)))
@@ -143,7 +158,9 @@ class Exchange:
 
     def collect(self, timeout_s: float) -> int:
         """Note the results that arrive in time. Return how many of them belong to the ledger's jobs."""
-        assert self._reader is not None
+        if self._reader is None:
+            time.sleep(timeout_s)
+            return 0
         return self._note(self._reader.poll(timeout_s))
 
     def _note(self, records: Sequence[Record]) -> int:

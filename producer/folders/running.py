@@ -65,7 +65,7 @@ def run(work: Work, stream: Stream, report: Report, on_end: Callable[[Ledger], N
         with Ledger(work.ledger or ledger_of_stream(stream.settings.stack.state, cluster)) as ledger:
             ledger.begin(f"{cluster}/{kafka.results_topic}")
             this = _Run(work, stream, report, base, ledger)
-            exchange = Exchange(kafka, ledger, this.request_of, this.settle, topic, ends, work.in_flight)
+            exchange = Exchange(kafka, ledger, this.request_of, this.settle, topic, ends, work.in_flight, work.wait)
             with exchange:
                 this.carry_through(exchange, feeder, first, on_end)
 
