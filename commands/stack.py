@@ -62,7 +62,9 @@ def up() -> None:
             for line in next_steps(settings.objects.file_roots):
                 out.print(line, soft_wrap=True, highlight=False, markup=False)
             worker = stack.settings.worker
-            shown.enter_context(shown_progress(worker_address(worker), worker.metrics_token, stopping))
+            shown.enter_context(
+                shown_progress(worker_address(worker), worker.metrics_token, stopping, stack.settings.kafka.retry_topic)
+            )
             try:
                 wait_until_stopped(stack)
             finally:

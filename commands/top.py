@@ -30,7 +30,10 @@ def top(
         typer.Argument(metavar="ADDRESS", help="Workers, as HOST:PORT. Defaults to the local stack's worker."),
     ] = None,
     once: Annotated[
-        bool, typer.Option("--once", help="Show it once, after two seconds. Exits with 1 if no worker answers.")
+        bool,
+        typer.Option(
+            "--once", help="Show it once, after two seconds. Exits with 1 if no worker answers, ready or not."
+        ),
     ] = False,
 ) -> None:
     """Watch workers at work: rate, lag, latency, failures, and the stage that holds the photos up.
@@ -51,18 +54,21 @@ def top(
     def drawn(view: View, keys: str = "") -> ConsoleRenderable:
         return safe(picture(view, out.width, out.height, keys, out.options.ascii_only))
 
+    def seen() -> View:
+        return view_of(scraper.observed(), settings.kafka.retry_topic)
+
     with Scraper(workers, settings.worker.metrics_token) as scraper:
         try:
             if once:
                 sleep(2 * INTERVAL_S)
-                view = view_of(scraper.observed())
+                view = seen()
                 out.print(drawn(view)) if terminal else echo(line(view))
                 raise typer.Exit(all(worker.away for worker in view.workers))
             if not terminal:
                 while True:
                     sleep(INTERVAL_S)
-                    echo(line(view_of(scraper.observed())))
-            _watch(lambda: drawn(view_of(scraper.observed()), "q: quit"), INTERVAL_S)
+                    echo(line(seen()))
+            _watch(lambda: drawn(seen(), "q: quit"), INTERVAL_S)
         except KeyboardInterrupt:
             pass
 

@@ -146,7 +146,8 @@ class Loop:
         if ends is self._observed_ends:
             return
         self._observed_ends = ends
-        backlog, oldest_ms = 0, self._clock.wall() * 1000
+        now_ms = self._clock.wall() * 1000
+        backlog, oldest_ms = 0, now_ms
         for partition in self.partitions:
             first, position = self._offsets.first(partition), self._source.position(partition)
             answered = position if first is None else first.offset
@@ -163,7 +164,7 @@ class Loop:
                 oldest_ms = min(oldest_ms, written_ms)
         self._on_backlog(backlog)
         self._metrics.backlog.set(backlog)
-        self._metrics.oldest_age.set(self._clock.wall() - oldest_ms / 1000)
+        self._metrics.oldest_age.set((now_ms - oldest_ms) / 1000)  # exactly 0 without a request
 
     def _trim_if_due(self) -> None:
         """Trim memory every half minute, but only after requests were worked on."""

@@ -26,7 +26,8 @@ class PageServer:
         Raises ConfigurationError if the port is taken.
         """
         page, token = self._settings.page, self._settings.worker.metrics_token
-        sampling = Sampling(self._metrics, worker, self._clock, page.workers, token)
+        retry_topic = self._settings.kafka.retry_topic
+        sampling = Sampling(self._metrics, worker, self._clock, page.workers, token, retry_topic)
         live = LivePage(sampling, self._recent, page.token, page.gateway)
         # With a token a name that only resolves to loopback gains nothing.
         hosts = None if page.token else allowed_hosts(page.host, page.hosts)

@@ -25,7 +25,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a time of creation
 
 # Classic histograms: this client has no native ones.
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-_SLOW = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+_SLOW = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0, 300.0, 1800.0)
 _COUNT = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _SHARE = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 
@@ -302,7 +302,8 @@ LAG = Definition(
     "cutstream_consumer_lag_records",
     "gauge",
     "Requests in this worker's partitions that have no committed result yet, by the broker's own ends, at most "
-    "2 s old.",
+    "2 s old. Like every lag in Kafka it counts offsets, and a transaction takes one, too: on the retry topic, which "
+    "workers write in transactions, one waiting request can count as 2.",
     "If it grows while results come, add workers. If it grows and none come, see cutstream_ready.",
     ("topic", "partition"),
 )

@@ -11,20 +11,23 @@ from rich.live import Live
 from rich.text import Text
 
 from commands.console import has_screen, out, safe, say
+from commands.watching.numbers import number, rate
 from cutstream.watching.scraping import Scraper
-from cutstream.watching.view import View, view_of
+from cutstream.watching.view import RETRY_TOPIC, View, view_of
 
 _LOGGED_EVERY_S = 30.0
 _LEFT_EVERY_S = 2.0
 
 
 @contextmanager
-def shown_progress(address: str, token: SecretStr | None, stopping: threading.Event) -> Iterator[None]:
+def shown_progress(
+    address: str, token: SecretStr | None, stopping: threading.Event, retry_topic: str = RETRY_TOPIC
+) -> Iterator[None]:
     """Show the worker's progress until the block is left; once it is `stopping`, how many photos it still has."""
     with Scraper([address], token) as scraper:
 
         def text() -> str:
-            return progress(view_of(scraper.observed()), stopping.is_set())
+            return progress(view_of(scraper.observed(), retry_topic), stopping.is_set())
 
         with _in_terminal(text) if has_screen() else _in_log(text, stopping):
             yield
@@ -36,12 +39,13 @@ def progress(view: View, stopping: bool) -> str:
     if worker.away:
         return "stopping" if stopping else f"the worker {worker.state}"
     if stopping:
-        return f"stopping, {view.unfinished:,.0f} left"
+        return f"stopping, {number(view.unfinished)} left"
     parts = [
-        f"{view.statuses.get('ok', 0):,} done",
-        *(f"{count:,} {status}" for status, count in {"failed": 0, **view.statuses}.items() if status != "ok"),
-        *(f"{rate:,.1f}/s" for rate in [view.rate] if rate is not None),
-        f"{view.lag:,.0f} left",
+        f"{number(view.statuses.get('ok', 0))} done",
+        *(f"{number(count)} {status}" for status, count in {"failed": 0, **view.statuses}.items() if status != "ok"),
+        *([] if view.rate is None else [rate(view.rate)]),
+        f"{number(view.waiting)} left",
+        *([f"{number(view.retry_lag)} retried later"] if view.retry_lag else []),
         *([] if worker.well else [worker.state]),
     ]
     return ", ".join(parts)

@@ -18,7 +18,9 @@ from cutstream.exposition import Exposition, read_exposition
 INTERVAL_S = 1.0
 _TIMEOUT_S = 2.0
 _MOST_BYTES = 16_000_000
+_ASKED_S = 3.0
 KEPT = 11  # ten intervals: rates of a single one jump
+STALE_S = KEPT * INTERVAL_S  # an older answer is of another time than the rates are about
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Observed:
 
 
 class Scraper:
-    """Asks each worker once a second while its block runs. `observed` may be called from any thread."""
+    """Asks each worker once a second while its block runs, or when `ask` is called. Any thread may call `observed`."""
 
     def __init__(self, addresses: Sequence[str], token: SecretStr | None = None, clock: Clock | None = None) -> None:
         self._token = token
@@ -48,17 +50,27 @@ class Scraper:
         self._answers: dict[str, deque[Scrape]] = {address: deque(maxlen=KEPT) for address in addresses}
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(a,), daemon=True) for a in self._answers]
+        self._asked: dict[str, threading.Thread] = {}
 
     def __enter__(self) -> Scraper:
-        for thread in self._threads:
-            thread.start()
+        for address in self._answers:
+            threading.Thread(target=self._keep_asking, args=(address,), daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()  # the threads end by themselves: the last answer is of no interest
+
+    def ask(self) -> None:
+        """Ask each worker once, and wait for the answers, for 3 s at most. One thread at a time may call it."""
+        until = self._clock.monotonic() + _ASKED_S
+        for address in self._answers:
+            if address not in self._asked or not self._asked[address].is_alive():
+                self._asked[address] = threading.Thread(target=self._ask, args=(address,), daemon=True)
+                self._asked[address].start()
+        for thread in self._asked.values():
+            thread.join(max(0.0, until - self._clock.monotonic()))
 
     def observed(self) -> list[Observed]:
         with self._lock:
@@ -67,16 +79,20 @@ class Scraper:
                 for address, answers in self._answers.items()
             ]
 
-    def _ask(self, address: str) -> None:
-        answers = self._answers[address]
+    def _keep_asking(self, address: str) -> None:
         while not self._stop.is_set():
             began = self._clock.monotonic()
-            answer = scrape(address, self._token, self._clock)
-            with self._lock:
-                if answer.problem or (answers and answers[-1].problem):
-                    answers.clear()
-                answers.append(answer)
+            self._ask(address)
             self._stop.wait(max(0.0, began + INTERVAL_S - self._clock.monotonic()))
+
+    def _ask(self, address: str) -> None:
+        answers, answer = self._answers[address], scrape(address, self._token, self._clock)
+        with self._lock:
+            if answer.problem or (answers and answers[-1].problem):
+                answers.clear()
+            while answers and answer.at_s - answers[0].at_s > STALE_S:
+                answers.popleft()
+            answers.append(answer)
 
 
 def scrape(address: str, token: SecretStr | None, clock: Clock) -> Scrape:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from importlib.resources import files
 
 from pydantic import SecretStr
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -51,9 +52,11 @@ class LivePage:
         return self._refuse(request) or _Events(self._stream)
 
     async def _view(self, request: Request) -> Response:
-        return self._refuse(request) or JSONResponse(
-            {"photos": self._recent.shows_photos, **view_document(self._sampling.view())}
-        )
+        if refusal := self._refuse(request):
+            return refusal
+        sampling = self._sampling
+        view = await run_in_threadpool(sampling.asked_view) if sampling.may_wait else sampling.view()
+        return JSONResponse({"photos": self._recent.shows_photos, **view_document(view)})
 
     def _refuse(self, request: Request) -> Response | None:
         if is_authorized(request.headers.get("authorization", ""), self._token):

@@ -18,12 +18,15 @@ def view_document(view: View) -> dict[str, Any]:
     return {
         "rate": view.rate,
         "lag": view.lag,
+        "waiting": view.waiting,
+        "retry_lag": view.retry_lag,
         "drain_s": "never" if view.drain_s == inf else view.drain_s,
         "oldest_s": view.oldest_s,
         "latency_s": {"p50": p50, "p95": p95, "p99": p99},
         "statuses": dict(view.statuses),
         "codes": dict(view.codes),
         "bottleneck": view.bottleneck,
+        "trouble": view.trouble,
         "stages": [
             {
                 "name": stage.name,
@@ -40,10 +43,12 @@ def view_document(view: View) -> dict[str, Any]:
                 "state": shown(worker.state),
                 "away": worker.away,
                 "well": worker.well,
+                "halted": worker.halted,
                 "rate": worker.rate,
                 "in_flight": worker.in_flight,
                 "window": worker.window,
                 "lag": worker.lag,
+                "retry_lag": worker.retry_lag,
                 "memory_bytes": worker.memory,
                 "device": worker.device,
             }

@@ -597,3 +597,16 @@ def test_the_retry_topic_holds_a_quarter_of_the_window_and_no_request_waits_for_
     run(ObservedReader(broker), MemoryCommitter(broker), work, until, size=8, window=8)
     assert released.is_set()
     assert max(most) == 2
+
+
+def test_without_requests_the_oldest_age_is_exactly_0() -> None:
+    metrics, stop = Metrics(), threading.Event()
+    ages: list[float] = []
+    loop_clears = {"on_backlog": lambda _: ages.append(sample(metrics, "cutstream_oldest_request_age_seconds"))}
+    reader, committer = clients(1)
+    callbacks = {**loop_clears, "known_ends": lambda: {P: 1}}
+    running = threading.Thread(target=make_loop(reader, committer, answered, metrics, callbacks).run, args=(stop,))
+    running.start()
+    wait_until(lambda: len(ages) > 3 and ages[-2:] == [0.0, 0.0], "the age does not return to 0")
+    stop.set()
+    running.join(5)

@@ -63,6 +63,13 @@ def test_it_says_what_failed_and_what_keeps_the_worker_from_work(metrics: Metric
     assert progress(hindered, False) == "1,234 done, 5 failed, 1 expired, 0.6/s, 87 left, not ready: triton"
 
 
+def test_what_is_left_is_not_known_without_the_group_and_retries_are_told_apart(metrics: Metrics) -> None:
+    metrics.lag.labels("cutout.requests.retry", "0").set(2)
+    assert progress(view(metrics, lambda m: None), False).endswith(", 87 left, 2 retried later")
+    away = view(metrics, lambda m: m.ready.labels("broker").set(0))
+    assert progress(away, False) == "1,234 done, 0 failed, 0.0/s, – left, not ready: broker"
+
+
 def test_a_worker_that_is_away_is_told_and_one_that_has_stopped_has_nothing_left() -> None:
     away = view_of([Observed("a:1", None, Scrape(1.0, problem="away: Connection refused"))])
     assert progress(away, stopping=False) == "the worker away: Connection refused"

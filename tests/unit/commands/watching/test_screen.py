@@ -47,7 +47,7 @@ def test_everything_is_on_a_terminal_of_80_by_24() -> None:
     assert lines[0] == "1 worker ready, 1 away   q: quit"
     assert lines[2:6] == [
         "   12.3/s   done 1,234   failed 5   2 expired",
-        "      lag 87   time to drain 7.1 s   oldest request 2.2 min",
+        "  waiting 87   time to drain 7.1 s   oldest request 2.2 min",
         "  latency 50 % 420 ms   95 % 1.2 s   99 % 25 s",
         " failures 4 image_not_found, 1 invalid_request",
     ]
@@ -65,6 +65,40 @@ def test_nothing_is_wider_or_higher_than_the_terminal(width: int, height: int) -
     lines = drawn(view(workers=many, codes=codes, lag=1e300, drain_s=inf), width, height)
     assert max(map(len, lines)) <= width
     assert len(lines) <= height
+
+
+@pytest.mark.parametrize("width", [30, 40, 50, 60])
+def test_address_and_state_are_the_last_to_be_cut(width: int) -> None:
+    workers = (
+        WorkerView("127.0.0.1:9100", "ready", well=True, rate=12.3, in_flight=26, window=32, lag=87, device="cpu"),
+        WorkerView("10.0.0.2:9100", "away: x", away=True),
+    )
+    lines = drawn(view(workers=workers), width)
+    assert lines[-2].split()[0] == "127.0.0.1:9100"
+    assert lines[-2].split()[-1] == "ready"
+    assert lines[-1].split() == ["10.0.0.2:9100", "away:", "x"]
+
+
+def test_what_is_not_known_is_a_dash_and_no_0() -> None:
+    unknown = view(lag=None, drain_s=None, oldest_s=None, workers=(WorkerView("a:1", "halted: x", halted=True),))
+    lines = drawn(unknown)
+    assert lines[0].startswith("0 workers ready, 1 halted")
+    assert lines[3] == "  waiting –   time to drain –   oldest request –"
+    assert "lag=– drain=–" in line(unknown)
+    assert line(unknown).startswith("workers=0/1 ")
+
+
+def test_what_is_retried_later_is_told_apart() -> None:
+    retried = view(lag=2, retry_lag=2, drain_s=0.0)
+    assert "  waiting 0, and 2 retried later   time to drain 0 s   oldest request 2.2 min" in drawn(retried)
+    assert "lag=2 retried_later=2 drain=0s" in line(retried)
+
+
+def test_absurd_numbers_ruin_nothing() -> None:
+    absurd = WorkerView("a:1", "ready", well=True, rate=1e300, in_flight=1e300, window=1e300, lag=1e300, memory=1e300)
+    lines = drawn(view(workers=(absurd,), rate=1e300, lag=1e300, statuses={"ok": 10**300}), 120)
+    assert any(text.startswith("a:1") and text.endswith("ready") and "≥ 10⁹" in text for text in lines)
+    assert "done ≥ 10⁹" in lines[2]
 
 
 def test_workers_that_are_not_well_are_shown_before_others() -> None:

@@ -5,6 +5,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from itertools import pairwise
 from time import monotonic, sleep
@@ -16,14 +17,14 @@ from pydantic import SecretStr
 from starlette.routing import Mount
 
 from consumer.health import HealthServer
-from cutstream.clock import SystemClock
+from cutstream.clock import Clock, SystemClock
 from cutstream.exposition import Exposition, read_exposition, read_registry
 from cutstream.metrics import Metrics
 from cutstream.watching.page import CONTENT_SECURITY, LivePage, Sampling
 from cutstream.watching.page.documents import view_document
 from cutstream.watching.page.stream import MOST_WATCHERS
 from cutstream.watching.recent import MOST_FAILURES, MOST_PHOTOS, Failure, Recent
-from cutstream.watching.scraping import Observed, Scrape
+from cutstream.watching.scraping import Observed, Scrape, scrape
 from cutstream.watching.view import STAGES, view_of
 from cutstream.web import WebServer, listen, site
 from tests.support.live_page import ServedPage, busy, photo, served_page, work
@@ -255,14 +256,44 @@ def test_failures_and_photos_are_bounded(page: ServedPage) -> None:
     assert len(page.recent.failures.after(0)) == MOST_FAILURES
 
 
-def test_other_workers_have_rows_of_their_own_and_are_asked_only_while_somebody_watches() -> None:
+def test_other_workers_have_rows_of_their_own() -> None:
     with served_page() as other_page, served_page(others=(other_page.netloc,)) as page:
-        assert len(json.loads(get(page, "/view.json")[1])["workers"]) == 1
+        assert len(json.loads(get(page, "/view.json")[1])["workers"]) == 2
         with Watcher(page) as watcher:
             until = monotonic() + 10
             while "404" not in (state := watcher.wait_for("view")["workers"][1]["state"]):
                 assert monotonic() < until
         assert state == "answers 404 at /metrics: is it a worker?"
+
+
+def test_a_program_has_the_numbers_of_the_others_without_a_browser_and_several_share_one_round(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def noted(address: str, token: SecretStr | None, clock: Clock) -> Scrape:
+        asked.append(address)
+        return scrape(address, token, clock)
+
+    monkeypatch.setattr("cutstream.watching.scraping.scrape", noted)
+    with serving_metrics(3) as other:
+        sampling = Sampling(None, "", SystemClock(), (other, "127.0.0.1:1"), SecretStr(TOKEN))
+        assert sampling.view().workers[0].state == "has not answered yet"
+        assert asked == []
+        with ThreadPoolExecutor(8) as pool:
+            views = list(pool.map(lambda _: sampling.asked_view(), range(8)))
+        assert [view.statuses for view in views] == [{"ok": 3}] * 8
+        assert views[0].trouble == "1 of 2 workers away"
+        assert sorted(asked) == sorted([other, "127.0.0.1:1"])
+
+
+def test_a_worker_that_never_answers_holds_up_no_program_for_long() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        sampling = Sampling(None, "", SystemClock(), (f"127.0.0.1:{silent.getsockname()[1]}",))
+        began = monotonic()
+        (worker,) = sampling.asked_view().workers
+        assert monotonic() - began < 6
+        assert worker.away
 
 
 def test_a_page_without_a_worker_of_its_own_adds_up_the_others() -> None:

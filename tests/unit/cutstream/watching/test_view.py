@@ -10,8 +10,9 @@ import pytest
 from consumer.pipeline import Dependencies, build_pipeline
 from cutstream.exposition import read_exposition
 from cutstream.metrics import Metrics
+from cutstream.settings import Settings
 from cutstream.watching.scraping import Observed, Scrape
-from cutstream.watching.view import STAGES, view_of
+from cutstream.watching.view import RETRY_TOPIC, STAGES, view_of
 
 
 def observed(metrics: Metrics, change: Callable[[Metrics], object], seconds: float = 10, name: str = "a:1") -> Observed:
@@ -139,4 +140,82 @@ def test_the_stages_are_those_of_the_pipeline_in_their_order() -> None:
 
 def test_no_worker_that_answers_makes_an_empty_view() -> None:
     view = view_of([Observed("a:1", None, None)])
-    assert (view.rate, view.lag, view.bottleneck, view.codes) == (None, 0, None, {})
+    assert (view.rate, view.lag, view.bottleneck, view.codes) == (None, None, None, {})
+    assert (view.waiting, view.drain_s, view.oldest_s) == (None, None, None)
+    assert view.trouble == "1 of 1 worker away"
+
+
+@pytest.mark.parametrize(
+    "lose",
+    [
+        lambda m: m.ready.labels("group").set(0),
+        lambda m: m.ready.labels("broker").set(0),
+        lambda m: m.halted.labels("poison_limit").set(1),
+        lambda m: m.lag.clear(),
+    ],
+    ids=["no place in the group", "broker away", "halted", "not asked yet"],
+)
+def test_a_worker_that_cannot_know_its_lag_has_none_rather_than_0(
+    metrics: Metrics, lose: Callable[[Metrics], object]
+) -> None:
+    def change(m: Metrics) -> None:
+        work(m)
+        m.partitions.set(2)
+        lose(m)
+
+    view = view_of([observed(metrics, change)])
+    assert (view.lag, view.waiting, view.retry_lag, view.drain_s, view.oldest_s) == (None,) * 5
+    assert view.workers[0].lag is None
+    assert view.rate == 10
+
+
+def test_a_worker_without_partitions_has_a_lag_of_0(metrics: Metrics) -> None:
+    metrics.ready.labels("group").set(1)
+    assert view_of([observed(metrics, lambda m: m.partitions.set(0))]).lag == 0
+
+
+def test_requests_on_the_retry_topic_are_told_apart(metrics: Metrics) -> None:
+    def postpone(m: Metrics) -> None:
+        m.lag.labels("cutout.requests", "0").set(3)
+        m.lag.labels("cutout.requests.retry", "0").set(2)
+
+    view = view_of([observed(metrics, postpone)])
+    assert (view.lag, view.waiting, view.retry_lag, view.workers[0].retry_lag) == (5, 3, 2, 2)
+    assert Settings().kafka.retry_topic == RETRY_TOPIC
+    assert view_of([observed(metrics, postpone)], "cutout.requests").waiting == 2
+
+
+def test_trouble_says_how_many_workers_do_not_work(metrics: Metrics) -> None:
+    halted, hindered = Metrics(), Metrics()
+    halted.halted.labels("poison_limit").set(1)
+    hindered.ready.labels("triton").set(0)
+    well, away = observed(metrics, work), Observed("c:1", None, Scrape(1.0, problem="away: x"))
+    others = [observed(halted, lambda m: None), observed(hindered, lambda m: None)]
+    assert view_of([well]).trouble == ""
+    assert view_of([well, away]).trouble == "1 of 2 workers away"
+    assert view_of([well, *others, away]).trouble == "1 of 4 workers away, 1 halted, 1 not ready"
+
+
+@pytest.mark.parametrize(("ages", "most"), [([22.0], 22.0), ([0.1, 0.1, 26.0], 26.2), ([15.5] * 10, 20.0)])
+def test_no_quantile_is_above_the_largest_age_possible(metrics: Metrics, ages: list[float], most: float) -> None:
+    def answer(m: Metrics) -> None:
+        for age in ages:
+            m.request_age.observe(age)
+
+    view = view_of([observed(metrics, answer)])
+    assert all(age is not None and age <= most + 1e-9 for age in view.latency)
+
+
+def test_names_of_a_worker_are_bounded_in_length_and_number(metrics: Metrics) -> None:
+    def flood(m: Metrics) -> None:
+        for number in range(200):
+            m.requests.labels("fast", "failed", f"{number}" + "x" * 500).inc()
+            m.waiting.labels(f"{number}" + "y" * 500).set(1)
+        m.info.labels("a", "b", "z" * 500).set(1)
+
+    view = view_of([observed(metrics, flood)])
+    assert len(view.codes) == 13
+    assert view.codes["…"] == 189
+    assert all(len(code) <= 61 for code in view.codes)
+    assert len(view.workers[0].state) < 1000
+    assert len(view.workers[0].device) == 61
