@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from time import time
 from typing import Any
 
 import pytest
@@ -51,7 +52,7 @@ def test_the_numbers_move_and_the_bottleneck_is_named(browser: Browser, served: 
         expect(page.locator("tr.bottleneck .tag")).to_have_text("bottleneck")
         work(served.metrics)
         expect(page.locator("#done")).to_have_text("487")
-        expect(page.locator("#p50")).to_have_text("20 s")
+        expect(page.locator("#p50")).to_have_text("21 s")
         assert page.title().endswith("1,282 waiting – cutstream live")
         expect(page.locator("#workers tr")).to_have_count(1)
         expect(page.locator("#workers td.good")).to_have_text("ready")
@@ -119,8 +120,7 @@ def test_the_keyboard_reaches_everything_that_does_something(browser: Browser, s
             page.keyboard.press("Tab")
             reached.append(page.evaluate("document.activeElement.id || document.activeElement.className"))
             assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
-        assert reached == ["skip", "pause", "", "scroll"]
-        page.keyboard.press("Shift+Tab")
+        assert reached == ["skip", "pause", "scroll", ""]
         page.keyboard.press("Enter")
         expect(page.locator("#failures button")).to_have_text(["Copied"])
 
@@ -184,3 +184,66 @@ def test_it_works_behind_a_prefix_of_a_reverse_proxy(browser: Browser, served: S
         expect(page.locator("#photos li")).to_have_count(5)
         work(served.metrics)
         expect(page.locator("#done")).to_have_text("487")
+
+
+def test_trouble_of_a_worker_is_at_the_top_and_in_the_title(browser: Browser) -> None:
+    with served_page(others=("127.0.0.1:1",)) as served, opened(browser, served.address, PHONE) as page:
+        busy(served.metrics)
+        expect(page.locator("#state")).to_have_text("1 of 2 workers away")
+        expect(page.locator("#state")).to_have_attribute("data-is", "trouble")
+        assert page.title().startswith("1 of 2 workers away, ")
+        served.metrics.halted.labels("poison_limit").set(1)
+        expect(page.locator("#state")).to_have_text("1 of 2 workers away, 1 halted")
+        expect(page.locator("#workers td.bad")).to_have_count(2)
+        expect(page.locator("#lag")).to_have_text("–")
+        expect(page.locator("#oldest")).to_have_text("–")
+        away = page.locator("#workers td.bad").last.bounding_box()
+        assert away is not None
+        assert away["y"] < 2000
+        assert violations(page) == []
+
+
+def test_what_is_retried_later_is_told_apart(browser: Browser) -> None:
+    with served_page() as served, opened(browser, served.address) as page:
+        served.metrics.lag.labels("cutout.requests.retry", "0").set(2)
+        expect(page.locator("#later")).to_have_text("and 2 retried later")
+        expect(page.locator("#lag")).to_have_text("0")
+
+
+def test_equal_failures_are_one_entry_with_the_last_id(browser: Browser, served: ServedPage) -> None:
+    for number in range(3):
+        served.recent.add_failure(f"again-{number}", 1_790_000_001, "image_not_found", "fetch", "no answer")
+    with opened(browser, served.address) as page:
+        expect(page.locator("#failures li")).to_have_count(2)
+        first = page.locator("#failures li").first
+        expect(first).to_contain_text("3 times, last:")
+        expect(first.locator("bdi").first).to_have_text("again-2")
+        expect(first.locator(".command code")).to_have_text("cutstream dead-letters show again-2")
+
+
+def test_a_time_of_another_day_has_its_date(browser: Browser, served: ServedPage) -> None:
+    with opened(browser, served.address) as page:
+        expect(page.locator("#failures time")).to_contain_text("2026, ")
+        expect(page.locator("#failures time")).to_have_attribute("datetime", "2026-09-21T14:13:20.000Z")
+        served.recent.add_failure("now", time(), "image_not_found", "fetch", "")
+        expect(page.locator("#failures li")).to_have_count(2)
+        assert "," not in (page.locator("#failures time").first.text_content() or "")
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_a_worker_with_absurd_metrics_makes_nothing_wider(browser: Browser, width: int) -> None:
+    with served_page() as served, opened(browser, served.address, (width, 800)) as page:
+        metrics = served.metrics
+        for gauge in (metrics.in_flight, metrics.window, metrics.backlog, metrics.oldest_age, metrics.decoded_bytes):
+            gauge.set(1e300)
+        metrics.lag.labels("cutout.requests", "0").set(1e300)
+        metrics.stage_photos.labels("segment", "working").set(1e300)
+        metrics.info.labels("x", "y", "z" * 500).set(1)
+        metrics.waiting.labels("w" * 500).set(1)
+        metrics.requests.labels("fast", "failed", "c" * 500).inc(1e300)
+        metrics.requests.labels("fast", "s" * 500, "").inc()
+        expect(page.locator("#lag")).to_have_text("≥\u00a010⁹")
+        expect(page.locator("#codes")).to_contain_text("c…")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        scroll = page.locator(".scroll").evaluate("element => [element.scrollWidth, element.clientWidth]")
+        assert width > 320 or scroll[0] <= scroll[1]

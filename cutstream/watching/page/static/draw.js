@@ -1,9 +1,10 @@
 // The page's parts. Whatever comes from the worker becomes text, never HTML.
 
-import { UNKNOWN, clock, count, megabytes, rate, seconds } from "./format.js";
+import { UNKNOWN, clock, count, fullTime, megabytes, rate, seconds } from "./format.js";
 
 const PHOTOS = 12;
 const FAILURES = 20;
+const WORKER_COLUMNS = ["Photos a second", "In flight", "Lag", "Pixels in memory", "Device"];
 
 export const byId = (id) => document.getElementById(id);
 
@@ -15,6 +16,11 @@ function make(name, attributes = {}, ...children) {
   return element;
 }
 
+function makeTime(seconds_) {
+  const date = new Date(seconds_ * 1000);
+  return make("time", { datetime: date.toISOString(), title: fullTime(date) }, clock(date));
+}
+
 function put(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -23,7 +29,8 @@ export function drawNumbers(view) {
   const { ok = 0, failed = 0, ...others } = view.statuses;
   const texts = {
     rate: rate(view.rate),
-    lag: count(view.lag),
+    lag: count(view.waiting),
+    later: view.retry_lag ? `and ${count(view.retry_lag)} retried later` : "",
     drain: seconds(view.drain_s),
     p50: seconds(view.latency_s.p50),
     p95: seconds(view.latency_s.p95),
@@ -34,6 +41,7 @@ export function drawNumbers(view) {
     others: Object.entries(others).map(([name, number]) => `${count(number)} ${name}`).join(", ") || "0",
   };
   for (const [id, text] of Object.entries(texts)) put(byId(id), text);
+  byId("later").hidden = !view.retry_lag;
   byId("failed").classList.toggle("bad", failed > 0);
   const working = view.stages.some((stage) => stage.waiting + stage.working + stage.retrying > 0);
   byId("empty").hidden = working || view.lag > 0 || Object.keys(view.statuses).length > 0;
@@ -73,9 +81,11 @@ export function drawWorkers(view) {
   const rows = view.workers.map((worker) => {
     const numbers = worker.away ? ["", "", "", ""]
       : [rate(worker.rate), `${count(worker.in_flight)} of ${count(worker.window)}`, count(worker.lag), megabytes(worker.memory_bytes)];
-    const state = make("td", { class: `state-of ${worker.well ? "good" : worker.away ? "bad" : "warn"}` }, worker.state);
-    return make("tr", {}, make("th", { scope: "row" }, worker.address), state,
-      ...numbers.map((text) => make("td", { class: "number" }, text)), make("td", {}, worker.away ? "" : worker.device));
+    const color = worker.well ? "good" : worker.away || worker.halted ? "bad" : "warn";
+    const cell = (text, kind, number) => make("td", { role: "cell", class: kind, "data-name": WORKER_COLUMNS[number] }, text);
+    return make("tr", { role: "row" }, make("th", { scope: "row", role: "rowheader" }, worker.address),
+      make("td", { role: "cell", class: `state-of ${color}` }, worker.state),
+      ...numbers.map((text, number) => cell(text, "number", number)), cell(worker.away ? "" : worker.device, "device", 4));
   });
   byId("workers").replaceChildren(...rows);
 }
@@ -91,14 +101,14 @@ export function drawPhoto(photo) {
   const list = byId("photos");
   const name = make("bdi", { class: "clipped" }, photo.id);
   const facts = [
-    `${clock(new Date(photo.at_s * 1000))}, in ${seconds(photo.seconds)}`,
-    `${photo.profile}, ${photo.width}\u00a0×\u00a0${photo.height}`,
+    [makeTime(photo.at_s), `, in ${seconds(photo.seconds)}`],
+    [`${photo.profile}, ${photo.width}\u00a0×\u00a0${photo.height}`],
   ];
   const item = make("li", { class: "newest", "data-at": photo.at_s }, make("figure", {},
     make("div", { class: "pair" },
       make("img", { src: photo.photo, alt: "Photo", width: 160, height: 160 }),
       make("img", { src: photo.cutout, alt: "Cutout", width: 160, height: 160, class: "checkerboard" })),
-    make("figcaption", {}, name, ...facts.map((text) => make("span", { class: "facts" }, text)))));
+    make("figcaption", {}, name, ...facts.map((parts) => make("span", { class: "facts" }, ...parts)))));
   for (const other of list.children) other.classList.remove("newest");
   if (list.children.length < PHOTOS) {
     list.append(item);
@@ -109,16 +119,22 @@ export function drawPhoto(photo) {
   byId("no-photos").hidden = true;
 }
 
+/** Shows a failure first. Those of the same code, stage and message are one entry, with their number and the last id. */
 export function drawFailure(failure) {
   const list = byId("failures");
+  const kind = JSON.stringify([failure.code, failure.stage, failure.message]);
+  const same = [...list.children].find((child) => child.dataset.kind === kind);
+  const times = Number(same?.dataset.times ?? 0) + 1;
+  same?.remove();
   const command = make("code", {}, failure.command);
   const copy = make("button", { type: "button", "aria-label": `Copy the command ${failure.command}` }, "Copy");
   copy.addEventListener("click", () => copyText(failure.command, copy));
-  list.prepend(make("li", {},
+  list.prepend(make("li", { "data-kind": kind, "data-times": times },
     make("div", { class: "head" },
-      make("span", { class: "muted number" }, clock(new Date(failure.at_s * 1000))),
+      make("span", { class: "muted number" }, makeTime(failure.at_s)),
       make("span", { class: "code" }, failure.code),
       make("span", { class: "muted" }, `in ${failure.stage}`),
+      ...(times > 1 ? [make("span", {}, `${count(times)} times, last:`)] : []),
       make("bdi", { class: "clipped" }, failure.id)),
     ...(failure.message ? [make("p", {}, make("bdi", {}, failure.message))] : []),
     make("div", { class: "command" }, command, copy)));
@@ -146,7 +162,7 @@ export function clearLists() {
 /** Returns what a person would want to be told of, in a sentence. */
 export function summary(view) {
   const away = view.workers.filter((worker) => !worker.well).map((worker) => `worker ${worker.address} ${worker.state}`);
-  const parts = [`${rate(view.rate)} photos a second`, `${count(view.lag)} waiting`, `${count(view.statuses.failed ?? 0)} failed`];
+  const parts = [`${rate(view.rate)} photos a second`, `${count(view.waiting)} waiting`, `${count(view.statuses.failed ?? 0)} failed`];
   if (view.bottleneck) parts.push(`bottleneck ${view.bottleneck}`);
   return [...parts, ...away].join(", ").replaceAll(UNKNOWN, "unknown");
 }

@@ -1,4 +1,4 @@
-// Numbers for people, as in `cutstream top`.
+// Numbers for people, as in `cutstream top`, all of bounded length: a worker may answer anything.
 
 export const UNKNOWN = "–";
 
@@ -6,9 +6,13 @@ const whole = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 0 });
 const tenth = new Intl.NumberFormat("en-GB", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const UNITS = [[1, "ms", 0.001], [120, "s", 1], [7200, "min", 60], [172_800, "h", 3600]];
 
-export const count = (number) => whole.format(number);
-export const rate = (number) => (number === null ? UNKNOWN : tenth.format(number));
-export const megabytes = (bytes) => `${whole.format(bytes / 1e6)} MB`;
+const MOST = 1e9;
+
+const bounded = (number, format) => (number === null ? UNKNOWN : Math.abs(number) < MOST ? format.format(number) : "≥\u00a010⁹");
+
+export const count = (number) => bounded(number, whole);
+export const rate = (number) => bounded(number, tenth);
+export const megabytes = (bytes) => `${bounded(bytes / 1e6, whole)}\u00a0MB`;
 
 export function seconds(number) {
   if (number === null) return UNKNOWN;
@@ -16,7 +20,15 @@ export function seconds(number) {
   if (number === 0) return "0\u00a0s";
   const [, unit, size] = UNITS.find(([limit]) => number < limit) ?? [Infinity, "d", 86_400];
   const value = number / size;
-  return `${unit !== "ms" && value < 10 ? tenth.format(value) : whole.format(value)}\u00a0${unit}`;
+  return `${unit !== "ms" && value < 10 ? tenth.format(value) : count(value)}\u00a0${unit}`;
 }
 
-export const clock = (date) => date.toLocaleTimeString("en-GB");
+const DAY = { day: "numeric", month: "short", year: "numeric" };
+
+/** The time of day, with the date if that is not today's. */
+export function clock(date) {
+  const time = date.toLocaleTimeString("en-GB");
+  return date.toDateString() === new Date().toDateString() ? time : `${date.toLocaleDateString("en-GB", DAY)}, ${time}`;
+}
+
+export const fullTime = (date) => date.toLocaleString("en-GB", { dateStyle: "full", timeStyle: "long" });

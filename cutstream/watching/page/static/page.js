@@ -41,13 +41,14 @@ const on = {
   },
   view(view) {
     lastSeen = new Date();
-    say("live", "live");
+    say(view.trouble ? "trouble" : "live", view.trouble || "live");
     drawNumbers(view);
     drawStages(view);
     drawWorkers(view);
     drawCodes(view);
     speak(view);
-    document.title = `${rate(view.rate)}/s, ${count(view.lag)} waiting – cutstream live`;
+    const trouble = view.trouble ? `${view.trouble}, ` : "";
+    document.title = `${trouble}${rate(view.rate)}/s, ${count(view.waiting)} waiting – cutstream live`;
   },
   photo: drawPhoto,
   failure: drawFailure,
