@@ -7,7 +7,9 @@ from cutstream.metrics import Metrics
 from cutstream.settings import Settings
 from cutstream.watching.page import LivePage, Sampling
 from cutstream.watching.recent import Recent
-from cutstream.web import WebServer, allowed_hosts, listen
+from cutstream.web import Limits, WebServer, allowed_hosts, listen
+
+_UNREAD_S = 10.0  # a window that reads nothing leaves its place to another
 
 
 class PageServer:
@@ -32,7 +34,7 @@ class PageServer:
         # With a token a name that only resolves to loopback gains nothing.
         hosts = None if page.token else allowed_hosts(page.host, page.hosts)
         listening = listen(page.host, self._settings.page_port, "page")
-        self._server = WebServer(live.app(hosts), listening, "page", on_close=live.close)
+        self._server = WebServer(live.app(hosts), listening, "page", Limits(stalled_s=_UNREAD_S), on_close=live.close)
         return f"{self._server.start()}/"
 
     def close(self) -> None:

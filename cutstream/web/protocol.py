@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,8 @@ class Limits:
 
     Beyond `connections`, the one that has been idle for longest is closed for a new one. If all are at work, the new
     one is answered with 503. `body_s` is the time for a request's body, which the app's own reading counts towards.
+    `unread_s` begins when the server's own buffers are full. An answer of little data, which the system's buffers hold
+    for many minutes, needs `stalled_s`, too: the time from which the client's system takes no more (on Linux only).
     """
 
     connections: int = 128
@@ -36,6 +39,7 @@ class Limits:
     head_s: float = 10.0
     body_s: float = 10.0
     unread_s: float = 10.0
+    stalled_s: float | None = None
     idle_s: int = 5
 
 
@@ -93,6 +97,9 @@ class BoundedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
+        if self._limits.stalled_s is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+            milliseconds = int(self._limits.stalled_s * 1000)
+            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
         if self._admitted.admit(self):
             self._await_next()
         else:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import http.client
 import socket
 import threading
@@ -229,6 +230,33 @@ def test_many_idle_connections_keep_nobody_out(server: str) -> None:
         client.close()
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="needs TCP_USER_TIMEOUT, which Linux has")
+def test_a_stream_of_little_data_ends_if_its_client_reads_nothing() -> None:
+    """The system's buffers have room for all of it, so that the server itself never has to wait."""
+    ended = threading.Event()
+
+    async def events(request: Request) -> Response:
+        async def chunks():
+            try:
+                while True:
+                    yield b"x" * 2000
+                    await asyncio.sleep(0.05)
+            finally:
+                ended.set()
+
+        return StreamingResponse(chunks())
+
+    app = Starlette(routes=[Route("/events", events)])
+    server = WebServer(app, listen("127.0.0.1", 0, "page"), "test", Limits(unread_s=600, stalled_s=0.5))
+    address = urlsplit(server.start())
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect((address.hostname, address.port))
+        client.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert ended.wait(30)
+    server.close()
+
+
 def test_where_all_connections_are_at_work_a_new_one_is_told_so() -> None:
     for address in serving(Limits(connections=3, unread_s=60)):
         busy = [opened(address, b"GET /endless HTTP/1.1\r\nHost: localhost\r\n\r\n") for _ in range(3)]
@@ -244,8 +272,6 @@ def test_it_closes_at_once_with_an_answer_that_ends_then() -> None:
     ended, stop = threading.Event(), []
 
     async def events(request: Request) -> Response:
-        import asyncio
-
         closing = asyncio.Event()
         stop.append(closing.set)
 
