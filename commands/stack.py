@@ -19,6 +19,31 @@ from commands.serving import check_profiles, own_stack, render_models
 if TYPE_CHECKING:
     from cutstream.settings import GatewaySettings, Settings, WorkerSettings
 
+# The settings by which a command finds a local stack: ports, topics, and the folder that has its certificate.
+_NEEDED = {
+    "stack": (
+        "state",
+        "private",
+        "kafka_port",
+        "kafka_controller_port",
+        "triton_grpc_port",
+        "triton_metrics_port",
+        "port_offset",
+    ),
+    "worker": ("host", "port"),
+    "gateway": ("host", "port"),
+    "page": ("port",),
+    "kafka": (
+        "urgent_topic",
+        "requests_topic",
+        "retry_topic",
+        "results_topic",
+        "dead_letters_topic",
+        "cancellations_topic",
+        "backgrounds_topic",
+        "group",
+    ),
+}
 
 UP_EXAMPLES = """\
 Examples:
@@ -59,7 +84,7 @@ def up() -> None:
         ):
             out.print(addresses(stack.settings, with_gateway=True))
             out.print(f"Ready after {stack.ready_s:.1f} s. Press Ctrl-C to stop.")
-            for line in next_steps(settings.objects.file_roots):
+            for line in next_steps(settings.objects.file_roots, needed_variables()):
                 out.print(line, soft_wrap=True, highlight=False, markup=False)
             worker = stack.settings.worker
             shown.enter_context(
@@ -163,11 +188,23 @@ def page_address(settings: Settings) -> str | None:
     return f"http://{host_and_port(page.host, settings.page_port)}/{token}"
 
 
-def next_steps(file_roots: Sequence[Path]) -> list[str]:
+def needed_variables() -> str:
+    """Return this process's variables without which other commands do not find its stack, as a shell takes them.
+
+    No secret is among them.
+    """
+    from cutstream.settings import given, variable
+
+    names = {variable(section, name) for section, needed in _NEEDED.items() for name in needed}
+    return "".join(f"{name}={shlex.quote(value)} " for name, value in given(names).items())
+
+
+def next_steps(file_roots: Sequence[Path], variables: str = "") -> list[str]:
     """Return what to do next, with commands that can be pasted into another terminal in the same folder."""
-    follow, watch = f"  {program()} results --follow", f"  {program()} top"
+    command = f"  {variables}{program()}"
+    follow, watch = f"{command} results --follow", f"{command} top"
     if file_roots:
-        submit = f"  {program()} submit {shlex.quote(str(file_roots[0]))}"
+        submit = f"{command} submit {shlex.quote(str(file_roots[0]))}"
         return ["In another terminal, in this folder, run:", submit, follow, watch]
     allow = f"CUTSTREAM_OBJECTS__FILE_ROOTS={shlex.quote(str(Path.home() / 'photos'))}"
     return [
@@ -176,5 +213,5 @@ def next_steps(file_roots: Sequence[Path]) -> list[str]:
         watch,
         "No folder is allowed, so the worker refuses photos on this machine. To allow one, stop and start again, for "
         "instance with:",
-        f"  {allow} {program()} up",
+        f"  {allow} {variables}{program()} up",
     ]

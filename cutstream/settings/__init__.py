@@ -12,7 +12,7 @@ from cutstream.settings.environment import bare_environment, own_environment
 from cutstream.settings.forms import BUCKET_NAME, BUCKET_SCHEMES, host_and_port, is_host_and_port, is_loopback
 from cutstream.settings.gateway import GatewaySettings
 from cutstream.settings.kafka import KafkaSettings
-from cutstream.settings.loading import as_environment, fields, load, redacted, variables
+from cutstream.settings.loading import as_environment, fields, given, load, redacted, variables
 from cutstream.settings.naming import CONFIG_FILE, PREFIX, RENAMED, RENAMED_VALUES, about, anchor, variable
 from cutstream.settings.noted import inbox_of, inbox_path, note_path, read_note
 from cutstream.settings.page import PageSettings
@@ -56,6 +56,7 @@ __all__ = [
     "embedded_kafka",
     "embedded_triton",
     "fields",
+    "given",
     "host_and_port",
     "identity_of",
     "inbox_of",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,11 @@ def load(**sections: Mapping[str, object]) -> Settings:
     if problems:
         raise ConfigurationError("\n".join(dict.fromkeys(problems)))
     return settings
+
+
+def given(names: Collection[str]) -> dict[str, str]:
+    """Return those of these variables that this process was given, and the one that names its file of settings."""
+    return {name: value for name, value in os.environ.items() if name.upper() in names or name == CONFIG_FILE}
 
 
 def redacted(settings: Settings) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import time
@@ -14,7 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from commands import stack
-from commands.stack import next_steps, page_address
+from commands.stack import needed_variables, next_steps, page_address
 from commands.watching import progress
 from consumer.health import HealthServer
 from cutstream.metrics import Metrics
@@ -42,6 +43,30 @@ def test_the_next_steps_can_be_pasted(program: str) -> None:
         [program, "results", "--follow"],
         [program, "top"],
     ]
+
+
+def test_the_next_steps_name_the_variables_that_find_the_stack(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("CUTSTREAM_")]:
+        monkeypatch.delenv(name)
+    assert needed_variables() == ""
+    given = {
+        "CUTSTREAM_STACK__STATE": "my state",
+        "CUTSTREAM_STACK__PORT_OFFSET": "100",
+        "CUTSTREAM_WORKER__PORT": "9300",
+        "CUTSTREAM_PAGE__TOKEN": "0123456789abcdef",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    variables = needed_variables()
+    assert set(shlex.split(variables)) == {
+        "CUTSTREAM_STACK__STATE=my state",
+        "CUTSTREAM_STACK__PORT_OFFSET=100",
+        "CUTSTREAM_WORKER__PORT=9300",
+    }
+    assert commands(next_steps([Path("/p")], variables))[-1] == [*shlex.split(variables), program, "top"]
+    assert set(stack._NEEDED) <= set(Settings.model_fields)
+    for section, names in stack._NEEDED.items():
+        assert set(names) <= set(type(getattr(Settings(), section)).model_fields), section
 
 
 def test_without_an_allowed_folder_the_next_step_is_to_allow_one(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
