@@ -41,7 +41,7 @@ class WorkerView:
     """A worker. `state` says in words whether it works; the numbers are 0, or None, if it is `away`.
 
     `lag` counts the requests in its partitions that have no result, `retry_lag` those of them on the retry topic. They
-    are None while the worker cannot know: it has no place in its group, or the broker is away.
+    are None while the worker cannot know: it has no partitions, or the broker is away.
     """
 
     address: str
@@ -119,6 +119,9 @@ def view_of(observed: Sequence[Observed], retry_topic: str = RETRY_TOPIC) -> Vie
     rate = sum(rates) if rates else None
     backlog = _sum(knowing, lambda e: e.total(m.BACKLOG))
     p50, p95, p99 = _latency(observed)
+    oldest_s = max((e.total(m.OLDEST_AGE) for e in knowing), default=None)
+    if backlog > 0 and not oldest_s:
+        oldest_s = None  # no request has been fetched yet: nobody knows how old they are
     return View(
         workers,
         _stages(observed, latest),
@@ -127,7 +130,7 @@ def view_of(observed: Sequence[Observed], retry_topic: str = RETRY_TOPIC) -> Vie
         rate,
         _sum(knowing, lambda e: e.total(m.LAG)) if knowing else None,
         None if rate is None or not knowing else 0.0 if backlog <= 0 else backlog / rate if rate > 0 else inf,
-        max((e.total(m.OLDEST_AGE) for e in knowing), default=None),
+        oldest_s,
         (p50, p95, p99),
         _sum(knowing, lambda e: e.total(m.LAG, topic=retry_topic)) if knowing else None,
     )
@@ -137,7 +140,7 @@ def _knows_lag(now: Exposition) -> bool:
     """Return whether the worker's gauges of its partitions are of now, and not 0 because it has none yet."""
     if now.total(m.HALTED) or any(now.by("check", m.READY).get(check) == 0 for check in ("running", "group", "broker")):
         return False
-    return now.total(m.PARTITIONS) == 0 or any(True for _ in now.select(m.LAG))
+    return any(True for _ in now.select(m.LAG))  # one without partitions has none either
 
 
 def _latency(observed: Sequence[Observed]) -> tuple[float | None, float | None, float | None]:

@@ -78,6 +78,7 @@ def test_the_first_answer_alone_has_no_rates(metrics: Metrics) -> None:
 
 
 def test_a_backlog_that_nobody_works_off_stands_still_and_none_is_drained(metrics: Metrics) -> None:
+    metrics.lag.labels("cutout.requests", "0").set(5)
     assert view_of([observed(metrics, lambda m: m.backlog.set(5))]).drain_s == inf
     assert view_of([observed(metrics, lambda m: m.backlog.set(0))]).drain_s == 0
 
@@ -169,9 +170,20 @@ def test_a_worker_that_cannot_know_its_lag_has_none_rather_than_0(
     assert view.rate == 10
 
 
-def test_a_worker_without_partitions_has_a_lag_of_0(metrics: Metrics) -> None:
-    metrics.ready.labels("group").set(1)
-    assert view_of([observed(metrics, lambda m: m.partitions.set(0))]).lag == 0
+def test_a_worker_without_partitions_knows_no_lag_and_adds_none_to_that_of_the_others(metrics: Metrics) -> None:
+    idle = Metrics()
+    idle.ready.labels("group").set(1)
+    assert view_of([observed(idle, lambda m: None)]).lag is None
+    assert view_of([observed(idle, lambda m: None), observed(metrics, work)]).lag == 275
+
+
+def test_how_old_requests_are_is_not_known_until_one_is_fetched(metrics: Metrics) -> None:
+    def only_ends(m: Metrics) -> None:
+        m.lag.labels("cutout.requests", "0").set(210)
+        m.backlog.set(210)
+
+    view = view_of([observed(metrics, only_ends)])
+    assert (view.lag, view.oldest_s) == (210, None)
 
 
 def test_requests_on_the_retry_topic_are_told_apart(metrics: Metrics) -> None:
