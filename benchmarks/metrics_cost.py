@@ -39,7 +39,8 @@ from export.repository.render import render
 from producer.following import Batch, RequestFollower
 
 COMMAND = python_command("benchmarks.switched_worker")
-PAIRS, TURN_S, SETTLE_S, SCRAPE_S = 30, 4.0, 0.5, 1.0
+PAIRS, TURN_S, SETTLE_S, SCRAPE_S = 20, 8.0, 0.5, 1.0
+COMMIT_S = 0.05  # results come one by one: in lumps they would not show when a turn began and ended
 MOST_COST = 0.01
 PHOTOS, WARM_UP, IN_FLIGHT = 40, 100, 80
 
@@ -105,18 +106,19 @@ def main() -> int:
     pairs: int = parser.parse_args().pairs
     with TemporaryDirectory() as folder, throwaway(photo_settings(Path(folder))) as settings:
         render(settings)
-        with local_stack(settings) as stack:
+        worker = settings.worker.model_copy(update={"commit_interval_s": COMMIT_S})
+        with local_stack(settings.model_copy(update={"worker": worker})) as stack:
             ensure_topics(stack.settings.kafka)
             photos = make_photos(Path(folder) / "photos", PHOTOS)
             server = worker_server(stack.settings, COMMAND)
             stack.supervisor.start(server)
-            (worker,) = _workers(psutil.Process())
+            (process,) = _workers(psutil.Process())
             address = f"http://127.0.0.1:{stack.settings.worker.port}/metrics"
             turns = Turns(
                 pairs,
-                lambda: worker.send_signal(signal.SIGUSR1),
+                lambda: process.send_signal(signal.SIGUSR1),
                 lambda: urllib.request.urlopen(address, timeout=5).read(),
-                lambda: _cpu_s(worker),
+                lambda: _cpu_s(process),
             )
             try:
                 with RequestFollower(stack.settings.kafka) as follower:
