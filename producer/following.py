@@ -136,7 +136,7 @@ class RequestFollower:
         """Add the results that arrive within the time; return how many belong to this batch, duplicates included."""
         count = 0
         for record in self._results.poll(timeout_s):
-            result = _result_of(record)
+            result = result_of(record)
             if result is None or result.id not in batch.requests:
                 continue
             count += 1
@@ -148,7 +148,7 @@ class RequestFollower:
         return count
 
 
-def _result_of(record: Record) -> Result | None:
+def result_of(record: Record) -> Result | None:
     """Return a result, or None for a record that another program has written to the topic."""
     try:
         return decode_result(record.value)

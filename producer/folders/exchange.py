@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 
 from cutstream.clients.kafka import OutgoingRecord, Record, RecordWriter, TopicReader
-from cutstream.contract.messages import DECODE_ERRORS, Request, Result, decode_result, encode
+from cutstream.contract.messages import Request, Result, encode
 from cutstream.errors import ConfigurationError, CutstreamError
 from cutstream.settings import KafkaSettings
+from producer.following import result_of
 from producer.ledger import Job, Ledger, Outcome
 from producer.reading import read_to_end
 
@@ -165,7 +166,7 @@ class Exchange:
 
     def _note(self, records: Sequence[Record]) -> int:
         assert self._reader is not None
-        ours = [(job, result) for result in map(_result_of, records) if result for job in self._jobs_of(result)]
+        ours = [(job, result) for result in map(result_of, records) if result for job in self._jobs_of(result)]
         if ours:
             # The outputs are in their places before the ledger says so: a command that is killed between does it again.
             self._ledger.settle(self._settle(ours), self._settings.results_topic, self._reader.next_offsets())
@@ -210,11 +211,3 @@ def _outcome(job: Job, result: Result) -> Outcome:
 
 def _key_of(record: Record) -> str:
     return (record.key or b"").decode(errors="replace")
-
-
-def _result_of(record: Record) -> Result | None:
-    try:
-        return decode_result(record.value)
-    except DECODE_ERRORS:
-        log.warning("skipped a record of %s at offset %d, which is no result", record.partition, record.offset)
-        return None
