@@ -394,7 +394,7 @@ GATEWAY_CALLS = Definition(
 GATEWAY_SECONDS = Definition(
     "cutstream_gateway_call_duration_seconds",
     "histogram",
-    "Time from a call's head to the first byte of its answer, by what was called.",
+    "Time from a call's head to the first byte of its answer, by what was called. Calls refused with 429 do not count.",
     "Compare it with `cutstream_request_age_seconds` of the workers: the difference is the gateway's own.",
     ("call",),
     _FAST,
@@ -402,16 +402,18 @@ GATEWAY_SECONDS = Definition(
 GATEWAY_WAITING = Definition(
     "cutstream_gateway_waiting_calls",
     "gauge",
-    "Synchronous calls that wait for their results.",
-    "If it nears CUTSTREAM_GATEWAY__MAX_CALLS, calls will be refused: add workers.",
+    "Calls under way: synchronous ones until their answer, those that submit a job until it is stored.",
+    "At CUTSTREAM_GATEWAY__MAX_CALLS further ones are refused: add workers.",
 )
 GATEWAY_REFUSED = Definition(
     "cutstream_gateway_refused_total",
     "counter",
-    "Synchronous calls that were refused before their body was read, by the code of the answer: a limit or an overload "
-    "(`rate_limit_exceeded`), or a stream that is away (`service_unavailable`).",
-    "If it rises, clients send more than they may or than the workers can do.",
-    ("code",),
+    "Calls refused for a limit or an overload, by reason: urgent requests wait too long already (`wait`), too many "
+    "calls are under way (`calls`), too many photos of jobs are open (`photos`), there is no memory for large bodies "
+    "(`memory`), one key has reached its own limit (`key_rate`, `key_calls`), or the stream is away (`stream`).",
+    "If `wait`, `calls` or `photos` rises, clients send more than the workers can do: add workers. If only `key_rate` "
+    "or `key_calls` does, one client sends more than it may.",
+    ("reason",),
 )
 GATEWAY_WAIT = Definition(
     "cutstream_gateway_expected_wait_seconds",

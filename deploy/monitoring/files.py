@@ -19,6 +19,7 @@ _PROMETHEUS: dict[str, Any] = {
     "scrape_configs": [
         # The ports of `make up`. List each worker, or replace this by service discovery; keep the names of the jobs.
         {"job_name": "cutstream", "static_configs": [{"targets": ["127.0.0.1:9100"]}]},
+        {"job_name": "gateway", "static_configs": [{"targets": ["127.0.0.1:8080"]}]},
         {"job_name": "triton", "static_configs": [{"targets": ["127.0.0.1:18002"]}]},
     ],
 }

@@ -1,8 +1,9 @@
 """The recording rules and the alerts. docs/runbook.md has a section for each alert.
 
-The rules name no topic and no model, so they hold for any settings. Workers are scraped as job `cutstream`, Triton as
-job `triton` (deploy/prometheus/prometheus.yml). Some things have no alert, because no metric of a worker or of Triton
-tells them: docs/runbook.md#what-no-alert-tells.
+The rules name no topic and no model, so they hold for any settings. Workers are scraped as job `cutstream`, gateways
+as job `gateway`, Triton as job `triton` (deploy/prometheus/prometheus.yml). Gateways have some of the workers' metrics,
+such as `cutstream_build_info`: what counts workers names their job. Some things have no alert, because no metric tells
+them: docs/runbook.md#what-no-alert-tells.
 """
 
 from __future__ import annotations
@@ -40,6 +41,12 @@ def _appeared(counter: str, by: str, window: str) -> str:
     return f"{now} - ({before} or {now} * 0)"
 
 
+def _answers(labels: str = "") -> str:
+    """Return a gateway's answers a second to its clients. Calls of monitoring, such as /readyz, do not count."""
+    selected = ",".join(filter(None, ('call!~"health|metrics"', labels)))
+    return f"sum by (instance) (rate(cutstream_gateway_calls_total{{{selected}}}[5m]))"
+
+
 RECORDINGS = (
     Recording("cutstream:requests:rate5m", "sum by (status) (rate(cutstream_requests_total[5m]))"),
     Recording("cutstream:lag:sum", "sum(cutstream_consumer_lag_records)"),
@@ -69,7 +76,13 @@ ALERTS = (
         'up{job="cutstream"} == 0',
         "1m",
     ),
-    Alert("CutstreamNoWorker", "critical", "No worker's metrics are read.", "absent(cutstream_build_info)", "2m"),
+    Alert(
+        "CutstreamNoWorker",
+        "critical",
+        "No worker's metrics are read.",
+        'absent(cutstream_build_info{job="cutstream"})',
+        "2m",
+    ),
     Alert(
         "CutstreamWorkerHalted",
         "critical",
@@ -203,7 +216,7 @@ ALERTS = (
         "CutstreamGroupUnsettled",
         "warning",
         "Partitions keep moving between workers.",
-        "sum(increase(cutstream_rebalances_total[15m])) / count(cutstream_build_info) > 6",
+        'sum(increase(cutstream_rebalances_total[15m])) / count(cutstream_build_info{job="cutstream"}) > 6',
         "5m",
     ),
     Alert(
@@ -226,6 +239,48 @@ ALERTS = (
         'cutstream_device_memory_bytes{kind="used"} '
         '/ ignoring (kind) cutstream_device_memory_bytes{kind="total"} > 0.95',
         "10m",
+    ),
+    Alert(
+        "CutstreamGatewayAway",
+        "critical",
+        "Prometheus cannot read a gateway's metrics.",
+        'up{job="gateway"} == 0',
+        "1m",
+    ),
+    Alert(
+        "CutstreamGatewayNotReading",
+        "critical",
+        "A gateway cannot read results, so it refuses calls.",
+        "cutstream_gateway_reading == 0",
+        "1m",
+    ),
+    Alert(
+        "CutstreamGatewayErrors",
+        "warning",
+        "More than a twentieth of a gateway's answers are errors of the deployment (5xx).",
+        _answers('status=~"5.."') + f" / ({_answers()} > 0) > 0.05",
+        "5m",
+    ),
+    Alert(
+        "CutstreamGatewayRefuses",
+        "warning",
+        "A gateway has refused calls for ten minutes because they are more than it and the workers can do.",
+        'sum by (instance) (rate(cutstream_gateway_refused_total{reason=~"wait|calls|photos|memory"}[5m])) > 0',
+        "10m",
+    ),
+    Alert(
+        "CutstreamGatewayWebhooksFail",
+        "warning",
+        "More than half of a gateway's attempts to deliver a webhook fail.",
+        'sum by (instance) (rate(cutstream_gateway_webhooks_total{outcome!="delivered"}[15m])) '
+        "/ (sum by (instance) (rate(cutstream_gateway_webhooks_total[15m])) > 0) > 0.5",
+        "10m",
+    ),
+    Alert(
+        "CutstreamGatewayWebhooksGivenUp",
+        "info",
+        "Webhooks have been given up in the last fifteen minutes: their receivers were not told.",
+        _appeared('cutstream_gateway_webhooks_total{outcome="given_up"}', "instance", "15m") + " > 0",
     ),
 )
 

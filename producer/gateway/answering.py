@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from time import monotonic
 
 from starlette.datastructures import Headers
@@ -81,7 +82,10 @@ class Answering:
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self._metrics.calls.labels(call, str(message["status"])).inc()
-                self._metrics.call_seconds.labels(call).observe(monotonic() - began_s)
+                if (
+                    message["status"] != HTTPStatus.TOO_MANY_REQUESTS
+                ):  # refused at once: it would hide how long others take
+                    self._metrics.call_seconds.labels(call).observe(monotonic() - began_s)
             elif unread and not message.get("more_body", False):
                 await send({**message, "more_body": True})
                 await _drain(receiving)

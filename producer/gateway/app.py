@@ -64,6 +64,11 @@ def build_app(
         media_type, data = metrics.exposition(request.headers.get("accept", ""))
         return Response(data, headers={"Content-Type": media_type})
 
+    async def refused(request: Request, exc: Exception) -> Response:
+        if isinstance(exc, CallRefused) and exc.limit is not None:
+            metrics.refused.labels(exc.limit).inc()
+        return await answer_refusal(request, exc)
+
     async def openapi(request: Request) -> Response:
         return JSONResponse(document)
 
@@ -76,7 +81,7 @@ def build_app(
             Route("/openapi.json", openapi),
         ],
         exception_handlers={
-            CallRefused: answer_refusal,
+            CallRefused: refused,
             ClientGone: answer_gone,
             HTTPException: answer_http_error,
         },

@@ -59,7 +59,7 @@ class Memory:
     def take(self, count: int) -> None:
         """Reserve memory. Raises CallRefused if there is not enough."""
         if count > self._left:
-            raise too_many("Too many large bodies at once", 5)
+            raise too_many("Too many large bodies at once", 5, limit="memory")
         self._left -= count
 
     def give_back(self, count: int) -> None:

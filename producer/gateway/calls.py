@@ -23,7 +23,6 @@ from cutstream.contract.cancellations import encode as encode_cancellation
 from cutstream.contract.messages import Request, Result, decode_request, encode
 from cutstream.contract.recipe import parse_recipe
 from cutstream.errors import CutstreamError, Poison
-from cutstream.metrics import GatewayMetrics
 from cutstream.settings import GatewaySettings, KafkaSettings
 from producer.gateway.errors import CallRefused, ClientGone, bad_request, refusal_of, too_many, unavailable
 from producer.gateway.keys import Client
@@ -65,7 +64,6 @@ class Calls:
         uploads: Uploads,
         outputs: OwnObjects,
         tidier: Tidier,
-        metrics: GatewayMetrics,
         clock: Clock,
         instance: str,
     ) -> None:
@@ -78,7 +76,6 @@ class Calls:
         self._uploads = uploads
         self._outputs = outputs
         self._tidier = tidier
-        self._metrics = metrics
         self._clock = clock
         self._instance = instance
         self._names = RandomNames()
@@ -87,22 +84,18 @@ class Calls:
     def admit(self, client: Client) -> Iterator[None]:
         """Hold a place for a call. Raises CallRefused, before the body has been read, if there is no room for it."""
         with ExitStack() as held:
-            try:
-                self._check_stream(client)
-                held.enter_context(self._limits.call(client))
-                self._limits.spend(client)
-            except CallRefused as exc:
-                self._metrics.refused.labels(exc.error_code).inc()
-                raise
+            self._check_stream(client)
+            held.enter_context(self._limits.call(client))
+            self._limits.spend(client)
             yield
 
     def _check_stream(self, client: Client) -> None:
         if not self._stream.ready:
-            raise unavailable("The stream cannot be reached now")
+            raise unavailable("The stream cannot be reached now", "stream")
         wait_s = self._load.wait_s()
         if wait_s > self._settings.max_wait_s:
             retry_s = min(wait_s, _LONGEST_RETRY_S)
-            raise too_many("Too many requests wait already", retry_s, self._limits.headers(client))
+            raise too_many("Too many requests wait already", retry_s, self._limits.headers(client), "wait")
 
     async def run(self, http: starlette.requests.Request, fields: Mapping[str, Any], uploaded: Sequence[str]) -> Result:
         """Send a request with these fields, and return its result, which has outputs.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Literal, TypeAlias
 
 from cutstream.contract.messages import ErrorDetail, Result
 from cutstream.errors import CutstreamError
@@ -11,15 +12,25 @@ from cutstream.errors import CutstreamError
 # Codes of results whose cause lies in the deployment, not in what the client sent.
 _OURS = frozenset({"inference_failed", "unexpected", "output_refused", "destination_unavailable", "internal"})
 
+Limit: TypeAlias = Literal["key_rate", "key_calls", "calls", "wait", "photos", "memory", "stream"]
+"""What refuses a call that is not wrong: limits of one key, of all calls, of their wait, of open photos and of memory
+for bodies, or a stream that is away."""
+
 
 class CallRefused(CutstreamError):
     """A call that ends without a picture. `title` is for people, `detail` says more where there is more to say.
 
-    `headers` are added to the answer.
+    `headers` are added to the answer. `limit` names what was reached, for the metrics.
     """
 
     def __init__(
-        self, status: int, code: str, title: str, detail: str = "", headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        code: str,
+        title: str,
+        detail: str = "",
+        headers: Mapping[str, str] | None = None,
+        limit: Limit | None = None,
     ) -> None:
         super().__init__(title)
         self.status = status
@@ -27,6 +38,7 @@ class CallRefused(CutstreamError):
         self.title = title
         self.detail = detail
         self.headers = dict(headers or {})
+        self.limit = limit
 
 
 class ClientGone(CutstreamError):
@@ -37,16 +49,20 @@ def bad_request(code: str, title: str, detail: str = "") -> CallRefused:
     return CallRefused(HTTPStatus.BAD_REQUEST, code, title, detail)
 
 
-def too_many(title: str, retry_after_s: float, headers: Mapping[str, str] | None = None) -> CallRefused:
+def too_many(
+    title: str, retry_after_s: float, headers: Mapping[str, str] | None = None, limit: Limit | None = None
+) -> CallRefused:
     """Refuse a call that may succeed in `retry_after_s`, as remove.bg does."""
     waiting = {"Retry-After": str(max(1, round(retry_after_s + 0.5)))}
     return CallRefused(
-        HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_exceeded", title, headers={**(headers or {}), **waiting}
+        HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_exceeded", title, headers={**(headers or {}), **waiting}, limit=limit
     )
 
 
-def unavailable(title: str) -> CallRefused:
-    return CallRefused(HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable", title, headers={"Retry-After": "5"})
+def unavailable(title: str, limit: Limit | None = None) -> CallRefused:
+    return CallRefused(
+        HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable", title, headers={"Retry-After": "5"}, limit=limit
+    )
 
 
 def missing_key() -> CallRefused:

@@ -85,7 +85,7 @@ class Gateway:
             max_calls_per_key=g.max_calls_per_key,
             max_calls=g.max_calls,
         )
-        self._metrics.waiting.set_function(lambda: float(len(self._waiting)))
+        self._metrics.waiting.set_function(lambda: float(self._limits.under_way))
         self._metrics.expected_wait.set_function(self._load.wait_s)
         self._metrics.reading.set_function(lambda: float(self._stream.ready))
         self._metrics.open_photos.set_function(lambda: float(self._runner.open_photos))
@@ -135,7 +135,6 @@ class Gateway:
             self._uploads,
             self._outputs,
             self._tidier,
-            self._metrics,
             self._clock,
             instance,
         )

@@ -36,6 +36,11 @@ class Limits:
         self._calls: Counter[str] = Counter()
         self._all = 0
 
+    @property
+    def under_way(self) -> int:
+        """The calls that hold a place now."""
+        return self._all
+
     def headers(self, client: Client) -> dict[str, str]:
         """Return the headers with which remove.bg tells clients what is left. None without a limit."""
         limit = self._limit(client)
@@ -57,7 +62,7 @@ class Limits:
         window = self._window(client)
         if window.used + photos > limit and (window.used or photos <= limit):
             left_s = window.began_s + _MINUTE_S - self._clock.monotonic()
-            raise too_many("Rate limit exceeded", left_s, self.headers(client))
+            raise too_many("Rate limit exceeded", left_s, self.headers(client), "key_rate")
         window.used += photos  # a job that alone is above the limit uses up the whole minute, or it could never be sent
 
     @contextmanager
@@ -65,9 +70,9 @@ class Limits:
         """Hold one of the places for synchronous calls. Raises CallRefused if none is free."""
         most = self._per_key if client.max_calls is None else client.max_calls
         if client.name and self._calls[client.name] >= most:
-            raise too_many(f"More than {most} calls at once", 1, self.headers(client))
+            raise too_many(f"More than {most} calls at once", 1, self.headers(client), "key_calls")
         if self._all >= self._most:
-            raise too_many("Too many calls at once", 2, self.headers(client))
+            raise too_many("Too many calls at once", 2, self.headers(client), "calls")
         self._calls[client.name] += 1
         self._all += 1
         try:

@@ -16,9 +16,12 @@ from cutstream.clients.kafka import ensure_topics
 from cutstream.settings import KafkaSettings, Settings
 from deploy.monitoring.files import FOLDER
 from tests.support.dashboards import GPU_PANELS, dashboards, questions
+from tests.support.gateways import gateway_process, with_gateway
 from tests.support.group import wait_until
+from tests.support.http_clients import http_clients
 from tests.support.ports import free_ports, never_answering
 from tests.support.prometheus import BINARY, MISSING, Prometheus, Series, prometheus, quickened
+from tests.support.webhook_receiver import SECRET, receiving
 from tests.support.workers import WorkerProcess, submit, workers
 
 pytestmark = [
@@ -40,6 +43,9 @@ FIRING = {
     "CutstreamErrorShare",
     "CutstreamRequestsExpire",
     "CutstreamSourcesAway",
+    "CutstreamGatewayRefuses",
+    "CutstreamGatewayWebhooksFail",
+    "CutstreamGatewayWebhooksGivenUp",
 }
 SILENT = {
     "CutstreamWorkerHalted",
@@ -48,6 +54,8 @@ SILENT = {
     "CutstreamPartitionStalled",
     "CutstreamRequestStuck",
     "CutstreamDeviceMemoryLow",
+    "CutstreamGatewayAway",
+    "CutstreamGatewayNotReading",
 }
 
 
@@ -62,11 +70,14 @@ class Run(NamedTuple):
 
 @pytest.fixture
 def watched(settings: Settings, tmp_path: Path) -> Settings:
-    """Settings of a worker that meets sources which do not answer. Its topics have their usual names."""
+    """Settings of a worker that meets sources which do not answer, and of a gateway that has room for two calls.
+
+    The topics have their usual names.
+    """
     usual = {name: value for name, value in KafkaSettings() if name.endswith("_topic")}
     kafka = settings.kafka.model_copy(update=usual)
     ensure_topics(kafka)
-    return settings.model_copy(
+    with_faults = settings.model_copy(
         update={
             "kafka": kafka,
             "models": settings.models.model_copy(update={"auto": settings.models.profiles}),
@@ -75,6 +86,14 @@ def watched(settings: Settings, tmp_path: Path) -> Settings:
                 update={"download_timeout_s": 2.0, "source_attempts": 1, "retry_delay_s": 4.0, "retries": 50}
             ),
         }
+    )
+    return with_gateway(
+        with_faults,
+        tmp_path,
+        max_calls=2,
+        webhook_secret=SECRET,
+        webhook_private_addresses=True,
+        webhook_attempts=2,
     )
 
 
@@ -104,31 +123,46 @@ def requests(second: int, photos: list[str], silent: int) -> Iterator[dict]:
 
 @pytest.fixture
 def run(watched: Settings, small_photos: list[str], tmp_path: Path) -> Iterator[Run]:
-    """Forty seconds of load. For the first twelve a second worker has partitions and no Triton; then it is killed."""
+    """Forty seconds of load. For the first twelve a second worker has partitions and no Triton; then it is killed.
+
+    Meanwhile three clients call a gateway that has room for two, and jobs are submitted whose webhooks nobody accepts
+    after eight seconds.
+    """
+    files = [Path(photo.removeprefix("file://")) for photo in small_photos]
     Path(small_photos[0].removeprefix("file://")).with_name("no-photo.jpg").write_text("no photo")
     (closed,) = free_ports(1)
     lonely = watched.model_copy(update={"triton": watched.triton.model_copy(update={"url": f"127.0.0.1:{closed}"})})
     rules = quickened((FOLDER / "prometheus" / "rules.yml").read_text(encoding="utf-8"))
     other = WorkerProcess(lonely, tmp_path / "lonely.log")
     try:
-        with workers(watched, tmp_path) as (worker,), never_answering() as silent:
+        with (
+            workers(watched, tmp_path) as (worker,),
+            gateway_process(watched, tmp_path) as gateway,
+            never_answering() as silent,
+            receiving() as receiver,
+        ):
             targets = {
                 "cutstream": {"worker-1": f"127.0.0.1:{worker.port}", "worker-2": f"127.0.0.1:{other.port}"},
+                "gateway": {"gateway-1": gateway.address.removeprefix("http://")},
                 "triton": {"triton-1": f"127.0.0.1:{watched.stack.triton_metrics_port}"},
             }
             with prometheus(tmp_path / "prometheus", targets, rules) as server:
-                wait_until(lambda: server.targets_up() == 3, "a target is not up")
+                wait_until(lambda: server.targets_up() == 4, "a target is not up")
                 wait_until(lambda: other.metric("cutstream_assigned_partitions") > 0, "the other has no partition")
                 time.sleep(RULES_START_S)
                 start_s = time.time()
-                for second in range(40):
-                    due_s = start_s + second
-                    trace = [("traceparent", f"00-{TRACE}-00f067aa0ba902b7-01".encode())]
-                    submit(watched.kafka, requests(second, small_photos, silent), trace)
-                    if second == 12:
-                        other.kill()
-                    time.sleep(max(0.0, due_s + 1 - time.time()))
-                yield Run(server, start_s, time.time())
+                with http_clients(gateway.address, files, receiver.url):
+                    for second in range(40):
+                        due_s = start_s + second
+                        trace = [("traceparent", f"00-{TRACE}-00f067aa0ba902b7-01".encode())]
+                        submit(watched.kafka, requests(second, small_photos, silent), trace)
+                        if second == 8:
+                            receiver.status = 500
+                        if second == 12:
+                            other.kill()
+                        time.sleep(max(0.0, due_s + 1 - time.time()))
+                    end_s = time.time()
+                yield Run(server, start_s, end_s)
     finally:
         other.kill()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from deploy.monitoring.dashboards.panels import Board, Query, bars, lines, number, text
 
 W = '{instance=~"$instance"}'
+_WORKERS = '{job="cutstream",instance=~"$instance"}'  # gateways have this metric, too
 _OK = 'sum(rate(cutstream_requests_total{instance=~"$instance",status="ok"}[$__rate_interval]))'
 _CPU = 'rate(process_cpu_seconds_total{job="cutstream",instance=~"$instance"}[$__rate_interval])'
 
@@ -17,21 +18,21 @@ CAPACITY = Board(
                 "Workers",
                 "Workers that Prometheus reads.",
                 "none",
-                f"count(cutstream_build_info{W})",
+                f"count(cutstream_build_info{_WORKERS})",
                 decimals=0,
             ),
             number(
                 "Images per worker",
                 "Images a second that a worker finishes, on average.",
                 "reqps",
-                f"{_OK} / count(cutstream_build_info{W})",
+                f"{_OK} / count(cutstream_build_info{_WORKERS})",
             ),
             number(
                 "Cost of 1,000 images",
                 "What 1,000 images cost at the present rate, from the price of a worker's hour above. Include in the "
                 "price what Triton and Kafka cost. It is high while there is little work.",
                 "currencyUSD",
-                f"$price / 3600 * count(cutstream_build_info{W}) / ({_OK} > 0) * 1000",
+                f"$price / 3600 * count(cutstream_build_info{_WORKERS}) / ({_OK} > 0) * 1000",
                 empty="no work",
             ),
             number(
@@ -120,7 +121,7 @@ CAPACITY = Board(
                 "Releases",
                 "How many workers have which release. Several are normal only while a release is rolled out.",
                 "none",
-                Query(f"count by (version, python) (cutstream_build_info{W})", "{{version}}, Python {{python}}"),
+                Query(f"count by (version, python) (cutstream_build_info{_WORKERS})", "{{version}}, Python {{python}}"),
                 decimals=0,
             ),
             lines(

@@ -135,7 +135,8 @@ def encode(board: Board) -> str:
             .expr('ALERTS{alertname=~"Cutstream.*",alertstate="firing"}')
         )
     )
-    for variable in (source, choice("instance", "Worker", "label_values(cutstream_build_info, instance)")):
+    worker = choice("instance", "Worker", 'label_values(cutstream_build_info{job="cutstream"}, instance)')
+    for variable in (source, worker):
         built.with_variable(variable)
     for variable in board.variables:
         built.with_variable(variable)

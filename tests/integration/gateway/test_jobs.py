@@ -8,7 +8,6 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from producer.gateway.calls import parse_request
 from producer.gateway.job_store import Job, JobStore, NewPhoto
 from tests.support.group import wait_until
 from tests.support.stand_in_worker import PICTURE, StandInWorker
+from tests.support.webhook_receiver import KEY, SECRET, Receiver, receiving
 
 pytestmark = pytest.mark.kafka
 
@@ -108,7 +108,9 @@ REFUSED = [
     ({"image": "s3://bucket/key"}, "invalid_image_url"),
     ({"image": "https://a.example/", "options": {"destination": "s3://b/"}}, "invalid_destination"),
     ({"image": "https://a.example/", "options": {"background": {"image": "file:///x"}}}, "invalid_bg_image_url"),
-    ({"image": "https://a.example/", "options": {"id": "x"}}, "invalid_request"),
+    ({"image": "https://a.example/", "options": {"id": "x/y"}}, "invalid_request"),
+    ({"images": ["https://a.example/"] * 2, "options": {"id": "x"}}, "invalid_request"),
+    ({"image": "https://a.example/", "options": {"deadline": "soon"}}, "invalid_request"),
     ({"image": "https://a.example/", "options": {"colour": "x"}}, "invalid_request"),
     ({"image": "https://a.example/", "options": {"roi": "x"}}, "invalid_option"),
     ({"image": "https://a.example/", "webhook": "https://b.example/"}, "invalid_webhook"),
@@ -239,41 +241,10 @@ def test_requests_whose_writing_was_cut_off_are_written_once(
 # -- webhooks
 
 
-class Receiver(ThreadingHTTPServer):
-    """A client's server, which answers with each of `statuses` in turn, and then 204."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Hook)
-        self.statuses: list[int] = []
-        self.received: list[tuple[dict[str, str], bytes]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/hook?token=1"
-
-
-class _Hook(BaseHTTPRequestHandler):
-    server: Receiver
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        self.server.received.append(({name.lower(): value for name, value in self.headers.items()}, body))
-        self.send_response(self.server.statuses.pop(0) if self.server.statuses else 204)
-        self.end_headers()
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    server = Receiver()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with receiving() as server:
+        yield server
 
 
 def documented(headers: dict[str, str], body: bytes, secret: str) -> bool:
@@ -282,10 +253,6 @@ def documented(headers: dict[str, str], body: bytes, secret: str) -> bool:
     names: dict[str, Any] = {}
     exec(code, names)
     return bool(names["is_genuine"](headers, body, secret))
-
-
-KEY = b"k" * 32
-SECRET = "whsec_" + base64.b64encode(KEY).decode()
 
 
 def test_a_webhook_is_signed_and_tried_again(running: Callable, worker: StandInWorker, receiver: Receiver) -> None:

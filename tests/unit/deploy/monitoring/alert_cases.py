@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 WORKER = 'instance="worker:9100",job="cutstream"'
+GATEWAY = 'instance="gateway:8080",job="gateway"'
+OF_GATEWAY = 'instance="gateway:8080"'  # after sums by instance
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,10 @@ class Case:
 
 def of_worker(name: str, labels: str = "") -> str:
     return f"{name}{{{','.join(filter(None, (labels, WORKER)))}}}"
+
+
+def of_gateway(name: str, labels: str = "") -> str:
+    return f"{name}{{{','.join(filter(None, (labels, GATEWAY)))}}}"
 
 
 def one(name: str, fires: str, quiet: str, labels: str = "") -> Case:
@@ -45,10 +51,29 @@ EXPIRED = of_worker("cutstream_requests_total", 'code="expired",profile="fast",s
 POSTPONED = of_worker("cutstream_postponed_total", 'code="failed_image_download"')
 USED = "cutstream_deadline_used_ratio"
 BUILD = of_worker("cutstream_build_info", 'python="3.11.7",version="0.1.0"')
+GATEWAY_BUILD = of_gateway("cutstream_build_info", 'python="3.11.7",version="0.1.0"')
+READING = of_gateway("cutstream_gateway_reading")
+
+
+def answers(call: str, status: int) -> str:
+    return of_gateway("cutstream_gateway_calls_total", f'call="{call}",status="{status}"')
+
+
+def refused(reason: str) -> str:
+    return of_gateway("cutstream_gateway_refused_total", f'reason="{reason}"')
+
+
+def webhooks(outcome: str) -> str:
+    return of_gateway("cutstream_gateway_webhooks_total", f'outcome="{outcome}"')
+
 
 CASES: dict[str, Case] = {
     "CutstreamWorkerAway": one("up", "1x25 0x4", "1x27 0 1x2"),
-    "CutstreamNoWorker": pair((BUILD, "1x20", "1x30")),
+    "CutstreamNoWorker": pair(
+        (BUILD, "1x20", "1x30"),
+        (GATEWAY_BUILD, "1x30", "1x30"),  # a gateway is no worker
+        labels='job="cutstream"',
+    ),
     "CutstreamWorkerHalted": one("cutstream_halted", "0x29 1", "0x30", 'reason="poison_limit"'),
     "CutstreamWorkerNotReady": one("cutstream_ready", "1x25 0x4", "1x28 0x1", 'check="group"'),
     "CutstreamLoopStill": pair(
@@ -107,4 +132,23 @@ CASES: dict[str, Case] = {
         (of_worker("cutstream_device_memory_bytes", 'kind="total"'), "100x30", "100x30"),
         labels=WORKER,
     ),
+    "CutstreamGatewayAway": Case({of_gateway("up"): "1x25 0x4"}, {of_gateway("up"): "1x27 0 1x2"}, labels=GATEWAY),
+    "CutstreamGatewayNotReading": Case({READING: "1x25 0x4"}, {READING: "1x27 0 1x2"}, labels=GATEWAY),
+    "CutstreamGatewayErrors": pair(
+        (answers("removebg", 504), "0+1x30", "0+1x30"),
+        (answers("removebg", 200), "0+9x30", "0+99x30"),
+        (answers("health", 503), "0+9x30", "0+99x30"),  # /readyz, which monitoring asks
+        labels=OF_GATEWAY,
+    ),
+    "CutstreamGatewayRefuses": pair(
+        (refused("wait"), "0+1x30", "0x24 0+1x5"),
+        (refused("key_rate"), "0x30", "0+9x30"),  # one client's own limit
+        labels=OF_GATEWAY,
+    ),
+    "CutstreamGatewayWebhooksFail": pair(
+        (webhooks("failed"), "0+2x30", "0+1x30"),
+        (webhooks("delivered"), "0+1x30", "0+2x30"),
+        labels=OF_GATEWAY,
+    ),
+    "CutstreamGatewayWebhooksGivenUp": pair((webhooks("given_up"), "_x25 1x4", "1x30"), labels=OF_GATEWAY),
 }

@@ -22,8 +22,8 @@ PANELS = [
 OTHERS = {"up", "ALERTS", "process_cpu_seconds_total", "process_resident_memory_bytes"}
 
 
-def test_there_are_five() -> None:
-    names = ("capacity", "overview", "pipeline", "reliability", "triton")
+def test_there_are_six() -> None:
+    names = ("capacity", "gateway", "overview", "pipeline", "reliability", "triton")
     assert list(BOARDS) == [f"cutstream-{name}" for name in names]
     assert [path.stem for path in PATHS] == list(BOARDS)
 
@@ -118,15 +118,6 @@ def test_every_metric_that_is_shown_nowhere_is_known() -> None:
         "cutstream_background_cache_bytes",
         "cutstream_backgrounds",
         "cutstream_decoder_dropped_lines_total",
-        "cutstream_gateway_call_duration_seconds",
-        "cutstream_gateway_calls_total",
-        "cutstream_gateway_expected_wait_seconds",
-        "cutstream_gateway_open_photos",
-        "cutstream_gateway_reading",
-        "cutstream_gateway_refused_total",
-        "cutstream_gateway_upload_bytes_total",
-        "cutstream_gateway_waiting_calls",
-        "cutstream_gateway_webhooks_total",
         "cutstream_halted",  # alerts use it
         "cutstream_loop_heartbeat_seconds",  # alerts use it
         "cutstream_uncommitted_results",

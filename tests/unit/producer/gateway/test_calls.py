@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -86,12 +87,20 @@ def test_a_request_that_expires_is_a_gateway_timeout(serve: Callable) -> None:
     assert answer.headers["retry-after"]
 
 
+def refused(served) -> dict[str, float]:
+    """Return how many calls were refused, by reason."""
+    text = served.client.get("/metrics").text
+    found = re.findall(r'^cutstream_gateway_refused_total\{reason="(\w+)"\} (\S+)$', text, re.MULTILINE)
+    return {reason: float(count) for reason, count in found}
+
+
 def test_a_stream_that_is_away_is_named_before_the_body_is_read(serve: Callable) -> None:
     served = serve()
     served.stream._reading.clear()
     answer = served.client.post("/v1.0/removebg", files={"image_file": PHOTO})
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (503, "service_unavailable")
     assert served.client.get("/readyz").status_code == 503
+    assert refused(served) == {"stream": 1.0}
     served.stream._reading.set()
     served.stream.away = True
     answer = served.client.post("/v1.0/removebg", files={"image_file": PHOTO})
@@ -110,6 +119,10 @@ def test_an_overloaded_stream_refuses_calls_before_their_bodies_have_come(serve:
     assert 1 <= int(answer.lower().partition("retry-after: ")[2].partition("\r")[0]) <= 60
     assert not served.stream.requests
     assert served.client.get("/v1.0/account").status_code == 200
+    assert refused(served) == {"wait": 1.0}
+    told = served.client.get("/metrics").text
+    assert 'cutstream_gateway_call_duration_seconds_count{call="account"}' in told
+    assert 'cutstream_gateway_call_duration_seconds_count{call="removebg"}' not in told, "a refusal is no latency"
 
 
 def test_a_client_that_goes_away_has_its_request_called_off(serve: Callable, tmp_path: Path) -> None:
@@ -150,6 +163,7 @@ def test_clients_have_keys_and_limits(serve: Callable, tmp_path: Path) -> None:
         assert answer.headers["x-ratelimit-remaining"] == left
     answer = served.client.post("/v1.0/removebg", files={"image_file": PHOTO}, headers={"X-API-Key": key})
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (429, "rate_limit_exceeded")
+    assert refused(served) == {"key_rate": 1.0}
     assert 1 <= int(answer.headers["retry-after"]) <= 61
     assert abs(int(answer.headers["x-ratelimit-reset"]) - time.time()) < 62
 

@@ -60,9 +60,11 @@ def test_places_are_bounded_by_client_and_in_all_and_given_back() -> None:
     with ExitStack() as held:
         for client in (SHOP, SHOP, Client("print")):
             held.enter_context(limits.call(client))
-        for client in (SHOP, ANYBODY):
+        assert limits.under_way == 3
+        for client, limit in ((SHOP, "key_calls"), (ANYBODY, "calls")):
             with pytest.raises(CallRefused) as caught, limits.call(client):
                 pass
-            assert caught.value.status == 429
+            assert (caught.value.status, caught.value.limit) == (429, limit)
+    assert limits.under_way == 0
     with limits.call(SHOP), limits.call(Client("vip", max_calls=1)):
         pass
