@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -12,15 +11,18 @@ from cutstream.clients.http_service import Answer, GatewayUnavailable
 from cutstream.compositing.specs import OutputName
 from cutstream.contract.messages import (
     BoundingBox,
+    Choice,
     ErrorDetail,
     Request,
     Result,
+    ServedModel,
     SourceRecord,
     Status,
     StoredObject,
     WarningDetail,
 )
 from cutstream.errors import Cancelled
+from cutstream.redaction import redact
 
 _SHOWN = 300
 _UNKNOWN = SourceRecord(topic="", partition=0, offset=0, timestamp_ms=-1)  # HTTP does not tell it
@@ -49,6 +51,7 @@ class JobPhoto(msgspec.Struct, frozen=True):
     id: str
     image: str
     status: Status | Literal["waiting"]
+    labels: dict[str, str] = {}
     outputs: tuple[_Output, ...] = ()
     foreground_left: int | None = None
     foreground_top: int | None = None
@@ -57,6 +60,10 @@ class JobPhoto(msgspec.Struct, frozen=True):
     profile: str | None = None
     coverage: float | None = None
     uncertainty: float | None = None
+    model: ServedModel | None = None
+    choice: Choice | None = None
+    timings_ms: dict[str, float] = {}
+    attempts: int = 1
     warnings: tuple[WarningDetail, ...] = ()
     error: _Error | None = None
 
@@ -86,11 +93,8 @@ def decode_job(answer: Answer) -> JobView:
         raise GatewayUnavailable(f"an answer ({answer.status}) is none of this service's: {exc}") from exc
 
 
-def result_of(photo: JobPhoto, place: str, labels: Mapping[str, str]) -> Result:
-    """Return the result of a photo that is done. `place` is the address below which its outputs are.
-
-    The labels of its request are given, for the answer does not repeat them.
-    """
+def result_of(photo: JobPhoto, place: str) -> Result:
+    """Return the result of a photo that is done. `place` is the address below which its outputs are."""
     assert photo.status != "waiting"
     error = photo.error
     if error is None and photo.status != "ok":
@@ -99,7 +103,7 @@ def result_of(photo: JobPhoto, place: str, labels: Mapping[str, str]) -> Result:
         id=photo.id,
         status=photo.status,
         source=_UNKNOWN,
-        image=photo.image,
+        image=redact(photo.image) if "://" in photo.image else photo.image,
         objects=tuple(
             StoredObject(
                 output=output.output,
@@ -116,8 +120,12 @@ def result_of(photo: JobPhoto, place: str, labels: Mapping[str, str]) -> Result:
         profile=photo.profile,
         coverage=photo.coverage,
         uncertainty=photo.uncertainty,
+        model=photo.model,
+        choice=photo.choice,
+        timings_ms=photo.timings_ms,
+        attempts=photo.attempts,
         warnings=photo.warnings,
-        labels=dict(labels),
+        labels=photo.labels,
         error=None
         if error is None
         else ErrorDetail(code=error.code, message=error.message, stage=error.stage, retryable=error.retryable),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +46,6 @@ class _Job:
     """A job that was taken and is not done. Times are of the monotonic clock."""
 
     id: str
-    labels: Mapping[str, str]
     began_s: float
     asked_s: float
 
@@ -71,8 +70,6 @@ class HttpTransport:
         self._asker.start()
 
     def send(self, request: Request, source: Source, urgent: bool) -> Future[None]:
-        if request.deadline is not None:
-            raise InvalidOption("`deadline`: the HTTP service takes none; `timeout_s` of `cut` calls a request off")
         try:
             return self._senders.submit(self._send, request, source, urgent)
         except RuntimeError as exc:  # which the pool raises once it is shut down
@@ -123,7 +120,7 @@ class HttpTransport:
             raise
         now = monotonic()
         with self._lock:
-            self._jobs[id] = _Job(job.id, request.labels, now, now)
+            self._jobs[id] = _Job(job.id, now, now)
         if self._take_called_off(id):
             try:
                 self._call_off(job.id)
@@ -139,7 +136,7 @@ class HttpTransport:
 
     def _post(self, request: Request, source: Source, urgent: bool) -> Answer:
         fields = msgspec.to_builtins(request)
-        del fields["id"], fields["image"]
+        del fields["image"]
         key = {"Idempotency-Key": request.id or ""}
         if isinstance(source, str):
             body = {"image": source, "options": fields, "urgent": urgent}
@@ -202,7 +199,7 @@ class HttpTransport:
         (photo,) = decode_job(answer).photos
         if photo.status != "waiting":
             self._forget(id)
-            self._inbox.deliver(id, result_of(photo, f"{self._service.address}/v1/jobs/{job.id}/photos", job.labels))
+            self._inbox.deliver(id, result_of(photo, f"{self._service.address}/v1/jobs/{job.id}/photos"))
 
     def _forget(self, id: str) -> None:
         with self._lock:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from cutstream.contract.ids import RequestId
 from cutstream.contract.messages import Request
 from producer.gateway.bodies import MAX_VALUE_BYTES, parse_json
 from producer.gateway.errors import CallRefused, bad_request
 from producer.gateway.removebg_options import check_url
 
-_RESERVED = ("id", "image", "deadline", "replay")
+_RESERVED = ("replay",)  # and `image` in the options of all photos
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off", "")
 _MAX_CELL = 8192
 
@@ -42,8 +44,12 @@ class Order:
     urgent: bool
 
     def fingerprint(self, sizes: Sequence[int]) -> bytes:
-        """Return what tells this order from another, given the sizes of its uploads."""
-        return msgspec.json.encode([self.requests, self.webhook, self.urgent, sizes], order="sorted")
+        """Return what tells this order from another, given the sizes of its uploads.
+
+        Deadlines do not: whoever sends an order again may count its deadlines from then.
+        """
+        requests = [{name: value for name, value in each.items() if name != "deadline"} for each in self.requests]
+        return msgspec.json.encode([requests, self.webhook, self.urgent, sizes], order="sorted")
 
 
 def parse_order(values: Mapping[str, Any], query: Mapping[str, str], uploads: int, most: int) -> Order:
@@ -65,15 +71,28 @@ def parse_order(values: Mapping[str, Any], query: Mapping[str, str], uploads: in
     if len(requests) > most:
         raise bad_request("too_many_photos", f"A job has at most {most} photos", f"this one has {len(requests)}")
     common = dict(order.options)
-    if reserved := [name for name in _RESERVED if name in common]:
+    if reserved := [name for name in ("image", *_RESERVED) if name in common]:
         raise bad_request("invalid_request", f"options: leave {', '.join(reserved)} out")
+    if "id" in common and len(requests) > 1:
+        raise bad_request("invalid_request", "options: an id is for one photo: give each of `requests` its own")
     labels = {**order.labels, **(common.pop("labels", None) or {})}
     complete = [_complete(request, common, labels) for request in requests]
+    _check_ids([request["id"] for request in complete if request.get("id") is not None])
     return Order(complete, order.webhook, order.urgent)
 
 
+def _check_ids(ids: Sequence[object]) -> None:
+    """Refuse ids that no request may have, and two photos of one job with the same."""
+    try:
+        own = msgspec.convert(ids, list[RequestId])
+    except msgspec.ValidationError as exc:
+        raise bad_request("invalid_request", "id: give letters, digits and any of . _ : @ = + -", str(exc)) from exc
+    if twice := [id for id, count in Counter(own).items() if count > 1]:
+        raise bad_request("invalid_request", f"requests: the id {twice[0]} is that of {own.count(twice[0])} photos")
+
+
 def _complete(request: Mapping[str, Any], common: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
-    if reserved := [name for name in _RESERVED if name in request and name != "image"]:
+    if reserved := [name for name in _RESERVED if name in request]:
         raise bad_request("invalid_request", f"requests: leave {', '.join(reserved)} out")
     own = request.get("labels") or {}
     if not isinstance(own, dict):
@@ -168,12 +187,12 @@ def _from_csv(data: bytes, most: int) -> list[Mapping[str, Any]]:
 
 
 def _from_row(header: Sequence[str], row: Sequence[str]) -> dict[str, Any]:
-    return {name: _cell(cell) for name, cell in zip(header, row, strict=False) if cell.strip()}
+    named = {name: cell.strip() for name, cell in zip(header, row, strict=False) if cell.strip()}
+    return {name: cell if name == "id" else _cell(cell) for name, cell in named.items()}
 
 
 def _cell(text: str) -> Any:
     """Return a cell's value: what is JSON other than a text, such as `true`, `80` or `["mask"]`, or else the text."""
-    text = text.strip()
     if text in ("true", "false") or text[:1] in "[{" or text.replace(".", "", 1).isdigit():
         try:
             return json.loads(text)

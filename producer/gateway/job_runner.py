@@ -27,6 +27,7 @@ from producer.gateway.uploads import Uploads
 log = logging.getLogger(__name__)
 
 JOB_LABEL = "gateway-job"
+ID_LABEL = "gateway-id"  # the id that the client gave a photo
 _AT_ONCE = 500
 _RETRY_S = 5.0
 _READY_S = 0.2

@@ -105,6 +105,7 @@ class Photo:
     upload: str | None
     place: int | None
     result: Result | None
+    request: bytes
 
 
 @dataclass(frozen=True)
@@ -353,11 +354,11 @@ class JobStore:
             db.execute("DELETE FROM jobs WHERE id = ?", (id,))
 
     def _photos(self, where: str, job: str, after: int, limit: int) -> list[Photo]:
-        query = f"SELECT number, id, name, upload, place, result FROM photos WHERE {where} LIMIT ?"
+        query = f"SELECT number, id, name, upload, place, result, request FROM photos WHERE {where} LIMIT ?"
         with self._read() as db:
             return [
-                Photo(number, id, name, upload, place, None if result is None else decode_result(result))
-                for number, id, name, upload, place, result in db.execute(query, (job, after, limit))
+                Photo(number, id, name, upload, place, None if result is None else decode_result(result), request)
+                for number, id, name, upload, place, result, request in db.execute(query, (job, after, limit))
             ]
 
     def _note_positions(self, db: sqlite3.Connection, positions: Mapping[int, int]) -> None:

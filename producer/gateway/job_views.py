@@ -6,7 +6,20 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+import msgspec
+
+from producer.gateway.job_runner import ID_LABEL, JOB_LABEL
 from producer.gateway.job_store import Job, Photo
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    """What a client sees again of its request."""
+
+    labels: dict[str, str] = {}
+    deadline: str | None = None
+
+
+_decoder = msgspec.json.Decoder(_Asked)
 
 
 def job_view(job: Job, counts: Mapping[str, int] | None, result_age_s: float) -> dict[str, Any]:
@@ -27,11 +40,19 @@ def job_view(job: Job, counts: Mapping[str, int] | None, result_age_s: float) ->
 
 def photo_view(job: str, photo: Photo, prefix: str = "") -> dict[str, Any]:
     """Return a photo as clients see it. `prefix` is the path below which the gateway is published."""
-    result = photo.result
-    view: dict[str, Any] = {"number": photo.number, "id": photo.id, "image": photo.name, "status": "waiting"}
+    result, asked = photo.result, _decoder.decode(photo.request)
+    view: dict[str, Any] = {
+        "number": photo.number,
+        "id": asked.labels.get(ID_LABEL, photo.id),
+        "request_id": photo.id,
+        "image": photo.name,
+        "status": "waiting",
+        "labels": {name: text for name, text in asked.labels.items() if name not in (ID_LABEL, JOB_LABEL)},
+        **({} if asked.deadline is None else {"deadline": asked.deadline}),
+    }
     if result is None:
         return view
-    view["status"] = result.status
+    view |= {"status": result.status, "timings_ms": result.timings_ms, "attempts": result.attempts}
     view["outputs"] = [
         {
             "output": stored.output,
@@ -49,12 +70,16 @@ def photo_view(job: str, photo: Photo, prefix: str = "") -> dict[str, Any]:
         view |= {name: getattr(box, name) for name in box.__struct_fields__}
     if result.profile is not None:
         view |= {"profile": result.profile, "coverage": result.coverage, "uncertainty": result.uncertainty}
+    for name, value in (("model", result.model), ("choice", result.choice)):
+        if value is not None:
+            view[name] = msgspec.to_builtins(value)
     if result.warnings:
         view["warnings"] = [{"code": warning.code, "message": warning.message} for warning in result.warnings]
     if result.error is not None:
         view["error"] = {
             "code": result.error.code,
             "message": result.error.message,
+            "stage": result.error.stage,
             "retryable": result.error.retryable,
         }
     return view

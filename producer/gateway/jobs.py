@@ -24,7 +24,7 @@ from producer.gateway.bodies import Bodies, Body
 from producer.gateway.calls import parse_request
 from producer.gateway.errors import CallRefused, bad_request, too_many, unavailable
 from producer.gateway.job_requests import Order, check_addresses, parse_order, with_picture
-from producer.gateway.job_runner import JOB_LABEL, JobRunner
+from producer.gateway.job_runner import ID_LABEL, JOB_LABEL, JobRunner
 from producer.gateway.job_store import IdempotencyKeyTaken, Job, JobStore, NewPhoto, Photo
 from producer.gateway.job_views import job_view, photo_view
 from producer.gateway.keys import Client
@@ -189,7 +189,7 @@ class Jobs:
 
     def _check_room(self) -> None:
         if self._runner.open_photos >= self._settings.max_open_photos:
-            raise too_many("Too many photos of jobs wait already", 30)
+            raise too_many("Too many photos of jobs wait already", 30, limit="photos")
 
     async def _store_job(self, client: Client, key: str | None, order: Order, body: Body) -> tuple[Job, bool]:
         """Store a job with its uploads, and hand it on. Return it, and whether it is a new one."""
@@ -249,7 +249,9 @@ class Jobs:
                 check_addresses(fields, self._settings.addresses)
             else:
                 check_addresses({**fields, "image": "https://upload"}, self._settings.addresses)
-            labels = {**(fields.get("labels") or {}), JOB_LABEL: job}
+            own_id = fields.get("id")
+            named = {} if own_id is None else {ID_LABEL: own_id}
+            labels = {**(fields.get("labels") or {}), **named, JOB_LABEL: job}
             complete = {**fields, "id": f"{job}-{number}", "labels": labels, **({"image": upload} if upload else {})}
             if background is not None:
                 complete["background"] = with_picture(fields.get("background"), background)

@@ -10,7 +10,7 @@ import msgspec
 
 from cutstream import __version__
 from cutstream.compositing.specs import OutputName
-from cutstream.contract.messages import Request, Status
+from cutstream.contract.messages import Choice, Request, ServedModel, Status
 from cutstream.contract.schemas import clean_descriptions
 from producer.gateway.profiles import MODELS
 from producer.gateway.removebg_options import TYPES
@@ -306,10 +306,14 @@ def _own_paths() -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    _, schemas = msgspec.json.schema_components((Request,), ref_template="#/components/schemas/{name}")
+    _, schemas = msgspec.json.schema_components(
+        (Request, ServedModel, Choice), ref_template="#/components/schemas/{name}"
+    )
     requests = {name: clean_descriptions(schema) for name, schema in schemas.items()}
     statuses = ["waiting", *get_args(Status)]
-    fields: dict[str, Any] = {name: s for name, s in requests["Request"]["properties"].items() if name != "id"}
+    fields: dict[str, Any] = {name: s for name, s in requests["Request"]["properties"].items() if name != "replay"}
+    own_id = "Your own id of the photo, which its results repeat. No two photos of a job have the same."
+    fields["id"] = {**fields["id"], "description": own_id}
     error = _object({"title": _TEXT, "code": _TEXT, "detail": _TEXT}, "title", "code")
     output = {
         "output": {"enum": list(get_args(OutputName))},
@@ -320,19 +324,37 @@ def _schemas() -> dict[str, Any]:
         "height": _WHOLE,
         "media_type": _TEXT,
     }
+    failure = {
+        "code": _TEXT,
+        "message": _TEXT,
+        "stage": _field(_TEXT, "Stage of the pipeline that failed, or `request` for a request that was refused."),
+        "retryable": _FLAG,
+    }
     photo = {
         "number": _WHOLE,
-        "id": _field(_TEXT, "Id of its request in the stream."),
+        "id": _field(_TEXT, "The id that you gave it, or else that of its request in the stream."),
+        "request_id": _field(_TEXT, "Id of its request in the stream, which logs and dead letters have."),
         "image": _field(_TEXT, "Its address, or the name of the uploaded file."),
         "status": {"enum": statuses},
+        "labels": {"type": "object", "additionalProperties": _TEXT},
+        "deadline": _field(_TIME, "Time after which it ends as `expired`."),
         "outputs": {"type": "array", "items": _object(output, *output)},
         **{f"foreground_{name}": _WHOLE for name in ("top", "left", "width", "height")},
         "profile": _TEXT,
         "coverage": {"type": ["number", "null"]},
         "uncertainty": {"type": ["number", "null"]},
+        "model": _ref("ServedModel"),
+        "choice": _ref("Choice"),
+        "timings_ms": {
+            "type": "object",
+            "additionalProperties": _NUMBER,
+            "description": "Milliseconds of work in each stage, without waiting.",
+        },
+        "attempts": _field(_WHOLE, "Attempts to process its request."),
         "warnings": {"type": "array", "items": _object({"code": _TEXT, "message": _TEXT}, "code", "message")},
-        "error": _object({"code": _TEXT, "message": _TEXT, "retryable": _FLAG}, "code", "message", "retryable"),
+        "error": _object(failure, *failure),
     }
+    seen_at_once = ("number", "id", "request_id", "image", "status", "labels")
     job = {
         "id": _TEXT,
         "status": {"enum": ["running", "cancelling", "done"]},
@@ -377,9 +399,7 @@ def _schemas() -> dict[str, Any]:
         "JobAndPhotos": {
             "allOf": [
                 _ref("Job"),
-                _object(
-                    {"photos": {"type": "array", "items": _object(photo, "number", "id", "image", "status")}}, "photos"
-                ),
+                _object({"photos": {"type": "array", "items": _object(photo, *seen_at_once)}}, "photos"),
             ]
         },
         "Account": _object({"data": data}, "data"),

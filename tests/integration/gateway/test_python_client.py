@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from cutstream import AsyncClient, Client, PhotoFailed
 from cutstream.client import GatewayRefused, GatewayUnavailable, NoResult, OutputUnavailable, over_http
 from cutstream.clients.objects import files
 from cutstream.clock import SystemClock
-from cutstream.contract.messages import ErrorDetail, Request
+from cutstream.contract.messages import Choice, ErrorDetail, Request, ServedModel, WarningDetail
 from cutstream.errors import InvalidOption, InvalidRequest
+from cutstream.redaction import redact
 from cutstream.settings import KafkaSettings
 from producer.cancelling import list_cancellations
 from producer.gateway.keys import create_key
@@ -26,6 +28,7 @@ from tests.support.stand_in_worker import PICTURE, StandInWorker
 pytestmark = pytest.mark.kafka
 
 PHOTO = "https://example.org/shoe.jpg"
+SIGNED = "https://example.org/shoe.jpg?token=secret"
 PHOTOS = [f"https://example.org/{number}.jpg" for number in range(40)]
 CANCELLED = ErrorDetail(code="cancelled", message="called off", stage="fetch", retryable=False)
 
@@ -70,6 +73,43 @@ def test_a_photo_is_cut(client: Client, worker: StandInWorker, tmp_path: Path) -
         f"{result.id}-cutout.png",
         f"{result.id}-mask.png",
     ]
+
+
+def test_a_result_has_the_same_details_either_way(client: Client, worker: StandInWorker) -> None:
+    details = {
+        "image": redact(SIGNED),
+        "model": ServedModel(name="cutout_fast", version="1", digest="d", networks=("u2netp",)),
+        "choice": Choice(reason="deadline", detail="30 s are left"),
+        "timings_ms": {"fetch": 12.5, "decode": 3.0},
+        "attempts": 2,
+        "coverage": 0.5,
+        "warnings": (WarningDetail(code="first_of_several", message="the first of 2"),),
+    }
+    worker.answer = lambda request: msgspec.structs.replace(worker.succeed(request), **details)
+    within = timedelta(minutes=10)
+    begun = datetime.now(timezone.utc)
+    result = client.cut(SIGNED, id="order-7", deadline=within, labels={"shop": "42"})
+    (request,) = worker.requests
+    assert request.deadline is not None
+    assert begun + within - timedelta(seconds=1) <= request.deadline <= datetime.now(timezone.utc) + within
+    assert (result.id, result.details.id) == ("order-7", "order-7")
+    for name, value in details.items():
+        assert getattr(result.details, name) == value, name
+    shown = {name: text for name, text in result.details.labels.items() if not name.startswith("gateway-")}
+    assert shown == {"shop": "42"}
+
+
+@pytest.mark.parametrize(("status", "code"), [("failed", "failed_to_read_image"), ("expired", "expired")])
+def test_a_photo_without_outputs_tells_its_stage_either_way(
+    client: Client, worker: StandInWorker, status: str, code: str
+) -> None:
+    error = ErrorDetail(code=code, message="it says why", stage="decode", retryable=True)
+    worker.answer = lambda request: worker.result(request, status=status, error=error, timings_ms={"fetch": 2.0})
+    with pytest.raises(PhotoFailed) as caught:
+        client.cut(PHOTO, deadline=timedelta(seconds=30))
+    assert (caught.value.code, caught.value.stage, caught.value.retryable) == (code, "decode", True)
+    assert (caught.value.details.status, caught.value.details.timings_ms) == (status, {"fetch": 2.0})
+    assert caught.value.details.error == error
 
 
 def test_many_have_one_result_each(client: Client, worker: StandInWorker) -> None:
@@ -165,6 +205,7 @@ def test_files_and_bytes_are_uploaded(http: str, worker: StandInWorker, tmp_path
 def test_a_request_with_an_id_is_sent_once(http: str, worker: StandInWorker) -> None:
     with Client(http, timeout_s=30) as client, Client(http, timeout_s=30) as other:
         assert client.cut(PHOTO, id="order-7").id == other.cut(PHOTO, id="order-7").id == "order-7"
+        assert client.cut(PHOTO, id="order-7", deadline=timedelta(minutes=1)).ok, "a deadline makes no other job"
         assert len(worker.requests) == 1
         with pytest.raises(GatewayRefused, match=r"422, idempotency_key_reused"):
             client.cut(PHOTOS[1], id="order-7")
@@ -201,8 +242,6 @@ def test_what_the_service_refuses_is_told_in_its_words(http: str, worker: StandI
     with Client(http, timeout_s=30) as client:
         with pytest.raises(GatewayRefused, match=r"400, invalid_image_url"):
             client.cut("s3://bucket/shoe.jpg")
-        with pytest.raises(InvalidOption, match="`deadline`: the HTTP service takes none"):
-            client.cut(PHOTO, deadline=timedelta(minutes=1))
         assert client.cut(PHOTO).ok
     assert worker.requests[0].image == PHOTO
 

@@ -10,11 +10,15 @@ from typing import Any
 import httpx
 import pytest
 
+from cutstream.contract.messages import Choice, ServedModel
 from producer.gateway.errors import CallRefused
 from producer.gateway.job_requests import parse_order
 from tests.support.group import wait_until
 from tests.support.stand_in_worker import PICTURE
 
+LATE = "2030-01-01T00:00:00Z"
+MODEL = ServedModel(name="cutout_fast", version="1", digest="", networks=("u2netp",))
+CHOICE = Choice(reason="backlog", detail="9 wait")
 A, B = "https://a.example/1.jpg", "https://b.example/2.jpg"
 
 
@@ -56,6 +60,25 @@ def test_csv_has_addresses_or_a_header() -> None:
     ]
 
 
+def test_photos_have_ids_and_deadlines_of_their_clients() -> None:
+    late = "2030-01-01T00:00:00Z"
+    requests = [{"image": A, "id": "order-7"}, {"image": B, "deadline": "2029-01-01T00:00:00Z"}]
+    assert order({"requests": requests, "options": {"deadline": late}}) == [
+        {"image": A, "id": "order-7", "deadline": late},
+        {"image": B, "deadline": "2029-01-01T00:00:00Z"},
+    ]
+    assert order({"options": '{"id": "order-7"}'}, uploads=1) == [{"id": "order-7"}]
+    assert csv(f"image,id,deadline\n{A}, 007 ,{late}") == [{"image": A, "id": "007", "deadline": late}]
+
+
+def test_an_order_that_is_sent_again_with_a_later_deadline_is_the_same() -> None:
+    def fingerprint(**fields: str) -> bytes:
+        return parse_order({"requests": [{"image": A, **fields}]}, {}, 0, 3).fingerprint([])
+
+    assert fingerprint(deadline="2030-01-01T00:00:00Z") == fingerprint(deadline="2031-01-01T00:00:00Z")
+    assert fingerprint(id="one") != fingerprint(id="other")
+
+
 @pytest.mark.parametrize(
     ("values", "code"),
     [
@@ -70,7 +93,12 @@ def test_csv_has_addresses_or_a_header() -> None:
         ({"csv": b""}, "missing_source"),
         ({"csv": b"image\n"}, "missing_source"),
         ({"images": [A] * 4}, "too_many_photos"),
-        ({"requests": [{"image": A, "id": "x"}]}, "invalid_request"),
+        ({"requests": [{"image": A, "id": "a/b"}]}, "invalid_request"),
+        ({"requests": [{"image": A, "id": 7}]}, "invalid_request"),
+        ({"requests": [{"image": A, "id": "x"}, {"image": B, "id": "x"}]}, "invalid_request"),
+        ({"requests": [{"image": A, "replay": 1}]}, "invalid_request"),
+        ({"images": [A, B], "options": {"id": "x"}}, "invalid_request"),
+        ({"image": A, "options": {"image": B}}, "invalid_request"),
         ({"requests": [{"image": A, "labels": 7}]}, "invalid_request"),
         ({"image": A, "options": "no json"}, "invalid_request"),
         ({"image": A, "options": "[]"}, "invalid_request"),
@@ -88,6 +116,38 @@ def done(client: httpx.Client, **values: Any) -> str:
     id = str(client.post("/v1/jobs", json=values).json()["id"])
     wait_until(lambda: client.get(f"/v1/jobs/{id}").json()["status"] == "done", "the job is not done")
     return id
+
+
+def test_a_photo_shows_what_was_asked_and_how_it_was_done(serve: Callable) -> None:
+    served = serve()
+    requests = [{"image": A, "id": "order-7", "labels": {"shop": "42"}, "deadline": LATE}, {"image": B}]
+    served.stream.answer = lambda request: None
+    id = served.client.post("/v1/jobs", json={"requests": requests}).json()["id"]
+    first, second = served.client.get(f"/v1/jobs/{id}").json()["photos"]
+    seen = {"number": 1, "image": A, "status": "waiting", "labels": {"shop": "42"}}
+    assert first == {**seen, "id": "order-7", "request_id": f"{id}-1", "deadline": LATE}
+    assert (second["id"], second["labels"], "deadline" in second) == (f"{id}-2", {}, False)
+
+    wait_until(lambda: len(served.stream.requests) == 2, "the requests were not written")
+    good, bad = served.stream.requests
+    assert (good.id, good.labels) == (f"{id}-1", {"shop": "42", "gateway-id": "order-7", "gateway-job": id})
+    assert good.deadline is not None
+    served.stream.deliver(
+        served.worker.result(
+            good, status="ok", profile="fast", model=MODEL, choice=CHOICE, timings_ms={"decode": 1.5}, attempts=2
+        )
+    )
+    served.stream.deliver(served.worker.fail("failed_to_read_image")(bad))
+    first, second = served.client.get(f"/v1/jobs/{id}").json()["photos"]
+    assert (first["id"], first["status"], first["timings_ms"], first["attempts"]) == (
+        "order-7",
+        "ok",
+        {"decode": 1.5},
+        2,
+    )
+    assert first["model"] == {"name": "cutout_fast", "version": "1", "digest": "", "networks": ["u2netp"]}
+    assert first["choice"] == {"reason": "backlog", "detail": "9 wait"}
+    assert (second["error"]["stage"], second["timings_ms"], second["attempts"]) == ("decode", {}, 1)
 
 
 def test_outputs_are_streamed_or_signed(serve: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

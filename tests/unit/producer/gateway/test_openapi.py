@@ -7,12 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from cutstream.contract.messages import Choice, ServedModel
 from producer.gateway import app
 from producer.gateway.openapi import openapi
 from tests.support.group import wait_until
@@ -91,7 +93,11 @@ def test_real_answers_are_as_described(serve: Callable) -> None:
     check("/api/remove", "get", client.get("/api/remove", params={"url": "https://example.org/a.jpg"}))
     check("/healthz", "get", client.get("/healthz"))
     check("/readyz", "get", client.get("/readyz"))
-    order = {"images": ["https://a.example/1.jpg", "https://a.example/2.jpg"], "options": {"crop": True}}
+    photos = [
+        {"image": "https://a.example/1.jpg", "id": "order-7", "deadline": "2030-01-01T00:00:00Z"},
+        {"image": "https://a.example/2.jpg"},
+    ]
+    order = {"requests": photos, "options": {"crop": True}}
     Draft202012Validator({"$ref": "#/components/schemas/JobOrder", "components": DOCUMENT["components"]}).validate(
         order
     )
@@ -111,6 +117,12 @@ def test_real_answers_are_as_described(serve: Callable) -> None:
     check("/v1/jobs/{id}/events", "get", client.get(f"{job}/events"))
     check("/v1/jobs/{id}/photos/{number}/{output}", "get", client.get(f"{job}/photos/1/cutout"))
     check("/v1/jobs/{id}/photos/{number}/{output}", "get", client.get(f"{job}/photos/1/mask"))
+    model = ServedModel(name="cutout_fast", version="1", digest="")
+    details = {"model": model, "choice": Choice(reason="time", detail=""), "timings_ms": {"decode": 1.5}}
+    served.stream.answer = lambda request: msgspec.structs.replace(served.worker.succeed(request), **details)
+    chosen = client.post("/v1/jobs", json={"image": "https://a.example/1.jpg"}).json()["id"]
+    wait_until(lambda: client.get(f"/v1/jobs/{chosen}").json()["status"] == "done", "the job is not done")
+    check("/v1/jobs/{id}", "get", client.get(f"/v1/jobs/{chosen}"))
     served.stream.answer = served.worker.fail("unknown_foreground")
     failed = client.post("/v1/jobs", json={"image": "https://a.example/1.jpg"}).json()["id"]
     wait_until(lambda: client.get(f"/v1/jobs/{failed}").json()["status"] == "done", "the job is not done")
