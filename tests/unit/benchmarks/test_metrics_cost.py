@@ -8,9 +8,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from benchmarks import metrics_cost
-from benchmarks.delivery import Ratio
-from benchmarks.metrics_cost import Done, Turns, is_kept
-from benchmarks.switched_worker import Switch
+from benchmarks.metrics_cost import Done, Turns, cost_of
+from benchmarks.switched_worker import TIMES, Switch
 from cutstream.metrics import REQUESTS, Metrics
 from producer.following import Batch
 
@@ -25,15 +24,17 @@ def told(metrics: Metrics) -> float:
     return metrics.registry.get_sample_value(REQUESTS.name, labels) or 0.0
 
 
-def test_metrics_that_are_off_ignore_what_they_are_told() -> None:
+def test_metrics_count_many_times_while_they_are_on_and_never_while_they_are_off() -> None:
     metrics, switch = Metrics(CollectorRegistry()), Switch()
-    assert told(metrics) == 1
-    switch()
     try:
-        assert told(metrics) == 1
-    finally:
+        assert told(metrics) == TIMES
         switch()
-    assert told(metrics) == 2
+        assert told(metrics) == TIMES
+        switch()
+        assert told(metrics) == 2 * TIMES
+    finally:
+        switch.restore()
+    assert told(metrics) == 2 * TIMES + 1
 
 
 def test_the_turns_alternate_and_measure_between_their_edges(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,16 +59,8 @@ def test_the_turns_alternate_and_measure_between_their_edges(monkeypatch: pytest
     assert scraped
 
 
-@pytest.mark.parametrize(
-    ("by_rate", "by_cpu", "kept"),
-    [
-        (Ratio(1.0, 0.05), Ratio(0.995, 0.003), True),
-        (Ratio(0.999, 0.005), Ratio(0.98, 0.03), True),
-        (Ratio(1.0, 0.05), Ratio(0.995, 0.01), False),
-        (Ratio(0.97, 0.01), Ratio(0.995, 0.003), False),
-    ],
-)
-def test_it_is_kept_only_if_one_ratio_shows_it_and_the_other_does_not_deny_it(
-    by_rate: Ratio, by_cpu: Ratio, kept: bool
-) -> None:
-    assert is_kept(by_rate, by_cpu) == kept
+def test_the_cost_is_that_of_doing_everything_once() -> None:
+    seconds, once = 0.05, 0.0002
+    cost = cost_of([seconds / (seconds + TIMES * once)] * 2)
+    assert cost.mean == pytest.approx(once / seconds)
+    assert cost.error == pytest.approx(0, abs=1e-12)
