@@ -1,8 +1,8 @@
-"""Encode PNG fast: one filter for all rows, run-length matching and Huffman codes, deflated by zlib-ng.
+"""Encode PNG fast: one filter for all rows, deflated by ISA-L, or with run-length matching by zlib-ng if it is grey.
 
-A noisy 1500×1000 cutout takes 11 ms and 1.24 MB here, 23 ms and 1.25 MB with OpenCV's defaults (64 ms and 1.43 MB at
-its level 1), 173 ms and 1.23 MB with Pillow's defaults. Run-length matching hashes nothing, so the bytes are the same
-on every processor.
+A noisy 1500×1000 cutout takes 12 ms and 1.30 MB here; with zlib-ng's run-length matching 22 ms and 1.40 MB. Mattes are
+long runs: run-length matching makes theirs 12 to 50 % smaller. Neither depends on the processor: ISA-L's level 1 was
+compared on four generations from Nehalem to AVX-512, and run-length matching hashes nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 from zlib_ng import zlib_ng
 
@@ -24,14 +25,17 @@ INCHES_PER_METRE = 1 / 0.0254
 def encode_png(pixels: Pixels, icc: bytes | None = None, dpi: tuple[float, float] | None = None) -> bytes:
     """Encode u8 H×W grey, H×W×3 RGB or H×W×4 RGBA with straight alpha."""
     height, width = pixels.shape[:2]
-    colour_type = COLOUR_TYPES[1 if pixels.ndim == 2 else pixels.shape[2]]
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    colour_type = COLOUR_TYPES[channels]
     chunks = [SIGNATURE, _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0))]
     if icc is not None:
-        chunks.append(_chunk(b"iCCP", b"ICC profile\0\0" + _deflate(icc)))
+        chunks.append(_chunk(b"iCCP", b"ICC profile\0\0" + isal_zlib.compress(icc, 1)))
     if dpi is not None:
         per_metre = (round(value * INCHES_PER_METRE) for value in dpi)
         chunks.append(_chunk(b"pHYs", struct.pack(">IIB", *per_metre, 1)))
-    chunks += [_chunk(b"IDAT", _deflate(_filter_rows(pixels))), _chunk(b"IEND", b"")]
+    filtered = _filter_rows(pixels)
+    data = _deflate_runs(filtered) if channels == 1 else isal_zlib.compress(filtered, 1)
+    chunks += [_chunk(b"IDAT", data), _chunk(b"IEND", b"")]
     return b"".join(chunks)
 
 
@@ -45,10 +49,10 @@ def _filter_rows(pixels: Pixels) -> Pixels:
     return filtered
 
 
-def _deflate(data: bytes | NDArray[np.uint8]) -> bytes:
+def _deflate_runs(data: NDArray[np.uint8]) -> bytes:
     deflate = zlib_ng.compressobj(level=1, strategy=zlib_ng.Z_RLE)
     return bytes(deflate.compress(data) + deflate.flush())
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib_ng.crc32(body, zlib_ng.crc32(kind)))
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", isal_zlib.crc32(body, isal_zlib.crc32(kind)))
