@@ -81,6 +81,7 @@ CASES: dict[str, Case] = {
     **morphology(),
     "local_linear": lambda on, ops: ops.local_linear(on.coefficients, on.pixels),
     "histogram": lambda on, ops: ops.histogram(on.alpha),
+    "total": lambda on, ops: ops.total(on.alpha),
     "bounding_box": lambda on, ops: ops.bounding_box(on.alpha, 25),
     "shrink": lambda on, ops: ops.shrink(on.pixels, on.alpha, *on.half),
     "rgba": lambda on, ops: ops.rgba(on.pixels, on.alpha),

@@ -88,24 +88,31 @@ class CpuOps:
         height, width = pixels.shape[:2]
         y_step, x_step = coefficients.shape[0] / height, coefficients.shape[1] / width
         out = np.empty((height, width), np.uint8)
+        rows = min(height, _strip_rows(width))
+        lines, planes = np.empty((rows, width, 4), np.float32), _planes(4, rows, width, np.float32)
+        channels = _planes(3, rows, width, np.uint8)
         for strip in _strips(pixels):
-            rows = pixels[strip]
+            count = strip.stop - strip.start
             to_coefficients = np.array([[x_step, 0, x_step / 2 - 0.5], [0, y_step, (strip.start + 0.5) * y_step - 0.5]])
-            red, green, blue, intercept = cv2.split(
-                cv2.warpAffine(
-                    coefficients,
-                    to_coefficients,
-                    (width, len(rows)),
-                    flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                    borderMode=cv2.BORDER_REPLICATE,
-                )
+            cv2.warpAffine(
+                coefficients,
+                to_coefficients,
+                (width, count),
+                dst=lines[:count],
+                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                borderMode=cv2.BORDER_REPLICATE,
             )
-            for slope, plane in zip((red, green, blue), cv2.split(rows), strict=True):
-                cv2.multiply(slope, plane, dst=slope, dtype=cv2.CV_32F)
+            red, green, blue, intercept = cv2.split(lines[:count], [plane[:count] for plane in planes])
+            colours = cv2.split(pixels[strip], [channel[:count] for channel in channels])
+            for slope, colour in zip((red, green, blue), colours, strict=True):
+                cv2.multiply(slope, colour, dst=slope, dtype=cv2.CV_32F)
             cv2.add(red, green, dst=red)
             cv2.add(blue, intercept, dst=blue)
             cv2.add(red, blue, dst=out[strip], dtype=cv2.CV_8U)
         return out
+
+    def total(self, matte: Matte) -> int:
+        return int(cv2.sumElems(matte)[0])
 
     def histogram(self, matte: Matte) -> NDArray[np.int64]:
         return cv2.calcHist([matte], [0], None, [256], [0, 256]).ravel().astype(np.int64)
@@ -149,7 +156,8 @@ class CpuOps:
     ) -> tuple[Floats, Floats]:
         height, width = alpha.shape
         photo = pixels.astype(np.float32)
-        share = np.asarray(cv2.merge([np.multiply(alpha, np.float32(1 / 255))] * 3), np.float32)
+        grey = np.multiply(alpha, np.float32(1 / 255))
+        share = np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.float32)
         to_foreground, to_background = _gains(share, regularisation)
         colours, behind = (
             cv2.resize(guess, (width, height), interpolation=cv2.INTER_LINEAR) for guess in (foreground, background)
@@ -237,7 +245,7 @@ def _composited(pixels: Pixels, alpha: Matte, base: Callable[[slice], Any]) -> P
     """Composite over `base`, which returns the background of a strip: rows of an image, or a colour."""
     out = np.empty(pixels.shape, np.uint8)
     for strip in _strips(pixels):
-        weight, behind = cv2.merge([alpha[strip]] * 3), base(strip)
+        weight, behind = cv2.cvtColor(alpha[strip], cv2.COLOR_GRAY2RGB), base(strip)
         # 255 is odd, so no quotient lies half-way between integers, and rounding the difference rounds the sum.
         difference = cv2.subtract(pixels[strip], behind, dtype=cv2.CV_16S)
         cv2.multiply(difference, weight, dst=difference, scale=1 / 255, dtype=cv2.CV_16S)
@@ -290,5 +298,21 @@ def _resize(pixels: NDArray[Unsigned], width: int, height: int, interpolation: i
 
 def _strips(pixels: Pixels) -> Iterator[slice]:
     height, width = pixels.shape[:2]
-    rows = max(1, STRIP_PIXELS // width)
+    rows = _strip_rows(width)
     return (slice(top, min(top + rows, height)) for top in range(0, height, rows))
+
+
+def _strip_rows(width: int) -> int:
+    return max(1, STRIP_PIXELS // width)
+
+
+def _planes(count: int, rows: int, width: int, kind: type[np.generic]) -> list[NDArray[Any]]:
+    """Return buffers for `cv2.split`, each shifted by 16 bytes against the one before.
+
+    When all begin at multiples of a vector's length, OpenCV writes past the caches, and whoever reads next waits for
+    memory: that takes five times as long as the whole split.
+    """
+    bytes_each = -(-rows * width * np.dtype(kind).itemsize // 64) * 64 + 16
+    size = bytes_each // np.dtype(kind).itemsize
+    flat = np.empty((count, size), kind)
+    return [plane[: rows * width].reshape(rows, width) for plane in flat]

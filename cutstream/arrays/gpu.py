@@ -180,6 +180,9 @@ class GpuOps:
         self._reduce("histogram", matte.size, matte, counts, np.int64(matte.size))
         return self.to_host(counts).astype(np.int64)  # sync: the caller computes with the counts
 
+    def total(self, matte: Matte) -> int:
+        return int(self.histogram(matte) @ np.arange(256))
+
     def bounding_box(self, matte: Matte, above: int) -> Bounds | None:
         matte = self._checked(matte)
         reach = self._cupy.zeros(4, np.int32)

@@ -113,6 +113,9 @@ class ArrayOps(Protocol):
     def histogram(self, matte: Matte) -> NDArray[np.int64]:
         """Count the 256 values of u8 HW, in host memory. Counts above 2²⁴ are rounded to 24 bits."""
 
+    def total(self, matte: Matte) -> int:
+        """Return the sum of u8 HW."""
+
     def bounding_box(self, matte: Matte, above: int) -> Bounds | None:
         """Return left, top, right and bottom of the values > `above`, or None if there are none.
 

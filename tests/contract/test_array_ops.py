@@ -187,6 +187,7 @@ def test_local_linear(ops: FromHost, random: np.random.Generator, size: Any, gri
 def test_histogram(ops: FromHost, random: np.random.Generator, size: Any) -> None:
     matte = bytes_of(random, *size)
     near("histogram", ops.histogram(matte), np.bincount(matte.ravel(), minlength=256))
+    near("total", ops.total(matte), matte.sum())
 
 
 def test_bounding_box_holds_what_is_above_and_nothing_else(ops: FromHost) -> None:
@@ -467,6 +468,7 @@ def calls(coefficients: Any, pixels: Any, matte: Any) -> list[Callable[[Any], An
         lambda ops: ops.dilate(matte, ASYMMETRIC, 1),
         lambda ops: ops.dilate(matte, np.ones((3, 3), np.uint8), 1),
         lambda ops: ops.histogram(matte),
+        lambda ops: ops.total(matte),
         lambda ops: ops.bounding_box(matte, 1),
         lambda ops: ops.shrink(pixels, matte, 3, 3)[0],
         lambda ops: ops.shrink(pixels, matte, 3, 3)[1],

@@ -14,6 +14,7 @@ TOLERANCES: dict[str, float] = {
     "dilate": 0,
     "local_linear": 1,
     "histogram": 0,
+    "total": 0,
     "bounding_box": 0,
     "shrink": 1,
     "rgba": 0,
@@ -42,6 +43,7 @@ APART: dict[str, float] = {
     "dilate": 0,
     "local_linear": 1,  # OpenCV places its samples to a 32nd of a pixel, the kernel exactly
     "histogram": 0,
+    "total": 0,
     "shrink": 1,
     "rgba": 0,
     "blend": 0,
