@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
@@ -61,9 +61,7 @@ def main() -> None:
 def measure_cut(settings: Settings, folder: Path, count: int, turns: int) -> None:
     made = make_photos(folder / "made", SAMPLES)
     photos = folder / "photos"
-    photos.mkdir()
-    for number, address in zip(range(count), cycle(made), strict=False):
-        os.link(address.removeprefix("file://"), photos / f"рис. {number:05} (1).jpg")
+    link_photos(made, photos, count)
     addresses = [path.as_uri() for path in sorted(photos.iterdir())]
     render(settings)
     with running_stack(settings, consumer.COMMAND) as stack, RequestFollower(stack.settings.kafka) as follower:
@@ -73,7 +71,7 @@ def measure_cut(settings: Settings, folder: Path, count: int, turns: int) -> Non
             for is_cut in (turn % 2 == 1, turn % 2 == 0):
                 if is_cut:
                     before = _children_cpu_s()
-                    rate, command_s = _cut(stack, photos, folder / f"cutouts-{turn}", count)
+                    rate, command_s = cut_folder(stack, photos, folder / f"cutouts-{turn}", count)
                     cuts.append(rate)
                     commands.append(command_s)
                     cpu.append(_children_cpu_s() - before)
@@ -100,14 +98,21 @@ def _stream(follower: RequestFollower, name: str, addresses: list[str]) -> float
     return batch.images_per_second
 
 
-def _cut(stack: RunningStack, photos: Path, out: Path, count: int) -> tuple[float, float]:
-    """Return the images per second of the command from its first photo on, and its seconds in all."""
+def link_photos(made: Sequence[str], folder: Path, count: int) -> None:
+    """Make a folder of `count` photos with names as people give them, which are links to those that were made."""
+    folder.mkdir()
+    for number, address in zip(range(count), cycle(made), strict=False):
+        os.link(address.removeprefix("file://"), folder / f"рис. {number:05} (1).jpg")
+
+
+def cut_folder(stack: RunningStack, photos: Path, out: Path, count: int, *options: str) -> tuple[float, float]:
+    """Run the command. Return its images per second from the first photo on, and its seconds in all."""
     began = time.perf_counter()
     environment = os.environ | as_environment(stack.settings)
     # The local stack is found by its note, as by every command in another terminal.
     for name in [name for name in environment if name.startswith(("CUTSTREAM_KAFKA__", "CUTSTREAM_TRITON__"))]:
         del environment[name]
-    command = [sys.executable, "-m", "commands", "cut", str(photos), str(out)]
+    command = [sys.executable, "-m", "commands", "cut", *options, str(photos), str(out)]
     done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True)
     if done.returncode or len(list(out.glob("*.png"))) != count:
         raise SystemExit(f"not every photo was cut out: {done.stderr}")
