@@ -58,6 +58,7 @@ from cutstream.clients.kafka import (
     TransactionalCommitter,
     check_topics,
 )
+from cutstream.clients.kafka.checksums import use_fast_checksums
 from cutstream.clients.objects.store import ObjectStore
 from cutstream.clients.triton import Triton
 from cutstream.clock import Clock, SystemClock
@@ -362,6 +363,7 @@ def run_worker(settings: Settings) -> None:
     check_settings(settings)
     _raise_descriptor_limit()
     keep_freed_memory()
+    use_fast_checksums()
     worker = Worker(settings)
     on_termination(worker.stop)
     try:

@@ -7,6 +7,7 @@ import resource
 import sys
 
 from cutstream import log as logs
+from cutstream.clients.kafka.checksums import use_fast_checksums
 from cutstream.errors import CutstreamError, Fatal
 from cutstream.settings import Settings
 from cutstream.signals import on_termination
@@ -26,6 +27,7 @@ def run_gateway(settings: Settings) -> None:
     logs.configure()
     check_settings(settings)
     sys.setswitchinterval(_TURN_S)
+    use_fast_checksums()
     _raise_descriptor_limit(settings.gateway.max_connections + _SPARE_DESCRIPTORS)
     gateway = Gateway(settings)
     on_termination(gateway.stop)

@@ -5,6 +5,7 @@ protocols       RequestSource and Committer: what the worker's loop needs from a
 request_reader  reads requests as a member of the workers' group
 stalls          finds partitions that stand still
 assignor        shares the partitions of each topic among the workers
+checksums       the checksum of batches, in a fraction of the client's time
 fetching        the client's consumer, with a fetcher that loses nothing and loops on nothing
 record_batches  reads the batches of a fetch, within limits
 unread_records  stands in for what senders made unreadable, so that it fails by itself

@@ -44,7 +44,7 @@ class Unreadable:
 
 def open_consumer(**options: Any) -> Any:
     """Return a consumer of kafka-python whose `_fetcher` is a CarefulFetcher. Raises KafkaError."""
-    consumer = KafkaConsumer(**options)
+    consumer = KafkaConsumer(metrics_enabled=False, **options)  # its own, which nobody reads
     consumer._fetcher = CarefulFetcher(consumer._client, consumer._subscription, **consumer.config)
     return consumer
 

@@ -29,6 +29,7 @@ def make_producer(settings: KafkaSettings, **options: Any) -> Any:
         delivery_timeout_ms=DELIVERY_TIMEOUT_MS,
         max_block_ms=DELIVERY_TIMEOUT_MS,
         max_request_size=MAX_RECORD_BYTES,
+        metrics_enabled=False,  # the client's own, which nobody reads
         **connection_options(settings),
         **options,
     )
