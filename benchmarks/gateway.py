@@ -21,16 +21,16 @@ import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import psutil
 from rich.console import Console
 
 import consumer
 import producer.gateway
+from benchmarks.lean_client import Connection, Connections, Outcome, all_of, at_rate, photo_request
 from benchmarks.machine import record
 from benchmarks.photos import make_photos, photo_settings
 from cutstream.clients.kafka import OutgoingRecord, ensure_topics
@@ -90,42 +90,57 @@ def main() -> None:
 
 
 def measure_stack(settings: Settings, photos: Sequence[str], calls: int, parts: Sequence[str]) -> None:
-    bodies = [Path(path_of(photo)).read_bytes() for photo in photos]
-    with httpx.Client(base_url=_address(settings), timeout=60) as client, _Direct(settings) as direct:
-
-        def call(number: int) -> float:
-            began = time.perf_counter()
-            answer = client.post("/api/remove", files={"file": bodies[number % len(bodies)]})
-            answer.raise_for_status()
-            return time.perf_counter() - began
-
-        for number in range(WARM_UP):
-            call(number)
-            direct.send(photos[number % len(photos)]).result(60)
-        if "latency" in parts:
-            seconds = [call(number) for number in range(calls)]
-            show(record("gateway", part="latency", size=SIZE, calls=calls, **_milliseconds(seconds)))
-        if "overhead" in parts:
-            measure_overhead(call, direct, photos, calls)
+    requests = [photo_request(Path(path_of(photo)).read_bytes()) for photo in photos]
+    with _Direct(settings) as direct:
+        asyncio.run(_measure_stack(settings, requests, direct, photos, calls, parts))
 
 
-def measure_overhead(call: Callable[[int], float], direct: _Direct, photos: Sequence[str], pairs: int) -> None:
+async def _measure_stack(
+    settings: Settings,
+    requests: Sequence[bytes],
+    direct: _Direct,
+    photos: Sequence[str],
+    calls: int,
+    parts: Sequence[str],
+) -> None:
+    connections = Connections(settings)
+
+    async def over_http(number: int) -> float:
+        return await connections.call(requests[number % len(requests)])
+
+    async def over_kafka(number: int) -> float:
+        return await asyncio.wrap_future(direct.send(photos[number % len(photos)]))
+
+    for number in range(WARM_UP):
+        await over_http(number)
+        await over_kafka(number)
+    if "latency" in parts:
+        seconds = [await over_http(number) for number in range(calls)]
+        show(record("gateway", part="latency", size=SIZE, calls=calls, **_milliseconds(seconds)))
+    if "overhead" in parts:
+        await measure_overhead(over_http, over_kafka, calls)
+    connections.close()
+
+
+async def measure_overhead(
+    over_http: Callable[[int], Awaitable[float]], over_kafka: Callable[[int], Awaitable[float]], pairs: int
+) -> None:
     """Send calls and direct requests in turn at half of the rate that both together reach at most."""
-    with ThreadPoolExecutor(32) as pool:
-        began = time.perf_counter()
-        list(pool.map(call, range(60)))
-        capacity = 60 / (time.perf_counter() - began)
-        interval_s = 2 / capacity
-        over_http: list[Future[float]] = []
-        over_kafka: list[Future[float]] = []
-        began = time.perf_counter()
-        for number in range(2 * pairs):
-            time.sleep(max(0.0, began + number * interval_s - time.perf_counter()))
-            if number % 2:
-                over_http.append(pool.submit(call, number))
-            else:
-                over_kafka.append(direct.send(photos[number % len(photos)]))
-        http_s, kafka_s = ([future.result(120) for future in futures] for futures in (over_http, over_kafka))
+    at_once = asyncio.Semaphore(32)
+
+    async def bounded(number: int) -> float:
+        async with at_once:
+            return await over_http(number)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(bounded(number) for number in range(60)))
+    capacity = 60 / (time.perf_counter() - began)
+    began, http, kafka = time.perf_counter(), [], []
+    for number in range(2 * pairs):
+        await asyncio.sleep(max(0.0, began + number * 2 / capacity - time.perf_counter()))
+        make, made = (over_http, http) if number % 2 else (over_kafka, kafka)
+        made.append(asyncio.ensure_future(make(number)))
+    http_s, kafka_s = [await asyncio.gather(*made) for made in (http, kafka)]
     medians = [statistics.median(seconds) * 1000 for seconds in (http_s, kafka_s)]
     show(
         record(
@@ -210,12 +225,12 @@ def measure_rate(settings: Settings, pid: int, seconds: float) -> None:
     for thread in Path(f"/proc/{pid}/task").iterdir():
         os.sched_setaffinity(int(thread.name), cores[:1])
     with instant_worker(settings, 0.0):
-        asyncio.run(_load(settings, RATE, 5.0))
+        asyncio.run(_load(settings, 5.0))
         before = gateway.cpu_times()
-        latencies, failed = asyncio.run(_load(settings, RATE, seconds))
+        outcome = asyncio.run(_load(settings, seconds))
         after = gateway.cpu_times()
     cpu_s = after.user + after.system - before.user - before.system
-    answered = len(latencies)
+    answered = len(outcome.seconds)
     show(
         record(
             "gateway",
@@ -223,12 +238,19 @@ def measure_rate(settings: Settings, pid: int, seconds: float) -> None:
             body_bytes=len(SMALL_BODY),
             asked_per_s=RATE,
             answered_per_s=round(answered / seconds, 1),
-            failed=failed,
+            **outcome.figures,
             cpu_ms_per_call=round(cpu_s / max(1, answered) * 1000, 2),
             core_would_do_per_s=round(answered / cpu_s, 1) if cpu_s else None,
-            **_milliseconds(latencies),
+            **_milliseconds(outcome.seconds),
         )
     )
+
+
+async def _load(settings: Settings, seconds: float) -> Outcome:
+    connections, request = Connections(settings), photo_request(SMALL_BODY)
+    outcome = await at_rate(lambda number: connections.call(request), RATE, int(RATE * seconds))
+    connections.close()
+    return outcome
 
 
 def measure_waiting(settings: Settings, pid: int) -> None:
@@ -245,82 +267,24 @@ def measure_waiting(settings: Settings, pid: int) -> None:
                     peak = max(peak, process.memory_info().rss)
                     await asyncio.sleep(0.1)
 
-            async def burst() -> tuple[list[float], int]:
+            async def burst() -> Outcome:
                 watching = asyncio.create_task(watch())
-                found = await _gather([_Connection(settings).call() for _ in range(WAITING)])
+                request = photo_request(SMALL_BODY)
+                found = await all_of([Connection(settings).call(request) for _ in range(WAITING)])
                 watching.cancel()
                 return found
 
-            latencies, failed = asyncio.run(burst())
+            outcome = asyncio.run(burst())
             time.sleep(2)
             rounds.append(
                 {
-                    "answered": len(latencies),
-                    "failed": failed,
+                    "answered": len(outcome.seconds),
+                    **outcome.figures,
                     "peak_mb": round(peak / 1e6, 1),
                     "afterwards_mb": round(process.memory_info().rss / 1e6, 1),
                 }
             )
     show(record("gateway", part="waiting", calls=WAITING, rest_mb=round(rest / 1e6, 1), rounds=rounds))
-
-
-async def _load(settings: Settings, rate: float, seconds: float) -> tuple[list[float], int]:
-    """Send calls in an open loop over as many connections as are needed."""
-    idle: list[_Connection] = []
-
-    async def one(due: float) -> float:
-        connection = idle.pop() if idle else _Connection(settings)
-        await connection.call()
-        idle.append(connection)
-        return time.perf_counter() - due
-
-    began = time.perf_counter()
-    tasks = []
-    for number in range(int(rate * seconds)):
-        due = began + number / rate
-        await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        tasks.append(one(due))
-        tasks[-1] = asyncio.ensure_future(tasks[-1])  # type: ignore[assignment]
-    found = await _gather(tasks)
-    for connection in idle:
-        connection.close()
-    return found
-
-
-async def _gather(calls: Sequence[Awaitable[float]]) -> tuple[list[float], int]:
-    outcomes = await asyncio.gather(*calls, return_exceptions=True)
-    return [o for o in outcomes if isinstance(o, float)], sum(not isinstance(o, float) for o in outcomes)
-
-
-class _Connection:
-    """A client that costs less than what it measures: one connection, and one body that never changes."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._host, self._port = settings.gateway.host, settings.gateway.port
-        body = (
-            b"--x\r\nContent-Disposition: form-data; name=file; filename=a.jpg\r\n\r\n" + SMALL_BODY + b"\r\n--x--\r\n"
-        )
-        head = f"POST /api/remove HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
-        self._request = f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n".encode() + body
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-
-    async def call(self) -> float:
-        """Return the seconds until the whole answer was there. Raises an error for any status but 200."""
-        began = time.perf_counter()
-        if self._streams is None:
-            self._streams = await asyncio.open_connection(self._host, self._port)
-        reader, writer = self._streams
-        writer.write(self._request)
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0])
-        await reader.readexactly(length)
-        if not head.startswith(b"HTTP/1.1 200"):
-            raise RuntimeError(head.decode())
-        return time.perf_counter() - began
-
-    def close(self) -> None:
-        if self._streams is not None:
-            self._streams[1].close()
 
 
 def show(line: dict[str, object]) -> None:
@@ -331,10 +295,6 @@ def _milliseconds(seconds: Sequence[float]) -> dict[str, float]:
     ordered = sorted(seconds) or [0.0]
     at = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
     return {name: round(ordered[min(len(ordered) - 1, int(q * len(ordered)))] * 1000, 1) for name, q in at.items()}
-
-
-def _address(settings: Settings) -> str:
-    return f"http://{settings.gateway.host}:{settings.gateway.port}"
 
 
 def _python_below(guard: int) -> int:
