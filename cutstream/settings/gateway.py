@@ -61,6 +61,9 @@ class GatewaySettings(Section):
     """Most synchronous calls at once. Further ones are refused with 429."""
     max_connections: int = Field(default=2048, ge=1, le=100_000)
     """Most connections at once, idle ones included."""
+    keep_alive_s: int = Field(default=75, ge=1, le=3600)
+    """How long an idle connection is kept open for the client's next call. A balancer or proxy in front must close its
+    own idle connections earlier than that (most do after 60 s), or calls on them may fail."""
     max_body_bytes: int = Field(default=64_000_000, ge=1_000_000, le=4_000_000_000)
     """Largest body of a request, such as a photo with its background in base64. One file in it may have
     CUTSTREAM_LIMITS__MAX_SOURCE_BYTES."""

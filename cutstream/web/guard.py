@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from starlette.applications import Starlette
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -80,7 +80,7 @@ class _Guarded:
     ) -> None:
         self._app = app
         self._hosts = hosts
-        self._headers = headers
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         self._origins = frozenset(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,9 +89,9 @@ class _Guarded:
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
-                    headers.setdefault(name, value)
+                own = list(message.get("headers", ()))
+                named = {name.lower() for name, _ in own}
+                message["headers"] = [*own, *(header for header in self._headers if header[0] not in named)]
             await send(message)
 
         await (self._refusal(Headers(scope=scope), scope["method"]) or self._app)(scope, receive, sending)

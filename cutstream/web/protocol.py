@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import h11
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
@@ -29,9 +30,11 @@ class Limits:
     """Bounds of a server. Times are in seconds, from the first moment on: dripping bytes buys no more.
 
     Beyond `connections`, the one that has been idle for longest is closed for a new one. If all are at work, the new
-    one is answered with 503. `body_s` is the time for a request's body, which the app's own reading counts towards.
-    `unread_s` begins when the server's own buffers are full. An answer of little data, which the system's buffers hold
-    for many minutes, needs `stalled_s`, too: the time from which the client's system takes no more (on Linux only).
+    one is answered with 503. `head_s` begins with a connection, and on one that is kept with the first byte of the next
+    request, which may come `idle_s` after the last answer. `body_s` is the time for a request's body, which the app's
+    own reading counts towards. `unread_s` begins when the server's own buffers are full. An answer of little data,
+    which the system's buffers hold for many minutes, needs `stalled_s`, too: the time from which the client's system
+    takes no more (on Linux only).
     """
 
     connections: int = 128
@@ -81,6 +84,7 @@ class BoundedProtocol(H11Protocol):
         self._limits = limits
         self._admitted = connections
         self._awaited = ""
+        self._is_idle = False
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     @property
@@ -114,6 +118,7 @@ class BoundedProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
+        self._is_idle = False
         try:
             super().data_received(data)
         except Exception:  # a request that uvicorn or h11 stumbles over
@@ -123,7 +128,10 @@ class BoundedProtocol(H11Protocol):
         self._await_next()
 
     def on_response_complete(self) -> None:
+        # Otherwise the client owes the rest of this request, or has begun to send the next one.
+        self._is_idle = self.conn.their_state is h11.DONE and not self.conn.trailing_data[0]
         super().on_response_complete()
+        self._stop(["head", "body"])
         self._awaited = ""
         self._await_next()
 
@@ -137,7 +145,8 @@ class BoundedProtocol(H11Protocol):
 
     def _await_next(self) -> None:
         """Start the time limit of what the client owes now, if that has changed."""
-        awaited = "head" if not self.is_at_work else "body" if self.cycle.more_body else ""
+        owed = "" if self._is_idle else "head"  # uvicorn itself ends a connection that is idle for too long
+        awaited = owed if not self.is_at_work else "body" if self.cycle.more_body else ""
         if awaited != self._awaited and not self.transport.is_closing():
             self._stop(["head", "body"])
             self._awaited = awaited

@@ -131,7 +131,8 @@ class _Logged:
             nonlocal began
             began = True
             await send(message)
-            await asyncio.sleep(0)  # to a client that has gone, sending never waits: others must have their turn
+            if message.get("more_body", False):
+                await asyncio.sleep(0)  # to a client that has gone, sending never waits: others must have their turn
 
         try:
             await self._app(scope, receive, noting)

@@ -230,6 +230,32 @@ def test_many_idle_connections_keep_nobody_out(server: str) -> None:
         client.close()
 
 
+def test_a_connection_is_kept_for_the_next_request_whose_head_must_not_drip() -> None:
+    for address in serving(Limits(head_s=0.3, idle_s=30)):
+        with opened(address) as client:
+            for _ in range(3):
+                client.sendall(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                answer = b""
+                while not answer.endswith(b"hello"):
+                    answer += client.recv(65_536)
+                sleep(0.5)  # idle for longer than a head may take
+            client.sendall(b"GET /hello HTTP/1.1\r\n")
+            began = monotonic()
+            with suppress(ConnectionResetError):
+                assert client.recv(100) == b""
+            assert monotonic() - began < 5
+        with (
+            opened(address, b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\nGET /he") as client,
+            suppress(ConnectionResetError),
+        ):
+            while client.recv(65_536):  # the head of the second request never ends
+                pass
+    for address in serving(Limits(idle_s=1)):
+        with opened(address, b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n") as client:
+            while client.recv(65_536):
+                pass
+
+
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="needs TCP_USER_TIMEOUT, which Linux has")
 def test_a_stream_of_little_data_ends_if_its_client_reads_nothing() -> None:
     """The system's buffers have room for all of it, so that the server itself never has to wait."""
