@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from http import HTTPStatus
 from time import monotonic
 
@@ -14,7 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cutstream.metrics import GatewayMetrics
 from producer.gateway import rembg
-from producer.gateway.errors import CallRefused
+from producer.gateway.errors import CallRefused, unavailable
+
+log = logging.getLogger(__name__)
 
 _LINGER_S = 2.0
 # What is called, by the beginning of its path. All else is counted together: strangers ask for many paths.
@@ -37,6 +40,12 @@ async def answer_refusal(request: Request, exc: Exception) -> Response:
         return JSONResponse(rembg.error_body(exc), exc.status, exc.headers)
     error = {"title": exc.title, "code": exc.error_code, **({"detail": exc.detail} if exc.detail else {})}
     return JSONResponse({"errors": [error]}, exc.status, exc.headers)
+
+
+async def answer_later(request: Request, exc: Exception) -> Response:
+    """Answer a call that failed because something of the deployment is not ready."""
+    log.warning("a call cannot be answered now: %s", exc)
+    return await answer_refusal(request, unavailable("Jobs cannot be stored or read now"))
 
 
 async def answer_gone(request: Request, exc: Exception) -> Response:

@@ -6,11 +6,12 @@ import asyncio
 import base64
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
+from http import HTTPStatus
 
 from starlette.concurrency import iterate_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from cutstream.clients.objects.own_objects import Opened, OwnObjects
+from cutstream.clients.objects.own_objects import ObjectMissing, Opened, OwnObjects
 from cutstream.contract.messages import Result, StoredObject
 from cutstream.errors import CutstreamError
 from producer.gateway.errors import CallRefused
@@ -20,10 +21,27 @@ log = logging.getLogger(__name__)
 _AT_ONCE_BYTES = 1024 * 1024
 
 
+class OutputUnreadable(CallRefused):
+    """An output cannot be read. `is_missing` says that its store has no such object."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(
+            HTTPStatus.BAD_GATEWAY,
+            "result_unreadable",
+            "The result cannot be read from its store",
+            str(cause),
+            {"Retry-After": "5"},
+        )
+        self.is_missing = isinstance(cause, ObjectMissing)
+
+
 async def send_output(
     outputs: OwnObjects, stored: StoredObject, headers: Mapping[str, str], on_sent: Callable[[], None]
 ) -> Response:
-    """Return an answer with an output's bytes. A large one is not held in memory. `on_sent` is called in the end."""
+    """Return an answer with an output's bytes. A large one is not held in memory. `on_sent` is called in the end.
+
+    Raises OutputUnreadable.
+    """
     opened, data = await _open(outputs, stored, _AT_ONCE_BYTES)
     if data is not None:
         on_sent()
@@ -41,7 +59,7 @@ async def send_output(
 
 
 async def read_output(outputs: OwnObjects, stored: StoredObject) -> str:
-    """Return an output's bytes in base64."""
+    """Return an output's bytes in base64. Raises OutputUnreadable."""
     _, data = await _open(outputs, stored, None)
     return (await asyncio.to_thread(base64.b64encode, data or b"")).decode()
 
@@ -75,6 +93,4 @@ async def _open(outputs: OwnObjects, stored: StoredObject, at_once: int | None) 
     except (CutstreamError, OSError) as exc:
         # The workers' destination is another one than this gateway's settings say, or it is away.
         log.warning("a result cannot be read (CUTSTREAM_OBJECTS__DESTINATION must be that of the workers): %s", exc)
-        raise CallRefused(
-            502, "result_unreadable", "The result cannot be read from its store", str(exc), {"Retry-After": "5"}
-        ) from exc
+        raise OutputUnreadable(exc) from exc

@@ -29,8 +29,9 @@ from starlette.types import ASGIApp
 
 from cutstream.metrics import GatewayMetrics
 from cutstream.web import is_authorized
-from producer.gateway.answering import Answering, answer_gone, answer_http_error, answer_refusal
+from producer.gateway.answering import Answering, answer_gone, answer_http_error, answer_later, answer_refusal
 from producer.gateway.errors import CallRefused, ClientGone
+from producer.gateway.job_database import JobsUnavailable
 
 Checks = Callable[[], Mapping[str, Any]]
 
@@ -82,6 +83,7 @@ def build_app(
         ],
         exception_handlers={
             CallRefused: refused,
+            JobsUnavailable: answer_later,
             ClientGone: answer_gone,
             HTTPException: answer_http_error,
         },

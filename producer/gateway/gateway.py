@@ -49,6 +49,7 @@ log = logging.getLogger(__name__)
 
 _SWEEP_S = 60.0
 _THREADS = 32  # for stores and disks: a store that is slow holds some of them, and never the event loop
+_STALLED_S = 30.0  # a follower of events that takes nothing for so long is gone
 _CLOSE_S = 10  # calls under way get so long to end
 
 
@@ -61,6 +62,7 @@ class Gateway:
         s, g = settings, settings.gateway
         self._settings = settings
         self._clock = clock or SystemClock()
+        self._name = ""
         self._stop = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -84,6 +86,7 @@ class Gateway:
             requests_per_minute=g.requests_per_minute,
             max_calls_per_key=g.max_calls_per_key,
             max_calls=g.max_calls,
+            max_followers=max(1, g.max_connections // 2),
         )
         self._metrics.waiting.set_function(lambda: float(self._limits.under_way))
         self._metrics.expected_wait.set_function(self._load.wait_s)
@@ -100,18 +103,21 @@ class Gateway:
             started.callback(self._state.close)
             self._store.open()
             started.callback(self._store.close)
-            instance = self._store.name(f"gw{secrets.token_hex(4)}")
+            self._name = self._store.name(f"gw{secrets.token_hex(4)}")
             self._runner.load()
             self._tidier.start()
             started.callback(self._tidier.close)
             started.callback(self._stream.close)
-            server = self._server(self._app(instance))
+            server = self._server(self._app())
             started.callback(server.close)
             address = server.start()
             self._stream.start(self._store.positions())
-            log.info("gateway started", extra={"address": address, "open_photos": self._runner.open_photos})
+            log.info(
+                "gateway started",
+                extra={"address": address, "gateway": self._name, "open_photos": self._runner.open_photos},
+            )
             while not self._stop.wait(_SWEEP_S):
-                self._sweep(instance)
+                self._sweep()
         log.info("gateway stopped")
 
     def stop(self) -> None:
@@ -120,7 +126,7 @@ class Gateway:
 
     # -- how it is built
 
-    def _app(self, instance: str) -> ASGIApp:
+    def _app(self) -> ASGIApp:
         s, g = self._settings, self._settings.gateway
         bodies = Bodies(self._uploads, Memory(g.max_body_memory_bytes), g.max_body_bytes)
         profiles = Profiles(s.models.profiles, g.profile_of)
@@ -136,7 +142,7 @@ class Gateway:
             self._outputs,
             self._tidier,
             self._clock,
-            instance,
+            self._name,
         )
         removebg = RemoveBg(
             self._access, self._limits, bodies, self._uploads, calls, self._outputs, profiles, improvements
@@ -154,10 +160,10 @@ class Gateway:
             self._stream,
             self._webhooks,
             self._clock,
-            instance,
+            self._name,
         )
         page = Page(s, self._access, self._load, lambda: "" if self._stream.ready else self._stream.problem)
-        routes = [*page.routes(), *removebg.routes(), *rembg.routes(), *jobs.routes()]
+        routes = [*removebg.routes(), *rembg.routes(), *jobs.routes(), *page.routes()]  # in the order of their use
         document = openapi(g.prefix, with_keys=g.keys is not None)
         return build_app(routes, self._metrics, self._alive, self._ready, g.metrics_token, g.allowed_origins, document)
 
@@ -168,7 +174,9 @@ class Gateway:
             behind_proxy(guarded_app, g.trusted_proxies, g.prefix),
             listen(g.host, g.port, "gateway"),
             "gateway",
-            ServerLimits(connections=g.max_connections, body_s=g.body_timeout_s),
+            ServerLimits(
+                connections=g.max_connections, body_s=g.body_timeout_s, idle_s=g.keep_alive_s, stalled_s=_STALLED_S
+            ),
             on_start=self._on_start,
             on_close=self._on_close,
             close_s=_CLOSE_S,
@@ -214,14 +222,14 @@ class Gateway:
 
     def _ready(self) -> Mapping[str, Any]:
         problem = self._stream.problem
-        return {"stream": self._stream.ready, **({"problem": problem} if problem else {})}
+        return {"gateway": self._name, "stream": self._stream.ready, **({"problem": problem} if problem else {})}
 
-    def _sweep(self, instance: str) -> None:
+    def _sweep(self) -> None:
         """Remove uploads that nobody needs, outputs of calls that ended with an earlier process, and old jobs."""
         g = self._settings.gateway
         try:
             self._uploaded.sweep("", g.upload_age_s, keep=self._store.open_uploads())
-            self._outputs.sweep(f"{instance}-c-", g.upload_age_s)
+            self._outputs.sweep(f"{self._name}-c-", g.upload_age_s)
             self._runner.clean_up(g.result_age_s)
         except (CutstreamError, OSError) as exc:
             log.warning("what is old cannot be removed now: %s", exc)

@@ -43,13 +43,13 @@ class Order:
     webhook: str | None
     urgent: bool
 
-    def fingerprint(self, sizes: Sequence[int]) -> bytes:
-        """Return what tells this order from another, given the sizes of its uploads.
+    def fingerprint(self, uploads: Sequence[str], backgrounds: Sequence[str]) -> bytes:
+        """Return what tells this order from another, given the digests of its uploads.
 
         Deadlines do not: whoever sends an order again may count its deadlines from then.
         """
         requests = [{name: value for name, value in each.items() if name != "deadline"} for each in self.requests]
-        return msgspec.json.encode([requests, self.webhook, self.urgent, sizes], order="sorted")
+        return msgspec.json.encode([requests, self.webhook, self.urgent, uploads, backgrounds], order="sorted")
 
 
 def parse_order(values: Mapping[str, Any], query: Mapping[str, str], uploads: int, most: int) -> Order:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from weakref import WeakValueDictionary
 
 from cutstream.clients.kafka import OutgoingRecord
 from cutstream.clients.objects.own_objects import OwnObjects
@@ -19,7 +20,8 @@ from cutstream.contract.cancellations import encode as encode_cancellation
 from cutstream.contract.messages import ErrorDetail, Result, SourceRecord, decode_request
 from cutstream.errors import Cancelled, CutstreamError
 from cutstream.settings import KafkaSettings
-from producer.gateway.job_store import Job, JobStore, Unwritten
+from producer.gateway.job_records import Job, Unwritten
+from producer.gateway.job_store import JobStore
 from producer.gateway.settling import find_written
 from producer.gateway.stream import Stream
 from producer.gateway.uploads import Uploads
@@ -36,7 +38,11 @@ _CANCELLED_FOR = timedelta(days=7)
 
 
 class JobRunner:
-    """Runs jobs. `start`, `accept`, `cancel` and `changed` are for the event loop; `on_results` for the reader."""
+    """Runs jobs.
+
+    `run`, `accept`, `cancel`, `cancel_photo` and `changed` are for the event loop; `load` and `on_results` for the
+    reader.
+    """
 
     def __init__(
         self,
@@ -54,10 +60,11 @@ class JobRunner:
         self._outputs = outputs
         self._clock = clock
         self._open: set[str] = set()
+        self._called_off: set[str] = set()  # open photos that were called off one by one
         self._fresh: set[str] = set()  # of jobs that this process has taken: nobody else can have written them
         self._writing = asyncio.Lock()
         self._wake = asyncio.Event()
-        self._changed: dict[str, asyncio.Event] = {}
+        self._changed: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()  # of those who listen
         self._loop: asyncio.AbstractEventLoop | None = None
         self.webhooks_due = asyncio.Event()
         self.closing = False
@@ -67,6 +74,7 @@ class JobRunner:
     def load(self) -> None:
         """Read which photos are open. Call it before the stream starts."""
         self._open = self._store.open_ids()
+        self._called_off = self._store.called_off()
 
     def knows(self, id: str) -> bool:
         return id in self._open
@@ -84,6 +92,9 @@ class JobRunner:
             return
         jobs, uploads = self._store.finish(ours, positions, self._clock.wall())
         self._open.difference_update(result.id for result in ours)
+        for result in ours:
+            if result.id in self._called_off:
+                self._withdraw(result.id)
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._tell, jobs)
         self._uploads.remove(uploads)
@@ -112,7 +123,17 @@ class JobRunner:
         """Call a job off: each photo that is not finished ends as `cancelled`."""
         await asyncio.to_thread(self._store.cancel, job.id)
         async with self._writing:  # a cancellation is for requests that were written before it
-            await asyncio.wrap_future(self._stream.write([self._cancellation(job)]))
+            await asyncio.wrap_future(self._stream.write([self._cancellation(None, {JOB_LABEL: job.id})]))
+        self._wake.set()
+
+    async def cancel_photo(self, id: str) -> None:
+        """Call one photo off, by the id of its request: it ends as `cancelled` if it is not finished before."""
+        await asyncio.to_thread(self._store.cancel_photo, id)
+        self._called_off.add(id)
+        async with self._writing:
+            await asyncio.wrap_future(self._stream.write([self._cancellation(id, {})]))
+        if id not in self._open:  # its result has come meanwhile
+            self._withdraw(id)
         self._wake.set()
 
     def changed(self, job: str) -> asyncio.Event:
@@ -122,7 +143,7 @@ class JobRunner:
     def close(self) -> None:
         """Wake everybody who waits for a change."""
         self.closing = True
-        for event in self._changed.values():
+        for event in list(self._changed.values()):
             event.set()
 
     def _tell(self, jobs: Sequence[str]) -> None:
@@ -169,11 +190,17 @@ class JobRunner:
     def _topic(self, urgent: bool) -> str:
         return self._kafka.urgent_topic if urgent else self._kafka.requests_topic
 
-    def _cancellation(self, job: Job) -> OutgoingRecord:
+    def _cancellation(self, id: str | None, labels: Mapping[str, str]) -> OutgoingRecord:
         now = datetime.fromtimestamp(self._clock.wall(), timezone.utc)
-        labels = {JOB_LABEL: job.id}
-        value = encode_cancellation(Cancellation(labels=labels, cancelled=now, expires=now + _CANCELLED_FOR))
-        return OutgoingRecord(self._kafka.cancellations_topic, key_of(None, labels).encode(), value)
+        cancellation = Cancellation(id=id, labels=dict(labels), cancelled=now, expires=now + _CANCELLED_FOR)
+        return OutgoingRecord(
+            self._kafka.cancellations_topic, key_of(id, labels).encode(), encode_cancellation(cancellation)
+        )
+
+    def _withdraw(self, id: str) -> None:
+        """Take back the cancellation of a photo that has ended: every worker keeps each in memory."""
+        self._called_off.discard(id)
+        self._stream.write([OutgoingRecord(self._kafka.cancellations_topic, key_of(id, {}).encode(), None)])
 
     # -- cleaning up
 

@@ -1,133 +1,20 @@
 """Jobs in SQLite: what was asked for, what has been written to Kafka, and what has come back.
 
 A job is stored before its first request is written, and a photo's result together with the offset behind it. So a
-gateway that is killed finds everything again: photos that may not have been written (`unsettled`), and the place in the
+gateway that is killed finds everything again: photos that may not have been written (`unwritten`), and the place in the
 results topic from which to read on. Thread-safe; every call blocks for as long as a disk needs.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from threading import RLock
 from typing import Any
 
 from cutstream.contract.messages import Result, decode_result, encode
-from cutstream.errors import ConfigurationError
-
-_VERSION = 1
-_SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE positions (partition INTEGER PRIMARY KEY, offset INTEGER NOT NULL);
-CREATE TABLE jobs (
-    id TEXT PRIMARY KEY,
-    client TEXT NOT NULL,
-    created REAL NOT NULL,
-    finished REAL,
-    urgent INTEGER NOT NULL,
-    cancelled INTEGER NOT NULL DEFAULT 0,
-    photos INTEGER NOT NULL,
-    open INTEGER NOT NULL,
-    idempotency_key TEXT,
-    fingerprint TEXT NOT NULL,
-    webhook TEXT,
-    webhook_state TEXT NOT NULL DEFAULT '',
-    webhook_attempts INTEGER NOT NULL DEFAULT 0,
-    webhook_due REAL,
-    UNIQUE (client, idempotency_key)
-) WITHOUT ROWID;
-CREATE INDEX jobs_by_client ON jobs (client, created);
-CREATE INDEX jobs_finished ON jobs (finished);
-CREATE INDEX webhooks_due ON jobs (webhook_due) WHERE webhook_due IS NOT NULL;
-CREATE TABLE photos (
-    job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
-    number INTEGER NOT NULL,
-    id TEXT NOT NULL UNIQUE,
-    name TEXT NOT NULL,
-    upload TEXT,
-    request BLOB NOT NULL,
-    written INTEGER NOT NULL DEFAULT 0,
-    place INTEGER,
-    status TEXT,
-    result BLOB,
-    PRIMARY KEY (job, number)
-) WITHOUT ROWID;
-CREATE INDEX photos_unwritten ON photos (job) WHERE written = 0 AND status IS NULL;
-CREATE INDEX photos_by_place ON photos (job, place) WHERE place IS NOT NULL;
-"""
-
-
-_BACKGROUNDS = """
-CREATE TABLE IF NOT EXISTS backgrounds (
-    job TEXT PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
-    upload TEXT NOT NULL
-) WITHOUT ROWID;
-"""
-
-
-@dataclass(frozen=True)
-class NewPhoto:
-    """A photo of a new job. `name` is what the client calls it, `upload` its address if the client has sent it."""
-
-    id: str
-    name: str
-    upload: str | None
-    request: bytes
-
-
-@dataclass(frozen=True)
-class Job:
-    """A job as it is now. Times are in seconds since the Unix epoch. `open` photos have no result yet."""
-
-    id: str
-    client: str
-    created: float
-    finished: float | None
-    urgent: bool
-    cancelled: bool
-    photos: int
-    open: int
-    webhook: str | None
-    webhook_state: str
-    webhook_attempts: int
-
-
-@dataclass(frozen=True)
-class Photo:
-    """A photo of a job. `place` counts the photos of the job in the order of their results, from 1."""
-
-    number: int
-    id: str
-    name: str
-    upload: str | None
-    place: int | None
-    result: Result | None
-    request: bytes
-
-
-@dataclass(frozen=True)
-class Unwritten:
-    """A request that is not known to have been written to Kafka."""
-
-    id: str
-    job: str
-    created: float
-    urgent: bool
-    cancelled: bool
-    request: bytes
-
-
-class IdempotencyKeyTaken(Exception):
-    """The client has used this idempotency key for the job `id`. `same` says whether it asked for the same."""
-
-    def __init__(self, id: str, same: bool) -> None:
-        super().__init__(id)
-        self.id = id
-        self.same = same
-
+from producer.gateway.job_database import JobDatabase
+from producer.gateway.job_records import IdempotencyKeyTaken, Job, NewPhoto, Photo, Unwritten
 
 # The background of a job that has ended, unless dead letters of it may be replayed.
 _DONE_WITH = (
@@ -141,37 +28,15 @@ class JobStore:
     """The database of one gateway."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file
-        self._lock = RLock()
-        self._database: sqlite3.Connection | None = None
+        self._database = JobDatabase(file)
+        self._read, self._write = self._database.read, self._database.write
 
     def open(self) -> None:
         """Open the file, which is made if it is missing. Raises ConfigurationError."""
-        try:
-            database = sqlite3.connect(self._file, check_same_thread=False, isolation_level=None, timeout=10)
-            self._file.chmod(0o600)
-            database.execute("PRAGMA journal_mode=WAL")
-            database.execute("PRAGMA synchronous=FULL")  # what was accepted survives a power cut
-            database.execute("PRAGMA foreign_keys=ON")
-            (version,) = database.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                database.executescript(f"BEGIN; {_SCHEMA} {_BACKGROUNDS} PRAGMA user_version={_VERSION}; COMMIT;")
-            elif version == _VERSION:
-                database.executescript(_BACKGROUNDS)
-            else:
-                raise ConfigurationError(
-                    f"{self._file} is of another release (version {version}, not {_VERSION}): finish its jobs with "
-                    "that release, or name another folder in CUTSTREAM_GATEWAY__STATE"
-                )
-        except (sqlite3.Error, OSError) as exc:
-            raise ConfigurationError(f"{self._file} cannot be used (CUTSTREAM_GATEWAY__STATE): {exc}") from exc
-        self._database = database
+        self._database.open()
 
     def close(self) -> None:
-        with self._lock:
-            if self._database is not None:
-                self._database.close()
-                self._database = None
+        self._database.close()
 
     def name(self, proposed: str) -> str:
         """Return the name that this store has for its gateway: the one that was proposed first."""
@@ -205,7 +70,8 @@ class JobStore:
     def unwritten(self, limit: int = 500) -> list[Unwritten]:
         """Return requests that are not known to have been written, the oldest jobs first."""
         query = (
-            "SELECT p.id, p.job, j.created, j.urgent, j.cancelled, p.request FROM photos p JOIN jobs j ON j.id = p.job "
+            "SELECT p.id, p.job, j.created, j.urgent, j.cancelled OR c.photo IS NOT NULL, p.request "
+            "FROM photos p JOIN jobs j ON j.id = p.job LEFT JOIN called_off c ON c.photo = p.id "
             "WHERE p.written = 0 AND p.status IS NULL ORDER BY j.created, p.number LIMIT ?"
         )
         with self._read() as db:
@@ -321,8 +187,20 @@ class JobStore:
             return dict(db.execute(query, (job,)))
 
     def cancel(self, id: str) -> None:
+        """Note that a job is called off."""
         with self._write() as db:
             db.execute("UPDATE jobs SET cancelled = 1 WHERE id = ?", (id,))
+
+    def cancel_photo(self, id: str) -> None:
+        """Note that one photo, by the id of its request, is called off."""
+        with self._write() as db:
+            db.execute("INSERT OR IGNORE INTO called_off VALUES (?)", (id,))
+
+    def called_off(self) -> set[str]:
+        """Return the ids of the photos without a result that were called off one by one."""
+        with self._read() as db:
+            query = "SELECT photo FROM called_off c JOIN photos p ON p.id = c.photo WHERE p.status IS NULL"
+            return {id for (id,) in db.execute(query)}
 
     # -- webhooks
 
@@ -366,23 +244,6 @@ class JobStore:
             "INSERT INTO positions VALUES (?, ?) ON CONFLICT (partition) DO UPDATE SET offset = excluded.offset",
             list(positions.items()),
         )
-
-    @contextmanager
-    def _read(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            assert self._database is not None
-            yield self._database
-
-    @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
-        with self._read() as db:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-            except BaseException:
-                db.execute("ROLLBACK")
-                raise
-            db.execute("COMMIT")
 
 
 def _job(row: Sequence[Any]) -> Job:

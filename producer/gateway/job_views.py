@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
+from producer.gateway.job_records import Job, Photo
 from producer.gateway.job_runner import ID_LABEL, JOB_LABEL
-from producer.gateway.job_store import Job, Photo
 
 
 class _Asked(msgspec.Struct, frozen=True):

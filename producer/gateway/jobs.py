@@ -6,12 +6,14 @@ import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from hashlib import sha256
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from cutstream.clients.objects.own_objects import OwnObjects
 from cutstream.clock import Clock
@@ -19,13 +21,14 @@ from cutstream.contract.messages import StoredObject, encode
 from cutstream.errors import CutstreamError
 from cutstream.settings import GatewaySettings
 from producer.gateway.access import Access
-from producer.gateway.answers import send_output
+from producer.gateway.answers import OutputUnreadable, send_output
 from producer.gateway.bodies import Bodies, Body
 from producer.gateway.calls import parse_request
 from producer.gateway.errors import CallRefused, bad_request, too_many, unavailable
+from producer.gateway.job_records import IdempotencyKeyTaken, Job, NewPhoto, Photo
 from producer.gateway.job_requests import Order, check_addresses, parse_order, with_picture
 from producer.gateway.job_runner import ID_LABEL, JOB_LABEL, JobRunner
-from producer.gateway.job_store import IdempotencyKeyTaken, Job, JobStore, NewPhoto, Photo
+from producer.gateway.job_store import JobStore
 from producer.gateway.job_views import job_view, photo_view
 from producer.gateway.keys import Client
 from producer.gateway.limits import Limits
@@ -76,7 +79,8 @@ class Jobs:
             Route("/v1/jobs/{id}", self.show, methods=["GET"]),
             Route("/v1/jobs/{id}", self.cancel, methods=["DELETE"]),
             Route("/v1/jobs/{id}/events", self.events, methods=["GET"]),
-            Route("/v1/jobs/{id}/photos/{number:int}/{output}", self.output, methods=["GET"]),
+            Route("/v1/jobs/{id}/photos/{number}", self.cancel_photo, methods=["DELETE"]),
+            Route("/v1/jobs/{id}/photos/{number}/{output}", self.output, methods=["GET"]),
         ]
 
     async def submit(self, request: Request) -> Response:
@@ -136,13 +140,23 @@ class Jobs:
         job = await self._find(request)
         return JSONResponse(self._view(job, await asyncio.to_thread(self._store.counts, job.id)), 202)
 
+    async def cancel_photo(self, request: Request) -> Response:
+        """Call one photo of a job off, unless it has finished."""
+        job = await self._find(request)
+        photo = await self._photo(job, request)
+        if photo.result is None and not job.cancelled:
+            try:
+                await self._runner.cancel_photo(photo.id)
+            except CutstreamError as exc:
+                raise unavailable("The stream does not take cancellations now: try again") from exc
+            photo = await self._photo(job, request)
+        return JSONResponse(photo_view(job.id, photo, self._settings.prefix), 202)
+
     async def output(self, request: Request) -> Response:
         """Send an output, or say where it can be fetched."""
         job = await self._find(request)
-        number, output = request.path_params["number"], request.path_params["output"]
-        photos = await asyncio.to_thread(self._store.photos, job.id, number - 1, 1)
-        found = [stored for photo in photos if photo.number == number for stored in _outputs(photo)]
-        stored = next((stored for stored in found if stored.output == output), None)
+        photo = await self._photo(job, request)
+        stored = next((s for s in _outputs(photo) if s.output == request.path_params["output"]), None)
         if stored is None:
             raise CallRefused(404, "not_found", "This job has no such output, or not yet")
         if self._settings.presign and "x-requested-with" not in request.headers:  # pages cannot follow it elsewhere
@@ -153,7 +167,17 @@ class Jobs:
             if address is not None:
                 return RedirectResponse(address, 307)
         headers = {"ETag": f'"{stored.sha256}"', "X-Width": str(stored.width), "X-Height": str(stored.height)}
-        return await send_output(self._outputs, stored, headers, lambda: None)
+        try:
+            return await send_output(self._outputs, stored, headers, lambda: None)
+        except OutputUnreadable as exc:
+            if not exc.is_missing:
+                raise
+            raise CallRefused(
+                410,
+                "output_gone",
+                "This output is no longer in its store",
+                "it was removed after its photo was done; send the photo again to have it made anew",
+            ) from exc
 
     async def events(self, request: Request) -> Response:
         """Stream a job's results as server-sent events, from the beginning or behind `Last-Event-ID`."""
@@ -161,8 +185,7 @@ class Jobs:
         last = request.headers.get("last-event-id", "0")
         if not last.isascii() or not last.isdigit() or len(last) > 9:
             raise bad_request("invalid_request", "Last-Event-ID must be one of this stream's ids")
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(self._events(job, int(last)), media_type="text/event-stream", headers=headers)
+        return _EventStream(self._events(job, int(last)), self._limits.follow(self._access.client_of(request)))
 
     # -- parts of them
 
@@ -197,8 +220,10 @@ class Jobs:
         pictures = body.files.get("bg_image_file", [])
         if len(pictures) > 1:
             raise bad_request("multiple_sources", "Give one bg_image_file: it is for all photos of a job")
-        sizes = [*(incoming.size for incoming in files), *(-incoming.size for incoming in pictures)]
-        fingerprint = sha256(order.fingerprint(sizes)).hexdigest()
+        fingerprint = ""
+        if key is not None:
+            digests = [await self._uploads.digests(several) for several in (files, pictures)]
+            fingerprint = sha256(order.fingerprint(*digests)).hexdigest()
         names = [incoming.name for incoming in files]
         uploads: list[str] = []
         background: str | None = None
@@ -273,8 +298,29 @@ class Jobs:
             raise CallRefused(404, "not_found", "There is no such job", detail)
         return job
 
+    async def _photo(self, job: Job, request: Request) -> Photo:
+        text = request.path_params["number"]
+        number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+        photos = await asyncio.to_thread(self._store.photos, job.id, number - 1, 1)
+        if not photos or photos[0].number != number:
+            raise CallRefused(404, "not_found", "This job has no such photo")
+        return photos[0]
+
     def _view(self, job: Job, counts: Mapping[str, int] | None = None) -> dict[str, Any]:
         return job_view(job, counts, self._settings.result_age_s)
+
+
+class _EventStream(StreamingResponse):
+    """An answer of events, which holds a place for as long as it is sent."""
+
+    def __init__(self, events: AsyncIterator[bytes], place: AbstractContextManager[None]) -> None:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(events, media_type="text/event-stream", headers=headers)
+        self._place = place
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._place:
+            await super().__call__(scope, receive, send)
 
 
 def _outputs(photo: Photo) -> Sequence[StoredObject]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
+from hashlib import sha256
 from http import HTTPStatus
 from pathlib import Path
 
@@ -67,6 +68,15 @@ class Incoming:
         view.release()
         self._buffer = bytearray()
 
+    def digest(self) -> str:
+        """Return the SHA-256 of what has been received. Blocks."""
+        self.flush()
+        digest = sha256()
+        with self.path.open("rb") as file:
+            while chunk := file.read(_FLUSH_BYTES):
+                digest.update(chunk)
+        return digest.hexdigest()
+
     def close(self) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)
@@ -121,7 +131,17 @@ class Uploads:
         self._metrics.upload_bytes.inc(incoming.size)
         return address
 
-    def remove(self, addresses: Iterable[str]) -> None:
+    async def digests(self, several: Sequence[Incoming]) -> list[str]:
+        """Return the SHA-256 of each of these uploads. Raises CallRefused."""
+
+        def read() -> list[str]:
+            for incoming in several:
+                self._flush(incoming)
+            return [incoming.digest() for incoming in several]
+
+        return await asyncio.to_thread(read)
+
+    def remove(self, addresses: Sequence[str]) -> None:
         """Remove photos soon. From any thread."""
         self._tidier.remove(self._place, addresses)
 

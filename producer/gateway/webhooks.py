@@ -24,7 +24,9 @@ from cutstream.errors import ConfigurationError, CutstreamError, RefusedAddress
 from cutstream.metrics import GatewayMetrics
 from cutstream.settings import GatewaySettings, about
 from producer.gateway.errors import bad_request
-from producer.gateway.job_store import Job, JobStore
+from producer.gateway.job_database import JobsUnavailable
+from producer.gateway.job_records import Job
+from producer.gateway.job_store import JobStore
 from producer.gateway.job_views import job_view
 
 log = logging.getLogger(__name__)
@@ -33,6 +35,7 @@ PREFIX = "whsec_"
 _TIMEOUT_S = 10.0
 _AT_ONCE = 8
 _POLL_S = 1.0
+_AFTER_ERROR_S = 30.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 2.0, 900.0
 _MAX_ADDRESS = 2048
 
@@ -91,10 +94,17 @@ class Webhooks:
                 if jobs:
                     await asyncio.gather(*(self._deliver(job) for job in jobs))
                     continue
+                pause_s = _POLL_S
+            except JobsUnavailable as exc:  # what was sent may not be noted, and is sent again
+                log.warning("webhooks wait: %s", exc)
+                pause_s = _AFTER_ERROR_S
+                due.clear()
             except Exception:  # one broken job must not keep the others' webhooks back
                 log.exception("webhooks could not be sent")
+                pause_s = _AFTER_ERROR_S
+                due.clear()
             try:
-                await asyncio.wait_for(due.wait(), _POLL_S)
+                await asyncio.wait_for(due.wait(), pause_s)
             except asyncio.TimeoutError:
                 pass  # one that failed may be due again
             due.clear()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cutstream.clients.objects.own_objects import OwnObjects
+from cutstream.clients.objects.own_objects import ObjectMissing, OwnObjects
 from cutstream.errors import AddressNotAllowed, SourceFailed
 from cutstream.settings import ObjectSettings
 
@@ -41,6 +41,8 @@ def test_an_object_is_stored_read_and_removed(place: OwnObjects, tmp_path: Path,
     place.remove(uri)
     place.remove(uri)
     with pytest.raises(SourceFailed):
+        place.open(uri)
+    with pytest.raises(ObjectMissing):
         place.open(uri)
     if place.folder is not None:
         assert not (place.folder / "id").exists()

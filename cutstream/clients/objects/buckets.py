@@ -285,6 +285,11 @@ def map_store_errors(uri: str, role: int) -> Iterator[None]:
         raise error(f"{shown(uri)}: {_reason(exc)}") from exc
 
 
+def is_missing(exc: SourceFailed) -> bool:
+    """Tell whether an error of `map_store_errors`, or of a file, says that there is no such object."""
+    return isinstance(exc.__cause__, (FileNotFoundError, exceptions.NotFoundError))
+
+
 def _is_refused(exc: Exception) -> bool:
     """Tell whether a store answered that it will never take this object there, such as 301 for another region.
 

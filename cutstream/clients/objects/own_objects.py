@@ -16,12 +16,16 @@ from pathlib import Path
 from time import monotonic
 
 from cutstream.clients.objects import files
-from cutstream.clients.objects.buckets import Buckets
-from cutstream.errors import AddressNotAllowed
+from cutstream.clients.objects.buckets import Buckets, is_missing
+from cutstream.errors import AddressNotAllowed, SourceFailed
 from cutstream.settings import ObjectSettings
 
 _CHUNK_BYTES = 256 * 1024
 _TIMEOUT_S = 60.0
+
+
+class ObjectMissing(SourceFailed):
+    """There is no such object, or it has been removed."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +59,27 @@ class OwnObjects:
             file.unlink()
         else:
             target = self.folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(file, target)
+            try:
+                os.rename(file, target)
+            except OSError:  # its folder is missing, or it is on another file system
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(file, target)
         return uri
 
     def open(self, uri: str) -> Opened:
-        """Open an object. Raises AddressNotAllowed outside the prefix, SourceFailed or SourceUnavailable."""
+        """Open an object.
+
+        Raises AddressNotAllowed outside the prefix, ObjectMissing, SourceFailed or SourceUnavailable.
+        """
         self._check(uri)
-        if self.folder is None:
-            return Opened(*self._buckets.stream(uri))
-        file = files.open_file(str(self._path(uri)))
+        try:
+            if self.folder is None:
+                return Opened(*self._buckets.stream(uri))
+            file = files.open_file(str(self._path(uri)))
+        except SourceFailed as exc:
+            if is_missing(exc):
+                raise ObjectMissing(str(exc)) from exc
+            raise
 
         def chunks() -> Iterator[bytes]:
             with file:

@@ -18,7 +18,8 @@ from cutstream.clients.kafka import OutgoingRecord, RecordWriter
 from cutstream.contract.messages import encode
 from producer.cancelling import list_cancellations
 from producer.gateway.calls import parse_request
-from producer.gateway.job_store import Job, JobStore, NewPhoto
+from producer.gateway.job_records import Job, NewPhoto
+from producer.gateway.job_store import JobStore
 from tests.support.group import wait_until
 from tests.support.stand_in_worker import PICTURE, StandInWorker
 from tests.support.webhook_receiver import KEY, SECRET, Receiver, receiving

@@ -64,7 +64,8 @@ export async function output(photo) {
   try {
     return await (await call(path, { headers: { "X-Requested-With": "page" } })).blob();
   } catch (error) {
-    throw error instanceof Failure && error.status === 404 ? new Failure("gone", error.message, { status: 404 }) : error;
+    const isGone = error instanceof Failure && (error.status === 404 || error.status === 410);
+    throw isGone ? new Failure("gone", error.message, { status: error.status }) : error;
   }
 }
 

@@ -68,10 +68,10 @@ def test_a_repeated_job_leaves_nothing_behind(serve: Callable, tmp_path: Path) -
     for status in (202, 200):
         answer = served.client.post("/v1/jobs", data=OPTIONS, files=[*PHOTOS, PICTURE], headers=key)
         assert answer.status_code == status
-    assert len(uploads(tmp_path)) == 3
+    wait_until(lambda: len(uploads(tmp_path)) == 3, "uploads of the second are left")
     other = ("bg_image_file", ("beach.jpg", b"\xff\xd8 another beach"))
     assert served.client.post("/v1/jobs", data=OPTIONS, files=[*PHOTOS, other], headers=key).status_code == 422
-    assert len(uploads(tmp_path)) == 3
+    wait_until(lambda: len(uploads(tmp_path)) == 3, "uploads of the second are left")
 
 
 @pytest.mark.parametrize(
@@ -85,4 +85,4 @@ def test_a_repeated_job_leaves_nothing_behind(serve: Callable, tmp_path: Path) -
 def test_one_background_is_enough(serve: Callable, tmp_path: Path, options: str, sent: list[Any]) -> None:
     answer = serve().client.post("/v1/jobs", data={"options": options}, files=sent)
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "multiple_sources")
-    assert uploads(tmp_path) == []
+    wait_until(lambda: uploads(tmp_path) == [], "uploads are left")

@@ -8,7 +8,9 @@ import pytest
 
 from cutstream.contract.messages import ErrorDetail, Request, Result, SourceRecord, encode
 from cutstream.errors import ConfigurationError
-from producer.gateway.job_store import IdempotencyKeyTaken, Job, JobStore, NewPhoto
+from producer.gateway.job_database import JobsUnavailable
+from producer.gateway.job_records import IdempotencyKeyTaken, Job, NewPhoto
+from producer.gateway.job_store import JobStore
 
 NOW = 1_700_000_000.0
 
@@ -76,6 +78,16 @@ def test_what_is_not_known_to_be_written_is_remembered(store: JobStore) -> None:
     assert store.unwritten()[0].cancelled
 
 
+def test_one_photo_may_be_called_off(store: JobStore) -> None:
+    add(store, photos=2)
+    store.cancel_photo("job-2")
+    assert [photo.cancelled for photo in store.unwritten()] == [False, True]
+    assert store.called_off() == {"job-2"}
+    store.finish([result("job-2", "cancelled")], {}, NOW)
+    assert store.called_off() == set()
+    store.remove("job")
+
+
 def test_an_idempotency_key_belongs_to_one_client(store: JobStore) -> None:
     add(store, "one", key="k", client="shop")
     add(store, "two", key="k", client="print")
@@ -117,6 +129,22 @@ def test_everything_is_there_after_a_kill(tmp_path: Path) -> None:
     assert len(second.open_ids()) == 3
     first.close()
     second.close()
+
+
+def test_a_full_disk_is_named_undone_and_passes(store: JobStore) -> None:
+    add(store, "first")
+    database = store._database._database
+    assert database is not None
+    (pages,) = database.execute("PRAGMA page_count").fetchone()
+    database.execute(f"PRAGMA max_page_count={pages}")
+    for _ in range(2):
+        with pytest.raises(JobsUnavailable, match="full"):
+            add(store, "second", photos=1000)
+    assert store.find("second", "") is None
+    assert len(store.unwritten()) == 3
+    database.execute("PRAGMA max_page_count=100000")
+    add(store, "second", photos=1000)
+    assert len(store.open_ids()) == 1003
 
 
 def test_a_file_of_another_release_or_of_no_database_is_refused(tmp_path: Path) -> None:

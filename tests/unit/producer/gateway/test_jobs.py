@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cutstream.contract.messages import Choice, ServedModel
+from cutstream.contract.messages import Choice, ErrorDetail, ServedModel
 from producer.gateway.errors import CallRefused
 from producer.gateway.job_requests import parse_order
 from tests.support.group import wait_until
@@ -73,7 +73,7 @@ def test_photos_have_ids_and_deadlines_of_their_clients() -> None:
 
 def test_an_order_that_is_sent_again_with_a_later_deadline_is_the_same() -> None:
     def fingerprint(**fields: str) -> bytes:
-        return parse_order({"requests": [{"image": A, **fields}]}, {}, 0, 3).fingerprint([])
+        return parse_order({"requests": [{"image": A, **fields}]}, {}, 0, 3).fingerprint([], [])
 
     assert fingerprint(deadline="2030-01-01T00:00:00Z") == fingerprint(deadline="2031-01-01T00:00:00Z")
     assert fingerprint(id="one") != fingerprint(id="other")
@@ -173,6 +173,87 @@ def test_a_finished_job_is_removed_with_its_outputs_by_its_age(serve: Callable, 
     assert served.client.get(f"/v1/jobs/{id}").status_code == 404
     assert served.client.get(f"/v1/jobs/{open_id}").status_code == 200, "it is not done"
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_an_output_that_was_removed_is_gone_and_one_that_never_was_is_not_found(
+    serve: Callable, tmp_path: Path
+) -> None:
+    client = serve().client
+    id = done(client, image=A)
+    for number, output in (
+        (1, "mask"),
+        (2, "cutout"),
+        (0, "cutout"),
+        ("9" * 30, "cutout"),
+        ("9" * 5000, "x"),
+        ("x", "x"),
+    ):
+        answer = client.get(f"/v1/jobs/{id}/photos/{number}/{output}")
+        assert (answer.status_code, answer.json()["errors"][0]["code"]) == (404, "not_found"), number
+    (stored,) = (tmp_path / "out").rglob("*.png")
+    stored.unlink()
+    answer = client.get(f"/v1/jobs/{id}/photos/1/cutout")
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (410, "output_gone")
+    assert "retry-after" not in answer.headers, "it will not come back"
+    stored.symlink_to("/etc/passwd")
+    answer = client.get(f"/v1/jobs/{id}/photos/1/cutout")
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (502, "result_unreadable")
+
+
+def test_one_photo_of_a_job_is_called_off(serve: Callable) -> None:
+    served = serve()
+    served.stream.answer = lambda request: None
+    client, topic = served.client, served.gateway._settings.kafka.cancellations_topic
+    id = client.post("/v1/jobs", json={"images": [A, B]}).json()["id"]
+    wait_until(lambda: len(served.stream.requests) == 2, "the requests were not written")
+    answer = client.delete(f"/v1/jobs/{id}/photos/2")
+    assert (answer.status_code, answer.json()["number"], answer.json()["status"]) == (202, 2, "waiting")
+    (cancellation,) = [record for record in served.stream.records if record.topic == topic]
+    assert cancellation.key == f"id:{id}-2".encode()
+    error = ErrorDetail(code="cancelled", message="called off", stage="request", retryable=False)
+    first, second = served.stream.requests
+    served.stream.deliver(served.worker.result(second, status="cancelled", error=error))
+    served.stream.deliver(served.worker.succeed(first))
+    job = client.get(f"/v1/jobs/{id}").json()
+    assert (job["status"], job["results"]) == ("done", {"ok": 1, "cancelled": 1})
+    withdrawn = [record for record in served.stream.records if record.topic == topic][1:]
+    assert [(record.key, record.value) for record in withdrawn] == [(cancellation.key, None)]
+    assert client.delete(f"/v1/jobs/{id}/photos/1").json()["status"] == "ok", "what has finished stays"
+    assert client.delete(f"/v1/jobs/{id}/photos/3").status_code == 404
+    assert len([record for record in served.stream.records if record.topic == topic]) == 2
+
+
+def test_a_photo_that_is_called_off_before_it_was_written_never_is(serve: Callable) -> None:
+    served = serve()
+    served.stream._reading.clear()  # nothing is written before results are read
+    id = served.client.post("/v1/jobs", json={"images": [A, B]}).json()["id"]
+    assert served.client.delete(f"/v1/jobs/{id}/photos/1").status_code == 202
+    served.stream._reading.set()
+    wait_until(lambda: served.client.get(f"/v1/jobs/{id}").json()["status"] == "done", "the job is not done")
+    assert [photo["status"] for photo in served.client.get(f"/v1/jobs/{id}").json()["photos"]] == ["cancelled", "ok"]
+    assert [request.image for request in served.stream.requests] == [B]
+
+
+def test_a_key_is_not_for_another_photo_of_the_same_size(serve: Callable) -> None:
+    client, key = serve().client, {"Idempotency-Key": "one"}
+
+    def status(photo: bytes) -> int:
+        return client.post("/v1/jobs", files={"image_file": photo}, headers=key).status_code
+
+    assert [status(b"a photo"), status(b"a photo"), status(b"another")] == [202, 200, 422]
+
+
+def test_a_full_disk_is_answered_and_passes(serve: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = serve()
+    database = served.gateway._store._database._database
+    (pages,) = database.execute("PRAGMA page_count").fetchone()
+    database.execute(f"PRAGMA max_page_count={pages}")
+    answer = served.client.post("/v1/jobs", json={"images": [A] * 1000})
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (503, "service_unavailable")
+    assert answer.headers["retry-after"]
+    assert served.client.post("/api/remove", files={"file": b"x"}).content == PICTURE, "calls need no database"
+    database.execute("PRAGMA max_page_count=100000")
+    done(served.client, image=A)
 
 
 def test_requests_that_cannot_be_written_now_are_written_later(

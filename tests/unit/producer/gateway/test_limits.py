@@ -13,7 +13,7 @@ SHOP = Client("shop")
 
 
 def make(clock: ManualClock, calls: int = 10) -> Limits:
-    return Limits(clock, requests_per_minute=3, max_calls_per_key=2, max_calls=calls)
+    return Limits(clock, requests_per_minute=3, max_calls_per_key=2, max_calls=calls, max_followers=3)
 
 
 def test_a_minute_has_so_many_photos_and_says_how_many_are_left() -> None:
@@ -67,4 +67,19 @@ def test_places_are_bounded_by_client_and_in_all_and_given_back() -> None:
             assert (caught.value.status, caught.value.limit) == (429, limit)
     assert limits.under_way == 0
     with limits.call(SHOP), limits.call(Client("vip", max_calls=1)):
+        pass
+
+
+def test_streams_of_events_have_places_of_their_own() -> None:
+    limits = make(ManualClock())
+    with ExitStack() as held:
+        for _ in range(2):
+            held.enter_context(limits.follow(SHOP))
+        with pytest.raises(CallRefused, match="More than 2 event streams"):
+            held.enter_context(limits.follow(SHOP))
+        held.enter_context(limits.call(SHOP))
+        held.enter_context(limits.follow(ANYBODY))
+        with pytest.raises(CallRefused, match="Too many event streams"):
+            held.enter_context(limits.follow(ANYBODY))
+    with limits.follow(SHOP):
         pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from cutstream.clients.objects.files import path_of
 from cutstream.contract.messages import Choice, ServedModel
 from producer.gateway import app
 from producer.gateway.openapi import openapi
@@ -117,6 +119,11 @@ def test_real_answers_are_as_described(serve: Callable) -> None:
     check("/v1/jobs/{id}/events", "get", client.get(f"{job}/events"))
     check("/v1/jobs/{id}/photos/{number}/{output}", "get", client.get(f"{job}/photos/1/cutout"))
     check("/v1/jobs/{id}/photos/{number}/{output}", "get", client.get(f"{job}/photos/1/mask"))
+    check("/v1/jobs/{id}/photos/{number}", "delete", client.delete(f"{job}/photos/1"))
+    check("/v1/jobs/{id}/photos/{number}", "delete", client.delete(f"{job}/photos/7"))
+    for stored in Path(path_of(served.gateway._outputs.prefix)).rglob("*.png"):
+        stored.unlink()
+    check("/v1/jobs/{id}/photos/{number}/{output}", "get", client.get(f"{job}/photos/1/cutout"))
     model = ServedModel(name="cutout_fast", version="1", digest="")
     details = {"model": model, "choice": Choice(reason="time", detail=""), "timings_ms": {"decode": 1.5}}
     served.stream.answer = lambda request: msgspec.structs.replace(served.worker.succeed(request), **details)
