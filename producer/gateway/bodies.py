@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import logging
 import re
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
@@ -32,6 +33,8 @@ MAX_VALUE_BYTES = 64 * 1024
 MAX_JSON_DEPTH = 32
 _MUCH_BYTES = 4 * 1024 * 1024
 _DATA_URL = re.compile(r"\s*data:[^,]{0,200},", re.ASCII)
+
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # strangers would fill the log with malformed bodies
 
 Values: TypeAlias = dict[str, Any]
 
@@ -90,6 +93,7 @@ class Bodies:
         """
         kind, options = parse_options_header(request.headers.get("content-type", ""))
         most_bytes = most_bytes or self._most_bytes
+        _check_encoding(request)
         _check_length(request, most_bytes)
         body = Body()
         held = 0
@@ -267,9 +271,21 @@ async def _chunks(request: Request, most_bytes: int) -> AsyncIterator[bytes]:
             yield chunk
 
 
+def _check_encoding(request: Request) -> None:
+    """Refuse a compressed body by its header. It would otherwise be said to be malformed."""
+    if request.headers.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
+        raise CallRefused(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "invalid_body",
+            "The body is compressed",
+            "send it without Content-Encoding",
+            {"Accept-Encoding": "identity"},
+        )
+
+
 def _check_length(request: Request, most_bytes: int) -> None:
     length = request.headers.get("content-length", "0")
-    if length.isascii() and length.isdigit() and len(length) < 20 and int(length) > most_bytes:
+    if length.isascii() and length.isdigit() and (len(length) >= 20 or int(length) > most_bytes):
         raise _too_large(most_bytes)
 
 

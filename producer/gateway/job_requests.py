@@ -49,7 +49,7 @@ class Order:
         Deadlines do not: whoever sends an order again may count its deadlines from then.
         """
         requests = [{name: value for name, value in each.items() if name != "deadline"} for each in self.requests]
-        return msgspec.json.encode([requests, self.webhook, self.urgent, uploads, backgrounds], order="sorted")
+        return json.dumps([requests, self.webhook, self.urgent, uploads, backgrounds], sort_keys=True).encode()
 
 
 def parse_order(values: Mapping[str, Any], query: Mapping[str, str], uploads: int, most: int) -> Order:

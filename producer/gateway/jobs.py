@@ -32,6 +32,7 @@ from producer.gateway.job_store import JobStore
 from producer.gateway.job_views import job_view, photo_view
 from producer.gateway.keys import Client
 from producer.gateway.limits import Limits
+from producer.gateway.routes import get_only
 from producer.gateway.stream import Stream
 from producer.gateway.uploads import Uploads
 from producer.gateway.webhooks import Webhooks
@@ -78,7 +79,7 @@ class Jobs:
             Route("/v1/jobs", self.list_all, methods=["GET"]),
             Route("/v1/jobs/{id}", self.show, methods=["GET"]),
             Route("/v1/jobs/{id}", self.cancel, methods=["DELETE"]),
-            Route("/v1/jobs/{id}/events", self.events, methods=["GET"]),
+            get_only("/v1/jobs/{id}/events", self.events),
             Route("/v1/jobs/{id}/photos/{number}", self.cancel_photo, methods=["DELETE"]),
             Route("/v1/jobs/{id}/photos/{number}/{output}", self.output, methods=["GET"]),
         ]

@@ -21,6 +21,7 @@ from producer.gateway.calls import Calls
 from producer.gateway.errors import CallRefused
 from producer.gateway.profiles import Profiles
 from producer.gateway.removebg_options import check_url
+from producer.gateway.routes import get_only
 from producer.gateway.uploads import Uploads
 
 DEFAULT_MODEL = "u2net"
@@ -52,7 +53,7 @@ class Rembg:
 
     def routes(self) -> list[Route]:
         return [
-            Route("/api/remove", self.from_address, methods=["GET"]),
+            get_only("/api/remove", self.from_address),
             Route("/api/remove", self.from_file, methods=["POST"]),
         ]
 

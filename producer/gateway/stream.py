@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
+from time import monotonic
 
 from cutstream.clients.kafka import GroupLag, OutgoingRecord, Record, RecordWriter, TopicReader
 from cutstream.contract.messages import DECODE_ERRORS, Result, decode_result
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 _POLL_S = 0.2
 _PAUSE_S = 1.0
 _LAG_S = 1.0
+_SILENT_S = 8.0  # a broker that is restarted, or replaced, is back earlier
 _MOST_AT_ONCE = 500
 
 OnResults = Callable[[Sequence[Result], Mapping[int, int]], None]
@@ -55,6 +57,8 @@ class Stream:
         self._on_results = on_results
         self._positions: Mapping[int, int] = {}
         self._reading = threading.Event()
+        self._silent = threading.Event()
+        self._heard_s = monotonic()
         self._stop = threading.Event()
         self._writes: SimpleQueue[_Write | None] = SimpleQueue()
         self._threads = [
@@ -70,8 +74,8 @@ class Stream:
 
     @property
     def ready(self) -> bool:
-        """True while results are read."""
-        return self._reading.is_set()
+        """True while results are read, and Kafka answers."""
+        return self._reading.is_set() and not self._silent.is_set()
 
     def start(self, positions: Mapping[int, int]) -> None:
         """Begin. `positions` are offsets of an earlier run to read on from; without them it reads from the end."""
@@ -152,17 +156,31 @@ class Stream:
     def _follow(self, reader: TopicReader) -> None:
         self._positions = reader.positions()
         self._on_results((), self._positions)
-        if self.problem:
-            log.info("reading results", extra={"topic": self._settings.results_topic})
-        self.problem = ""
         self._reading.set()
         while not self._stop.is_set():
             if records := reader.poll(_POLL_S):
+                self._note_answer()
                 results = [result for record in records if (result := self._result_of(record)) is not None]
                 self._load.note_results(len(records))
                 positions = {**self._positions, **{r.partition.number: r.offset + 1 for r in records}}
                 self._on_results(results, positions)
                 self._positions = positions  # from here on, what is before them has been handed on
+            if self.problem and not self._silent.is_set():
+                log.info("reading results", extra={"topic": self._settings.results_topic})
+                self.problem = ""
+
+    def _note_answer(self) -> None:
+        self._heard_s = monotonic()
+        if self._silent.is_set():
+            log.info("Kafka answers again")
+            self.problem = ""
+            self._silent.clear()
+
+    def _note_silence(self, exc: CutstreamError) -> None:
+        """Refuse calls while Kafka says nothing. A client that reads cannot tell this from a topic without records."""
+        if monotonic() - self._heard_s > _SILENT_S:
+            self._note_problem(str(exc))
+            self._silent.set()
 
     def _note_problem(self, problem: str) -> None:
         if problem != self.problem:
@@ -191,9 +209,14 @@ class Stream:
             try:
                 found = lag.measure()
                 self._load.note_lag(found[urgent], sum(found[topic] for topic in others))
+                self._note_answer()
                 told = ""
             except CutstreamError as exc:
-                if isinstance(exc, ConfigurationError) and str(exc) != told:
+                if not isinstance(exc, ConfigurationError):
+                    self._note_silence(exc)
+                    continue
+                self._note_answer()
+                if str(exc) != told:
                     log.warning("the lag is not known, so no call is refused for it: %s", exc)
                     told = str(exc)
             except Exception:  # without the lag, calls are still answered

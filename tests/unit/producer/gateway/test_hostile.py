@@ -58,6 +58,7 @@ def test_bodies_that_cannot_be_read_are_named(serve: Callable, tmp_path: Path) -
         (form, b"&".join(b"f%d=1" % n for n in range(100)), (400, "invalid_body")),
         (form, b"image_url=%ff%fe", (400, "invalid_image_url")),
         ({"Content-Type": "text/plain"}, b"photo", (415, "invalid_body")),
+        ({**json_body, "Content-Encoding": "gzip"}, b"\x1f\x8b", (415, "invalid_body")),
         ({}, b"photo", (415, "invalid_body")),
         (json_body, b" " * 2_100_000, (413, "file_too_large")),
     ):
@@ -145,6 +146,35 @@ def test_it_serves_https(serve: Callable, tmp_path: Path) -> None:
     certificate = Authority(tmp_path).issue("gateway")
     client = serve(ssl_certfile=certificate.chain, ssl_keyfile=certificate.key).client
     assert client.post("/v1.0/removebg", files={"image_file": PHOTO}).content == PICTURE
+
+
+def test_head_does_no_work(serve: Callable) -> None:
+    served = serve()
+    assert served.client.head("/api/remove?url=https://example.org/a.jpg").status_code == 405
+    assert served.client.head("/v1/jobs/any/events").status_code == 405
+    assert served.client.head("/v1.0/account").status_code == 200
+    assert not served.stream.requests
+
+
+def test_no_text_of_a_job_breaks_its_fingerprint(serve: Callable) -> None:
+    client, headers = serve().client, {"Content-Type": "text/csv", "Idempotency-Key": "one"}
+    for cell in ('"{""a"": ""\\ud800""}"', '"{""a"": [NaN]}"', "1" * 5000):
+        row = f"image,labels\nhttps://example.org/a.jpg,{cell}"
+        answer = client.post("/v1/jobs", content=row.encode(), headers=headers)
+        assert code_of(answer) == (400, "invalid_request"), answer.text
+
+
+def test_malformed_bodies_do_not_fill_the_log(serve: Callable, caplog: pytest.LogCaptureFixture) -> None:
+    answer = serve().client.post("/v1.0/removebg", content=b"--y\r\nrubbish", headers=MULTIPART)
+    assert code_of(answer) == (400, "invalid_body")
+    assert not [record for record in caplog.records if record.name.startswith("python_multipart")]
+
+
+def test_a_length_without_end_is_refused_at_once(serve: Callable) -> None:
+    with socket.create_connection(("127.0.0.1", serve().port), timeout=10) as client:
+        head = "POST /v1.0/removebg HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999999999999\r\n\r\n"
+        client.sendall(head.encode())
+        assert client.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
 def test_paths_that_do_not_exist_and_methods_that_are_not_meant(serve: Callable) -> None:
