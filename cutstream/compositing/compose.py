@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
+
 from cutstream.arrays.ops import ArrayOps
 from cutstream.compositing.background import BackgroundPicture
 from cutstream.compositing.foreground_layer import ForegroundLayer
@@ -18,7 +20,9 @@ from cutstream.errors import UnknownForeground
 from cutstream.images import Cutout, Image, Matte, Pixels
 from cutstream.images.geometry import Box, Margin, Region
 from cutstream.matting.foreground import estimate_foreground
-from cutstream.matting.measure import measure
+from cutstream.matting.measure import VISIBLE, measure
+
+_TRANSPARENT_BORDER = 0.25  # a portrait that touches one side leaves more, rounded corners leave less
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +124,23 @@ def compose(
 
 def combine_with_existing(matte: Matte, existing: Matte | None, rule: ExistingAlpha, ops: ArrayOps) -> Matte:
     """Use the photo's own alpha (u8 HW) as `rule` says: instead of the matte, multiplied with it, or not at all."""
-    if existing is None or rule == "ignore":
+    if existing is None or rule == "ignore" or (rule == "auto" and not is_cut_out(existing, ops)):
         return matte
-    if rule == "keep":
+    if rule in ("auto", "keep"):
         return existing
     product = ops.xp.multiply(matte, existing, dtype=ops.xp.uint16)
     return ((product + 127) // 255).astype(ops.xp.uint8)  # type: ignore[no-any-return]
+
+
+def is_cut_out(alpha: Matte, ops: ArrayOps) -> bool:
+    """Tell whether a photo with this alpha is cut out already: much of its border is transparent.
+
+    Rounded corners and holes do not count. What is behind transparent pixels may be anything, so that a network finds
+    subjects there.
+    """
+    sides = (alpha[0], alpha[-1], alpha[:, 0], alpha[:, -1])
+    border = np.concatenate([ops.to_host(side) for side in sides])  # sync: whether to use the alpha at all
+    return bool(np.mean(border < VISIBLE) >= _TRANSPARENT_BORDER)
 
 
 def restrict_to_region(alpha: Matte, region: Region | None, ops: ArrayOps) -> Matte:

@@ -14,7 +14,7 @@ from cutstream.images.geometry import Length, Margin, Region
 
 OutputName: TypeAlias = Literal["cutout", "mask", "composite", "overlay", "background", "layers"]
 CutoutForm: TypeAlias = Literal["rgba", "alpha", "separate"]
-ExistingAlpha: TypeAlias = Literal["keep", "multiply", "ignore"]
+ExistingAlpha: TypeAlias = Literal["auto", "keep", "multiply", "ignore"]
 Fit: TypeAlias = Literal["cover", "contain", "tile"]
 GradientType: TypeAlias = Literal["linear", "radial"]
 ShadowType: TypeAlias = Literal["drop", "contact", "cast"]
@@ -109,7 +109,7 @@ class CompositionSpec:
 
     outputs: tuple[OutputName, ...] = ("cutout",)
     cutout_form: CutoutForm = "rgba"  # `separate`: opaque colour and alpha as two layers
-    existing_alpha: ExistingAlpha = "ignore"
+    existing_alpha: ExistingAlpha = "auto"
     region: Region | None = None  # only pixels inside may be foreground
     crop: Margin | None = None  # kept around the subject; None keeps the whole photo
     placement: PlacementSpec = PlacementSpec()

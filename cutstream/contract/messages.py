@@ -172,8 +172,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = "telea"
     existing_alpha: Annotated[
         ExistingAlpha,
-        Meta(description="Alpha channel of the source: use it instead of the model's, multiply both, or ignore it."),
-    ] = "ignore"
+        Meta(
+            description="Alpha channel of the source: keep it instead of the model's, multiply both, or ignore it. "
+            "`auto` keeps it if the source is cut out already: at least a quarter of its border is transparent."
+        ),
+    ] = "auto"
     keep_metadata: Annotated[
         bool, Meta(description="Copy the ICC profile and the resolution of the source to the outputs.")
     ] = False

@@ -22,8 +22,9 @@ class Measurement:
 
 
 def measure(matte: Matte, ops: ArrayOps) -> Measurement:
+    coverage = ops.total(matte) / (255 * matte.size)
     bounds = ops.bounding_box(matte, VISIBLE)
-    return Measurement(Box(*bounds) if bounds else None, ops.total(matte) / (255 * matte.size))
+    return Measurement(Box(*bounds) if bounds else None, coverage)
 
 
 def uncertainty(matte: Matte, ops: ArrayOps) -> float:

@@ -86,7 +86,7 @@ requests = st.builds(
     crop_margin=st.none() | names,
     refine=names | parameters,
     background=st.builds(Background, color=st.text(min_size=1, max_size=64)),
-    existing_alpha=st.sampled_from(["keep", "multiply", "ignore"]),
+    existing_alpha=st.sampled_from(["auto", "keep", "multiply", "ignore"]),
     deadline=st.none() | times,
     labels=labels,
     replay=st.integers(0, 1_000_000),

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from cutstream.arrays.cpu import CpuOps
-from cutstream.compositing.compose import Composition, compose
+from cutstream.compositing.compose import Composition, combine_with_existing, compose, is_cut_out
 from cutstream.contract.messages import Request
 from cutstream.contract.options import Background, Gradient, Harmonise, Light, Perspective, Shadow
 from cutstream.contract.recipe import parse_recipe
@@ -137,6 +138,36 @@ def test_existing_alpha(rule: str, expected: int) -> None:
     photo = Image(np.zeros((3, 4, 3), np.uint8), alpha=np.full((3, 4), 100, np.uint8))
     matte = np.full((3, 4), 200, np.uint8)
     assert (only(composed(photo, matte, existing_alpha=rule, outputs=("mask",))) == expected).all()
+
+
+def drawn_alpha(*visible: tuple[slice, slice]) -> np.ndarray:
+    alpha = np.zeros((100, 200), np.uint8)
+    for place in visible:
+        alpha[place] = 255
+    return alpha
+
+
+ROUNDED = cv2.copyMakeBorder(np.full((80, 180), 255, np.uint8), 10, 10, 10, 10, cv2.BORDER_CONSTANT)
+ROUNDED = cv2.dilate(ROUNDED, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (21, 21)))
+
+
+@pytest.mark.parametrize(
+    ("alpha", "cut_out"),
+    [
+        pytest.param(drawn_alpha((slice(20, 80), slice(50, 150))), True, id="a subject in the middle"),
+        pytest.param(drawn_alpha((slice(20, 100), slice(10, 190))), True, id="a portrait that ends below"),
+        pytest.param(drawn_alpha(), True, id="nothing is visible"),
+        pytest.param(ROUNDED, False, id="rounded corners"),
+        pytest.param(255 - drawn_alpha((slice(40, 60), slice(80, 120))), False, id="a hole"),
+        pytest.param(np.full((100, 200), 255, np.uint8), False, id="opaque"),
+        pytest.param(np.full((1, 1), 0, np.uint8), True, id="one pixel"),
+    ],
+)
+def test_a_photo_that_is_cut_out_already_keeps_its_own_alpha(alpha: np.ndarray, cut_out: bool) -> None:
+    assert is_cut_out(alpha, CpuOps()) == cut_out
+    matte = np.full(alpha.shape, 200, np.uint8)
+    chosen = combine_with_existing(matte, alpha, "auto", CpuOps())
+    np.testing.assert_array_equal(chosen, alpha if cut_out else matte)
 
 
 def test_a_photo_without_alpha_keeps_the_matte(photo: Image, matte: np.ndarray) -> None:

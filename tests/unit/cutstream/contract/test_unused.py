@@ -123,6 +123,7 @@ OPTIONS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("harmonise", {"harmonise": Harmonise(strength=0.9)}, {"background": SKY, "harmonise": "reinhard"}),
     ("harmonise", {"harmonise": "reinhard"}, {}),
     ("inpaint", {"inpaint": "navier_stokes"}, {}),
+    ("existing_alpha", {"existing_alpha": "ignore"}, {}),
     ("existing_alpha", {"existing_alpha": "keep"}, {}),
     ("existing_alpha", {"existing_alpha": "multiply"}, {}),
     ("keep_metadata", {"keep_metadata": True}, {}),
