@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import hypothesis
@@ -20,7 +21,6 @@ from tests.support.ports import free_stack_ports
 from tests.support.s3_server import NoGateway, S3Server, gateway, s3_server
 
 OPT_IN = ("kafka", "cluster", "triton", "s3", "e2e")
-SHARED_SERVERS = {"kafka", "s3", "e2e"}
 OUR_LOGGERS = ("cutstream", "consumer", "producer")
 START_TIMEOUT_S = 60
 
@@ -42,8 +42,6 @@ def pytest_configure(config: pytest.Config) -> None:
     slow = [hypothesis.HealthCheck.too_slow]
     hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=slow)
     hypothesis.settings.load_profile("untimed")
-    # pytest-xdist registers it too, unless it is switched off.
-    config.addinivalue_line("markers", "xdist_group(name): tests of one group run in one process")
     known = {line.partition(":")[0] for line in config.getini("markers")}
     if unknown := required(config) - known:
         raise pytest.UsageError(f"--require: no marker is called {', '.join(sorted(unknown))}")
@@ -53,16 +51,25 @@ def required(config: pytest.Config) -> set[str]:
     return {name for name in config.getoption("--require").split(",") if name}
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist, which may be missing
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Let tests that share servers share a process, for `make test`."""
+    if config.getoption("dist") != "loadscope":
+        return None
+    from tests.support.groups import GroupScheduling
+
+    return GroupScheduling(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        # `make test` runs two processes. The tests that share servers are one group, which one process runs; each other
-        # file is a group too, and whichever process is free takes the next group.
-        shares = SHARED_SERVERS & {mark.name for mark in item.iter_markers()}
-        item.add_marker(pytest.mark.xdist_group("servers" if shares else str(item.path)))
         for name in OPT_IN:
             if item.get_closest_marker(name) and not config.getoption(f"--{name}"):
                 item.add_marker(pytest.mark.skip(reason=f"needs --{name}"))
+    if hasattr(config, "workerinput"):  # one of several processes
+        from tests.support.groups import turn_of
+
+        items.sort(key=lambda item: turn_of(item.nodeid))
 
 
 @pytest.hookimpl(wrapper=True)

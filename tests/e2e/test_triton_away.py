@@ -20,7 +20,7 @@ def test_twenty_seconds_without_triton(settings, small_photos, tmp_path) -> None
     stack = settings.stack.model_copy(update=free_stack_ports())
     triton = settings.triton.model_copy(update={"url": f"127.0.0.1:{stack.triton_grpc_port}"})
     settings = settings.model_copy(update={"stack": stack, "triton": triton})
-    requests = [{"id": f"photo-{n}", "image": small_photos[n % 20]} for n in range(600)]
+    requests = [{"id": f"photo-{n}", "image": small_photos[n % 20]} for n in range(300)]
     server = triton_server(settings)
     with Supervisor(60) as supervisor:
         supervisor.start(server)
