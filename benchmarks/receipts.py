@@ -21,7 +21,8 @@ import tritonclient.grpc as grpc
 from numpy.typing import NDArray
 
 from benchmarks.machine import Meter, record
-from cutstream.clients.triton import Triton, ensemble_name
+from cutstream.clients.triton import Triton
+from cutstream.profiles import ensemble_name
 from cutstream.settings import Settings, load
 from deploy.local.process import Supervisor
 from deploy.local.triton import triton_server

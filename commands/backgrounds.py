@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from commands.console import echo, named_errors, out
 
@@ -32,6 +31,8 @@ def add_background(
 
 def list_backgrounds() -> None:
     """List the names in the catalogue with size, digest and date of their pictures."""
+    from rich.table import Table
+
     from cutstream.settings import addressed, load
     from producer.backgrounds import list_entries
 

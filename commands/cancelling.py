@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from commands.console import echo, named_errors, out
@@ -76,6 +75,8 @@ def undo(
 
 def list_cancellations() -> None:
     """List what is called off."""
+    from rich.table import Table
+
     from cutstream.clock import SystemClock
     from cutstream.settings import addressed, load
     from producer import cancelling

@@ -9,7 +9,6 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn
 
 from commands.console import err, tell
 
@@ -131,6 +130,8 @@ def _progress() -> Iterator[Callable[[Tally], None]]:
     if not err.is_terminal:
         yield _Lines(describe_progress)
         return
+    from rich.progress import BarColumn, Progress, TextColumn
+
     bar = Progress(BarColumn(), TextColumn("{task.description}"), console=err, transient=True, auto_refresh=False)
     with bar:
         task = bar.add_task("looking for photos", total=None)

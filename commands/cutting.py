@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,6 +25,9 @@ from commands.options import (
     request_fields,
 )
 from commands.serving import cutting_stack
+
+if TYPE_CHECKING:
+    from producer.ledger import Job
 
 EXAMPLES = """\
 Examples:
@@ -142,14 +146,20 @@ def _cut_one(photo: str, target: str, fields: dict[str, Any], profile: str | Non
     from producer.folders.sources import folders_of
     from producer.folders.work import Work
 
+    began = time.monotonic()
+
+    def put(job: Job) -> None:
+        deliver(job, made, target, sys.stdout.buffer)
+        if target != "-":
+            tell(f"{target} ({time.monotonic() - began:.1f} s)")
+
     fields = with_format_of(fields, target)
     with _readable(photo) as source, tempfile.TemporaryDirectory(prefix="cutstream-") as folder:
         made = Path(folder)
         # Somebody waits for this one: it goes before a folder that the same stack is busy with.
         work = Work(arguments=[source], fields=fields, ledger=ledger_in(made), out=made, urgent=True)
-        with cutting_stack(load(), folders_of([source]), profile, tell) as (stream, check_stack):
-            failed = carry(work, stream, check_stack, on_done=lambda job: deliver(job, made, target, sys.stdout.buffer))
-    return failed
+        with cutting_stack(load(), folders_of([source]), profile, tell, for_one=True) as (stream, check_stack):
+            return carry(work, stream, check_stack, on_done=put)
 
 
 @contextmanager

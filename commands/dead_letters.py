@@ -8,13 +8,14 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from commands.console import confirm, echo, err, named_errors, out
 from cutstream.printable import one_line, printable
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from cutstream.errors import CutstreamError
     from producer.letter_file import FiledLetter, Filter, LetterFile
 
@@ -199,6 +200,8 @@ def _all_below(error: type[CutstreamError]) -> Iterator[type[CutstreamError]]:
 
 
 def _table(file: LetterFile, entries: Sequence[FiledLetter]) -> Table:
+    from rich.table import Table
+
     table = Table(box=None)
     for name in ("failed", "id", "code", "stage", "message", "state"):
         table.add_column(name, overflow="fold")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from commands.console import echo, named_errors, out
 
@@ -15,6 +14,8 @@ def list_models() -> None:
 
     `cutstream models pull NAME` fetches weights. A model without a size is exported from a checkpoint (`export`).
     """
+    from rich.table import Table
+
     from cutstream.settings import load
     from export.weights.store import model_statuses
 

@@ -58,25 +58,55 @@ def own_stack(settings: Settings, report: Callable[[str], None] = say) -> Iterat
     from deploy.local.ports import with_free_ports
     from deploy.local.running import running_stack
     from deploy.local.state import throwaway
+    from deploy.local.verdicts import kept_verdicts
 
     check_deployment(settings)
     with (
         throwaway(with_free_ports(settings)) as own,
+        kept_verdicts(settings, own),
         running_stack(own, consumer.COMMAND, report, render_models) as stack,
     ):
         yield stack
+        stack.end()
+
+
+@contextmanager
+def _starting_stack(settings: Settings, report: Callable[[str], None]) -> Iterator[RunningStack]:
+    """Run a stack as `own_stack` does, and yield as soon as requests can be sent, while the worker still starts."""
+    import consumer
+    from deploy.local.ports import with_free_ports
+    from deploy.local.running import launched_stack
+    from deploy.local.state import throwaway
+    from deploy.local.verdicts import kept_verdicts
+
+    def prepare(settings: Settings) -> None:
+        check_deployment(settings)  # while Kafka starts, which takes longest
+        render_models(settings)
+
+    with (
+        throwaway(with_free_ports(settings, keep=False)) as own,
+        kept_verdicts(settings, own),
+        launched_stack(own, consumer.COMMAND, report, prepare, kills=True) as stack,
+    ):
+        yield stack
+        stack.end()
 
 
 @contextmanager
 def cutting_stack(
-    settings: Settings, folders: Sequence[Path], profile: str | None, report: Callable[[str], None]
+    settings: Settings,
+    folders: Sequence[Path],
+    profile: str | None,
+    report: Callable[[str], None],
+    *,
+    for_one: bool = False,
 ) -> Iterator[tuple[Stream, Callable[[], None]]]:
     """Yield the stack that is to cut photos out, and a function that keeps it running or raises StackError.
 
     A broker that the settings name is always used. Otherwise it is the local stack if that runs; if not, this starts
-    one that reads the folders and serves the profile, and stops it afterwards.
+    one that reads the folders and serves the profile, and stops it afterwards. `for_one` makes that one no larger than
+    a single photo needs.
     """
-    from cutstream.clients.kafka import check_topics
     from cutstream.settings import addressed, identity_of
     from deploy.local.allowed import read_note
     from deploy.local.inbox import inbox_of, with_inbox
@@ -84,6 +114,8 @@ def cutting_stack(
     from producer.folders.work import Stream
 
     if settings.kafka.bootstrap_servers:
+        from cutstream.clients.kafka import check_topics
+
         running = addressed(settings)
         check_topics(running.kafka)
         yield Stream(running, settings.objects), lambda: None
@@ -94,7 +126,8 @@ def cutting_stack(
         return
     check_profiles([profile])
     report("starting Kafka, Triton and a worker, which takes a few seconds (`cutstream up` keeps them running)")
-    with own_stack(_for_photos(settings, folders, profile), report) as stack:
+    own = _for_photos(settings, folders, profile)
+    with _starting_stack(_for_one_photo(own) if for_one else own, report) as stack:
         objects = with_inbox(stack.settings).objects
         yield Stream(stack.settings, objects, inbox_of(stack.settings.stack, objects)), stack.check
 
@@ -109,6 +142,17 @@ def _for_photos(settings: Settings, folders: Sequence[Path], profile: str | None
         update={
             "objects": settings.objects.model_copy(update={"file_roots": roots}),
             "models": settings.models.model_copy(update={"profiles": served}),
+        }
+    )
+
+
+def _for_one_photo(settings: Settings) -> Settings:
+    """Adapt the settings for a stack that does one photo: a broker alone takes half a second to make all partitions."""
+    return settings.model_copy(
+        update={
+            "kafka": settings.kafka.model_copy(update={"partitions": 1}),
+            "worker": settings.worker.model_copy(update={"decoders": 1}),
+            "page": settings.page.model_copy(update={"enabled": False}),
         }
     )
 

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from commands.console import Profile, named_errors, out, program, say
 from commands.preflight import check_deployment
 from commands.serving import check_profiles, own_stack, render_models
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from cutstream.settings import GatewaySettings, Settings, WorkerSettings
 
 # The settings by which a command finds a local stack: ports, topics, and the folder that has its certificate.
@@ -145,6 +146,8 @@ def readable_uploads(settings: Settings) -> Settings:
 
 def addresses(settings: Settings, with_gateway: bool = False) -> Table:
     """List the addresses of this stack's servers."""
+    from rich.table import Table
+
     from cutstream.settings import identity_of
 
     worker = worker_address(settings.worker)

@@ -6,6 +6,7 @@ import logging
 import os
 import resource
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from math import nan
@@ -45,7 +46,7 @@ from consumer.resources.untried import Reason
 from consumer.resources.waits import Waits
 from consumer.runner import Runner
 from consumer.stages.segment import Segment
-from consumer.starting import start_with_broker
+from consumer.starting import StartPeriod, start_with_broker
 from consumer.tracing import RequestSpans
 from consumer.window import Window
 from cutstream.arrays.device import open_device
@@ -168,6 +169,7 @@ class Worker:
         s = settings
         self._settings = s
         self._clock = clock or SystemClock()
+        self._start_period = StartPeriod(s.worker.start_period_s, self._clock)
         self._stop = threading.Event()
         self._stopping = threading.Event()
         self._metrics = Metrics()
@@ -245,20 +247,20 @@ class Worker:
                 started.callback(self._traces.close)
             self._runtime.start()
             started.callback(self._runtime.close)
-            if problem := self._runtime.triton.problem():
+            if not self._start_period.lasts and (problem := self._runtime.triton.problem()):
                 url = self._settings.triton.url
                 log.warning("no Triton server is ready at %s (%s): requests wait until one is", url, problem)
+            # Closed in the opposite order: the group is left at once, so that others take over without a time-out.
+            if not self._starts(partial(check_topics, self._settings.kafka)):
+                return
             self._runtime.catalogue.start()
             started.callback(self._runtime.catalogue.close)
-            # Closed in the opposite order: the group is left at once, so that others take over without a time-out.
-            if not start_with_broker(partial(check_topics, self._settings.kafka), self._stop):
-                return
             started.callback(self._ends.close)
             for probe in self._probes:
                 probe.start()
                 started.callback(probe.close)
             for client in (self._cancellations, self._committer, self._reader):
-                if not start_with_broker(client.start, self._stop):
+                if not self._starts(client.start):
                     return
                 started.callback(client.close)
             self._window.start()
@@ -268,6 +270,9 @@ class Worker:
                 self._loop.run(self._stop)
             finally:
                 self._stopping.set()
+
+    def _starts(self, start: Callable[[], None]) -> bool:
+        return start_with_broker(start, self._stop, self._start_period.excuses)
 
     def stop(self) -> None:
         """Drain: finish what can be finished in time, and leave the rest to the next worker. From any thread."""

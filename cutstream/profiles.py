@@ -11,6 +11,11 @@ ENSEMBLE_PREFIX = "cutout_"
 AUTO = "auto"
 
 
+def ensemble_name(profile: str) -> str:
+    """Return the name of the ensemble that serves a profile."""
+    return f"{ENSEMBLE_PREFIX}{profile}"
+
+
 def known_profiles() -> list[str]:
     """Return the profiles of `model_repository/`, sorted. Empty where only the packages are installed."""
     return sorted(folder.name.removeprefix(ENSEMBLE_PREFIX) for folder in REPOSITORY.glob(f"{ENSEMBLE_PREFIX}*"))

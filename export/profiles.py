@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cutstream.errors import ConfigurationError
-from cutstream.profiles import ENSEMBLE_PREFIX, REPOSITORY, known_profiles
+from cutstream.profiles import REPOSITORY, ensemble_name, known_profiles
 
 GLUE_GRAPHS = Path(__file__).parent / "glue" / "onnx"
 
@@ -32,7 +32,7 @@ def glue_file(name: str) -> Path:
 
 def ensemble_of(profile: str) -> str:
     """Return the name of the profile's ensemble. Raise ConfigurationError for an unknown profile."""
-    name = ENSEMBLE_PREFIX + profile
+    name = ensemble_name(profile)
     if not (REPOSITORY / name).is_dir():
         raise ConfigurationError(
             f"CUTSTREAM_MODELS__PROFILES: there is no profile {profile!r}; choose from {', '.join(known_profiles())}"

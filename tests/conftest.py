@@ -13,6 +13,7 @@ import pytest
 
 from cutstream.clients.kafka import ensure_topics
 from cutstream.settings import KafkaSettings, Settings, StackSettings, TritonSettings
+from deploy.local.head_start import ensure_head_start
 from deploy.local.kafka import kafka_address, kafka_server
 from deploy.local.process import Supervisor
 from deploy.local.triton import triton_server
@@ -124,6 +125,7 @@ def jars(pytestconfig: pytest.Config) -> Path:
 def kafka(tmp_path_factory: pytest.TempPathFactory, jars: Path) -> Iterator[str]:
     """The address of a real broker, which runs until the tests end."""
     settings = StackSettings(state=tmp_path_factory.mktemp("kafka"), private=False, jars=jars, **free_stack_ports())
+    ensure_head_start(settings, print)  # every broker of the tests starts faster with it
     with Supervisor(START_TIMEOUT_S) as supervisor:
         supervisor.start(kafka_server(settings))
         yield kafka_address(settings)

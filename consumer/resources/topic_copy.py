@@ -113,7 +113,8 @@ class TopicCopy(Generic[T]):
         with closing(TopicReader(self._settings, self._topic, idle_wait_s=_IDLE_WAIT_S)) as reader:
             reader.start()
             while not self._stop.is_set():
-                records = reader.poll(_POLL_S)
+                is_empty = not complete and reader.caught_up  # a worker does not wait for its first record
+                records = reader.poll(0.0 if is_empty else _POLL_S)
                 for record in records:
                     self._apply(entries, record.key, record.value)
                 # Not sooner: while the history is read again, names have their old entries.

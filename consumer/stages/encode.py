@@ -8,8 +8,8 @@ from consumer.jobs import Composed, Encoded, File, Job
 from cutstream.arrays.ops import ArrayOps
 from cutstream.compositing.compose import Output
 from cutstream.contract.recipe import EncodingSpec
-from cutstream.images import Image, ImageWarning, Pixels, archive
-from cutstream.images.encode import EXTENSIONS, MEDIA_TYPES, Convert, Format, encode, holds_profile, holds_resolution
+from cutstream.images import Format, Image, ImageWarning, Pixels, archive
+from cutstream.images.encode import EXTENSIONS, MEDIA_TYPES, Convert, encode, holds_profile, holds_resolution
 
 MANIFEST = "layers.json"
 

@@ -29,6 +29,7 @@ from cutstream.errors import (
     TritonUnavailable,
     WrongAnswer,
 )
+from cutstream.profiles import ensemble_name
 from cutstream.receipts import RECEIPT, Step, check_receipts, sums
 from cutstream.settings import TritonSettings
 
@@ -92,11 +93,6 @@ class Ensemble:
 class _Described:
     ensemble: Ensemble
     at_s: float
-
-
-def ensemble_name(profile: str) -> str:
-    """Return the name of the ensemble that serves a profile."""
-    return f"cutout_{profile}"
 
 
 @contextmanager

@@ -41,7 +41,7 @@ from cutstream.contract.geometry import (
 from cutstream.contract.messages import Request
 from cutstream.contract.unused import check_all_used
 from cutstream.errors import InvalidOption
-from cutstream.images.encode import Format
+from cutstream.images import Format
 from cutstream.images.geometry import Margin
 from cutstream.matting.presets import PRESETS, check_refinement, find_preset
 from cutstream.matting.specs import MattingSpec, Refinement

@@ -17,6 +17,8 @@ Pixels: TypeAlias = NDArray[np.uint8]
 Matte: TypeAlias = NDArray[np.uint8]
 Cutout: TypeAlias = NDArray[np.uint8]
 
+Format: TypeAlias = Literal["png", "webp", "jpeg"]  # of the files that are written
+
 WarningCode: TypeAlias = Literal[
     "first_of_several",  # the file holds several pictures, and only its first or main one was taken
     "missing_profile",  # CMYK without a profile: the colours are approximate

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from io import BytesIO
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import cv2
 import numpy as np
 from PIL import Image as Pillow
 
 from cutstream.errors import InvalidOption
-from cutstream.images import Pixels
+from cutstream.images import Format, Pixels
 from cutstream.images.colour import from_srgb
 from cutstream.images.png_encoder import INCHES_PER_METRE, encode_png
 
-Format = Literal["png", "webp", "jpeg"]
 Convert: TypeAlias = Callable[[Pixels, bytes], Pixels | None]  # as `from_srgb`
 
 MEDIA_TYPES: dict[Format, str] = {"png": "image/png", "webp": "image/webp", "jpeg": "image/jpeg"}

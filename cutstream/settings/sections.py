@@ -279,6 +279,10 @@ class WorkerSettings(Section):
     OTEL_EXPORTER_OTLP_* apply, too. Unset: none, at no cost."""
     heartbeat_s: float = Field(default=30.0, ge=1, le=600)
     """/healthz fails when the main loop has not completed a turn for this long."""
+    start_period_s: float = Field(default=0.0, ge=0, le=600)
+    """Time after the worker's start in which Kafka, its topics and Triton may be missing without a word in the log: for
+    a worker that starts together with its servers, as that of the local stack. 0: what is missing is said at once, and
+    a missing topic ends the worker."""
 
     @model_validator(mode="after")
     def _consistent(self) -> WorkerSettings:

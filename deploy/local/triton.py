@@ -14,19 +14,21 @@ import os
 import re
 import secrets
 import shutil
+import socket
 import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
-from cutstream.clients.triton import Triton, ensemble_name
 from cutstream.errors import StackError
+from cutstream.profiles import ensemble_name
 from cutstream.settings import Settings, StackSettings, embedded_triton
 from deploy.local.identity import ensure_identity
 from deploy.local.process import ServerSpec
 from deploy.local.state import private_folder
-from deploy.triton.backends.lifeline import SHARED_MEMORY, remove_abandoned_memory
+from deploy.triton.backends.lifeline import REGION, SHARED_MEMORY, remove_abandoned_memory
 
 CHECKOUT = Path(__file__).parents[2]
 OUR_BACKENDS = CHECKOUT / "deploy" / "triton" / "backends"
@@ -35,6 +37,7 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 HOST = "127.0.0.1"
 EXIT_TIMEOUT_S = 10
 TEMPORARY = Path("/tmp")  # the Python backend makes a folder here, whatever TMPDIR says
+_TEMPORARY_NAMES = "python_env_*"
 # The name of a header that no request can carry: gRPC refuses capital letters.
 NOBODY = "Nobody"
 # Triton takes every connection, at 70 KB each even before its handshake, so this bounds its memory.
@@ -50,13 +53,15 @@ def triton_server(settings: Settings) -> ServerSpec:
     folder = private_folder(stack.state / "triton")
     identity = ensure_identity(stack)
     served = _served(stack.model_repository, map(ensemble_name, settings.models.profiles), folder / "served")
+    remains = _Remains(folder)
     return ServerSpec(
         name="triton",
         command=[*_command(stack, served, _backends(folder)), *_guards(identity)],
         environment=_environment(settings),
         log=stack.state / "logs" / "triton.log",
         cwd=folder,
-        ready=_health_check(settings),
+        ready=partial(_is_listening, stack.triton_grpc_port),
+        answers=_health_check(settings),
         ports={
             "CUTSTREAM_STACK__TRITON_GRPC_PORT": stack.triton_grpc_port,
             "CUTSTREAM_STACK__TRITON_METRICS_PORT": stack.triton_metrics_port,
@@ -65,8 +70,36 @@ def triton_server(settings: Settings) -> ServerSpec:
         writes=(folder, SHARED_MEMORY, TEMPORARY, Path(os.devnull), *Path("/dev").glob("nvidia*")),
         descriptors=DESCRIPTORS,
         file_bytes=FILE_BYTES,
-        prepare=remove_abandoned_memory,
+        prepare=remains.begin,
+        remains=remains,
     )
+
+
+class _Remains:
+    """What Triton removes when it ends in order: the memory that it shares with its networks, and an empty folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._stub = os.fsencode(_stub_in(folder).absolute())
+        self._folders: set[Path] = set()
+
+    def begin(self) -> None:
+        remove_abandoned_memory()
+        self._folders = set(TEMPORARY.glob(_TEMPORARY_NAMES))
+
+    def __call__(self) -> Iterator[Path]:
+        for words in _command_lines():
+            if words[0] == self._stub:
+                yield from (SHARED_MEMORY / os.fsdecode(word).lstrip("/") for word in words if REGION in word)
+        for folder in set(TEMPORARY.glob(_TEMPORARY_NAMES)) - self._folders:
+            with suppress(FileNotFoundError):
+                if folder.lstat().st_uid == os.geteuid():
+                    yield folder
+
+
+def _command_lines() -> Iterator[list[bytes]]:
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended
+            yield process.read_bytes().split(b"\0")
 
 
 def _served(repository: Path, ensembles: Iterable[str], folder: Path) -> Path:
@@ -174,7 +207,7 @@ def _backends(state: Path) -> Path:
         raise StackError(f"nvidia-pytriton has no stub for Python {PYTHON}: use Python 3.10 to 3.13")
     folder = state / "backends"
     parts = [*(_pytriton() / "backends" / "python").iterdir(), stub]
-    files = {folder / "python" / part.name: part for part in parts}
+    files = {_stub_in(state).with_name(part.name): part for part in parts}
     files |= {folder / model.parent.name / model.name: model for model in OUR_BACKENDS.glob("*/model.py")}
     for target, source in files.items():
         _copy(source, target)
@@ -182,6 +215,11 @@ def _backends(state: Path) -> Path:
         if path not in files:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     return folder
+
+
+def _stub_in(state: Path) -> Path:
+    """Return the program that runs a network."""
+    return state / "backends" / "python" / "triton_python_backend_stub"
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -194,10 +232,21 @@ def _copy(source: Path, target: Path) -> None:
     part.replace(target)
 
 
+def _is_listening(port: int) -> bool:
+    """Tell whether the server has opened its port, which it does once every model is loaded."""
+    try:
+        with socket.create_connection((HOST, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
 def _health_check(settings: Settings) -> Callable[[], bool]:
     """Strict readiness: the server is ready once every model is."""
 
     def ready() -> bool:
+        from cutstream.clients.triton import Triton  # gRPC takes long to import, and the start does without
+
         with closing(Triton(embedded_triton(settings.triton, settings.stack))) as client:
             return client.ready()
 

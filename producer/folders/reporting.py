@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from cutstream.clients.objects.files import path_of
-from producer.collecting import draw_contact_sheet
 from producer.folders.work import Tally
 from producer.ledger import Job
 
@@ -61,6 +60,8 @@ def write_failures(failures: Iterable[Job], path: Path) -> int:
 def write_sheet(done: Iterable[Job], folder: Path, fetch: Callable[[str], bytes]) -> Path | None:
     """Draw photos beside their first output, with their names. Return None if there are none."""
     pairs = [(job.name, _reader(job.source, fetch), (folder / job.outputs[0]).read_bytes) for job in done]
+    from producer.collecting import draw_contact_sheet  # Pillow, which few commands need
+
     return draw_contact_sheet(pairs, folder / SHEET_NAME)
 
 

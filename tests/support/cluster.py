@@ -14,7 +14,8 @@ from kafka.admin import KafkaAdminClient
 
 from cutstream.settings import StackSettings
 from deploy.local.jars import ensure_jars
-from deploy.local.kafka import Cluster, Node, is_ready, java_command, prepare_node
+from deploy.local.java import java_command
+from deploy.local.kafka import Cluster, Node, is_ready, prepare_node
 from deploy.local.process import ServerSpec, Supervisor
 from tests.support.group import wait_until
 from tests.support.hosts import Hosts

@@ -29,6 +29,7 @@ from kafka.admin import (
 from cutstream.settings import KafkaSettings, StackSettings
 from deploy.local import kafka as local
 from deploy.local.jars import ensure_jars
+from deploy.local.java import java_command
 from deploy.local.process import ServerSpec, Supervisor
 from tests.support.certificates import Authority, Certificate
 from tests.support.group import wait_until
@@ -103,7 +104,7 @@ def guarded_kafka(folder: Path, jars: Path) -> Iterator[GuardedKafka]:
     ports = dict(zip(LISTENERS, others, strict=True))
     node = local.Node(1, "127.0.0.1", port, controller_port)
     cluster = local.Cluster((node,))
-    java = local.java_command(StackSettings(state=folder, jars=jars), ensure_jars(jars))
+    java = java_command(StackSettings(state=folder, jars=jars), ensure_jars(jars))
     properties = folder / "server.properties"
     configuration = local.configuration(node, cluster, folder / "data") | _guards(node, authority, ports)
     local.write_properties(properties, configuration)

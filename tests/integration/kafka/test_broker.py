@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -107,6 +108,32 @@ def test_records_survive_when_a_stack_becomes_private_and_open_again(
 def test_a_broker_that_is_ready_creates_topics_at_once(settings: StackSettings, supervisor: Supervisor) -> None:
     supervisor.start(kafka_server(settings))
     make_topic(kafka_address(settings), "first")
+
+
+def test_a_head_start_is_used_from_the_first_start_on(
+    kafka: str, settings: StackSettings, supervisor: Supervisor
+) -> None:
+    """The session's broker has made it, with the real JVM."""
+    server = kafka_server(settings)
+    assert any(option.startswith("-XX:AOTCache=") for option in server.command)
+    metadata = settings.state / "kafka" / "data" / "meta.properties"
+    formatted = metadata.read_text()
+    supervisor.start(server)
+    log = server.log.read_text()
+    assert f"clusterId {formatted.split('cluster.id=')[1].split()[0]}" in log
+    assert "[warning]" not in log
+    other = kafka_server(settings.model_copy(update={"state": settings.state / "other"}))
+    assert other.cwd
+    assert (other.cwd / "data" / "meta.properties").read_text() != formatted, "each cluster has a name of its own"
+
+
+def test_a_cache_that_fits_no_java_is_no_obstacle(settings: StackSettings, supervisor: Supervisor) -> None:
+    """As after a change that the head start's name does not show."""
+    server = kafka_server(settings)
+    wrong = settings.state / "wrong.aot"
+    wrong.write_bytes(bytes(100_000))
+    options = [option for option in server.command[1:] if "AOTCache" not in option]
+    supervisor.start(replace(server, command=[server.command[0], f"-XX:AOTCache={wrong}", *options]))
 
 
 def test_it_listens_on_loopback_only(settings: StackSettings, supervisor: Supervisor) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cutstream.settings import StackSettings
 from deploy.local.jars import BROKER, Jar, digest, download, ensure_jars
-from deploy.local.kafka import java_command
+from deploy.local.java import java_command
 from tests.support.foreign_clients.rows import Row, Writer, by_writer
 
 VERSION = BROKER.rpartition(":")[2]

@@ -26,7 +26,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     @contextmanager
     def starting(settings: Settings, *rest: object) -> Iterator[SimpleNamespace]:
         stacks.append(settings)
-        yield SimpleNamespace(settings=settings, check=lambda: None)
+        yield SimpleNamespace(settings=settings, check=lambda: None, end=lambda: None)
 
     monkeypatch.setattr(running, "running_stack", starting)
     return stacks

@@ -7,7 +7,9 @@ import time
 import pytest
 
 from consumer import starting
-from consumer.starting import start_with_broker
+from consumer.starting import StartPeriod, start_with_broker
+from cutstream.clients.kafka import NoTopic
+from cutstream.clock import ManualClock
 from cutstream.errors import BrokerUnavailable, ConfigurationError
 
 
@@ -52,3 +54,30 @@ def test_a_start_that_hangs_is_left_when_asked_to_stop() -> None:
 def test_another_error_ends_the_wait(error: Exception) -> None:
     with pytest.raises(type(error), match=str(error)):
         start_with_broker(failing(error), threading.Event())
+
+
+def test_in_the_start_period_missing_servers_and_topics_are_waited_for_in_silence(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    period = StartPeriod(60, clock := ManualClock())
+    away, none = BrokerUnavailable("no Kafka broker answers"), NoTopic("missing topics: cutout.requests")
+    assert start_with_broker(failing(away, none, away, None), threading.Event(), period.excuses)
+    assert caplog.messages == []
+    clock.sleep(61)
+    with pytest.raises(NoTopic):
+        start_with_broker(failing(none), threading.Event(), period.excuses)
+    assert start_with_broker(failing(away, None), threading.Event(), period.excuses)
+    assert caplog.messages == ["waiting for the broker: no Kafka broker answers", "the broker answers"]
+
+
+def test_the_start_period_excuses_no_wrong_setting() -> None:
+    period = StartPeriod(60, ManualClock())
+    with pytest.raises(ConfigurationError, match="no right"):
+        start_with_broker(failing(ConfigurationError("no right")), threading.Event(), period.excuses)
+    assert not StartPeriod(0, ManualClock()).lasts
+
+
+def test_without_a_start_period_a_missing_topic_ends_the_start() -> None:
+    with pytest.raises(NoTopic):
+        start_with_broker(failing(NoTopic("missing topics")), threading.Event())

@@ -9,14 +9,13 @@ import pytest
 
 from cutstream.errors import ConfigurationError
 from cutstream.settings import StackSettings
+from deploy.local.java import java, java_command
 from deploy.local.kafka import (
     Cluster,
     Node,
     configuration,
     format_storage,
     is_ready,
-    java,
-    java_command,
     write_properties,
 )
 from tests.support.ports import free_ports

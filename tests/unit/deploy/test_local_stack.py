@@ -35,6 +35,7 @@ def shells_for_servers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     monkeypatch.setattr(stack, "kafka_server", lambda _: shell("kafka"))
     monkeypatch.setattr(stack, "triton_server", lambda _: shell("triton"))
+    monkeypatch.setattr(stack, "ensure_head_start", lambda *_: None)
 
 
 def settings(state: Path, brokers: str = "", triton: str = "") -> Settings:

@@ -341,3 +341,62 @@ def test_two_settings_with_one_port_are_an_error(tmp_path: Path) -> None:
     server = shell(tmp_path, "", ports={"CUTSTREAM_STACK__A_PORT": 18_999, "CUTSTREAM_STACK__B_PORT": 18_999})
     with pytest.raises(StackError, match="CUTSTREAM_STACK__A_PORT and CUTSTREAM_STACK__B_PORT are both 18999"):
         check_ports([server])
+
+
+def test_servers_start_beside_each_other_and_those_that_others_need_stop_last(tmp_path: Path) -> None:
+    order = tmp_path / "order"
+    script = f"trap 'sleep 0.1; echo {{}} >> {order}; exit' TERM; echo up; while :; do sleep 0.02; done"
+    with Supervisor(10) as supervisor:
+        supervisor.launch(shell(tmp_path, script.format("broker"), "broker"), stop_last=True)
+        supervisor.launch(shell(tmp_path, script.format("worker"), "worker"))
+        supervisor.launch(shell(tmp_path, script.format("models"), "models"), stop_last=True)
+        supervisor.wait_until_healthy("broker")
+        supervisor.wait_until_healthy()
+        assert supervisor.poll() == ()
+        assert [server.name for server in supervisor.servers] == ["broker", "models", "worker"]
+    assert order.read_text().split()[0] == "worker"
+    assert set(order.read_text().split()[1:]) == {"broker", "models"}
+
+
+def test_a_server_that_starts_is_not_among_those_that_run(tmp_path: Path) -> None:
+    with Supervisor(10) as supervisor:
+        supervisor.launch(
+            shell(tmp_path, "sleep 97", "slow", ready=lambda: False), shell(tmp_path, "echo up; sleep 97")
+        )
+        supervisor.wait_until_healthy("shell")
+        assert supervisor.poll() == ("slow",)
+        assert [server.name for server in supervisor.servers] == ["shell"]
+        assert set(supervisor.ready_s) == {"shell"}
+
+
+def test_the_end_of_a_server_that_others_do_not_wait_for_is_told_all_the_same(tmp_path: Path) -> None:
+    with Supervisor(10) as supervisor:
+        supervisor.launch(shell(tmp_path, "exit 3", "bad"), shell(tmp_path, "sleep 97", ready=lambda: False))
+        with pytest.raises(StackError, match="bad ended with code 3 before it was ready"):
+            supervisor.wait_until_healthy("shell")
+
+
+def test_a_kill_asks_nobody_and_removes_what_is_left(tmp_path: Path) -> None:
+    deaf = "trap 'echo asked' TERM; echo up; while :; do sleep 0.02; done"
+    (tmp_path / "memory").touch()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    remains = [tmp_path / name for name in ("memory", "empty", "full", "gone")]
+    with Supervisor(10, kills=True) as supervisor:
+        supervisor.start(shell(tmp_path, deaf, "deaf", remains=lambda: remains), shell(tmp_path, TREE))
+        tree = [*descendants(supervisor.pid("shell")), *descendants(supervisor.pid("deaf"))]
+        began = time.monotonic()
+    assert time.monotonic() - began < 5
+    assert all_gone(tree)
+    assert (tmp_path / "deaf.log").read_text() == "up\n"
+    assert [path.exists() for path in remains] == [False, False, True, False]
+
+
+def test_a_kill_of_what_has_ended_already_is_no_error(tmp_path: Path) -> None:
+    with Supervisor(10) as supervisor:
+        supervisor.start(shell(tmp_path, "echo up; sleep 97"))
+        descendants(supervisor.pid("shell"))[0].kill()
+        assert wait_until(lambda: supervisor.exit_code("shell") is not None)
+        supervisor.kill()
+        assert supervisor.servers == ()

@@ -9,9 +9,8 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from cutstream.clients.triton import ensemble_name
 from cutstream.errors import ConfigurationError, WeightsMissing
-from cutstream.profiles import REPOSITORY, known_profiles
+from cutstream.profiles import REPOSITORY, ensemble_name, known_profiles
 from cutstream.receipts import receipt_length
 from cutstream.settings import GlueSettings, ModelSettings, Settings, StackSettings
 from export.profiles import ensemble_of, network_file, steps_in, steps_of
