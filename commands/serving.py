@@ -133,15 +133,13 @@ def cutting_stack(
 
 
 def _for_photos(settings: Settings, folders: Sequence[Path], profile: str | None) -> Settings:
-    """Adapt the settings for a stack that reads the folders and serves the profile besides the settings' own."""
+    """Adapt the settings for a stack that reads the folders, and serves the profile alone if one is named."""
     roots = tuple(dict.fromkeys((*settings.objects.file_roots, *folders)))
-    served = settings.models.profiles
-    if profile and profile not in (AUTO, *served):
-        served = (*served, profile)
+    named = {} if profile in (None, AUTO) else {"profiles": (profile,), "default_profile": profile}
     return settings.model_copy(
         update={
             "objects": settings.objects.model_copy(update={"file_roots": roots}),
-            "models": settings.models.model_copy(update={"profiles": served}),
+            "models": settings.models.model_copy(update=named),
         }
     )
 

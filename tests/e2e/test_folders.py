@@ -156,6 +156,8 @@ def test_one_photo_goes_through_a_pipe_and_needs_no_stack(local: Settings, tmp_p
     assert done.returncode == 0, done.stderr.decode()
     with Image.open(io.BytesIO(done.stdout)) as image:
         assert (image.format, image.mode) == ("PNG", "RGBA")
+    assert b"starting" in done.stderr
+    assert b" s)" not in done.stderr, "the picture is on standard output"
     assert not (tmp_path / "destination").exists()
     assert [path.name for path in (tmp_path / "state").iterdir() if path.name.startswith("cutstream-run")] == []
 
@@ -175,6 +177,8 @@ def test_the_running_stack_does_photos_that_its_worker_may_not_read(local: Setti
     assert [path.name for path in sorted((out / "deep").iterdir())] == [f"№ {number}.png" for number in range(3)]
     assert (out / "contact-sheet.jpg").exists()
     assert one.returncode == 0, one.stderr.decode()
+    assert one.stderr.decode().startswith(f"{tmp_path / 'one.webp'} (")
+    assert piped.stderr == b""
     with Image.open(tmp_path / "one.webp") as image:
         assert (image.format, image.mode) == ("WEBP", "RGBA")
     assert refused.returncode == 1

@@ -89,3 +89,42 @@ def test_a_broker_in_the_settings_is_never_replaced(local_kafka, monkeypatch, st
     ):
         pass
     assert started == []
+
+
+@pytest.fixture
+def launched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Settings, dict[str, object]]]:
+    """Record the settings and options of each stack that is started for a command that cuts photos out."""
+    stacks: list[tuple[Settings, dict[str, object]]] = []
+
+    @contextmanager
+    def starting(settings: Settings, *rest: object, **options: object) -> Iterator[SimpleNamespace]:
+        stacks.append((settings, options))
+        yield SimpleNamespace(settings=settings, check=lambda: None, end=lambda: None)
+
+    monkeypatch.setattr(running, "launched_stack", starting)
+    return stacks
+
+
+def test_a_stack_for_one_photo_is_small_and_serves_the_profile_that_is_named(launched, tmp_path: Path) -> None:
+    given, photos, said = Settings(stack=StackSettings(state=tmp_path / "state")), tmp_path / "photos", []
+    with commands_serving.cutting_stack(given, [photos], "precise", said.append, for_one=True) as (stream, _):
+        assert photos in stream.workers_objects.file_roots
+    ((settings, options),) = launched
+    assert (settings.models.profiles, settings.models.default_profile) == (("precise",), "precise")
+    assert (settings.kafka.partitions, settings.worker.decoders, settings.page.enabled) == (1, 1, False)
+    assert options == {"kills": True}
+    assert "starting Kafka" in said[0]
+    assert list((tmp_path / "state").iterdir()) == []
+
+
+@pytest.mark.parametrize("profile", [None, "auto"])
+def test_a_stack_for_a_folder_is_that_of_the_settings_on_other_ports(launched, tmp_path: Path, profile) -> None:
+    given = Settings(stack=StackSettings(state=tmp_path / "state"))
+    for _ in range(2):
+        with commands_serving.cutting_stack(given, [tmp_path], profile, lambda text: None):
+            pass
+    (one, _), (two, _) = launched
+    assert one.models == given.models
+    assert one.kafka.partitions == given.kafka.partitions
+    ports = [{settings.stack.kafka_port, settings.stack.triton_grpc_port} for settings in (given, one, two)]
+    assert len(set().union(*ports)) == 6, "commands that start at the same moment do not meet"

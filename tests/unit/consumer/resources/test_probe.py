@@ -74,3 +74,12 @@ def test_a_bug_in_the_question_is_logged_once_and_counts_as_away(
     probe.close()
     assert not probe.ok
     assert [record.getMessage() for record in caplog.records] == ["probe of server failed"]
+
+
+def test_a_server_that_is_about_to_start_is_asked_soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consumer.resources.probe._INTERVAL_S", 3600)
+    answers = [True, False, False]
+    probe = Probe("server", lambda: answers.pop() if answers else True, ManualClock())
+    probe.start()
+    wait_until(lambda: probe.ok, "never ok")
+    probe.close()
