@@ -7,6 +7,7 @@ import base64
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from http import HTTPStatus
+from typing import TypeAlias
 
 from starlette.concurrency import iterate_in_threadpool
 from starlette.responses import Response, StreamingResponse
@@ -35,14 +36,40 @@ class OutputUnreadable(CallRefused):
         self.is_missing = isinstance(cause, ObjectMissing)
 
 
+Early: TypeAlias = bytes | OutputUnreadable | None
+"""An output that was read ahead, or why it could not be. None: it is too large for that."""
+
+
+def can_read_ahead(result: Result) -> bool:
+    """Tell whether a result has a first output, and one that is not large."""
+    return result.status == "ok" and bool(result.objects) and result.objects[0].bytes <= _AT_ONCE_BYTES
+
+
+def read_ahead(outputs: OwnObjects, result: Result) -> Early:
+    """Read the first output of a result that can be read ahead. Blocks."""
+    try:
+        return _read(outputs, result.objects[0], _AT_ONCE_BYTES)[1]
+    except OutputUnreadable as exc:
+        return exc
+
+
 async def send_output(
-    outputs: OwnObjects, stored: StoredObject, headers: Mapping[str, str], on_sent: Callable[[], None]
+    outputs: OwnObjects,
+    stored: StoredObject,
+    headers: Mapping[str, str],
+    on_sent: Callable[[], None],
+    early: Early = None,
 ) -> Response:
     """Return an answer with an output's bytes. A large one is not held in memory. `on_sent` is called in the end.
 
     Raises OutputUnreadable.
     """
-    opened, data = await _open(outputs, stored, _AT_ONCE_BYTES)
+    if isinstance(early, bytes):
+        on_sent()
+        return Response(early, media_type=stored.media_type, headers=dict(headers))
+    if early is not None:
+        raise early
+    opened, data = await asyncio.to_thread(_read, outputs, stored, _AT_ONCE_BYTES)
     if data is not None:
         on_sent()
         return Response(data, media_type=stored.media_type, headers=dict(headers))
@@ -60,7 +87,7 @@ async def send_output(
 
 async def read_output(outputs: OwnObjects, stored: StoredObject) -> str:
     """Return an output's bytes in base64. Raises OutputUnreadable."""
-    _, data = await _open(outputs, stored, None)
+    _, data = await asyncio.to_thread(_read, outputs, stored, None)
     return (await asyncio.to_thread(base64.b64encode, data or b"")).decode()
 
 
@@ -80,16 +107,12 @@ def picture_headers(result: Result, stored: StoredObject) -> dict[str, str]:
     }
 
 
-async def _open(outputs: OwnObjects, stored: StoredObject, at_once: int | None) -> tuple[Opened, bytes | None]:
-    """Open an output, and read it if it has at most `at_once` bytes, in one visit to another thread."""
-
-    def read() -> tuple[Opened, bytes | None]:
+def _read(outputs: OwnObjects, stored: StoredObject, at_once: int | None) -> tuple[Opened, bytes | None]:
+    """Open an output, and read it if it has at most `at_once` bytes. Blocks. Raises OutputUnreadable."""
+    try:
         opened = outputs.open(stored.uri)
         small = at_once is None or opened.size <= at_once
         return opened, b"".join(opened.chunks) if small else None
-
-    try:
-        return await asyncio.to_thread(read)
     except (CutstreamError, OSError) as exc:
         # The workers' destination is another one than this gateway's settings say, or it is away.
         log.warning("a result cannot be read (CUTSTREAM_OBJECTS__DESTINATION must be that of the workers): %s", exc)

@@ -8,9 +8,10 @@ its host (`cutstream.web`), and `answering`, which counts it and writes errors i
     /v1/jobs…      jobs       many photos, results later (`job_runner`, `job_store`, `webhooks`)
     /healthz, /readyz, /metrics, /openapi.json
 
-A synchronous call is four steps (`calls`): its client and its limits are checked before its body is read; its photo
-is stored (`bodies`, `uploads`); its request is written and its own result awaited (`stream`, `waiting`); its output is
-sent (`answers`). Nothing here calls a worker or Triton.
+A synchronous call is four steps (`calls`): its client and its limits are checked before its body is read (`bodies`);
+its photo is stored and its request written, on one visit to another thread (`uploads`, `stream`); its own result is
+awaited, and comes with its output read already (`waiting`); the output is sent (`answers`). Nothing here calls a worker
+or Triton.
 """
 
 from __future__ import annotations

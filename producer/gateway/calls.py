@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from typing import Any, Protocol
 
@@ -30,8 +31,8 @@ from producer.gateway.limits import Limits
 from producer.gateway.load import Load
 from producer.gateway.names import RandomNames
 from producer.gateway.tidying import Tidier
-from producer.gateway.uploads import Uploads
-from producer.gateway.waiting import Waiting
+from producer.gateway.uploads import Incoming, Uploads
+from producer.gateway.waiting import Arrived, Waiting
 
 _LONGEST_RETRY_S = 60.0
 _GRACE_S = 5.0  # a worker that notices the deadline writes `expired`, and that result is on its way
@@ -64,6 +65,7 @@ class Calls:
         uploads: Uploads,
         outputs: OwnObjects,
         tidier: Tidier,
+        pool: Executor,
         clock: Clock,
         instance: str,
     ) -> None:
@@ -76,6 +78,7 @@ class Calls:
         self._uploads = uploads
         self._outputs = outputs
         self._tidier = tidier
+        self._pool = pool
         self._clock = clock
         self._instance = instance
         self._names = RandomNames()
@@ -97,20 +100,26 @@ class Calls:
             retry_s = min(wait_s, _LONGEST_RETRY_S)
             raise too_many("Too many requests wait already", retry_s, self._limits.headers(client), "wait")
 
-    async def run(self, http: starlette.requests.Request, fields: Mapping[str, Any], uploaded: Sequence[str]) -> Result:
+    async def run(
+        self, http: starlette.requests.Request, fields: Mapping[str, Any], uploads: Sequence[Incoming]
+    ) -> Arrived:
         """Send a request with these fields, and return its result, which has outputs.
 
-        `uploaded` are the photos that this call has stored; they are removed in the end. Raises CallRefused, and
-        ClientGone, which calls the request off.
+        `uploads` are the photos that have come with the call, and which the fields name by the addresses that they will
+        have. They are stored before the request is written, and removed in the end. Raises CallRefused, and ClientGone,
+        which calls the request off.
         """
         try:
             request = self._request(fields)
         except BaseException:
-            self._uploads.remove(uploaded)
+            for incoming in uploads:
+                incoming.discard()
             raise
         id = request.id or ""
+        uploaded = [self._uploads.address_of(incoming) for incoming in uploads]
         arriving = self._waiting.expect(id)
-        self._write(OutgoingRecord(self._topics.urgent_topic, id.encode(), encode(request), _trace_of(http)), id)
+        record = OutgoingRecord(self._topics.urgent_topic, id.encode(), encode(request), _trace_of(http))
+        sent = self._send(record, id, uploads)
         gone = asyncio.create_task(_gone(http))
         try:
             either: set[asyncio.Future[Any]] = {arriving, gone}
@@ -118,18 +127,20 @@ class Calls:
         finally:
             gone.cancel()
             if not arriving.done():
-                self._abandon(id, arriving, uploaded)
+                self._waiting.abandon(id)
+                sent.add_done_callback(self._on_loop(self._abandon, id, arriving, uploaded))
         if not arriving.done():
             if gone.done() and not gone.cancelled():
                 raise ClientGone("the client closed its connection while it waited")
             raise CallRefused(504, "expired", "No result in time", headers={"Retry-After": "5"})
         self._uploads.remove(uploaded)
-        result = arriving.result()
+        arrived = arriving.result()
+        result = arrived.result
         if result.status != "ok" or not result.objects:
             refusal = refusal_of(result)
             refusal.headers["X-Request-Id"] = id
             raise refusal
-        return result
+        return arrived
 
     def clean_up(self, result: Result) -> None:
         """Remove the outputs of a call, soon: its client has them, or will never ask for them."""
@@ -143,36 +154,68 @@ class Calls:
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.wall(), timezone.utc)
 
-    def _write(self, record: OutgoingRecord, id: str) -> None:
+    def _send(self, record: OutgoingRecord, id: str, uploads: Sequence[Incoming]) -> Future[None]:
+        """Store the photos and write the request, on another thread. Whoever waits is told if that fails."""
         loop = asyncio.get_running_loop()
 
-        def tell(done: Any) -> None:
-            if done.exception() is not None:
-                error = unavailable("The stream does not take requests now")
-                loop.call_soon_threadsafe(self._waiting.fail, [id], error)
+        def tell(done: Future[None]) -> None:
+            if (exc := done.exception()) is not None:
+                refused = exc if isinstance(exc, CallRefused) else None
+                error = refused or unavailable("The stream does not take requests now")
+                with suppress(RuntimeError):  # the loop has ended
+                    loop.call_soon_threadsafe(self._waiting.fail, id, error)
 
-        self._stream.write([record]).add_done_callback(tell)
+        def send() -> None:
+            try:
+                for incoming in uploads:
+                    self._uploads.store(incoming)
+            except BaseException:
+                for incoming in uploads:
+                    incoming.discard()
+                raise
+            if self._waiting.is_abandoned(id):
+                raise unavailable("the call has ended")
+            self._stream.write([record]).add_done_callback(tell)
 
-    def _abandon(self, id: str, arriving: asyncio.Future[Result], uploaded: Sequence[str]) -> None:
-        """Call a request off that nobody waits for any more, and remove what it leaves behind once it has ended."""
-        now = self._now()
-        expires = now + timedelta(seconds=_REMEMBERED_S)
-        key = key_of(id, {}).encode()
-        topic = self._topics.cancellations_topic
-        self._stream.write(
-            [OutgoingRecord(topic, key, encode_cancellation(Cancellation(id=id, cancelled=now, expires=expires)))]
-        )
+        sent: Future[None] = self._pool.submit(send) if uploads else Future()
+        if not uploads:
+            self._stream.write([record]).add_done_callback(tell)
+            sent.set_result(None)
+        sent.add_done_callback(tell)
+        return sent
 
-        def ended(arrived: asyncio.Future[Result]) -> None:
-            self._stream.write([OutgoingRecord(topic, key, None)])
+    def _on_loop(self, function: Callable[..., None], *arguments: Any) -> Callable[[object], None]:
+        loop = asyncio.get_running_loop()
+
+        def call(_: object) -> None:
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(function, *arguments)
+
+        return call
+
+    def _abandon(self, id: str, arriving: asyncio.Future[Arrived], uploaded: Sequence[str]) -> None:
+        """Call a request off that nobody waits for any more, and remove what it leaves behind once it has ended.
+
+        If it has not ended, it has been written by now: a cancellation is for requests that were written before it.
+        """
+        topic, key = self._topics.cancellations_topic, key_of(id, {}).encode()
+        has_ended = arriving.done()
+        if not has_ended:
+            now = self._now()
+            cancellation = Cancellation(id=id, cancelled=now, expires=now + timedelta(seconds=_REMEMBERED_S))
+            self._stream.write([OutgoingRecord(topic, key, encode_cancellation(cancellation))])
+            asyncio.get_running_loop().call_later(_REMEMBERED_S, self._give_up, id, arriving)
+
+        def ended(arrived: asyncio.Future[Arrived]) -> None:
+            if not has_ended:
+                self._stream.write([OutgoingRecord(topic, key, None)])
             self._uploads.remove(uploaded)
             if not arrived.cancelled() and arrived.exception() is None:
-                self.clean_up(arrived.result())
+                self.clean_up(arrived.result().result)
 
         arriving.add_done_callback(ended)
-        asyncio.get_running_loop().call_later(_REMEMBERED_S, self._give_up, id, arriving)
 
-    def _give_up(self, id: str, arriving: asyncio.Future[Result]) -> None:
+    def _give_up(self, id: str, arriving: asyncio.Future[Arrived]) -> None:
         self._waiting.forget(id)
         arriving.cancel()
 

@@ -8,7 +8,7 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from cutstream.settings import Settings
 from cutstream.web import Limits as ServerLimits
 from cutstream.web import WebServer, allowed_hosts, guarded, listen
 from producer.gateway.access import Access
+from producer.gateway.answers import can_read_ahead, read_ahead
 from producer.gateway.app import build_app
 from producer.gateway.bodies import Bodies, Memory
 from producer.gateway.calls import Calls
@@ -42,7 +43,7 @@ from producer.gateway.state import State
 from producer.gateway.stream import Stream
 from producer.gateway.tidying import Tidier
 from producer.gateway.uploads import Uploads
-from producer.gateway.waiting import Waiting
+from producer.gateway.waiting import Arrived, Waiting
 from producer.gateway.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class Gateway:
         self._metrics = GatewayMetrics()
         self._load = Load(self._clock)
         self._waiting = Waiting()
+        self._pool = ThreadPoolExecutor(_THREADS, "gateway-blocking")
         self._state = State(g.state)
         self._store = JobStore(g.state / "jobs.sqlite")
         self._uploaded = OwnObjects(uploads_place(settings), s.objects)
@@ -141,6 +143,7 @@ class Gateway:
             self._uploads,
             self._outputs,
             self._tidier,
+            self._pool,
             self._clock,
             self._name,
         )
@@ -187,7 +190,7 @@ class Gateway:
 
     def _on_start(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._loop.set_default_executor(ThreadPoolExecutor(_THREADS, "gateway-blocking"))
+        self._loop.set_default_executor(self._pool)
         for work in (self._runner.run(), self._webhooks.run(self._runner.webhooks_due)):
             task = self._loop.create_task(work)
             task.add_done_callback(self._end_with)
@@ -210,10 +213,24 @@ class Gateway:
         return id in self._waiting or self._runner.knows(id)
 
     def _on_results(self, results: Sequence[Result], positions: Mapping[int, int]) -> None:
-        of_calls = [result for result in results if result.id in self._waiting]
-        if of_calls and self._loop is not None:
-            self._loop.call_soon_threadsafe(self._waiting.deliver, of_calls)
+        with suppress(RuntimeError):  # the loop and its threads have ended
+            for result in results:
+                if result.id not in self._waiting:
+                    continue
+                if can_read_ahead(result) and not self._waiting.is_abandoned(result.id):
+                    self._pool.submit(self._read_ahead, result)
+                else:
+                    self._deliver(Arrived(result, None))
         self._runner.on_results(results, positions)
+
+    def _read_ahead(self, result: Result) -> None:
+        """Wake a call once its picture is at hand, instead of once for its result and once for the picture."""
+        with suppress(RuntimeError):
+            self._deliver(Arrived(result, read_ahead(self._outputs, result)))
+
+    def _deliver(self, arrived: Arrived) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._waiting.deliver, arrived)
 
     # -- what it says of itself, and what it tidies up
 

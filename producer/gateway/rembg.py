@@ -16,13 +16,13 @@ from starlette.routing import Route
 from cutstream.clients.objects.own_objects import OwnObjects
 from producer.gateway.access import Access
 from producer.gateway.answers import picture_headers, send_output
-from producer.gateway.bodies import Bodies, Body
+from producer.gateway.bodies import Bodies
 from producer.gateway.calls import Calls
 from producer.gateway.errors import CallRefused
 from producer.gateway.profiles import Profiles
 from producer.gateway.removebg_options import check_url
 from producer.gateway.routes import get_only
-from producer.gateway.uploads import Uploads
+from producer.gateway.uploads import Incoming, Uploads
 
 DEFAULT_MODEL = "u2net"
 _TRUE, _FALSE = ("true", "1", "yes", "on", "t", "y"), ("false", "0", "no", "off", "f", "n", "")
@@ -73,19 +73,17 @@ class Rembg:
         with self._calls.admit(client):
             async with self._bodies.read(request, client, ("file",), most_files=1) as body:
                 fields = parse_options({**request.query_params, **body.values}, self._profiles)
-                image = await self._store(body)
-            return await self._cut_out(request, {**fields, "image": image}, [image])
+                if not body.files.get("file"):
+                    raise invalid("body", "file", "Field required")
+                photo = body.files["file"].pop()
+            return await self._cut_out(request, {**fields, "image": self._uploads.address_of(photo)}, [photo])
 
-    async def _store(self, body: Body) -> str:
-        if not body.files.get("file"):
-            raise invalid("body", "file", "Field required")
-        return await self._uploads.finish(body.files["file"].pop())
-
-    async def _cut_out(self, request: Request, fields: Mapping[str, Any], uploaded: list[str]) -> Response:
-        result = await self._calls.run(request, fields, uploaded)
+    async def _cut_out(self, request: Request, fields: Mapping[str, Any], uploads: list[Incoming]) -> Response:
+        arrived = await self._calls.run(request, fields, uploads)
+        result = arrived.result
         stored = result.objects[0]
         headers = picture_headers(result, stored)
-        return await send_output(self._outputs, stored, headers, lambda: self._calls.clean_up(result))
+        return await send_output(self._outputs, stored, headers, lambda: self._calls.clean_up(result), arrived.early)
 
 
 def parse_options(values: Mapping[str, Any], profiles: Profiles) -> dict[str, Any]:

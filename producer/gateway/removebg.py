@@ -23,7 +23,8 @@ from producer.gateway.keys import Client
 from producer.gateway.limits import Limits
 from producer.gateway.profiles import Profiles
 from producer.gateway.removebg_options import Options, check_sources, check_url, parse_options
-from producer.gateway.uploads import Uploads
+from producer.gateway.uploads import Incoming, Uploads
+from producer.gateway.waiting import Arrived
 
 _FILES = ("image_file", "bg_image_file")
 _CREDITS = 1_000_000  # there are none to buy: clients that stop without credits must go on
@@ -66,10 +67,10 @@ class RemoveBg:
         with self._calls.admit(client):
             async with self._bodies.read(request, client, _FILES) as body:
                 options = parse_options(body.values, bool(body.files.get("bg_image_file")))
-                fields, uploaded = await self._fields(client, body, options)
-            result = await self._calls.run(request, fields, uploaded)
-        headers = {**self._limits.headers(client), **_headers(options, result)}
-        return await self._answer(request, result, headers)
+                fields, uploads = await self._fields(client, body, options)
+            arrived = await self._calls.run(request, fields, uploads)
+        headers = {**self._limits.headers(client), **_headers(options, arrived.result)}
+        return await self._answer(request, arrived, headers)
 
     async def account(self, request: Request) -> Response:
         """Return an account that never runs out of credits."""
@@ -91,31 +92,33 @@ class RemoveBg:
             id = await self._keep(client, source, body, self._improvements)
         return JSONResponse({"id": id}, headers=self._limits.headers(client))
 
-    async def _fields(self, client: Client, body: Body, options: Options) -> tuple[dict[str, Any], list[str]]:
-        """Return the request's fields, and the photos that were stored for it."""
+    async def _fields(self, client: Client, body: Body, options: Options) -> tuple[dict[str, Any], list[Incoming]]:
+        """Return the request's fields, and the photos that have come with it."""
         source = check_sources(body.values, body.files)
         fields = {**options.fields, **self._profiles.of_type(options.type)}
         if source == "image_url":
-            return await self._with_background(body, {**fields, "image": check_url(source, body.values[source])}, [])
+            return self._with_background(body, {**fields, "image": check_url(source, body.values[source])}, [])
         if source == "image_file":
             incoming = body.files["image_file"].pop()
         else:
             incoming = await self._bodies.store_base64(body.values[source], client)
-        image = await self._uploads.finish(incoming)
-        return await self._with_background(body, {**fields, "image": image}, [image])
+        return self._with_background(body, {**fields, "image": self._uploads.address_of(incoming)}, [incoming])
 
-    async def _with_background(
-        self, body: Body, fields: dict[str, Any], uploaded: list[str]
-    ) -> tuple[dict[str, Any], list[str]]:
+    def _with_background(
+        self, body: Body, fields: dict[str, Any], uploads: list[Incoming]
+    ) -> tuple[dict[str, Any], list[Incoming]]:
         if body.files.get("bg_image_file") and "background" not in fields:
-            picture = await self._uploads.finish(body.files["bg_image_file"].pop())
-            return {**fields, "background": {"image": picture}}, [*uploaded, picture]
-        return fields, uploaded
+            picture = body.files["bg_image_file"].pop()
+            return {**fields, "background": {"image": self._uploads.address_of(picture)}}, [*uploads, picture]
+        return fields, uploads
 
-    async def _answer(self, request: Request, result: Result, headers: dict[str, str]) -> Response:
+    async def _answer(self, request: Request, arrived: Arrived, headers: dict[str, str]) -> Response:
+        result = arrived.result
         stored = result.objects[0]
         if not _wants_json(request.headers.get("accept", "")):
-            return await send_output(self._outputs, stored, headers, lambda: self._calls.clean_up(result))
+            return await send_output(
+                self._outputs, stored, headers, lambda: self._calls.clean_up(result), arrived.early
+            )
         data = await read_output(self._outputs, stored)
         self._calls.clean_up(result)
         return JSONResponse({"data": {"result_b64": data, **_box(result, stored)}}, headers=headers)

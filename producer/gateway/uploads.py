@@ -125,11 +125,25 @@ class Uploads:
 
         await asyncio.to_thread(write)
 
-    async def finish(self, incoming: Incoming) -> str:
-        """Store a received photo and return its address. Raises CallRefused if the store does not take it."""
-        address = await asyncio.to_thread(self._finish, incoming)
+    def address_of(self, incoming: Incoming) -> str:
+        """Return the address that a received photo will have."""
+        return self._place.address(self._name_of(incoming))
+
+    def store(self, incoming: Incoming) -> str:
+        """Store a received photo and return its address. Blocks. Raises CallRefused if the store does not take it."""
+        try:
+            self._flush(incoming)
+            incoming.close()
+            address = self._place.put_file(self._name_of(incoming), incoming.path)
+        except (CutstreamError, OSError) as exc:
+            incoming.discard()
+            raise exc if isinstance(exc, CallRefused) else unavailable("uploads cannot be stored now") from exc
         self._metrics.upload_bytes.inc(incoming.size)
         return address
+
+    async def finish(self, incoming: Incoming) -> str:
+        """Do as `store` does, on another thread."""
+        return await asyncio.to_thread(self.store, incoming)
 
     async def digests(self, several: Sequence[Incoming]) -> list[str]:
         """Return the SHA-256 of each of these uploads. Raises CallRefused."""
@@ -151,11 +165,6 @@ class Uploads:
         except OSError as exc:
             raise unavailable(f"uploads cannot be stored now: {exc.strerror}") from exc
 
-    def _finish(self, incoming: Incoming) -> str:
-        self._flush(incoming)
-        incoming.close()
-        try:
-            return self._place.put_file(incoming.path.name.removesuffix(".part"), incoming.path)
-        except (CutstreamError, OSError) as exc:
-            incoming.discard()
-            raise unavailable("uploads cannot be stored now") from exc
+    @staticmethod
+    def _name_of(incoming: Incoming) -> str:
+        return incoming.path.name.removesuffix(".part")

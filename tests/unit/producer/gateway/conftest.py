@@ -35,11 +35,12 @@ class Served:
         deadline = time.monotonic() + 30
         while True:
             try:
-                self.client.get("/healthz")
-                return self
+                if self.client.get("/readyz").status_code == 200:
+                    return self
             except httpx.TransportError:
-                assert time.monotonic() < deadline, "it does not listen"
-                time.sleep(0.01)
+                pass
+            assert time.monotonic() < deadline, "it is not ready"
+            time.sleep(0.01)
 
     def stop(self) -> None:
         self.client.close()

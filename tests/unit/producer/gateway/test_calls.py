@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from cutstream.clock import SystemClock
 from cutstream.contract.messages import ErrorDetail
+from cutstream.errors import StoreUnavailable
 from producer.gateway.keys import create_key
 from tests.support.group import wait_until
 from tests.support.stand_in_worker import PICTURE
@@ -70,11 +72,11 @@ def test_a_failed_request_is_answered_with_its_code(serve: Callable, code: str, 
     served = serve()
     served.stream.answer = served.worker.fail(code, "the reason")
     answer = served.client.post("/v1.0/removebg", files={"image_file": PHOTO})
-    assert answer.status_code == status
+    assert answer.status_code == status, answer.text
     (error,) = answer.json()["errors"]
     assert (error["code"], error["detail"]) == (code, "the reason")
     answer = served.client.post("/api/remove", files={"file": PHOTO})
-    assert answer.status_code == status
+    assert answer.status_code == status, answer.text
     assert "the reason" in answer.json()["detail"]
 
 
@@ -148,6 +150,47 @@ def test_a_client_that_goes_away_has_its_request_called_off(serve: Callable, tmp
     wait_until(lambda: cancellations()[-1].value is None, "the cancellation stays")
     wait_until(lambda: not list((tmp_path / "out").iterdir()), "the output stays")
     wait_until(lambda: not list((tmp_path / "state" / "uploads").iterdir()), "the upload stays")
+
+
+def test_a_photo_that_cannot_be_stored_is_no_request(
+    serve: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(name: str, file: Path) -> str:
+        raise StoreUnavailable("away")
+
+    served = serve()
+    monkeypatch.setattr(served.gateway._uploaded, "put_file", refuse)
+    for path, name in (("/v1.0/removebg", "image_file"), ("/api/remove", "file")):
+        answer = served.client.post(path, files={name: PHOTO})
+        assert (answer.status_code, "uploads cannot be stored now" in answer.text) == (503, True)
+    assert not served.stream.records
+    assert not list((tmp_path / "state" / "spool").iterdir())
+    assert not served.gateway._waiting, "it still waits"
+
+
+def test_a_client_that_goes_away_while_its_photo_is_stored_sends_no_request(
+    serve: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    served = serve()
+    storing, go_on, put_file = threading.Event(), threading.Event(), served.gateway._uploaded.put_file
+
+    def slowly(name: str, file: Path) -> str:
+        storing.set()
+        assert go_on.wait(30)
+        return str(put_file(name, file))
+
+    monkeypatch.setattr(served.gateway._uploaded, "put_file", slowly)
+    body = b"--x\r\nContent-Disposition: form-data; name=file; filename=a.jpg\r\n\r\nphoto\r\n--x--\r\n"
+    head = f"POST /api/remove HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as client:
+        client.sendall(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n".encode() + body)
+        assert storing.wait(30)
+    waiting = served.gateway._waiting
+    wait_until(lambda: waiting._abandoned, "it is not noticed")
+    go_on.set()
+    wait_until(lambda: not waiting, "it still waits")
+    wait_until(lambda: not list((tmp_path / "state" / "uploads").iterdir()), "the upload stays")
+    assert not served.stream.requests
 
 
 def test_clients_have_keys_and_limits(serve: Callable, tmp_path: Path) -> None:
