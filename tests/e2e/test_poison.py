@@ -44,7 +44,7 @@ def test_poison_among_good(settings, small_photos, folder, tmp_path) -> None:
         update={
             "objects": settings.objects.model_copy(update={"allow_private_addresses": True}),
             "limits": settings.limits.model_copy(
-                update={"download_timeout_s": 1.0, "source_attempts": 2, "retries": 0}
+                update={"download_timeout_s": 1.0, "source_attempts": 2, "retries": 0, "retry_delay_s": 1.0}
             ),
         }
     )

@@ -62,7 +62,7 @@ def test_a_host_that_answers_slowly_holds_up_no_others_even_with_two_ports(
 
 
 def test_exact_mattings_hold_up_no_others(settings: Settings, small_photos: list[str], folder: Path, tmp_path) -> None:
-    write_noisy_photo(folder / "large.jpg", (1300, 1300))
+    write_noisy_photo(folder / "large.jpg", (900, 900))
     matting = {"method": "closed_form", "erode": 40, "dilate": 80}
     exact = {"image": (folder / "large.jpg").as_uri(), "matting": matting, "refine": "base"}  # a band of many pixels
     with Results(settings.kafka) as results, workers(settings, tmp_path):
@@ -75,10 +75,10 @@ def test_exact_mattings_hold_up_no_others(settings: Settings, small_photos: list
 def test_large_photos_with_every_output_hold_up_no_others(
     settings: Settings, small_photos: list[str], folder: Path, tmp_path: Path
 ) -> None:
-    write_noisy_photo(folder / "large.jpg", (6000, 5000))
+    write_noisy_photo(folder / "large.jpg", (3800, 3200))
     outputs = ["cutout", "mask", "composite", "overlay", "background", "layers"]
     heavy = {"image": (folder / "large.jpg").as_uri(), "outputs": outputs, "format": "webp", "quality": 100}
-    worker = settings.worker.model_copy(update={"memory_bytes": 3_000_000_000})  # room for two of them
+    worker = settings.worker.model_copy(update={"memory_bytes": 1_300_000_000})  # room for two of them
     settings = settings.model_copy(update={"worker": worker})
     with Results(settings.kafka) as results, workers(settings, tmp_path):
         submit(settings.kafka, [heavy] * 12)
