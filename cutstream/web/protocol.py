@@ -118,6 +118,9 @@ class BoundedProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
+        if self._has_long_head(data):
+            self.send_400_response("The head of the request is too long")
+            return
         self._is_idle = False
         try:
             super().data_received(data)
@@ -126,6 +129,13 @@ class BoundedProtocol(H11Protocol):
             self.drop()
             return
         self._await_next()
+
+    def _has_long_head(self, data: bytes) -> bool:
+        """Tell whether the head of a request does not end in time. h11 notices that only of one that is not whole."""
+        if len(data) <= self._limits.head_bytes or self.conn.their_state is not h11.IDLE:
+            return False
+        head = self.conn.trailing_data[0] + data[: self._limits.head_bytes]
+        return b"\r\n\r\n" not in head and b"\n\n" not in head
 
     def on_response_complete(self) -> None:
         # Otherwise the client owes the rest of this request, or has begun to send the next one.

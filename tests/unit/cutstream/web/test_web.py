@@ -230,6 +230,19 @@ def test_many_idle_connections_keep_nobody_out(server: str) -> None:
         client.close()
 
 
+def test_a_head_that_comes_at_once_is_bounded_too(server: str) -> None:
+    head = b"GET /hello HTTP/1.1\r\nHost: localhost\r\n"
+    with opened(server, head + b"X-More: 1\r\n" * 10_000 + b"\r\n") as client:
+        assert client.recv(100).startswith(b"HTTP/1.1 400 ")
+    body = b"x" * 200_000
+    for sent in (
+        b"POST /length HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200000\r\n\r\n" + body,
+        b"POST /length HTTP/1.1\nHost: localhost\nContent-Length: 200000\n\n" + body,
+    ):
+        with opened(server, sent) as client:
+            assert client.recv(100).startswith(b"HTTP/1.1 200 ")
+
+
 def test_a_connection_is_kept_for_the_next_request_whose_head_must_not_drip() -> None:
     for address in serving(Limits(head_s=0.3, idle_s=30)):
         with opened(address) as client:
