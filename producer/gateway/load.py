@@ -10,6 +10,8 @@ from cutstream.clock import Clock
 
 _WINDOW_S = 10.0
 _STEP_S = 0.5
+_EVIDENCE_S = 3.0  # so long requests must have waited for the pace of the results to be that of the workers
+_MANY = 8  # so many results in one step show a pace as well
 _UNHURRIED = 16  # so few waiting requests are no sign of anything: workers have that many in hand
 
 
@@ -23,6 +25,7 @@ class Load:
         self._waiting = 0
         self._others = 0
         self._since: float | None = None  # when requests began to wait without any result
+        self._behind: float | None = None  # when more requests began to wait than workers have in hand
 
     def note_results(self, count: int) -> None:
         """Count results of any sender."""
@@ -40,6 +43,10 @@ class Load:
         now = self._clock.monotonic()
         with self._lock:
             self._waiting, self._others = urgent, others
+            if urgent <= _UNHURRIED:
+                self._behind = None
+            elif self._behind is None:
+                self._behind = now
             if not urgent:
                 self._since = None
             elif self._since is None:
@@ -58,7 +65,10 @@ class Load:
             return finished / span_s
 
     def wait_s(self) -> float:
-        """Return the time that an urgent request would wait before its turn. Infinite if nothing moves at all."""
+        """Return the time that an urgent request would wait before its turn. Infinite if nothing moves at all.
+
+        0 while it is not known: workers that have had nothing to do for a while show no pace until requests wait.
+        """
         now = self._clock.monotonic()
         with self._lock:
             finished, span_s = self._pace(now)
@@ -67,7 +77,18 @@ class Load:
                 return 0.0
             if not finished:
                 return math.inf if stuck_s >= _WINDOW_S else 0.0
-            return self._waiting * span_s / finished
+            pace = self._pace_of_workers(now, finished / span_s)
+            return self._waiting / pace if pace else 0.0
+
+    def _pace_of_workers(self, now: float, otherwise: float) -> float:
+        """Return the results a second since requests wait. 0 if that is not known yet."""
+        behind_s = now - self._behind if self._behind is not None else 0.0
+        if behind_s < _EVIDENCE_S:
+            most = max(count for _, count in self._counts)
+            return most / _STEP_S if most >= _MANY else 0.0
+        span_s = min(_WINDOW_S, behind_s)
+        finished = sum(count for began, count in self._counts if began >= now - span_s)
+        return finished / span_s or otherwise
 
     def _pace(self, now: float) -> tuple[int, float]:
         """Return the results of the last seconds, and the time that they took."""

@@ -51,3 +51,13 @@ def test_an_old_pace_is_forgotten() -> None:
         load.note_lag(1000, 0)
         clock.sleep(1)
     assert load.wait_s() == math.inf
+
+
+def test_a_burst_after_a_quiet_time_is_not_taken_for_slow_workers() -> None:
+    clock = ManualClock()
+    load = Load(clock)
+    run(load, clock, 10, per_second=1, urgent=0)
+    load.note_lag(300, 0)
+    assert load.wait_s() == 0, "they have not shown yet what they can do"
+    run(load, clock, 4, per_second=20, urgent=250)
+    assert 12 < load.wait_s() < 18
