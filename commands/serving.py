@@ -80,7 +80,8 @@ def _starting_stack(settings: Settings, report: Callable[[str], None]) -> Iterat
     from deploy.local.verdicts import kept_verdicts
 
     def prepare(settings: Settings) -> None:
-        check_deployment(settings)  # while Kafka starts, which takes longest
+        """Do what can be done while Kafka starts, which takes longest."""
+        check_deployment(settings)
         render_models(settings)
 
     with (

@@ -253,16 +253,20 @@ class Worker:
             # Closed in the opposite order: the group is left at once, so that others take over without a time-out.
             if not self._starts(partial(check_topics, self._settings.kafka)):
                 return
+            self._cancellations.begin()
+            started.callback(self._cancellations.close)
             self._runtime.catalogue.start()
             started.callback(self._runtime.catalogue.close)
             started.callback(self._ends.close)
             for probe in self._probes:
                 probe.start()
                 started.callback(probe.close)
-            for client in (self._cancellations, self._committer, self._reader):
-                if not self._starts(client.start):
-                    return
-                started.callback(client.close)
+            if not self._starts(self._committer.start):
+                return
+            started.callback(self._committer.close)
+            if not self._starts(self._cancellations.start) or not self._starts(self._reader.start):
+                return
+            started.callback(self._reader.close)
             self._window.start()
             profiles, device = self._settings.models.profiles, self._runtime.ops.device
             log.info("worker started", extra={"address": address, "page": page, "profiles": profiles, "device": device})

@@ -27,14 +27,18 @@ class Cancellations:
             settings, settings.cancellations_topic, "cancellations", apply, self._update
         )
 
+    def begin(self) -> None:
+        """Begin to read the topic, and return at once."""
+        if not self._started:
+            self._started = True
+            self._copy.start()
+
     def start(self) -> None:
         """Return once the topic has been read, because a request must not slip through before that.
 
         Raises ConfigurationError if the topic cannot be read, and BrokerUnavailable if that takes long: call it again.
         """
-        if not self._started:
-            self._started = True
-            self._copy.start()
+        self.begin()
         self._copy.wait(_START_TIMEOUT_S)
         if self.ready:
             return

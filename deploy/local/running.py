@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import logging
+import os
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +29,8 @@ from deploy.local.state import usable
 log = logging.getLogger(__name__)
 
 _CHECK_S = 0.5
+# With fewer, Triton starts once Kafka is up. It is needed last: while the worker joins its group, it loads its models.
+_CORES_FOR_ALL = 4
 
 
 @dataclass(frozen=True)
@@ -93,10 +96,9 @@ def launched_stack(
 
     Kafka and Triton are not started if the settings name existing ones. `worker_command` is the command line of the
     worker, and `gateway_command` that of an HTTP gateway, if it is given. The caller passes them, because this package
-    knows no other service. Everything stops in reverse order; with `kills`, at once, for a state folder that is
-    thrown away. `report` receives what happens to the servers afterwards,
-    in sentences for people. `prepare` is that of `local_stack`. Raises ConfigurationError, before anything starts, if a
-    stack cannot have such a worker.
+    knows no other service. Everything stops in reverse order; with `kills`, at once, for a state folder that is thrown
+    away. `report` receives what happens to the servers afterwards, in sentences for people. `prepare` is that of
+    `local_stack`. Raises ConfigurationError, before anything starts, if a stack cannot have such a worker.
     """
     _require_port("worker", settings.worker.port)  # first of all
     if gateway_command:
@@ -115,22 +117,20 @@ def launched_stack(
         def prepare_all(settings: Settings) -> None:
             supervisor.launch(worker_server(linking(served), worker_command))
             prepare(settings)
+            if not settings.kafka.bootstrap_servers and len(os.sched_getaffinity(0)) < _CORES_FOR_ALL:
+                supervisor.wait_until_healthy("kafka")
 
         launch_servers(settings, supervisor, report, prepare_all)
+        from cutstream.clients.kafka import ensure_topics  # it takes long to import, but the broker takes longer
+
         if not settings.kafka.bootstrap_servers:
             supervisor.wait_until_healthy("kafka")
-        _make_topics(complete)
+        ensure_topics(complete.kafka)
         if gateway_command:
             supervisor.launch(gateway_server(linking(complete), gateway_command))
         with noted(served.objects, settings.stack):
             restarter = Restarter(supervisor, report)
             yield RunningStack(complete, supervisor, clock.monotonic() - started, restarter)
-
-
-def _make_topics(settings: Settings) -> None:
-    from cutstream.clients.kafka import ensure_topics  # Kafka's client takes long to import: while the broker starts
-
-    ensure_topics(settings.kafka)
 
 
 def wait_until_stopped(stack: RunningStack) -> None:
