@@ -17,6 +17,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +69,8 @@ def is_settled(settings: StackSettings) -> bool:
 def find_head_start(settings: StackSettings) -> HeadStart | None:
     """Return the head start for the jars and the Java of these settings, verified. None if there is none.
 
-    Nobody but its user may be able to change the folder of the jars, which `ensure_jars` checks.
+    A damaged one counts as none from then on, so that the next start makes it anew. Nobody but its user may be able to
+    change the folder of the jars, which `ensure_jars` checks.
     """
     folder = folder_of(settings)
     made = _read_made(folder) if folder else None
@@ -76,8 +78,11 @@ def find_head_start(settings: StackSettings) -> HeadStart | None:
         return None
     with ThreadPoolExecutor() as pool:
         digests = pool.map(digest, map(folder.__truediv__, made.files))
-        is_whole = list(digests) == list(made.files.values())
-    return HeadStart(folder / CACHE, folder / STORAGE) if is_whole else None
+        if list(digests) == list(made.files.values()):
+            return HeadStart(folder / CACHE, folder / STORAGE)
+    with suppress(OSError):
+        (folder / MADE).unlink()
+    return None
 
 
 def folder_of(settings: StackSettings) -> Path | None:

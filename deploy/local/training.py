@@ -90,9 +90,10 @@ def _train(settings: StackSettings, scratch: Path, made: Path) -> None:
     shutil.copytree(folder / DATA, made / STORAGE)
     program, *rest = server.command
     command = [program, f"-XX:AOTCacheOutput={(folder / CACHE).absolute()}", *rest]
-    with Supervisor(settings.start_timeout_s) as supervisor:
+    with Supervisor(settings.start_timeout_s, kills=True) as supervisor:  # Ctrl-C waits for no cache
         supervisor.start(replace(server, command=command, stop_timeout_s=_WRITING_S))
         _work(embedded_kafka(KafkaSettings(), own))
+        supervisor.stop()
     if not (folder / CACHE).is_file():
         raise server_error(server, "has written no cache")
     shutil.move(folder / CACHE, made / CACHE)
@@ -126,6 +127,6 @@ def _put(made: Path, folder: Path) -> None:
 
 def _remove_old(folder: Path) -> None:
     """Keep the newest ones of other jars and Javas: several checkouts may share the jars."""
-    others = [path for path in folder.parent.glob(f"{PREFIX}*/") if path != folder]
+    others = [path for path in folder.parent.glob(f"{PREFIX}*") if path.is_dir() and path != folder]
     for old in sorted(others, key=lambda path: path.stat().st_mtime)[:-_OTHERS_KEPT]:
         shutil.rmtree(old, ignore_errors=True)
