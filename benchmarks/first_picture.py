@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -30,8 +31,10 @@ from cutstream.settings import Settings, as_environment, load
 from deploy.local.ports import with_free_ports
 from deploy.local.running import running_stack
 
-POLL_S = 0.01
+POLL_S = 0.02
+CPU_EVERY = 20  # polls: to look at all processes takes 10 ms
 TIMEOUT_S = 120.0
+LONGEST_MARK = 100
 # Name of the phase that ends, log of the run's stack, and the text in it.
 MARKS = (
     ("kafka_launched", "kafka.log", ""),
@@ -45,14 +48,14 @@ MARKS = (
 
 @dataclass
 class Turn:
-    """One command: seconds since its start until each phase ended, and the CPU seconds by process."""
+    """One command: seconds since its start until each phase ended, and the CPU seconds, in all and by process.
+
+    Those of a process are looked at twice a second, so that its last moments are missing.
+    """
 
     phases: dict[str, float] = field(default_factory=dict)
     cpu: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def cpu_s(self) -> float:
-        return sum(self.cpu.values())
+    cpu_s: float = 0.0
 
 
 def main() -> None:
@@ -111,9 +114,11 @@ def one_turn(settings: Settings, photo: Path) -> Turn:
     command = [sys.executable, "-m", "commands", "cut", str(photo), str(target)]
     environment = os.environ | as_environment(settings)
     watch = Watch(settings.stack.state, target)
+    before = _ended_cpu_s()
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         turn = watch.until_ended(psutil.Process(process.pid))
         _, told = process.communicate()
+    turn.cpu_s = _ended_cpu_s() - before
     if process.returncode or "picture" not in turn.phases:
         raise SystemExit(f"no picture was made: {told}")
     return turn
@@ -127,6 +132,7 @@ class Watch:
         self._target = target
         self._turn = Turn()
         self._cpu: dict[int, tuple[str, float]] = {}
+        self._read: dict[Path, int] = {}  # how far each log was searched
 
     def until_ended(self, command: psutil.Process) -> Turn:
         began = time.perf_counter()
@@ -138,7 +144,7 @@ class Watch:
                 break
             for name in self._reached():
                 self._turn.phases.setdefault(name, elapsed)
-            if polls % 5 == 0:
+            if polls % CPU_EVERY == 0:
                 self._note_cpu(command)
             polls += 1
             time.sleep(POLL_S)
@@ -152,15 +158,27 @@ class Watch:
             yield "picture"
         left = [mark for mark in MARKS if mark[0] not in self._turn.phases]
         for logs in self._state.glob("cutstream-run-*/logs") if left else ():
+            said = {file: self._news(logs / file) for file in {file for _, file, _ in left}}
             for name, file, text in left:
-                try:
-                    if text in (logs / file).read_text(errors="replace"):
-                        yield name
-                except OSError:  # not there yet, or removed already
-                    continue
+                if (news := said[file]) is not None and text.encode() in news:
+                    yield name
+
+    def _news(self, log: Path) -> bytes | None:
+        """Return what a log says since it was last looked at, and the end of what it said before. None: there is none.
+
+        Read whole each time, a broker's log would take the time that is measured.
+        """
+        try:
+            with log.open("rb") as file:
+                file.seek(max(0, self._read.get(log, 0) - LONGEST_MARK))
+                news = file.read()
+                self._read[log] = file.tell()
+                return news
+        except OSError:  # not there yet, or removed already
+            return None
 
     def _note_cpu(self, command: psutil.Process) -> None:
-        """Note what each process has used so far. The last moments of one that ends are missed."""
+        """Note what each process has used so far."""
         try:
             processes = [command, *command.children(recursive=True)]
         except psutil.NoSuchProcess:
@@ -172,6 +190,12 @@ class Watch:
                 self._cpu[process.pid] = (role, times.user + times.system)
             except psutil.NoSuchProcess:
                 continue
+
+
+def _ended_cpu_s() -> float:
+    """Return the CPU seconds of the processes that have ended: the command's, and those of the servers it started."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
 
 
 def _photo(folder: Path) -> Path:

@@ -36,10 +36,9 @@ def test_phases_end_when_the_logs_say_so(tmp_path: Path) -> None:
 
 
 def turns() -> list[Turn]:
+    ends = {"kafka_up": 1.0, "picture": 3.0, "ended": 4.0}
     return [
-        Turn(
-            {"kafka_up": 1.0 + late, "picture": 3.0 + late, "ended": 4.0 + late}, {"command": 1.0, "kafka": 2.0 + late}
-        )
+        Turn({name: end + late for name, end in ends.items()}, {"command": 1.0, "kafka": 2.0 + late}, 3.0 + late)
         for late in (0.0, 0.2, 9.0)
     ]
 
