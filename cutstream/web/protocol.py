@@ -101,6 +101,9 @@ class BoundedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
+        # An answer's head and its body are two writes. The second would wait for the client's delayed acknowledgement
+        # of the first: 40 ms. asyncio sees to it, but not for a listening socket that it has not opened itself.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._limits.stalled_s is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
             milliseconds = int(self._limits.stalled_s * 1000)
             transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)

@@ -230,6 +230,22 @@ def test_many_idle_connections_keep_nobody_out(server: str) -> None:
         client.close()
 
 
+def test_an_answer_waits_for_no_acknowledgement() -> None:
+    found: list[int] = []
+
+    async def look(request: Request) -> Response:
+        (connection,) = server._server.server_state.connections
+        opened_socket = connection.transport.get_extra_info("socket")  # type: ignore[union-attr]
+        found.append(opened_socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        return PlainTextResponse("")
+
+    app = Starlette(routes=[Route("/look", look)])
+    server = WebServer(app, listen("127.0.0.1", 0, "page"), "test", QUICK)
+    assert ask(urlsplit(server.start()).netloc, "/look")[0] == 200
+    server.close()
+    assert found == [1]
+
+
 def test_a_head_that_comes_at_once_is_bounded_too(server: str) -> None:
     head = b"GET /hello HTTP/1.1\r\nHost: localhost\r\n"
     with opened(server, head + b"X-More: 1\r\n" * 10_000 + b"\r\n") as client:
