@@ -26,7 +26,7 @@ from typing import IO, Literal
 from cutstream.errors import CutstreamError
 
 State = Literal["new", "sending", "sent", "ok", "failed", "left"]
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS job (
     number INTEGER PRIMARY KEY,
@@ -49,7 +49,7 @@ CREATE TABLE IF NOT EXISTS place (
     source TEXT PRIMARY KEY,
     stem BLOB NOT NULL UNIQUE,
     holder TEXT NOT NULL DEFAULT '',
-    written TEXT NOT NULL DEFAULT '[]'
+    written TEXT NOT NULL DEFAULT '{}'
 );
 CREATE TABLE IF NOT EXISTS position (
     topic TEXT, partition INTEGER, offset INTEGER NOT NULL, PRIMARY KEY (topic, partition)
@@ -58,6 +58,7 @@ CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 _COLUMNS = "number, id, replay, source, name, stem, state, code, message, outputs"
 _CACHE_KIB = 8 * 1024
+_KEPT_DIGESTS = 8  # of commands that were killed before they knew how it ended
 
 
 class LedgerUnusable(CutstreamError):
@@ -74,19 +75,23 @@ class Entry:
     """A photo that somebody wants to have done: the id of its request, its address, and a name for people.
 
     `stems` yields the places for its outputs, the best first. None: its outputs stay where the worker stores them.
+    `earlier_id` takes the address of a photo that has such a place: if that is this photo, from before it was moved, it
+    returns the id that the photo had there, else None.
     """
 
     id: str
     source: str
     name: str
     stems: Callable[[], Iterator[str]] | None = None
+    earlier_id: Callable[[str], str | None] = lambda address: None
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """A request, and its outcome. `outputs` are paths or addresses; `code` and `message` say why it failed.
 
-    `written` are all paths at which outputs of this photo were ever written.
+    `written` are all paths at which outputs of this photo were ever written, or were about to be, each with the SHA-256
+    of what this command may have left there.
     """
 
     number: int
@@ -99,7 +104,7 @@ class Job:
     code: str = ""
     message: str = ""
     outputs: tuple[str, ...] = ()
-    written: tuple[str, ...] = ()
+    written: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,12 +310,29 @@ class Ledger:
         if row is not None:
             return os.fsdecode(row[0])
         for stem in entry.stems():
+            if self._take_over(stem, entry):
+                return stem
             done = self._sql.execute(
                 "INSERT OR IGNORE INTO place (source, stem) VALUES (?, ?)", (entry.source, _blob(stem))
             )
             if done.rowcount:
                 return stem
         raise AssertionError("there are always more stems")
+
+    def _take_over(self, stem: str, entry: Entry) -> bool:
+        """Give a photo that was moved the place that its outputs are in, and tell whether that is this one.
+
+        Only the same photo gets it: the cutout of another one, which is gone, stays.
+        """
+        place = self._sql.execute("SELECT source, holder FROM place WHERE stem = ?", (_blob(stem),)).fetchone()
+        if place is None or not place[1] or entry.earlier_id(place[0]) != place[1]:
+            return False
+        job = (entry.id, entry.source, _blob(entry.name), place[1])
+        if not self._sql.execute("UPDATE OR IGNORE job SET id = ?, source = ?, name = ? WHERE id = ?", job).rowcount:
+            return False
+        moved = (entry.source, entry.id, _blob(stem))
+        self._sql.execute("UPDATE place SET source = ?, holder = ? WHERE stem = ?", moved)
+        return True
 
     def _holds(self, entry: Entry) -> bool:
         row = self._sql.execute("SELECT holder FROM place WHERE source = ?", (entry.source,)).fetchone()
@@ -347,7 +369,21 @@ class Ledger:
         if job.stem is None:
             return job
         row = self._sql.execute("SELECT written FROM place WHERE source = ?", (job.source,)).fetchone()
-        return replace(job, written=tuple(json.loads(row[0]))) if row else job
+        return replace(job, written=json.loads(row[0])) if row else job
+
+    def note_intended(self, outputs: Iterable[tuple[Job, Mapping[str, str]]]) -> None:
+        """Note, before outputs are written, by path the SHA-256 of what will be there.
+
+        A command that is killed in between would otherwise take its own files for somebody else's.
+        """
+        with self._transaction() as db:
+            for job, digests in outputs:
+                row = db.execute("SELECT written FROM place WHERE source = ?", (job.source,)).fetchone()
+                if row is not None and digests:
+                    written = json.loads(row[0])
+                    for name, digest in digests.items():
+                        written[name] = [*written.get(name, ()), digest][-_KEPT_DIGESTS:]
+                    db.execute("UPDATE place SET written = ? WHERE source = ?", (json.dumps(written), job.source))
 
     def settle(self, outcomes: Iterable[Outcome], topic: str = "", positions: Mapping[int, int] | None = None) -> None:
         """Note outcomes, and how far the topic of results was read with them."""
@@ -369,8 +405,10 @@ class Ledger:
         )
         if stem is not None and outcome.state == "ok":
             (before,) = db.execute("SELECT written FROM place WHERE source = ?", (source,)).fetchone()
-            written = json.dumps(sorted({*json.loads(before), *outcome.outputs}))
-            db.execute("UPDATE place SET holder = ?, written = ? WHERE source = ?", (outcome.id, written, source))
+            written = json.loads(before)
+            written |= {name: written[name][-1:] for name in outcome.outputs if name in written}
+            changed = (outcome.id, json.dumps(written), source)
+            db.execute("UPDATE place SET holder = ?, written = ? WHERE source = ?", changed)
         if run == self._run.number and state in ("new", "sending", "sent"):
             self._run.waiting -= state != "new"
             self._run.unsent -= state == "new"
@@ -458,5 +496,6 @@ def _named_errors(path: Path) -> Iterator[None]:
         if "full" in str(exc):
             raise LedgerUnusable(f"{path}: no space is left on the disk: make room and run the command again") from exc
         raise LedgerUnusable(
-            f"{path} cannot be used ({exc}): remove it, which forgets what was sent, or name another file"
+            f"{path} cannot be used ({exc}): move it away. All photos are then done again, over earlier outputs with "
+            "--overwrite alone"
         ) from exc

@@ -33,7 +33,7 @@ from producer.folders.naming import stems
 from producer.folders.places import ledger_of_stream
 from producer.folders.saving import Saver, are_there
 from producer.folders.sources import Finder, FoundPhoto
-from producer.folders.walking import identity_of
+from producer.folders.walking import identity_of, was_moved
 from producer.folders.work import Report, Stream, Work
 from producer.following import NoProgress
 from producer.ledger import Entry, Job, Ledger, Outcome
@@ -210,6 +210,7 @@ class _Run:
     def settle(self, pairs: Sequence[tuple[Job, Result]]) -> list[Outcome]:
         if self._saver is None:
             return settle_in_bucket(pairs)
+        self._ledger.note_intended((job, self._saver.intended(job, result)) for job, result in pairs)
         return list(self._pool.map(self._saver, *zip(*pairs, strict=True)))
 
     def _collect(self, exchange: Exchange, timeout_s: float) -> None:
@@ -241,7 +242,13 @@ class _Run:
 
 def _entry_of(photo: FoundPhoto, options: str, has_place: bool) -> Entry:
     id = request_id(photo.address, photo.version, options)
-    return Entry(id, photo.address, photo.name, partial(stems, photo.name, photo.crowded) if has_place else None)
+    if not has_place:
+        return Entry(id, photo.address, photo.name)
+
+    def earlier_id(address: str) -> str | None:
+        return request_id(address, photo.version, options) if was_moved(address, photo.address) else None
+
+    return Entry(id, photo.address, photo.name, partial(stems, photo.name, photo.crowded), earlier_id)
 
 
 def _open_inbox(folder: Path, ledger: Ledger) -> Inbox:

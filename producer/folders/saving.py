@@ -32,6 +32,15 @@ class OutputsNotWritten(CutstreamError):
     code = "outputs_not_written"
 
 
+class OutputGone(CutstreamError):
+    """The result of a photo names an output that is not there any more: somebody has removed it.
+
+    Run the same command again: it does the photo again.
+    """
+
+    code = "output_gone"
+
+
 class Saver:
     """Puts the outputs of results into a folder. Thread-safe.
 
@@ -56,8 +65,22 @@ class Saver:
         except OSError as exc:
             raise _not_written(self._folder, exc) from exc
 
+    def intended(self, job: Job, result: Result) -> dict[str, str]:
+        """Return what saving this result will write: paths, each with the SHA-256 of the file."""
+        is_only = len(result.objects) == 1
+        return {_name_of(job, stored, is_only): stored.sha256 for stored in result.objects}
+
     def __call__(self, job: Job, result: Result) -> Outcome:
-        """Save the outputs of a result, if it has some. Raises OutputsNotWritten."""
+        """Save the outputs of a result, if it has some.
+
+        Raises OutputsNotWritten. Then the outputs stay where they are, and the next command saves them.
+        """
+        outcome = self._outcome(job, result)
+        if self._inbox is not None:
+            self._inbox.forget(job.id)
+        return outcome
+
+    def _outcome(self, job: Job, result: Result) -> Outcome:
         try:
             if result.error is not None:
                 return Outcome(job.id, result.replay, "failed", result.error.code, result.error.message)
@@ -67,13 +90,9 @@ class Saver:
             if isinstance(exc, OutputsNotWritten):
                 raise
             return Outcome(job.id, result.replay, "failed", exc.code, str(exc))
-        finally:
-            if self._inbox is not None:
-                self._inbox.forget(job.id)
 
     def _save(self, job: Job, stored: StoredObject, is_only: bool) -> str:
-        assert job.stem is not None
-        name = output_name(job.stem, stored.output, _EXTENSIONS.get(stored.media_type, "bin"), is_only)
+        name = _name_of(job, stored, is_only)
         target = self._folder / name
         try:
             if os.path.lexists(target) and digest_of(target) != stored.sha256:
@@ -87,12 +106,10 @@ class Saver:
         return name
 
     def _refuse_foreign(self, job: Job, name: str) -> None:
-        """Raise OutputExists unless this photo's output may replace what is there: an earlier one of its own."""
-        if not self._overwrite and name not in job.written:
-            raise OutputExists(
-                f"{self._folder / name} is there already, and was not made from this photo by this command: move it, "
-                "or add --overwrite"
-            )
+        """Raise OutputExists unless what is there is an earlier output of this photo, as it was written."""
+        if not self._overwrite and digest_of(self._folder / name) not in job.written.get(name, ()):
+            known = "was changed since this command wrote it" if name in job.written else "is not this command's"
+            raise OutputExists(f"{self._folder / name} is there already, and {known}: move it, or add --overwrite")
 
     def check_free(self, job: Job, outputs: Sequence[str], extension: str) -> None:
         """Raise OutputExists, before any work is done, if an output with this extension could not be written."""
@@ -104,8 +121,10 @@ class Saver:
     def _place(self, stored: StoredObject, target: Path) -> None:
         if self._inbox is not None and self._inbox.owns(stored.uri):
             source = path_in(stored.uri)
-            if not source.exists() and target.exists() and digest_of(target) == stored.sha256:
-                return  # a command that was killed has moved it
+            if not source.exists():
+                if digest_of(target) == stored.sha256:
+                    return  # a command that was killed has moved it
+                raise OutputGone(f"{source} is not there any more: run the same command again")
             try:
                 os.replace(source, target)
                 return
@@ -142,8 +161,20 @@ class OutputExists(CutstreamError):
 
 
 def are_there(folder: Path, job: Job) -> bool:
-    """Tell whether the outputs of a job that is done are still where it has left them."""
-    return bool(job.outputs) and all(os.path.lexists(folder / name) for name in job.outputs)
+    """Tell whether the outputs of a job that is done are still where it has left them, and have not become empty."""
+    return bool(job.outputs) and all(_has_content(folder / name) for name in job.outputs)
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.lstat().st_size > 0
+    except OSError:
+        return False
+
+
+def _name_of(job: Job, stored: StoredObject, is_only: bool) -> str:
+    assert job.stem is not None
+    return output_name(job.stem, stored.output, _EXTENSIONS.get(stored.media_type, "bin"), is_only)
 
 
 def digest_of(path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,16 +42,19 @@ class Finder:
     lines: Iterable[str] = ()
     ignored: frozenset[tuple[int, int]] = frozenset()
     left_out: LeftOut = field(default_factory=LeftOut)
+    _folders: Counter[str] = field(default_factory=Counter)
 
     def find(self, arguments: Sequence[str]) -> Iterator[FoundPhoto]:
         """Yield the photos that the arguments name, in flat memory. Raises InvalidOption for what names nothing.
 
-        Names are relative to a folder if it is the only argument. Of several files, they are relative to the folder
+        Names are relative to a folder if it is the only argument; of several folders they begin with the folder's. Of
+        several files, they are relative to the folder
         that all of them share, so that no two files have the same name.
         """
         if not arguments or not all(argument.strip() for argument in arguments):
             raise InvalidOption("no photo is named: give a file, a folder, a pattern, an address, or -")
         is_only = len(arguments) == 1
+        self._count_folders(arguments)
         shared = _shared_folder([argument for argument in arguments if _is_local(argument)])
         for argument in arguments:
             found_before = len(self.left_out)
@@ -60,6 +64,10 @@ class Finder:
                 yield photo
             if not is_found and argument != FROM_LINES and (is_only or len(self.left_out) == found_before):
                 raise InvalidOption(_names_nothing(argument, self.left_out))
+
+    def _count_folders(self, arguments: Sequence[str]) -> None:
+        folders = filter(os.path.isdir, map(expand_user, filter(_is_local, arguments)))
+        self._folders = Counter(os.path.basename(os.path.abspath(folder)) for folder in folders)
 
     def _find(self, argument: str, is_only: bool, shared: str) -> Iterator[FoundPhoto]:
         if argument == FROM_LINES:
@@ -84,7 +92,7 @@ class Finder:
 
     def _of_path(self, path: str, is_only: bool, shared: str) -> Iterator[FoundPhoto]:
         if os.path.isdir(path):
-            yield from self._in_folder(path, "" if is_only else os.path.basename(os.path.abspath(path)))
+            yield from self._in_folder(path, "" if is_only else self._name_of_folder(path, shared))
         elif os.path.isfile(path):
             name = os.path.basename(path)
             if not is_only and (what := why_left_out(name)):
@@ -95,6 +103,12 @@ class Finder:
             yield from self._matches(path)
         else:
             return  # there is no such thing
+
+    def _name_of_folder(self, path: str, shared: str) -> str:
+        """Return the folder's name, with those above it if another one has the same."""
+        path = os.path.abspath(path)
+        name = os.path.basename(path)
+        return os.path.relpath(path, shared) if self._folders[name] > 1 else name
 
     def _in_folder(self, folder: str, prefix: str) -> Iterator[FoundPhoto]:
         if os.path.isdir(folder) and not os.access(folder, os.R_OK | os.X_OK):

@@ -9,6 +9,8 @@ from pathlib import PurePath
 
 import numpy as np
 
+from cutstream.clients.objects.files import path_of
+from cutstream.errors import RefusedAddress
 from producer.folders.kinds import (
     BROKEN_LINK,
     HIDDEN_FOLDER,
@@ -60,6 +62,15 @@ def identity_of(folder: str | os.PathLike[str]) -> frozenset[tuple[int, int]]:
     except OSError:
         return frozenset()
     return frozenset({(status.st_dev, status.st_ino)})
+
+
+def was_moved(address: str, now: str) -> bool:
+    """Tell whether a file's earlier address leads nowhere now, or to the same file by another path."""
+    try:
+        before = path_of(address)
+        return not os.path.lexists(before) or os.path.samefile(before, path_of(now))
+    except (OSError, RefusedAddress):
+        return False
 
 
 def _files(

@@ -53,16 +53,52 @@ def test_a_changed_photo_is_another_job_in_the_same_place(path: Path) -> None:
     with Ledger(path) as ledger:
         ledger.begin("stream")
         ledger.add([entry("a", placed=True)])
-        ledger.take(1)
+        (job,) = ledger.take(1)
+        ledger.note_intended([(job, {"a.png": "first"})])
+        ledger.note_intended([(job, {"a.png": "second"})])
         ledger.settle([ok("a-1", 0, "a.png")])
         ledger.begin("stream")
         assert ledger.add([entry("a", "2", placed=True)]).new == 1
         (job,) = ledger.take(1)
-        assert (job.id, job.stem, job.written) == ("a-2", "a", ("a.png",))
+        assert (job.id, job.stem, job.written) == ("a-2", "a", {"a.png": ["second"]})
+        ledger.note_intended([(job, {"a.webp": "third"})])
         ledger.settle([ok("a-2", 0, "a.webp")])
         ledger.begin("stream")
         assert ledger.add([entry("a", "1", placed=True)]).new == 1, "its outputs were replaced"
-        assert ledger.take(1)[0].written == ("a.png", "a.webp")
+        assert ledger.take(1)[0].written == {"a.png": ["second"], "a.webp": ["third"]}
+
+
+def test_a_command_that_was_killed_still_knows_what_it_was_about_to_write(path: Path) -> None:
+    with Ledger(path) as ledger:
+        ledger.begin("stream")
+        ledger.add([entry("a", placed=True)])
+        ledger.note_intended([(ledger.take(1)[0], {"a.png": "digest"})])
+    with Ledger(path) as ledger:
+        ledger.begin("another stream, as each command has its own")
+        assert ledger.add([entry("a", placed=True)]).new == 1
+        assert ledger.take(1)[0].written == {"a.png": ["digest"]}
+
+
+def test_a_photo_that_was_moved_keeps_its_place_and_is_done(path: Path) -> None:
+    def at(source: str, version: str) -> Entry:
+        return Entry(
+            f"{source} {version}",
+            source,
+            "a.jpg",
+            lambda: (f"a{k or ''}" for k in count()),
+            lambda address: f"{address} {version}" if address == "file:///before" else None,
+        )
+
+    with Ledger(path) as ledger:
+        ledger.begin("stream")
+        ledger.add([at("file:///before", "1")])
+        ledger.take(1)
+        ledger.settle([ok("file:///before 1", 0, "a.png")])
+        ledger.begin("stream")
+        assert ledger.add([at("file:///other", "2")]).new == 1, "another photo that took its name"
+        assert ledger.take(1)[0].stem == "a1"
+        assert ledger.add([at("file:///after", "1")]).done == 1
+        assert look_up(path, "file:///after")[0].outputs == ("a.png",)
 
 
 def test_no_two_photos_have_the_same_place(path: Path) -> None:

@@ -68,6 +68,15 @@ def test_several_files_are_named_from_the_folder_they_share(photos: Path, monkey
     assert names(finder().find(["shoes", "shirts"])) == ["shirts/a.jpg", "shoes/a.jpg", "shoes/a.png", "shoes/b.jfif"]
 
 
+def test_folders_of_one_name_are_told_apart_by_those_above_them(tmp_path: Path) -> None:
+    for name in ("a1/photos", "a2/photos", "a2/more"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "p.jpg").touch()
+    folders = [str(tmp_path / name) for name in ("a1/photos", "a2/photos", "a2/more")]
+    assert names(finder().find(folders)) == ["a1/photos/p.jpg", "a2/photos/p.jpg", "more/p.jpg"]
+    assert names(finder().find(folders[1:])) == ["more/p.jpg", "photos/p.jpg"]
+
+
 def test_a_pattern_is_expanded_and_named_from_its_fixed_part(photos: Path) -> None:
     assert names(finder().find([f"{photos}/**/*.jp*g"])) == ["shirts/a.jpg", "shoes/a.jpg", "тест.jpg"]
 

@@ -65,6 +65,8 @@ def test_an_output_gets_its_place_and_nothing_is_left_over(saver: Saver, out: Pa
     assert not list((out / ".cutstream/unfinished").iterdir())
     assert are_there(out, job(outputs=outcome.outputs))
     assert not are_there(out, job(outputs=("shoes/b.png",)))
+    (out / "shoes/a.png").write_bytes(b"")
+    assert not are_there(out, job(outputs=outcome.outputs)), "empty, as after a power cut"
 
 
 def test_several_outputs_say_what_they_are(saver: Saver, out: Path) -> None:
@@ -88,7 +90,13 @@ def test_a_file_of_somebody_elses_is_kept_unless_asked(saver: Saver, out: Path) 
     with pytest.raises(OutputExists, match="--overwrite"):
         saver.check_free(job(), ("cutout",), "png")
     saver.check_free(job(), ("cutout", "mask"), "png")
-    assert saver(job(written=("shoes/a.png",)), ok(stored("s3://b/x"))).state == "ok", "an earlier one of this photo"
+    earlier = {"shoes/a.png": [sha256(b"ours, of earlier").hexdigest()]}
+    outcome = saver(job(written=earlier), ok(stored("s3://b/x")))
+    assert outcome.code == "output_exists", "it was retouched"
+    assert "was changed since" in outcome.message
+    (out / "shoes/a.png").write_bytes(b"ours, of earlier")
+    saver.check_free(job(written=earlier), ("cutout",), "png")
+    assert saver(job(written=earlier), ok(stored("s3://b/x"))).state == "ok", "an earlier one of this photo"
     (out / "shoes/a.png").write_bytes(b"mine")
     assert Saver(out, lambda uri: DATA, overwrite=True)(job(), ok(stored("s3://b/x"))).state == "ok"
     assert (out / "shoes/a.png").read_bytes() == DATA
@@ -187,3 +195,36 @@ def test_progress_is_told_in_plain_words() -> None:
     tally = Tally(total=500, ok=118, failed=2, complete=True, seconds=15)
     assert describe_progress(tally) == "118 of 500 done, 2 failed, 8.0 img/s, 48 s left"
     assert [describe_seconds(s) for s in (3.4, 600, 12_000)] == ["3 s", "10 min", "3 h 20 min"]
+
+
+def test_a_full_disk_leaves_the_only_copy_in_the_inbox_for_the_next_command(
+    tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox = Inbox(tmp_path / "inbox", "token")
+    inbox.open()
+    made = tmp_path / "inbox/token/outputs/a-1/cutout-0.png"
+    made.parent.mkdir()
+    made.write_bytes(DATA)
+    saver = Saver(out, lambda uri: b"", inbox)
+    saver.open()
+    result = ok(stored(uri_of(str(made))))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(saving.os, "replace", full)
+        with pytest.raises(OutputsNotWritten, match="no space is left"):
+            saver(job(), result)
+    assert saver(job(), result).state == "ok"
+    assert (out / "shoes/a.png").read_bytes() == DATA
+    assert not made.exists()
+
+
+def test_an_output_that_somebody_removed_fails_its_photo_alone(tmp_path: Path, out: Path) -> None:
+    inbox = Inbox(tmp_path / "inbox", "token")
+    inbox.open()
+    saver = Saver(out, lambda uri: b"", inbox)
+    saver.open()
+    outcome = saver(job(), ok(stored(uri_of(str(tmp_path / "inbox/token/outputs/a-1/cutout-0.png")))))
+    assert (outcome.state, outcome.code) == ("failed", "output_gone")
