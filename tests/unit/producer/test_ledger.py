@@ -201,7 +201,7 @@ def test_two_commands_cannot_write_one_ledger_but_anybody_may_look(path: Path) -
 def test_a_file_that_is_no_ledger_is_named(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"no database" * 100)
-    with pytest.raises(LedgerUnusable, match="remove it"), Ledger(path):
+    with pytest.raises(LedgerUnusable, match="move it away"), Ledger(path):
         pass
     path.unlink()
     with sqlite3.connect(path) as db:
