@@ -24,6 +24,7 @@ import psutil
 from rich.console import Console
 
 import consumer
+from benchmarks.ending import run
 from benchmarks.machine import record, role_of
 from benchmarks.photos import make_photos
 from commands.serving import render_models
@@ -58,7 +59,7 @@ class Turn:
     cpu_s: float = 0.0
 
 
-def main() -> None:
+def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--turns", type=int, default=5)
     arguments.add_argument("--only", choices=("starting", "running"), help="measure one of the two")
@@ -73,6 +74,7 @@ def main() -> None:
             with running_stack(settings, consumer.COMMAND, prepare=render_models):
                 turns = [one_turn(settings, photo) for _ in range(chosen.turns + 1)][1:]
             report("with a running stack", turns)
+    return 0
 
 
 def report(stack: str, turns: list[Turn]) -> dict[str, Any]:
@@ -209,4 +211,4 @@ def _in_folder(settings: Settings, state: Path) -> Settings:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run(main))
