@@ -35,6 +35,7 @@ def carry(
 
     Exits with 130 after Ctrl-C.
     """
+    from cutstream.errors import StackError
     from producer.folders.running import run
     from producer.folders.work import Report
 
@@ -47,6 +48,9 @@ def carry(
         ending.tell(report)
         tell("Stopped. The same command goes on where this one stopped.")
         raise typer.Exit(_INTERRUPTED) from None
+    except StackError:
+        ending.tell(report)
+        raise
     ending.tell(report)
     return ending.failed
 
@@ -60,6 +64,7 @@ class _Ending:
         self._contact_sheet = contact_sheet
         self._on_done = on_done
         self._first: list[Job] = []
+        self._lacks_sheet = False
         self.failed = 0
 
     def __call__(self, ledger: Ledger) -> None:
@@ -74,7 +79,8 @@ class _Ending:
             try:
                 write_failures(ledger.failures(), self._work.out / FAILED_NAME)
                 if self._contact_sheet:
-                    write_sheet(ledger.successes(ON_SHEET), self._work.out, self._fetch)
+                    sheet = write_sheet(ledger.successes(ON_SHEET), self._work.out, self._fetch)
+                    self._lacks_sheet = sheet is None
             except OSError as exc:
                 _warn(f"{self._work.out}: {FAILED_NAME} or the contact sheet is not written: {exc.strerror or exc}")
 
@@ -90,6 +96,8 @@ class _Ending:
             return  # one photo is in its place
         for text in describe_end(tally, self._work, str(report.left_out)):
             tell(text)
+        if self._lacks_sheet:
+            tell("No contact sheet is drawn: no photo is done.")
         for job in self._first:
             tell(f"  {job.name}: {job.code}: {job.message}")
         if self.failed > len(self._first):
@@ -106,12 +114,16 @@ def describe_end(tally: Tally, work: Work, left_out: str) -> Iterator[str]:
 
     where = f" in {work.out}" if work.out and tally.ok else ""
     if work.wait:
-        speed = f", {tally.per_second:.1f} img/s" if tally.per_second else ""
-        yield f"{_photos(tally.ok)} done{where} ({describe_seconds(tally.seconds)}{speed})."
+        # The rate of a moment says nothing.
+        speed = f", {tally.per_second:.1f} img/s" if tally.seconds >= 1 else ""
+        time = f" ({describe_seconds(tally.seconds)}{speed})" if tally.ok else ""
+        yield f"{_photos(tally.ok)} done{where}{time}."
     else:
-        yield f"{_photos(tally.total)} sent; {tally.ok:,} of them are done, {tally.waiting:,} are on their way."
+        yield f"{_photos(tally.total)} sent; {tally.ok:,} done, {tally.waiting:,} on their way."
     if tally.done:
-        yield f"{_photos(tally.done)} were done before and have not changed: left out (--again does them again)."
+        was = "was done before and has" if tally.done == 1 else "were done before and have"
+        them = "it" if tally.done == 1 else "them"
+        yield f"{_photos(tally.done)} {was} not changed: left out (--again does {them} again)."
     if left_out:
         yield f"{left_out}."
     if tally.failed:
@@ -149,13 +161,18 @@ def _progress() -> Iterator[Callable[[Tally], None]]:
 
 
 class _Lines:
-    def __init__(self, describe: Callable[[Tally], str]) -> None:
+    """Prints a line now and then, but none twice for the same photos: `--watch` may have nothing to do for days."""
+
+    def __init__(self, describe: Callable[[Tally], str], now: Callable[[], float] = time.monotonic) -> None:
         self._describe = describe
-        self._last = time.monotonic()
+        self._now = now
+        self._last = now()
+        self._told = (0, 0, 0, 0)
 
     def __call__(self, tally: Tally) -> None:
-        if time.monotonic() - self._last > _LINE_EVERY_S:
-            self._last = time.monotonic()
+        counts = (tally.total, tally.ok, tally.failed, tally.waiting)
+        if self._now() - self._last > _LINE_EVERY_S and counts != self._told:
+            self._last, self._told = self._now(), counts
             tell(self._describe(tally))
 
 

@@ -72,8 +72,7 @@ def cut(
 
     The running stack does the work (`cutstream up`). If there is none, this command starts one and stops it.
     """
-    from producer.folders.single import check_target
-    from producer.folders.sources import names_a_folder
+    from producer.folders.checking import check_cut, is_for_folder
 
     with named_errors():
         photos, target = _split(paths)
@@ -86,11 +85,10 @@ def cut(
             background=background,
             request=request,
         )
-        is_folder = target != "-" and (target.endswith("/") or Path(target).is_dir())
-        if is_folder or len(photos) > 1 or names_a_folder(photos[0]):
+        check_cut(photos, target, fields, overwrite)
+        if is_for_folder(photos, target):
             failed = _cut_folder(photos, target, fields, profile, overwrite, again, contact_sheet)
         else:
-            check_target(target, overwrite)
             failed = _cut_one(photos[0], target, fields, profile)
     if failed:
         raise typer.Exit(1)
@@ -118,17 +116,13 @@ def _cut_folder(
 ) -> int:
     """Return how many photos have failed."""
     from commands.carrying import carry
-    from cutstream.errors import InvalidOption
     from cutstream.settings import load
-    from producer.folders.places import check_folders, ledger_in
+    from producer.folders.places import ledger_in
     from producer.folders.running import is_all_done
     from producer.folders.sources import folders_of
     from producer.folders.work import Stream, Work
 
-    if target == "-" or "-" in photos:
-        raise InvalidOption("- is for one photo: name a folder for several")
     out = Path(target).expanduser()
-    check_folders(photos, out)
     work = Work(arguments=photos, fields=fields, ledger=ledger_in(out), out=out, overwrite=overwrite, again=again)
     settings = load()
     if is_all_done(work, Stream(settings, settings.objects)):

@@ -205,16 +205,18 @@ def needed_variables() -> str:
 def next_steps(file_roots: Sequence[Path], variables: str = "") -> list[str]:
     """Return what to do next, with commands that can be pasted into another terminal in the same folder."""
     command = f"  {variables}{program()}"
-    follow, watch = f"{command} results --follow", f"{command} top"
+    cut, follow, watch = f"{command} cut photos/ cutouts/", f"{command} results --follow", f"{command} top"
     if file_roots:
         submit = f"{command} submit {shlex.quote(str(file_roots[0]))}"
-        return ["In another terminal, in this folder, run:", submit, follow, watch]
+        return ["In another terminal, in this folder, run:", cut, submit, follow, watch]
     allow = f"CUTSTREAM_OBJECTS__FILE_ROOTS={shlex.quote(str(Path.home() / 'photos'))}"
     return [
         "In another terminal, in this folder, run:",
+        cut,
         follow,
         watch,
-        "No folder is allowed, so the worker refuses photos on this machine. To allow one, stop and start again, for "
-        "instance with:",
+        "`cut` works with any folder of yours. Requests of other programs, and of `submit` without --out, name photos by "
+        "their paths, and the worker reads those only in folders that are allowed. None is. To allow one, stop and start "
+        "again, for instance with:",
         f"  {allow} {variables}{program()} up",
     ]

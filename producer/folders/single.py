@@ -14,21 +14,25 @@ from cutstream.errors import InvalidOption
 from producer.folders.saving import OutputExists, OutputsNotWritten, name_problem
 from producer.ledger import Job
 
-_FORMATS = {".png": "png", ".webp": "webp", ".jpg": "jpeg", ".jpeg": "jpeg", ".zip": "zip"}
+SUFFIXES = {".png": "png", ".webp": "webp", ".jpg": "jpeg", ".jpeg": "jpeg", ".zip": "zip"}
 
 
 def with_format_of(fields: Mapping[str, Any], target: str) -> dict[str, Any]:
     """Add the format that the extension of an output's name asks for. Raises InvalidOption."""
     if len(fields["outputs"]) > 1:
         raise InvalidOption(f"{len(fields['outputs'])} outputs do not fit into one file: name a folder for them")
-    if target == "-" or fields.get("format", "auto") != "auto":
+    suffix, named = Path(target).suffix.lower(), fields.get("format", "auto")
+    if target == "-":
         return dict(fields)
-    suffix = Path(target).suffix.lower()
-    if suffix not in _FORMATS:
+    if named != "auto":
+        if SUFFIXES.get(suffix, named) != named:
+            raise InvalidOption(f"{target!r} is to be {named}, but ends in {suffix}: change the name or the format")
+        return dict(fields)
+    if suffix not in SUFFIXES:
         raise InvalidOption(
-            f"{target!r} does not end in {', '.join(_FORMATS)}: choose one of these, or add / for a folder"
+            f"{target!r} does not end in {', '.join(SUFFIXES)}: choose one of these, or add / for a folder"
         )
-    return {**fields, "format": _FORMATS[suffix]}
+    return {**fields, "format": SUFFIXES[suffix]}
 
 
 def check_target(target: str, overwrite: bool) -> None:

@@ -55,7 +55,7 @@ class Finder:
             raise InvalidOption("no photo is named: give a file, a folder, a pattern, an address, or -")
         is_only = len(arguments) == 1
         self._count_folders(arguments)
-        shared = _shared_folder([argument for argument in arguments if _is_local(argument)])
+        shared = shared_folder([argument for argument in arguments if is_local(argument)])
         for argument in arguments:
             found_before = len(self.left_out)
             is_found = False
@@ -66,20 +66,20 @@ class Finder:
                 raise InvalidOption(_names_nothing(argument, self.left_out))
 
     def _count_folders(self, arguments: Sequence[str]) -> None:
-        folders = filter(os.path.isdir, map(expand_user, filter(_is_local, arguments)))
+        folders = filter(os.path.isdir, map(expand_user, filter(is_local, arguments)))
         self._folders = Counter(os.path.basename(os.path.abspath(folder)) for folder in folders)
 
     def _find(self, argument: str, is_only: bool, shared: str) -> Iterator[FoundPhoto]:
         if argument == FROM_LINES:
             for line in filter(None, map(str.strip, self.lines)):
                 yield from self._of_line(line)
-        elif not _is_local(argument):
+        elif not is_local(argument):
             yield from self._of_address(argument)
         else:
             yield from self._of_path(expand_user(argument), is_only, shared)
 
     def _of_line(self, line: str) -> Iterator[FoundPhoto]:
-        if not _is_local(line):
+        if not is_local(line):
             yield from self._of_address(line)
             return
         path = expand_user(line)
@@ -155,6 +155,32 @@ class Finder:
                 yield FoundPhoto(listed.uri, safe_path(name.split("/")), listed.tag)
 
 
+def check_named(arguments: Sequence[str]) -> None:
+    """Raise InvalidOption for an argument that names nothing on this machine. Of a folder, the first photo is enough.
+
+    Buckets and other machines are not asked.
+    """
+    for argument in arguments:
+        path = expand_user(argument)
+        if not is_local(argument):
+            _check_file_address(argument)
+        elif len(arguments) > 1 and any(True for _ in glob.iglob(path, recursive=True)):
+            continue  # one of several may have no photos
+        elif not os.path.isfile(path):
+            next(Finder(lambda prefix: iter(())).find([argument]))
+
+
+def _check_file_address(address: str) -> None:
+    if not address.lower().startswith("file://"):
+        return
+    try:
+        path = path_of(address)
+    except RefusedAddress as exc:
+        raise InvalidOption(f"{address}: {exc}") from exc
+    if not os.path.exists(path):
+        raise InvalidOption(f"{address}: {path} is not there")
+
+
 def _names_nothing(argument: str, left_out: LeftOut) -> str:
     found = f" ({left_out})" if len(left_out) else ""
     return (
@@ -173,13 +199,13 @@ def expand_user(argument: str) -> str:
 
 def address_of(argument: str) -> str:
     """Return the address of one photo that a command line names."""
-    return argument if not _is_local(argument) else uri_of(expand_user(argument))
+    return argument if not is_local(argument) else uri_of(expand_user(argument))
 
 
 def folders_of(arguments: Sequence[str]) -> list[Path]:
     """Return the folders on this machine that a worker has to read for these arguments, as far as they tell."""
     found: set[Path] = set()
-    for argument in filter(_is_local, arguments):
+    for argument in filter(is_local, arguments):
         path = Path(expand_user(argument)).absolute()
         if argument == FROM_LINES:
             continue
@@ -191,13 +217,14 @@ def folders_of(arguments: Sequence[str]) -> list[Path]:
 
 def names_a_folder(argument: str) -> bool:
     """Tell whether an argument may name several photos."""
-    if not _is_local(argument):
+    if not is_local(argument):
         return argument.endswith("/")
     path = expand_user(argument)
     return os.path.isdir(path) or (glob.has_magic(path) and not os.path.lexists(path))
 
 
-def _is_local(argument: str) -> bool:
+def is_local(argument: str) -> bool:
+    """Tell whether an argument names something of this machine by its path."""
     return "://" not in argument
 
 
@@ -208,7 +235,8 @@ def _fixed_part(pattern: str) -> str:
     return "/".join([*parts[:first], ""])
 
 
-def _shared_folder(arguments: Sequence[str]) -> str:
+def shared_folder(arguments: Sequence[str]) -> str:
+    """Return the folder that all of these paths share: names of several photos are relative to it."""
     folders = [os.path.dirname(os.path.abspath(expand_user(argument))) for argument in arguments if argument != "-"]
     return os.path.commonpath(folders) if folders else "/"
 

@@ -39,6 +39,7 @@ def commands(lines: list[str]) -> list[list[str]]:
 
 def test_the_next_steps_can_be_pasted(program: str) -> None:
     assert commands(next_steps([Path("/my photos/it's")])) == [
+        [program, "cut", "photos/", "cutouts/"],
         [program, "submit", "/my photos/it's"],
         [program, "results", "--follow"],
         [program, "top"],
@@ -71,7 +72,9 @@ def test_the_next_steps_name_the_variables_that_find_the_stack(program: str, mon
 
 def test_without_an_allowed_folder_the_next_step_is_to_allow_one(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/my name")
-    follow, watch, again = commands(next_steps([]))
+    cut, follow, watch, again = commands(next_steps([]))
+    assert cut == [program, "cut", "photos/", "cutouts/"]
+    assert "`cut` works with any folder" in "".join(next_steps([]))
     assert (follow, watch) == ([program, "results", "--follow"], [program, "top"])
     assert again == ["CUTSTREAM_OBJECTS__FILE_ROOTS=/home/my name/photos", program, "up"]
 
