@@ -104,29 +104,32 @@ def cutting_stack(
 ) -> Iterator[tuple[Stream, Callable[[], None]]]:
     """Yield the stack that is to cut photos out, and a function that keeps it running or raises StackError.
 
-    A broker that the settings name is always used. Otherwise it is the local stack if that runs; if not, this starts
-    one that reads the folders and serves the profile, and stops it afterwards. `for_one` makes that one no larger than
-    a single photo needs.
+    A broker that the settings name is always used. Otherwise it is the local stack if that runs, after waiting for one
+    that is starting; if there is none, this starts one that reads the folders and serves the profile, and stops it
+    afterwards. `for_one` makes that one no larger than a single photo needs. Raises StackError if the local stack stops
+    while it is used.
     """
-    from cutstream.settings import addressed, identity_of
-    from deploy.local.allowed import read_note
+    from commands.attaching import attached_stack, ending_with
     from deploy.local.inbox import inbox_of, with_inbox
-    from deploy.local.kafka import is_ready
     from producer.folders.work import Stream
 
     if settings.kafka.bootstrap_servers:
         from cutstream.clients.kafka import check_topics
+        from cutstream.settings import addressed
 
         running = addressed(settings)
         check_topics(running.kafka)
         yield Stream(running, settings.objects), lambda: None
         return
-    noted = read_note(settings.stack)
-    if noted and is_ready(settings.stack.kafka_port, identity=identity_of(settings.stack)):
-        yield Stream(addressed(settings), noted, inbox_of(settings.stack, noted)), lambda: None
-        return
     check_profiles([profile])
-    report("starting Kafka, Triton and a worker, which takes a few seconds (`cutstream up` keeps them running)")
+    if (stream := attached_stack(settings, report)) is not None:
+        with ending_with(settings.stack) as check:
+            yield stream, check
+        return
+    report(
+        f"no stack runs on {settings.stack.state}: starting Kafka, Triton and a worker, which takes a few seconds "
+        "(`cutstream up` keeps them running)"
+    )
     own = _for_photos(settings, folders, profile)
     with _starting_stack(_for_one_photo(own) if for_one else own, report) as stack:
         objects = with_inbox(stack.settings).objects

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from tempfile import mkdtemp
+from time import sleep
 
 from cutstream.acl import inherit_no_list
 from cutstream.clock import SystemClock
@@ -23,6 +24,7 @@ _LOCK = "stack.lock"
 _INBOX = "inbox"  # its files are other names of photos, which may be anybody's
 _PRIVATE = ("kafka", "triton", "logs", "private", _INBOX)
 _RUN = "cutstream-run-"
+_LOOKS, _LOOK_S = 5, 0.02
 _STARTING_S = 60.0  # a folder that is younger may belong to a run that has not locked it yet
 
 
@@ -66,6 +68,21 @@ def lock_state(state: Path) -> Iterator[None]:
         with _named_errors(state, "be locked"):
             _lock(lock, state)
         yield
+
+
+def is_in_use(state: Path) -> bool:
+    """Tell whether a stack has locked the folder: it runs, or is starting or stopping. Nothing is written."""
+    path = state / _LOCK
+    try:
+        if not is_own_file(path.lstat()):
+            return False  # `lock_state` says so
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _own_folder(state: Path) -> None:
@@ -132,15 +149,18 @@ def is_own_file(status: os.stat_result) -> bool:
 
 
 def _lock(file: FileIO, state: Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as exc:
+    for _ in range(_LOOKS):
+        with suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        sleep(_LOOK_S)  # a command may be looking, which takes no time
+    else:
         file.seek(0)
         holder = file.read().decode(errors="replace") or "unknown"
         raise StackError(
             f"a stack already runs on {state} (process {holder}): stop it, or set CUTSTREAM_STACK__STATE to another "
             "folder and CUTSTREAM_STACK__*_PORT to other ports"
-        ) from exc
+        )
     file.truncate(0)
     file.seek(0)
     file.write(str(os.getpid()).encode())

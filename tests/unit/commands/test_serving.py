@@ -11,7 +11,7 @@ import pytest
 
 from commands import serving as commands_serving
 from cutstream.clients import kafka
-from cutstream.errors import BrokerUnavailable
+from cutstream.errors import BrokerUnavailable, InvalidProfile
 from cutstream.settings import KafkaSettings, Settings, StackSettings
 from deploy.local import kafka as local
 from deploy.local import running
@@ -128,3 +128,11 @@ def test_a_stack_for_a_folder_is_that_of_the_settings_on_other_ports(launched, t
     assert one.kafka.partitions == given.kafka.partitions
     ports = [{settings.stack.kafka_port, settings.stack.triton_grpc_port} for settings in (given, one, two)]
     assert len(set().union(*ports)) == 6, "commands that start at the same moment do not meet"
+
+
+def test_a_profile_that_does_not_exist_costs_no_start(launched, tmp_path: Path) -> None:
+    given, said = Settings(stack=StackSettings(state=tmp_path / "state")), []
+    with pytest.raises(InvalidProfile, match="bset"), commands_serving.cutting_stack(given, [], "bset", said.append):
+        pass
+    assert launched == said == []
+    assert not (tmp_path / "state").exists()
