@@ -215,8 +215,8 @@ def next_steps(file_roots: Sequence[Path], variables: str = "") -> list[str]:
         cut,
         follow,
         watch,
-        "`cut` works with any folder of yours. Requests of other programs, and of `submit` without --out, name photos by "
-        "their paths, and the worker reads those only in folders that are allowed. None is. To allow one, stop and start "
-        "again, for instance with:",
+        "`cut` works with any folder of yours. Other programs, and `submit` without --out, name photos by their paths, "
+        "and the worker reads those only in folders that are allowed. None is. To allow one, stop and start again, for "
+        "instance with:",
         f"  {allow} {variables}{program()} up",
     ]

@@ -1,4 +1,4 @@
-"""Refuse before anything starts what `cutstream cut` cannot do: wrong options, photos that are not there, bad targets."""
+"""Refuse before anything starts what `cutstream cut` cannot do: wrong options, missing photos, targets that cannot be."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _check_not_itself(photo: str, target: str) -> None:
 
 
 def _check_writable(target: Path) -> None:
-    """Raise InvalidOption if the folder that the target is in, or would be made in, is none or may not be written to."""
+    """Raise InvalidOption if the target's folder, or the one it would be made in, may not be written to."""
     folder = target if target.is_dir() else target.parent
     while not os.path.lexists(folder):
         folder = folder.parent
