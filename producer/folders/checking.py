@@ -1,4 +1,4 @@
-"""Refuse before anything starts what `cutstream cut` cannot do: wrong options, missing photos, targets that cannot be."""
+"""Refuse before anything starts what `cutstream cut` cannot do: wrong options, missing photos, impossible targets."""
 
 from __future__ import annotations
 
