@@ -4,6 +4,8 @@ client          Client: the calls, for threads
 async_client    AsyncClient: the same calls, for asyncio
 options         the options of a request, as keyword arguments
 requests        a photo and options become a request, checked before it is sent
+failures        the results of photos that cannot be read or sent
+own_process     which process a client belongs to
 inbox           the requests in flight: how many, and who waits for which
 results         results, and their outputs as bytes or files
 connecting      which transport an address means
@@ -17,7 +19,16 @@ errors          what only a client raises
 
 from cutstream.client.async_client import AsyncClient, AsyncHandle
 from cutstream.client.client import Client
-from cutstream.client.errors import ClientClosed, GatewayRefused, NoResult, NotReachable, OutputUnavailable, PhotoFailed
+from cutstream.client.errors import (
+    ClientClosed,
+    ClientForked,
+    GatewayRefused,
+    NoResult,
+    NotReachable,
+    OutputUnavailable,
+    PhotoFailed,
+    PhotoUnreadable,
+)
 from cutstream.client.inbox import Handle
 from cutstream.client.options import Options
 from cutstream.client.requests import Photo
@@ -30,6 +41,7 @@ __all__ = [
     "AsyncResult",
     "Client",
     "ClientClosed",
+    "ClientForked",
     "GatewayRefused",
     "GatewayUnavailable",
     "Handle",
@@ -39,5 +51,6 @@ __all__ = [
     "OutputUnavailable",
     "Photo",
     "PhotoFailed",
+    "PhotoUnreadable",
     "Result",
 ]

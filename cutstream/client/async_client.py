@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cutstream.client.client import MAX_IN_FLIGHT, TIMEOUT_S, Client
+from cutstream.client.errors import ClientClosed
 from cutstream.client.inbox import Handle, finite, no_result
 from cutstream.client.options import Options
-from cutstream.client.requests import Photo
+from cutstream.client.own_process import OwnProcess
+from cutstream.client.requests import Photo, check_several
 from cutstream.client.results import AsyncResult
 from cutstream.client.transport import Transport
+from cutstream.errors import CutstreamError
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
+
+T = TypeVar("T")
 
 _THREADS = 8  # that submit: over HTTP each sends one photo
 
@@ -51,7 +57,7 @@ class AsyncHandle:
         """Wait for the result, which may be that of a photo that failed: look at its `ok` or `raise_for_status`.
 
         `timeout_s` replaces the client's. Raises NoResult, after which it may be called again; ClientClosed; and
-        BrokerUnavailable if the request could not be sent.
+        BrokerUnavailable, or what else kept the request from being sent.
         """
         return await self.unwrapped.async_result(timeout_s)
 
@@ -59,7 +65,8 @@ class AsyncHandle:
 class AsyncClient:
     """Cuts photos out, over Kafka or HTTP, from asyncio. Its arguments are those of Client.
 
-    The client connects when it is entered, or first used, and reads results from then on. Use it on one event loop.
+    The client connects when it is entered, or first used, and reads results from then on. Use it on one event loop. A
+    process that is forked needs its own: there this one raises ClientForked.
     """
 
     def __init__(
@@ -98,10 +105,12 @@ class AsyncClient:
 
         Raises BrokerUnavailable or GatewayUnavailable, and ConfigurationError.
         """
-        await asyncio.wrap_future(self._pool.submit(self._client.start))
+        await asyncio.wrap_future(self._in_pool(self._client.start))
 
     async def close(self) -> None:
         """Disconnect. Requests in flight are still processed; whoever waits for one gets ClientClosed."""
+        if not self._client.process.is_here:
+            return  # the connection is the other process's
         await asyncio.to_thread(self._client.close)
         self._pool.shutdown(wait=False)
 
@@ -131,12 +140,21 @@ class AsyncClient:
 
         It waits while too many are in flight. Raises like `Client.submit`.
         """
+        return await self._submit(lambda: self._client.submit(photo, urgent=urgent, **options))
+
+    async def _submit(self, submit: Callable[[], Handle]) -> AsyncHandle:
+        """Wait for a place, then submit in a thread. The place is free again once the result is there."""
+        self._client.process.check()
         limit_s = self._client.limit(None)
         try:
             await asyncio.wait_for(self._places.acquire(), finite(limit_s))
         except (asyncio.TimeoutError, TimeoutError):
             raise no_result(self._client.in_flight, limit_s) from None
-        submitted = self._pool.submit(lambda: self._client.submit(photo, urgent=urgent, **options))
+        try:
+            submitted = self._in_pool(submit)
+        except CutstreamError:
+            self._places.release()
+            raise
         try:
             handle = await asyncio.shield(asyncio.wrap_future(submitted))
         except asyncio.CancelledError:
@@ -162,6 +180,7 @@ class AsyncClient:
         It waits for results while too many are in flight. Raises like `submit`; then the photos before the one at fault
         are called off.
         """
+        check_several(photos)
         handles: list[AsyncHandle] = []
         try:
             async for photo in _each(photos):
@@ -176,10 +195,11 @@ class AsyncClient:
     ) -> AsyncIterator[AsyncResult]:
         """Yield the results as they come, those of failed photos included. Each comes once.
 
-        Raises NoResult if none comes for `timeout_s`; the handles remain good. Raises for a request that could not be
-        sent, like its handle.
+        A photo that could not be sent, because it cannot be read or is refused, has a failed result as well. Raises
+        NoResult if none comes for `timeout_s`; the handles remain good. Raises BrokerUnavailable or GatewayUnavailable
+        for a request that could not be sent for these.
         """
-        finishing = _Finishing()
+        finishing = _Finishing(self._client.process)
         for handle in handles:
             finishing.add(handle)
         while len(finishing):
@@ -196,16 +216,19 @@ class AsyncClient:
         """Submit photos one by one and yield their results as they come, those of failed photos included.
 
         `photos` may be endless: never more than `max_in_flight` are on their way, and results are yielded before the
-        next photo is taken. If the loop is left early, or by an error, the rest is called off, at the latest when the
-        generator is closed. Raises like `submit` and `results`.
+        next photo is taken. A photo that cannot be read, reached or sent has a failed result, and the others go on. If
+        the loop is left early, or by an error, the rest is called off, at the latest when the generator is closed.
+        Raises like `Client.cut_many`.
         """
-        finishing = _Finishing()
+        check_several(photos)
+        finishing = _Finishing(self._client.process)
         limit_s = self._client.limit(timeout_s)
         try:
             async for photo in _each(photos):
                 while len(finishing) and (finishing.ready or self._places.locked()):
                     yield await finishing.take(limit_s)
-                finishing.add(await self.submit(photo, urgent=urgent, **options))
+                attempt = partial(self._client.attempt, photo, urgent, options)
+                finishing.add(await self._submit(attempt))
             while len(finishing):
                 yield await finishing.take(limit_s)
         except BaseException:
@@ -218,14 +241,24 @@ class AsyncClient:
         Raises BrokerUnavailable or GatewayUnavailable.
         """
         own = [handle.unwrapped for handle in handles]
-        await asyncio.wrap_future(self._pool.submit(lambda: self._client.cancel(*own)))
+        await asyncio.wrap_future(self._in_pool(lambda: self._client.cancel(*own)))
 
     def _call_off(self, handles: Sequence[AsyncHandle]) -> None:
         """Cancel without waiting: whoever is cancelled must not wait any longer."""
+        if not self._client.process.is_here:
+            return  # the other process waits for them
         own = [handle.unwrapped for handle in handles if not handle.done]
         if own:
-            with suppress(RuntimeError):  # the client is closed
-                self._pool.submit(self._client.call_off, own)
+            with suppress(ClientClosed):
+                self._in_pool(lambda: self._client.call_off(own))
+
+    def _in_pool(self, call: Callable[[], T]) -> Future[T]:
+        """Have a thread make a call. Raises ClientClosed and ClientForked."""
+        self._client.process.check()
+        try:
+            return self._pool.submit(call)
+        except RuntimeError as exc:  # which the pool raises once it is shut down
+            raise ClientClosed("the client is closed") from exc
 
     def _abandon(self, submitted: Future[Handle]) -> None:
         if not submitted.cancelled() and submitted.exception() is None:
@@ -239,7 +272,8 @@ class AsyncClient:
 class _Finishing:
     """Handles in the order in which they finish. Used on one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, process: OwnProcess) -> None:
+        self._process = process
         self._unfinished: dict[str, AsyncHandle] = {}
         self._finished: asyncio.Queue[AsyncHandle] = asyncio.Queue()
 
@@ -268,13 +302,14 @@ class _Finishing:
         return [handle for handle in self._unfinished.values() if not handle.done]
 
     async def take(self, timeout_s: float) -> AsyncResult:
-        """Return the next result. Raises NoResult if none comes in time."""
+        """Return the next result. Raises NoResult if none comes in time, and ClientForked."""
+        self._process.check()
         try:
             handle = await asyncio.wait_for(self._finished.get(), finite(timeout_s))
         except (asyncio.TimeoutError, TimeoutError):
             raise no_result([handle.unwrapped for handle in self.left], timeout_s) from None
         del self._unfinished[handle.id]
-        return await handle.result()
+        return handle.unwrapped.outcome(AsyncResult)
 
 
 async def _each(photos: Iterable[Photo] | AsyncIterable[Photo]) -> AsyncIterator[Photo]:

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from cutstream.client.connecting import connect
 from cutstream.client.errors import ClientClosed
+from cutstream.client.failures import failed_result, is_of_photo
 from cutstream.client.inbox import Finishing, Handle, Inbox
 from cutstream.client.options import Options
-from cutstream.client.requests import Photo, make_request, source_of
+from cutstream.client.own_process import OwnProcess
+from cutstream.client.requests import Photo, Source, check_several, make_request, source_of
 from cutstream.client.results import Result
 from cutstream.client.transport import Transport
 from cutstream.clock import SystemClock
+from cutstream.contract.messages import Request, StoredObject
 from cutstream.errors import CutstreamError
 
 if TYPE_CHECKING:
@@ -39,7 +42,7 @@ class Client:
     to wait for a result or a place, for `math.inf` without limit.
 
     The client connects when it is entered, or first used, and reads results from then on. It is thread-safe: use one
-    for all threads of a process, but not across a fork.
+    for all threads of a process. A process that is forked needs its own: there this one raises ClientForked.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Client:
         self._init(connect(address, key, kafka or {}), max_in_flight, timeout_s)
 
     def _init(self, transport: Transport, max_in_flight: int, timeout_s: float) -> None:
+        self.process = OwnProcess()
         self._transport = transport
         self._timeout_s = timeout_s
         self._clock = SystemClock()
@@ -81,15 +85,17 @@ class Client:
 
         Raises BrokerUnavailable or GatewayUnavailable, and ConfigurationError.
         """
+        self.process.check()
         with self._starting:
-            if self._closed:
-                raise ClientClosed("the client is closed")
+            self._check_open()
             if not self._started:
                 self._transport.start(self._inbox)
                 self._started = True
 
     def close(self) -> None:
         """Disconnect. Requests in flight are still processed; whoever waits for one gets ClientClosed."""
+        if not self.process.is_here:
+            return  # the connection is the other process's
         with self._starting:
             self._closed = True
             self._inbox.close()
@@ -134,6 +140,7 @@ class Client:
         It waits for results while too many are in flight. Raises like `submit`; then the photos before the one at fault
         may have been submitted, and are called off.
         """
+        check_several(photos)
         handles: list[Handle] = []
         sent: list[Future[None]] = []
         try:
@@ -151,14 +158,15 @@ class Client:
     def results(self, handles: Iterable[Handle], *, timeout_s: float | None = None) -> Iterator[Result]:
         """Yield the results as they come, those of failed photos included. Each comes once.
 
-        Raises NoResult if none comes for `timeout_s`; the handles remain good. Raises for a request that could not be
-        sent, like its handle.
+        A photo that could not be sent, because it cannot be read or is refused, has a failed result as well. Raises
+        NoResult if none comes for `timeout_s`; the handles remain good. Raises BrokerUnavailable or GatewayUnavailable
+        for a request that could not be sent for these.
         """
-        finishing = Finishing()
+        finishing = Finishing(self.process)
         for handle in handles:
             finishing.add(handle)
         while len(finishing):
-            yield finishing.take(self.limit(timeout_s)).result()
+            yield finishing.take(self.limit(timeout_s)).outcome(Result)
 
     def cut_many(
         self,
@@ -171,20 +179,23 @@ class Client:
         """Submit photos one by one and yield their results as they come, those of failed photos included.
 
         `photos` may be endless: never more than `max_in_flight` are on their way, and results are yielded before the
-        next photo is taken. If the loop is left early, or by an error, the rest is called off. Raises like `submit` and
-        `results`.
+        next photo is taken. A photo that cannot be read, reached or sent has a failed result, and the others go on. If
+        the loop is left early, or by an error, the rest is called off.
+
+        Raises InvalidRequest or InvalidOption for options that a worker would refuse, NoResult if none comes for
+        `timeout_s`, and BrokerUnavailable or GatewayUnavailable.
         """
-        finishing = Finishing()
+        check_several(photos)
+        finishing = Finishing(self.process)
         try:
             for photo in photos:
                 while len(finishing) and not self._inbox.has_room():
-                    yield finishing.take(self.limit(timeout_s)).result()
-                handle, _ = self._send(photo, urgent, options)
-                finishing.add(handle)
+                    yield finishing.take(self.limit(timeout_s)).outcome(Result)
+                finishing.add(self.attempt(photo, urgent, options))
                 while (finished := finishing.take_now()) is not None:
-                    yield finished.result()
+                    yield finished.outcome(Result)
             while len(finishing):
-                yield finishing.take(self.limit(timeout_s)).result()
+                yield finishing.take(self.limit(timeout_s)).outcome(Result)
         except BaseException:
             self.call_off(finishing.left)
             raise
@@ -192,18 +203,43 @@ class Client:
     def cancel(self, *handles: Handle) -> None:
         """Call requests off. Each still has a result: of status `cancelled`, unless it has finished before.
 
-        Raises BrokerUnavailable or GatewayUnavailable.
+        Raises BrokerUnavailable or GatewayUnavailable, and ClientClosed.
         """
+        self.process.check()
+        self._check_open()
         if ids := [handle.id for handle in handles if not handle.done]:
             self.start()
             self._transport.cancel(ids)
 
+    def attempt(self, photo: Photo, urgent: bool, options: Mapping[str, Any]) -> Handle:
+        """Hand a request over, without waiting until it is there.
+
+        A photo that cannot be read or sent has a failed result at once. Otherwise it raises like `submit`.
+        """
+        request = make_request(photo, options, self._clock)
+        try:
+            return self._hand_over(request, source_of(photo), photo, urgent)[0]
+        except CutstreamError as exc:
+            if not is_of_photo(exc):
+                raise
+            handle = self._handle(request, photo)
+            handle.arrived.set_result(failed_result(handle.id, photo, request.labels, exc))
+            return handle
+
     def _send(self, photo: Photo, urgent: bool, options: Mapping[str, Any]) -> tuple[Handle, Future[None]]:
-        source = source_of(photo)
-        request = make_request(source, options, self._clock)
+        return self._hand_over(make_request(photo, options, self._clock), source_of(photo), photo, urgent)
+
+    def _handle(self, request: Request, photo: Photo) -> Handle:
         assert request.id is not None
+        return Handle(request.id, photo, self._read, self._timeout_s, request.labels, self.process)
+
+    def _read(self, output: StoredObject) -> bytes:
+        self.process.check()
+        return self._transport.read(output)
+
+    def _hand_over(self, request: Request, source: Source, photo: Photo, urgent: bool) -> tuple[Handle, Future[None]]:
         self.start()
-        handle = Handle(request.id, photo, self._transport.read, self._timeout_s)
+        handle = self._handle(request, photo)
         self._inbox.expect(handle, self._timeout_s)
         try:
             return handle, self._transport.send(request, source, urgent)
@@ -213,10 +249,18 @@ class Client:
 
     def call_off(self, handles: list[Handle]) -> None:
         """Cancel requests that nobody waits for any more. An error is logged: what led here matters more."""
+        if not self.process.is_here:
+            return  # the other process waits for them
+        left = [handle for handle in handles if not handle.done]
         try:
-            self.cancel(*handles)
+            if left:
+                self.cancel(*left)
         except CutstreamError as exc:
-            log.warning("%d requests could not be called off: %s", len(handles), exc)
+            log.warning("%d requests could not be called off: %s", len(left), exc)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClientClosed("the client is closed")
 
     def limit(self, timeout_s: float | None) -> float:
         """Return a call's time limit, or the client's if the call has none."""

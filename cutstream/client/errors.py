@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cutstream.contract.messages import Result
-from cutstream.errors import CutstreamError
+from cutstream.errors import CutstreamError, InvalidOption
 
 
 class PhotoFailed(CutstreamError):
@@ -30,6 +30,12 @@ class NoResult(CutstreamError, TimeoutError):
     code = "no_result"
 
 
+class PhotoUnreadable(InvalidOption):
+    """A photo is no file of this machine, cannot be read, or is nothing that names a photo. Nothing was sent."""
+
+    code = "photo_unreadable"
+
+
 class NotReachable(CutstreamError):
     """The workers cannot read a photo from where it is. Nothing was sent."""
 
@@ -46,6 +52,12 @@ class ClientClosed(CutstreamError):
     """The client was closed. Its requests in flight are still processed, but it receives no results any more."""
 
     code = "client_closed"
+
+
+class ClientForked(CutstreamError):
+    """The client was made in another process, from which this one was forked. Each process needs its own."""
+
+    code = "client_forked"
 
 
 class GatewayRefused(CutstreamError):

@@ -5,27 +5,40 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
+from collections.abc import Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from queue import Empty, SimpleQueue
 
 from cutstream.client.errors import ClientClosed, NoResult
+from cutstream.client.failures import failed_result, is_of_photo
+from cutstream.client.own_process import OwnProcess
 from cutstream.client.requests import Photo
-from cutstream.client.results import AsyncResult, Read, Result
+from cutstream.client.results import AsyncResult, Read, Result, SomeResult
 from cutstream.contract.messages import Result as Details
-from cutstream.errors import InvalidOption
+from cutstream.errors import CutstreamError, InvalidOption
 
 
 class Handle:
     """A photo that was submitted. Thread-safe."""
 
-    def __init__(self, id: str, photo: Photo, read: Read, timeout_s: float) -> None:
+    def __init__(
+        self,
+        id: str,
+        photo: Photo,
+        read: Read,
+        timeout_s: float,
+        labels: Mapping[str, str] | None = None,
+        process: OwnProcess | None = None,
+    ) -> None:
         self.id = id
         self.photo = photo
         self.arrived: Future[Details] = Future()
         """What the worker will have written."""
         self._read = read
         self._timeout_s = timeout_s
+        self._labels = labels or {}
+        self._process = process or OwnProcess()
 
     def __repr__(self) -> str:
         return f"<Handle {self.id} {'done' if self.done else 'in flight'}>"
@@ -39,8 +52,9 @@ class Handle:
         """Wait for the result, which may be that of a photo that failed: look at its `ok` or `raise_for_status`.
 
         `timeout_s` replaces the client's. Raises NoResult, after which it may be called again; ClientClosed; and
-        BrokerUnavailable if the request could not be sent.
+        BrokerUnavailable, or what else kept the request from being sent.
         """
+        self._process.check()
         limit_s = self._timeout_s if timeout_s is None else timeout_s
         try:
             return Result(self.id, self.photo, self.arrived.result(finite(limit_s)), self._read)
@@ -49,12 +63,26 @@ class Handle:
 
     async def async_result(self, timeout_s: float | None = None) -> AsyncResult:
         """Wait like `result`, without blocking the event loop."""
+        self._process.check()
         limit_s = self._timeout_s if timeout_s is None else timeout_s
         arrived = asyncio.shield(asyncio.wrap_future(self.arrived))  # whoever else waits goes on
         try:
             return AsyncResult(self.id, self.photo, await asyncio.wait_for(arrived, finite(limit_s)), self._read)
         except (asyncio.TimeoutError, TimeoutError):
             raise no_result([self], limit_s) from None
+
+    def outcome(self, kind: type[SomeResult]) -> SomeResult:
+        """Return the result of a handle that is done. If its photo could not be sent, that is a failed result.
+
+        Raises what has kept the request from being sent and is no fault of its photo.
+        """
+        try:
+            details = self.arrived.result(0)
+        except CutstreamError as exc:
+            if not is_of_photo(exc):
+                raise
+            details = failed_result(self.id, self.photo, self._labels, exc)
+        return kind(self.id, self.photo, details, self._read)
 
 
 class Inbox:
@@ -126,7 +154,8 @@ class Inbox:
 class Finishing:
     """Handles in the order in which they finish. One thread takes them; any may add to them."""
 
-    def __init__(self) -> None:
+    def __init__(self, process: OwnProcess) -> None:
+        self._process = process
         self._finished: SimpleQueue[Handle] = SimpleQueue()
         self._unfinished: dict[str, Handle] = {}
 
@@ -146,7 +175,8 @@ class Finishing:
         return [handle for handle in self._unfinished.values() if not handle.done]
 
     def take(self, timeout_s: float) -> Handle:
-        """Return the next that has finished. Raises NoResult if none does in time."""
+        """Return the next that has finished. Raises NoResult if none does in time, and ClientForked."""
+        self._process.check()
         try:
             handle = self._finished.get(timeout=finite(timeout_s))
         except Empty:

@@ -25,7 +25,7 @@ from cutstream.errors import Cancelled
 from cutstream.redaction import redact
 
 _SHOWN = 300
-_UNKNOWN = SourceRecord(topic="", partition=0, offset=0, timestamp_ms=-1)  # HTTP does not tell it
+UNKNOWN_SOURCE = SourceRecord(topic="", partition=0, offset=0, timestamp_ms=-1)  # HTTP does not tell it
 
 
 class _Output(msgspec.Struct, frozen=True):
@@ -102,7 +102,7 @@ def result_of(photo: JobPhoto, place: str) -> Result:
     return Result(
         id=photo.id,
         status=photo.status,
-        source=_UNKNOWN,
+        source=UNKNOWN_SOURCE,
         image=redact(photo.image) if "://" in photo.image else photo.image,
         objects=tuple(
             StoredObject(
@@ -135,7 +135,7 @@ def result_of(photo: JobPhoto, place: str) -> Result:
 def cancelled_result(request: Request) -> Result:
     """Return the result of a request that was called off before it was sent."""
     error = ErrorDetail.of(Cancelled("called off before it was sent"), "request")
-    return Result(id=request.id or "", status="cancelled", source=_UNKNOWN, error=error, labels=request.labels)
+    return Result(id=request.id or "", status="cancelled", source=UNKNOWN_SOURCE, error=error, labels=request.labels)
 
 
 def refusal(answer: Answer) -> GatewayRefused:

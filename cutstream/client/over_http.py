@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,13 +18,13 @@ from time import monotonic
 
 import msgspec
 
-from cutstream.client.errors import ClientClosed, GatewayRefused, OutputUnavailable
+from cutstream.client.errors import ClientClosed, GatewayRefused, OutputUnavailable, PhotoUnreadable
 from cutstream.client.inbox import Inbox
 from cutstream.client.job_answers import cancelled_result, decode_job, refusal, result_of
 from cutstream.client.requests import Source
 from cutstream.clients.http_service import Answer, GatewayUnavailable, HttpService, Part
 from cutstream.contract.messages import Request, StoredObject
-from cutstream.errors import CutstreamError, InvalidOption
+from cutstream.errors import CutstreamError
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +142,7 @@ class HttpTransport:
         if isinstance(source, str):
             body = {"image": source, "options": fields, "urgent": urgent}
             return self._service.call("POST", "/v1/jobs", json=json.dumps(body).encode(), headers=key)
-        file = (source.name, _read(source)) if isinstance(source, Path) else ("photo", source)
+        file = (_utf8(source.name), _read(source)) if isinstance(source, Path) else ("photo", source)
         form: list[tuple[str, str] | tuple[str, Part]] = [
             ("options", json.dumps(fields)),
             ("urgent", str(urgent).lower()),
@@ -216,4 +217,9 @@ def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as exc:
-        raise InvalidOption(f"{file} cannot be read: {exc.strerror}") from exc
+        raise PhotoUnreadable(f"{str(file)!r} cannot be read: {exc.strerror}") from exc
+
+
+def _utf8(name: str) -> str:
+    """Return a file's name as a form can carry it: it may be of an older encoding than UTF-8."""
+    return os.fsencode(name).decode(errors="replace")

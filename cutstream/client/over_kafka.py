@@ -58,6 +58,7 @@ class KafkaTransport:
         self._buckets = Buckets(settings.objects, settings.limits.download_timeout_s)
         self._writes: SimpleQueue[_Write | None] = SimpleQueue()
         self._stop = threading.Event()
+        self._handing_over = threading.Lock()  # nothing may come behind the end of what is written
         self._threads: list[threading.Thread] = []
 
     def start(self, inbox: Inbox) -> None:
@@ -109,17 +110,19 @@ class KafkaTransport:
             raise OutputUnavailable(f"the {output.output} is not what its result says: {exc}") from exc
 
     def close(self) -> None:
-        self._stop.set()
-        self._writes.put(None)
+        with self._handing_over:
+            self._stop.set()
+            self._writes.put(None)
         for thread in self._threads:
             thread.join(_CLOSE_S)
 
     # -- writing
 
     def _hand_over(self, write: _Write) -> Future[None]:
-        if self._stop.is_set():
-            raise ClientClosed("the client is closed")
-        self._writes.put(write)
+        with self._handing_over:
+            if self._stop.is_set():
+                raise ClientClosed("the client is closed")
+            self._writes.put(write)
         return write.done
 
     def _write(self, writer: RecordWriter) -> None:

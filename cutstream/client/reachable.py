@@ -7,12 +7,13 @@ from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 
-from cutstream.client.errors import NotReachable
+from cutstream.client.errors import NotReachable, PhotoUnreadable
 from cutstream.client.requests import Source
 from cutstream.clients.objects import files
 from cutstream.clients.objects.store import ObjectStore
 from cutstream.clock import SystemClock
 from cutstream.errors import AddressNotAllowed
+from cutstream.printable import printable
 from cutstream.settings import BUCKET_SCHEMES, Settings, inbox_of, read_note
 
 _LENT = "lent-"
@@ -39,8 +40,8 @@ class Reachable:
     def address_of(self, source: Source, id: str) -> str:
         """Return the address for the request with this id.
 
-        Raises NotReachable if there is none, and RefusedAddress or AddressNotAllowed for an address that the local
-        stack's worker would refuse.
+        Raises NotReachable if there is none, PhotoUnreadable for a file that cannot be read, and RefusedAddress or
+        AddressNotAllowed for an address that the local stack's worker would refuse.
         """
         if isinstance(source, bytes):
             return self._lend(source, id, "")
@@ -51,8 +52,9 @@ class Reachable:
             return source
         if not self._is_here:
             raise NotReachable(
-                f"{source} is on this machine, and workers of another machine's Kafka cannot read it: put it in a "
-                "bucket and give its address, give a file:// address if they share the folder, or use the HTTP service"
+                f"{printable(str(source))} is on this machine, and workers of another machine's Kafka cannot read it: "
+                "put it in a bucket and give its address, give a file:// address if they share the folder, or use the "
+                "HTTP service"
             )
         uri = files.uri_of(str(source))
         if self._store is not None:
@@ -84,6 +86,8 @@ class Reachable:
                 shutil.copyfile(source, file)
         except OSError as exc:
             self.release(id)
+            if not isinstance(source, bytes) and exc.filename == str(source):
+                raise PhotoUnreadable(f"{str(source)!r} cannot be read: {exc.strerror}") from exc
             raise NotReachable(f"{file} cannot be written ({exc.strerror}), so no worker can read the photo") from exc
         return files.uri_of(str(file))
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +18,7 @@ from cutstream.client import (
     GatewayUnavailable,
     NoResult,
     OutputUnavailable,
+    PhotoUnreadable,
     over_http,
 )
 from cutstream.client.over_http import _interval_s
@@ -247,6 +250,40 @@ def test_the_service_is_asked_at_the_start(service: Service, answer: Answer) -> 
         with pytest.raises(GatewayRefused, match=str(answer[0])):
             client.start()
     client.close()
+
+
+def test_a_file_may_have_a_name_of_any_encoding(client: Client, service: Service, tmp_path: Path) -> None:
+    names = [b"latin\xe9.jpg", "кот.jpg".encode(), b'a "b"\nc.jpg', b"back\\slash\r.jpg", b"esc\x1b[1m.jpg"]
+    files = [tmp_path / os.fsdecode(name) for name in names]
+    for file in files:
+        file.write_bytes(b"photo")
+    results = list(client.cut_many([*files, *map(str, files)]))
+    assert [result.error for result in results] == [None] * 10
+    bodies = [body for call, _, body in service.calls if call == "POST /v1/jobs"]
+    assert all(b"image_file" in body and body.decode() for body in bodies)
+    assert any("latin�.jpg".encode() in body for body in bodies)
+
+
+def test_a_file_that_is_gone_before_it_is_sent_is_a_failed_result(
+    client: Client, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [tmp_path / f"{number}.jpg" for number in range(9)]
+    for file in files:
+        file.write_bytes(b"photo")
+    send = over_http.HttpTransport._send
+
+    def lose(self: over_http.HttpTransport, request: object, source: Path, urgent: bool) -> None:
+        if source.name == "4.jpg":
+            source.unlink()
+        send(self, request, source, urgent)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(over_http.HttpTransport, "_send", lose)
+    results = {Path(str(result.photo)).name: result for result in client.cut_many(files)}
+    assert [name for name, result in sorted(results.items()) if not result.ok] == ["4.jpg"]
+    assert results["4.jpg"].error.code == "photo_unreadable"
+    files[4].write_bytes(b"photo")
+    with pytest.raises(PhotoUnreadable, match="cannot be read: No such file"):
+        client.cut(files[4])
 
 
 def test_old_and_many_jobs_are_asked_about_rarely() -> None:
