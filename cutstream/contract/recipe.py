@@ -115,8 +115,8 @@ def file_format(request: Request, output: OutputName) -> FileFormat:
     transparent = _is_transparent(request, output)
     if request.format == "jpeg" and transparent:
         raise InvalidOption(
-            f"format 'jpeg' cannot carry the transparency of output {output!r}: ask for png or webp, or for a "
-            "'composite' on a background"
+            f"format 'jpeg' cannot carry the transparency of output {output!r}: ask for png or webp, or for output "
+            "'composite' on a background such as white (`--background white` on the command line)"
         )
     if request.format == "zip" and output == "cutout" and transparent:
         return "zip"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ from producer.gateway.removebg_options import check_url
 _RESERVED = ("replay",)  # and `image` in the options of all photos
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off", "")
 _MAX_CELL = 8192
+_MAX_NAMED = 3
+_ALLOWING = "the operator may allow others: CUTSTREAM_GATEWAY__ADDRESSES=true"
 
 
 class JobOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,6 +44,12 @@ class Order:
     requests: Sequence[Mapping[str, Any]]
     webhook: str | None
     urgent: bool
+    rows: Sequence[int] = ()
+    """The rows of the CSV that the requests come from, if they come from one."""
+
+    def place(self, number: int) -> str:
+        """Return where the request of this number was asked for: such as `row 7` or `photo 7`."""
+        return _place(number, self.rows)
 
     def fingerprint(self, uploads: Sequence[str], backgrounds: Sequence[str]) -> bytes:
         """Return what tells this order from another, given the digests of its uploads.
@@ -57,9 +65,12 @@ def parse_order(values: Mapping[str, Any], query: Mapping[str, str], uploads: in
 
     Raises CallRefused.
     """
+    rows: Sequence[int] = ()
+    requests: list[Mapping[str, Any]]
     if "csv" in values and isinstance(values["csv"], bytes):
         order = _from_texts(query)
-        requests = _from_csv(values["csv"], most)
+        found = _from_csv(values["csv"], most)
+        rows, requests = [row for row, _ in found], [fields for _, fields in found]
     elif uploads:
         order = _from_texts(values)
         requests = [{} for _ in range(uploads)]
@@ -76,19 +87,48 @@ def parse_order(values: Mapping[str, Any], query: Mapping[str, str], uploads: in
     if "id" in common and len(requests) > 1:
         raise bad_request("invalid_request", "options: an id is for one photo: give each of `requests` its own")
     labels = {**order.labels, **(common.pop("labels", None) or {})}
-    complete = [_complete(request, common, labels) for request in requests]
-    _check_ids([request["id"] for request in complete if request.get("id") is not None])
-    return Order(complete, order.webhook, order.urgent)
+    complete = []
+    for number, request in enumerate(requests, start=1):
+        with at_place(_place(number, rows) if rows or len(requests) > 1 else ""):
+            complete.append(_complete(request, common, labels))
+    _check_ids([request.get("id") for request in complete], rows)
+    return Order(complete, order.webhook, order.urgent, rows)
 
 
-def _check_ids(ids: Sequence[object]) -> None:
-    """Refuse ids that no request may have, and two photos of one job with the same."""
+@contextmanager
+def at_place(place: str) -> Iterator[None]:
+    """Add the place to the title of a refusal, unless it is empty: whoever sends thousands must know which it is."""
     try:
-        own = msgspec.convert(ids, list[RequestId])
-    except msgspec.ValidationError as exc:
-        raise bad_request("invalid_request", "id: give letters, digits and any of . _ : @ = + -", str(exc)) from exc
-    if twice := [id for id, count in Counter(own).items() if count > 1]:
-        raise bad_request("invalid_request", f"requests: the id {twice[0]} is that of {own.count(twice[0])} photos")
+        yield
+    except CallRefused as exc:
+        if not place:
+            raise
+        raise CallRefused(
+            exc.status, exc.error_code, f"{exc.title} ({place})", exc.detail, exc.headers, exc.limit
+        ) from exc
+
+
+def _place(number: int, rows: Sequence[int]) -> str:
+    return f"row {rows[number - 1]}" if rows else f"photo {number}"
+
+
+def _check_ids(ids: Sequence[object], rows: Sequence[int]) -> None:
+    """Refuse ids that no request may have, and two photos of one job with the same."""
+    places: dict[str, list[int]] = {}
+    for number, id in enumerate(ids, start=1):
+        if id is None:
+            continue
+        try:
+            places.setdefault(msgspec.convert(id, RequestId), []).append(number)
+        except msgspec.ValidationError as exc:
+            title = f"id: give letters, digits and any of . _ : @ = + - ({_place(number, rows)})"
+            raise bad_request("invalid_request", title, str(exc)) from exc
+    for own, numbers in places.items():
+        if len(numbers) > 1:
+            which = ", ".join(_place(number, rows) for number in numbers[:_MAX_NAMED])
+            raise bad_request(
+                "invalid_request", f"requests: the id {own} is that of {len(numbers)} photos", f"those of {which}"
+            )
 
 
 def _complete(request: Mapping[str, Any], common: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
@@ -153,37 +193,64 @@ def _object(name: str, text: object) -> dict[str, Any]:
         raise bad_request("invalid_request", f"{name}: {exc.title}", exc.detail) from exc
 
 
-def _from_csv(data: bytes, most: int) -> list[Mapping[str, Any]]:
-    """Read addresses, one a row. A first row that names `image` and other fields of a request is a header."""
-    try:
-        text = data.decode("utf-8-sig")
-        rows: list[list[str]] = []
-        for row in csv.reader(io.StringIO(text, newline=""), strict=True):
-            if any(len(cell) > _MAX_CELL for cell in row):
-                raise bad_request("invalid_body", "A cell of the CSV is too long")
-            if any(cell.strip() for cell in row):
-                rows.append(row)
-            if len(rows) > most + 1:
-                raise bad_request("too_many_photos", f"A job has at most {most} photos")
-    except (UnicodeDecodeError, csv.Error) as exc:
-        raise bad_request("invalid_body", "The CSV cannot be read", str(exc)) from exc
+def _from_csv(data: bytes, most: int) -> list[tuple[int, Mapping[str, Any]]]:
+    """Read addresses, one a row, with the numbers of their rows.
+
+    A first row that names `image` and other fields of a request is a header.
+    """
+    rows = _rows_of(data, most)
     if not rows:
         return []
-    header = [cell.strip() for cell in rows[0]]
+    first, header = rows[0][0], [cell.strip() for cell in rows[0][1]]
     if "image" not in header:
-        if any("://" not in row[0] for row in rows):
-            raise bad_request(
-                "invalid_body",
-                "The CSV needs a column `image`, or one address in each row",
-                f"not {header[0][:80]!r}",
-            )
-        return [{"image": row[0].strip()} for row in rows]
+        for number, row in rows:
+            if "://" not in row[0]:
+                raise bad_request(
+                    "invalid_body",
+                    f"The CSV needs a column `image` in its first row, or one address in each row (row {number})",
+                    f"not {row[0].strip()[:80]!r}",
+                )
+        return [(number, {"image": row[0].strip()}) for number, row in rows]
     names = Request.__struct_fields__
     if unknown := [name for name in header if name not in names]:
-        raise bad_request("invalid_body", f"The CSV has a column {unknown[0][:100]!r}, which no request has")
-    if any(len(row) > len(header) for row in rows[1:]):
-        raise bad_request("invalid_body", "A row of the CSV has more cells than the first one")
-    return [_from_row(header, row) for row in rows[1:]]
+        raise bad_request(
+            "invalid_body", f"The CSV has a column {unknown[0][:100]!r}, which no request has (row {first})"
+        )
+    for number, row in rows[1:]:
+        if len(row) > len(header):
+            detail = f"it has {len(row)} cells, and the first row {len(header)}: put a cell with a comma in quotes"
+            raise bad_request(
+                "invalid_body", f"A row of the CSV has more cells than the first one (row {number})", detail
+            )
+    return [(number, _from_row(header, row)) for number, row in rows[1:]]
+
+
+def _rows_of(data: bytes, most: int) -> list[tuple[int, list[str]]]:
+    """Return the rows that are not blank, with their numbers as a spreadsheet shows them: from 1, blank ones included.
+
+    Raises CallRefused.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        line = data.count(b"\n", 0, exc.start) + 1
+        title = f"The CSV cannot be read (line {line})"
+        raise bad_request("invalid_body", title, f"{exc}: save it as UTF-8") from exc
+    rows: list[tuple[int, list[str]]] = []
+    number = 0
+    try:
+        for number, row in enumerate(csv.reader(io.StringIO(text, newline=""), strict=True), start=1):
+            if any(len(cell) > _MAX_CELL for cell in row):
+                raise bad_request(
+                    "invalid_body", f"A cell of the CSV is too long (row {number})", f"at most {_MAX_CELL:,} characters"
+                )
+            if any(cell.strip() for cell in row):
+                rows.append((number, row))
+            if len(rows) > most + 1:
+                raise bad_request("too_many_photos", f"A job has at most {most} photos")
+    except csv.Error as exc:
+        raise bad_request("invalid_body", f"The CSV cannot be read (row {number + 1})", str(exc)) from exc
+    return rows
 
 
 def _from_row(header: Sequence[str], row: Sequence[str]) -> dict[str, Any]:
@@ -215,10 +282,13 @@ def check_addresses(fields: Mapping[str, Any], allowed: bool) -> None:
     """Refuse what strangers must not name: anything but http(s), and destinations. Raises CallRefused."""
     if allowed:
         return
-    check_url("image_url", fields.get("image"))
-    background = fields.get("background")
-    picture = background.get("image") if isinstance(background, dict) else None
-    if isinstance(picture, str) and ("/" in picture or ":" in picture):  # otherwise a name in the catalogue
-        check_url("bg_image_url", picture)
+    try:
+        check_url("image_url", fields.get("image"))
+        background = fields.get("background")
+        picture = background.get("image") if isinstance(background, dict) else None
+        if isinstance(picture, str) and ("/" in picture or ":" in picture):  # otherwise a name in the catalogue
+            check_url("bg_image_url", picture)
+    except CallRefused as exc:
+        raise bad_request(exc.error_code, exc.title, f"{exc.detail}, or upload the file; {_ALLOWING}") from exc
     if fields.get("destination") is not None:
-        raise bad_request("invalid_destination", "A destination cannot be named here")
+        raise bad_request("invalid_destination", "A destination cannot be named here", _ALLOWING)

@@ -26,7 +26,7 @@ from producer.gateway.bodies import Bodies, Body
 from producer.gateway.calls import parse_request
 from producer.gateway.errors import CallRefused, bad_request, too_many, unavailable
 from producer.gateway.job_records import IdempotencyKeyTaken, Job, NewPhoto, Photo
-from producer.gateway.job_requests import Order, check_addresses, parse_order, with_picture
+from producer.gateway.job_requests import Order, at_place, check_addresses, parse_order, with_picture
 from producer.gateway.job_runner import ID_LABEL, JOB_LABEL, JobRunner
 from producer.gateway.job_store import JobStore
 from producer.gateway.job_views import job_view, photo_view
@@ -271,21 +271,16 @@ class Jobs:
         photos = []
         for number, fields in enumerate(order.requests, start=1):
             upload = uploads[number - 1] if uploads else None
-            if upload is None:
-                check_addresses(fields, self._settings.addresses)
-            else:
-                check_addresses({**fields, "image": "https://upload"}, self._settings.addresses)
             own_id = fields.get("id")
             named = {} if own_id is None else {ID_LABEL: own_id}
             labels = {**(fields.get("labels") or {}), **named, JOB_LABEL: job}
             complete = {**fields, "id": f"{job}-{number}", "labels": labels, **({"image": upload} if upload else {})}
-            if background is not None:
-                complete["background"] = with_picture(fields.get("background"), background)
-            try:
+            with at_place(order.place(number) if order.rows or len(order.requests) > 1 else ""):
+                others = fields if upload is None else {**fields, "image": "https://upload"}
+                check_addresses(others, self._settings.addresses)
+                if background is not None:
+                    complete["background"] = with_picture(fields.get("background"), background)
                 request = parse_request(complete)
-            except CallRefused as exc:
-                place = f" (photo {number})" if len(order.requests) > 1 else ""
-                raise bad_request(exc.error_code, f"{exc.title}{place}", exc.detail) from exc
             name = names[number - 1] if uploads else request.image
             photos.append(NewPhoto(request.id or "", name, upload, encode(request)))
         return photos

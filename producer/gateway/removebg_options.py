@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from cutstream.contract.colours import parse_colour
 from cutstream.contract.geometry import parse_margin, parse_position, parse_region, parse_scale
 from cutstream.errors import InvalidOption, RegionOutOfBounds
+from cutstream.redaction import redact
 from producer.gateway.errors import CallRefused, bad_request
 
 T = TypeVar("T")
@@ -33,6 +34,7 @@ _FORMATS = {"auto": "auto", "png": "png", "jpg": "jpeg", "jpeg": "jpeg", "webp":
 _SHADOWS = {"none": None, "auto": "contact", "car": "contact", "drop": "drop", "3d": "cast"}
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 _HEX = re.compile(r"[0-9a-f]{3,8}", re.IGNORECASE)
+_MAX_SHOWN = 200
 _WHOLE = ("0%", "0%", "100%", "100%")
 
 
@@ -94,8 +96,15 @@ def check_url(name: str, url: object) -> str:
     text = url.strip() if isinstance(url, str) else ""
     scheme, found, rest = text.partition("://")
     if not found or scheme.lower() not in ("http", "https") or not rest or len(text) > 4096:
-        raise bad_request(f"invalid_{name}", f"Invalid {name}: Please provide a valid URL.")
+        raise bad_request(f"invalid_{name}", f"Invalid {name}: Please provide a valid URL.", _why_no_url(text))
     return text
+
+
+def _why_no_url(text: str) -> str:
+    if not text:
+        return "there is none: give an address that begins with https:// or http://"
+    shown = text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
+    return f"{redact(shown)!r} is refused: give an address that begins with https:// or http://"
 
 
 def _outputs(given: Mapping[str, str], has_file: bool) -> dict[str, Any]:

@@ -251,6 +251,8 @@ def test_jpeg_has_no_transparency(output: Any, options: dict[str, Any]) -> None:
         file_format(Request(image="a", **options), output)
     with pytest.raises(InvalidOption, match="png or webp"):
         parsed(outputs=(output,), **options)
+    with pytest.raises(InvalidOption, match="--background white"):
+        parsed(outputs=(output,), **options)
 
 
 UNUSED: list[tuple[dict[str, Any], str]] = [

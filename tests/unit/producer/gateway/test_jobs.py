@@ -112,6 +112,58 @@ def test_what_is_no_job_is_refused(values: dict[str, Any], code: str) -> None:
     assert (caught.value.status, caught.value.error_code) == (400, code)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"image\n\n" + A.encode() + b"\nfile:///\xe9", "line 4"),
+        (f'{A}\n"unclosed', "row 2"),
+        (f"{A}\n\nno address\n", "row 3"),
+        (f"\nimage,nonsense\n{A},1", "row 2"),
+        (f"image\n{A}\n{B},y", "row 3"),
+        (f"image\n{A}\n{B}{'x' * 9000}", "row 3"),
+        (f"image,id\n\n{A},a b", "row 3"),
+        (f"image,replay\n{A},\n{B},1", "row 3"),
+        (f"image,labels\n{A},7", "row 2"),
+    ],
+)
+def test_csv_that_is_refused_is_told_by_its_row(text: str | bytes, words: str) -> None:
+    with pytest.raises(CallRefused) as caught:
+        csv(text)
+    assert f"({words})" in caught.value.title
+
+
+def test_the_same_id_twice_names_both_places() -> None:
+    with pytest.raises(CallRefused) as caught:
+        csv(f"image,id\n{A},x\n\n{B},x")
+    assert (caught.value.title, caught.value.detail) == (
+        "requests: the id x is that of 2 photos",
+        "those of row 2, row 4",
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        ({"json": {"images": [A, "file:///etc/passwd"]}}, " (photo 2)"),
+        ({"json": {"image": "file:///etc/passwd"}}, ""),
+        ({"content": f"image\n\n{A}\nfile:///etc/passwd\n", "headers": {"Content-Type": "text/csv"}}, " (row 4)"),
+    ],
+)
+def test_an_address_that_jobs_may_not_name_is_told_with_its_reason(serve: Callable, body: dict, place: str) -> None:
+    answer = serve().client.post("/v1/jobs", **body)
+    (error,) = answer.json()["errors"]
+    assert (answer.status_code, error["code"]) == (400, "invalid_image_url")
+    assert error["title"] == f"Invalid image_url: Please provide a valid URL.{place}"
+    assert "'file:///etc/passwd' is refused: give an address that begins with https:// or http://" in error["detail"]
+    assert "CUTSTREAM_GATEWAY__ADDRESSES=true" in error["detail"]
+
+
+def test_a_request_of_a_row_that_no_worker_accepts_names_the_row(serve: Callable) -> None:
+    text = f"image,size\n{A},hd\n{B},huge\n"
+    answer = serve().client.post("/v1/jobs", content=text, headers={"Content-Type": "text/csv"})
+    assert "(row 3)" in answer.json()["errors"][0]["title"]
+
+
 def done(client: httpx.Client, **values: Any) -> str:
     id = str(client.post("/v1/jobs", json=values).json()["id"])
     wait_until(lambda: client.get(f"/v1/jobs/{id}").json()["status"] == "done", "the job is not done")
