@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -25,8 +25,12 @@ from commands.options import (
 from commands.serving import worker_objects
 
 if TYPE_CHECKING:
+    from io import BufferedIOBase
+
     from cutstream.settings import Settings
     from producer.folders.work import Stream
+
+_SHOWN, _SHOWN_CHARACTERS = 5, 200
 
 SUBMIT_EXAMPLES = """\
 Examples:
@@ -36,7 +40,7 @@ Examples:
   cutstream submit s3://bucket/shoes/ --destination s3://cutouts/shoes
   cutstream submit photos/ --wait --out cutouts/
   cutstream submit --watch photos/
-  find photos -newer yesterday | cutstream submit -
+  find photos -newer yesterday -print0 | cutstream submit -
 
 Submitting the same photos again sends only what is new, has changed or has failed. docs/folders.md has more.
 """
@@ -62,7 +66,7 @@ def submit(
         typer.Argument(
             metavar="PATH|GLOB|ADDRESS|-...",
             help="The photos: files, folders, patterns, addresses, parts of a bucket such as s3://bucket/shoes/, or - "
-            "to read these from standard input.",
+            "to read these from standard input, one a line or with a NUL behind each.",
         ),
     ],
     profile: Profile = None,
@@ -114,6 +118,7 @@ def submit(
     from cutstream.contract.building import make_request
     from cutstream.errors import InvalidOption
     from cutstream.settings import addressed, load
+    from producer.folders.lists import names_of, read_list
     from producer.folders.places import check_folders, ledger_in
     from producer.folders.work import Work
     from producer.submitting import make_batch_id, with_batch_label
@@ -137,6 +142,7 @@ def submit(
             check_folders(photos, out)
         settings = load()
         stream = _stream(addressed(settings), settings)
+        unnamed = _Unnamed()
         work = Work(
             arguments=photos,
             fields=fields,
@@ -149,14 +155,15 @@ def submit(
             urgent=urgent,
             anyway=anyway,
             in_flight=in_flight,
-            lines=sys.stdin,
+            lines=names_of(read_list(cast("BufferedIOBase", sys.stdin.buffer)), unnamed) if "-" in photos else (),
         )
         sent = _Sent(fields)
         try:
             failed = carry(work, stream, lambda: None, on_sent=sent)
         finally:
+            unnamed.tell()
             sent.say_how_to_cancel()  # also after Ctrl-C: a mistake is noticed while it is made
-    if failed:
+    if failed or unnamed.count:
         raise typer.Exit(1)
 
 
@@ -167,6 +174,30 @@ def _stream(served: Settings, settings: Settings) -> Stream:
     objects = worker_objects(settings)
     inbox = None if settings.kafka.bootstrap_servers else inbox_of(settings.stack, objects)
     return Stream(served, objects, inbox)
+
+
+class _Unnamed:
+    """Keeps the entries of a list that name no photo, to be told at the end."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._first: list[str] = []
+
+    def __call__(self, entry: str) -> None:
+        self.count += 1
+        if len(self._first) < _SHOWN:
+            self._first.append(entry[:_SHOWN_CHARACTERS])
+
+    def tell(self) -> None:
+        if not self.count:
+            return
+        them = "it" if self.count == 1 else "them"
+        names = "1 entry of the list names" if self.count == 1 else f"{self.count:,} entries of the list name"
+        tell(f"{names} no file, folder or address that is there; nothing was sent for {them}:")
+        for entry in self._first:
+            tell(f"  {entry!r}")
+        if self.count > len(self._first):
+            tell(f"  and {self.count - len(self._first):,} more")
 
 
 class _Sent:

@@ -3,6 +3,7 @@
 kinds      which files are photos, and what to call those that are not
 walking    the photos below a folder, in flat memory
 sources    what a command line names: files, folders, patterns, lists, addresses, parts of a bucket
+lists      lists on standard input: how they are read, and what they name that is not there
 checking   refuses before anything starts what cannot be done
 naming     where the outputs of a photo go
 identity   the ids of requests: the same photo and the same options have the same id

@@ -71,7 +71,7 @@ class Finder:
 
     def _find(self, argument: str, is_only: bool, shared: str) -> Iterator[FoundPhoto]:
         if argument == FROM_LINES:
-            for line in filter(None, map(str.strip, self.lines)):
+            for line in filter(None, map(entry_of, self.lines)):
                 yield from self._of_line(line)
         elif not is_local(argument):
             yield from self._of_address(argument)
@@ -221,6 +221,14 @@ def names_a_folder(argument: str) -> bool:
         return argument.endswith("/")
     path = expand_user(argument)
     return os.path.isdir(path) or (glob.has_magic(path) and not os.path.lexists(path))
+
+
+def entry_of(line: str) -> str:
+    """Return what a line of a list names: the line without blanks around it, unless they belong to a file's name."""
+    for text in (line, line.removesuffix("\n")):
+        if text != text.strip() and "\0" not in text and os.path.lexists(text):
+            return text
+    return line.strip()
 
 
 def is_local(argument: str) -> bool:

@@ -191,6 +191,22 @@ def test_submit_writes_valid_requests_and_prints_their_ids(run: Run, writer: typ
     assert [record.key for record in writer.written] == [request.id.encode() for request in requests]
 
 
+@pytest.mark.parametrize("mark", ["\n", "\0"])
+def test_submit_sends_what_a_list_names_and_tells_what_it_does_not(
+    run: Run, writer: type[Writer], tmp_path: Path, mark: str
+) -> None:
+    (tmp_path / "a.jpg").touch()
+    entries = [str(tmp_path / "a.jpg"), "nope.jpg", *(f"{number}.jpg" for number in range(9)), "s3://photos/a.jpg"]
+    done = run("submit", "-", "--anyway", input="".join(f"{entry}{mark}" for entry in entries))
+    assert done.exit_code == 1, done.output
+    sent = [decode_request(record.value).image for record in writer.written]
+    assert sent == [(tmp_path / "a.jpg").as_uri(), "s3://photos/a.jpg"]
+    assert "10 entries of the list name no file, folder or address that is there" in done.stderr
+    assert "  'nope.jpg'\n" in done.stderr
+    assert "  and 5 more" in done.stderr
+    assert "cancel --batch" in done.stderr
+
+
 @pytest.mark.parametrize(("options", "topic"), [((), "cutout.requests"), (("--urgent",), "cutout.requests.urgent")])
 def test_submit_writes_urgent_requests_to_their_own_topic(run: Run, writer: type[Writer], options, topic: str) -> None:
     done = run("submit", "s3://a/b.jpg", *options)
