@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from commands.console import tell
 from cutstream.errors import CutstreamError, Retryable, StackError
 
 if TYPE_CHECKING:
@@ -14,6 +15,28 @@ if TYPE_CHECKING:
     from producer.folders.work import Stream
 
 _LOOK_S = 0.2
+
+
+def located(settings: Settings, report: Callable[[str], None] = tell) -> Settings:
+    """Return settings that reach the local stack of this user, wherever it was started. Nothing is written.
+
+    That is the one of these settings, unless they name none, none runs in this folder, and `cutstream up` runs
+    elsewhere. `report` is told of that.
+    """
+    from deploy.local.elsewhere import stack_elsewhere
+
+    elsewhere = stack_elsewhere(settings)
+    if elsewhere is None:
+        return settings
+    report(f"using the stack on {elsewhere.stack.state}: none runs on {settings.stack.state} here")
+    return elsewhere
+
+
+def reached(settings: Settings) -> Settings:
+    """Return settings with every address: of the servers that they name, or else of the stack that `located` finds."""
+    from cutstream.settings import addressed
+
+    return addressed(located(settings))
 
 
 def attached_stack(settings: Settings, report: Callable[[str], None]) -> Stream | None:
@@ -52,8 +75,8 @@ def ending_with(stack: StackSettings) -> Iterator[Callable[[], None]]:
     def check() -> None:
         if read_note(stack) is None:
             raise StackError(
-                f"the stack on {stack.state} that did this work has stopped. The same command goes on where this one "
-                "stopped, with a stack of its own or with the next `cutstream up`"
+                f"the stack on {stack.state} that did this work is stopping or has stopped. The same command goes on "
+                "where this one stopped, with a stack of its own or with the next `cutstream up`"
             )
 
     try:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from commands.attaching import reached
 from commands.console import echo, named_errors, out
 
 Ids = Annotated[list[str] | None, typer.Option("--id", help="A request's id. May be given several times.")]
@@ -45,12 +46,12 @@ def cancel(
         return
     from commands.times import parse_age
     from cutstream.clock import SystemClock
-    from cutstream.settings import addressed, load
+    from cutstream.settings import load
     from producer import cancelling
 
     with named_errors():
         named, wanted = _ids(ids, id_file), _labels(labels, batch)
-        before = cancelling.cancel(addressed(load()).kafka, named, wanted, SystemClock(), parse_age(expires))
+        before = cancelling.cancel(reached(load()).kafka, named, wanted, SystemClock(), parse_age(expires))
         echo(
             f"Called off: {_describe(named, wanted)}, as far as written before {before:%Y-%m-%dT%H:%M:%SZ} by this "
             "machine's clock. `cutstream results` shows them as they end."
@@ -64,12 +65,12 @@ def undo(
     batch: BatchOption = None,
 ) -> None:
     """Withdraw a cancellation. Requests that have ended as `cancelled` stay so."""
-    from cutstream.settings import addressed, load
+    from cutstream.settings import load
     from producer import cancelling
 
     with named_errors():
         named, wanted = _ids(ids, id_file), _labels(labels, batch)
-        cancelling.undo(addressed(load()).kafka, named, wanted)
+        cancelling.undo(reached(load()).kafka, named, wanted)
         echo(f"No longer called off: {_describe(named, wanted)}.")
 
 
@@ -78,12 +79,12 @@ def list_cancellations() -> None:
     from rich.table import Table
 
     from cutstream.clock import SystemClock
-    from cutstream.settings import addressed, load
+    from cutstream.settings import load
     from producer import cancelling
 
     table = Table("requests", "written before", "dropped after")
     with named_errors():
-        for entry in cancelling.list_cancellations(addressed(load()).kafka, SystemClock()):
+        for entry in cancelling.list_cancellations(reached(load()).kafka, SystemClock()):
             what = _describe([entry.id] if entry.id else [], entry.labels)
             times = (time.isoformat(timespec="seconds") for time in (entry.cancelled, entry.expires))
             table.add_row(Text(what), *times)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
+from commands.attaching import reached
 from commands.console import confirm, echo, err, named_errors, out
 from cutstream.printable import one_line, printable
 
@@ -151,9 +152,9 @@ def purge(
 
 
 def _kafka() -> Any:
-    from cutstream.settings import addressed, load
+    from cutstream.settings import load
 
-    return addressed(load()).kafka
+    return reached(load()).kafka
 
 
 def _read() -> LetterFile:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
+from commands.attaching import located, reached
 from commands.carrying import carry
 from commands.console import Profile, echo, named_errors, program, tell
 from commands.options import (
@@ -117,7 +118,7 @@ def submit(
     """
     from cutstream.contract.building import make_request
     from cutstream.errors import InvalidOption
-    from cutstream.settings import addressed, load
+    from cutstream.settings import load
     from producer.folders.lists import names_of, read_list
     from producer.folders.places import check_folders, ledger_in
     from producer.folders.work import Work
@@ -140,8 +141,8 @@ def submit(
         make_request(fields, "file:///photo.jpg")
         if out:
             check_folders(photos, out)
-        settings = load()
-        stream = _stream(addressed(settings), settings)
+        settings = located(load())
+        stream = _stream(reached(settings), settings)
         unnamed = _Unnamed()
         work = Work(
             arguments=photos,
@@ -241,7 +242,7 @@ def results(
     from commands.times import parse_time
     from cutstream.errors import InvalidOption
     from cutstream.printable import printable
-    from cutstream.settings import addressed, load
+    from cutstream.settings import load
     from producer.following import ResultFilter, read_results
 
     with named_errors():
@@ -255,7 +256,7 @@ def results(
             from_end=start == "end",
         )
         try:
-            for lines in read_results(addressed(load()).kafka, follow, wanted):
+            for lines in read_results(reached(load()).kafka, follow, wanted):
                 sys.stdout.writelines(f"{printable(line)}\n" for line in lines)
                 sys.stdout.flush()
         except KeyboardInterrupt:
@@ -278,7 +279,7 @@ def where(
     from producer.ledger import look_up
 
     with named_errors():
-        settings = load()
+        settings = located(load())
         places = [ledger] if ledger else [ledger_in(out)] if out else known_ledgers(settings.stack.state)
         address = address_of(photo)
         found = [job for place in places for job in look_up(place, address)]

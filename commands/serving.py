@@ -109,7 +109,7 @@ def cutting_stack(
     afterwards. `for_one` makes that one no larger than a single photo needs. Raises StackError if the local stack stops
     while it is used.
     """
-    from commands.attaching import attached_stack, ending_with
+    from commands.attaching import attached_stack, ending_with, located
     from deploy.local.inbox import inbox_of, with_inbox
     from producer.folders.work import Stream
 
@@ -122,8 +122,9 @@ def cutting_stack(
         yield Stream(running, settings.objects), lambda: None
         return
     check_profiles([profile])
-    if (stream := attached_stack(settings, report)) is not None:
-        with ending_with(settings.stack) as check:
+    running = located(settings, report)
+    if (stream := attached_stack(running, report)) is not None:
+        with ending_with(running.stack) as check:
             yield stream, check
         return
     report(

@@ -20,32 +20,6 @@ if TYPE_CHECKING:
 
     from cutstream.settings import GatewaySettings, Settings, WorkerSettings
 
-# The settings by which a command finds a local stack: ports, topics, and the folder that has its certificate.
-_NEEDED = {
-    "stack": (
-        "state",
-        "private",
-        "kafka_port",
-        "kafka_controller_port",
-        "triton_grpc_port",
-        "triton_metrics_port",
-        "port_offset",
-    ),
-    "worker": ("host", "port"),
-    "gateway": ("host", "port"),
-    "page": ("port",),
-    "kafka": (
-        "urgent_topic",
-        "requests_topic",
-        "retry_topic",
-        "results_topic",
-        "dead_letters_topic",
-        "cancellations_topic",
-        "backgrounds_topic",
-        "group",
-    ),
-}
-
 UP_EXAMPLES = """\
 Examples:
 
@@ -72,6 +46,7 @@ def up() -> None:
     import producer.gateway
     from commands.watching.progress import shown_progress
     from cutstream.settings import load
+    from deploy.local.elsewhere import announced
     from deploy.local.running import running_stack, wait_until_stopped
 
     with named_errors():
@@ -82,6 +57,7 @@ def up() -> None:
         with (
             ExitStack() as shown,
             running_stack(with_uploads, consumer.COMMAND, say, prepare, producer.gateway.COMMAND) as stack,
+            announced(stack.settings, say),
         ):
             out.print(addresses(stack.settings, with_gateway=True))
             out.print(f"Ready after {stack.ready_s:.1f} s. Press Ctrl-C to stop.")
@@ -197,8 +173,9 @@ def needed_variables() -> str:
     No secret is among them.
     """
     from cutstream.settings import given, variable
+    from deploy.local.elsewhere import NEEDED
 
-    names = {variable(section, name) for section, needed in _NEEDED.items() for name in needed}
+    names = {variable(section, name) for section, needed in NEEDED.items() for name in needed}
     return "".join(f"{name}={shlex.quote(value)} " for name, value in given(names).items())
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from commands.attaching import located
 from commands.console import echo, has_screen, named_errors, out, safe
 from cutstream.errors import InvalidOption
 
@@ -47,7 +48,7 @@ def top(
     from cutstream.watching.view import view_of
 
     with named_errors():
-        settings = load()
+        settings = load() if addresses else located(load())
         workers = worker_addresses(addresses or [], settings)
     terminal = has_screen()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from commands.attaching import reached
 from commands.console import err, named_errors
 
 
@@ -11,10 +12,10 @@ def create() -> None:
     Warns of topics of requests that exist with `message.timestamp.type=CreateTime`.
     """
     from cutstream.clients.kafka import ensure_topics, topics_with_senders_times
-    from cutstream.settings import addressed, load
+    from cutstream.settings import load
 
     with named_errors():
-        settings = addressed(load()).kafka
+        settings = reached(load()).kafka
         ensure_topics(settings)
         if topics := topics_with_senders_times(settings):
             err.print(

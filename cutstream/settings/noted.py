@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from pathlib import Path
 from typing import TextIO
 
@@ -23,6 +24,12 @@ def read_note(stack: StackSettings) -> ObjectSettings | None:
             return ObjectSettings.model_validate_json(note.read())
     except (OSError, ValueError):  # what is not a note is not JSON, not UTF-8, or of other fields
         return None
+
+
+def runtime_folder() -> Path:
+    """Return this user's folder for what running programs say of themselves. It need not exist."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    return (Path(runtime) if os.path.isabs(runtime) else Path.home() / ".cache") / "cutstream"
 
 
 def inbox_path(stack: StackSettings) -> Path:

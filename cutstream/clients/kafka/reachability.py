@@ -68,7 +68,10 @@ def _ask(server: str, settings: KafkaSettings, timeout_s: float, answers: Simple
     except ssl.SSLError as exc:
         problem = _explain_tls(exc)
     except FileNotFoundError:
-        problem = f"there is no {settings.ssl_cafile}, or no other file of these settings: is it another's stack?"
+        problem = (
+            f"there is no {settings.ssl_cafile}, or no other file of these settings: if the stack was started with "
+            "another state folder, name that in CUTSTREAM_STACK__STATE"
+        )
     except OSError as exc:
         problem = exc.strerror or str(exc)
     answers.put((server, problem))

@@ -21,6 +21,7 @@ from consumer.health import HealthServer
 from cutstream.metrics import Metrics
 from cutstream.settings import PageSettings, Settings, WorkerSettings, addressed
 from deploy.local import running
+from deploy.local.elsewhere import NEEDED
 from deploy.local.running import RunningStack
 
 ROOT = Path(__file__).parents[3]
@@ -65,8 +66,8 @@ def test_the_next_steps_name_the_variables_that_find_the_stack(program: str, mon
         "CUTSTREAM_WORKER__PORT=9300",
     }
     assert commands(next_steps([Path("/p")], variables))[-1] == [*shlex.split(variables), program, "top"]
-    assert set(stack._NEEDED) <= set(Settings.model_fields)
-    for section, names in stack._NEEDED.items():
+    assert set(NEEDED) <= set(Settings.model_fields)
+    for section, names in NEEDED.items():
         assert set(names) <= set(type(getattr(Settings(), section)).model_fields), section
 
 
