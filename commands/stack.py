@@ -50,7 +50,7 @@ def up() -> None:
     from deploy.local.running import running_stack, wait_until_stopped
 
     with named_errors():
-        settings = load()
+        settings = beside_stack(load())
         check_deployment(settings)
         with_uploads = readable_uploads(settings)
         stopping = threading.Event()
@@ -107,6 +107,14 @@ def prepare(settings: Settings) -> None:
     render_models(settings)
     if folder := uploads_folder(settings):
         folder.mkdir(parents=True, exist_ok=True)
+
+
+def beside_stack(settings: Settings) -> Settings:
+    """Return the settings with the gateway's jobs in the stack's state folder, unless they name another place."""
+    if "state" in settings.gateway.model_fields_set:
+        return settings
+    gateway = settings.gateway.model_copy(update={"state": settings.stack.state / "gateway"})
+    return settings.model_copy(update={"gateway": gateway})
 
 
 def readable_uploads(settings: Settings) -> Settings:

@@ -37,7 +37,7 @@ class GatewaySettings(Section):
     """Web sites whose pages may call the gateway from a browser (CORS), such as `https://shop.example.org`."""
     state: Path = Path(".state/gateway")
     """Folder for the jobs (SQLite) and for uploads on their way. It must be the user's own. Each gateway needs its
-    own."""
+    own. Unset, that of `cutstream up` is the folder `gateway` in the stack's state folder."""
     uploads: str = ""
     """Where uploaded photos wait for the workers: a folder, or an `s3://`, `gs://` or `az://` prefix. Workers must be
     allowed to read it. Empty: `uploads` in the state folder, for workers on this machine."""

@@ -15,11 +15,11 @@ import pytest
 from pydantic import SecretStr
 
 from commands import stack
-from commands.stack import needed_variables, next_steps, page_address
+from commands.stack import beside_stack, needed_variables, next_steps, page_address
 from commands.watching import progress
 from consumer.health import HealthServer
 from cutstream.metrics import Metrics
-from cutstream.settings import PageSettings, Settings, WorkerSettings, addressed
+from cutstream.settings import GatewaySettings, PageSettings, Settings, StackSettings, WorkerSettings, addressed
 from deploy.local import running
 from deploy.local.elsewhere import NEEDED
 from deploy.local.running import RunningStack
@@ -128,3 +128,11 @@ def test_the_live_page_has_an_address_unless_there_is_none_or_nobody_knows_it() 
     assert page_address(Settings(page=PageSettings(enabled=False))) is None
     assert page_address(Settings(page=PageSettings(port=0))) is None
     assert page_address(Settings(worker=WorkerSettings(port=0))) is None
+
+
+def test_the_gateway_keeps_its_jobs_beside_the_stack(tmp_path: Path) -> None:
+    stack = StackSettings(state=tmp_path)
+    assert beside_stack(Settings(stack=stack)).gateway.state == tmp_path / "gateway"
+    assert beside_stack(Settings()).gateway.state == Settings().gateway.state
+    named = Settings(stack=stack, gateway=GatewaySettings(state=tmp_path / "jobs"))
+    assert beside_stack(named) == named
