@@ -26,10 +26,14 @@ def read_note(stack: StackSettings) -> ObjectSettings | None:
         return None
 
 
-def runtime_folder() -> Path:
-    """Return this user's folder for what running programs say of themselves. It need not exist."""
+def runtime_folder() -> Path | None:
+    """Return this user's folder for what running programs say of themselves. It need not exist.
+
+    None: the account has no home, as in some containers.
+    """
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    return (Path(runtime) if os.path.isabs(runtime) else Path.home() / ".cache") / "cutstream"
+    folder = runtime if os.path.isabs(runtime) else os.path.expanduser("~/.cache")
+    return Path(folder) / "cutstream" if os.path.isabs(folder) else None
 
 
 def inbox_path(stack: StackSettings) -> Path:

@@ -52,16 +52,20 @@ _MOST_BYTES = 1 << 16
 @contextmanager
 def announced(settings: Settings, report: Callable[[str], None]) -> Iterator[None]:
     """Announce the stack inside the block, unless another one is announced. `report` is told why it is not."""
+    folder = runtime_folder()
+    if folder is None:
+        yield
+        return
     with ExitStack() as cleanup:
         try:
-            file = cleanup.enter_context(_locked(private_folder(runtime_folder()) / _NAME))
+            file = cleanup.enter_context(_locked(private_folder(folder) / _NAME))
             file.truncate(0)
             file.write(json.dumps(_announcement(settings)).encode())
             cleanup.callback(file.truncate, 0)  # not removed: another stack may be waiting for its lock
         except BlockingIOError:
             report("another stack of yours runs, which commands in other folders use unless they name this one's state")
         except (OSError, StackError) as exc:
-            report(f"commands find this stack only in this folder: {runtime_folder()} cannot be used ({exc})")
+            report(f"commands find this stack only in this folder: {folder} cannot be used ({exc})")
         yield
 
 
@@ -71,7 +75,8 @@ def stack_elsewhere(settings: Settings) -> Settings | None:
         return None
     if read_note(settings.stack) is not None or is_in_use(settings.stack.state):
         return None
-    found = _read(runtime_folder(), settings)
+    folder = runtime_folder()
+    found = _read(folder, settings) if folder else None
     if found is None:
         return None
     return settings.model_copy(

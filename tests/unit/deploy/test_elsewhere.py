@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from commands.attaching import located
-from cutstream.settings import ObjectSettings, Settings, StackSettings, WorkerSettings, runtime_folder
+from cutstream.settings import ObjectSettings, Settings, StackSettings, WorkerSettings
+from cutstream.settings import runtime_folder as folder_or_none
 from deploy.local.allowed import noted
 from deploy.local.elsewhere import announced, stack_elsewhere
 from deploy.local.state import lock_state
@@ -31,6 +32,12 @@ def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 @pytest.fixture
 def running(tmp_path: Path) -> Settings:
     return Settings(stack=StackSettings(state=tmp_path / "there", kafka_port=29092), worker=WorkerSettings(port=9300))
+
+
+def runtime_folder() -> Path:
+    folder = folder_or_none()
+    assert folder is not None
+    return folder
 
 
 def never(text: str) -> None:
@@ -130,3 +137,16 @@ def test_what_is_no_announcement_is_none(running: Settings, text: str) -> None:
     with announced(running, never):
         (runtime_folder() / "stack.json").write_text(text)
         assert stack_elsewhere(Settings()) is None
+
+
+@pytest.mark.parametrize("home", ["~", "/nonexistent", "/dev/null"])
+def test_an_account_without_a_home_uses_the_stack_of_its_folder(running: Settings, monkeypatch, home: str) -> None:
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path.replace("~", home))
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with announced(running, lambda text: None):
+        assert stack_elsewhere(Settings()) is None
+
+
+def refuse(*arguments: object, **options: object) -> None:
+    raise PermissionError(13, "Permission denied")
