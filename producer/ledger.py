@@ -157,7 +157,7 @@ class Ledger:
         except BlockingIOError as exc:
             self.close()
             raise LedgerUnusable(
-                f"another command is working with {self._path}: wait for it, or name another --ledger or folder"
+                f"another command is working with {self._path}: wait for it, or name another folder"
             ) from exc
         except OSError as exc:
             self.close()

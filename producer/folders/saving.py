@@ -15,7 +15,7 @@ from cutstream.contract.messages import Result, StoredObject
 from cutstream.errors import CutstreamError
 from producer.folders.inbox import Inbox, path_in
 from producer.folders.naming import output_name
-from producer.folders.walking import MARK
+from producer.folders.walking import MARK, is_file_of
 from producer.ledger import Job, Outcome
 
 _EXTENSIONS = {"image/png": "png", "image/webp": "webp", "image/jpeg": "jpg", "application/zip": "zip"}
@@ -106,7 +106,12 @@ class Saver:
         return name
 
     def _refuse_foreign(self, job: Job, name: str) -> None:
-        """Raise OutputExists unless what is there is an earlier output of this photo, as it was written."""
+        """Raise OutputExists unless what is there is an earlier output of this photo, as it was written.
+
+        Not even with `overwrite` may an output replace its own photo.
+        """
+        if is_file_of(job.source, self._folder / name):
+            raise OutputExists(f"{self._folder / name} is the photo itself: name another folder for the outputs")
         if not self._overwrite and digest_of(self._folder / name) not in job.written.get(name, ()):
             known = "was changed since this command wrote it" if name in job.written else "is not this command's"
             raise OutputExists(f"{self._folder / name} is there already, and {known}: move it, or add --overwrite")

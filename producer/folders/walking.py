@@ -73,6 +73,14 @@ def was_moved(address: str, now: str) -> bool:
         return False
 
 
+def is_file_of(address: str, path: str | os.PathLike[str]) -> bool:
+    """Tell whether a path leads to the file at an address."""
+    try:
+        return os.path.samefile(path_of(address), path)
+    except (OSError, RefusedAddress):
+        return False
+
+
 def _files(
     folder: str, below: str, pending: list[str], left_out: LeftOut, ignored: frozenset[tuple[int, int]]
 ) -> Iterator[FoundFile]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -228,3 +229,16 @@ def test_an_output_that_somebody_removed_fails_its_photo_alone(tmp_path: Path, o
     saver.open()
     outcome = saver(job(), ok(stored(uri_of(str(tmp_path / "inbox/token/outputs/a-1/cutout-0.png")))))
     assert (outcome.state, outcome.code) == ("failed", "output_gone")
+
+
+def test_no_output_replaces_its_own_photo(tmp_path: Path) -> None:
+    photo = tmp_path / "shoes/a.png"
+    photo.parent.mkdir()
+    photo.write_bytes(b"the photo")
+    saver = Saver(tmp_path, lambda uri: DATA, overwrite=True)
+    saver.open()
+    its_job = replace(job(), source=uri_of(str(photo)))
+    with pytest.raises(OutputExists, match="the photo itself"):
+        saver.check_free(its_job, ("cutout",), "png")
+    assert saver(its_job, ok(stored("s3://b/x"))).code == "output_exists"
+    assert photo.read_bytes() == b"the photo"
