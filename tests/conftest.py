@@ -17,6 +17,7 @@ from deploy.local.head_start import ensure_head_start
 from deploy.local.kafka import kafka_address, kafka_server
 from deploy.local.process import Supervisor
 from deploy.local.triton import triton_server
+from tests.support.group import wait_until
 from tests.support.guarded_kafka import GuardedKafka, guarded_kafka
 from tests.support.ports import free_stack_ports
 from tests.support.s3_server import NoGateway, S3Server, gateway, s3_server
@@ -24,6 +25,7 @@ from tests.support.s3_server import NoGateway, S3Server, gateway, s3_server
 OPT_IN = ("kafka", "cluster", "triton", "s3", "e2e")
 OUR_LOGGERS = ("cutstream", "consumer", "producer")
 START_TIMEOUT_S = 60
+_SHARED: list[Supervisor] = []  # that of the Triton that many tests share
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -71,6 +73,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         from tests.support.groups import turn_of
 
         items.sort(key=lambda item: turn_of(item.nodeid))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Start the shared Triton again if it has ended, as it does on a machine that stood still for a second.
+
+    The test that this happened to may fail, but not all others.
+    """
+    if "triton" not in getattr(item, "fixturenames", ()):
+        return
+    for supervisor in _SHARED:
+        for server in supervisor.dead():
+            supervisor.restart(server.name)
+            wait_until(server.ready, "Triton does not start again", START_TIMEOUT_S)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -174,7 +189,9 @@ def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     render(settings)
     with Supervisor(START_TIMEOUT_S) as supervisor:
         supervisor.start(triton_server(settings))
+        _SHARED.append(supervisor)
         yield settings
+        _SHARED.remove(supervisor)
 
 
 @pytest.fixture(scope="session")
