@@ -184,10 +184,11 @@ def test_an_idle_connection_makes_room_for_a_probe_when_descriptors_are_used_up(
 
 def send(address: str, request: bytes) -> bytes:
     """Send bytes, and return all that comes before the server ends the connection."""
-    with socket.create_connection(urlsplit(address).netloc.split(":"), 10) as connection:
-        with suppress(ConnectionResetError):  # it may end the connection while the rest is still being sent
-            connection.sendall(request)
-            return b"".join(iter(lambda: connection.recv(65536), b""))
+    place = urlsplit(address).netloc.split(":")
+    # It may end the connection while the rest is still being sent.
+    with socket.create_connection(place, 10) as connection, suppress(ConnectionResetError):
+        connection.sendall(request)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
     return b""
 
 
