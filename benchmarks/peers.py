@@ -107,7 +107,7 @@ def measure_quality(stack: RunningStack, folder: Path, rembg: Path, examples: Pa
     photos = folder / "examples"
     photos.mkdir()
     for example in plan.examples:
-        (photos / example.image.name).symlink_to(example.image.absolute())
+        (photos / example.path.name).symlink_to(example.path.absolute())
     ours, theirs = folder / "masks-ours", folder / "masks-theirs"
     cut_folder(stack, photos, ours, count, "--outputs", "mask")
     _rembg(rembg, photos, theirs, "-om")
