@@ -14,7 +14,7 @@ from cutstream.settings.gateway import GatewaySettings
 from cutstream.settings.kafka import KafkaSettings
 from cutstream.settings.loading import as_environment, fields, given, load, redacted, variables
 from cutstream.settings.naming import CONFIG_FILE, PREFIX, RENAMED, RENAMED_VALUES, about, anchor, variable
-from cutstream.settings.noted import inbox_of, inbox_path, note_path, read_note, runtime_folder
+from cutstream.settings.noted import inbox_of, inbox_path, is_abandoned, note_path, read_note, runtime_folder
 from cutstream.settings.page import PageSettings
 from cutstream.settings.sections import (
     GlueSettings,
@@ -61,6 +61,7 @@ __all__ = [
     "identity_of",
     "inbox_of",
     "inbox_path",
+    "is_abandoned",
     "is_host_and_port",
     "is_loopback",
     "load",

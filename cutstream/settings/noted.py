@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from pathlib import Path
-from typing import TextIO
+from typing import IO, Any
 
 from cutstream.settings.sections import ObjectSettings, StackSettings
 
@@ -19,7 +19,7 @@ def read_note(stack: StackSettings) -> ObjectSettings | None:
     """Return what the worker of the running stack may read and write. None if no running stack has noted it."""
     try:
         with note_path(stack).open(encoding="utf-8") as note:
-            if _is_abandoned(note):
+            if is_abandoned(note):
                 return None
             return ObjectSettings.model_validate_json(note.read())
     except (OSError, ValueError):  # what is not a note is not JSON, not UTF-8, or of other fields
@@ -47,8 +47,8 @@ def inbox_of(stack: StackSettings, objects: ObjectSettings) -> Path | None:
     return inbox if inbox in objects.file_roots else None
 
 
-def _is_abandoned(note: TextIO) -> bool:
-    """Tell whether the stack that wrote the note has ended without removing it, because it was killed."""
+def is_abandoned(note: IO[Any]) -> bool:
+    """Tell whether the stack that wrote an open note has ended without removing it, because it was killed."""
     try:
         fcntl.flock(note, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -16,7 +16,7 @@ from time import sleep
 
 from cutstream.errors import StackError
 from cutstream.ownership import why_shared
-from cutstream.settings import Settings, read_note, runtime_folder
+from cutstream.settings import Settings, is_abandoned, read_note, runtime_folder
 from deploy.local.state import is_in_use, is_own_file, open_unplanted, private_folder
 
 # The settings by which a command finds a local stack: ports, topics, and the folder that has its certificate.
@@ -123,19 +123,11 @@ def _read(folder: Path, settings: Settings) -> dict[str, dict[str, object]] | No
     try:
         descriptor = os.open(folder / _NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with FileIO(descriptor) as file:
-            if not is_own_file(os.fstat(descriptor)) or not _is_held(file):
+            if not is_own_file(os.fstat(descriptor)) or is_abandoned(file):
                 return None
             return _parsed(json.loads(file.read(_MOST_BYTES)), settings)
     except (OSError, ValueError):
         return None  # what is no announcement is not JSON, or of other fields
-
-
-def _is_held(file: FileIO) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    return False
 
 
 def _parsed(announcement: object, settings: Settings) -> dict[str, dict[str, object]]:
