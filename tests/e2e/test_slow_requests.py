@@ -68,7 +68,7 @@ def test_exact_mattings_hold_up_no_others(settings: Settings, small_photos: list
     with Results(settings.kafka) as results, workers(settings, tmp_path):
         submit(settings.kafka, [exact] * 40)
         assert wait_for_good(results, small_photos) < PROMISE_S
-        (first, *_) = [result for result in results.wait_for(len(small_photos) + 1, 60) if "good" not in result.id]
+        (first, *_) = [result for result in results.wait_for(len(small_photos) + 1, 200) if "good" not in result.id]
     assert (first.status, first.attempts, first.source.topic) == ("ok", 1, settings.kafka.requests_topic)
 
 
