@@ -18,7 +18,8 @@ from benchmarks.micro.matting import back_ends, disc, noise, timed
 from cutstream.arrays.cpu import CpuOps
 from cutstream.arrays.ops import ArrayOps, Floats, Footprint
 from cutstream.images import Matte, Pixels
-from cutstream.matting.refine import ellipse
+from cutstream.matting.guided_filter import fit_guided, stretch_levels
+from cutstream.matting.refine import BLACK_POINT, EPSILON, WHITE_POINT, ellipse
 
 SIZES = ((512, 512), (1500, 1000), (4096, 4096))
 SWEEP_SIDE = 400  # side of the largest image that decontamination sweeps
@@ -27,7 +28,10 @@ GRID = 320  # side of a network's matte, and of the coefficients fitted to it
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """The inputs of the cases: `host` is in host memory, all others are on the device; `hole` is 1 % of the image."""
+    """The inputs of the cases: `host` is in host memory, all others are on the device; `hole` is 1 % of the image.
+
+    `coefficients` leave alpha open everywhere; `fitted` saturate it except around a disc's edge.
+    """
 
     host: Pixels
     pixels: Pixels
@@ -36,6 +40,7 @@ class Inputs:
     hole: Matte
     plane: Floats
     coefficients: Floats
+    fitted: Floats
     small: Pixels
     small_alpha: Matte
     colours: Floats
@@ -80,6 +85,7 @@ CASES: dict[str, Case] = {
     **{f"gaussian/{side}": (lambda on, ops, side=side: ops.gaussian(on.alpha, side)) for side in (3, 15, 51)},
     **morphology(),
     "local_linear": lambda on, ops: ops.local_linear(on.coefficients, on.pixels),
+    "local_linear/fitted": lambda on, ops: ops.local_linear(on.fitted, on.pixels),
     "histogram": lambda on, ops: ops.histogram(on.alpha),
     "total": lambda on, ops: ops.total(on.alpha),
     "bounding_box": lambda on, ops: ops.bounding_box(on.alpha, 25),
@@ -116,6 +122,13 @@ def main() -> None:
             if name.startswith(only):
                 ms = {ops.device: milliseconds(case, on[ops.device], ops) for ops in devices}
                 print(json.dumps(row(name, width, height, ms)))  # noqa: T201
+
+
+def around_disc() -> Floats:
+    """Return coefficients of alpha as refinement fits them to a disc on a grey photo."""
+    grey, small = np.full((GRID, GRID, 3), 128, np.uint8), disc()
+    fitted = fit_guided(grey, small, (5, 7), EPSILON, CpuOps())
+    return stretch_levels(fitted, BLACK_POINT, WHITE_POINT)
 
 
 def milliseconds(case: Case, on: Inputs, ops: ArrayOps) -> float:
@@ -155,6 +168,7 @@ def inputs(width: int, height: int, ops: ArrayOps) -> Inputs:
         hole=ops.to_device(hole),
         plane=ops.to_device(random.random((height, width), np.float32)),
         coefficients=ops.to_device(random.random((GRID, GRID, 4), np.float32)),
+        fitted=ops.to_device(around_disc()),
         small=ops.to_device(noise(SWEEP_SIDE, SWEEP_SIDE).pixels),
         small_alpha=ops.to_device(CpuOps().resize_linear(disc(), SWEEP_SIDE, SWEEP_SIDE)),
         colours=ops.to_device(255 * random.random((SWEEP_SIDE, SWEEP_SIDE, 3), np.float32)),

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cutstream.arrays.local_linear import local_linear
 from cutstream.arrays.ops import Bounds, Colour, Floats, Footprint, Homography, Inpainting, T, Table
 from cutstream.images import Cutout, Matte, Pixels
 
@@ -85,31 +86,7 @@ class CpuOps:
         return _morph(cv2.dilate, matte, footprint, times, outside=0)
 
     def local_linear(self, coefficients: Floats, pixels: Pixels) -> Matte:
-        height, width = pixels.shape[:2]
-        y_step, x_step = coefficients.shape[0] / height, coefficients.shape[1] / width
-        out = np.empty((height, width), np.uint8)
-        rows = min(height, _strip_rows(width))
-        lines, planes = np.empty((rows, width, 4), np.float32), _planes(4, rows, width, np.float32)
-        channels = _planes(3, rows, width, np.uint8)
-        for strip in _strips(pixels):
-            count = strip.stop - strip.start
-            to_coefficients = np.array([[x_step, 0, x_step / 2 - 0.5], [0, y_step, (strip.start + 0.5) * y_step - 0.5]])
-            cv2.warpAffine(
-                coefficients,
-                to_coefficients,
-                (width, count),
-                dst=lines[:count],
-                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                borderMode=cv2.BORDER_REPLICATE,
-            )
-            red, green, blue, intercept = cv2.split(lines[:count], [plane[:count] for plane in planes])
-            colours = cv2.split(pixels[strip], [channel[:count] for channel in channels])
-            for slope, colour in zip((red, green, blue), colours, strict=True):
-                cv2.multiply(slope, colour, dst=slope, dtype=cv2.CV_32F)
-            cv2.add(red, green, dst=red)
-            cv2.add(blue, intercept, dst=blue)
-            cv2.add(red, blue, dst=out[strip], dtype=cv2.CV_8U)
-        return out
+        return local_linear(coefficients, pixels)
 
     def total(self, matte: Matte) -> int:
         return int(cv2.sumElems(matte)[0])
@@ -304,15 +281,3 @@ def _strips(pixels: Pixels) -> Iterator[slice]:
 
 def _strip_rows(width: int) -> int:
     return max(1, STRIP_PIXELS // width)
-
-
-def _planes(count: int, rows: int, width: int, kind: type[np.generic]) -> list[NDArray[Any]]:
-    """Return buffers for `cv2.split`, each shifted by 16 bytes against the one before.
-
-    When all begin at multiples of a vector's length, OpenCV writes past the caches, and whoever reads next waits for
-    memory: that takes five times as long as the whole split.
-    """
-    bytes_each = -(-rows * width * np.dtype(kind).itemsize // 64) * 64 + 16
-    size = bytes_each // np.dtype(kind).itemsize
-    flat = np.empty((count, size), kind)
-    return [plane[: rows * width].reshape(rows, width) for plane in flat]

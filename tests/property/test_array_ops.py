@@ -59,6 +59,11 @@ def picture(size: Any, seed: int, *channels: int) -> Any:
     return np.clip(values, 0, 255).astype(np.uint8)
 
 
+def linear_weights(source: int, target: int) -> np.ndarray:
+    at = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, source - 1)
+    return np.clip(1 - np.abs(at[:, None] - np.arange(source)), 0, None)
+
+
 def agree(name: str, ops: FromHost, *arguments: Any) -> None:
     expected, made = getattr(CPU, name)(*arguments), getattr(ops, name)(*arguments)
     for theirs, ours in zip(
@@ -113,6 +118,23 @@ def test_morphology(ops: FromHost, size: Any, footprint: Any, times: int, seed: 
 def test_local_linear(ops: FromHost, size: Any, grid: Any, seed: int) -> None:
     slopes = np.random.default_rng(seed).normal(0, 1, (*grid, 4)) * [1, 1, 1, 200]
     agree("local_linear", ops, slopes.astype(np.float32), picture(size, seed, 3))
+
+
+@examples
+@given(size=st.tuples(*[st.integers(1, 150)] * 2), grid=sizes, share=st.floats(0, 1), seed=seeds)
+def test_local_linear_leaves_out_only_what_saturates(size: Any, grid: Any, share: float, seed: int) -> None:
+    """Most of the grid is far below 0 or above 255, as around a real subject."""
+    random = np.random.default_rng(seed)
+    steep = random.normal(0, 1, (*grid, 4)) * [1, 1, 1, 200]
+    flat = np.array([0.0, 0, 0, 1]) * np.where(random.random(grid) < 0.5, -30, 290)[..., None]
+    flat += random.normal(0, 0.02, flat.shape)
+    coefficients = np.where(random.random(grid)[..., None] < share, steep, flat).astype(np.float32)
+    pixels = picture(size, seed, 3)
+    rows, columns = (linear_weights(source, target) for source, target in zip(grid, size, strict=True))
+    slopes = np.einsum("yr,xc,rck->yxk", rows, columns, coefficients.astype(np.float64))
+    exact = (slopes[..., :3] * pixels).sum(axis=-1) + slopes[..., 3]
+    made = CPU.local_linear(coefficients, pixels)
+    np.testing.assert_allclose(made.astype(float), np.clip(exact, 0, 255), rtol=0, atol=0.52)
 
 
 @examples
