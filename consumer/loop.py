@@ -30,6 +30,9 @@ _BUSY_WAIT_S = 0.02
 _FULL_WAIT_S = 0.1
 _BROKER_WAIT_S = 0.5
 _TRIM_INTERVAL_S = 30.0
+# A transaction costs the brokers and the worker more than several results do. So with a backlog a result waits for
+# others to share its own: for this part of the time that its request took so far, and for no more than a second.
+_PATIENCE, _MOST_PATIENT_S = 0.05, 1.0
 _MISSED = 2.0  # a share of the time to a deadline: how far it was missed says nothing more
 _RETRIES_SHARE = 4  # the part of the window that requests from the retry topic may hold
 _REFUSALS, _REFUSALS_AGE_S = 3, 60.0  # one or two are normal in a rebalance
@@ -76,6 +79,8 @@ class Loop:
         self._retried = 0  # of the retry topic, under way
         self._commit: Commit | None = None
         self._last_commit = clock.monotonic()
+        self._patience_s = _MOST_PATIENT_S  # of the results since then: the least
+        self._backlog = 0
         self._failures = FailureLimit(settings.max_consecutive_failures)
         self._worked_since_trim = False
         self._last_trim = clock.monotonic()
@@ -162,6 +167,7 @@ class Loop:
             written_ms = self._source.timestamp_ms(partition) if first is None else first.timestamp_ms
             if written_ms is not None and written_ms >= 0:  # a record may be without a timestamp
                 oldest_ms = min(oldest_ms, written_ms)
+        self._backlog = backlog
         self._on_backlog(backlog)
         self._metrics.backlog.set(backlog)
         self._metrics.oldest_age.set((now_ms - oldest_ms) / 1000)  # exactly 0 without a request
@@ -278,8 +284,15 @@ class Loop:
         self._metrics.oldest_request.set(0.0 if oldest_s is None else self._clock.monotonic() - oldest_s)
 
     def _finish(self, outcome: Finished) -> None:
-        if not self._offsets.finish(outcome.tracked, outcome):
+        if self._offsets.finish(outcome.tracked, outcome):
+            self._patience_s = min(self._patience_s, self._patience_for(outcome))
+        else:
             self._metrics.discarded.inc()
+
+    def _patience_for(self, outcome: Finished) -> float:
+        """Return how long an outcome may wait for its commit, if there is a backlog."""
+        written_ms = outcome.tracked.timestamp_ms
+        return 0.0 if written_ms < 0 else (self._clock.wall() - written_ms / 1000) * _PATIENCE
 
     def _collect_timeout_s(self) -> float:
         """Return how long to wait for an outcome. The wait may be longer when the window is full.
@@ -302,7 +315,8 @@ class Loop:
     def _commit_due(self) -> bool:
         """Decide whether to commit now: soon for latency, rarely for cost.
 
-        When nothing is in flight, no further result could share the transaction, so it is due at once.
+        When nothing is in flight, no further result could share the transaction, so it is due at once. While more
+        requests wait than the window holds, results wait longer, but none for more than a twentieth of its age.
         """
         finished = self._offsets.finished_count
         if finished == 0:
@@ -311,11 +325,15 @@ class Loop:
         return (
             self._window.in_flight == 0
             or finished >= self._settings.commit_max_results
-            or waited >= self._settings.commit_interval_s
+            or waited >= self._commit_interval_s()
         )
 
+    def _commit_interval_s(self) -> float:
+        configured_s = self._settings.commit_interval_s
+        return max(configured_s, self._patience_s) if self._backlog > self._settings.window else configured_s
+
     def _start_commit(self) -> None:
-        self._last_commit = self._clock.monotonic()
+        self._last_commit, self._patience_s = self._clock.monotonic(), _MOST_PATIENT_S
         membership = self._source.membership
         batch = self._offsets.next_batch(self._settings.commit_max_results, self._source.position)
         if membership is not None and batch.outcomes:

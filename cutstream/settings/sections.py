@@ -254,7 +254,8 @@ class WorkerSettings(Section):
     `cpu`. `cuda` has not yet been run on a real device (docs/gpu.md)."""
     commit_interval_s: float = Field(default=0.25, gt=0, le=30)
     """Longest time that finished results wait to share a transaction with others. They do not wait when no photo is in
-    flight."""
+    flight. While more requests are unread than CUTSTREAM_WORKER__WINDOW, a result may wait for a twentieth of the time
+    since its request was written, up to a second, if that is longer."""
     commit_max_results: int = Field(default=200, ge=1, le=10_000)
     """Number of finished results that are committed at once, without waiting."""
     max_uncommitted: int = Field(default=6000, ge=1, le=1_000_000)

@@ -13,7 +13,7 @@ from consumer.delivery.outcomes import Answered, Crashed, Outcome, Postponed, Su
 from consumer.loop import Loop
 from consumer.window import Window
 from cutstream.clients.kafka import CommitRefused, OutgoingRecord, Partition, Polled
-from cutstream.clock import SystemClock
+from cutstream.clock import ManualClock, SystemClock
 from cutstream.contract.messages import SourceRecord
 from cutstream.contract.redelivery import Redelivery, redelivery_headers
 from cutstream.errors import BrokerUnavailable, ModelMismatch, PoisonLimit
@@ -109,13 +109,14 @@ def postponed(task: TrackedRecord) -> Postponed:
     return Postponed(task.tracked, "failed_image_download", (retry,))
 
 
-def make_loop(reader, committer, work=answered, metrics=None, callbacks=(), **settings):
+def make_loop(reader, committer, work=answered, metrics=None, callbacks=(), clock=None, **settings):
     options = {"commit_interval_s": 0.001, "drain_timeout_s": 5.0} | settings
     window: Window[TrackedRecord, Outcome] = Window(options.pop("size", 4), work)
     window.start()
     settings = WorkerSettings(**options)
     metrics = metrics or Metrics()
-    return Loop(reader, committer, window, settings, metrics, SystemClock(), retry_topic="retry", **dict(callbacks))
+    clock = clock or SystemClock()
+    return Loop(reader, committer, window, settings, metrics, clock, retry_topic="retry", **dict(callbacks))
 
 
 def run(reader, committer, work=answered, until=None, **settings):
@@ -325,6 +326,50 @@ def test_a_drain_ends_in_time_and_leaves_the_rest_to_the_next_worker() -> None:
 
     run(reader, committer, work, drain_timeout_s=0.3)
     assert committer.commits == [{P: 1}]
+
+
+@pytest.mark.parametrize(
+    ("age_s", "unread", "interval_s"),
+    [
+        (10.0, 100, 0.5),
+        (1000.0, 100, 1.0),
+        pytest.param(2.0, 100, 0.25, id="a new request among old ones, such as an urgent one"),
+        pytest.param(10.0, 20, 0.25, id="a short queue"),
+    ],
+)
+def test_a_backlog_makes_results_wait_for_others_but_not_long_for_their_age(age_s, unread, interval_s) -> None:
+    class Aged(MemoryReader):
+        def poll(self, timeout_s, max_records, held=()):
+            polled = super().poll(0.0, max_records, held)
+            written_ms = int((clock.wall() - age_s) * 1000)
+            return replace(polled, records=[replace(record, timestamp_ms=written_ms) for record in polled.records])
+
+    def work(task):
+        if task.record.offset > 0:
+            gate.wait(10)  # something stays in flight, or the result would be committed at once
+        return answered(task)
+
+    clock, gate = ManualClock(), threading.Event()
+    broker = requests(2)
+    committer = MemoryCommitter(broker)
+    callbacks = {"known_ends": lambda: {P: 2 + unread}}
+    loop = make_loop(Aged(broker), committer, work, clock=clock, callbacks=callbacks, commit_interval_s=0.25)
+
+    def is_finished() -> bool:
+        loop._run_once()
+        return loop._offsets.finished_count == 1
+
+    try:
+        wait_until(is_finished, "there is no result")
+        loop._run_once()  # the backlog is known
+        clock.sleep(interval_s - 0.01)
+        loop._run_once()
+        assert loop._commit is None
+        clock.sleep(0.02)
+        loop._run_once()
+        wait_until(lambda: committer.commits, "the result is not committed when it is due")
+    finally:
+        gate.set()
 
 
 def test_failures_that_point_to_the_deployment_stop_the_worker_after_a_drain() -> None:
