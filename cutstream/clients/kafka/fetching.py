@@ -49,6 +49,18 @@ def open_consumer(**options: Any) -> Any:
     return consumer
 
 
+def position_of(consumer: Any, tp: TopicPartition, timeout_ms: int | None) -> int | None:
+    """Return the offset of the next record that the consumer will deliver. None if it is not found out in time.
+
+    The client's own `position` looks at all partitions each time, which adds up for whoever asks about all of them.
+    Raises KafkaError.
+    """
+    state = consumer._subscription.assignment.get(tp)
+    known = state.position if state is not None else None
+    position: int | None = known.offset if known is not None else consumer.position(tp, timeout_ms=timeout_ms)
+    return position
+
+
 class CarefulFetcher(Fetcher):  # type: ignore[misc]
     """Sets a partition aside whose next records cannot be read, and delivers what is before them and all others.
 

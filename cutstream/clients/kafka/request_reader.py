@@ -24,7 +24,7 @@ from cutstream.clients.kafka.connection import (
     to_topic_partition,
 )
 from cutstream.clients.kafka.errors import map_kafka_errors
-from cutstream.clients.kafka.fetching import open_consumer
+from cutstream.clients.kafka.fetching import open_consumer, position_of
 from cutstream.clients.kafka.logins import raise_refused_login
 from cutstream.clients.kafka.obstacles import Obstacles
 from cutstream.clients.kafka.records import Membership, Partition, Polled
@@ -41,7 +41,9 @@ _ENDS_TIMEOUT_MS = 1_000
 _CLOSE_TIMEOUT_MS = 5_000
 _PARTITION_FETCH_BYTES = 128 * 1024  # some hundreds of small requests: what a poll parses at once, and a buffer holds
 _FETCH_BYTES = 8 * 1024 * 1024
-_FETCH_WAIT_MS = 100  # a partition that is read on again waits this long for the client's one running fetch
+# How long the client's one running fetch lasts while nothing is written; a partition that is read on again waits for
+# the next one. Each fetch without records costs the worker and the broker a millisecond or two.
+_FETCH_WAIT_MS = 500
 _ENOUGH = 200  # records of a partition here: below that its next fetch begins, so that reading does not wait for it
 _ENOUGH_BYTES = 1024 * 1024  # likewise: records that were compressed may be large
 _EVERYTHING = sys.maxsize
@@ -70,6 +72,8 @@ class RequestReader:
         self._to_rewind: set[Partition] = set()
         self._membership: Membership | None = None
         self._member_id = ""
+        self._assigned: set[TopicPartition] = set()  # what `_partitions` was made from
+        self._partitions: frozenset[Partition] = frozenset()
         self._consumer: Any = None
 
     def start(self) -> None:
@@ -83,7 +87,11 @@ class RequestReader:
 
     @property
     def partitions(self) -> frozenset[Partition]:
-        return frozenset(to_partition(tp) for tp in self._consumer.assignment())
+        assigned = self._consumer.assignment()
+        if assigned != self._assigned:
+            self._assigned = assigned
+            self._partitions = frozenset(map(to_partition, assigned))
+        return self._partitions
 
     def poll(self, timeout_s: float, max_records: int, held: Collection[Partition] = ()) -> Polled:
         """Return the next records. Gained partitions start again at their committed offsets.
@@ -140,10 +148,9 @@ class RequestReader:
         if buffered is not None:
             return buffered.offset
         try:
-            position: int | None = self._consumer.position(tp, timeout_ms=0)
+            return position_of(self._consumer, tp, timeout_ms=0)
         except (KafkaError, KeyError):  # trap 15
             return None
-        return position
 
     def timestamp_ms(self, partition: Partition) -> int | None:
         """Return the timestamp of the next record to deliver. None if it is not here yet."""
@@ -293,7 +300,7 @@ class RequestReader:
         tps = [to_topic_partition(partition) for partition in sorted(partitions)]
         # The ends of `read_committed`: records of a transaction that is still open are nobody's stall.
         ends = self._consumer._fetcher.known_ends(tps, _ENDS_TIMEOUT_MS) if tps else {}
-        positions = {tp: self._consumer.position(tp, timeout_ms=0) or 0 for tp in ends}
+        positions = {tp: position_of(self._consumer, tp, timeout_ms=0) or 0 for tp in ends}
         return {to_partition(tp): position for tp, position in positions.items() if position < ends[tp]}
 
     def _seek_to_committed(self, tp: TopicPartition) -> None:

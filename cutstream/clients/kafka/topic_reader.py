@@ -11,7 +11,7 @@ from kafka.errors import TopicAuthorizationFailedError
 
 from cutstream.clients.kafka.connection import connection_options, to_record
 from cutstream.clients.kafka.errors import NoTopic, UnreadableRecords, map_kafka_errors
-from cutstream.clients.kafka.fetching import Unreadable, open_consumer
+from cutstream.clients.kafka.fetching import Unreadable, open_consumer, position_of
 from cutstream.clients.kafka.logins import raise_refused_login
 from cutstream.clients.kafka.records import Record
 from cutstream.clients.kafka.topics import end_offsets
@@ -98,13 +98,13 @@ class TopicReader:
 
     def next_offsets(self) -> dict[int, int]:
         """Return, for each partition number, the offset behind the last record that `poll` has delivered."""
-        return {partition.partition: self._consumer.position(partition) for partition in self._ends}
+        return {partition.partition: self._position(partition) for partition in self._ends}
 
     @property
     def caught_up(self) -> bool:
         """True once `poll` has delivered every record that the topic held when `start` returned."""
         # It compares positions, not records: `poll` never delivers what compaction removed or a transaction aborted.
-        return all(self._consumer.position(partition) >= end for partition, end in self._ends.items())
+        return all(self._position(partition) >= end for partition, end in self._ends.items())
 
     @property
     def ends(self) -> dict[int, int]:
@@ -114,7 +114,7 @@ class TopicReader:
     def positions(self) -> dict[int, int]:
         """Return, for each partition number, the offset behind the last record that `poll` has delivered or passed."""
         with map_kafka_errors():
-            return {p.partition: self._consumer.position(p) for p in self._consumer.assignment()}
+            return {p.partition: self._position(p) for p in self._consumer.assignment()}
 
     def starts(self) -> dict[int, int]:
         """Return, for each partition number, the offset of its first record now. Earlier ones have been deleted."""
@@ -149,6 +149,9 @@ class TopicReader:
                 first.unread,
             )
         return [record for record in records if not record.unread]
+
+    def _position(self, partition: TopicPartition) -> Any:
+        return position_of(self._consumer, partition, timeout_ms=None)
 
     def _raise_if_forbidden(self) -> None:
         """Raise what a client without a group keeps to itself: it waits instead."""
