@@ -34,7 +34,7 @@ class Inbox:
 
     def lend(self, path: str, id: str) -> str:
         """Make a photo readable to the worker. Return its address there. Raises SourceFailed."""
-        there = str(self._photos / (id + os.path.splitext(path)[1].lower()))
+        there = str(self._lent(path, id))
         try:
             with suppress(FileNotFoundError):
                 os.unlink(there)
@@ -50,13 +50,18 @@ class Inbox:
         """Tell whether an output lies in this inbox."""
         return uri.startswith(f"{self.destination}/")
 
-    def forget(self, id: str) -> None:
-        """Remove what was lent and what is left of the outputs."""
-        for photo in self._photos.glob(f"{id}.*"):
-            photo.unlink(missing_ok=True)
-        with suppress(FileNotFoundError):
-            (self._photos / id).unlink()
-        shutil.rmtree(self._outputs / id, ignore_errors=True)
+    def forget(self, source: str, id: str) -> None:
+        """Remove what was lent of a photo, which is named by its address, and what is left of its outputs."""
+        if source.startswith("file://"):
+            self._lent(path_of(source), id).unlink(missing_ok=True)
+        outputs = self._outputs / id
+        try:
+            outputs.rmdir()  # usually they are gone
+        except OSError:
+            shutil.rmtree(outputs, ignore_errors=True)
+
+    def _lent(self, path: str, id: str) -> Path:
+        return self._photos / (id + os.path.splitext(path)[1].lower())
 
     def close(self) -> None:
         """Remove the folders if nothing is left in them: what is may belong to requests that are on their way."""

@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from cutstream.clients.kafka import cluster_and_ends
+from cutstream.clients.kafka.checksums import use_fast_checksums
 from cutstream.clients.objects.files import path_of
 from cutstream.clients.objects.store import ObjectStore
 from cutstream.contract.building import make_request
@@ -41,6 +42,7 @@ from producer.prechecking import refusal_by, warn_of_refusals
 from producer.submitting import checked_address
 
 _POLL_S = 0.1
+_LAST_POLL_S = 0.25  # once all photos are found; a result ends each wait
 _CHECK_S = 0.5
 _QUIET_S = 30.0  # without a result: say so
 _GIVE_UP_S = 600.0
@@ -54,6 +56,7 @@ def run(work: Work, stream: Stream, report: Report, on_end: Callable[[Ledger], N
 
     Raises InvalidOption, InvalidRequest, LedgerUnusable, OutputsNotWritten, NoProgress, and what Kafka's client raises.
     """
+    use_fast_checksums()
     base = make_request(work.fields, "file:///photo.jpg")
     store = ObjectStore(stream.settings.objects, stream.settings.limits)
     finder = Finder(store.list, work.lines, _folders_of_outputs(work, stream), report.left_out)
@@ -165,7 +168,8 @@ class _Run:
                     for job in sent:
                         self._report.on_sent(job)
                         self._last_news = time.monotonic()
-                    self._collect(exchange, 0.0 if chunk or sent else _POLL_S)
+                    wait_s = _LAST_POLL_S if feeder.ended else _POLL_S
+                    self._collect(exchange, 0.0 if chunk or sent else wait_s)
                     self._tell(feeder.ended, started)
                     if feeder.ended and self._is_finished():
                         break

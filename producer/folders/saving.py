@@ -77,7 +77,7 @@ class Saver:
         """
         outcome = self._outcome(job, result)
         if self._inbox is not None:
-            self._inbox.forget(job.id)
+            self._inbox.forget(job.source, job.id)
         return outcome
 
     def _outcome(self, job: Job, result: Result) -> Outcome:
