@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from math import nan
+from typing import TYPE_CHECKING
 
 from consumer.delivery.doubts import About, Doubts
 from consumer.delivery.outcomes import Outcome, TrackedRecord
@@ -23,7 +24,6 @@ from consumer.intake.cancellations import Cancellations
 from consumer.intake.preset_files import read_presets
 from consumer.jobs import Job, Progress
 from consumer.loop import Loop
-from consumer.page import PageServer
 from consumer.pipeline import Dependencies, build_pipeline
 from consumer.preflight import check_settings
 from consumer.previews import Previews
@@ -69,6 +69,9 @@ from cutstream.settings import Settings
 from cutstream.signals import on_termination
 from cutstream.traces import open_traces
 from cutstream.watching.recent import Recent
+
+if TYPE_CHECKING:
+    from consumer.page import PageServer
 
 log = logging.getLogger(__name__)
 
@@ -217,7 +220,7 @@ class Worker:
         self._health = HealthServer(
             s.worker.host, s.worker.port, self._metrics, readiness.alive, readiness.answer, s.worker.metrics_token
         )
-        self._page = PageServer(s, self._metrics, self._recent, self._clock) if s.page.enabled else None
+        self._page = self._make_page() if s.page.enabled else None
 
     def run(self) -> None:
         models = self._settings.models
@@ -320,6 +323,11 @@ class Worker:
             on_failed=self._previews.note_failure,
             **spans,
         )
+
+    def _make_page(self) -> PageServer:
+        from consumer.page import PageServer  # a stack for one photo starts without
+
+        return PageServer(self._settings, self._metrics, self._recent, self._clock)
 
     def _refuse(self, job: Job) -> None:
         self._cancellations.refuse(job)

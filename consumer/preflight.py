@@ -12,7 +12,6 @@ from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
 from consumer.intake.preset_files import read_presets
-from cutstream.arrays.device import require_device
 from cutstream.clients.objects.store import ObjectStore
 from cutstream.constraints import nearest
 from cutstream.errors import ConfigurationError, RefusedAddress
@@ -82,6 +81,10 @@ def _certificates(settings: Settings) -> Iterator[str]:
 
 
 def _device(settings: Settings) -> Iterator[str]:
+    if settings.worker.device != "cuda":
+        return
+    from cutstream.arrays.device import require_device  # it loads OpenCV, too, which a command does without
+
     try:
         require_device(settings.worker.device)
     except ConfigurationError as exc:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsError
 
@@ -17,7 +18,7 @@ from cutstream.constraints import Node, describe, is_secret, nearest
 from cutstream.errors import ConfigurationError
 from cutstream.redaction import redact
 from cutstream.settings.naming import CONFIG_FILE, PREFIX, RENAMED, RENAMED_VALUES, anchor, config_file, variable
-from cutstream.settings.section import NOT_UTF8
+from cutstream.settings.section import NOT_UTF8, Section
 from cutstream.settings.tree import Settings
 
 
@@ -27,7 +28,8 @@ def load(**sections: Mapping[str, object]) -> Settings:
     Sources are listed in order of precedence. Raises ConfigurationError with one line per problem; a secret is never
     quoted.
     """
-    problems = [_unknown(name) for name in _names_in_environment() if name not in variables()]
+    known = _known()
+    problems = [_unknown(name) for name in _names_in_environment() if name not in known]
     file = config_file()
     if file and not Path(file).is_file():
         problems.append(f"{CONFIG_FILE}={file}: no such file (docs/settings.md)")
@@ -77,10 +79,12 @@ def fields() -> Iterator[tuple[str, str, Node]]:
     """
     definitions = Settings.model_json_schema()["$defs"]
     for section, field in Settings.model_fields.items():
-        assert field.annotation is not None
-        for name, node in definitions[field.annotation.__name__]["properties"].items():
+        kind = _section(field)
+        texts = kind.descriptions()
+        for name, node in definitions[kind.__name__]["properties"].items():
             members = [part for part in node.get("anyOf", ()) if part != {"type": "null"}]
-            yield section, name, {**node, "anyOf": members} if members else node
+            described = {**node, "description": texts[name]}
+            yield section, name, {**described, "anyOf": members} if members else described
 
 
 @cache
@@ -104,6 +108,22 @@ def _as_text(value: object) -> str:
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     return json.dumps([str(part) for part in value]) if isinstance(value, tuple) else str(value)
+
+
+def _known() -> frozenset[str]:
+    """Return the variables of all settings. Their schemas, of which `variables` tells, take long to make."""
+    return frozenset(
+        variable(section, name)
+        for section, field in Settings.model_fields.items()
+        for name in _section(field).model_fields
+    )
+
+
+def _section(field: FieldInfo) -> type[Section]:
+    kind = field.annotation
+    assert isinstance(kind, type)
+    assert issubclass(kind, Section)
+    return kind
 
 
 def _names_in_environment() -> list[str]:

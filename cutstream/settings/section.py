@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,7 +45,24 @@ def require(*rules: tuple[bool, str]) -> None:
 class Section(BaseModel):
     """A frozen group of settings that refuses unknown names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def descriptions(cls) -> dict[str, str]:
+        """Return what is written below each setting, by its name.
+
+        Only who documents the settings reads the source for it: pydantic would do so in each process.
+        """
+        (tree,) = ast.parse(inspect.getsource(cls)).body
+        assert isinstance(tree, ast.ClassDef)
+        return {
+            field.target.id: inspect.cleandoc(str(text.value.value))
+            for field, text in pairwise(tree.body)
+            if isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and isinstance(text, ast.Expr)
+            and isinstance(text.value, ast.Constant)
+        }
 
     @field_validator("*", mode="before")
     @classmethod

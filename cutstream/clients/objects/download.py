@@ -182,11 +182,6 @@ def _limited(chunks: Iterable[bytes], address: WebAddress, limit: int) -> Iterat
         yield chunk
 
 
-def host_of(url: str) -> str:
-    """Return the host of an address. Raises RefusedAddress."""
-    return parse_web_address(url).host
-
-
 @contextmanager
 def map_download_errors(address: WebAddress) -> Iterator[None]:
     """Map what the libraries raise to errors. What our own code raises passes: it is no fault of the source."""

@@ -9,12 +9,15 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cached_property
+from threading import Lock
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from cutstream.clients.objects import buckets, files
-from cutstream.clients.objects.download import Downloader, host_of
 from cutstream.clients.objects.guard import Guard
 from cutstream.clients.objects.refusals import PROBE_NAME, Refusals
+from cutstream.clients.objects.web_address import parse_web_address
 from cutstream.clients.objects.write_limit import LIMITS_S, WriteLimit
 from cutstream.errors import (
     AddressNotAllowed,
@@ -27,6 +30,9 @@ from cutstream.errors import (
 )
 from cutstream.settings import BUCKET_SCHEMES, LimitSettings, ObjectSettings
 from cutstream.shortage import blaming_no_request
+
+if TYPE_CHECKING:
+    from cutstream.clients.objects.download import Downloader
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}")
 _LONGEST_OUTPUT = "background-0123456789ab.webp"
@@ -56,11 +62,23 @@ class ObjectStore:
         self._own_buckets = own_buckets
         self._destination_buckets = self._source_buckets | own_buckets
         self._guard = Guard(objects.allowed_hosts, objects.allow_private_addresses)
-        self._downloader = Downloader(self._guard, limits)
+        self._opening = Lock()
         self._sources = buckets.Buckets(objects, limits.download_timeout_s)
         self._destinations = [buckets.Buckets(objects, limit_s) for limit_s in LIMITS_S]
         self._write_limits: defaultdict[tuple[str, str], WriteLimit] = defaultdict(WriteLimit)  # of the allowed buckets
         self._refusals = Refusals(self._write_probe)
+
+    @cached_property
+    def _opened_downloader(self) -> Downloader:
+        from cutstream.clients.objects.download import Downloader
+
+        return Downloader(self._guard, self._limits)
+
+    @property
+    def _downloader(self) -> Downloader:
+        """Opened for the first http(s) source: its libraries and the system's certificates take 60 ms to load."""
+        with self._opening:
+            return self._opened_downloader
 
     @blaming_no_request()
     def fetch(self, uri: str, limit_s: float | None = None) -> bytes:
@@ -92,7 +110,7 @@ class ObjectStore:
             files.check_parts(path)
             self._roots.resolve(path)
         elif scheme in ("http", "https"):
-            self._guard.check(host_of(uri))
+            self._guard.check(parse_web_address(uri).host)
         else:
             self._check_source_bucket(uri)
             self._sources.check_source(uri)
