@@ -38,9 +38,10 @@ from cutstream.images import Image, Matte
 from cutstream.images.geometry import Box
 from cutstream.matting.alpha_matting import estimate_alpha
 from cutstream.matting.foreground import estimate_foreground
+from cutstream.matting.guided_filter import fit_guided
 from cutstream.matting.measure import measure
 from cutstream.matting.presets import PRESETS
-from cutstream.matting.refine import prepare, refine
+from cutstream.matting.refine import EPSILON, prepare, refine
 from cutstream.matting.specs import MattingSpec
 
 WARM_UP, REPEATS = 3, 20
@@ -73,6 +74,7 @@ def back_ends() -> Iterator[ArrayOps]:
 def cases(source: Image, small: Matte, ops: ArrayOps) -> dict[str, Callable[[], object]]:
     photo, matte = Image(ops.to_device(source.pixels)), ops.to_device(small)
     full = refine(matte, photo, PRESETS["soft"], ops)
+    guide = ops.resize_linear(photo.pixels, NETWORK_SIDE, NETWORK_SIDE)
 
     def composing(spec: CompositionSpec) -> Callable[[], object]:
         return lambda: compose(photo, full, spec, ops)
@@ -90,6 +92,7 @@ def cases(source: Image, small: Matte, ops: ArrayOps) -> dict[str, Callable[[], 
             f"refine_{name}": (lambda preset=preset: refine(matte, photo, preset, ops))
             for name, preset in PRESETS.items()
         },
+        "fit_guided": lambda: fit_guided(guide, matte, (5, 7), EPSILON, ops),
         "foreground": lambda: estimate_foreground(photo.pixels, full, ops),
         "matting_fast": lambda: estimate_alpha(full, photo, MattingSpec(), ops),
         **{f"compose_{output}": composing(CompositionSpec(outputs=(output,))) for output in OUTPUTS},

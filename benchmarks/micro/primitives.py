@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from inspect import isfunction
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.micro.matting import back_ends, disc, noise, timed
 from cutstream.arrays.cpu import CpuOps
@@ -39,6 +40,7 @@ class Inputs:
     alpha: Matte
     hole: Matte
     plane: Floats
+    whole: NDArray[np.uint16]
     coefficients: Floats
     fitted: Floats
     small: Pixels
@@ -82,6 +84,7 @@ CASES: dict[str, Case] = {
     "resize_linear/matte doubled": lambda on, ops: ops.resize_linear(on.alpha, *on.double),
     "warp": lambda on, ops: ops.warp(on.pixels, TILTED, on.alpha.shape[1], on.alpha.shape[0]),
     **{f"box/{side}": (lambda on, ops, side=side: ops.box(on.plane, side, side)) for side in (3, 15, 51)},
+    **{f"box/{side} whole": (lambda on, ops, side=side: ops.box(on.whole, side, side)) for side in (3, 15, 51)},
     **{f"gaussian/{side}": (lambda on, ops, side=side: ops.gaussian(on.alpha, side)) for side in (3, 15, 51)},
     **morphology(),
     "local_linear": lambda on, ops: ops.local_linear(on.coefficients, on.pixels),
@@ -167,6 +170,7 @@ def inputs(width: int, height: int, ops: ArrayOps) -> Inputs:
         alpha=ops.to_device(CpuOps().resize_linear(disc(), width, height)),
         hole=ops.to_device(hole),
         plane=ops.to_device(random.random((height, width), np.float32)),
+        whole=ops.to_device(random.integers(0, 255**2, (height, width), np.uint16)),
         coefficients=ops.to_device(random.random((GRID, GRID, 4), np.float32)),
         fitted=ops.to_device(around_disc()),
         small=ops.to_device(noise(SWEEP_SIDE, SWEEP_SIDE).pixels),

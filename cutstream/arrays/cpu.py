@@ -73,8 +73,9 @@ class CpuOps:
         )
         return np.asarray(warped, np.uint8)
 
-    def box(self, plane: Floats, width: int, height: int) -> Floats:
-        return np.asarray(cv2.blur(plane, (width, height), borderType=cv2.BORDER_REFLECT_101), np.float32)
+    def box(self, plane: Floats | NDArray[np.uint16], width: int, height: int) -> Floats:
+        averaged = cv2.boxFilter(plane, cv2.CV_32F, (width, height), borderType=cv2.BORDER_REFLECT_101)
+        return np.asarray(averaged, np.float32)
 
     def gaussian(self, matte: Matte, kernel: int) -> Matte:
         return np.asarray(cv2.GaussianBlur(matte, (kernel, kernel), 0, borderType=cv2.BORDER_REFLECT_101), np.uint8)

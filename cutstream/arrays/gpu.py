@@ -146,10 +146,11 @@ class GpuOps:
         self._launch("warp", (height, width), pixels, on_device, rows, columns, samples, out, height, width)
         return out
 
-    def box(self, plane: Floats, width: int, height: int) -> Floats:
-        plane = self._checked(plane)
+    def box(self, plane: Floats | NDArray[np.uint16], width: int, height: int) -> Floats:
+        checked: NDArray[Any] = self._checked(plane)
+        floats = checked if checked.dtype == np.float32 else checked.astype(np.float32)
         sums, out = self._empty(plane.shape, np.float32), self._empty(plane.shape, np.float32)
-        self._launch("box_rows", plane.shape, plane, sums, *plane.shape, width)
+        self._launch("box_rows", plane.shape, floats, sums, *plane.shape, width)
         self._launch("box_columns", plane.shape, sums, out, *plane.shape, height, np.float32(width * height))
         return out
 

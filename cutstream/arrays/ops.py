@@ -78,8 +78,8 @@ class ArrayOps(Protocol):
         before version 5 rounds sample positions to a 32nd of a pixel.
         """
 
-    def box(self, plane: Floats, width: int, height: int) -> Floats:
-        """Average f32 HW over a width × height window.
+    def box(self, plane: Floats | NDArray[np.uint16], width: int, height: int) -> Floats:
+        """Average f32 or u16 HW over a width × height window, as f32.
 
         The border is mirrored without repeating the edge (dcb|abcd|cba).
         """

@@ -11,11 +11,13 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cutstream.arrays.ops import ArrayOps, Floats
 from cutstream.images import Matte, Pixels
 
-Mean: TypeAlias = Callable[[Floats], Floats]
+Whole: TypeAlias = NDArray[np.uint16]
+Mean: TypeAlias = Callable[[Floats | Whole], Floats]
 
 
 def fit_guided(guide: Pixels, matte: Matte, kernel: tuple[int, int], epsilon: np.float32, ops: ArrayOps) -> Floats:
@@ -25,7 +27,7 @@ def fit_guided(guide: Pixels, matte: Matte, kernel: tuple[int, int], epsilon: np
     height in pixels, `epsilon` the variance (of colours in 0..1) below which an edge counts as noise.
     """
 
-    def mean(plane: Floats) -> Floats:
+    def mean(plane: Floats | Whole) -> Floats:
         return ops.box(plane, *kernel)
 
     return _fit(guide, matte, epsilon, mean, mean, ops)
@@ -41,65 +43,83 @@ def fit_weighted(
     evidence = ops.box(weight, *kernel)
     total = ops.box(evidence, *kernel)
 
-    def within_window(plane: Floats) -> Floats:
+    def within_window(plane: Floats | Whole) -> Floats:
         return ops.box(plane * weight, *kernel) / evidence
 
-    def over_windows(plane: Floats) -> Floats:
+    def over_windows(plane: Floats | Whole) -> Floats:
         return ops.box(plane * evidence, *kernel) / total
 
     return _fit(guide, matte, epsilon, within_window, over_windows, ops)
 
 
 def stretch_levels(coefficients: Floats, black: int, white: int) -> Floats:
-    """Rescale so that `black` maps to 0 and `white` to 255: this cuts off faint remains on either side."""
+    """Rescale in place so that `black` maps to 0 and `white` to 255: this cuts off faint remains on either side."""
     gain = 255 / (white - black)
-    stretched = coefficients * np.float32(gain)
-    stretched[..., 3] -= np.float32(black * gain)
-    return stretched
+    coefficients *= np.float32(gain)
+    coefficients[..., 3] -= np.float32(black * gain)
+    return coefficients
 
 
 def _fit(
     guide: Pixels, matte: Matte, epsilon: np.float32, within_window: Mean, over_windows: Mean, ops: ArrayOps
 ) -> Floats:
-    """Fit with two means: over a window's pixels, and over the windows that a pixel lies in."""
+    """Fit with two means: over a window's pixels, and over the windows that a pixel lies in.
+
+    Colours and alpha stay whole numbers, in 0..255, whose products are exact in 16 bits.
+    """
     mean = within_window
     red, green, blue, alpha = (
-        ops.xp.multiply(plane, 1 / 255, dtype=ops.xp.float32)
-        for plane in (guide[..., 0], guide[..., 1], guide[..., 2], matte)
+        plane.astype(ops.xp.uint16) for plane in (guide[..., 0], guide[..., 1], guide[..., 2], matte)
     )
     mean_red, mean_green, mean_blue, mean_alpha = mean(red), mean(green), mean(blue), mean(alpha)
+
+    def covariance(one: Whole, other: Whole, mean_one: Floats, mean_other: Floats) -> Floats:
+        product = mean(one * other)
+        product -= mean_one * mean_other
+        return product
+
+    noise = epsilon * np.float32(255**2)
     slopes = _solve(
-        mean(red * red) - mean_red * mean_red + epsilon,
-        mean(red * green) - mean_red * mean_green,
-        mean(red * blue) - mean_red * mean_blue,
-        mean(green * green) - mean_green * mean_green + epsilon,
-        mean(green * blue) - mean_green * mean_blue,
-        mean(blue * blue) - mean_blue * mean_blue + epsilon,
+        covariance(red, red, mean_red, mean_red) + noise,
+        covariance(red, green, mean_red, mean_green),
+        covariance(red, blue, mean_red, mean_blue),
+        covariance(green, green, mean_green, mean_green) + noise,
+        covariance(green, blue, mean_green, mean_blue),
+        covariance(blue, blue, mean_blue, mean_blue) + noise,
         (
-            mean(red * alpha) - mean_red * mean_alpha,
-            mean(green * alpha) - mean_green * mean_alpha,
-            mean(blue * alpha) - mean_blue * mean_alpha,
+            covariance(red, alpha, mean_red, mean_alpha),
+            covariance(green, alpha, mean_green, mean_alpha),
+            covariance(blue, alpha, mean_blue, mean_alpha),
         ),
     )
-    intercept = mean_alpha - slopes[0] * mean_red - slopes[1] * mean_green - slopes[2] * mean_blue
-    return ops.xp.stack(  # type: ignore[no-any-return]
-        [*map(over_windows, slopes), 255 * over_windows(intercept)], axis=-1
-    )
+    intercept = mean_alpha
+    for slope, mean_colour in zip(slopes, (mean_red, mean_green, mean_blue), strict=True):
+        intercept -= slope * mean_colour
+    return ops.xp.stack([*map(over_windows, slopes), over_windows(intercept)], axis=-1)  # type: ignore[no-any-return]
 
 
 def _solve(
     rr: Floats, rg: Floats, rb: Floats, gg: Floats, gb: Floats, bb: Floats, right: tuple[Floats, Floats, Floats]
 ) -> tuple[Floats, Floats, Floats]:
-    """Solve the symmetric 3 × 3 system at every pixel by elimination: in float32, cofactors cancel on grey photos."""
-    by_red_in_green, by_red_in_blue = rg / rr, rb / rr
-    gg = gg - by_red_in_green * rg
-    gb = gb - by_red_in_green * rb
-    by_green_in_blue = gb / gg
-    bb = bb - by_red_in_blue * rb - by_green_in_blue * gb
-    red = right[0]
-    green = right[1] - by_red_in_green * red
-    blue = right[2] - by_red_in_blue * red - by_green_in_blue * green
-    blue = blue / bb
-    green = (green - gb * blue) / gg
-    red = (red - rg * green - rb * blue) / rr
+    """Solve the symmetric 3 × 3 system at every pixel, in place. The arguments are overwritten.
+
+    By elimination: in float32, cofactors cancel on grey photos.
+    """
+    red, green, blue = right
+    share = rg / rr
+    gg -= share * rg
+    gb -= share * rb
+    green -= share * red
+    share = rb / rr
+    bb -= share * rb
+    blue -= share * red
+    share = gb / gg
+    bb -= share * gb
+    blue -= share * green
+    blue /= bb
+    green -= gb * blue
+    green /= gg
+    red -= rg * green
+    red -= rb * blue
+    red /= rr
     return red, green, blue

@@ -129,6 +129,18 @@ def test_box_mirrors_at_the_border(ops: FromHost, random: np.random.Generator, s
 
 
 @pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("kernel", [(3, 3), (5, 1), (3, 9), (31, 31)])
+def test_box_of_whole_numbers_is_exact(ops: FromHost, random: np.random.Generator, size: Any, kernel: Any) -> None:
+    """They are products of two levels, up to 65,025. Tolerance is that of f32 for such a sum."""
+    plane = random.integers(0, 255**2, size, np.uint16, endpoint=True)
+    width, height = kernel
+    made = ops.box(plane, width, height)
+    assert made.dtype == np.float32
+    expected = window(plane, height, width, mode="reflect").mean(axis=(2, 3))
+    np.testing.assert_allclose(made, expected, rtol=0, atol=0.03)
+
+
+@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("kernel", [1, 3, 5, 7, 9, 11, 31])
 def test_gaussian_takes_sigma_from_the_kernel(
     ops: FromHost, random: np.random.Generator, size: Any, kernel: int

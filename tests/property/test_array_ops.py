@@ -97,7 +97,10 @@ def test_warp(ops: FromHost, size: Any, target: Any, matrix: Any, seed: int, cha
 @examples
 @given(size=sizes, window=st.tuples(odd_sides, odd_sides), seed=seeds)
 def test_box(ops: FromHost, size: Any, window: Any, seed: int) -> None:
-    agree("box", ops, np.random.default_rng(seed).random(size, np.float32), *window)
+    random = np.random.default_rng(seed)
+    agree("box", ops, random.random(size, np.float32), *window)
+    whole = random.integers(0, 255**2, size, np.uint16, endpoint=True)
+    np.testing.assert_allclose(ops.box(whole, *window), CPU.box(whole, *window), rtol=1e-6)
 
 
 @examples
