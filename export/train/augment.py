@@ -31,11 +31,17 @@ class View:
 
 
 def sample(
-    collections: Sequence[Collection], random: Generator, size: int, *, composites: float, panoramas: float
+    collections: Sequence[Collection],
+    random: Generator,
+    size: int,
+    *,
+    composites: float,
+    panoramas: float,
+    empty: float = 0.0,
 ) -> tuple[Pixels, Pixels]:
     """Draw a sample: u8 size×size×3 RGB and its matte, u8 size×size.
 
-    `composites` and `panoramas` are shares of all samples.
+    `composites`, `panoramas` and `empty` are shares of all samples. In an empty one there is no subject.
     """
     chosen = _choose(collections, random)
     photo = _draw(chosen.photos, random)
@@ -45,6 +51,8 @@ def sample(
         result = _composite(chosen, photo, collections, random, size)
     elif kind < composites + panoramas:
         result = _panorama(chosen, photo, collections, random, size)
+    elif kind < composites + panoramas + empty:
+        result = _nothing(collections, random, size)
     if result is None:
         closer = random.random() < chosen.source.closer
         result = _render(photo, _crop(photo, random, size, closer), size)
@@ -152,6 +160,37 @@ def _panorama(
         if sources[number].source.living or not living:
             matte[:, left:right] = cv2.resize(alpha, part_size, interpolation=cv2.INTER_AREA)
     return pixels, matte
+
+
+# -- scenes without a subject
+
+
+def _nothing(collections: Sequence[Collection], random: Generator, size: int) -> tuple[Pixels, Pixels] | None:
+    """Draw a scene without a subject: the background of a photo, or a surface, even or patterned."""
+    scene = _draw_background(collections, random, size) if random.random() < 0.7 else _draw_surface(random, size)
+    return None if scene is None else (scene, np.zeros((size, size), np.uint8))
+
+
+def _draw_surface(random: Generator, size: int) -> Pixels:
+    """Draw a colour that may change slowly, with waves, squares or grain on it, or none."""
+    across, down = np.meshgrid(*[np.linspace(-0.5, 0.5, size)] * 2)
+    corner, slope_x, slope_y = random.uniform(0, 255, 3), *random.normal(0, 60, (2, 3))
+    surface = corner + across[..., None] * slope_x + down[..., None] * slope_y
+    kind, strength = random.integers(4), random.uniform(5, 120)
+    if kind in (1, 2):
+        angle, waves = random.uniform(0, np.pi), np.exp(random.uniform(np.log(2), np.log(60))) * 2 * np.pi
+        phase = waves * (np.cos(angle) * across + np.sin(angle) * down)
+        pattern = np.sin(phase)
+        if kind == 2:
+            pattern = np.sign(pattern * np.sin(waves * (np.cos(angle) * down - np.sin(angle) * across)))
+        surface += strength * pattern[..., None] * random.uniform(0.5, 1, 3)
+    elif kind == 3:
+        grain = random.normal(0, 1, (size, size, 3 if random.random() < 0.5 else 1))
+        if random.random() < 0.7:
+            sigma = np.exp(random.uniform(np.log(0.5), np.log(12)))
+            grain = np.asarray(cv2.GaussianBlur(grain, (0, 0), sigma), np.float64).reshape(size, size, -1)
+        surface += strength * grain / (grain.std() + 1e-6)
+    return surface.clip(0, 255).astype(np.uint8)
 
 
 # -- composites

@@ -35,6 +35,7 @@ class _Samples(Dataset[tuple[Tensor, Tensor]]):
             self._phase.size,
             composites=self._recipe.composites,
             panoramas=self._recipe.panoramas,
+            empty=self._recipe.empty,
         )
         return torch.from_numpy(pixels), torch.from_numpy(matte)
 

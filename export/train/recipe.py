@@ -41,7 +41,8 @@ class TrainingRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """All parameters of a training.
 
     The learning rate rises over `warm_up` samples and then falls to 0 along half a cosine. `composites` and
-    `panoramas` are the shares of samples that combine several photos, on top of or beside each other.
+    `panoramas` are the shares of samples that combine several photos, on top of or beside each other; `empty` is the
+    share of those without a subject.
     """
 
     seed: int
@@ -52,6 +53,7 @@ class TrainingRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     average: float
     composites: float
     panoramas: float
+    empty: float = 0.0
     sources: list[Source]
     phases: list[Phase]
 

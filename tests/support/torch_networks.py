@@ -1,16 +1,20 @@
-"""Torch families at a size for tests."""
+"""Torch families at a size for tests. torch takes 10 s to export one: a run of the tests does that once for each."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from cutstream.settings import ModelSettings
+from export.formats.torch_to_onnx import DEFAULT_OUTPUTS, to_onnx
 from export.networks import build
 from export.weights.catalogue import Model, Weights
+from export.weights.store import exported_file
 from tests.support.models import as_toml, detector
 
 # The input of each family's network: channels, height, width.
@@ -57,6 +61,16 @@ def shapes_of(family: str) -> dict[str, tuple[int, ...]]:
     return {"normalised": TINY[family], **TAKES.get(family, {})}
 
 
+def settled(family: str) -> nn.Module:
+    """Return a family's network with the same weights in every process, and an output that depends on the image."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # for biases, which stay as they are
+        network = settle(build(f"{family}:tiny", None), shapes_of(family))
+    if family == "sam2_everything":
+        _make_confident(network.network)
+    return network
+
+
 def settle(network: nn.Module, shapes: dict[str, tuple[int, ...]]) -> nn.Module:
     """Set random weights large enough for an output that depends on the image."""
     generator = torch.Generator().manual_seed(0)
@@ -74,18 +88,34 @@ def settle(network: nn.Module, shapes: dict[str, tuple[int, ...]]) -> nn.Module:
     return network.eval()
 
 
-def checkpoint_of(family: str, folder: Path) -> Path | None:
-    """A checkpoint for families whose random weights find nothing: with it the network is confident of its masks."""
-    if family != "sam2_everything":
-        return None
-    network = settle(build(f"{family}:tiny", None), shapes_of(family)).network
+def _make_confident(network: nn.Module) -> None:
+    """Make SAM 2 sure of its masks: with random weights it finds nothing."""
     decoder = network.mask_decoder
     decoder.iou_prediction_head.proj_out.bias.data += 2.0
     for perceptron in decoder.output_hypernetworks_mlps:
         for parameter in perceptron.proj_out.parameters():
             parameter.data *= 30.0
-    torch.save(network.state_dict(), folder / f"{family}.pth")
-    return folder / f"{family}.pth"
+
+
+def exported(family: str, run: Path) -> Path:
+    """Return the ONNX file of `settled(family)`. `run` is the folder of this run of the tests, in all its processes."""
+    file = run / f"tiny-{family}.onnx"
+    with (run / f"{file.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not file.exists():
+            part = file.with_suffix(f".{os.getpid()}")
+            part.write_bytes(to_onnx(settled(family), shapes_of(family), GIVES.get(family, DEFAULT_OUTPUTS)))
+            part.replace(file)
+    return file
+
+
+def put_into_store(family: str, run: Path, settings: ModelSettings) -> Path:
+    """Put a family's exported network where `cutstream export` puts it, and return the file."""
+    data = exported(family, run).read_bytes()
+    settings.store.mkdir(parents=True, exist_ok=True)
+    file = settings.store / exported_file(f"tiny_{family}", hashlib.sha256(data).hexdigest())
+    file.write_bytes(data)
+    return file
 
 
 def tiny_models(folder: Path) -> ModelSettings:

@@ -14,12 +14,12 @@ pytest.importorskip("transformers", reason="transformers is not installed (extra
 
 from cutstream.clients.triton import Triton
 from cutstream.settings import Settings, StackSettings
-from export.formats.torch_to_onnx import export
 from export.glue.configure import configure_glue
 from export.profiles import size_of
 from export.weights.catalogue import select_models
+from tests.support.run_folder import run_folder
 from tests.support.steps import run_graph, run_network, serve
-from tests.support.torch_networks import TINY, checkpoint_of, tiny_models
+from tests.support.torch_networks import TINY, put_into_store, tiny_models
 
 pytestmark = [
     pytest.mark.triton,
@@ -60,7 +60,7 @@ def served(
     )
     for model in select_models(models):
         if model.family:
-            export(model, checkpoint_of(model.family.split(":")[0], folder), models)
+            put_into_store(model.family.split(":")[0], run_folder(tmp_path_factory), models)
     settings = Settings(models=models, stack=StackSettings(state=folder / "state", private=False))
     with serve(settings) as triton:
         yield settings, triton

@@ -26,7 +26,7 @@ from export import networks as families  # noqa: E402
 from export.formats import torch_to_onnx as torch_export  # noqa: E402
 from export.formats.served_graph import require_stored_graph, stored_path  # noqa: E402
 from export.formats.tolerances import TOLERANCES as NEAR  # noqa: E402
-from export.formats.torch_to_onnx import DEFAULT_OUTPUTS, TOLERANCE, compare_with_torch, export, to_onnx  # noqa: E402
+from export.formats.torch_to_onnx import TOLERANCE, compare_with_torch, export  # noqa: E402
 from export.formats.write_graph import write  # noqa: E402
 from export.glue.join import join  # noqa: E402
 from export.networks import build  # noqa: E402
@@ -34,7 +34,16 @@ from export.profiles import glue_file, size_of  # noqa: E402
 from export.weights.catalogue import Model, find_model, read_catalogue  # noqa: E402
 from export.weights.store import ensure_weights, find_weights, verify  # noqa: E402
 from tests.support.models import picture_with_blob  # noqa: E402
-from tests.support.torch_networks import GIVES, TINY, settle, shapes_of, tiny_models  # noqa: E402
+from tests.support.run_folder import run_folder  # noqa: E402
+from tests.support.torch_networks import (  # noqa: E402
+    TINY,
+    exported,
+    put_into_store,
+    settle,
+    settled,
+    shapes_of,
+    tiny_models,
+)
 
 pytestmark = [
     pytest.mark.timeout(300),
@@ -42,6 +51,11 @@ pytestmark = [
 ]
 
 MIRROR = os.environ.get("CUTSTREAM_MODELS__MIRROR", "")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run_folder(tmp_path_factory)
 
 
 def joined(model: Model, weights: Path, **inputs: np.ndarray) -> np.ndarray:
@@ -56,12 +70,10 @@ def test_every_family_has_a_tiny_variant_here() -> None:
 
 
 @pytest.mark.parametrize("family", TINY)
-def test_onnx_computes_what_torch_does_for_any_batch(family: str, tmp_path: Path) -> None:
-    shapes = shapes_of(family)
-    network = settle(build(f"{family}:tiny", None), shapes)
-    (tmp_path / "net.onnx").write_bytes(to_onnx(network, shapes, GIVES.get(family, DEFAULT_OUTPUTS)))
-    onnx.checker.check_model(onnx.load(tmp_path / "net.onnx"), full_check=True)
-    assert compare_with_torch(network, tmp_path / "net.onnx", shapes) <= TOLERANCE
+def test_onnx_computes_what_torch_does_for_any_batch(family: str, run: Path, tmp_path: Path) -> None:
+    shapes, network, file = shapes_of(family), settled(family), exported(family, run)
+    onnx.checker.check_model(onnx.load(file), full_check=True)
+    assert compare_with_torch(network, file, shapes) <= TOLERANCE
     with torch.no_grad():
         given = network(*(torch.rand(1, *shape) * 2 - 1 for shape in shapes.values()))
     for one in [given] if isinstance(given, torch.Tensor) else given:
@@ -71,21 +83,23 @@ def test_onnx_computes_what_torch_does_for_any_batch(family: str, tmp_path: Path
     besides = {name: np.zeros((2, *shape), np.float32) for name, shape in model.takes.items()}
     if model.served_step == "matting":
         besides["trimap"] = np.full(pictures.shape[:3], 128, np.uint8)
-    levels = joined(model, tmp_path / "net.onnx", image=pictures, **besides)
+    levels = joined(model, file, image=pictures, **besides)
     assert (levels.shape, levels.dtype) == (pictures.shape[:3], np.uint8)
 
 
-def test_another_graph_is_found_out(tmp_path: Path) -> None:
-    network = settle(build("u2net:tiny", None), shapes_of("u2net"))
-    (tmp_path / "net.onnx").write_bytes(to_onnx(network, shapes_of("u2net")))
+def test_another_graph_is_found_out(run: Path) -> None:
+    network = settled("u2net")
     network.outconv.weight.data *= -1
     with pytest.raises(ModelMismatch, match="differs from torch"):
-        compare_with_torch(network, tmp_path / "net.onnx", shapes_of("u2net"))
+        compare_with_torch(network, exported("u2net", run), shapes_of("u2net"))
 
 
-def test_a_network_for_one_image_at_a_time_is_compared_on_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_for_one_image_at_a_time_is_compared_on_one(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """SAM 2 in automatic mode needs 5 GB per image. Three at once are too many for test machines."""
     compared = []
+    monkeypatch.setattr(torch_export, "to_onnx", lambda *_: exported("segmentation", run).read_bytes())
     monkeypatch.setattr(torch_export, "compare_with_torch", lambda network, file, shapes, batch: compared.append(batch))
     settings = tiny_models(tmp_path)
     export(msgspec.structs.replace(find_model("tiny_segmentation", settings), one_at_a_time=True), None, settings)
@@ -112,18 +126,18 @@ def test_an_export_goes_into_the_store_and_serves(tmp_path: Path) -> None:
         list(verify(settings, ["tiny_vitmatte"]))
 
 
-def test_an_export_goes_on_into_other_precisions(tmp_path: Path) -> None:
+def test_an_export_goes_on_into_other_precisions(run: Path, tmp_path: Path) -> None:
     """ViTMatte has attention, products and a trimap. Random convolutions alone differ too much in bf16 and int8."""
     settings = tiny_models(tmp_path)
     model = find_model("tiny_vitmatte", settings)
-    exported = export(model, None, settings)
+    stored = put_into_store("vitmatte", run, settings)
     for number, (centre, radius) in enumerate((((150, 150), 60), ((200, 180), 90), ((120, 90), 40))):
         Image.fromarray(picture_with_blob(centre, radius)).save(tmp_path / f"{number}.png")
     for precision in NEAR:
         written = write(model, precision, tmp_path, settings, stored_path(model, precision, settings))
         assert (written.photos, written.precision) == (3, precision)
         assert require_stored_graph(model, precision, settings).is_file()
-    assert ensure_weights(model, settings) == exported  # served graphs do not count as weights
+    assert ensure_weights(model, settings) == stored  # served graphs do not count as weights
 
 
 def test_a_checkpoint_goes_all_the_way_in_or_not_at_all(tmp_path: Path) -> None:

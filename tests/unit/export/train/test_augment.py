@@ -79,3 +79,13 @@ def test_a_whole_photo_is_only_resized(discs: list[Collection]) -> None:
     assert pixels.shape == (32, 32, 3)
     expected = photo.matte.reshape(32, 2, 32, 2).mean((1, 3))
     assert np.abs(matte - expected).max() <= 1
+
+
+def test_an_empty_sample_has_no_subject(discs: list[Collection]) -> None:
+    scenes = [
+        sample(discs, np.random.default_rng(seed), 64, composites=0.0, panoramas=0.0, empty=1.0)
+        for seed in range(24)
+    ]
+    without = [pixels for pixels, matte in scenes if not matte.any()]
+    assert len(without) >= 20, "few photos lack a background that is large enough"
+    assert len({pixels.tobytes() for pixels in without}) == len(without)
