@@ -165,10 +165,11 @@ def _panorama(
 # -- scenes without a subject
 
 
-def _nothing(collections: Sequence[Collection], random: Generator, size: int) -> tuple[Pixels, Pixels] | None:
+def _nothing(collections: Sequence[Collection], random: Generator, size: int) -> tuple[Pixels, Pixels]:
     """Draw a scene without a subject: the background of a photo, or a surface, even or patterned."""
-    scene = _draw_background(collections, random, size) if random.random() < 0.7 else _draw_surface(random, size)
-    return None if scene is None else (scene, np.zeros((size, size), np.uint8))
+    background = _draw_background(collections, random, size) if random.random() < 0.7 else None
+    scene = _draw_surface(random, size) if background is None else background
+    return scene, np.zeros((size, size), np.uint8)
 
 
 def _draw_surface(random: Generator, size: int) -> Pixels:
