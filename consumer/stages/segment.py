@@ -15,6 +15,7 @@ from cutstream.clients.triton import Ensemble, Triton
 from cutstream.errors import InvalidOption
 from cutstream.images import Matte, Pixels
 from cutstream.matting.measure import uncertainty
+from cutstream.matting.no_subject import has_subject
 from cutstream.matting.refine import prepare
 from cutstream.metrics import Metrics
 from cutstream.settings import TritonSettings
@@ -44,7 +45,10 @@ class Segment:
         self._lock = threading.Lock()
 
     def __call__(self, job: Job, value: Decoded) -> Segmented:
-        """Return the matte at the ensemble's size. Raises InvalidOption if a shadow needs depth and there is none."""
+        """Return the matte at the ensemble's size, empty if the photo has no subject (`has_subject`).
+
+        Raises InvalidOption if a shadow needs depth and there is none.
+        """
         recipe, ops = job.recipe, self._ops
         selection = self._selector.select(job.profile, recipe.hint, recipe.deadline)
         ensemble = self._triton.ensemble(selection.profile)
@@ -60,6 +64,8 @@ class Segment:
             answer, measured = self._batcher(selection.profile, ensemble)(small)
         with ops.errors():
             matte = ops.to_device(answer)
+            if not has_subject(small, answer, ensemble.min_sure_share, recipe.composition.region is not None):
+                matte = ops.xp.zeros_like(matte)  # `compose` refuses it, unless the photo's own alpha is used instead
             depth = ops.to_device(measured) if needs_depth and measured is not None else None
             segmentation = Segmentation(selection, ensemble, uncertainty(matte, ops))
             return Segmented(value.image, matte, segmentation, depth, value.background)

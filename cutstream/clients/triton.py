@@ -69,8 +69,9 @@ _NOT_THE_IMAGE = (
 class Ensemble:
     """The ensemble that serves a profile, with the width and height of its input.
 
-    `digest` is that of weights and glue. `measures_depth` means that it has the output `depth`. Two descriptions are
-    equal if and only if the same model serves.
+    `digest` is that of weights and glue. `measures_depth` means that it has the output `depth`. `min_sure_share` is how
+    sure its network is of any subject (`cutstream/matting/no_subject.py`), None if nobody has measured that. Two
+    descriptions are equal if and only if the same model serves.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Ensemble:
     networks: tuple[str, ...] = ()
     measures_depth: bool = False
     steps: tuple[Step, ...] = ()
+    min_sure_share: float | None = None
 
     @property
     def maps(self) -> tuple[str, ...]:
@@ -283,6 +285,7 @@ def _ensemble(name: str, config: grpc.model_config_pb2.ModelConfig, version: str
         networks=tuple(stated["networks"].split("+")) if "networks" in stated else (),
         measures_depth=tensors.get("depth") == (u8, dims[:2]),
         steps=_steps(name, config, stated.get("graphs", "").split("+")),
+        min_sure_share=float(stated["min_sure_share"]) if "min_sure_share" in stated else None,
     )
     traced = {tensor for step in ensemble.steps for tensor in step.tensors}
     receipts = {step.receipt for step in ensemble.steps}

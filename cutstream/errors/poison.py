@@ -263,10 +263,11 @@ class RegionOutOfBounds(Poison):
 
 
 class UnknownForeground(Poison):
-    """No subject was found in the image, or none within `roi`.
+    """No subject was found in the image, or none within `roi`: it is plain, noise, a pattern, or a scene without one.
 
-    Try another profile, or correct `roi`. If it happens with photos that have one, look at the model: a worker does not
-    halt because of it, since nobody's harmless photos may stop the others'.
+    Try another profile, or set `roi` to where the subject is: then whatever the network finds there counts. If it
+    happens with photos that have one, look at the model: a worker does not halt because of it, since nobody's harmless
+    photos may stop the others'.
     """
 
     code = "unknown_foreground"

@@ -119,12 +119,14 @@ def _graph(model: Model, weights: Path, digest: str, height: int, width: int) ->
 
 def _render_ensemble(name: str, steps: list[Rendered], networks: list[Model], served: Path) -> None:
     (served / name / "1").mkdir(parents=True, exist_ok=True)  # an ensemble has a version folder without files
-    text = _with_parameters(
-        _for_batches(config(name), networks),
-        digest="+".join(step.digest for step in steps),
-        graphs="+".join(step.graph for step in steps),
-        networks="+".join(network.name for network in networks),
-    )
+    parameters = {
+        "digest": "+".join(step.digest for step in steps),
+        "graphs": "+".join(step.graph for step in steps),
+        "networks": "+".join(network.name for network in networks),
+    }
+    if len(steps) == 1 and networks and networks[0].min_sure_share is not None:  # the matte is the network's own
+        parameters["min_sure_share"] = str(networks[0].min_sure_share)
+    text = _with_parameters(_for_batches(config(name), networks), **parameters)
     _write(served / name / "config.pbtxt", text)
 
 

@@ -39,6 +39,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     * `gives`: the outputs that `activate` takes; by default the first one.
     * `takes`: further float inputs of the network after the image, with their shapes. The step has them, too.
     * `constants`: inputs with values that never change.
+    * `min_sure_share`: how sure the network is of any subject, if somebody has measured it: of the matte above 50, the
+      share above 240. A photo with less has no subject. It counts where an ensemble's matte is the network's own.
     * `one_at_a_time`: the export accepts one image only, or more would not fit into memory.
     * `family`: the module and variant of `export/networks/`, as `module:variant`, from which `cutstream export` makes
       the ONNX file. It is for networks that nobody publishes as ONNX.
@@ -56,6 +58,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     normalise: str = ""
     activate: str = ""
     gives: tuple[str, ...] = ()
+    min_sure_share: float | None = None
     one_at_a_time: bool = False
     family: str = ""
     constants: dict[str, list[Any]] = {}

@@ -12,6 +12,8 @@ from PIL import Image
 from cutstream.settings import KafkaSettings, ObjectSettings, Settings, WorkerSettings
 
 DATA = Path(skimage.__file__).parent / "data"
+# Where a crop of 160×120 shows somebody's face: the photo, and the ranges of the crop's top and left.
+FACES = (("astronaut.png", (20, 150), (110, 250)), ("chelsea.png", (70, 150), (70, 170)))
 REAL = ("astronaut.png", "camera.png", "chelsea.png", "coffee.png", "rocket.jpg")
 
 
@@ -36,13 +38,16 @@ def folder(settings: Settings) -> Path:
 
 @pytest.fixture
 def small_photos(folder: Path) -> list[str]:
-    """Return twenty crops of real photos, small enough to send thousands of requests through two cores."""
+    """Return twenty crops of real photos, small enough to send thousands of requests through two cores.
+
+    Each has a subject: a face.
+    """
     chooser = random.Random(7)
-    sources = [np.asarray(Image.open(DATA / name).convert("RGB")) for name in ("astronaut.png", "chelsea.png")]
+    sources = [(np.asarray(Image.open(DATA / name).convert("RGB")), *where) for name, *where in FACES]
     addresses = []
     for number in range(20):
-        source = chooser.choice(sources)
-        top, left = chooser.randrange(source.shape[0] - 120), chooser.randrange(source.shape[1] - 160)
+        source, tops, lefts = chooser.choice(sources)
+        top, left = chooser.randrange(*tops), chooser.randrange(*lefts)
         buffer = io.BytesIO()
         Image.fromarray(source[top : top + 120, left : left + 160]).save(buffer, "JPEG", quality=90)
         path = folder / f"small-{number}.jpg"

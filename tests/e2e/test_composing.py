@@ -64,6 +64,7 @@ def test_a_composite_with_all_options_on_a_background_from_the_catalogue(setting
 # By request id: the further fields, the error code, and the stage that fails.
 BAD = {
     "nothing-there": ({"roi": "0 0 30 30"}, "unknown_foreground", "compose"),
+    "a-pattern": ({"image": (DATA / "chessboard_GRAY.png").as_uri()}, "unknown_foreground", "compose"),
     "no-such-name": ({"outputs": ["composite"], "background": {"image": "beach"}}, "invalid_bg_image", "fetch"),
     "refused": (
         {"outputs": ["composite"], "background": {"image": "file:///etc/passwd"}},

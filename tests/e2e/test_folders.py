@@ -23,6 +23,7 @@ from commands.serving import render_models
 from cutstream.contract.messages import decode_request
 from cutstream.settings import KafkaSettings, ObjectSettings, Settings, StackSettings, TritonSettings, as_environment
 from deploy.local.running import running_stack
+from tests.support.pictures.nothing import NOTHING
 from tests.support.ports import free_ports, free_stack_ports
 from tests.support.workers import Results, workers
 
@@ -162,13 +163,24 @@ def test_one_photo_goes_through_a_pipe_and_needs_no_stack(local: Settings, tmp_p
     assert [path.name for path in (tmp_path / "state").iterdir() if path.name.startswith("cutstream-run")] == []
 
 
+def write_pictures_of_nothing(folder: Path) -> Path:
+    folder.mkdir()
+    for number, name in enumerate(
+        ("white", "noise 640x480", "gradient studio", "grass.png", "chessboard 50", "slanted 16")
+    ):
+        Image.fromarray(NOTHING[name]()).save(folder / f"{number}.png")
+    return folder
+
+
 def test_the_running_stack_does_photos_that_its_worker_may_not_read(local: Settings, tmp_path: Path) -> None:
     photos, out = tmp_path / "my photos", tmp_path / "cutouts"
     (photos / "deep").mkdir(parents=True)
     for number in range(3):
         (photos / "deep" / f"№ {number}.jpg").write_bytes(ROCKET.read_bytes() + bytes([number]))
+    nothing = write_pictures_of_nothing(tmp_path / "nothing")
     with running_stack(local, consumer.COMMAND, prepare=render_models):
         folder = run(local, "cut", str(photos), str(out), "--contact-sheet")
+        empty = run(local, "cut", str(nothing), str(tmp_path / "none"))
         one = run(local, "cut", str(photos / "deep" / "№ 0.jpg"), str(tmp_path / "one.webp"))
         refused = run(local, "cut", str(photos / "deep" / "№ 0.jpg"), str(tmp_path / "one.webp"))
         piped = run(local, "cut", "-", "-", "--background", "red", "--format", "jpeg", stdin=ROCKET.read_bytes())
@@ -176,6 +188,10 @@ def test_the_running_stack_does_photos_that_its_worker_may_not_read(local: Setti
     assert b"starting" not in folder.stderr + one.stderr
     assert [path.name for path in sorted((out / "deep").iterdir())] == [f"№ {number}.png" for number in range(3)]
     assert (out / "contact-sheet.jpg").exists()
+    assert empty.returncode == 1
+    with (tmp_path / "none" / "failed.csv").open() as failed:
+        assert [row["code"] for row in csv.DictReader(failed)] == ["unknown_foreground"] * 6, empty.stderr.decode()
+    assert not list((tmp_path / "none").rglob("*.png"))
     assert one.returncode == 0, one.stderr.decode()
     assert one.stderr.decode().startswith(f"{tmp_path / 'one.webp'} (")
     assert piped.stderr == b""

@@ -28,11 +28,13 @@ import tritonclient.grpc
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from kafka.admin import KafkaAdminClient
+from PIL import Image
 from tritonclient.utils import InferenceServerException
 
 from cutstream.settings import Settings, StackSettings, addressed, as_environment, variable
 from deploy.local.identity import ensure_identity
 from tests.support.foreign_clients.java import JavaTools
+from tests.support.pictures.nothing import NOTHING
 from tests.support.ports import free_ports, free_stack_ports
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.triton, pytest.mark.timeout(180)]
@@ -122,6 +124,16 @@ def test_it_works_for_its_user(stack: PrivateStack) -> None:
         assert printed.returncode == 0, printed.stderr
         results = [json.loads(line) for line in printed.stdout.splitlines()]
     assert [(result["id"], result["status"]) for result in results] == [(submitted.stdout.split()[0], "ok")]
+
+
+def test_no_picture_of_nothing_is_cut_out(stack: PrivateStack, tmp_path: Path) -> None:
+    """The weights that ship, at the precision that the stack chose for this machine."""
+    pictures = ("white 1x1", "noise 640x480", "gradient studio", "page.png", "brick.png", "moon.png", "wooden table")
+    for number, name in enumerate(pictures):
+        Image.fromarray(NOTHING[name]()).save(tmp_path / f"{number}.png")
+    done = stack.run("cut", str(tmp_path), str(tmp_path / "out"))
+    assert done.returncode == 1
+    assert (tmp_path / "out" / "failed.csv").read_text().count(",unknown_foreground,") == len(pictures), done.stderr
 
 
 def test_the_live_page_shows_its_photos_to_its_user_alone(stack: PrivateStack) -> None:

@@ -16,6 +16,8 @@ from PIL import Image
 
 DATA = Path(skimage.__file__).parent / "data"
 CROP = (160, 120)
+# Where such a crop shows a person or a cat: the photo, and the ranges of the crop's top and left.
+SUBJECTS = (("astronaut.png", (20, 300), (110, 250)), ("chelsea.png", (70, 150), (70, 170)))
 OPTIONS: tuple[tuple[str, ...], ...] = (("cutout",), ("mask",), ("cutout", "mask"))
 URGENT_SHARE, NAMELESS_SHARE, POISON_SHARE = 0.1, 0.1, 0.01
 NUMBER_HEADER = "chaos-number"
@@ -52,15 +54,18 @@ class Places:
 
 
 def write_photos(folder: Path, count: int, size: tuple[int, int] = CROP) -> list[str]:
-    """Write small crops of real photos, no two alike, at this width and height, and return their names."""
+    """Write small crops of real photos, no two alike, at this width and height, and return their names.
+
+    Each has a subject: a request without one would fail.
+    """
     chooser = random.Random(7)
-    sources = [np.asarray(Image.open(DATA / name).convert("RGB")) for name in ("astronaut.png", "chelsea.png")]
+    sources = [(np.asarray(Image.open(DATA / name).convert("RGB")), *where) for name, *where in SUBJECTS]
     width, height = CROP
     folder.mkdir(parents=True, exist_ok=True)
     names = [f"photo-{number}.jpg" for number in range(count)]
     for name in names:
-        pixels = chooser.choice(sources)
-        top, left = chooser.randrange(pixels.shape[0] - height), chooser.randrange(pixels.shape[1] - width)
+        pixels, tops, lefts = chooser.choice(sources)
+        top, left = chooser.randrange(*tops), chooser.randrange(*lefts)
         buffer = io.BytesIO()
         crop = Image.fromarray(pixels[top : top + height, left : left + width])
         crop.resize(size, Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=90)

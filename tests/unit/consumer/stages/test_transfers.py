@@ -13,6 +13,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from skimage import data
 
 from consumer.jobs import Encoded, Fetched, File, Progress
 from consumer.resources.latency import LatencyEstimator
@@ -61,7 +62,9 @@ PHOTO, NETWORK, MATTE = 3 * HEIGHT * WIDTH, 3 * SIDE * SIDE, SIDE * SIDE
 
 @pytest.fixture
 def photo() -> Image:
-    pixels = np.random.default_rng(3).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    pixels = np.ascontiguousarray(
+        data.chelsea()[70 : 70 + 2 * HEIGHT : 2, 70 : 70 + 2 * WIDTH : 2]
+    )  # noise has no subject
     return Image(pixels, alpha=np.full((HEIGHT, WIDTH), 200, np.uint8))
 
 

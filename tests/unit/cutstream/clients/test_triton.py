@@ -237,6 +237,13 @@ def test_an_answer_that_is_not_the_images_is_asked_for_again(reply: grpc.InferRe
         infer(reply)
 
 
+def test_an_ensemble_may_state_how_sure_its_network_is_of_any_subject() -> None:
+    server = Server()
+    assert client(server).ensemble("general").min_sure_share is None
+    server.config.parameters["min_sure_share"].string_value = "0.03"
+    assert client(server).ensemble("general").min_sure_share == 0.03
+
+
 def test_a_description_is_read_again_after_a_while() -> None:
     server, clock = Server(digest="ab12"), ManualClock()
     triton = client(server, clock)

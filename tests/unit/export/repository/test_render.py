@@ -107,6 +107,12 @@ def test_a_network_in_git_is_served_as_it_is_with_its_receipt(tmp_path: Path) ->
     assert digest == hashlib.sha256(network_file("cutnet").read_bytes()).hexdigest()
 
 
+def test_an_ensemble_states_how_sure_its_network_is_of_any_subject(tmp_path: Path, settings: Settings) -> None:
+    served = render(Settings(models=ModelSettings(store=tmp_path), stack=StackSettings(state=tmp_path / "state")))
+    assert parsed(served / "cutout_fast").parameters["min_sure_share"].string_value == "0.03"
+    assert "min_sure_share" not in parsed(render(settings) / "cutout_general").parameters
+
+
 def test_the_ensemble_carries_its_networks_digest(settings: Settings) -> None:
     served = render(settings)
     digests = {parsed(served / name).parameters["digest"].string_value for name in ("u2netp", "cutout_general")}
