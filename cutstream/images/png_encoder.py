@@ -27,16 +27,16 @@ def encode_png(pixels: Pixels, icc: bytes | None = None, dpi: tuple[float, float
     height, width = pixels.shape[:2]
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     colour_type = COLOUR_TYPES[channels]
-    chunks = [SIGNATURE, _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0))]
+    parts = [SIGNATURE, *_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0))]
     if icc is not None:
-        chunks.append(_chunk(b"iCCP", b"ICC profile\0\0" + isal_zlib.compress(icc, 1)))
+        parts += _chunk(b"iCCP", b"ICC profile\0\0" + isal_zlib.compress(icc, 1))
     if dpi is not None:
         per_metre = (round(value * INCHES_PER_METRE) for value in dpi)
-        chunks.append(_chunk(b"pHYs", struct.pack(">IIB", *per_metre, 1)))
+        parts += _chunk(b"pHYs", struct.pack(">IIB", *per_metre, 1))
     filtered = _filter_rows(pixels)
     data = _deflate_runs(filtered) if channels == 1 else isal_zlib.compress(filtered, 1)
-    chunks += [_chunk(b"IDAT", data), _chunk(b"IEND", b"")]
-    return b"".join(chunks)
+    parts += [*_chunk(b"IDAT", data), *_chunk(b"IEND", b"")]
+    return b"".join(parts)  # the only copy of the data
 
 
 def _filter_rows(pixels: Pixels) -> Pixels:
@@ -54,5 +54,7 @@ def _deflate_runs(data: NDArray[np.uint8]) -> bytes:
     return bytes(deflate.compress(data) + deflate.flush())
 
 
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", isal_zlib.crc32(body, isal_zlib.crc32(kind)))
+def _chunk(kind: bytes, body: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return the parts of a chunk, to be joined."""
+    checksum = isal_zlib.crc32(body, isal_zlib.crc32(kind))
+    return struct.pack(">I", len(body)) + kind, body, struct.pack(">I", checksum)
