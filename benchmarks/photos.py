@@ -33,7 +33,7 @@ def make_photos(folder: Path, count: int, size: tuple[int, int] = (1500, 1000), 
         source = Image.open(DATA / SAMPLE_PHOTOS[number % len(SAMPLE_PHOTOS)]).convert("RGB")
         pixels = np.asarray(source.resize(size, Image.Resampling.BICUBIC, box=_crop(source.size, size, random)))
         path = folder / f"{number:04}.jpg"
-        path.write_bytes(_jpeg(_noisy(pixels, random)))
+        path.write_bytes(_jpeg(add_noise(pixels, random)))
         addresses.append(path.absolute().as_uri())
     return addresses
 
@@ -46,7 +46,7 @@ def _crop(source: tuple[int, int], size: tuple[int, int], random: np.random.Gene
     return (left, top, left + width, top + height)
 
 
-def _noisy(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def add_noise(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Add shot noise, which grows with the square root of the light, and constant read noise.
 
     At mid grey the standard deviation is about 3.5 levels.

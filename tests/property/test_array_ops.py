@@ -20,7 +20,7 @@ from cutstream.images import Image
 from cutstream.matting.alpha_matting import estimate_alpha
 from cutstream.matting.foreground import estimate_foreground
 from cutstream.matting.presets import PRESETS
-from cutstream.matting.refine import ellipse, refine
+from cutstream.matting.refine import ellipse, prepare, refine
 from cutstream.matting.specs import MattingSpec, Refinement
 from tests.support.back_ends import DEVICES, FromHost, back_end
 from tests.support.tolerances import APART
@@ -223,6 +223,15 @@ def test_foreground(ops: FromHost, size: Any, seed: int) -> None:
     pixels, alpha = picture(size, seed, 3), picture(size, seed + 1)
     made = ops.fetched(estimate_foreground(ops.ops.to_device(pixels), ops.ops.to_device(alpha), ops.ops))
     assert np.abs(made.astype(int) - estimate_foreground(pixels, alpha, CPU)).max() <= APART["foreground"]
+
+
+@examples
+@given(size=sizes, target=st.tuples(*[st.integers(1, 8)] * 2), seed=seeds)
+def test_preparation(ops: FromHost, size: Any, target: Any, seed: int) -> None:
+    pixels = picture(size, seed, 3)
+    made = ops.fetched(prepare(Image(ops.ops.to_device(pixels)), *target, ops.ops))
+    difference = np.abs(made.astype(int) - prepare(Image(pixels), *target, CPU))
+    assert difference.max() <= APART["resize_area"]
 
 
 @examples

@@ -29,6 +29,19 @@ def test_prepare_averages_areas() -> None:
     assert small.tolist() == [[[100, 0, 0], [0, 0, 0]], [[0, 0, 0], [0, 0, 40]]]
 
 
+@pytest.mark.parametrize(
+    ("size", "halvings"), [((24, 36), 1), ((23, 300), 0), ((48, 60), 2), ((49, 61), 2), ((8, 8), 0)]
+)
+def test_prepare_halves_what_is_three_times_as_large(size: tuple[int, int], halvings: int) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
+    expected = pixels
+    for _ in range(halvings):
+        expected = expected[: expected.shape[0] // 2 * 2, : expected.shape[1] // 2 * 2].astype(int)
+        expected = (expected[::2, ::2] + expected[1::2, ::2] + expected[::2, 1::2] + expected[1::2, 1::2] + 2) // 4
+    expected = OPS.resize_area(expected.astype(np.uint8), 8, 8)
+    np.testing.assert_array_equal(prepare(Image(pixels), 8, 8, OPS), expected)
+
+
 @pytest.mark.parametrize("size", [1, 3, 5, 7, 9, 15, 31, 99])
 def test_ellipse_is_opencvs(size: int) -> None:
     np.testing.assert_array_equal(ellipse(size), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
