@@ -7,6 +7,7 @@ import os
 import resource
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import ExitStack
 from functools import partial
 from math import nan
@@ -46,7 +47,7 @@ from consumer.resources.untried import Reason
 from consumer.resources.waits import Waits
 from consumer.runner import Runner
 from consumer.stages.segment import Segment
-from consumer.starting import StartPeriod, start_with_broker
+from consumer.starting import StartPeriod, in_background, start_with_broker
 from consumer.tracing import RequestSpans
 from consumer.window import Window
 from cutstream.arrays.device import open_device
@@ -54,6 +55,7 @@ from cutstream.arrays.ops import ArrayOps
 from cutstream.clients.kafka import (
     AtLeastOnceCommitter,
     Committer,
+    NoTopic,
     PartitionEnds,
     RequestReader,
     TransactionalCommitter,
@@ -185,6 +187,7 @@ class Worker:
         ranks = ((s.kafka.urgent_topic,), (s.kafka.requests_topic, s.kafka.retry_topic))
         self._reader = RequestReader(s.kafka, ranks, self._clock, s.limits.retry_delay_s)
         self._committer = self._make_committer()
+        self._opening: Future[bool] | None = None  # of the committer, in the background
         self._window: Window[TrackedRecord, Outcome] = Window(s.worker.window, self._make_handler())
         self._loop = Loop(
             self._reader,
@@ -254,7 +257,7 @@ class Worker:
                 url = self._settings.triton.url
                 log.warning("no Triton server is ready at %s (%s): requests wait until one is", url, problem)
             # Closed in the opposite order: the group is left at once, so that others take over without a time-out.
-            if not self._starts(partial(check_topics, self._settings.kafka)):
+            if not self._starts(self._check_topics):
                 return
             self._cancellations.begin()
             started.callback(self._cancellations.close)
@@ -264,12 +267,14 @@ class Worker:
             for probe in self._probes:
                 probe.start()
                 started.callback(probe.close)
-            if not self._starts(self._committer.start):
+            if not (self._opening or in_background(self._open_committer)).result():
                 return
             started.callback(self._committer.close)
-            if not self._starts(self._cancellations.start) or not self._starts(self._reader.start):
+            if not self._starts(self._reader.start):
                 return
             started.callback(self._reader.close)
+            if not self._starts(self._cancellations.start):
+                return
             self._window.start()
             profiles, device = self._settings.models.profiles, self._runtime.ops.device
             log.info("worker started", extra={"address": address, "page": page, "profiles": profiles, "device": device})
@@ -277,6 +282,16 @@ class Worker:
                 self._loop.run(self._stop)
             finally:
                 self._stopping.set()
+
+    def _check_topics(self) -> None:
+        try:
+            check_topics(self._settings.kafka)
+        except NoTopic:  # of a new broker, which has to make its own topic of transactions, too: meanwhile
+            self._opening = self._opening or in_background(self._open_committer)
+            raise
+
+    def _open_committer(self) -> bool:
+        return self._starts(self._committer.start)
 
     def _starts(self, start: Callable[[], None]) -> bool:
         return start_with_broker(start, self._stop, self._start_period.excuses)

@@ -26,6 +26,7 @@ from cutstream.settings import WorkerSettings
 log = logging.getLogger(__name__)
 
 _IDLE_POLL_S = 0.25
+_JOIN_POLL_S = 0.05  # the join is noticed at the end of a poll
 _BUSY_WAIT_S = 0.02
 _FULL_WAIT_S = 0.1
 _BROKER_WAIT_S = 0.5
@@ -222,7 +223,7 @@ class Loop:
         progress only in polls with time.
         """
         if self._window.in_flight == 0 and self._commit is None and not self._offsets.finished_count:
-            return _IDLE_POLL_S
+            return _IDLE_POLL_S if self.joined else _JOIN_POLL_S
         return 0.0 if self._window.in_flight and self.joined else _BUSY_WAIT_S
 
     def _wanted(self) -> int:

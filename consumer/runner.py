@@ -32,6 +32,7 @@ Next = TypeVar("Next")
 
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 5.0
+_STARTING_ATTEMPTS = 40  # with waits as after the second: six seconds in all
 _MOMENT_S = 1.0
 
 
@@ -113,6 +114,7 @@ class Runner(Generic[Out]):
         self._urgent_topic = urgent_topic
         self._refuse = refuse
         self._observe = observe
+        self._succeeded: set[str] = set()  # names of stages
 
     def carry(self, job: Job, progress: Progress) -> Out:
         """Return the last stage's value. Raises Poison, Expired, Cancelled, Fatal or WorkerStopping.
@@ -126,6 +128,7 @@ class Runner(Generic[Out]):
                 progress.stage = stage.name
                 value = self._run(stage, job, value, progress, reserved)
                 progress.finish(stage.name, value, self._clock.monotonic())
+                self._succeeded.add(stage.name)
                 self._observe(job, progress, value)
         return value  # type: ignore[no-any-return]
 
@@ -228,6 +231,8 @@ class Runner(Generic[Out]):
             progress.attempts += 1
         elif attempt == 1:
             log.warning("waiting: %s", exc, extra={"request": job.id, "stage": stage.name})
+        if stage.name not in self._succeeded:  # its server may start with this worker, and be there any moment
+            attempt = max(min(attempt, 2), attempt - _STARTING_ATTEMPTS)
         wait.begin(exc.code)
         with self._metrics.stage_photos.labels(stage.name, "retrying").track_inprogress():
             self._stopping.wait(min(backoff_s(attempt, exc.retry_after_s), max(0.0, self._seconds_left(job))))

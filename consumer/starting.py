@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, TimeoutError
+from typing import TypeVar
 
 from consumer.runner import backoff_s
 from cutstream.clients.kafka import NoTopic
@@ -13,6 +14,8 @@ from cutstream.clock import Clock
 from cutstream.errors import BrokerUnavailable, CutstreamError
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _STOP_CHECK_S = 0.1
 _QUIET_PAUSE_S = 0.05
@@ -66,18 +69,23 @@ def start_with_broker(
     return False
 
 
-def _finishes(function: Callable[[], None], stop: threading.Event) -> bool:
-    """Call it in a thread. Return True when it has returned, False when `stop` is set first. Raises its error."""
-    done: Future[None] = Future()
+def in_background(function: Callable[[], T]) -> Future[T]:
+    """Call it in a thread of its own, which does not keep the process from ending."""
+    done: Future[T] = Future()
 
     def run() -> None:
         try:
-            function()
-            done.set_result(None)
+            done.set_result(function())
         except BaseException as exc:  # handed on to the caller
             done.set_exception(exc)
 
     threading.Thread(target=run, name="start", daemon=True).start()
+    return done
+
+
+def _finishes(function: Callable[[], None], stop: threading.Event) -> bool:
+    """Call it in a thread. Return True when it has returned, False when `stop` is set first. Raises its error."""
+    done = in_background(function)
     while not stop.is_set():
         try:
             done.result(_STOP_CHECK_S)

@@ -49,7 +49,7 @@ _CHANNEL = [
     ("grpc.max_receive_message_length", -1),
     # With gRPC's defaults a client may wait two minutes for a server that has long been back.
     ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.max_reconnect_backoff_ms", 250),
     # By default it closes an idle connection after 30 min. Where strangers hold all that Triton takes, there is no new
     # one. The most that is possible means never.
     ("grpc.client_idle_timeout_ms", 2**31 - 1),

@@ -161,9 +161,9 @@ class Supervisor:
             group.append(RunningServer(server))
             self._started[server.name] = self._clock.monotonic()
 
-    def wait_until_healthy(self, *names: str) -> None:
-        """Return when these servers, or all, are healthy. Raises StackError as `poll` does."""
-        while any(not names or name in names for name in self.poll()):
+    def wait_until_healthy(self, *names: str, unless: Callable[[], bool] = lambda: False) -> None:
+        """Return when these servers, or all, are healthy, or `unless` is true. Raises StackError as `poll` does."""
+        while any(not names or name in names for name in self.poll()) and not unless():
             self._clock.sleep(POLL_S)
 
     def poll(self) -> tuple[str, ...]:

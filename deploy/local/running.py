@@ -29,7 +29,8 @@ from deploy.local.state import usable
 log = logging.getLogger(__name__)
 
 _CHECK_S = 0.5
-# With fewer, Triton starts once Kafka is up. It is needed last: while the worker joins its group, it loads its models.
+# With fewer, Triton starts once the worker has loaded its code, and takes its place on the second core. It is needed
+# last: while the worker joins its group, it loads its models. The first core is Kafka's, for which everything waits.
 _CORES_FOR_ALL = 4
 
 
@@ -115,10 +116,11 @@ def launched_stack(
             served = with_inbox(complete)
 
         def prepare_all(settings: Settings) -> None:
-            supervisor.launch(worker_server(linking(served), worker_command))
+            worker = worker_server(linking(served), worker_command)
+            supervisor.launch(worker)
             prepare(settings)
             if not settings.kafka.bootstrap_servers and len(os.sched_getaffinity(0)) < _CORES_FOR_ALL:
-                supervisor.wait_until_healthy("kafka")
+                supervisor.wait_until_healthy("kafka", unless=worker.answers or (lambda: False))
 
         launch_servers(settings, supervisor, report, prepare_all)
         from cutstream.clients.kafka import ensure_topics  # it takes long to import, but the broker takes longer

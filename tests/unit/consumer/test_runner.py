@@ -139,6 +139,19 @@ def test_our_own_servers_are_waited_for_without_end() -> None:
     assert execution.progress.attempts == 1
 
 
+def test_a_server_that_may_be_starting_is_tried_often_for_some_seconds_and_one_that_answered_before_is_not() -> None:
+    stopping, away = InstantEvent(), [TritonUnavailable("away")]
+    step = failing(*away * 50)
+    execution = Execution(lambda job, value: step(job, value), stopping=stopping)
+    execution.run()
+    assert max(stopping.waits[:42]) <= 0.2
+    assert stopping.waits[-1] > 2
+    stopping.waits.clear()
+    step = failing(*away * 10)
+    execution.run()
+    assert min(stopping.waits[6:]) > 2
+
+
 @pytest.mark.parametrize("error", [SourceUnavailable("timeout"), BackgroundUnavailable("timeout")])
 def test_a_source_is_tried_in_place_as_often_as_configured(error) -> None:
     execution = Execution(failing(*[error] * 3))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ class Shells:
         self.events: list[str] = []
         self.healthy = {"kafka", "triton", "worker"}
         self.scripts = dict.fromkeys(self.healthy, "sleep 97")
+        self.on_start: dict[str, Callable[[], object]] = {}
 
     def spec(self, name: str) -> ServerSpec:
         def ready() -> bool:
@@ -32,13 +34,17 @@ class Shells:
                 self.events.append(f"{name} is healthy")
             return name in self.healthy
 
+        def prepare() -> None:
+            self.events.append(f"{name} starts")
+            self.on_start.get(name, lambda: None)()
+
         return ServerSpec(
             name,
             ["bash", "-c", self.scripts[name]],
             {},
             self._folder / "state" / "logs" / f"{name}.log",
             ready,
-            prepare=lambda: self.events.append(f"{name} starts"),
+            prepare=prepare,
         )
 
     @contextmanager
@@ -88,6 +94,21 @@ def test_with_few_cores_triton_starts_when_kafka_is_up(shells: Shells, monkeypat
     with shells.launched():
         pass
     assert shells.events.index("kafka is healthy") < shells.events.index("triton starts")
+
+
+def test_with_few_cores_triton_starts_before_that_if_the_worker_has_loaded_its_code(
+    shells: Shells, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def worker(settings: Settings, command: object) -> ServerSpec:
+        return replace(shells.spec("worker"), answers=lambda: "worker starts" in shells.events)
+
+    monkeypatch.setattr(running, "_CORES_FOR_ALL", 100_000)
+    monkeypatch.setattr(running, "worker_server", worker)
+    shells.healthy.discard("kafka")
+    shells.on_start["triton"] = lambda: shells.healthy.add("kafka")
+    with shells.launched():
+        pass
+    assert shells.events.index("triton starts") < shells.events.index("kafka is healthy")
 
 
 def test_a_worker_that_ends_while_it_starts_is_told_by_the_next_check(shells: Shells) -> None:
