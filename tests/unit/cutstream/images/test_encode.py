@@ -26,6 +26,13 @@ def test_png_is_lossless_for_other_readers_too(photo: Pixels, matte: Pixels, cha
     assert np.array_equal(bgr if channels == 1 else bgr[..., [2, 1, 0, 3][:channels]], pixels)
 
 
+@pytest.mark.parametrize("channels", [(), (3,), (4,)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 90_000), (3, 70_000), (5000, 20), (1200, 300)])
+def test_png_of_several_blocks_is_lossless(size: tuple[int, int], channels: tuple[int, ...]) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (*size, *channels), np.uint8)
+    assert np.array_equal(np.asarray(Pillow.open(BytesIO(encode(pixels, "png")))), pixels)
+
+
 def test_png_of_a_flat_picture_is_small() -> None:
     assert len(encode(np.full((1000, 1500, 3), 255, np.uint8), "png")) < 30_000
 
