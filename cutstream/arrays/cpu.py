@@ -112,9 +112,12 @@ class CpuOps:
         return np.asarray(cv2.copyTo(small, small_alpha), np.uint8), np.asarray(small_alpha, np.uint8)
 
     def rgba(self, pixels: Pixels, alpha: Matte) -> Cutout:
-        cutout = cv2.cvtColor(cv2.copyTo(pixels, alpha), cv2.COLOR_RGB2RGBA)
-        cv2.insertChannel(alpha, cutout, 3)
-        return np.asarray(cutout, np.uint8)
+        cutout = np.empty((*alpha.shape, 4), np.uint8)
+        for strip in _strips(pixels):
+            visible = cv2.copyTo(pixels[strip], alpha[strip])
+            cv2.cvtColor(visible, cv2.COLOR_RGB2RGBA, dst=cutout[strip])
+            cv2.insertChannel(alpha[strip], cutout[strip], 3)
+        return cutout
 
     def blend(self, pixels: Pixels, alpha: Matte, colour: Colour) -> Pixels:
         base = np.array([*colour, 0], np.float64)
