@@ -67,16 +67,19 @@ def has_edge(pixels: Pixels) -> bool:
 
 def is_pattern(pixels: Pixels) -> bool:
     """Tell whether u8 HWC varies in one direction only, is noise, or repeats itself all over."""
-    colours = pixels[::2, ::2].astype(np.float64)  # no finer pixel is needed, and it takes a quarter of the time
+    # No finer pixel is needed, and it takes a quarter of the time; plane by plane, half of that.
+    red, green, blue = colours = np.ascontiguousarray(pixels[::2, ::2].transpose(2, 0, 1)).astype(np.float64)
     if _least_rest(colours) < MAX_REST:
         return True
-    grey, tint = _without_slope(colours @ np.full(3, 1 / 3)), _without_slope(colours[..., 0] - colours[..., 2])
+    grey = _without_slope((red + green + blue) / 3)
     across, down = _autocorrelation(grey), _autocorrelation(grey.T)
     if max(_repetition(across), _repetition(down)) > MIN_REPETITION:
         return True
     nearby = max(_nearby(across), _nearby(down))
-    if nearby < MAX_NOISE and tint.std() > MAX_REST:  # a dress with a fine print, on a carpet of another colour
-        nearby = max(nearby, _nearby(_autocorrelation(tint)), _nearby(_autocorrelation(tint.T)))
+    if nearby < MAX_NOISE:
+        tint = _without_slope(red - blue)
+        if tint.std() > MAX_REST:  # a dress with a fine print, on a carpet of another colour
+            nearby = max(nearby, _nearby(_autocorrelation(tint)), _nearby(_autocorrelation(tint.T)))
     return nearby < MAX_NOISE
 
 
@@ -86,9 +89,9 @@ def _sample(pixels: Pixels) -> Pixels:
 
 
 def _least_rest(colours: Doubles) -> float:
-    """Return the standard deviation from a picture whose rows, or whose columns, are all alike: the smaller one."""
-    squares = np.einsum("ijk,ijk->k", colours, colours) / colours[..., 0].size
-    alike = min(float((squares - np.square(colours.mean(axis=axis)).mean(axis=0)).max()) for axis in (0, 1))
+    """Return the standard deviation of CHW from a picture whose rows, or whose columns, are alike: the smaller one."""
+    squares = np.einsum("kij,kij->k", colours, colours) / colours[0].size
+    alike = min(float((squares - np.square(colours.mean(axis=axis)).mean(axis=1)).max()) for axis in (1, 2))
     return math.sqrt(max(0.0, alike))
 
 
