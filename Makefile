@@ -43,7 +43,7 @@ up: setup ## Keep Kafka, Triton and a worker running until Ctrl-C
 	$(BIN)/cutstream up
 
 test: setup ## Run all tests; they start a real Kafka and a real Triton
-	$(BIN)/pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder --kafka --triton --s3 --e2e --require kafka,triton,e2e
+	$(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --kafka --triton --s3 --e2e --require kafka,triton,e2e
 
 chaos: setup ## Prove delivery under seeded faults: make chaos [N=10000] [SEED=1] [FAULTS=60] [OUT=DIR] (docs/reliability.md)
 	$(BIN)/python -m tests.e2e.chaos --requests "$${N:-10000}" --seed "$${SEED:-1}" --faults "$${FAULTS:-60}" \

@@ -1,4 +1,4 @@
-"""Which tests of a run in two processes share a process, and in which order they come.
+"""Which tests of a run in three processes share a process, and in which order they come.
 
 pytest-xdist has groups by a mark, but with pytest 9.2 it does not see the marks and spreads every file's tests over all
 processes, so that each starts every server anew. Here groups follow from the tests' paths.
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from xdist.scheduler import LoadScopeScheduling
 
-STACKS, SERVERS = "whole stacks", "single servers"
+EARLY_STACKS, LATE_STACKS, SERVERS = "whole stacks, a to f", "whole stacks, g to z", "single servers"
+_STACKS = "whole stacks"
 _PLACES = {
-    "tests/e2e/": STACKS,
-    "tests/integration/gateway/test_kill.py": STACKS,
+    "tests/e2e/": _STACKS,
+    "tests/integration/gateway/test_kill.py": _STACKS,
     "tests/integration/triton/": "",
     "tests/integration/browser/": "",
     "tests/integration/": SERVERS,
@@ -25,18 +26,21 @@ _LONG = ("tests/unit/export/", "tests/integration/triton/")  # some files take m
 def group_of(path: str) -> str:
     """Return the group of a file of tests, whose path is relative to the checkout. Most are a group of their own.
 
-    Those that share servers are two groups, for two processes: whole stacks, which mostly wait for their workers, and
-    single servers. So each process starts its own Kafka, of half a gigabyte.
+    Those that share servers are three groups, for three processes, so that each process starts its own Kafka, of half a
+    gigabyte, once. Tests of whole stacks, which mostly wait for their workers, take longest and are two of the groups.
     """
-    return next((group for place, group in _PLACES.items() if path.startswith(place)), "") or path
+    group = next((group for place, group in _PLACES.items() if path.startswith(place)), "") or path
+    if group == _STACKS:
+        return EARLY_STACKS if path.rpartition("/test_")[2] < "g" else LATE_STACKS
+    return group
 
 
 def turn_of(path: str) -> int:
-    """Return when a file's group has its turn: the longest first, so that no process waits for the other in the end."""
-    first = (STACKS, SERVERS)
+    """Return when a file's group has its turn: the longest first, so that no process waits for the others in the end."""
+    first = (EARLY_STACKS, LATE_STACKS, SERVERS)
     if (group := group_of(path)) in first:
         return first.index(group)
-    return 2 if path.startswith(_LONG) else 3
+    return 3 if path.startswith(_LONG) else 4
 
 
 class GroupScheduling(LoadScopeScheduling):

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("xdist", reason="pytest-xdist is not installed")
 
-from tests.support.groups import SERVERS, STACKS, GroupScheduling, group_of, turn_of
+from tests.support.groups import EARLY_STACKS, LATE_STACKS, SERVERS, GroupScheduling, group_of, turn_of
 
 ROOT = Path(__file__).parents[2]
 FILES = {path.relative_to(ROOT).as_posix(): path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
@@ -22,19 +22,24 @@ def marked(*names: str) -> set[str]:
     return {path for path, text in FILES.items() if re.search(rf"^[^\"'#]*\bmark\.({'|'.join(names)})\b", text, re.M)}
 
 
-def test_whole_stacks_are_one_group_and_single_servers_another() -> None:
-    stacks, servers = ({path for path in FILES if group_of(path) == group} for group in (STACKS, SERVERS))
+def test_whole_stacks_are_two_groups_and_single_servers_another() -> None:
+    early, late, servers = (
+        {path for path in FILES if group_of(path) == group} for group in (EARLY_STACKS, LATE_STACKS, SERVERS)
+    )
+    stacks = early | late
+    assert min(len(early), len(late)) > len(stacks) / 3
     assert marked("e2e") <= stacks
     assert marked("kafka", "s3", "cluster") <= stacks | servers
     assert len(stacks | servers) < len(FILES) / 3, "the others are to be shared out file by file"
 
 
 def test_the_longest_come_first() -> None:
-    assert turn_of("tests/e2e/test_poison.py::test_x[1]") == 0
-    assert turn_of("tests/integration/kafka/test_broker.py") == 1
-    assert turn_of("tests/unit/export/networks/test_networks.py") == 2
-    assert turn_of("tests/integration/triton/test_fast.py") == 2
-    assert turn_of("tests/unit/commands/test_top.py") == 3
+    assert turn_of("tests/e2e/test_folders.py::test_x[1]") == 0
+    assert turn_of("tests/e2e/test_poison.py::test_x[1]") == 1
+    assert turn_of("tests/integration/kafka/test_broker.py") == 2
+    assert turn_of("tests/unit/export/networks/test_networks.py") == 3
+    assert turn_of("tests/integration/triton/test_fast.py") == 3
+    assert turn_of("tests/unit/commands/test_top.py") == 4
 
 
 class Process:
