@@ -36,7 +36,7 @@ def group_of(path: str) -> str:
 
 
 def turn_of(path: str) -> int:
-    """Return when a file's group has its turn: the longest first, so that no process waits for the others in the end."""
+    """Return when a file's group has its turn: the longest first, so that none waits for another in the end."""
     first = (EARLY_STACKS, LATE_STACKS, SERVERS)
     if (group := group_of(path)) in first:
         return first.index(group)
