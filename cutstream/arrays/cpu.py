@@ -222,6 +222,17 @@ class CpuOps:
         return np.asarray(cv2.bitwise_or(matte, bordered[1:-1, 1:-1]), np.uint8)
 
 
+def connected_parts(matte: Matte, above: int) -> tuple[int, NDArray[np.int32]]:
+    """Label the connected components of the values > `above` of u8 HW in host memory: their number, and i32 HW.
+
+    Labels begin at 1; 0 is the rest. Pixels that touch at a corner are connected. It is no primitive of `ArrayOps`:
+    what follows is a table of a few parts, which a device has no use for.
+    """
+    _, mask = cv2.threshold(matte, above, 255, cv2.THRESH_BINARY)
+    count, labels = cv2.connectedComponents(mask, connectivity=8, ltype=cv2.CV_32S)
+    return count - 1, np.asarray(labels, np.int32)
+
+
 def _composited(pixels: Pixels, alpha: Matte, base: Callable[[slice], Any]) -> Pixels:
     """Composite over `base`, which returns the background of a strip: rows of an image, or a colour."""
     out = np.empty(pixels.shape, np.uint8)

@@ -22,10 +22,17 @@ Colour = Annotated[str, Meta(min_length=1, max_length=64, description="`#rgb`, `
 class RefineParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Explicit refinement of the network's matte. A count of 0 skips its step.
 
-    The steps run in this order. At the size of the matte: close, open, blur, dilate. At the size of the image: edges,
-    threshold, keep_largest, fill_holes, feather.
+    The steps run in this order. At the size of the matte: fade_islands, close, open, blur, dilate. At the size of the
+    image: edges, threshold, keep_largest, fill_holes, feather.
     """
 
+    fade_islands: Annotated[
+        bool,
+        Meta(
+            description="Fade out parts of the matte that are apart from the subject, as far as the network is "
+            "unsure of them or they are tiny."
+        ),
+    ] = False
     kernel: Annotated[int, Meta(ge=1, le=99, description="Size of the ellipse for `close` and `open`. Odd.")] = 3
     close: Annotated[int, Meta(ge=0, le=20, description="Number of closings, which fill gaps.")] = 0
     open: Annotated[int, Meta(ge=0, le=20, description="Number of openings, which remove specks.")] = 0

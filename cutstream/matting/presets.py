@@ -8,7 +8,8 @@ from cutstream.constraints import nearest
 from cutstream.errors import InvalidOption
 from cutstream.matting.specs import Refinement
 
-SOFT = Refinement(edges="soft")  # the default: alpha as it is, with edges that follow the photo's
+# The default: alpha as it is but for ghosts, with edges that follow the photo's.
+SOFT = Refinement(fade_islands=True, edges="soft")
 
 # Each makes a mask of 0 and 255. docs/evaluation.md, "Presets", shows what they do to real mattes.
 BINARY: Mapping[str, Refinement] = {

@@ -10,6 +10,7 @@ from cutstream.arrays.ops import ArrayOps, Footprint
 from cutstream.images import Image, Matte, Pixels
 from cutstream.images.geometry import NOMINAL_LONG_SIDE, odd, reduced_size, window_side
 from cutstream.matting.guided_filter import fit_guided, stretch_levels
+from cutstream.matting.islands import fade_islands
 from cutstream.matting.presets import check_work
 from cutstream.matting.specs import Refinement
 
@@ -42,6 +43,8 @@ def refine(matte: Matte, image: Image, refinement: Refinement, ops: ArrayOps) ->
     rows, columns = matte.shape
     work = WorkingSize.of(image, refinement)
     check_work(refinement, work.width * work.height / 1e6)
+    if refinement.fade_islands:
+        matte = fade_islands(matte, ops)
     matte = _clean(matte, refinement, work, ops)
     if refinement.edges == "soft":
         # Never finer than the photo, which has no edges for such detail.

@@ -14,11 +14,13 @@ MattingMethod: TypeAlias = Literal["fast", "closed_form", "knn", "learning_based
 class Refinement:
     """The steps that turn a network's matte into alpha, in this order; a count of 0 skips its step.
 
-    At the size of the matte: close, open, blur, dilate. At the size of the image: edges, threshold, keep_largest,
-    fill_holes, feather. Kernels are odd; 0 means no blur, no feather, and `dilate_kernel` as `kernel`. With scale
-    `long_side` they are pixels of an image whose long side is 1000 and scale with it, with `none` they are literal.
+    At the size of the matte: fade_islands (`cutstream/matting/islands.py`), close, open, blur, dilate. At the size of
+    the image: edges, threshold, keep_largest, fill_holes, feather. Kernels are odd; 0 means no blur, no feather, and
+    `dilate_kernel` as `kernel`. With scale `long_side` they are pixels of an image whose long side is 1000 and scale
+    with it, with `none` they are literal.
     """
 
+    fade_islands: bool = False
     kernel: int = 3
     close: int = 0
     open: int = 0

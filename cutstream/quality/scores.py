@@ -14,6 +14,7 @@ from cutstream.quality.contour import BANDS, band, separation
 from cutstream.quality.edges import noise_sigma, sharpness
 from cutstream.quality.illumination import illumination_consistency
 from cutstream.quality.overlap import box_share, coverage, f_score, iou
+from cutstream.quality.parts import count_ghosts, count_holes
 
 
 class Scores(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +33,8 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
     hausdorff: float
     hausdorff95: float
     hausdorff_band: str
+    ghosts: float
+    holes: float
     sharpness: float | None
     noise_sigma: float | None
     illumination: float | None
@@ -41,10 +44,15 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(Scores, frozen=True, kw_only=True):
-    """The mean of each measure over `count` photos, None left out. The band is that of the mean distance."""
+    """The mean of each measure over `count` photos, None left out. The band is that of the mean distance.
+
+    `with_ghosts` and `with_holes` are the numbers of photos that have any.
+    """
 
     count: int
     hausdorff_bands: dict[str, int]
+    with_ghosts: int
+    with_holes: int
 
 
 def score(pixels: Pixels, truth: Matte, matte: Matte, time_ms: float | None = None) -> Scores:
@@ -63,6 +71,8 @@ def score(pixels: Pixels, truth: Matte, matte: Matte, time_ms: float | None = No
         hausdorff=apart.hausdorff(),
         hausdorff95=apart.hausdorff(95),
         hausdorff_band=band(apart.hausdorff()),
+        ghosts=count_ghosts(matte, truth),
+        holes=count_holes(matte, truth),
         sharpness=sharpness(matte),
         noise_sigma=noise_sigma(pixels, matte),
         illumination=illumination_consistency(pixels, matte),
@@ -82,6 +92,8 @@ def summarise(scores: Sequence[Scores]) -> Summary:
         hausdorff_band=band(means["hausdorff"] or 0.0),
         count=len(scores),
         hausdorff_bands={name: counted[name] for name, _ in BANDS},
+        with_ghosts=sum(photo.ghosts > 0 for photo in scores),
+        with_holes=sum(photo.holes > 0 for photo in scores),
     )
 
 

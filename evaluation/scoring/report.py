@@ -78,6 +78,12 @@ def legend() -> str:
     return f"F.3: F for β² 0.3; edge: boundary F1; HD: Hausdorff distance, px at a long side of 1000; bands: {bands}."
 
 
+def describe_parts(report: Report) -> str:
+    """Say how many photos have ghosts, and how many have holes."""
+    overall = report.overall
+    return f"photos with ghosts: {overall.with_ghosts} of {overall.count}, with false holes: {overall.with_holes}"
+
+
 def _grouped(photos: Mapping[str, Scores], values: Mapping[str, str]) -> dict[str, Summary]:
     groups: dict[str, list[Scores]] = {}
     for stem, value in values.items():

@@ -18,7 +18,7 @@ from evaluation.scoring.attributes import Attributes, read_attributes
 from evaluation.scoring.drawing import draw_case, draw_scatter, scatter_points, worst_stems
 from evaluation.scoring.measure import Prediction, check_examples, score_all
 from evaluation.scoring.predict import ServedMattes, request_mattes
-from evaluation.scoring.report import Report, build_report, build_tables, legend, to_json
+from evaluation.scoring.report import Report, build_report, build_tables, describe_parts, legend, to_json
 
 WORST_CASES = 12
 
@@ -119,6 +119,7 @@ def _write_outputs(
         output.write_file(plan.json_file, to_json(report))
     for table in build_tables(report):
         console.print(table)
+    console.print(describe_parts(report), markup=False, highlight=False)
     console.print(legend(), markup=False, highlight=False)
     for name, path in (("report", plan.json_file), ("images", plan.out_folder)):
         if path is not None:

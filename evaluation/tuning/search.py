@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from cutstream.contract.options import RefineParameters
 
 VALUES: Mapping[str, tuple[Any, ...]] = {
+    "fade_islands": (False, True),
     "kernel": (3, 5, 7, 9, 13),
     "close": (0, 1, 2, 4),
     "open": (0, 1, 2, 4),

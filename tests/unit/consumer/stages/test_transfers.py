@@ -116,10 +116,12 @@ def test_a_photo_is_uploaded_once_after_decode_and_its_cutout_downloaded_once_be
         Image(photo.pixels), ops, lambda stage: transfers.update({stage: (len(device.uploads), len(device.downloads))})
     )
     assert device.uploads == [PHOTO, MATTE]
-    assert device.downloads == [NETWORK, COUNTS, COUNTS, BOX, 4 * HEIGHT * WIDTH]
-    # In between, refine and compose download the figures that the result reports, and no image.
-    assert transfers["compose"] == transfers["refine"] == (2, 2)
-    assert transfers["encode"] == (2, 4)
+    assert device.downloads == [NETWORK, COUNTS, MATTE, COUNTS, BOX, 4 * HEIGHT * WIDTH]
+    # In between, refine looks for islands in the network's matte, and compose downloads the figures that the result
+    # reports, and no image.
+    assert transfers["refine"] == (2, 2)
+    assert transfers["compose"] == (2, 3)
+    assert transfers["encode"] == (2, 5)
 
 
 def test_a_photo_releases_its_reservation_while_the_devices_memory_is_full(photo: Image) -> None:

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from cutstream.quality.scores import Scores, score
-from evaluation.scoring.report import NO_SUBSET, build_report, build_tables, subset_of, to_json
+from evaluation.scoring.report import NO_SUBSET, build_report, build_tables, describe_parts, subset_of, to_json
 
 TRUTH = np.zeros((48, 48), np.uint8)
 TRUTH[12:36, 12:36] = 255
@@ -42,6 +42,16 @@ def test_scores_are_grouped_by_subset_and_attribute(scored: Examples) -> None:
     assert list(found.attributes["people"]) == ["2", "10"]  # as numbers
     assert found.attributes["people"]["2"].iou == 0.5
     assert found.attributes["light"] == {}
+
+
+def test_photos_with_ghosts_and_holes_are_counted() -> None:
+    torn = TRUTH.copy()
+    torn[20:24, 20:24], torn[:4, :4] = 0, 200
+    photos = {"a": score(PHOTO, TRUTH, torn), "b": score(PHOTO, TRUTH, TRUTH)}
+    found = build_report(photos, {}, folder="here")
+    assert (found.overall.ghosts, found.overall.holes) == (0.5, 0.5)
+    assert (found.overall.with_ghosts, found.overall.with_holes) == (1, 1)
+    assert describe_parts(found) == "photos with ghosts: 1 of 2, with false holes: 1"
 
 
 def test_the_document_has_every_score_of_each_photo(scored: Examples) -> None:
