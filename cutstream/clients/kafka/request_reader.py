@@ -41,8 +41,8 @@ _ENDS_TIMEOUT_MS = 1_000
 _CLOSE_TIMEOUT_MS = 5_000
 _PARTITION_FETCH_BYTES = 128 * 1024  # some hundreds of small requests: what a poll parses at once, and a buffer holds
 _FETCH_BYTES = 8 * 1024 * 1024
-# How long the client's one running fetch lasts while nothing is written. A partition that is read on again waits for it,
-# and so does one whose records came in the moment before it was sent: with 500, one request in a hundred waited so long.
+# How long the client's one running fetch lasts while nothing is written. A partition that is read on again waits for
+# it, and so does one whose records came just before it was sent: with 500, one request in a hundred waited so long.
 _FETCH_WAIT_MS = 100
 _ENOUGH = 200  # records of a partition here: below that its next fetch begins, so that reading does not wait for it
 _ENOUGH_BYTES = 1024 * 1024  # likewise: records that were compressed may be large
