@@ -29,6 +29,7 @@ SIZE = (0.0, 0.02)  # the sum of sureness, beside the subject's
 RIM = 7 / 320  # sides of the window in which an island's faint rim fades with it, in sides of the matte
 
 Doubles = NDArray[np.float64]
+_SURENESS: Doubles = np.clip((np.arange(256) - 128) / 127, 0, 1)  # of an alpha
 
 
 def fade_islands(matte: Matte, ops: ArrayOps) -> Matte:
@@ -47,18 +48,18 @@ def measure_islands(matte: Matte) -> Matte | None:
     count, labels = connected_parts(matte, SEEN)
     if count < 2:
         return None
-    inside = np.flatnonzero(labels)
-    part, alpha = labels.ravel()[inside], matte.ravel()[inside]
-    area = np.maximum(1, np.bincount(part, minlength=count + 1))
-    sureness = np.bincount(part, np.clip((alpha - 128.0) / 127, 0, 1), minlength=count + 1)
-    peak = np.zeros(count + 1)
-    np.maximum.at(peak, part, alpha)
+    flat = labels.ravel()
+    area = np.bincount(flat, minlength=count + 1)
+    sureness = np.bincount(flat, _SURENESS.take(matte.ravel()), minlength=count + 1)
     subject = sureness.argmax()
     if not sureness[subject]:
         return None  # nothing is sure, so nothing is an island beside it
+    apart = np.flatnonzero((flat != 0) & (flat != subject))  # few pixels, for the slow search of their peaks
+    peak = np.zeros(count + 1)
+    np.maximum.at(peak, flat[apart], matte.ravel()[apart])
     kept = _ramp(peak, *PEAK) * _ramp(sureness / area, *FILL) * _ramp(sureness / sureness[subject], *SIZE)
     kept[0] = kept[subject] = 1
-    return None if kept.min() == 1 else np.rint(255 * kept).astype(np.uint8)[labels]
+    return None if kept.min() == 1 else np.rint(255 * kept).astype(np.uint8).take(labels)
 
 
 def _ramp(values: Doubles, low: float, high: float) -> Doubles:
