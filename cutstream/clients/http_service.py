@@ -17,7 +17,7 @@ from cutstream.errors import Retryable
 _CONNECT_S = 5.0
 _ANSWER_S = 60.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 8.0
-_NOT_NOW = frozenset({429, 502, 503, 504})
+_NOT_NOW = frozenset({408, 429, 502, 503, 504})
 _MAX_REDIRECTS = 3
 
 Part = tuple[str, bytes]

@@ -58,9 +58,11 @@ def guarded(
     hosts: Collection[str] | None,
     content_security: Mapping[str, str] | None = None,
     origins: Collection[str] = (),
+    probes: Collection[str] = (),
 ) -> ASGIApp:
     """Return the app, guarded as `site` says. Pages of the sites `origins` may send requests; the app has to answer
-    them with the headers of CORS."""
+    them with the headers of CORS. The paths `probes` are answered under any `Host`, and without one: balancers ask for
+    them by address, some in HTTP/1.0."""
     policy = {**_CONTENT_SECURITY, **(content_security or {})}
     headers = {
         "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
@@ -71,17 +73,23 @@ def guarded(
         "Cross-Origin-Resource-Policy": "same-origin",
         "Cache-Control": "no-store",
     }
-    return _Guarded(app, None if hosts is None else frozenset(host.lower() for host in hosts), headers, origins)
+    return _Guarded(app, None if hosts is None else frozenset(host.lower() for host in hosts), headers, origins, probes)
 
 
 class _Guarded:
     def __init__(
-        self, app: ASGIApp, hosts: frozenset[str] | None, headers: Mapping[str, str], origins: Collection[str]
+        self,
+        app: ASGIApp,
+        hosts: frozenset[str] | None,
+        headers: Mapping[str, str],
+        origins: Collection[str],
+        probes: Collection[str],
     ) -> None:
         self._app = app
         self._hosts = hosts
         self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         self._origins = frozenset(origins)
+        self._probes = frozenset(probes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -94,16 +102,17 @@ class _Guarded:
                 message["headers"] = [*own, *(header for header in self._headers if header[0] not in named)]
             await send(message)
 
-        await (self._refusal(Headers(scope=scope), scope["method"]) or self._app)(scope, receive, sending)
+        await (self._refusal(Headers(scope=scope), scope) or self._app)(scope, receive, sending)
 
-    def _refusal(self, headers: Headers, method: str) -> ASGIApp | None:
+    def _refusal(self, headers: Headers, scope: Scope) -> ASGIApp | None:
         host = headers.get("host", "").lower()
         name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
-        if self._hosts is not None and name not in self._hosts:
+        is_probe = scope["path"].removeprefix(scope.get("root_path", "")) in self._probes
+        if self._hosts is not None and name not in self._hosts and not is_probe:
             return PlainTextResponse("this service has another name: docs/settings.md says how to allow one\n", 421)
         if headers.get("origin") in self._origins:
             return None
-        follows_link = method in ("GET", "HEAD") and headers.get("sec-fetch-mode") == "navigate"
+        follows_link = scope["method"] in ("GET", "HEAD") and headers.get("sec-fetch-mode") == "navigate"
         if headers.get("sec-fetch-site", "") not in _OWN and not follows_link:
             return PlainTextResponse("this service answers no requests of other sites\n", 403)
         return None

@@ -25,16 +25,23 @@ _TOO_MANY = (
 )
 
 
+# For a head that never ends. Its request has not been read, so no app can say it in its own form.
+_TOO_SLOW = (
+    b"HTTP/1.1 408 Request Timeout\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 44\r\n"
+    b"Connection: close\r\n\r\nthe head of the request did not come in time"
+)
+
+
 @dataclass(frozen=True)
 class Limits:
     """Bounds of a server. Times are in seconds, from the first moment on: dripping bytes buys no more.
 
     Beyond `connections`, the one that has been idle for longest is closed for a new one. If all are at work, the new
     one is answered with 503. `head_s` begins with a connection, and on one that is kept with the first byte of the next
-    request, which may come `idle_s` after the last answer. `body_s` is the time for a request's body, which the app's
-    own reading counts towards. `unread_s` begins when the server's own buffers are full. An answer of little data,
-    which the system's buffers hold for many minutes, needs `stalled_s`, too: the time from which the client's system
-    takes no more (on Linux only).
+    request, which may come `idle_s` after the last answer. A head that has come in part by then is answered with 408.
+    `body_s` is the time for a request's body, which the app's own reading counts towards. `unread_s` begins when the
+    server's own buffers are full. An answer of little data, which the system's buffers hold for many minutes, needs
+    `stalled_s`, too: the time from which the client's system takes no more (on Linux only).
     """
 
     connections: int = 128
@@ -67,6 +74,31 @@ class Connections:
         self._open.pop(old, None)
 
 
+class StrictConnection(h11.Connection):
+    """HTTP/1.1 without requests whose end is in doubt.
+
+    h11 takes `Transfer-Encoding` where `Content-Length` is there as well. A proxy in front may take the other one, and
+    what it believes to be a body would be a request of its own here (RFC 9112, 6.1).
+    """
+
+    problem = ""
+    """Why the last request was refused, if its framing was."""
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """Return the next event. Raises RemoteProtocolError for a request whose end is in doubt."""
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            names = {name for name, _ in event.headers}
+            if b"transfer-encoding" in names:
+                if b"content-length" in names:
+                    self.problem = "send Content-Length or Transfer-Encoding, not both"
+                elif event.http_version == b"1.0":
+                    self.problem = "HTTP/1.0 has no Transfer-Encoding: send Content-Length"
+                if self.problem:
+                    raise h11.RemoteProtocolError(self.problem)
+        return event
+
+
 class BoundedProtocol(H11Protocol):
     """One connection. A time limit runs for whatever it waits for: a head, a body, or a reader."""
 
@@ -81,6 +113,7 @@ class BoundedProtocol(H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self.conn: StrictConnection = StrictConnection(h11.SERVER, limits.head_bytes)
         self._limits = limits
         self._admitted = connections
         self._awaited = ""
@@ -133,6 +166,9 @@ class BoundedProtocol(H11Protocol):
             return
         self._await_next()
 
+    def send_400_response(self, msg: str) -> None:
+        super().send_400_response(self.conn.problem or msg)
+
     def _has_long_head(self, data: bytes) -> bool:
         """Tell whether the head of a request does not end in time. h11 notices that only of one that is not whole."""
         if len(data) <= self._limits.head_bytes or self.conn.their_state is not h11.IDLE:
@@ -168,7 +204,16 @@ class BoundedProtocol(H11Protocol):
 
     def _start(self, name: str, seconds: float) -> None:
         self._stop([name])
-        self._timers[name] = self.loop.call_later(seconds, self.drop)
+        self._timers[name] = self.loop.call_later(seconds, self._end_slow_head if name == "head" else self.drop)
+
+    def _end_slow_head(self) -> None:
+        """Close, and say why if part of a head has come. Whoever has sent nothing awaits no answer."""
+        if self.conn.their_state is not h11.IDLE or not self.conn.trailing_data[0] or self.transport.is_closing():
+            self.drop()
+            return
+        self.transport.write(_TOO_SLOW)
+        self.transport.close()
+        self._start("read", self._limits.unread_s)  # what came before may still wait for its reader
 
     def _stop(self, names: Iterable[str]) -> None:
         for name in list(names):

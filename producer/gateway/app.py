@@ -36,6 +36,9 @@ from producer.gateway.job_database import JobsUnavailable
 
 Checks = Callable[[], Mapping[str, Any]]
 
+PROBES = ("/healthz", "/readyz")
+"""What balancers ask for, by address and perhaps in HTTP/1.0: answered whatever the host of the request."""
+
 
 def build_app(
     routes: Sequence[Route],

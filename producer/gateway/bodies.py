@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from time import monotonic
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
@@ -70,12 +71,13 @@ class Memory:
 
 
 class Bodies:
-    """Reads bodies of at most `most_bytes`."""
+    """Reads bodies of at most `most_bytes`, which have to come in within `timeout_s`."""
 
-    def __init__(self, uploads: Uploads, memory: Memory, most_bytes: int) -> None:
+    def __init__(self, uploads: Uploads, memory: Memory, most_bytes: int, timeout_s: float) -> None:
         self._uploads = uploads
         self._memory = memory
         self._most_bytes = most_bytes
+        self._timeout_s = timeout_s
 
     @asynccontextmanager
     async def read(
@@ -116,7 +118,7 @@ class Bodies:
                 await self._read_multipart(request, form, most_bytes)
             else:
                 data = bytearray()
-                async for chunk in _chunks(request, min(most_bytes, self._most_bytes)):
+                async for chunk in self._chunks(request, min(most_bytes, self._most_bytes)):
                     hold(len(chunk))
                     data += chunk
                 body.values = await asyncio.to_thread(_parse, kind, bytes(data))
@@ -129,7 +131,7 @@ class Bodies:
 
     async def _read_multipart(self, request: Request, form: _Multipart, most_bytes: int) -> None:
         try:
-            async for chunk in _chunks(request, most_bytes):
+            async for chunk in self._chunks(request, most_bytes):
                 form.feed(chunk)
                 for incoming in form.full():
                     await self._uploads.receive(incoming, b"")
@@ -138,6 +140,26 @@ class Bodies:
             form.end()
         except (MultipartParseError, UnicodeDecodeError) as exc:
             raise bad_request("invalid_body", "The multipart body cannot be read", str(exc)[:200]) from exc
+
+    async def _chunks(self, request: Request, most_bytes: int) -> AsyncIterator[bytes]:
+        """Yield the bytes of a body. Raises CallRefused once there are too many or they are late, and ClientDisconnect.
+
+        The time limit is for all of them together, from now on: dripping bytes buys no more.
+        """
+        total, ends_s = 0, monotonic() + self._timeout_s
+        chunks = request.stream()
+        while True:
+            try:
+                chunk = await asyncio.wait_for(anext(chunks), max(0.0, ends_s - monotonic()))
+            except StopAsyncIteration:
+                return
+            except asyncio.TimeoutError:
+                raise _too_late(self._timeout_s) from None
+            total += len(chunk)
+            if total > most_bytes:
+                raise _too_large(most_bytes)
+            if chunk:
+                yield chunk
 
     async def store_base64(self, text: object, client: Client) -> Incoming:
         """Decode a photo in base64, with or without a `data:` prefix, into an upload. Raises CallRefused."""
@@ -260,17 +282,6 @@ class _Multipart:
         self._ended = True
 
 
-async def _chunks(request: Request, most_bytes: int) -> AsyncIterator[bytes]:
-    """Yield the bytes of a body. Raises CallRefused once there are too many, and ClientDisconnect."""
-    total = 0
-    async for chunk in request.stream():
-        total += len(chunk)
-        if total > most_bytes:
-            raise _too_large(most_bytes)
-        if chunk:
-            yield chunk
-
-
 def _check_encoding(request: Request) -> None:
     """Refuse a compressed body by its header. It would otherwise be said to be malformed."""
     if request.headers.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
@@ -347,6 +358,16 @@ def _decode_base64(text: str) -> bytes:
         return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
     except (binascii.Error, ValueError) as exc:
         raise bad_request("failed_to_read_image", "image_file_b64 is not base64") from exc
+
+
+def _too_late(timeout_s: float) -> CallRefused:
+    return CallRefused(
+        HTTPStatus.REQUEST_TIMEOUT,
+        "request_timeout",
+        "The body did not come in time",
+        f"it has to be here {timeout_s:g} s after the head of its request",
+        {"Connection": "close"},
+    )
 
 
 def _too_large(most_bytes: int) -> CallRefused:

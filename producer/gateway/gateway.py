@@ -24,7 +24,7 @@ from cutstream.web import Limits as ServerLimits
 from cutstream.web import WebServer, allowed_hosts, guarded, listen
 from producer.gateway.access import Access
 from producer.gateway.answers import can_read_ahead, read_ahead
-from producer.gateway.app import build_app
+from producer.gateway.app import PROBES, build_app
 from producer.gateway.bodies import Bodies, Memory
 from producer.gateway.calls import Calls
 from producer.gateway.job_runner import JobRunner
@@ -51,6 +51,7 @@ log = logging.getLogger(__name__)
 _SWEEP_S = 60.0
 _THREADS = 32  # for stores and disks: a store that is slow holds some of them, and never the event loop
 _STALLED_S = 30.0  # a follower of events that takes nothing for so long is gone
+_LATE_S = 5.0  # for the answer that says that a body is late, before the connection is cut off
 _CLOSE_S = 10  # calls under way get so long to end
 
 
@@ -130,7 +131,7 @@ class Gateway:
 
     def _app(self) -> ASGIApp:
         s, g = self._settings, self._settings.gateway
-        bodies = Bodies(self._uploads, Memory(g.max_body_memory_bytes), g.max_body_bytes)
+        bodies = Bodies(self._uploads, Memory(g.max_body_memory_bytes), g.max_body_bytes, g.body_timeout_s)
         profiles = Profiles(s.models.profiles, g.profile_of)
         improvements = OwnObjects(g.improvements, s.objects) if g.improvements else None
         calls = Calls(
@@ -172,13 +173,17 @@ class Gateway:
 
     def _server(self, app: ASGIApp) -> WebServer:
         g = self._settings.gateway
-        guarded_app = guarded(app, allowed_hosts(g.host, g.hosts), CONTENT_SECURITY, g.allowed_origins)
+        hosts = allowed_hosts(g.host, g.hosts)
+        guarded_app = guarded(app, hosts, CONTENT_SECURITY, g.allowed_origins, PROBES)
         return WebServer(
             behind_proxy(guarded_app, g.trusted_proxies, g.prefix),
             listen(g.host, g.port, "gateway"),
             "gateway",
             ServerLimits(
-                connections=g.max_connections, body_s=g.body_timeout_s, idle_s=g.keep_alive_s, stalled_s=_STALLED_S
+                connections=g.max_connections,
+                body_s=g.body_timeout_s + _LATE_S,
+                idle_s=g.keep_alive_s,
+                stalled_s=_STALLED_S,
             ),
             on_start=self._on_start,
             on_close=self._on_close,

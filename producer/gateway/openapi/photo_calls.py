@@ -86,7 +86,7 @@ def removebg_paths() -> dict[str, Any]:
             "post": operation(
                 "removebg",
                 "Remove the background of a photo",
-                {"200": picture, **errors("400", "403", "413", "415", "429", "500", "502", "503", "504")},
+                {"200": picture, **errors("400", "403", "408", "413", "415", "429", "500", "502", "503", "504")},
                 _form({**_REMOVEBG_FIELDS}, _MULTIPART_FIELDS),
             )
         },
@@ -97,7 +97,7 @@ def removebg_paths() -> dict[str, Any]:
             "post": operation(
                 "improve",
                 "Hand in a photo that was cut out badly",
-                {"200": improved, **errors("400", "403", "413", "415", "429", "501", "503")},
+                {"200": improved, **errors("400", "403", "408", "413", "415", "429", "501", "503")},
                 _form(_IMPROVE_FIELDS, {"image_file": _MULTIPART_FIELDS["image_file"]}),
             )
         },
@@ -114,7 +114,7 @@ def rembg_paths() -> dict[str, Any]:
     url = {"name": "url", "in": "query", "required": True, "schema": field(TEXT, "The photo's http(s) address.")}
     wrong = {
         status: {"$ref": f"#/components/responses/Rembg{'Invalid' if status == '422' else 'Error'}"}
-        for status in ("400", "403", "413", "415", "422", "429", "500", "502", "503", "504")
+        for status in ("400", "403", "408", "413", "415", "422", "429", "500", "502", "503", "504")
     }
     body = {
         "required": True,

@@ -22,6 +22,7 @@ from cutstream.web import (
     Limits,
     WebServer,
     allowed_hosts,
+    guarded,
     is_authorized,
     listen,
     site,
@@ -87,6 +88,14 @@ def opened(address: str, data: bytes = b"") -> socket.socket:
     client = socket.create_connection((host, int(port)), timeout=10)
     client.sendall(data)
     return client
+
+
+def everything(client: socket.socket) -> bytes:
+    """Return what comes until the server closes the connection."""
+    received = b""
+    while data := client.recv(65_536):
+        received += data
+    return received
 
 
 def test_every_answer_has_the_security_headers(server: str) -> None:
@@ -189,6 +198,53 @@ def test_who_is_slow_is_cut_off(server: str, sent: bytes) -> None:
             pass
 
 
+@pytest.mark.parametrize("sent", [b"GET /hello HTT", b"GET /hello HTTP/1.1\r\nHost: localhost\r\nX: "])
+def test_who_has_sent_a_part_of_a_head_is_told_that_it_is_late(server: str, sent: bytes) -> None:
+    with opened(server, sent) as client:
+        answer = everything(client)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert answer.endswith(b"\r\n\r\nthe head of the request did not come in time")
+
+
+@pytest.mark.parametrize(
+    ("head", "why"),
+    [
+        (b"HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n", b"not both"),
+        (b"HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n", b"not both"),
+        (b"HTTP/1.0\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n", b"HTTP/1.0 has no"),
+    ],
+)
+def test_a_request_whose_end_is_in_doubt_hides_no_other_one(server: str, head: bytes, why: bytes) -> None:
+    """A proxy in front may believe that what follows is the body."""
+    hidden = b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with opened(server, b"POST /length " + head + b"Host: localhost\r\n\r\n0\r\n\r\n" + hidden) as client:
+        answer = everything(client)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"connection: close" in answer.lower()
+    assert why in answer
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"hello" not in answer
+
+
+def test_a_request_whose_end_is_in_doubt_is_refused_after_a_good_one_too(server: str) -> None:
+    good = b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    doubtful = b"POST /length HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with opened(server, good + doubtful + b"0\r\n\r\n" + good) as client:
+        answer = everything(client)
+    assert [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"200", b"400"]
+
+
+def test_probes_need_no_host_that_is_known() -> None:
+    app = Starlette(routes=[Route("/healthz", hello), Route("/hello", hello)])
+    server = WebServer(guarded(app, ["cut.example.org"], probes=["/healthz"]), listen("127.0.0.1", 0, "page"), "test")
+    address = urlsplit(server.start()).netloc
+    for path, expected in (("/healthz", b"200"), ("/hello", b"421"), ("/healthz/../hello", b"421")):
+        for request in (b" HTTP/1.0\r\n\r\n", b" HTTP/1.1\r\nHost: 10.0.0.7:8080\r\nConnection: close\r\n\r\n"):
+            with opened(address, b"GET " + path.encode() + request) as client:
+                assert everything(client).split()[1] == expected, (path, request)
+    server.close()
+
+
 def test_who_drips_is_cut_off_at_the_same_time(server: str) -> None:
     with opened(server, b"GET /hello HTTP/1.1\r\nHost: localhost\r\n") as client:
         began = monotonic()
@@ -271,7 +327,7 @@ def test_a_connection_is_kept_for_the_next_request_whose_head_must_not_drip() ->
             client.sendall(b"GET /hello HTTP/1.1\r\n")
             began = monotonic()
             with suppress(ConnectionResetError):
-                assert client.recv(100) == b""
+                assert everything(client).startswith(b"HTTP/1.1 408 ")
             assert monotonic() - began < 5
         with (
             opened(address, b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\nGET /he") as client,

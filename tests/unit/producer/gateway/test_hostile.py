@@ -23,6 +23,14 @@ def part(name: str, content: bytes, more: str = "; filename=a.jpg") -> bytes:
     return f"--x\r\nContent-Disposition: form-data; name={name}{more}\r\n\r\n".encode() + content + b"\r\n"
 
 
+def until_closed(client: socket.socket) -> bytes:
+    """Return what comes until the gateway closes the connection."""
+    received = b""
+    while data := client.recv(65_536):
+        received += data
+    return received
+
+
 def code_of(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["errors"][0]["code"]
 
@@ -99,19 +107,47 @@ def test_a_head_that_never_ends_is_cut_off(serve: Callable, monkeypatch: pytest.
     monkeypatch.setattr(module, "ServerLimits", lambda **limits: bounds(**limits, head_s=0.5))
     with socket.create_connection(("127.0.0.1", serve().port), timeout=10) as client:
         client.sendall(sent)
-        assert client.recv(100) == b""
+        assert until_closed(client).startswith(b"HTTP/1.1 408 ")
 
 
-def test_a_body_that_drips_is_cut_off_and_leaves_nothing(serve: Callable, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("path", "name"), [("/v1.0/removebg", "image_file"), ("/api/remove", "file"), ("/v1/jobs", "image_file")]
+)
+def test_a_body_that_drips_is_told_so_and_cut_off_and_leaves_nothing(
+    serve: Callable, tmp_path: Path, path: str, name: str
+) -> None:
     served = serve(body_timeout_s=1.0)
     with socket.create_connection(("127.0.0.1", served.port), timeout=10) as client:
-        head = "POST /v1.0/removebg HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000\r\n"
-        client.sendall(
-            f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n".encode() + part("image_file", PHOTO)
-        )
-        assert client.recv(100) == b""
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000\r\n"
+        client.sendall(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n".encode() + part(name, PHOTO))
+        answer, _, body = until_closed(client).partition(b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"connection: close" in answer.lower()
+    if path == "/api/remove":
+        assert "did not come in time" in json.loads(body)["detail"]
+    else:
+        assert json.loads(body)["errors"][0]["code"] == "request_timeout"
     assert not list((tmp_path / "state" / "spool").iterdir())
     assert served.client.post("/v1.0/removebg", files={"image_file": PHOTO}).content == PICTURE
+
+
+def test_a_request_of_two_lengths_is_refused_with_what_follows_it(serve: Callable) -> None:
+    with socket.create_connection(("127.0.0.1", serve().port), timeout=10) as client:
+        head = (
+            "POST /v1.0/removebg HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        client.sendall(f"{head}0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        answer = until_closed(client)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+def test_balancers_may_probe_it_without_its_name(serve: Callable) -> None:
+    served = serve(hosts=("cut.example.org",), prefix="/cutouts")
+    for path, status in (("/healthz", b"200"), ("/cutouts/readyz", b"200"), ("/v1.0/account", b"421")):
+        with socket.create_connection(("127.0.0.1", served.port), timeout=10) as client:
+            client.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+            assert until_closed(client).split()[1] == status, path
 
 
 def test_pages_of_other_sites_cannot_call_it_unless_they_are_listed(serve: Callable, tmp_path: Path) -> None:
