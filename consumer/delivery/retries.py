@@ -37,7 +37,7 @@ class RetryPolicy:
         due_s = self.clock.wall() + self.limits.retry_delay_s
         if deadline is not None and due_s >= deadline.timestamp():
             raise Expired(
-                f"{error} ({attempts} attempts); the next attempt would be after the deadline {deadline}"
+                f"{error} ({attempts} attempts); the next attempt would be after the deadline {deadline}", error.code
             ) from error
         return round(due_s * 1000)
 

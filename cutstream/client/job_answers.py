@@ -42,6 +42,7 @@ class _Error(msgspec.Struct, frozen=True):
     message: str
     stage: str = ""
     retryable: bool = False
+    cause: str | None = None
 
 
 class JobPhoto(msgspec.Struct, frozen=True):
@@ -128,7 +129,9 @@ def result_of(photo: JobPhoto, place: str) -> Result:
         labels=photo.labels,
         error=None
         if error is None
-        else ErrorDetail(code=error.code, message=error.message, stage=error.stage, retryable=error.retryable),
+        else ErrorDetail(
+            code=error.code, message=error.message, stage=error.stage, retryable=error.retryable, cause=error.cause
+        ),
     )
 
 

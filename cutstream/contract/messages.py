@@ -252,7 +252,7 @@ class SourceRecord(msgspec.Struct, frozen=True, kw_only=True):
     timestamp_ms: Annotated[int, Meta(description="Timestamp of the record, in milliseconds since the Unix epoch.")]
 
 
-class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True):
+class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The reason why a request has no outputs."""
 
     code: Annotated[str, Meta(description="Error code, one of those in docs/errors.md.")]
@@ -261,6 +261,13 @@ class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True):
         str, Meta(description="Stage of the pipeline that failed, or `request` for a request that was refused.")
     ]
     retryable: Annotated[bool, Meta(description="True if the same request may succeed when it is sent again.")]
+    cause: Annotated[
+        str | None,
+        Meta(
+            description="With `expired`: code of the error for which there would have been another attempt, such as "
+            "that its source was not available, if there had been time."
+        ),
+    ] = None
 
     @classmethod
     def of(cls, error: CutstreamError, stage: str) -> ErrorDetail:
@@ -269,7 +276,8 @@ class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True):
         The message may also quote what is not Unicode, or what would control a terminal.
         """
         message = _clip(str(error), MAX_MESSAGE_CHARACTERS)
-        return cls(code=error.code, message=message, stage=stage, retryable=error.retryable)
+        cause = error.cause if isinstance(error, Expired) else None
+        return cls(code=error.code, message=message, stage=stage, retryable=error.retryable, cause=cause)
 
 
 class WarningDetail(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,11 @@ class Expired(CutstreamError):
 
     code = "expired"
 
+    def __init__(self, message: str, cause: str | None = None) -> None:
+        """`cause` is the code of the error that another attempt would have been for, if that is why it ends."""
+        super().__init__(message)
+        self.cause = cause
+
 
 class Cancelled(CutstreamError):
     """The request was called off with `cutstream cancel` before its outputs were finished.

@@ -82,6 +82,9 @@ def refusal_of(result: Result) -> CallRefused:
     """Return the refusal that a result without outputs stands for."""
     error = result.error or ErrorDetail(code="internal", message="no outputs", stage="", retryable=True)
     match result.status:
+        case "expired" if error.cause is not None and error.cause not in _OURS:
+            # It has not been waited for: what the client named was not there, and no other attempt had time.
+            return _failure(error.cause, error.message)
         case "expired":
             return CallRefused(
                 HTTPStatus.GATEWAY_TIMEOUT, "expired", "No result in time", error.message, {"Retry-After": "5"}
@@ -89,8 +92,12 @@ def refusal_of(result: Result) -> CallRefused:
         case "cancelled":
             return CallRefused(HTTPStatus.SERVICE_UNAVAILABLE, "cancelled", "The request was called off", error.message)
         case _:
-            status = HTTPStatus.INTERNAL_SERVER_ERROR if error.code in _OURS else HTTPStatus.BAD_REQUEST
-            return CallRefused(status, error.code, _TITLES.get(error.code, error.message), error.message)
+            return _failure(error.code, error.message)
+
+
+def _failure(code: str, message: str) -> CallRefused:
+    status = HTTPStatus.INTERNAL_SERVER_ERROR if code in _OURS else HTTPStatus.BAD_REQUEST
+    return CallRefused(status, code, _TITLES.get(code, message), message)
 
 
 _TITLES = {

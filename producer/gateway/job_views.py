@@ -81,6 +81,7 @@ def photo_view(job: str, photo: Photo, prefix: str = "") -> dict[str, Any]:
             "message": result.error.message,
             "stage": result.error.stage,
             "retryable": result.error.retryable,
+            **({} if result.error.cause is None else {"cause": result.error.cause}),
         }
     return view
 

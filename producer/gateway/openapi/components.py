@@ -23,6 +23,8 @@ from producer.gateway.openapi.parts import (
     ref,
 )
 
+_CAUSE = "With `expired`: code of the error for which there would have been another attempt."
+
 
 def schemas() -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(
@@ -71,7 +73,7 @@ def schemas() -> dict[str, Any]:
         },
         "attempts": field(WHOLE, "Attempts to process its request."),
         "warnings": {"type": "array", "items": object_of({"code": TEXT, "message": TEXT}, "code", "message")},
-        "error": object_of(failure, *failure),
+        "error": object_of({**failure, "cause": field(TEXT, _CAUSE)}, *failure),
     }
     seen_at_once = ("number", "id", "request_id", "image", "status", "labels")
     job = {

@@ -410,6 +410,7 @@ def test_a_request_that_would_be_due_after_its_deadline_expires_at_once(seconds:
     result = decode_result(record.value)
     assert result.status == "expired"
     assert "503 (1 attempts); the next attempt would be after the deadline" in result.error.message
+    assert result.error.cause == "failed_image_download"
 
 
 @pytest.mark.parametrize(("error", "status"), [(Expired("late"), "expired"), (Cancelled("called off"), "cancelled")])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
+import msgspec
 import pytest
 
 from cutstream.contract.messages import (
@@ -14,7 +15,7 @@ from cutstream.contract.messages import (
     decode_result,
     encode,
 )
-from cutstream.errors import InvalidRequest, SourceFailed, SourceUnavailable
+from cutstream.errors import Expired, InvalidRequest, SourceFailed, SourceUnavailable
 
 SOURCE = SourceRecord(topic="cutout.requests", partition=0, offset=7, timestamp_ms=1)
 
@@ -211,3 +212,12 @@ def test_error_detail_is_clipped_and_says_whether_to_try_again() -> None:
     assert (len(away.message), away.retryable, away.stage) == (MAX_MESSAGE_CHARACTERS, True, "fetch")
     assert not ErrorDetail.of(SourceFailed("404"), "fetch").retryable
     assert ErrorDetail.of(SourceFailed("3 attempts", retryable=True), "fetch").retryable
+
+
+def test_only_a_request_that_expired_instead_of_another_attempt_has_a_cause() -> None:
+    told = ErrorDetail.of(Expired("late", "failed_image_download"), "fetch")
+    assert told.cause == "failed_image_download"
+    for error in (Expired("late"), SourceFailed("404")):
+        described = ErrorDetail.of(error, "fetch")
+        assert described.cause is None
+        assert "cause" not in msgspec.to_builtins(described), "older readers see what they know"

@@ -21,6 +21,7 @@ from tests.support.group import wait_until
 from tests.support.stand_in_worker import PICTURE
 
 PHOTO = b"\xff\xd8 a photo"
+LATE = "2130-01-01T00:00:00Z"
 
 
 def test_each_way_to_send_a_photo_reaches_the_worker_with_the_same_bytes(serve: Callable, tmp_path: Path) -> None:
@@ -87,6 +88,30 @@ def test_a_request_that_expires_is_a_gateway_timeout(serve: Callable) -> None:
     answer = served.client.post("/v1.0/removebg", files={"image_file": PHOTO})
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (504, "expired")
     assert answer.headers["retry-after"]
+
+
+@pytest.mark.parametrize(
+    ("cause", "status", "code"),
+    [
+        ("failed_image_download", 400, "failed_image_download"),
+        ("failed_bg_download", 400, "failed_bg_download"),
+        ("destination_unavailable", 504, "expired"),
+    ],
+)
+def test_a_request_that_expires_because_its_source_is_away_says_so(
+    serve: Callable, cause: str, status: int, code: str
+) -> None:
+    served = serve()
+    error = ErrorDetail(code="expired", message="refused", stage="fetch", retryable=False, cause=cause)
+    served.stream.answer = lambda request: served.worker.result(request, status="expired", error=error)
+    answer = served.client.post("/v1.0/removebg", json={"image_url": "https://example.org/a.jpg"})
+    (told,) = answer.json()["errors"]
+    assert (answer.status_code, told["code"], told["detail"]) == (status, code, "refused")
+    served.client.post("/v1/jobs", json={"image": "https://example.org/a.jpg", "options": {"deadline": LATE}})
+    (job,) = served.client.get("/v1/jobs").json()["jobs"]
+    wait_until(lambda: served.client.get(f"/v1/jobs/{job['id']}").json()["status"] == "done", "the job is not done")
+    (photo,) = served.client.get(f"/v1/jobs/{job['id']}").json()["photos"]
+    assert (photo["error"]["code"], photo["error"]["cause"]) == ("expired", cause)
 
 
 def refused(served) -> dict[str, float]:
