@@ -127,6 +127,7 @@ class AsyncClient:
         Raises PhotoFailed if it has no outputs, and NoResult after `timeout_s`. If the wait ends early, for this or any
         other reason, the request is called off.
         """
+        self._client.limit(timeout_s)  # before anything is sent
         handle = await self.submit(photo, urgent=urgent, **options)
         try:
             result = await handle.result(timeout_s)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cutstream.client.connecting import connect
 from cutstream.client.errors import ClientClosed
 from cutstream.client.failures import failed_result, is_of_photo
-from cutstream.client.inbox import Finishing, Handle, Inbox
+from cutstream.client.inbox import Finishing, Handle, Inbox, checked_timeout
 from cutstream.client.options import Options
 from cutstream.client.own_process import OwnProcess
 from cutstream.client.requests import Photo, Source, check_several, make_request, source_of
@@ -39,7 +39,7 @@ class Client:
     rest (docs/settings.md).
 
     At most `max_in_flight` requests are without a result; submitting more waits for a place. `timeout_s` is the time
-    to wait for a result or a place, for `math.inf` without limit.
+    to wait for a result or a place, above 0, and `math.inf` for no limit.
 
     The client connects when it is entered, or first used, and reads results from then on. It is thread-safe: use one
     for all threads of a process. A process that is forked needs its own: there this one raises ClientForked.
@@ -59,7 +59,7 @@ class Client:
     def _init(self, transport: Transport, max_in_flight: int, timeout_s: float) -> None:
         self.process = OwnProcess()
         self._transport = transport
-        self._timeout_s = timeout_s
+        self._timeout_s = checked_timeout(timeout_s)
         self._clock = SystemClock()
         self._inbox = Inbox(max_in_flight)
         self._starting = threading.Lock()
@@ -116,6 +116,7 @@ class Client:
         Raises PhotoFailed if it has no outputs, and NoResult after `timeout_s`. If the wait ends early, for this or any
         other reason, the request is called off.
         """
+        self.limit(timeout_s)  # before anything is sent
         handle = self.submit(photo, urgent=urgent, **options)
         try:
             result = handle.result(timeout_s)
@@ -187,15 +188,16 @@ class Client:
         """
         check_several(photos)
         finishing = Finishing(self.process)
+        limit_s = self.limit(timeout_s)
         try:
             for photo in photos:
                 while len(finishing) and not self._inbox.has_room():
-                    yield finishing.take(self.limit(timeout_s)).outcome(Result)
+                    yield finishing.take(limit_s).outcome(Result)
                 finishing.add(self.attempt(photo, urgent, options))
                 while (finished := finishing.take_now()) is not None:
                     yield finished.outcome(Result)
             while len(finishing):
-                yield finishing.take(self.limit(timeout_s)).outcome(Result)
+                yield finishing.take(limit_s).outcome(Result)
         except BaseException:
             self.call_off(finishing.left)
             raise
@@ -263,8 +265,8 @@ class Client:
             raise ClientClosed("the client is closed")
 
     def limit(self, timeout_s: float | None) -> float:
-        """Return a call's time limit, or the client's if the call has none."""
-        return self._timeout_s if timeout_s is None else timeout_s
+        """Return a call's time limit, or the client's if the call has none. Raises InvalidOption."""
+        return self._timeout_s if timeout_s is None else checked_timeout(timeout_s)
 
 
 def _wait(sent: Future[None]) -> None:

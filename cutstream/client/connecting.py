@@ -22,6 +22,11 @@ def connect(address: str | None, key: str | None, kafka: Mapping[str, Any]) -> T
         settings = load(kafka=kafka)
         return KafkaTransport(addressed(settings), local_stack=not settings.kafka.bootstrap_servers)
     if scheme in ("http", "https") and rest:
+        if "@" in rest:  # a password may hold a slash, so that it looks like the path
+            raise ConfigurationError(
+                f"{redact(address)!r} has a user or a password in it, which no call would send: give the key of the "
+                "HTTP service as `key`, such as Client('https://cutouts.example.org', key='cs_…')"
+            )
         if kafka:
             raise ConfigurationError("`kafka` goes with the address of a Kafka, such as kafka://broker:9092")
         return HttpTransport(address.strip(), key)

@@ -48,6 +48,12 @@ class OutputUnavailable(CutstreamError):
     code = "output_unavailable"
 
 
+class OutputNotSaved(CutstreamError, OSError):
+    """An output cannot be written to the file or folder that was named. What was there before is untouched."""
+
+    code = "output_not_saved"
+
+
 class ClientClosed(CutstreamError):
     """The client was closed. Its requests in flight are still processed, but it receives no results any more."""
 

@@ -189,6 +189,15 @@ class Finishing:
         return None if self._finished.empty() else self.take(math.inf)
 
 
+def checked_timeout(timeout_s: float) -> float:
+    """Return a time limit that can be kept. Raises InvalidOption."""
+    if not timeout_s > 0:  # so that NaN is none either
+        raise InvalidOption(
+            f"timeout_s={timeout_s:g}: give the seconds to wait for a result, above 0, or math.inf for no limit"
+        )
+    return timeout_s
+
+
 def finite(timeout_s: float) -> float | None:
     """Return a time limit as the standard library takes it: None for no limit."""
     return None if math.isinf(timeout_s) else timeout_s

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 from uuid import uuid4
 
-from cutstream.client.errors import OutputUnavailable, PhotoFailed
+from cutstream.client.errors import OutputNotSaved, OutputUnavailable, PhotoFailed
 from cutstream.client.requests import Photo
 from cutstream.compositing.specs import OutputName
 from cutstream.contract import messages
@@ -104,7 +105,10 @@ class ResultDetails:
 
     def _save_all(self, folder: str | os.PathLike[str]) -> list[Path]:
         self.raise_for_status()
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        try:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise _not_saved(Path(folder), exc) from exc
         stem = folder_of(self.id)
         return [
             _write(Path(folder) / f"{stem}-{o.output}{_SUFFIXES.get(o.media_type, '')}", self._checked(o))
@@ -131,12 +135,16 @@ class Result(ResultDetails):
     def save(self, path: str | os.PathLike[str], output: OutputName | None = None) -> Path:
         """Write an output to a file, over an existing one, and return its path.
 
-        Raises InvalidOption if the file's name says another format than that of the output.
+        Raises InvalidOption if the file's name says another format than that of the output, and OutputNotSaved, an
+        OSError, if the file cannot be written.
         """
         return self._save(path, output)
 
     def save_all(self, folder: str | os.PathLike[str]) -> list[Path]:
-        """Write all outputs into a folder, which is made if it is missing, as `<id>-<output>.<extension>`."""
+        """Write all outputs into a folder, which is made if it is missing, as `<id>-<output>.<extension>`.
+
+        Raises OutputNotSaved, an OSError.
+        """
         return self._save_all(folder)
 
 
@@ -150,12 +158,16 @@ class AsyncResult(ResultDetails):
     async def save(self, path: str | os.PathLike[str], output: OutputName | None = None) -> Path:
         """Write an output to a file, over an existing one, and return its path.
 
-        Raises InvalidOption if the file's name says another format than that of the output.
+        Raises InvalidOption if the file's name says another format than that of the output, and OutputNotSaved, an
+        OSError, if the file cannot be written.
         """
         return await asyncio.to_thread(self._save, path, output)
 
     async def save_all(self, folder: str | os.PathLike[str]) -> list[Path]:
-        """Write all outputs into a folder, which is made if it is missing, as `<id>-<output>.<extension>`."""
+        """Write all outputs into a folder, which is made if it is missing, as `<id>-<output>.<extension>`.
+
+        Raises OutputNotSaved, an OSError.
+        """
         return await asyncio.to_thread(self._save_all, folder)
 
 
@@ -164,7 +176,19 @@ def _write(path: Path, data: bytes) -> Path:
     try:
         unfinished.write_bytes(data)
         unfinished.replace(path)
+    except OSError as exc:
+        with suppress(OSError):  # it may not have been made
+            unfinished.unlink()
+        raise _not_saved(path, exc) from exc
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
     return path
+
+
+def _not_saved(path: Path, exc: OSError) -> OutputNotSaved:
+    if isinstance(exc, FileNotFoundError):
+        why = f"there is no folder {str(path.parent)!r}. Make it first"
+    else:
+        why = f"{'it is a folder' if path.is_dir() else exc.strerror or exc}. Name another place, with room for it"
+    return OutputNotSaved(f"{str(path)!r} cannot be written: {why}")

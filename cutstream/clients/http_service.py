@@ -13,6 +13,7 @@ from urllib3.exceptions import HTTPError
 
 import cutstream
 from cutstream.errors import Retryable
+from cutstream.redaction import redact
 
 _CONNECT_S = 5.0
 _ANSWER_S = 60.0
@@ -47,6 +48,7 @@ class HttpService:
 
     def __init__(self, address: str, key: str | None, connections: int, stop: Event) -> None:
         self.address = address.rstrip("/")
+        self._shown = redact(self.address)
         self._stop = stop
         headers = {"User-Agent": f"cutstream/{cutstream.__version__}"}
         if key is not None:  # urllib3 does not show this header to another host that it is sent on to
@@ -78,7 +80,7 @@ class HttpService:
                 answer = self._pool.request(method, f"{self.address}{path}", body=json, headers=sent)
         except (HTTPError, OSError) as exc:
             raise GatewayUnavailable(
-                f"no HTTP service answers at {self.address} (is `cutstream serve` running?): {_reason(exc)}"
+                f"no HTTP service answers at {self._shown} (is `cutstream serve` running?): {_reason(exc)}"
             ) from exc
         return Answer(answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.data)
 
@@ -96,7 +98,7 @@ class HttpService:
                 if answer.status not in _NOT_NOW:
                     return answer
                 asked_s = _seconds(answer.headers.get("retry-after", ""))
-                problem = f"the HTTP service at {self.address} takes nothing now ({answer.status})"
+                problem = f"the HTTP service at {self._shown} takes nothing now ({answer.status})"
             except GatewayUnavailable as exc:
                 problem = str(exc)
             wait_s = asked_s if asked_s is not None else pause_s * random.uniform(0.5, 1.0)
@@ -114,4 +116,4 @@ def _seconds(text: str) -> float | None:
 
 def _reason(exc: Exception) -> str:
     cause = getattr(exc, "reason", None) or exc
-    return str(cause).rpartition(": ")[2] if isinstance(cause, Exception) else str(exc)
+    return redact(str(cause).rpartition(": ")[2] if isinstance(cause, Exception) else str(exc))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cutstream import Client, PhotoFailed
+from cutstream import AsyncClient, Client, PhotoFailed
 from cutstream.client import ClientClosed, NoResult
 from cutstream.contract.messages import Request
 from cutstream.contract.options import Background, Gradient
@@ -43,6 +44,21 @@ def test_cut_waits_for_the_result_of_its_photo(client: Client, transport: FakeTr
     assert result.id == request.id
     assert request.id.startswith("shoe-")
     assert transport.urgent == [False]
+
+
+@pytest.mark.parametrize("timeout_s", [0, -1, float("nan")])
+def test_a_time_limit_that_cannot_be_kept_is_refused_before_anything_is_sent(
+    client: Client, transport: FakeTransport, timeout_s: float
+) -> None:
+    for call in (
+        lambda: client.cut(PHOTO, timeout_s=timeout_s),
+        lambda: list(client.cut_many([PHOTO], timeout_s=timeout_s)),
+        lambda: Client.over(transport, timeout_s=timeout_s),
+        lambda: asyncio.run(AsyncClient.over(transport).cut(PHOTO, timeout_s=timeout_s)),
+    ):
+        with pytest.raises(InvalidOption, match=r"timeout_s=.*: give the seconds to wait for a result, above 0"):
+            call()
+    assert transport.requests == []
 
 
 def test_a_photo_that_fails_raises_what_its_result_says(client: Client, transport: FakeTransport) -> None:

@@ -55,6 +55,16 @@ def test_another_address_is_refused_without_its_password(address: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["http://u:secret@127.0.0.1:9", "http://u:sec/secret@127.0.0.1:9", "https://secret@cut.example.org/prefix"],
+)
+def test_an_address_of_the_service_holds_no_password(address: str) -> None:
+    with pytest.raises(ConfigurationError, match="give the key of the HTTP service as `key`") as caught:
+        Client(address)
+    assert "sec" not in str(caught.value).partition(" has a user")[0]
+
+
 def test_a_key_is_for_http_only() -> None:
     with pytest.raises(ConfigurationError, match="a key goes with the address of the HTTP service"):
         Client("kafka://broker:9092", key="cs_1")

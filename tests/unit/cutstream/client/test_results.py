@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cutstream.client import AsyncResult, OutputUnavailable, PhotoFailed, Result
+from cutstream.client import AsyncResult, OutputNotSaved, OutputUnavailable, PhotoFailed, Result
 from cutstream.contract.messages import Request
 from cutstream.errors import InvalidOption
 from tests.support.fake_transport import CONTENT, failed, ok
@@ -46,6 +46,28 @@ def test_a_name_for_another_format_is_refused(tmp_path: Path) -> None:
         result(ONE, media_type="image/jpeg").save(tmp_path / "a.png")
     result(ONE, media_type="image/jpeg").save(tmp_path / "a.JPEG")
     result(ONE, media_type="image/jpeg").save(tmp_path / "a.out")
+
+
+def test_a_file_that_cannot_be_written_is_named_as_it_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "file").touch()
+    for save, words in (
+        (
+            lambda: result(ONE).save("nodir/x.png"),
+            "'nodir/x.png' cannot be written: there is no folder 'nodir'. Make it",
+        ),
+        (lambda: result(ONE).save("folder.png"), "'folder.png' cannot be written: it is a folder. Name another place"),
+        (lambda: result(ONE).save("file/x.png"), "'file/x.png' cannot be written: Not a directory. Name another place"),
+        (lambda: result(TWO).save_all("file"), "'file' cannot be written: File exists"),
+    ):
+        with pytest.raises(OutputNotSaved, match=words) as caught:
+            save()
+        assert isinstance(caught.value, OSError)
+        assert ".part" not in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.png"]
 
 
 @pytest.mark.parametrize("content", [b"", CONTENT[:-1], CONTENT[:-1] + b"x"])
