@@ -41,6 +41,8 @@ def up() -> None:
     """Start Kafka, Triton, a worker and the HTTP gateway on this machine and keep them running until Ctrl-C.
 
     One that dies is started again. A line shows what is done and left; `cutstream top` shows more.
+
+    If one dies six times in a row within 15 s of being ready, or needs you, all are stopped. The last line says why.
     """
     import consumer
     import producer.gateway

@@ -15,6 +15,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
 STEADY_S = 15.0  # a server that was ready for this long starts anew with the shortest pause
 MAX_DEATHS = 6  # in a row, each before it was ready for STEADY_S
 CHECK_S, SILENCE_S = 2.0, 5.0
+_ENDED = "it is not started again, and all of the stack has been stopped"
 
 
 @dataclass
@@ -79,12 +80,13 @@ class Restarter:
         history.ready_since = None
         end = describe_end(code)
         if code == OPERATOR_NEEDED:
-            raise StackError(f"{server.name} {end}: it needs you, so it is not started again. {_last_line(server)}")
+            raise StackError(f"{server.name} {end}: it needs you, so {_ENDED}. {_last_line(server)}")
         if history.deaths >= MAX_DEATHS:
             lines = "".join(f"\n    {line}" for line in last_words(server.log))
             raise StackError(
                 f"the end of {server.log}:{lines}\n{server.name} {end}. It has ended {history.deaths} times in a row, "
-                f"each time less than {STEADY_S:g} s after it was ready, so it is not started again"
+                f"each time less than {STEADY_S:g} s after it was ready, so {_ENDED}. Its log is {server.log}: "
+                "mend what it names, and start the stack again"
             )
         pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (history.deaths - 1))
         history.restart_at = now + pause

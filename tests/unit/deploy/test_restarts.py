@@ -126,7 +126,8 @@ def test_after_many_deaths_in_a_row_it_gives_up_with_the_reason_last(stack: Stac
         f"the end of {server.log}:",
         "    disk error",
         f"shell was ended by SIGKILL. It has ended {MAX_DEATHS} times in a row, each time less than {STEADY_S:g} s "
-        "after it was ready, so it is not started again",
+        "after it was ready, so it is not started again, and all of the stack has been stopped. "
+        f"Its log is {server.log}: mend what it names, and start the stack again",
     ]
 
 
@@ -140,7 +141,8 @@ def test_one_that_asks_for_an_operator_is_not_started_again(stack: Stack, tmp_pa
     with pytest.raises(StackError) as refused:
         stack.check()
     assert str(refused.value) == (
-        "worker ended with status 78: it needs you, so it is not started again. configuration: no such folder"
+        "worker ended with status 78: it needs you, so it is not started again, and all of the stack has been stopped. "
+        "configuration: no such folder"
     )
 
 
