@@ -33,6 +33,11 @@ class Job:
     webhook_state: str
     webhook_attempts: int
 
+    def is_past(self, now: float, result_age_s: float) -> bool:
+        """Return whether it is to be removed: it was done so long ago, and no webhook of it is still to be sent."""
+        is_told = self.webhook is None or self.webhook_state in ("delivered", "given_up")
+        return self.finished is not None and self.finished + result_age_s <= now and is_told
+
 
 @dataclass(frozen=True)
 class Photo:

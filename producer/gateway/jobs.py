@@ -115,7 +115,7 @@ class Jobs:
         """List the client's newest jobs."""
         client = self._access.client_of(request)
         jobs = await asyncio.to_thread(self._store.list_jobs, client.name, _LISTED)
-        return JSONResponse({"jobs": [self._view(job) for job in jobs]})
+        return JSONResponse({"jobs": [self._view(job) for job in jobs if not self._is_past(job)]})
 
     async def show(self, request: Request) -> Response:
         """Show a job with its photos, up to `limit` of those behind number `after`."""
@@ -289,10 +289,15 @@ class Jobs:
         client = self._access.client_of(request)
         id = request.path_params["id"]
         job = await asyncio.to_thread(self._store.find, id, client.name)
+        if job is not None and self._is_past(job):  # its files are removed within a minute or so
+            raise CallRefused(404, "not_found", "There is no such job", "its results are kept no longer: send it again")
         if job is None:
             detail = "" if id.startswith(f"{self._instance}-") else "jobs are known to the gateway that took them alone"
             raise CallRefused(404, "not_found", "There is no such job", detail)
         return job
+
+    def _is_past(self, job: Job) -> bool:
+        return job.is_past(self._clock.wall(), self._settings.result_age_s)
 
     async def _photo(self, job: Job, request: Request) -> Photo:
         text = request.path_params["number"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from cutstream.contract.messages import Choice, ErrorDetail, ServedModel
 from producer.gateway.errors import CallRefused
+from producer.gateway.job_records import Job
 from producer.gateway.job_requests import parse_order
 from tests.support.group import wait_until
 from tests.support.stand_in_worker import PICTURE
@@ -225,6 +227,31 @@ def test_a_finished_job_is_removed_with_its_outputs_by_its_age(serve: Callable, 
     assert served.client.get(f"/v1/jobs/{id}").status_code == 404
     assert served.client.get(f"/v1/jobs/{open_id}").status_code == 200, "it is not done"
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_job_past_its_end_is_not_served_until_it_is_removed(
+    serve: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = serve(result_age_s=60)
+    get = served.client.get
+    id = done(served.client, image=A)
+    assert [job["id"] for job in get("/v1/jobs").json()["jobs"]] == [id]
+    now = time.time()
+    monkeypatch.setattr(served.gateway._clock, "wall", lambda: now + 61)
+    for path in (f"/v1/jobs/{id}", f"/v1/jobs/{id}/photos/1/cutout", f"/v1/jobs/{id}/events"):
+        answer = get(path)
+        assert (answer.status_code, answer.json()["errors"][0]["code"]) == (404, "not_found")
+    assert get("/v1/jobs").json() == {"jobs": []}
+    assert list((tmp_path / "out").iterdir()), "the next sweep removes them"
+
+
+def test_a_job_whose_webhook_is_still_to_be_sent_is_served() -> None:
+    job = Job("id", "", 0.0, 100.0, False, False, 1, 0, "https://w.example/", "failed", 1)
+    assert not job.is_past(1000.0, 60.0)
+    assert replace(job, webhook_state="given_up").is_past(1000.0, 60.0)
+    assert replace(job, webhook=None).is_past(160.0, 60.0)
+    assert not replace(job, webhook=None).is_past(159.0, 60.0)
+    assert not replace(job, webhook=None, finished=None).is_past(1000.0, 60.0)
 
 
 def test_an_output_that_was_removed_is_gone_and_one_that_never_was_is_not_found(
