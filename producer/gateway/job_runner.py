@@ -208,9 +208,10 @@ class JobRunner:
         """Remove jobs that finished so long ago, with what they have stored. Blocks."""
         while jobs := self._store.expired(self._clock.wall() - results_older_than_s):
             for job in jobs:
-                self._remove(job)
+                self.remove(job)
 
-    def _remove(self, job: Job) -> None:
+    def remove(self, job: Job) -> None:
+        """Remove a job with what it has stored. Blocks."""
         after = 0
         while photos := self._store.photos(job.id, after):
             for photo in photos:

@@ -248,7 +248,7 @@ class Jobs:
                 webhook_state="",
                 webhook_attempts=0,
             )
-            await asyncio.to_thread(self._store.add, job, photos, key, fingerprint, self._stream.positions, background)
+            await self._add(job, photos, key, fingerprint, background)
         except IdempotencyKeyTaken as exc:
             self._uploads.remove([*uploads, *([background] if background else [])])
             if not exc.same:
@@ -263,6 +263,22 @@ class Jobs:
             raise
         self._runner.accept([photo.id for photo in photos])
         return job, True
+
+    async def _add(
+        self, job: Job, photos: Sequence[NewPhoto], key: str | None, fingerprint: str, background: str | None
+    ) -> None:
+        """Store a new job. Raises IdempotencyKeyTaken by a job that is still served: a past one gives way to it."""
+        while True:
+            positions = self._stream.positions
+            try:
+                await asyncio.to_thread(self._store.add, job, photos, key, fingerprint, positions, background)
+                return
+            except IdempotencyKeyTaken as exc:
+                known = await asyncio.to_thread(self._store.find, exc.id, job.client)
+                if known is not None and not self._is_past(known):
+                    raise
+                if known is not None:
+                    await asyncio.to_thread(self._runner.remove, known)
 
     def _photos(
         self, job: str, order: Order, names: Sequence[str], uploads: Sequence[str], background: str | None

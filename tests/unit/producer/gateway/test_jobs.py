@@ -234,7 +234,9 @@ def test_a_job_past_its_end_is_not_served_until_it_is_removed(
 ) -> None:
     served = serve(result_age_s=60)
     get = served.client.get
-    id = done(served.client, image=A)
+    key = {"Idempotency-Key": "one"}
+    id = served.client.post("/v1/jobs", json={"image": A}, headers=key).json()["id"]
+    wait_until(lambda: get(f"/v1/jobs/{id}").json()["status"] == "done", "the job is not done")
     assert [job["id"] for job in get("/v1/jobs").json()["jobs"]] == [id]
     now = time.time()
     monkeypatch.setattr(served.gateway._clock, "wall", lambda: now + 61)
@@ -243,6 +245,8 @@ def test_a_job_past_its_end_is_not_served_until_it_is_removed(
         assert (answer.status_code, answer.json()["errors"][0]["code"]) == (404, "not_found")
     assert get("/v1/jobs").json() == {"jobs": []}
     assert list((tmp_path / "out").iterdir()), "the next sweep removes them"
+    again = served.client.post("/v1/jobs", json={"image": A}, headers=key)
+    assert (again.status_code, again.json()["id"] == id) == (202, False), "its key is free again"
 
 
 def test_a_job_whose_webhook_is_still_to_be_sent_is_served() -> None:
