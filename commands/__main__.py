@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-import errno
-import io
 import os
-import sys
-from typing import TextIO
+import signal
 
-from typer.main import get_command
+_INTERRUPTED = 130
 
-from commands.app import app
-from commands.console import show_safely
-from cutstream.signals import exit_on_termination
+
+def _leave(number: int, frame: object) -> None:
+    """Leave at once: while the modules below are loaded, Ctrl-C would print a stack trace, and nothing is open yet."""
+    os._exit(_INTERRUPTED)
+
+
+_usual = signal.signal(signal.SIGINT, _leave) if signal.getsignal(signal.SIGINT) is signal.default_int_handler else None
+
+import errno  # noqa: E402
+import io  # noqa: E402
+import sys  # noqa: E402
+from typing import TextIO  # noqa: E402
+
+from typer.main import get_command  # noqa: E402
+
+from commands.app import app  # noqa: E402
+from commands.console import show_safely  # noqa: E402
+from cutstream.signals import exit_on_termination  # noqa: E402
+
+if _usual is not None:
+    signal.signal(signal.SIGINT, _usual)
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -31,6 +46,8 @@ def main() -> None:
             get_command(app)()  # `app()` would replace the hook of `show_safely`
         finally:
             sys.stdout.flush()
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
     except OSError as exc:
         if exc.errno not in _DISK_FULL:
             raise

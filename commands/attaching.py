@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from producer.folders.work import Stream
 
 _LOOK_S = 0.2
+_LOOK_AGAIN_S = 1.0  # for a stack that somebody may start
 
 
 def located(settings: Settings, report: Callable[[str], None] = tell) -> Settings:
@@ -61,6 +62,29 @@ def attached_stack(settings: Settings, report: Callable[[str], None]) -> Stream 
             report(f"waiting for the stack on {stack.state}, which is starting or stopping")
             told = True
         time.sleep(_LOOK_S)
+
+
+def stack_to_send_to(settings: Settings, report: Callable[[str], None] = tell, *, waits: bool = False) -> Stream:
+    """Return the local stack of this user, which `located` finds.
+
+    With `waits`, one that is not started yet is waited for, in whichever folder of this user's it starts; else
+    StackError says that there is none.
+    """
+    told = False
+    while True:
+        running = located(settings, report)
+        if (stream := attached_stack(running, report)) is not None:
+            return stream
+        missing = f"no stack runs on {running.stack.state}"
+        if not waits:
+            raise StackError(
+                f"{missing}, so nothing was sent: start one with `cutstream up` in another terminal, and run this "
+                "command again. (`cutstream cut` starts one by itself)"
+            )
+        if not told:
+            report(f"{missing}: waiting until `cutstream up` in another terminal has started one (Ctrl-C ends this)")
+            told = True
+        time.sleep(_LOOK_AGAIN_S)
 
 
 @contextmanager

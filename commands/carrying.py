@@ -33,7 +33,7 @@ def carry(
 ) -> int:
     """Do the work and return how many photos have failed. `on_done` takes the one photo of a command for one.
 
-    Exits with 130 after Ctrl-C.
+    To be called inside `told_when_stopped`.
     """
     from cutstream.errors import StackError
     from producer.folders.running import run
@@ -44,15 +44,25 @@ def carry(
         with _progress() as show:
             report = Report(_warn, show, on_sent, check_stack)
             run(work, stream, report, ending)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         ending.tell(report)
-        tell("Stopped. The same command goes on where this one stopped.")
-        raise typer.Exit(_INTERRUPTED) from None
+        raise
     except StackError:
         ending.tell(report)
         raise
     ending.tell(report)
     return ending.failed
+
+
+@contextmanager
+def told_when_stopped() -> Iterator[None]:
+    """Say what holds after Ctrl-C and SIGTERM, whenever they come, and exit with 130 or 143."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as exc:
+        tell("Stopped. The same command goes on where this one stopped.")
+        code = exc.code if isinstance(exc, SystemExit) and isinstance(exc.code, int) else _INTERRUPTED
+        raise typer.Exit(code) from None
 
 
 class _Ending:

@@ -72,9 +72,10 @@ def cut(
 
     The running stack does the work (`cutstream up`). If there is none, this command starts one and stops it.
     """
+    from commands.carrying import told_when_stopped
     from producer.folders.checking import check_cut, is_for_folder
 
-    with named_errors():
+    with named_errors(), told_when_stopped():
         photos, target = _split(paths)
         fields = request_fields(
             profile=profile,

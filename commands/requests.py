@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
-from commands.attaching import located, reached
-from commands.carrying import carry
+from commands.attaching import located, reached, stack_to_send_to
+from commands.carrying import carry, told_when_stopped
 from commands.console import Profile, echo, named_errors, program, tell
 from commands.options import (
     Background,
@@ -23,7 +23,6 @@ from commands.options import (
     Urgent,
     request_fields,
 )
-from commands.serving import worker_objects
 
 if TYPE_CHECKING:
     from io import BufferedIOBase
@@ -121,10 +120,11 @@ def submit(
     from cutstream.settings import load
     from producer.folders.lists import names_of, read_list
     from producer.folders.places import check_folders, ledger_in
+    from producer.folders.sources import check_named, is_local
     from producer.folders.work import Work
     from producer.submitting import make_batch_id, with_batch_label
 
-    with named_errors():
+    with named_errors(), told_when_stopped():
         if out and destination:
             raise InvalidOption("--out and --destination exclude each other: say once where the outputs go")
         chosen = request_fields(
@@ -141,8 +141,8 @@ def submit(
         make_request(fields, "file:///photo.jpg")
         if out:
             check_folders(photos, out)
-        settings = located(load())
-        stream = _stream(reached(settings), settings)
+        check_named([photo for photo in photos if is_local(photo) and photo != "-"])
+        stream = _stream(load(), watch)
         unnamed = _Unnamed()
         work = Work(
             arguments=photos,
@@ -168,13 +168,14 @@ def submit(
         raise typer.Exit(1)
 
 
-def _stream(served: Settings, settings: Settings) -> Stream:
-    from deploy.local.inbox import inbox_of
+def _stream(settings: Settings, waits: bool) -> Stream:
+    """Return where to send to: brokers that the settings name, or else the local stack, which has to run."""
+    from cutstream.settings import addressed
     from producer.folders.work import Stream
 
-    objects = worker_objects(settings)
-    inbox = None if settings.kafka.bootstrap_servers else inbox_of(settings.stack, objects)
-    return Stream(served, objects, inbox)
+    if settings.kafka.bootstrap_servers:
+        return Stream(addressed(settings), settings.objects)  # the best guess of what their workers may read
+    return stack_to_send_to(settings, waits=waits)
 
 
 class _Unnamed:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from commands import attaching
-from commands.attaching import attached_stack, ending_with
+from commands.attaching import attached_stack, ending_with, stack_to_send_to
 from cutstream.errors import BrokerUnavailable, InvalidOption, StackError
 from cutstream.settings import ObjectSettings, Settings, StackSettings
 from deploy.local import kafka as local
@@ -124,3 +124,30 @@ def test_servers_that_do_not_answer_are_those_of_a_stack_that_has_stopped(settin
 def test_an_error_that_has_nothing_to_do_with_the_stack_stays(settings: Settings, starting: ExitStack) -> None:
     with pytest.raises(InvalidOption, match="mine"), ending_with(settings.stack):
         raise InvalidOption("mine")
+
+
+def test_where_no_stack_runs_a_command_that_sends_says_so(settings: Settings) -> None:
+    with pytest.raises(StackError, match=r"no stack runs on .*: start one with `cutstream up`"):
+        stack_to_send_to(settings, lambda text: None)
+
+
+def test_a_command_that_watches_waits_until_somebody_starts_a_stack(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attaching, "_LOOK_AGAIN_S", 0.01)
+    said: list[str] = []
+    with ExitStack() as stack:
+
+        def say(text: str) -> None:
+            said.append(text)
+            later = threading.Timer(0.1, start)
+            later.start()
+            stack.callback(later.join)
+
+        def start() -> None:
+            stack.enter_context(lock_state(settings.stack.state))
+            stack.enter_context(noted(ObjectSettings(), settings.stack))
+
+        stream = stack_to_send_to(settings, say, waits=True)
+        assert stream.settings.kafka.bootstrap_servers
+    assert len([text for text in said if "waiting until `cutstream up`" in text]) == 1

@@ -22,6 +22,7 @@ from cutstream.contract.messages import Request, decode_request
 from cutstream.contract.options import Background, Shadow
 from cutstream.errors import BrokerUnavailable
 from cutstream.settings import ModelSettings, ObjectSettings, StackSettings
+from deploy.local import kafka as local
 from deploy.local.allowed import noted
 from evaluation.comparison import run as comparison
 from evaluation.comparison.profiles import DEFAULT_PROFILES
@@ -166,6 +167,8 @@ def writer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[Writer]:
     monkeypatch.setattr(exchange, "TopicReader", QuietReader)
     monkeypatch.setattr(running, "cluster_and_ends", cluster_and_ends)
     monkeypatch.setattr(running, "ledger_of_stream", lambda *_: tmp_path / "ledgers" / f"{next(ledgers)}.db")
+    monkeypatch.setattr(local, "is_ready", lambda port, identity: True)
+    monkeypatch.setenv("CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS", "kafka:9092")
     monkeypatch.setattr(Writer, "error", None)
     monkeypatch.setattr(Writer, "written", [], raising=False)
     return Writer
@@ -321,23 +324,36 @@ def test_submit_takes_a_folder_as_destination(
         assert request.destination == f"{tmp_path.as_uri()}/my%20out"
 
 
+LOCAL = {"KAFKA__BOOTSTRAP_SERVERS": ""}
+
+
+def test_submit_says_that_no_stack_runs_before_it_says_anything_of_settings(run: Run, writer, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    for options in ((), ("--out", str(tmp_path / "out")), ("--wait",)):
+        done = run("submit", str(tmp_path / "a.jpg"), *options, STACK__STATE=str(tmp_path / "state"), **LOCAL)
+        assert (done.exit_code, writer.written) == (1, [])
+        assert "stack: no stack runs on" in done.stderr
+        assert "`cutstream up` in another terminal" in done.stderr
+        assert "FILE_ROOTS" not in done.stderr
+
+
 def test_submit_goes_by_what_the_local_worker_may_read(run: Run, writer: type[Writer], tmp_path: Path) -> None:
     worker = ObjectSettings(file_roots=(Path("/photos"),), s3_access_key_id="id", s3_secret_access_key="secret")
     stack = StackSettings(state=tmp_path)
     with noted(worker, stack):
         assert "secret" not in (tmp_path / "allowed.json").read_text()
-        assert run("submit", "file:///photos/a.jpg", STACK__STATE=str(tmp_path)).exit_code == 0
-        assert run("submit", "file:///other/a.jpg", STACK__STATE=str(tmp_path)).exit_code == 1
-    assert run("submit", "file:///photos/a.jpg", STACK__STATE=str(tmp_path)).exit_code == 1
+        assert run("submit", "file:///photos/a.jpg", STACK__STATE=str(tmp_path), **LOCAL).exit_code == 0
+        assert run("submit", "file:///other/a.jpg", STACK__STATE=str(tmp_path), **LOCAL).exit_code == 1
+    assert run("submit", "file:///photos/a.jpg", STACK__STATE=str(tmp_path), **LOCAL).exit_code == 1
 
 
 def test_what_a_stack_noted_that_was_killed_does_not_count(run: Run, writer: type[Writer], tmp_path: Path) -> None:
     with noted(ObjectSettings(file_roots=(Path("/photos"),)), StackSettings(state=tmp_path)):
         note = (tmp_path / "allowed.json").read_bytes()
     (tmp_path / "allowed.json").write_bytes(note)
-    assert run("submit", "file:///photos/a.jpg", STACK__STATE=str(tmp_path)).exit_code == 1
+    assert run("submit", "file:///photos/a.jpg", STACK__STATE=str(tmp_path), **LOCAL).exit_code == 1
     (tmp_path / "allowed.json").write_bytes(b"\xff")
-    assert run("submit", "file:///photos/a.jpg", STACK__STATE=str(tmp_path)).exit_code == 1
+    assert run("submit", "file:///photos/a.jpg", STACK__STATE=str(tmp_path), **LOCAL).exit_code == 1
 
 
 def test_submit_says_when_no_broker_answers(run: Run, writer: type[Writer]) -> None:
@@ -424,10 +440,10 @@ def test_an_output_that_cannot_be_written_is_an_error(run: Run, tmp_path: Path, 
 
 
 def test_a_model_repository_is_written_for_another_triton(run: Run, tmp_path: Path) -> None:
-    done = run("models", "render", TRITON__URL="triton:8001", STACK__STATE=str(tmp_path))
+    done = run("models", "render", TRITON__URL="triton:8001", STACK__STATE=str(tmp_path), **LOCAL)
     assert done.exit_code == 0, done.output
     assert (Path(done.stdout.strip()) / "cutnet" / "1" / "model.onnx").is_file()
-    done = run("models", "render", MODELS__ENGINE="tensorrt", STACK__STATE=str(tmp_path))
+    done = run("models", "render", MODELS__ENGINE="tensorrt", STACK__STATE=str(tmp_path), **LOCAL)
     assert done.exit_code == 1
     assert "CUTSTREAM_MODELS__ENGINE=tensorrt needs NVIDIA's Triton image" in done.stderr
 
