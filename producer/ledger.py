@@ -26,6 +26,7 @@ from typing import IO, Literal
 from cutstream.errors import CutstreamError
 
 State = Literal["new", "sending", "sent", "ok", "failed", "left"]
+Stamp = tuple[int, int]
 _VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS job (
@@ -39,7 +40,8 @@ CREATE TABLE IF NOT EXISTS job (
     run INTEGER NOT NULL,
     code TEXT NOT NULL DEFAULT '',
     message TEXT NOT NULL DEFAULT '',
-    outputs TEXT NOT NULL DEFAULT '[]'
+    outputs TEXT NOT NULL DEFAULT '[]',
+    stamps TEXT NOT NULL DEFAULT '[]'
 );
 CREATE INDEX IF NOT EXISTS job_source ON job (source);
 CREATE INDEX IF NOT EXISTS job_new ON job (number) WHERE state = 'new';
@@ -91,7 +93,8 @@ class Job:
     """A request, and its outcome. `outputs` are paths or addresses; `code` and `message` say why it failed.
 
     `written` are all paths at which outputs of this photo were ever written, or were about to be, each with the SHA-256
-    of what this command may have left there.
+    of what this command may have left there. `stamps` are the size in bytes and the time of change in ns of each of
+    the `outputs`, as it was written; none are known of those that an earlier release has written.
     """
 
     number: int
@@ -105,11 +108,12 @@ class Job:
     message: str = ""
     outputs: tuple[str, ...] = ()
     written: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    stamps: tuple[Stamp, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a job."""
+    """What became of a job. `stamps` are those of its outputs on this machine."""
 
     id: str
     replay: int
@@ -117,6 +121,7 @@ class Outcome:
     code: str = ""
     message: str = ""
     outputs: tuple[str, ...] = ()
+    stamps: tuple[Stamp, ...] = ()
 
 
 @dataclass(slots=True)
@@ -190,6 +195,8 @@ class Ledger:
         if version not in (0, _VERSION):
             raise LedgerUnusable(f"{self._path} is of another release (version {version}): name another file")
         db.executescript(_SCHEMA)
+        if "stamps" not in {row[1] for row in db.execute("PRAGMA table_info(job)")}:  # of an earlier release
+            db.execute("ALTER TABLE job ADD COLUMN stamps TEXT NOT NULL DEFAULT '[]'")
         db.execute(f"PRAGMA user_version = {_VERSION}")
         db.execute("INSERT OR IGNORE INTO fact VALUES ('token', ?)", (token_hex(16),))
 
@@ -291,7 +298,7 @@ class Ledger:
         if state in ("sending", "sent") and not again:
             added.on_their_way += 1
             self._run.waiting += 1
-        elif state == "ok" and not again and (stem is None or self._holds(entry)) and is_there(job):
+        elif state == "ok" and not again and (stem is None or self._holds(entry)) and is_there(self._with_written(job)):
             added.done += 1
         else:
             replay += state in ("ok", "failed", "sent", "sending")
@@ -368,8 +375,11 @@ class Ledger:
     def _with_written(self, job: Job) -> Job:
         if job.stem is None:
             return job
-        row = self._sql.execute("SELECT written FROM place WHERE source = ?", (job.source,)).fetchone()
-        return replace(job, written=json.loads(row[0])) if row else job
+        sql = "SELECT written, stamps FROM place JOIN job USING (source) WHERE job.number = ?"
+        row = self._sql.execute(sql, (job.number,)).fetchone()
+        if row is None:
+            return job
+        return replace(job, written=json.loads(row[0]), stamps=tuple(map(tuple, json.loads(row[1]))))
 
     def note_intended(self, outputs: Iterable[tuple[Job, Mapping[str, str]]]) -> None:
         """Note, before outputs are written, by path the SHA-256 of what will be there.
@@ -400,8 +410,11 @@ class Ledger:
         if outcome.replay < replay or (outcome.replay == replay and state in ("ok", "failed")):
             return  # an earlier attempt, or the same result once more
         db.execute(
-            "UPDATE job SET state = ?, replay = ?, code = ?, message = ?, outputs = ? WHERE id = ?",
-            (outcome.state, outcome.replay, outcome.code, outcome.message, json.dumps(outcome.outputs), outcome.id),
+            "UPDATE job SET state = ?, replay = ?, code = ?, message = ?, outputs = ?, stamps = ? WHERE id = ?",
+            (
+                *(outcome.state, outcome.replay, outcome.code, outcome.message),
+                *(json.dumps(outcome.outputs), json.dumps(outcome.stamps), outcome.id),
+            ),
         )
         if stem is not None and outcome.state == "ok":
             (before,) = db.execute("SELECT written FROM place WHERE source = ?", (source,)).fetchone()
@@ -493,9 +506,24 @@ def _named_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as exc:
-        if "full" in str(exc):
-            raise LedgerUnusable(f"{path}: no space is left on the disk: make room and run the command again") from exc
-        raise LedgerUnusable(
-            f"{path} cannot be used ({exc}): move it away. All photos are then done again, over earlier outputs with "
-            "--overwrite alone"
-        ) from exc
+        raise LedgerUnusable(f"{path}: {_problem(exc)}") from exc
+
+
+def _problem(exc: sqlite3.Error) -> str:
+    """Return what is wrong with a ledger, and what to do. Only one that is damaged is to be moved away."""
+    text = str(exc)  # Python 3.10 has no codes
+    if "full" in text:
+        return "no space is left on the disk: make room and run the command again"
+    if "I/O" in text:
+        return (
+            f"the disk refuses to read or write ({text}): it may be full or broken, or a quota or a limit on the size "
+            "of files (`ulimit -f`) is reached. Put that right and run the command again: it goes on where it stopped"
+        )
+    if "readonly" in text or "unable to open" in text:
+        return f"this user may not write it ({text}): see to that, or name another folder"
+    if "locked" in text:
+        return f"another program is using it ({text}): wait for that one and run the command again"
+    return (
+        f"cannot be used ({text}): move it away. All photos are then done again, over earlier outputs with --overwrite "
+        "alone"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from producer.ledger import Job
 
 FAILED_NAME, SHEET_NAME = "failed.csv", "contact-sheet.jpg"
 ON_SHEET = 24
+_FORMULA = ("=", "+", "-", "@")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def describe_progress(tally: Tally) -> str:
@@ -44,7 +47,7 @@ def write_failures(failures: Iterable[Job], path: Path) -> int:
     unfinished = path.with_name(f".{path.name}.part")
     with unfinished.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         for job in failures:
-            table.writerow((job.name, job.code, job.message))
+            table.writerow((_safe_name(job.name), job.code, _safe_text(job.message)))
             file.write(text.getvalue())
             text.seek(0)
             text.truncate()
@@ -55,6 +58,19 @@ def write_failures(failures: Iterable[Job], path: Path) -> int:
         unfinished.unlink()
         path.unlink(missing_ok=True)
     return count
+
+
+def _safe_name(name: str) -> str:
+    """Return a path that leads to the same file, and is no formula to a spreadsheet; control characters as in JSON."""
+    return _escaped(f"./{name}" if name.startswith(_FORMULA) else name)
+
+
+def _safe_text(text: str) -> str:
+    return _escaped(f"'{text}" if text.startswith(_FORMULA) else text)
+
+
+def _escaped(text: str) -> str:
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def write_sheet(done: Iterable[Job], folder: Path, fetch: Callable[[str], bytes]) -> Path | None:

@@ -10,17 +10,27 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
+from stat import S_ISREG
 
 from cutstream.contract.messages import Result, StoredObject
 from cutstream.errors import CutstreamError
 from producer.folders.inbox import Inbox, path_in
 from producer.folders.naming import output_name
 from producer.folders.walking import MARK, is_file_of
-from producer.ledger import Job, Outcome
+from producer.ledger import Job, Outcome, Stamp
 
 _EXTENSIONS = {"image/png": "png", "image/webp": "webp", "image/jpeg": "jpg", "application/zip": "zip"}
 # Errors that hit every photo: the command ends. The others are about one name, and fail that photo alone.
-_OF_THE_FOLDER = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOENT}
+_OF_THE_FOLDER = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.ENOENT,
+}
 
 
 class OutputsNotWritten(CutstreamError):
@@ -85,7 +95,8 @@ class Saver:
             if result.error is not None:
                 return Outcome(job.id, result.replay, "failed", result.error.code, result.error.message)
             names = [self._save(job, stored, len(result.objects) == 1) for stored in result.objects]
-            return Outcome(job.id, result.replay, "ok", outputs=tuple(names))
+            stamps = tuple(stamp_of(self._folder / name) or (0, 0) for name in names)
+            return Outcome(job.id, result.replay, "ok", outputs=tuple(names), stamps=stamps)
         except CutstreamError as exc:
             if isinstance(exc, OutputsNotWritten):
                 raise
@@ -112,6 +123,8 @@ class Saver:
         """
         if is_file_of(job.source, self._folder / name):
             raise OutputExists(f"{self._folder / name} is the photo itself: name another folder for the outputs")
+        if (self._folder / name).is_dir():
+            raise OutputExists(f"{self._folder / name} is a folder: move it, or name another folder for the outputs")
         if not self._overwrite and digest_of(self._folder / name) not in job.written.get(name, ()):
             known = "was changed since this command wrote it" if name in job.written else "is not this command's"
             raise OutputExists(f"{self._folder / name} is there already, and {known}: move it, or add --overwrite")
@@ -166,15 +179,31 @@ class OutputExists(CutstreamError):
 
 
 def are_there(folder: Path, job: Job) -> bool:
-    """Tell whether the outputs of a job that is done are still where it has left them, and have not become empty."""
-    return bool(job.outputs) and all(_has_content(folder / name) for name in job.outputs)
+    """Tell whether the outputs of a job that is done are still where it has left them, and as it has left them."""
+    stamps = job.stamps or (None,) * len(job.outputs)
+    return bool(job.outputs) and all(
+        _is_unchanged(folder / name, stamp, job.written.get(name, ()))
+        for name, stamp in zip(job.outputs, stamps, strict=True)
+    )
 
 
-def _has_content(path: Path) -> bool:
-    try:
-        return path.lstat().st_size > 0
-    except OSError:
+def _is_unchanged(path: Path, noted: Stamp | None, digests: Sequence[str]) -> bool:
+    """Tell whether a file is the one that was noted. It is read only if it has another time, as a copy has."""
+    found = stamp_of(path)
+    if found is None or found[0] == 0:
         return False
+    if noted is None or found == noted:
+        return True
+    return found[0] == noted[0] and digest_of(path) in digests
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """Return the size of a file in bytes and its time of change in ns. None if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return (status.st_size, status.st_mtime_ns) if S_ISREG(status.st_mode) else None
 
 
 def _name_of(job: Job, stored: StoredObject, is_only: bool) -> str:
@@ -195,6 +224,7 @@ def name_problem(exc: OSError) -> str:
     known = {
         errno.ENOSPC: "no space is left on the disk: make room",
         errno.EDQUOT: "the quota of this user is used up: make room",
+        errno.EFBIG: "a limit on the size of files is reached (`ulimit -f`): raise it",
         errno.EACCES: "this user may not write there: name another folder",
         errno.EPERM: "this user may not write there: name another folder",
         errno.EROFS: "the disk is read-only: name another folder",

@@ -211,3 +211,35 @@ def test_a_file_that_is_no_ledger_is_named(path: Path) -> None:
         pass
     with pytest.raises(LedgerUnusable, match="cannot be written"), Ledger(path / "below" / "x.db"):
         pass
+
+
+def test_sizes_of_outputs_are_remembered_and_older_ledgers_have_none(path: Path) -> None:
+    with Ledger(path) as ledger:
+        ledger.begin("stream")
+        ledger.add([entry("a", placed=True)])
+        ledger.take(1)
+        ledger.settle([Outcome("a-1", 0, "ok", outputs=("a.png",), stamps=((5, 7),))])
+        assert ledger.is_done(entry("a", placed=True), lambda job: job.stamps == ((5, 7),))
+        ledger.begin("stream")
+        assert ledger.add([entry("a", placed=True)], is_there=lambda job: job.stamps == ((5, 7),)).done == 1
+    with sqlite3.connect(path) as db:
+        db.execute("ALTER TABLE job DROP COLUMN stamps")
+    db.close()
+    with Ledger(path) as ledger:
+        assert ledger.is_done(entry("a", placed=True), lambda job: job.stamps == ())
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        ("database or disk is full", "make room"),
+        ("disk I/O error", "ulimit -f"),
+        ("attempt to write a readonly database", "may not write"),
+        ("database is locked", "another program"),
+        ("database disk image is malformed", "move it away"),
+    ],
+)
+def test_only_a_damaged_ledger_is_to_be_moved_away(path: Path, error: str, advice: str) -> None:
+    with Ledger(path) as ledger, pytest.raises(LedgerUnusable, match=advice) as caught, ledger._transaction():
+        raise sqlite3.OperationalError(error)
+    assert ("move it away" in str(caught.value)) == (advice == "move it away")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import os
 from dataclasses import replace
@@ -242,3 +243,32 @@ def test_no_output_replaces_its_own_photo(tmp_path: Path) -> None:
         saver.check_free(its_job, ("cutout",), "png")
     assert saver(its_job, ok(stored("s3://b/x"))).code == "output_exists"
     assert photo.read_bytes() == b"the photo"
+
+
+def test_an_output_that_somebody_has_changed_is_not_as_it_was_left(saver: Saver, out: Path) -> None:
+    outcome = saver(job(), ok(stored("s3://bucket/x.png")))
+    done = job(outputs=outcome.outputs, stamps=outcome.stamps, written={"shoes/a.png": (sha256(DATA).hexdigest(),)})
+    path = out / "shoes/a.png"
+    assert are_there(out, done)
+    os.utime(path, ns=(1, 1))
+    assert are_there(out, done), "a copy has another time"
+    path.write_bytes(b"A CUTOUT")
+    assert not are_there(out, done), "of the same size"
+    path.write_bytes(b"MINE\n")
+    assert not are_there(out, done)
+    assert are_there(out, job(outputs=outcome.outputs)), "an earlier release has noted no sizes"
+    path.unlink()
+    path.mkdir()
+    assert not are_there(out, done)
+    with pytest.raises(OutputExists, match="is a folder"):
+        saver.check_free(done, ("cutout",), "png")
+
+
+def test_failures_hold_no_formulas_and_steer_no_terminal_and_their_names_lead_to_the_photos(tmp_path: Path) -> None:
+    names = ("=1+1.jpg", "-x.jpg", "@a.jpg", "+1.jpg", "a=b.jpg")
+    jobs = [replace(job(code="x", message="=HYPERLINK()"), name=name) for name in (*names, "\x1b[31m.jpg")]
+    write_failures(jobs, tmp_path / "failed.csv")
+    with (tmp_path / "failed.csv").open(newline="") as file:
+        rows = list(csv.reader(file))[1:]
+    assert [os.path.normpath(row[0]) for row in rows] == [*names, "\\u001b[31m.jpg"]
+    assert not [cell for row in rows for cell in row if cell.startswith(("=", "+", "-", "@"))]
