@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from cutstream.clients.objects.files import uri_of
 from cutstream.contract.addresses import parse_address
 from cutstream.contract.building import default_output
 from cutstream.contract.options import Address
-from cutstream.errors import InvalidOption, InvalidRequest
+from cutstream.errors import InvalidOption, InvalidRequest, RefusedAddress
 from cutstream.settings import BUCKET_SCHEMES
 from producer.folders.kinds import PHOTO_SUFFIXES
 
 IMAGE_SUFFIXES = PHOTO_SUFFIXES
+_WEB_USER = re.compile(r"\s*https?://[^/?#]*@", re.IGNORECASE)
 
 
 def find_references(argument: str, lines: Iterable[str]) -> Iterator[str]:
@@ -46,6 +48,8 @@ def checked_address(image: str) -> str:
     except msgspec.ValidationError as exc:
         raise InvalidRequest(f"`image`: {exc}") from exc
     parse_address(image, "image")
+    if _WEB_USER.match(image):  # no worker would take it: it need not lie on the stream for others to read
+        raise RefusedAddress("image: an address must not contain a user name or password")
     return image
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cutstream.clients.objects.files import path_of
+from cutstream.contract.addresses import show_address
 from cutstream.contract.building import make_request
 from cutstream.contract.messages import Request
 from cutstream.contract.recipe import file_format
@@ -56,7 +57,9 @@ def check_cut(photos: Sequence[str], target: str, fields: Mapping[str, Any], ove
 def _check_address(photo: str) -> None:
     checked_address(photo)
     if photo.partition("://")[0].lower() not in _SCHEMES:
-        raise InvalidOption(f"{photo}: give an address that begins with {', '.join(map('{}://'.format, _SCHEMES))}")
+        raise InvalidOption(
+            f"{show_address(photo)}: give an address that begins with {', '.join(map('{}://'.format, _SCHEMES))}"
+        )
 
 
 def _check_folder(photos: Sequence[str], target: str) -> None:
@@ -112,7 +115,8 @@ def _check_writable(target: Path) -> None:
     if not folder.is_dir():
         problem = os.strerror(errno.ENOTDIR)
     elif not os.access(folder, os.W_OK | os.X_OK):
-        problem = os.strerror(errno.EACCES)
+        is_read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+        problem = os.strerror(errno.EROFS if is_read_only else errno.EACCES)
     else:
         return
     raise InvalidOption(f"{target} cannot be written ({folder}: {problem}): name another place")

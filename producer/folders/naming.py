@@ -7,6 +7,7 @@ follows from the format of the output, which the result tells. No stem is absolu
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from itertools import count
@@ -16,6 +17,7 @@ from producer.folders.kinds import PHOTO_SUFFIXES, suffix_of
 
 _MAX_STEM_BYTES = 200  # of the 255 of file systems: the rest is for " (jpeg) 12345" and ".background.webp"
 _MAX_FOLDER_BYTES = 255
+_WITH_USER = re.compile(r"[a-z0-9+.-]+://([^/?#]*@|[^/?#@:\[\]]*:[^/?#@]*[^/?#@0-9][^/?#]*/.*@)", re.IGNORECASE)
 RESERVED = frozenset({"failed", "contact-sheet"})
 """Stems in the folder for outputs that its reports use."""
 
@@ -46,8 +48,13 @@ def output_name(stem: str, output: str, extension: str, is_only: bool) -> str:
 
 
 def name_of_address(address: str) -> str:
-    """Return a relative path for what an address names: its host or bucket, and its path, without a query."""
+    """Return a relative path for what an address names: its host or bucket, and its path.
+
+    Its query is left out, and so are a user's name and password before the host: they may be secret.
+    """
     scheme, _, rest = address.partition("://")
+    if _WITH_USER.match(address):
+        rest = rest.rpartition("@")[2]
     visible = rest.partition("?")[0].partition("#")[0] if scheme.lower().startswith("http") else rest
     parts = [unquote(part) if scheme.lower().startswith("http") else part for part in visible.split("/")]
     return safe_path(parts) or "photo"

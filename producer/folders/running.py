@@ -227,14 +227,16 @@ class _Run:
         quiet_s = now - self._last_news
         if quiet_s > _GIVE_UP_S:
             raise NoProgress(
-                f"{self._ledger.waiting:,} photos have no result after {_GIVE_UP_S / 60:g} minutes: is a worker "
-                "running? The same command goes on where this one stopped"
+                f"{_waiting(self._ledger.waiting)}, and no result has come for {_GIVE_UP_S / 60:g} minutes: is a "
+                "worker running, and do the places of photos and outputs answer? The same command goes on where this "
+                "one stopped"
             )
         if quiet_s > _QUIET_S and now - self._told > _QUIET_S:
             self._told = now
             self._report.warn(
-                f"{self._ledger.waiting:,} photos wait, and no result has come for {quiet_s:.0f} s: "
-                "is a worker running, and is it busy with others' photos? `cutstream top` shows it"
+                f"{_waiting(self._ledger.waiting)}, and no result has come for {quiet_s:.0f} s. Either no worker is "
+                "running, or it is busy with others' photos, or the place of a photo or of its output does not answer, "
+                "which is tried again and again: `cutstream top` and the worker's log show which"
             )
 
     def _tell(self, complete: bool, started: float) -> None:
@@ -242,6 +244,10 @@ class _Run:
         tally.ok, tally.failed, tally.waiting = counts["ok"], counts["failed"], self._ledger.waiting
         tally.complete, tally.seconds = complete, time.monotonic() - started
         self._report.on_progress(tally)
+
+
+def _waiting(count: int) -> str:
+    return "1 photo waits" if count == 1 else f"{count:,} photos wait"
 
 
 def _entry_of(photo: FoundPhoto, options: str, has_place: bool) -> Entry:

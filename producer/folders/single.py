@@ -38,7 +38,10 @@ def with_format_of(fields: Mapping[str, Any], target: str) -> dict[str, Any]:
 def check_target(target: str, overwrite: bool) -> None:
     """Raise OutputExists if there is something already: it may be a photo that a pattern of the shell has named."""
     if target != "-" and os.path.lexists(target) and not overwrite:
-        raise OutputExists(f"{target} is there already: name another file, or add --overwrite")
+        raise OutputExists(
+            f"{target} is there already, and which photo it was made from is remembered for folders alone: remove it, "
+            "name another file, or add --overwrite"
+        )
 
 
 def deliver(job: Job, folder: Path, target: str, stdout: BinaryIO) -> None:

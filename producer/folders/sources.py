@@ -184,8 +184,8 @@ def _check_file_address(address: str) -> None:
 def _names_nothing(argument: str, left_out: LeftOut) -> str:
     found = f" ({left_out})" if len(left_out) else ""
     return (
-        f"{argument!r} names no photos{found}: give a folder, a file, a pattern such as 'photos/**/*.jpg', an address "
-        "such as s3://bucket/photo.jpg or s3://bucket/folder/, or - to read these from standard input"
+        f"{argument!r} names no photos{found}: give a folder, a file, a pattern such as 'photos/**/*.jpg', or an "
+        "address such as s3://bucket/photo.jpg or s3://bucket/folder/"
     )
 
 

@@ -11,7 +11,7 @@ from cutstream.images.headers.transfer_damage import identify_damage
 EXTENT = 1024  # bytes in which the text of a page or a document is recognised
 LOGIN_EXTENT = 65_536
 
-FIND = "check that the address leads to the picture itself"
+FIND = "check that the path or address leads to the picture itself"
 EXPORT = "export the picture from it"
 UNPACK = "unpack it and send the picture"
 CONVERT = "convert it"
@@ -136,7 +136,7 @@ def identify(data: bytes) -> tuple[str, str]:
 
 def _by_magic(data: bytes) -> tuple[str, str] | None:
     if not data:
-        return "an empty file", "upload it again"
+        return "an empty file", "copy or upload it again"
     for magic, what, advice in MAGIC:
         if data.startswith(magic):
             return what, advice
@@ -166,7 +166,7 @@ def _by_place(data: bytes) -> tuple[str, str] | None:
     if b"%PDF-" in data[:EXTENT]:
         return "a PDF", EXPORT
     if _is_zero(data):
-        return "nothing but zero bytes", "upload it again"
+        return "nothing but zero bytes", "copy or upload it again"
     return None
 
 

@@ -65,3 +65,18 @@ def test_an_address_has_a_name_that_leads_nowhere_else(address: str, name: str) 
 
 def test_parts_of_a_path_cannot_lead_out_of_it() -> None:
     assert safe_path(["", "..", ".", "a\0b", "c/d", "e\n"]) == "a_b/c_d/e_"
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("http://user:secretpw@127.0.0.1:9/x.jpg", "127.0.0.1:9/x.jpg"),
+        ("http://user:se/cret@host/x.jpg", "host/x.jpg"),
+        ("https://host:80/a@2x.jpg", "host:80/a@2x.jpg"),
+        ("https://[::1]:8/a@b.jpg", "[::1]:8/a@b.jpg"),
+        ("s3://key:secret@bucket/x.jpg", "bucket/x.jpg"),
+        ("s3://bucket/a:b@c.jpg", "bucket/a:b@c.jpg"),
+    ],
+)
+def test_no_name_holds_a_password(address: str, name: str) -> None:
+    assert name_of_address(address) == name
