@@ -74,8 +74,9 @@ def test_onnx_computes_what_torch_does_for_any_batch(family: str, run: Path, tmp
     shapes, network, file = shapes_of(family), settled(family), exported(family, run)
     onnx.checker.check_model(onnx.load(file), full_check=True)
     assert compare_with_torch(network, file, shapes) <= TOLERANCE
+    chance = torch.Generator().manual_seed(0)  # one box in four is empty: then SAM 2 finds nothing
     with torch.no_grad():
-        given = network(*(torch.rand(1, *shape) * 2 - 1 for shape in shapes.values()))
+        given = network(*(torch.rand(1, *shape, generator=chance) * 2 - 1 for shape in shapes.values()))
     for one in [given] if isinstance(given, torch.Tensor) else given:
         assert one.std() > 1e-3  # a constant output would agree trivially
     model = find_model(f"tiny_{family}", tiny_models(tmp_path))
