@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SHOWN_FAILURES = 5
 _LINE_EVERY_S = 10.0
 _BAR_EVERY_S = 0.2
-_INTERRUPTED = 130
+_INTERRUPTED, _TERMINATED = 130, 143
 
 
 def carry(
@@ -60,9 +60,10 @@ def told_when_stopped() -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit) as exc:
+        if isinstance(exc, SystemExit) and exc.code != _TERMINATED:
+            raise
         tell("Stopped. The same command goes on where this one stopped.")
-        code = exc.code if isinstance(exc, SystemExit) and isinstance(exc.code, int) else _INTERRUPTED
-        raise typer.Exit(code) from None
+        raise typer.Exit(_TERMINATED if isinstance(exc, SystemExit) else _INTERRUPTED) from None
 
 
 class _Ending:

@@ -114,6 +114,18 @@ def test_what_is_new_changed_removed_or_failed_is_done_and_nothing_else(settings
     assert set(worker.requests.values()) == {1}, "a repeat has a number of its own"
 
 
+def test_an_output_that_somebody_changed_stays_and_its_photo_fails(settings, worker, photos, tmp_path) -> None:
+    out = tmp_path / "out"
+    with worker:
+        cut(settings, photos, out)
+        (out / "shoes/1.png").write_text("MINE")
+        report = cut(settings, photos, out)
+        assert (report.tally.failed, report.tally.done) == (1, 23)
+        assert (out / "shoes/1.png").read_text() == "MINE"
+        assert cut(settings, photos, out, overwrite=True).tally.ok == 1
+    assert tree(out) == expected(photos)
+
+
 @pytest.mark.parametrize("inbox", [False, True])
 @pytest.mark.parametrize(
     ("method", "when", "number"),

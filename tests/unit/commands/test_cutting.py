@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -45,6 +46,7 @@ def begun(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[object]:
         ("empty/ out/", "'empty/' names no photos"),
         ("file:///nothere.jpg out.png", "/nothere.jpg is not there"),
         ("ftp://host/a.jpg out.png", "ftp"),
+        ("http://user:secret@host/a.jpg out.png", "must not contain a user name or password"),
         ("a.jpg", "name the photos and then"),
         ("a.jpg out.png --format gif", "`format`"),
         ("photos/ out/ --format gif", "`format`"),
@@ -122,3 +124,10 @@ def test_a_folder_that_may_not_be_written_to_is_told_before_anything_starts(begu
     assert "Permission denied" in CliRunner().invoke(app, ["cut", "a.jpg", "empty/new/out.png"]).output
     assert begun == []
     shutil.rmtree(tmp_path / "empty")
+
+
+def test_a_read_only_disk_is_called_one(begun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "statvfs", lambda folder: SimpleNamespace(f_flag=os.ST_RDONLY))
+    assert "Read-only file system" in CliRunner().invoke(app, ["cut", "a.jpg", "new/out.png"]).output
+    assert begun == []

@@ -89,3 +89,18 @@ program.main()
     assert done.returncode == 1
     assert "RuntimeError: " in shown
     assert not set(ESCAPES) & set(shown) - set("]0;owned31m"), repr(shown)
+
+
+def test_an_interrupt_while_the_program_is_loaded_is_no_stack_trace() -> None:
+    program = """
+import os, signal, sys
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "commands.app":
+            os.kill(os.getpid(), signal.SIGINT)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Interrupting())
+from commands.__main__ import main
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
