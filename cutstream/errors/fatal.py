@@ -71,9 +71,9 @@ class Fenced(Fatal):
 
 
 class StackError(Fatal):
-    """An embedded server of the local stack did not start, or died.
+    """An embedded server of the local stack did not start, or died; or no stack runs.
 
-    Read the end of its log, which the message quotes.
+    Read the end of its log, which the message quotes; or start a stack with `cutstream up`.
     """
 
     code = "stack"
