@@ -230,12 +230,12 @@ class Gateway:
 
     def _read_ahead(self, result: Result) -> None:
         """Wake a call once its picture is at hand, instead of once for its result and once for the picture."""
-        with suppress(RuntimeError):
-            self._deliver(Arrived(result, read_ahead(self._outputs, result)))
+        self._deliver(Arrived(result, read_ahead(self._outputs, result)))
 
     def _deliver(self, arrived: Arrived) -> None:
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._waiting.deliver, arrived)
+            with suppress(RuntimeError):  # the loop has ended, and no call waits any more
+                self._loop.call_soon_threadsafe(self._waiting.deliver, arrived)
 
     # -- what it says of itself, and what it tidies up
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from weakref import WeakValueDictionary
 
@@ -96,7 +97,8 @@ class JobRunner:
             if result.id in self._called_off:
                 self._withdraw(result.id)
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._tell, jobs)
+            with suppress(RuntimeError):  # the loop has ended, and nobody listens any more
+                self._loop.call_soon_threadsafe(self._tell, jobs)
         self._uploads.remove(uploads)
 
     # -- for the event loop

@@ -130,6 +130,7 @@ async function take(files) {
   note = others.length ? `Left out, because ${others.length === 1 ? "it is no photo" : "they are no photos"}: ${names}` : "";
   if (photos.length) {
     await work.add(photos);
+    draw();  // a button that is still hidden takes no focus
     byId("go").focus({ preventScroll: true });
   }
   redraw();
