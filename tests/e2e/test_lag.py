@@ -27,7 +27,7 @@ INTERVAL_S = 2.0
 PATIENCE_S = 3.0
 """How late a busy machine may be with either."""
 NEXT_S = 0.5
-"""What happened since the truth was last seen is in the next one."""
+"""What happened since the truth was last seen is in the next one; a worker knows its commit before the group does."""
 SAMPLE = re.compile(r'^cutstream_consumer_lag_records\{partition="(\d+)",topic="(.+)"\} (\S+)$', re.MULTILINE)
 
 
@@ -96,10 +96,12 @@ def stray(told: list[Sight], truths: list[Sight]) -> list[str]:
     """Return the metrics that no truth of the interval before them explains."""
     wrong = []
     for sight in told:
+        following = [truth for truth in truths if truth.before_s > sight.after_s + NEXT_S]
+        last_s = following[0].before_s if following else sight.after_s + NEXT_S  # on a busy machine it comes late
         recent = [
             truth
             for truth in truths
-            if truth.after_s >= sight.before_s - INTERVAL_S - PATIENCE_S and truth.before_s <= sight.after_s + NEXT_S
+            if truth.after_s >= sight.before_s - INTERVAL_S - PATIENCE_S and truth.before_s <= last_s
         ]
         if sight.before_s - INTERVAL_S - PATIENCE_S < truths[0].after_s or not recent:
             continue
