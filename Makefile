@@ -27,6 +27,7 @@ $(VENV)/.ready: $(LOCKS) pyproject.toml
 	# Only Triton's binary is used from this package, so its Python dependencies are left out.
 	$(UV) pip install --quiet --require-hashes --no-deps -r requirements/triton.txt
 	$(UV) pip install --quiet --no-deps --no-build-isolation -e .
+	$(BIN)/python -m cutstream.arrays.compiled
 	@touch $@
 
 setup-export: setup ## Add PyTorch and everything else that `cutstream export` needs (5 GB)

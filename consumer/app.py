@@ -155,6 +155,8 @@ class PipelineRuntime:
         return self._decoders.ready
 
     def start(self) -> None:
+        # Beside the servers' start. If it fails, the photos that need this code say why.
+        threading.Thread(target=self.ops.load, name="load", daemon=True).start()
         self._decoders.start()
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 from consumer.resources.priority_semaphore import Order, PrioritySemaphore
 from consumer.resources.untried import Reason, UntriedDestination
@@ -32,6 +33,7 @@ STORE_SLOTS = 24
 AWAY_AFTER = 3
 
 _ALL_NAMED = 16
+_KNOWN_ADDRESSES = 1024
 _PATIENCE_S = 10.0
 _PROBE_S = 15.0  # the time from a request's admission to the end of its first write
 
@@ -65,7 +67,7 @@ class Destinations:
         clock: Clock,
         count: Callable[[Reason], None] = lambda reason: None,
     ) -> None:
-        self._place_of = place_of
+        self._place_of = lru_cache(_KNOWN_ADDRESSES)(place_of)  # each stage of each photo asks
         self._clock = clock
         self._count = count
         self._lock = threading.Lock()

@@ -1,4 +1,7 @@
-"""The primitives in OpenCV, which define what every back end computes. `ops.py` states their contracts."""
+"""The primitives in OpenCV, which define what every back end computes. `ops.py` states their contracts.
+
+What OpenCV would need hundreds of calls for is compiled from loops (`compiled/`), and loaded when it is first used.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cutstream.arrays.local_linear import local_linear
 from cutstream.arrays.ops import Bounds, Colour, Floats, Footprint, Homography, Inpainting, T, Table
 from cutstream.images import Cutout, Matte, Pixels
 
@@ -42,6 +44,10 @@ class CpuOps:
     @property
     def xp(self) -> Any:
         return np
+
+    def load(self) -> None:
+        # Where it was never compiled, that takes some seconds; numba itself takes half a second.
+        from cutstream.arrays.compiled import fit_colours, local_linear, rgba  # noqa: F401
 
     def to_device(self, array: NDArray[T]) -> NDArray[T]:
         return array
@@ -86,8 +92,19 @@ class CpuOps:
     def dilate(self, matte: Matte, footprint: Footprint, times: int) -> Matte:
         return _morph(cv2.dilate, matte, footprint, times, outside=0)
 
+    def fit_colours(self, guide: Pixels, matte: Matte, width: int, height: int, noise: np.float32) -> Floats:
+        from cutstream.arrays.compiled.fit_colours import fit_colours
+
+        coefficients = np.empty((*matte.shape, 4), np.float32)
+        fit_colours(_rows(guide), np.ascontiguousarray(matte), width, height, noise, coefficients)
+        return coefficients
+
     def local_linear(self, coefficients: Floats, pixels: Pixels) -> Matte:
-        return local_linear(coefficients, pixels)
+        from cutstream.arrays.compiled.local_linear import local_linear
+
+        out = np.zeros(pixels.shape[:2], np.uint8)
+        local_linear(np.ascontiguousarray(coefficients), _rows(pixels), out)
+        return out
 
     def total(self, matte: Matte) -> int:
         return int(cv2.sumElems(matte)[0])
@@ -112,11 +129,10 @@ class CpuOps:
         return np.asarray(cv2.copyTo(small, small_alpha), np.uint8), np.asarray(small_alpha, np.uint8)
 
     def rgba(self, pixels: Pixels, alpha: Matte) -> Cutout:
+        from cutstream.arrays.compiled.rgba import rgba
+
         cutout = np.empty((*alpha.shape, 4), np.uint8)
-        for strip in _strips(pixels):
-            visible = cv2.copyTo(pixels[strip], alpha[strip])
-            cv2.cvtColor(visible, cv2.COLOR_RGB2RGBA, dst=cutout[strip])
-            cv2.insertChannel(alpha[strip], cutout[strip], 3)
+        rgba(_rows(pixels), np.ascontiguousarray(alpha), cutout)
         return cutout
 
     def blend(self, pixels: Pixels, alpha: Matte, colour: Colour) -> Pixels:
@@ -220,6 +236,11 @@ class CpuOps:
         bordered = cv2.copyMakeBorder(regions, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=255)
         cv2.floodFill(bordered, None, (0, 0), 0, flags=4)
         return np.asarray(cv2.bitwise_or(matte, bordered[1:-1, 1:-1]), np.uint8)
+
+
+def _rows(pixels: Pixels) -> NDArray[np.uint8]:
+    """Return u8 HWC as H × W·C, C-contiguous."""
+    return np.ascontiguousarray(pixels).reshape(len(pixels), -1)
 
 
 def connected_parts(matte: Matte, above: int) -> tuple[int, NDArray[np.int32]]:

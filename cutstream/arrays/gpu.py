@@ -25,6 +25,7 @@ KERNELS = {
     "warp": ("warp",),
     "blur": ("box_rows", "box_columns", "gaussian_rows", "gaussian_columns"),
     "morphology": ("extremum", "extremum_columns", "transpose"),
+    "fit": ("fit_windows", "average_fits"),
     "pixels": ("local_linear", "rgba", "blend", "composite_over", "lookup"),
     "lab": ("to_lab", "from_lab"),
     "foreground": ("enlarge", "foreground_sweep", "foreground_solve"),
@@ -104,6 +105,9 @@ class GpuOps:
     def xp(self) -> Any:
         return self._cupy
 
+    def load(self) -> None:
+        pass  # `open_gpu` has compiled the kernels
+
     def to_device(self, array: NDArray[T]) -> NDArray[T]:
         if isinstance(array, self._cupy.ndarray):
             raise TypeError("this array is in device memory already: an earlier stage has copied it there")
@@ -167,6 +171,14 @@ class GpuOps:
 
     def dilate(self, matte: Matte, footprint: Footprint, times: int) -> Matte:
         return self._extremum(matte, footprint, times, flip=0)
+
+    def fit_colours(self, guide: Pixels, matte: Matte, width: int, height: int, noise: np.float32) -> Floats:
+        guide, matte = self._checked(guide), self._checked(matte)
+        size = matte.shape
+        fits, out = self._empty((*size, 4), np.float32), self._empty((*size, 4), np.float32)
+        self._launch("fit_windows", size, guide, matte, fits, *size, width, height, noise)
+        self._launch("average_fits", size, fits, out, *size, width, height)
+        return out
 
     def local_linear(self, coefficients: Floats, pixels: Pixels) -> Matte:
         coefficients, pixels = self._checked(coefficients), self._checked(pixels)

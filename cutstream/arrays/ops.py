@@ -43,6 +43,9 @@ class ArrayOps(Protocol):
     def xp(self) -> Any:
         """The array namespace with NumPy's names: `numpy` or `cupy`."""
 
+    def load(self) -> None:
+        """Load the code that the first photo would wait for otherwise. Any thread may call it, any number of times."""
+
     def to_device(self, array: NDArray[T]) -> NDArray[T]:
         """Copy an array from host memory to the memory that `xp` works on, or return it if that is host memory.
 
@@ -101,6 +104,14 @@ class ArrayOps(Protocol):
         """Take the maximum of u8 HW under a footprint, otherwise as `erode`.
 
         The footprint is *not* reflected. SciPy's grey dilation does reflect it.
+        """
+
+    def fit_colours(self, guide: Pixels, matte: Matte, width: int, height: int, noise: np.float32) -> Floats:
+        """Fit `matte` (u8 h × w) to the colours of `guide` (u8 h × w × 3) in each width × height window.
+
+        Return f32 h × w × 4: slopes for red, green and blue, and the intercept in 0..255, each averaged over the
+        windows that a pixel lies in. `noise`, above 0, is added to the variance of each colour, in levels². Borders
+        are those of `box`. A window has odd sides and at most 33,000 pixels.
         """
 
     def local_linear(self, coefficients: Floats, pixels: Pixels) -> Matte:

@@ -7,7 +7,6 @@ A guide of luma alone costs a third less, and loses edges between colours of equ
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
@@ -17,7 +16,6 @@ from cutstream.arrays.ops import ArrayOps, Floats
 from cutstream.images import Matte, Pixels
 
 Whole: TypeAlias = NDArray[np.uint16]
-Mean: TypeAlias = Callable[[Floats | Whole], Floats]
 
 
 def fit_guided(guide: Pixels, matte: Matte, kernel: tuple[int, int], epsilon: np.float32, ops: ArrayOps) -> Floats:
@@ -26,11 +24,7 @@ def fit_guided(guide: Pixels, matte: Matte, kernel: tuple[int, int], epsilon: np
     Returns f32 h × w × 4: slopes for red, green, blue, and intercept in 0..255. `kernel` is the window's width and
     height in pixels, `epsilon` the variance (of colours in 0..1) below which an edge counts as noise.
     """
-
-    def mean(plane: Floats | Whole) -> Floats:
-        return ops.box(plane, *kernel)
-
-    return _fit(guide, matte, epsilon, mean, mean, ops)
+    return ops.fit_colours(guide, matte, *kernel, epsilon * np.float32(255**2))
 
 
 def fit_weighted(
@@ -39,45 +33,26 @@ def fit_weighted(
     """Fit as `fit_guided` does, with a weight for each pixel: f32 h × w, above 0.
 
     A window's line is fitted to the weighted pixels, and counts for the pixels around it by the sum of their weights.
+    Colours and alpha stay whole numbers, in 0..255, whose products are exact in 16 bits.
     """
     evidence = ops.box(weight, *kernel)
     total = ops.box(evidence, *kernel)
 
-    def within_window(plane: Floats | Whole) -> Floats:
+    def mean(plane: Whole) -> Floats:
         return ops.box(plane * weight, *kernel) / evidence
-
-    def over_windows(plane: Floats | Whole) -> Floats:
-        return ops.box(plane * evidence, *kernel) / total
-
-    return _fit(guide, matte, epsilon, within_window, over_windows, ops)
-
-
-def stretch_levels(coefficients: Floats, black: int, white: int) -> Floats:
-    """Rescale in place so that `black` maps to 0 and `white` to 255: this cuts off faint remains on either side."""
-    gain = 255 / (white - black)
-    coefficients *= np.float32(gain)
-    coefficients[..., 3] -= np.float32(black * gain)
-    return coefficients
-
-
-def _fit(
-    guide: Pixels, matte: Matte, epsilon: np.float32, within_window: Mean, over_windows: Mean, ops: ArrayOps
-) -> Floats:
-    """Fit with two means: over a window's pixels, and over the windows that a pixel lies in.
-
-    Colours and alpha stay whole numbers, in 0..255, whose products are exact in 16 bits.
-    """
-    mean = within_window
-    red, green, blue, alpha = (
-        plane.astype(ops.xp.uint16) for plane in (guide[..., 0], guide[..., 1], guide[..., 2], matte)
-    )
-    mean_red, mean_green, mean_blue, mean_alpha = mean(red), mean(green), mean(blue), mean(alpha)
 
     def covariance(one: Whole, other: Whole, mean_one: Floats, mean_other: Floats) -> Floats:
         product = mean(one * other)
         product -= mean_one * mean_other
         return product
 
+    def over_windows(plane: Floats) -> Floats:
+        return ops.box(plane * evidence, *kernel) / total
+
+    red, green, blue, alpha = (
+        plane.astype(ops.xp.uint16) for plane in (guide[..., 0], guide[..., 1], guide[..., 2], matte)
+    )
+    mean_red, mean_green, mean_blue, mean_alpha = mean(red), mean(green), mean(blue), mean(alpha)
     noise = epsilon * np.float32(255**2)
     slopes = _solve(
         covariance(red, red, mean_red, mean_red) + noise,
@@ -96,6 +71,14 @@ def _fit(
     for slope, mean_colour in zip(slopes, (mean_red, mean_green, mean_blue), strict=True):
         intercept -= slope * mean_colour
     return ops.xp.stack([*map(over_windows, slopes), over_windows(intercept)], axis=-1)  # type: ignore[no-any-return]
+
+
+def stretch_levels(coefficients: Floats, black: int, white: int) -> Floats:
+    """Rescale in place so that `black` maps to 0 and `white` to 255: this cuts off faint remains on either side."""
+    gain = 255 / (white - black)
+    coefficients *= np.float32(gain)
+    coefficients[..., 3] -= np.float32(black * gain)
+    return coefficients
 
 
 def _solve(

@@ -185,6 +185,35 @@ def test_a_mask_that_touches_the_border_is_not_eroded_there(ops: FromHost) -> No
     assert (ops.erode(matte, np.ones((5, 5), np.uint8), 2) == 255).all()
 
 
+def fitted_colours(guide: np.ndarray, matte: np.ndarray, width: int, height: int, noise: float) -> np.ndarray:
+    """Return the value at each pixel of the mean of its windows' fits, by the normal equations."""
+
+    def mean(plane: np.ndarray) -> np.ndarray:
+        return window(plane, height, width, mode="reflect").mean(axis=(2, 3))
+
+    colours, alpha = np.moveaxis(guide.astype(np.float64), 2, 0), matte.astype(np.float64)
+    means, mean_alpha = np.array([mean(colour) for colour in colours]), mean(alpha)
+    spread = np.array([[mean(a * b) for b in colours] for a in colours]) - means[:, None] * means
+    covariance = np.array([mean(colour * alpha) for colour in colours]) - means * mean_alpha
+    system = np.moveaxis(spread, (0, 1), (2, 3)) + noise * np.eye(3)
+    slopes = np.moveaxis(np.linalg.solve(system, np.moveaxis(covariance, 0, 2)[..., None])[..., 0], 2, 0)
+    intercept = mean_alpha - (slopes * means).sum(axis=0)
+    averaged = np.array([mean(slope) for slope in slopes])
+    fitted: np.ndarray = (averaged * colours).sum(axis=0) + mean(intercept)
+    return fitted
+
+
+@pytest.mark.parametrize("size", [*SIZES, (40, 300)])
+@pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (5, 7), (31, 1), (1, 9)])
+@pytest.mark.parametrize("contrast", [255, 4])
+def test_fit_colours(ops: FromHost, random: np.random.Generator, size: Any, kernel: Any, contrast: int) -> None:
+    guide, matte = random.integers(255 - contrast, 255, (*size, 3), np.uint8, endpoint=True), bytes_of(random, *size)
+    fits = ops.fit_colours(guide, matte, *kernel, np.float32(6.5))
+    assert fits.dtype == np.float32
+    made = (fits[..., :3].astype(np.float64) * guide).sum(axis=-1) + fits[..., 3]
+    near("fit_colours", made, fitted_colours(guide, matte, *kernel, 6.5))
+
+
 @pytest.mark.parametrize("size", [*SIZES, (700, 300)])
 @pytest.mark.parametrize("grid", [(1, 1), (4, 3), (40, 40)])
 def test_local_linear(ops: FromHost, random: np.random.Generator, size: Any, grid: Any) -> None:
@@ -486,6 +515,7 @@ def calls(coefficients: Any, pixels: Any, matte: Any) -> list[Callable[[Any], An
         lambda ops: ops.shrink(pixels, matte, 3, 3)[1],
         lambda ops: ops.rgba(pixels, matte),
         lambda ops: ops.blend(pixels, matte, (1, 2, 3)),
+        lambda ops: ops.fit_colours(pixels, matte, 3, 5, np.float32(6.5)),
         lambda ops: ops.local_linear(coefficients, pixels),
         lambda ops: ops.composite_over(pixels, matte, pixels),
         lambda ops: ops.foreground_sweep(

@@ -117,6 +117,15 @@ def test_morphology(ops: FromHost, size: Any, footprint: Any, times: int, seed: 
 
 
 @examples
+@given(size=sizes, window=st.tuples(odd_sides, odd_sides), noise=st.floats(0.5, 100, width=32), seed=seeds)
+def test_fit_colours(ops: FromHost, size: Any, window: Any, noise: float, seed: int) -> None:
+    guide, matte = picture(size, seed, 3), picture(size, seed + 1)
+    made, expected = (each.fit_colours(guide, matte, *window, np.float32(noise)) for each in (ops, CPU))
+    values = [(fits[..., :3] * guide).sum(axis=-1) + fits[..., 3] for fits in (made, expected)]
+    np.testing.assert_allclose(*values, rtol=0, atol=APART["fit_colours"])
+
+
+@examples
 @given(size=sizes, grid=sizes, seed=seeds)
 def test_local_linear(ops: FromHost, size: Any, grid: Any, seed: int) -> None:
     slopes = np.random.default_rng(seed).normal(0, 1, (*grid, 4)) * [1, 1, 1, 200]

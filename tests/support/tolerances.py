@@ -12,7 +12,8 @@ TOLERANCES: dict[str, float] = {
     "gaussian": 1.5,
     "erode": 0,
     "dilate": 0,
-    "local_linear": 1,
+    "fit_colours": 0.05,  # levels of 255; moments are float32, up to 65,025
+    "local_linear": 0.51,
     "histogram": 0,
     "total": 0,
     "bounding_box": 0,
@@ -41,7 +42,8 @@ APART: dict[str, float] = {
     "gaussian": 0,
     "erode": 0,
     "dilate": 0,
-    "local_linear": 1,  # OpenCV places its samples to a 32nd of a pixel, the kernel exactly
+    "fit_colours": 0.05,
+    "local_linear": 1,  # a sum half-way between two levels may be rounded either way
     "histogram": 0,
     "total": 0,
     "shrink": 1,

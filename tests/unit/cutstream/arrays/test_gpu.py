@@ -36,6 +36,7 @@ def bare() -> GpuOps:
         ("gaussian", (MATTE, 3)),
         ("erode", (MATTE, FOOTPRINT, 1)),
         ("dilate", (MATTE, FOOTPRINT, 0)),
+        ("fit_colours", (PIXELS, MATTE, 3, 3, np.float32(1))),
         ("local_linear", (COEFFICIENTS, PIXELS)),
         ("histogram", (MATTE,)),
         ("bounding_box", (MATTE, 25)),
