@@ -33,7 +33,7 @@ _WEBP_S: dict[OutputName, float] = {
 _OTHERS_S, _OTHERS_LAYERS_S = 0.03, 0.1
 _REFINING_S, _FAST_MATTING_S = 0.05, 0.04  # of the photo
 _COMPOSING_S = 0.02  # of each output
-_DECONTAMINATING_S = 0.12  # where edges are everywhere
+_DECONTAMINATING_S = 0.03  # where edges are everywhere
 _INPAINTING_S = 0.03
 _PLACING_S, _PERSPECTIVE_S = 0.02, 0.04
 _SHADOW_S, _LIGHT_S = 0.04, 0.02
@@ -104,7 +104,7 @@ def _output_s(output: OutputName, encoding: EncodingSpec) -> float:
 
 def _placing_s(spec: CompositionSpec) -> float:
     placement = spec.placement
-    seconds = _DECONTAMINATING_S if spec.decontaminate else 0.0
+    seconds = _DECONTAMINATING_S if spec.decontaminated else 0.0
     if placement.perspective is not None:
         seconds += _PERSPECTIVE_S
     elif (placement.scale, placement.position) != (None, None):

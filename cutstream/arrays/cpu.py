@@ -47,7 +47,7 @@ class CpuOps:
 
     def load(self) -> None:
         # Where it was never compiled, that takes some seconds; numba itself takes half a second.
-        from cutstream.arrays.compiled import fit_colours, local_linear, rgba  # noqa: F401
+        from cutstream.arrays.compiled import fit_colours, foreground, local_linear, rgba  # noqa: F401
 
     def to_device(self, array: NDArray[T]) -> NDArray[T]:
         return array
@@ -151,53 +151,27 @@ class CpuOps:
         times: int,
         regularisation: np.float32,
     ) -> tuple[Floats, Floats]:
+        from cutstream.arrays.compiled.foreground import foreground_sweep
+
         height, width = alpha.shape
-        photo = pixels.astype(np.float32)
-        grey = np.multiply(alpha, np.float32(1 / 255))
-        share = np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.float32)
-        to_foreground, to_background = _gains(share, regularisation)
         colours, behind = (
-            cv2.resize(guess, (width, height), interpolation=cv2.INTER_LINEAR) for guess in (foreground, background)
+            np.asarray(cv2.resize(guess, (width, height), interpolation=cv2.INTER_LINEAR), np.float32).reshape(
+                height, -1
+            )
+            for guess in (foreground, background)
         )
-        mean, mean_behind, change, error = (np.empty_like(photo) for _ in range(4))
-        for _ in range(times):
-            cv2.blur(colours, (3, 3), dst=mean, borderType=cv2.BORDER_REPLICATE)
-            cv2.blur(behind, (3, 3), dst=mean_behind, borderType=cv2.BORDER_REPLICATE)
-            cv2.subtract(mean, mean_behind, dst=change)
-            cv2.multiply(change, share, dst=change)
-            cv2.subtract(photo, mean_behind, dst=error)
-            cv2.subtract(error, change, dst=error)
-            for gain, start, end in ((to_foreground, mean, colours), (to_background, mean_behind, behind)):
-                cv2.multiply(error, gain, dst=change)
-                cv2.add(change, start, dst=end)
-                np.clip(end, 0, 255, out=end)
-        return np.asarray(colours, np.float32), np.asarray(behind, np.float32)
+        foreground_sweep(_rows(pixels), np.ascontiguousarray(alpha), colours, behind, times, regularisation)
+        return colours.reshape(height, width, 3), behind.reshape(height, width, 3)
 
     def foreground_solve(
         self, pixels: Pixels, alpha: Matte, foreground: Floats, background: Floats, regularisation: np.float32
     ) -> Pixels:
-        """Gather the few pixels between 0 and 255, so that nothing else is interpolated."""
-        height, width = alpha.shape
-        grid = np.concatenate([foreground, background], axis=2)
-        rows, columns = grid.shape[:2]
-        left, right, across = _neighbours(np.arange(width), width, columns)
-        out = pixels.copy()
-        for strip in _strips(pixels):
-            undecided = np.flatnonzero((alpha[strip] - np.uint8(1)) < 254)  # 0 becomes 255
-            if undecided.size:
-                above, below, down = _neighbours(np.arange(strip.start, strip.stop), height, rows)
-                lines = _lerp(grid[above], grid[below], down[:, None, None]).reshape(-1, 6)
-                row, column = np.divmod(undecided, width)
-                start = row * columns
-                colours = _lerp(
-                    lines.take(start + left[column], axis=0),
-                    lines.take(start + right[column], axis=0),
-                    across[column, None],
-                )
-                share = alpha[strip].reshape(-1)[undecided, None] * np.float32(1 / 255)
-                strip_out = out[strip].reshape(-1, 3)
-                strip_out[undecided] = _solved(strip_out[undecided], share, colours, regularisation)
-        return out
+        from cutstream.arrays.compiled.foreground import foreground_solve
+
+        rows, alpha = _rows(pixels), np.ascontiguousarray(alpha)
+        out = rows.copy()
+        foreground_solve(rows, alpha, _rows(foreground), _rows(background), regularisation, out)
+        return out.reshape(pixels.shape)
 
     def lookup(self, pixels: Pixels, table: Table) -> Pixels:
         return np.asarray(cv2.LUT(pixels, table.reshape(1, 256, -1)), np.uint8)
@@ -238,8 +212,8 @@ class CpuOps:
         return np.asarray(cv2.bitwise_or(matte, bordered[1:-1, 1:-1]), np.uint8)
 
 
-def _rows(pixels: Pixels) -> NDArray[np.uint8]:
-    """Return u8 HWC as H × W·C, C-contiguous."""
+def _rows(pixels: NDArray[T]) -> NDArray[T]:
+    """Return HWC as H × W·C, C-contiguous."""
     return np.ascontiguousarray(pixels).reshape(len(pixels), -1)
 
 
@@ -264,38 +238,6 @@ def _composited(pixels: Pixels, alpha: Matte, base: Callable[[slice], Any]) -> P
         cv2.multiply(difference, weight, dst=difference, scale=1 / 255, dtype=cv2.CV_16S)
         cv2.add(difference, behind, dst=out[strip], dtype=cv2.CV_8U)
     return out
-
-
-def _gains(share: Floats, regularisation: np.float32) -> tuple[Floats, Floats]:
-    """Return the shares of a pixel's error by which its foreground and its background change."""
-    rest = 1 - share
-    scale = share * share + rest * rest + regularisation
-    return share / scale, rest / scale
-
-
-def _solved(pixels: Pixels, share: Floats, colours: Floats, regularisation: np.float32) -> Floats:
-    """Solve for the foreground (N × 3) of N pixels. `colours` are N × 6: foreground and background."""
-    foreground, background = colours[:, :3], colours[:, 3:]
-    error = pixels - background - share * (foreground - background)
-    solved: Floats = np.clip(np.rint(foreground + _gains(share, regularisation)[0] * error), 0, 255)
-    return solved
-
-
-def _neighbours(
-    positions: NDArray[np.int64], target: int, source: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
-    """Return the two source pixels that each result pixel lies between, and its distance from the first."""
-    exact = (positions + 0.5) * source / target - 0.5
-    floor = np.floor(exact).astype(np.int64)
-    before, after = np.clip(floor, 0, source - 1), np.clip(floor + 1, 0, source - 1)
-    return before, after, (exact - floor).astype(np.float32)
-
-
-def _lerp(before: Floats, after: Floats, share: Floats) -> Floats:
-    after = after - before
-    after *= share
-    after += before
-    return after
 
 
 def _morph(operation: Any, matte: Matte, footprint: Footprint, times: int, outside: int) -> Matte:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 
@@ -15,7 +16,7 @@ from cutstream.compositing.overlay import overlay
 from cutstream.compositing.perspective import stand
 from cutstream.compositing.placement import own_placement, place, place_plane, resolve_placement
 from cutstream.compositing.scene import Scene, build_scene, flatten, solid_colour
-from cutstream.compositing.specs import CompositionSpec, CutoutForm, ExistingAlpha, OutputName
+from cutstream.compositing.specs import SCENE_OUTPUTS, CompositionSpec, CutoutForm, ExistingAlpha, OutputName
 from cutstream.errors import UnknownForeground
 from cutstream.images import Cutout, Image, Matte, Pixels
 from cutstream.images.geometry import Box, Margin, Region
@@ -84,10 +85,13 @@ def compose(
         return stand(whole, box, spec.placement.perspective, placement.width, placement.height, ops)
 
     @cache
-    def foreground() -> ForegroundLayer:
-        """Free the placed subject of the old background's colours, if the request asks for that."""
+    def decontaminated() -> ForegroundLayer:
+        """Free the placed subject of the old background's colours."""
         layer = placed()
-        return layer._replace(pixels=estimate_foreground(*layer, ops)) if spec.decontaminate else layer
+        return layer._replace(pixels=estimate_foreground(*layer, ops))
+
+    def foreground(outputs: Collection[OutputName]) -> ForegroundLayer:
+        return placed() if spec.decontaminated.isdisjoint(outputs) else decontaminated()
 
     @cache
     def photo() -> ForegroundLayer:
@@ -102,12 +106,12 @@ def compose(
         """Draw the background, the shadow and the subject of the composite."""
         placed_depth = None if depth is None else place_plane(depth[frame.slices], placement, ops)
         blurred_photo = None if spec.background.blur is None else photo()
-        return build_scene(foreground(), spec, ops, picture, blurred_photo, placed_depth)
+        return build_scene(foreground(SCENE_OUTPUTS), spec, ops, picture, blurred_photo, placed_depth)
 
     def draw(output: OutputName) -> tuple[Layer, ...]:
         match output:
             case "cutout":
-                return draw_cutout(foreground(), spec.cutout_form, ops)
+                return draw_cutout(foreground({"cutout"}), spec.cutout_form, ops)
             case "mask":
                 return (alpha_layer(placed(), ops),)
             case "composite":

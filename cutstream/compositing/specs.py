@@ -25,6 +25,8 @@ BLACK: Colour = (0, 0, 0)
 
 # The outputs that show the subject on its background, with its shadow.
 SCENE_OUTPUTS: frozenset[OutputName] = frozenset({"composite", "layers"})
+# Those that show the subject's own colours.
+COLOURED_OUTPUTS: frozenset[OutputName] = SCENE_OUTPUTS | {"cutout"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +115,7 @@ class CompositionSpec:
     region: Region | None = None  # only pixels inside may be foreground
     crop: Margin | None = None  # kept around the subject; None keeps the whole photo
     placement: PlacementSpec = PlacementSpec()
-    decontaminate: bool = False
+    decontaminated: frozenset[OutputName] = frozenset()  # the outputs without colours of the old background
     background: BackgroundSpec = BackgroundSpec()
     shadow: ShadowSpec | None = None
     harmonise: HarmoniseSpec | None = None

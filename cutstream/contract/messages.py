@@ -153,11 +153,12 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Meta(description="Estimate alpha again in a band around the edge, for hair and fur. Unset: do not."),
     ] = None
     decontaminate: Annotated[
-        bool,
+        bool | None,
         Meta(
-            description="Remove the colour of the old background from the soft edges of cutout, composite and layers."
+            description="Remove the colour of the old background from the soft edges of cutout, composite and layers. "
+            "Unset: only from those of composite and layers, if they have a background."
         ),
-    ] = False
+    ] = None
     background: Annotated[Background, Meta(description="Background of the composite and its layers.")] = Background()
     shadow: Annotated[
         ShadowType | Shadow | None, Meta(description="Shadow of the subject, on composite and layers. Unset: none.")

@@ -15,6 +15,8 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from cutstream.compositing.specs import (
+    COLOURED_OUTPUTS,
+    SCENE_OUTPUTS,
     BackgroundSpec,
     CompositionSpec,
     CutoutForm,
@@ -150,12 +152,20 @@ def _composition(request: Request) -> CompositionSpec:
         region=None if request.roi is None else parse_region(request.roi),
         crop=_crop(request),
         placement=_placement(request),
-        decontaminate=request.decontaminate,
+        decontaminated=_decontaminated(request, background),
         background=background,
         shadow=_shadow(request, background),
         harmonise=_harmonise(request, background),
         inpaint=request.inpaint,
     )
+
+
+def _decontaminated(request: Request, background: BackgroundSpec) -> frozenset[OutputName]:
+    """Return the outputs to clean. On a new background the old one's colours are seen as a halo."""
+    if request.decontaminate is None:
+        has_background = background.is_image or background.colour is not None
+        return SCENE_OUTPUTS.intersection(request.outputs) if has_background else frozenset()
+    return COLOURED_OUTPUTS.intersection(request.outputs) if request.decontaminate else frozenset()
 
 
 def _cutout_form(request: Request) -> CutoutForm:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from cutstream.compositing.specs import SCENE_OUTPUTS, OutputName
+from cutstream.compositing.specs import COLOURED_OUTPUTS, SCENE_OUTPUTS, OutputName
 from cutstream.contract.messages import Request
 from cutstream.contract.options import Background, Gradient, Light, RefineParameters, Shadow
 from cutstream.errors import InvalidOption
@@ -26,7 +26,7 @@ _CHANGED_BY: Mapping[str, frozenset[OutputName]] = {
     "position": _PLACED,
     "canvas": _PLACED,
     "perspective": _PLACED,
-    "decontaminate": _PLACED - {"mask"},
+    "decontaminate": COLOURED_OUTPUTS,
     "background": SCENE_OUTPUTS,
     "shadow": SCENE_OUTPUTS,
     "harmonise": SCENE_OUTPUTS,

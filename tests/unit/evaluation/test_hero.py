@@ -24,7 +24,7 @@ def test_every_request_of_the_picture_is_valid() -> None:
         for fields in row.outputs
     ]
     assert len(recipes) == len(hero.ROWS) * (len(hero.CAPTIONS) - 1)
-    assert all(recipe.composition.decontaminate for recipe in recipes)
+    assert all(recipe.composition.decontaminated for recipe in recipes)
 
 
 def test_tiles_stand_in_columns_and_show_the_top_of_their_images() -> None:

@@ -15,6 +15,7 @@ from cutstream.images.geometry import Box
 
 OPS = CpuOps()
 HEIGHT, WIDTH = 60, 100
+BLUE = Background(color="#0000ff")
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_alpha_channel_instead_of_the_cutout(photo: Image, matte: np.ndarray) ->
 
 
 def test_composite_on_a_colour(photo: Image, matte: np.ndarray) -> None:
-    picture = only(composed(photo, matte, outputs=("composite",), background=Background(color="#0000ff")))
+    picture = only(composed(photo, matte, outputs=("composite",), background=BLUE, decontaminate=False))
     assert (picture[matte == 0] == (0, 0, 255)).all()
     np.testing.assert_array_equal(picture[matte == 255], photo.pixels[matte == 255])
     half = photo.pixels[20, 30] * (128 / 255) + np.array((0, 0, 255)) * (127 / 255)
@@ -229,7 +230,7 @@ def test_a_shadow_darkens_the_background_and_never_the_subject(photo: Image, mat
 
 def test_a_shadow_on_nothing_is_part_of_the_transparency(photo: Image, matte: np.ndarray) -> None:
     shadow = Shadow(type="drop", light=Light(angle=270, length=0.5), softness=0, opacity=0.5, color="#800000")
-    options = {"outputs": ("composite",), "shadow": shadow}
+    options = {"outputs": ("composite",), "shadow": shadow, "decontaminate": False}
     over_nothing = only(composed(photo, matte, background=Background(color="transparent"), **options)).astype(float)
     share = over_nothing[..., 3:] / 255
     over_white = over_nothing[..., :3] * share + 255 * (1 - share)
@@ -291,6 +292,21 @@ def test_decontamination_takes_the_old_background_out_of_soft_edges(matte: np.nd
     assert plain[30, 30, 1] > 100
     assert clean[30, 30, 1] < 30
     np.testing.assert_array_equal(clean[matte == 255], plain[matte == 255])
+
+
+def test_a_background_changes_the_colours_of_the_composite_and_not_of_the_cutout(matte: np.ndarray) -> None:
+    share = (matte / 255)[..., None]
+    pixels = np.rint(share * (255, 0, 0) + (1 - share) * (0, 255, 0)).astype(np.uint8)
+    black = Background(color="black")
+    cutout, composite = (
+        output.layers[0].pixels
+        for output in composed(Image(pixels), matte, outputs=("cutout", "composite"), background=black).outputs
+    )
+    np.testing.assert_array_equal(cutout, only(composed(Image(pixels), matte)))
+    kept = only(composed(Image(pixels), matte, outputs=("composite",), background=black, decontaminate=False))
+    assert cutout[30, 30, 1] > 100
+    assert kept[30, 30, 1] > 50
+    assert composite[30, 30, 1] < 15
 
 
 def test_perspective_stands_the_subject_on_its_line(photo: Image, matte: np.ndarray) -> None:

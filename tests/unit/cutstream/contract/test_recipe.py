@@ -92,8 +92,29 @@ def test_plain_values_are_handed_on() -> None:
     assert (recipe.deadline, recipe.hint) == (deadline, "speed")
     assert (recipe.encoding.quality, recipe.encoding.keep_metadata, recipe.encoding.layers) == (7, True, "webp")
     assert recipe.composition == CompositionSpec(
-        outputs=("background", "cutout"), existing_alpha="keep", decontaminate=True, inpaint="navier_stokes"
+        outputs=("background", "cutout"),
+        existing_alpha="keep",
+        decontaminated=frozenset({"cutout"}),
+        inpaint="navier_stokes",
     )
+
+
+@pytest.mark.parametrize(
+    ("fields", "outputs"),
+    [
+        ({}, set()),
+        ({"outputs": ("composite",)}, {"composite"}),  # it is on white
+        ({"outputs": ("composite",), "background": GLASS}, set()),
+        ({"outputs": ("cutout", "composite"), "background": Background(color="teal")}, {"composite"}),
+        ({"outputs": ("layers",), "background": Background(blur=20)}, {"layers"}),
+        ({"outputs": ("composite",), "background": Background(color="white"), "decontaminate": False}, set()),
+        ({"outputs": ("cutout", "mask", "composite"), "decontaminate": True}, {"cutout", "composite"}),
+    ],
+)
+def test_a_new_background_frees_the_composite_of_the_old_ones_colours(
+    fields: dict[str, Any], outputs: set[str]
+) -> None:
+    assert composed(**fields).decontaminated == outputs
 
 
 def test_scale_and_position() -> None:
