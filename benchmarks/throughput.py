@@ -111,13 +111,15 @@ def _run_turn(stages: StageRunner, stream: StreamRunner, count: int, stream_firs
 
 
 class StageRunner:
-    """Runs the worker's stages in this process, each one alone, on the outputs of the stage before for HELD photos.
+    """Runs the worker's stages in this process, each one alone, on the outputs of the stage before for `held` photos.
 
     The outputs of a run are dropped at once, as in the worker: collected outputs would need new memory pages every
     time.
     """
 
-    def __init__(self, settings: Settings, addresses: Sequence[str], profile: str) -> None:
+    def __init__(
+        self, settings: Settings, addresses: Sequence[str], profile: str, format: str = "auto", held: int = HELD
+    ) -> None:
         self._runtime = PipelineRuntime(settings, Metrics(), SystemClock())
         self._stages = self._runtime.pipeline.stages
         self._jobs = [
@@ -126,9 +128,9 @@ class StageRunner:
                 origin=first_delivery(RECORD).origin,
                 id=f"staged-{n}",
                 profile=profile,
-                recipe=parse_recipe(Request(image=address)),
+                recipe=parse_recipe(Request(image=address, format=format)),
             )
-            for n, address in enumerate(addresses[:HELD])
+            for n, address in enumerate(addresses[:held])
         ]
         self._inputs: dict[str, list[Any]] = {}
 
@@ -145,13 +147,23 @@ class StageRunner:
 
     def run_slice(self) -> dict[str, float]:
         """Return the core-seconds per photo of each stage."""
-        return {stage.name: self._alone(stage) for stage in self._stages}
+        return {stage.name: sum(self._alone(stage).values()) for stage in self._stages}
 
-    def _alone(self, stage: Stage[Any, Any]) -> float:
+    def run_stages(self, only: Sequence[str] = ()) -> dict[str, dict[str, float]]:
+        """Return the core-seconds per photo of each stage, or of some stages only, by the role of the process."""
+        return {stage.name: self._alone(stage) for stage in self._stages if not only or stage.name in only}
+
+    def encoded_bytes(self) -> float:
+        """Return the mean size of the files that `encode` has written for a photo."""
+        encoded = self._inputs["store"]
+        return sum(len(file.data) for each in encoded for file in each.files) / len(encoded)
+
+    def _alone(self, stage: Stage[Any, Any]) -> dict[str, float]:
         meter = Meter()
         _through(stage, self._jobs * REPEATED, self._inputs[stage.name] * REPEATED, keep=False)
         spent = meter.read()
-        return sum(spent.by_process.get(role, 0.0) for role in STAGE_ROLES) / (HELD * REPEATED)
+        photos = len(self._jobs) * REPEATED
+        return {role: spent.by_process.get(role, 0.0) / photos for role in STAGE_ROLES}
 
 
 def _through(stage: Stage[Any, Any], jobs: Sequence[Job], values: Sequence[Any], keep: bool = True) -> list[Any]:

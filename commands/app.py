@@ -15,6 +15,7 @@ from commands import (
     export,
     gateway,
     models,
+    planning,
     requests,
     stack,
     top,
@@ -51,6 +52,7 @@ app.command()(evaluation.gallery)
 app.command()(evaluation.evaluate)
 app.command()(evaluation.compare)
 app.command()(evaluation.tune)
+app.command(epilog=planning.EXAMPLES)(planning.plan)
 app.command("export")(export.export_model)
 
 _models = _group("models", "List, download and verify model weights; write the model repository.")

@@ -1,0 +1,137 @@
+"""Measure what `cutstream plan` and the simulation are made of: `python -m benchmarks.service_times`.
+
+For photos of several sizes it runs each stage alone and counts the core-seconds per photo of each process, and the bytes
+that a photo and its cutout take. Then it sends photos of 1500×1000 all the way, for what the worker, the brokers and
+Triton need beside the stages. It adds a line to benchmarks/results/service_times.jsonl and writes
+deploy/capacity/measured.toml from it; afterwards `make docs` brings docs/scaling.md up to date. About two minutes.
+
+`--from-results` only writes that file again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from rich.console import Console
+
+import consumer
+from benchmarks.machine import RESULTS, record, rss_bytes
+from benchmarks.photos import make_photos, photo_settings
+from benchmarks.throughput import StageRunner, StreamRunner
+from consumer.resources.allocator import keep_freed_memory
+from cutstream.contract.messages import encode
+from cutstream.exposition import read_exposition
+from cutstream.metrics import COMMIT_RESULTS, COMMIT_SECONDS
+from cutstream.settings import Settings
+from deploy.capacity.fitting import as_toml, fit
+from deploy.capacity.measured import FILE
+from deploy.local.running import RunningStack, running_stack
+from deploy.local.state import throwaway
+from export.repository.render import render
+from producer.following import RequestFollower
+
+SIZES = ((1500, 1000), (3000, 2000), (4200, 2800))
+WHOLE = SIZES[0]  # of the photos that go all the way
+HELD = 8  # photos of a size: those of 12 megapixels take much memory between stages
+REPEATS = 2
+COUNTED = 300
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--profile", default="fast")
+    arguments.add_argument("--from-results", action="store_true")
+    chosen = arguments.parse_args()
+    if not chosen.from_results:
+        keep_freed_memory()
+        with (
+            TemporaryDirectory(prefix="cutstream-bench-") as folder,
+            throwaway(photo_settings(Path(folder))) as settings,
+        ):
+            render(settings)
+            with running_stack(settings, consumer.COMMAND) as stack:
+                line = measure(stack, Path(folder), chosen.profile)
+        Console(width=120).print_json(json.dumps(line))
+    write_measured()
+
+
+def write_measured() -> None:
+    """Write measured.toml from the last line of each profile."""
+    text = (RESULTS / "service_times.jsonl").read_text()
+    FILE.write_text(as_toml(fit([json.loads(line) for line in text.splitlines()])))
+
+
+def measure(stack: RunningStack, folder: Path, profile: str) -> dict[str, Any]:
+    addresses = {size: make_photos(folder / f"{size[0]}", 40 if size == WHOLE else HELD, size) for size in SIZES}
+    sizes = [_measure_size(stack.settings, addresses[size], size, profile) for size in SIZES]
+    with RequestFollower(stack.settings.kafka) as follower:
+        stream = StreamRunner(stack, follower, addresses[WHOLE], profile)
+        stream.warm_up()
+        before = _commits(stack.settings)
+        counted, spent = stream.run_slice(COUNTED)
+        commits = [after - earlier for after, earlier in zip(_commits(stack.settings), before, strict=True)]
+        steady = stream.run_steady(5.0)
+    results = [encode(result) for result in steady.results.values()]
+    return record(
+        "service_times",
+        profile=profile,
+        photos=counted,
+        sizes=sizes,
+        images_per_second=round(counted / spent.wall_s, 2),
+        whole_core_ms_by_process={role: round(s / counted * 1000, 2) for role, s in spent.by_process.items()},
+        others_share_of_machine=round(spent.others_cpu_s / spent.wall_s / 2, 3),
+        transaction_ms=round(commits[0] / commits[2] * 1000, 1),
+        results_per_transaction=round(commits[1] / commits[2], 1),
+        request_bytes=len(encode(next(iter(steady.requests.values())))),
+        result_bytes=round(sum(map(len, results)) / len(results)),
+        rss_mb={role: round(rss_bytes(role) / 1e6) for role in ("worker", "decoders", "triton", "kafka")},
+    )
+
+
+def _measure_size(settings: Settings, addresses: Sequence[str], size: tuple[int, int], profile: str) -> dict[str, Any]:
+    with StageRunner(settings, addresses, profile, held=HELD) as png:
+        stages = _least([png.run_stages() for _ in range(REPEATS)])
+        png_bytes = png.encoded_bytes()
+    with StageRunner(settings, addresses, profile, format="webp", held=HELD) as webp:
+        of_webp = _least([webp.run_stages(["encode"]) for _ in range(REPEATS)])
+        webp_bytes = webp.encoded_bytes()
+    sources = [Path(address.removeprefix("file://")).stat().st_size for address in addresses[:HELD]]
+    return {
+        "megapixels": size[0] * size[1] / 1e6,
+        "source_bytes": round(sum(sources) / len(sources)),
+        "png_bytes": round(png_bytes),
+        "webp_bytes": round(webp_bytes),
+        "stage_core_ms": stages,
+        "webp_core_ms": round(sum(of_webp["encode"].values()), 2),
+    }
+
+
+def _least(runs: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """Return the least of several runs in milliseconds: other programs only add to CPU time."""
+    return {
+        stage: {role: round(min(run[stage][role] for run in runs) * 1000, 2) for role in roles}
+        for stage, roles in runs[0].items()
+    }
+
+
+def _commits(settings: Settings) -> list[float]:
+    """Return the seconds, the results and the number of the worker's transactions so far."""
+    connection = http.client.HTTPConnection(settings.worker.host, settings.worker.port, timeout=5)
+    connection.request("GET", "/metrics")
+    read = read_exposition(connection.getresponse().read().decode())
+    connection.close()
+    return [
+        read.total(COMMIT_SECONDS, "sum"),
+        read.total(COMMIT_RESULTS, "sum"),
+        read.total(COMMIT_SECONDS, "count"),
+    ]
+
+
+if __name__ == "__main__":
+    main()
