@@ -1,9 +1,9 @@
 """Measure what `cutstream plan` and the simulation are made of: `python -m benchmarks.service_times`.
 
-For photos of several sizes it runs each stage alone and counts the core-seconds per photo of each process, and the bytes
-that a photo and its cutout take. Then it sends photos of 1500×1000 all the way, for what the worker, the brokers and
-Triton need beside the stages. It adds a line to benchmarks/results/service_times.jsonl and writes
-deploy/capacity/measured.toml from it; afterwards `make docs` brings docs/scaling.md up to date. About two minutes.
+For photos of several sizes it runs each stage alone and counts the core-seconds per photo of each process, and the
+bytes that a photo and its cutout take. Then it sends photos of 1500×1000 all the way, for what the worker, the brokers
+and Triton need beside the stages. It adds a line to benchmarks/results/service_times.jsonl and writes
+deploy/capacity/measured.toml from it; afterwards `make docs` brings docs/scaling.md up to date. Three minutes.
 
 `--from-results` only writes that file again.
 """
@@ -16,21 +16,23 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
 import consumer
-from benchmarks.machine import RESULTS, record, rss_bytes
+from benchmarks.machine import CORES, RESULTS, describe_machine, record, rss_bytes
 from benchmarks.photos import make_photos, photo_settings
 from benchmarks.throughput import StageRunner, StreamRunner
 from consumer.resources.allocator import keep_freed_memory
+from cutstream.contract.envelope import result_headers
 from cutstream.contract.messages import encode
 from cutstream.exposition import read_exposition
 from cutstream.metrics import COMMIT_RESULTS, COMMIT_SECONDS
 from cutstream.settings import Settings
 from deploy.capacity.fitting import as_toml, fit
-from deploy.capacity.measured import FILE
+from deploy.capacity.measured import FILE, parse
+from deploy.capacity.simulation.run import fit_locked_share
 from deploy.local.running import RunningStack, running_stack
 from deploy.local.state import throwaway
 from export.repository.render import render
@@ -41,6 +43,8 @@ WHOLE = SIZES[0]  # of the photos that go all the way
 HELD = 8  # photos of a size: those of 12 megapixels take much memory between stages
 REPEATS = 2
 COUNTED = 300
+CALM_RATE = 5.0  # a second: a transaction has one result, and waits for nobody
+MOST_OTHERS = 0.05  # of the machine
 
 
 def main() -> None:
@@ -75,23 +79,36 @@ def measure(stack: RunningStack, folder: Path, profile: str) -> dict[str, Any]:
         stream.warm_up()
         before = _commits(stack.settings)
         counted, spent = stream.run_slice(COUNTED)
-        commits = [after - earlier for after, earlier in zip(_commits(stack.settings), before, strict=True)]
-        steady = stream.run_steady(5.0)
-    results = [encode(result) for result in steady.results.values()]
-    return record(
-        "service_times",
+        busy = _commits(stack.settings) - before
+        before = _commits(stack.settings)
+        steady = stream.run_steady(CALM_RATE)
+        calm = _commits(stack.settings) - before
+    results = list(steady.results.values())
+    headers = [sum(len(name) + len(value) for name, value in result_headers(result, 0.0)) for result in results]
+    line = dict(
         profile=profile,
         photos=counted,
         sizes=sizes,
         images_per_second=round(counted / spent.wall_s, 2),
         whole_core_ms_by_process={role: round(s / counted * 1000, 2) for role, s in spent.by_process.items()},
-        others_share_of_machine=round(spent.others_cpu_s / spent.wall_s / 2, 3),
-        transaction_ms=round(commits[0] / commits[2] * 1000, 1),
-        results_per_transaction=round(commits[1] / commits[2], 1),
+        others_share_of_machine=round(spent.others_cpu_s / spent.wall_s / CORES, 3),
+        transaction_ms=round(calm.seconds / calm.number * 1000, 1),
+        results_per_transaction=round(busy.results / busy.number, 1),
         request_bytes=len(encode(next(iter(steady.requests.values())))),
-        result_bytes=round(sum(map(len, results)) / len(results)),
+        result_bytes=round((sum(len(encode(result)) for result in results) + sum(headers)) / len(results)),
         rss_mb={role: round(rss_bytes(role) / 1e6) for role in ("worker", "decoders", "triton", "kafka")},
     )
+    if line["others_share_of_machine"] <= MOST_OTHERS:  # or the rate is not this machine's
+        line["locked_share"] = _locked_share(line)
+    return record("service_times", **line)
+
+
+def _locked_share(line: dict[str, Any]) -> float | None:
+    """Fit the only figure that cannot be measured alone to the rate of one worker."""
+    if line["profile"] != "fast":
+        return None
+    measured = parse(fit([{"time": "now", **describe_machine(), **line}]))
+    return fit_locked_share(measured, line["sizes"][0]["megapixels"], CORES, line["images_per_second"])
 
 
 def _measure_size(settings: Settings, addresses: Sequence[str], size: tuple[int, int], profile: str) -> dict[str, Any]:
@@ -120,17 +137,25 @@ def _least(runs: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, f
     }
 
 
-def _commits(settings: Settings) -> list[float]:
-    """Return the seconds, the results and the number of the worker's transactions so far."""
+class _Commits(NamedTuple):
+    """The worker's transactions so far: their seconds, their results and their number."""
+
+    seconds: float
+    results: float
+    number: float
+
+    def __sub__(self, earlier: _Commits) -> _Commits:
+        return _Commits(*(now - before for now, before in zip(self, earlier, strict=True)))
+
+
+def _commits(settings: Settings) -> _Commits:
     connection = http.client.HTTPConnection(settings.worker.host, settings.worker.port, timeout=5)
     connection.request("GET", "/metrics")
     read = read_exposition(connection.getresponse().read().decode())
     connection.close()
-    return [
-        read.total(COMMIT_SECONDS, "sum"),
-        read.total(COMMIT_RESULTS, "sum"),
-        read.total(COMMIT_SECONDS, "count"),
-    ]
+    return _Commits(
+        read.total(COMMIT_SECONDS, "sum"), read.total(COMMIT_RESULTS, "sum"), read.total(COMMIT_SECONDS, "count")
+    )
 
 
 if __name__ == "__main__":

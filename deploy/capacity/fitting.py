@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 Tree = dict[str, Any]
@@ -10,35 +11,34 @@ Tree = dict[str, Any]
 _OWN = "benchmark"  # the role of the process that runs the stages alone, in place of a worker
 _STAGES = ("fetch", "decode", "segment", "refine", "compose", "store")
 _LOCKED_SHARE = 0.5
-"""Of the worker's work in stages. With it the simulation meets the rate of one worker in the recorded runs
-(docs/scaling.md)."""
+"""Of the worker's work in stages, where a line does not say: with it the simulation meets the rate of one worker in the
+throughput runs that are recorded (docs/scaling.md)."""
 
 
 def fit(lines: Sequence[Mapping[str, Any]]) -> Tree:
     """Return the tables of measured.toml: the last line of `fast` for everything, that of each profile for Triton."""
     latest = {line["profile"]: line for line in lines}
     fast = latest["fast"]
-    whole = fast["whole_core_ms_by_process"]
-    sizes = fast["sizes"]
-    stages = {name: _line(sizes, lambda size, name=name: size["stage_core_ms"][name][_OWN]) for name in _STAGES}
-    png = _line(sizes, lambda size: size["stage_core_ms"]["encode"][_OWN])
-    own_ms = sum(fixed + slope * sizes[0]["megapixels"] for fixed, slope in [*stages.values(), png])
+    whole, sizes = fast["whole_core_ms_by_process"], fast["sizes"]
+    megapixels = [size["megapixels"] for size in sizes]
+    line = partial(_line, megapixels)
+    stages = {name: line([size["stage_core_ms"][name][_OWN] for size in sizes]) for name in _STAGES}
+    png = line([size["stage_core_ms"]["encode"][_OWN] for size in sizes])
+    own_ms = sum(fixed + slope * megapixels[0] for fixed, slope in [*stages.values(), png])
     return {
         "source": source_of("service_times", fast),
         "stages": stages,
-        "decode": _line(sizes, lambda size: size["stage_core_ms"]["decode"]["decoders"]),
-        "encode": {"png": png, "webp": _line(sizes, lambda size: size["webp_core_ms"])},
+        "decode": line([size["stage_core_ms"]["decode"]["decoders"] for size in sizes]),
+        "encode": {"png": png, "webp": line([size["webp_core_ms"] for size in sizes])},
         "inference": {
-            name: {"ms": line["whole_core_ms_by_process"]["triton"], "source": source_of("service_times", line)}
-            for name, line in latest.items()
+            name: {"ms": each["whole_core_ms_by_process"]["triton"], "source": source_of("service_times", each)}
+            for name, each in latest.items()
         },
-        "source_bytes": _line(sizes, lambda size: size["source_bytes"], 0),
-        "output_bytes": {
-            name: _line(sizes, lambda size, name=name: size[f"{name}_bytes"], 0) for name in ("png", "webp")
-        },
+        "source_bytes": line([size["source_bytes"] for size in sizes], 0),
+        "output_bytes": {name: line([size[f"{name}_bytes"] for size in sizes], 0) for name in ("png", "webp")},
         "figures": {
             "loop_ms": round(max(1.0, whole["worker"] - own_ms), 1),
-            "locked_share": _LOCKED_SHARE,
+            "locked_share": fast.get("locked_share") or _LOCKED_SHARE,
             "broker_ms": round(whole["kafka"], 1),
             "client_ms": round(whole["benchmark"], 1),
             "transaction_ms": fast["transaction_ms"],
@@ -56,12 +56,11 @@ def source_of(benchmark: str, line: Mapping[str, Any]) -> str:
     return f"{benchmark}.jsonl, {line['time']}, commit {line['commit']}, {machine['cores']} cores of {machine['cpu']}"
 
 
-def _line(sizes: Sequence[Mapping[str, Any]], of: Callable[[Mapping[str, Any]], float], digits: int = 2) -> list[float]:
+def _line(xs: Sequence[float], ys: Sequence[float], digits: int = 2) -> list[float]:
     """Return the straight line of least squares through the sizes, as its value at 0 and its slope.
 
     Where noise gives a negative value at 0, the line goes through 0.
     """
-    xs, ys = [size["megapixels"] for size in sizes], [of(size) for size in sizes]
     mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)
     slope = sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True)) / sum((x - mean_x) ** 2 for x in xs)
     fixed = mean_y - slope * mean_x

@@ -58,12 +58,14 @@ class Choices:
     object_wait_s: float = 0.2
 
 
-def make_plan(demand: Demand, measured: Measured, choices: Choices | None = None, prices: Prices | None = None) -> Sheet:
+def make_plan(
+    demand: Demand, measured: Measured, choices: Choices | None = None, prices: Prices | None = None
+) -> Sheet:
     """Return the plan. Raises InvalidOption for what was not measured, or for a deadline that nothing can meet."""
     choices = choices or Choices()
     if choices.gpu_ms is None and demand.profile not in measured.inference_ms:
         raise InvalidOption(
-            f"--profile {demand.profile}: nobody has measured it on a CPU yet, only {', '.join(measured.inference_ms)}. "
+            f"--profile {demand.profile}: only {', '.join(measured.inference_ms)} has been measured on a CPU. "
             "Give --gpu-ms, the time that your GPU takes for a photo, or measure it: "
             f"python -m benchmarks.service_times --profile {demand.profile}"
         )
@@ -132,9 +134,7 @@ def _work(sheet: Sheet, demand: Demand, measured: Measured, choices: Choices) ->
     return _Work(round(worker + decoder, 4), locked, triton)
 
 
-def _workers(
-    sheet: Sheet, demand: Demand, measured: Measured, choices: Choices, peak: float, work: _Work
-) -> int:
+def _workers(sheet: Sheet, demand: Demand, measured: Measured, choices: Choices, peak: float, work: _Work) -> int:
     sheet.section(f"Workers, each with {choices.cores_per_worker} cores")
     cores, busy = choices.cores_per_worker, choices.utilisation
     by_cores = sheet.add(
@@ -146,7 +146,11 @@ def _workers(
         "the worker and its decoders",
     )
     by_lock = sheet.add(
-        "rate_by_lock", "by its interpreter's lock", 1000 / work.locked_ms, "photos/s", f"1,000 ÷ {show(work.locked_ms)}"
+        "rate_by_lock",
+        "by its interpreter's lock",
+        1000 / work.locked_ms,
+        "photos/s",
+        f"1,000 ÷ {show(work.locked_ms)}",
     )
     planned = sheet.add(
         "rate_planned",
@@ -200,9 +204,7 @@ def _busy(peak: float, workers: int, by_cores: float, by_lock: float) -> float:
 def _partitions(sheet: Sheet, choices: Choices, workers: int) -> None:
     least = max(8, math.ceil(workers * choices.growth))
     partitions = 1 << (least - 1).bit_length()
-    sheet.add(
-        "partitions_least", "partitions at least", least, formula=f"max(8, ⌈{workers} × {show(choices.growth)}⌉)"
-    )
+    sheet.add("partitions_least", "partitions at least", least, formula=f"max(8, ⌈{workers} × {show(choices.growth)}⌉)")
     sheet.add("partitions", "partitions", partitions, note="the next power of two, which most numbers of workers share")
 
 
@@ -283,12 +285,13 @@ def _objects(sheet: Sheet, demand: Demand, measured: Measured, choices: Choices,
     """Return the bytes of the outputs of one photo."""
     sheet.section("Object store")
     size, line = demand.megapixels, measured.output_bytes[demand.output]
+    source = measured.source_bytes
     came = sheet.add(
         "source_mb",
         "a photo",
-        measured.source_bytes.at(size) / 1e6,
+        source.at(size) / 1e6,
         "MB",
-        f"({show(measured.source_bytes.fixed)} + {show(measured.source_bytes.per_megapixel)} × {show(size)}) ÷ 1,000,000",
+        f"({show(source.fixed)} + {show(source.per_megapixel)} × {show(size)}) ÷ 1,000,000",
     )
     stored = sheet.add(
         "output_mb",
@@ -302,7 +305,9 @@ def _objects(sheet: Sheet, demand: Demand, measured: Measured, choices: Choices,
     formula = f"{show(peak)} × {demand.outputs}"
     sheet.add("puts_per_s", "PUTs at the peak", puts, "/s", formula, _limit(puts, PUTS_PER_S))
     sheet.add("in_mbit_per_s", "read at the peak", peak * came * 8, "Mbit/s", f"{show(peak)} × {show(came)} × 8")
-    sheet.add("out_mbit_per_s", "written at the peak", peak * stored * 8, "Mbit/s", f"{show(peak)} × {show(stored)} × 8")
+    sheet.add(
+        "out_mbit_per_s", "written at the peak", peak * stored * 8, "Mbit/s", f"{show(peak)} × {show(stored)} × 8"
+    )
     sheet.add(
         "stored_gb",
         f"kept for {show(choices.keep_days)} days",

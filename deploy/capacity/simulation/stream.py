@@ -133,7 +133,9 @@ class Stream:
             self._all_done.succeed()
 
 
-_VARYING = [f.name for f in fields(Work) if f.name.endswith("_s") and not f.name.endswith("wait_s") and f.name != "loop_s"]
+_VARYING = [
+    f.name for f in fields(Work) if f.name.endswith("_s") and not f.name.endswith("wait_s") and f.name != "loop_s"
+]
 
 
 def assign(partitions: int, workers: int) -> list[list[int]]:

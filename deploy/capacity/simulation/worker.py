@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from itertools import count
 
 from simpy import Environment, Event, PriorityResource, Resource
 
@@ -100,6 +101,7 @@ class Worker:
         self._patience_s = MOST_PATIENT_S
         self._last_commit_s = 0.0
         self._committing = False
+        self._begun = count()
         self._wake = env.event()
         slots = rules.cores or cores.number
         self._fetch = PriorityResource(env, FETCH_SLOTS)
@@ -192,7 +194,7 @@ class Worker:
     # -- a photo
 
     def _carry(self, photo: Photo) -> Generator[Event, object, None]:
-        work, order = photo.work, self._env.now
+        work, order = photo.work, next(self._begun)  # the oldest is served first
         yield from self._python.work(work.loop_s, 0.0)
         with self._fetch.request(order) as slot:
             yield slot
