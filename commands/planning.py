@@ -10,14 +10,14 @@ import typer
 
 from commands.console import echo, named_errors, out
 
-EXAMPLES = """
+EXAMPLES = """\
 Examples:
 
-cutstream plan --photos-a-day 50000 --megapixels 12 --hours 10 --peak 4
+  cutstream plan --photos-a-day 50000 --megapixels 12 --hours 10 --peak 4
+  cutstream plan --photos-a-day 20000 --megapixels 6 --deadline 3 --prices prices.toml
+  cutstream plan --photos-a-day 1000000 --hours 8 --peak 1 --utilisation 0.9 --spare 0 --json
 
-cutstream plan --photos-a-day 20000 --deadline 3 --output webp --prices prices.toml
-
-cutstream plan --photos-a-day 1000000 --megapixels 2 --hours 8 --peak 1 --spare 0 --json
+With --json, `values` has each result under its name, and `sections` the steps with their arithmetic.
 """
 
 
@@ -80,22 +80,22 @@ def plan(
         _show(sheet, measured.source)
 
 
+_WIDTHS = 44, 17  # columns of the names and of the values
+
+
 def _show(sheet: Any, source: str) -> None:
     from rich.table import Table
 
     from deploy.capacity.sheet import show
 
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column()
-    table.add_column(justify="right")
-    table.add_column(style="dim", overflow="fold")
-    for number, (title, steps) in enumerate(sheet):
-        if number:
-            table.add_row()
-        table.add_row(f"[bold]{title}[/]")
+    for title, steps in sheet:
+        out.print(f"\n{title}", style="bold", highlight=False, markup=False)
+        table = Table(box=None, pad_edge=False, show_header=False)
+        table.add_column(min_width=_WIDTHS[0], max_width=_WIDTHS[0])
+        table.add_column(min_width=_WIDTHS[1], justify="right", no_wrap=True)
+        table.add_column(style="dim", overflow="fold")
         for step in steps:
-            value = f"{show(step.value)} {step.unit}".rstrip()
-            how = " · ".join(filter(None, (f"= {step.formula}" if step.formula else "", step.note)))
-            table.add_row(f"  {step.what}", value, how)
-    out.print(table, highlight=False)
+            how = ", ".join(filter(None, (f"= {step.formula}" if step.formula else "", step.note)))
+            table.add_row(f"  {step.what}", f"{show(step.value)} {step.unit}".rstrip(), how)
+        out.print(table, highlight=False)
     out.print(f"\nService times: {source}", highlight=False, markup=False, soft_wrap=True)

@@ -13,6 +13,9 @@ from deploy.capacity.prices import Prices
 from deploy.capacity.sheet import Sheet, show
 
 DAYS = 30  # of a month
+LOST_TO_BOTH = 0.2
+"""Of a worker's rate, where its cores and its interpreter's lock would allow the same: photos that wait for the lock
+leave a core idle. From the simulation, as docs/scaling.md shows."""
 BROKER_MB_PER_S = 50.0
 """Written to one broker, copies included: a third of what one disk of a small machine takes."""
 GETS_PER_S, PUTS_PER_S = 5500, 3500
@@ -123,14 +126,15 @@ def _work(sheet: Sheet, demand: Demand, measured: Measured, choices: Choices) ->
     share, loop = measured.locked_share, measured.loop_ms
     locked = add(
         "locked_ms",
-        "of the worker's, under the lock of its interpreter",
+        "of the worker's, under its Python's lock",
         loop + (worker - loop) * share,
         formula=f"{show(loop)} + ({show(worker)} − {show(loop)}) × {show(share)}",
     )
     if choices.gpu_ms is None:
-        triton = add("triton_ms", f"Triton, profile {demand.profile}", measured.inference_ms[demand.profile])
+        took = measured.inference_ms[demand.profile]
+        triton = add("triton_ms", f"Triton, profile {demand.profile}", took, note="measured")
     else:
-        triton = sheet.add("triton_ms", "Triton, as given", choices.gpu_ms, "GPU-ms")
+        triton = sheet.add("triton_ms", "Triton", choices.gpu_ms, "GPU-ms", note="given")
     return _Work(round(worker + decoder, 4), locked, triton)
 
 
@@ -147,17 +151,21 @@ def _workers(sheet: Sheet, demand: Demand, measured: Measured, choices: Choices,
     )
     by_lock = sheet.add(
         "rate_by_lock",
-        "by its interpreter's lock",
+        "by its Python's lock",
         1000 / work.locked_ms,
         "photos/s",
         f"1,000 ÷ {show(work.locked_ms)}",
     )
-    planned = sheet.add(
-        "rate_planned",
-        "planned with, to leave room for chance",
-        min(by_cores, by_lock) * busy,
+    fewer, more = sorted((by_cores, by_lock))
+    both = sheet.add(
+        "rate_most",
+        "by both, which wait for each other",
+        fewer * (1 - LOST_TO_BOTH * fewer / more),
         "photos/s",
-        f"min({show(by_cores)}, {show(by_lock)}) × {show(busy)}",
+        f"{show(fewer)} × (1 − {show(LOST_TO_BOTH)} × {show(fewer)} ÷ {show(more)})",
+    )
+    planned = sheet.add(
+        "rate_planned", "planned with, to leave room", both * busy, "photos/s", f"{show(both)} × {show(busy)}"
     )
     needed = max(1, math.ceil(peak / planned))
     latency = partial(
@@ -168,7 +176,7 @@ def _workers(sheet: Sheet, demand: Demand, measured: Measured, choices: Choices,
         waits_s=choices.object_wait_s,
         transaction_ms=measured.transaction_ms,
     )
-    expected = latency(utilisation=_busy(peak, needed, by_cores, by_lock))
+    expected = latency(utilisation=peak / needed / both)
     if demand.deadline_s is not None:
         best = latency(utilisation=0.0)
         if best.p99_s > demand.deadline_s:
@@ -178,42 +186,43 @@ def _workers(sheet: Sheet, demand: Demand, measured: Measured, choices: Choices,
             )
         while expected.p99_s > demand.deadline_s and needed < _MOST_WORKERS:
             needed += 1
-            expected = latency(utilisation=_busy(peak, needed, by_cores, by_lock))
+            expected = latency(utilisation=peak / needed / both)
     formula = f"⌈{show(peak)} ÷ {show(planned)}⌉ + {choices.spare}"
-    more = needed - max(1, math.ceil(peak / planned))
-    if more:
-        formula += f" + {more}"
+    added = needed - max(1, math.ceil(peak / planned))
+    if added:
+        formula += f" + {added}"
     workers = int(
         sheet.add(
             "workers",
             "workers",
             needed + choices.spare,
             formula=formula,
-            note=f"{choices.spare} may fail" + (f", {more} more for the deadline" if more else ""),
+            note=", ".join(filter(None, (_spare(choices), f"{added} more for the deadline" if added else ""))),
         )
     )
     _partitions(sheet, choices, workers)
-    _latency(sheet, demand, expected)
+    formula = f"{show(peak)} ÷ {needed} ÷ {show(both)}"
+    _latency(sheet, demand, expected, formula)
     return workers
 
 
-def _busy(peak: float, workers: int, by_cores: float, by_lock: float) -> float:
-    return peak / workers / min(by_cores, by_lock)
+def _spare(choices: Choices) -> str:
+    return f"{choices.spare} may fail" if choices.spare else ""
 
 
 def _partitions(sheet: Sheet, choices: Choices, workers: int) -> None:
     least = max(8, math.ceil(workers * choices.growth))
     partitions = 1 << (least - 1).bit_length()
     sheet.add("partitions_least", "partitions at least", least, formula=f"max(8, ⌈{workers} × {show(choices.growth)}⌉)")
-    sheet.add("partitions", "partitions", partitions, note="the next power of two, which most numbers of workers share")
+    sheet.add("partitions", "partitions", partitions, note="the next power of two")
 
 
-def _latency(sheet: Sheet, demand: Demand, expected: Latency) -> None:
+def _latency(sheet: Sheet, demand: Demand, expected: Latency, busy: str) -> None:
     sheet.section("Time from the request to the result, without the spare workers, at the peak")
-    sheet.add("utilisation", "how busy each worker is", expected.utilisation)
-    sheet.add("p50_s", "half of the photos, at most", expected.p50_s, "s", expected.p50_formula)
+    sheet.add("utilisation", "how busy each worker is", expected.utilisation, formula=busy)
+    sheet.add("p50_s", "half of the photos, about", expected.p50_s, "s", expected.p50_formula)
     deadline = "" if demand.deadline_s is None else f"the deadline is {show(demand.deadline_s)} s"
-    sheet.add("p99_s", "99 of 100, at most", expected.p99_s, "s", expected.p99_formula, deadline)
+    sheet.add("p99_s", "99 of 100, about", expected.p99_s, "s", expected.p99_formula, deadline)
 
 
 def _triton(sheet: Sheet, choices: Choices, peak: float, work: _Work) -> int:
@@ -229,7 +238,7 @@ def _triton(sheet: Sheet, choices: Choices, peak: float, work: _Work) -> int:
                 "GPUs",
                 math.ceil(kept_busy) + choices.spare,
                 formula=f"⌈{show(kept_busy)}⌉ + {choices.spare}",
-                note=f"{choices.spare} may fail",
+                note=_spare(choices),
             )
         )
     sheet.section(f"Triton on CPUs, servers of {choices.triton_cores} cores")
@@ -240,7 +249,7 @@ def _triton(sheet: Sheet, choices: Choices, peak: float, work: _Work) -> int:
             "servers",
             math.ceil(cores / choices.triton_cores) + choices.spare,
             formula=f"⌈{show(cores)} ÷ {choices.triton_cores}⌉ + {choices.spare}",
-            note=f"{choices.spare} may fail",
+            note=_spare(choices),
         )
     )
 
@@ -300,7 +309,7 @@ def _objects(sheet: Sheet, demand: Demand, measured: Measured, choices: Choices,
         "MB",
         f"({show(line.fixed)} + {show(line.per_megapixel)} × {show(size)}) × {demand.outputs} ÷ 1,000,000",
     )
-    sheet.add("gets_per_s", "GETs at the peak", peak, "/s", note=_limit(peak, GETS_PER_S))
+    sheet.add("gets_per_s", "GETs at the peak", peak, "/s", show(peak), note=_limit(peak, GETS_PER_S))
     puts = peak * demand.outputs
     formula = f"{show(peak)} × {demand.outputs}"
     sheet.add("puts_per_s", "PUTs at the peak", puts, "/s", formula, _limit(puts, PUTS_PER_S))

@@ -34,7 +34,7 @@ class Sheet:
         self._sections.append((title, []))
 
     def add(self, key: str, what: str, value: float, unit: str = "", formula: str = "", note: str = "") -> float:
-        """Add a step and return its value, rounded to four digits unless it is a whole number."""
+        """Add a step and return its value, rounded as it is shown."""
         rounded = rounded_as_shown(value)
         self._sections[-1][1].append(Step(key, what, rounded, unit, formula, note))
         return rounded
@@ -48,10 +48,10 @@ class Sheet:
 
 
 def rounded_as_shown(value: float) -> float:
-    """Return a whole number unchanged, anything else with four significant digits."""
+    """Return the value with four significant digits, and no fraction from 1,000 on."""
     if value == int(value):
         return float(value)
-    return round(value, _DIGITS - 1 - floor(log10(abs(value))))
+    return round(value, _decimals(value))
 
 
 def show(value: float) -> str:
@@ -59,5 +59,8 @@ def show(value: float) -> str:
     value = rounded_as_shown(value)
     if value == int(value):
         return f"{int(value):,}"
-    decimals = max(0, _DIGITS - 1 - floor(log10(abs(value))))
-    return f"{value:,.{decimals}f}".rstrip("0")
+    return f"{value:,.{_decimals(value)}f}".rstrip("0")
+
+
+def _decimals(value: float) -> int:
+    return max(0, _DIGITS - 1 - floor(log10(abs(value))))

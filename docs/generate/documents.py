@@ -11,6 +11,7 @@ from cutstream.contract.schemas import json_schema
 from cutstream.settings import Settings
 from docs.generate.asyncapi import asyncapi
 from docs.generate.pages import as_json, errors_page, metrics_page, settings_page, topics_page
+from docs.generate.scaling import scaling_page
 from producer.gateway.openapi import openapi
 
 FOLDER = Path(__file__).parents[1]
@@ -25,6 +26,7 @@ def documents() -> dict[str, str]:
         "errors.md": NOTE + errors_page(),
         "metrics.md": NOTE + metrics_page(),
         "openapi.yaml": msgspec.yaml.encode(openapi()).decode(),
+        "scaling.md": NOTE + scaling_page(),
         "schemas/request.json": as_json(json_schema(Request)),
         "schemas/result.json": as_json(json_schema(Result)),
         "settings.md": NOTE + settings_page(),

@@ -143,7 +143,7 @@ def settings_page() -> str:
             )
             for _, name, node in fields
         ]
-        parts.append(f"## {section}\n\n{_table(('variable', 'default', 'values', 'meaning'), rows)}")
+        parts.append(f"## {section}\n\n{table(('variable', 'default', 'values', 'meaning'), rows)}")
     return "\n".join(parts)
 
 
@@ -165,7 +165,7 @@ def errors_page() -> str:
                 assert issubclass(kind, errors.Poison)
                 row.append(f"`{kind.points_to}`")
             note = f"\n{_POINTS_TO}"
-        parts.append(f"## {base.__name__}\n\n{occasion} {remedy}\n{note}\n{_table(columns, rows)}")
+        parts.append(f"## {base.__name__}\n\n{occasion} {remedy}\n{note}\n{table(columns, rows)}")
     return "\n".join(parts)
 
 
@@ -178,7 +178,7 @@ def metrics_page() -> str:
         (f"`{d.name}`", ", ".join(f"{bound:g}" for bound in d.buckets)) for d in DEFINITIONS if d.kind == "histogram"
     ]
     columns = ("metric", "type", "unit", "labels", "meaning", "when it moves")
-    return f"{_METRICS}\n{_table(columns, rows)}\n{_BUCKETS}\n{_table(('histogram', 'upper bounds'), buckets)}"
+    return f"{_METRICS}\n{table(columns, rows)}\n{_BUCKETS}\n{table(('histogram', 'upper bounds'), buckets)}"
 
 
 def topics_page(kafka: settings.KafkaSettings) -> str:
@@ -227,7 +227,7 @@ def topics_page(kafka: settings.KafkaSettings) -> str:
                 limit=MAX_REQUEST_BYTES // 1024,
                 header=HEADER_BYTES,
             ),
-            _table(("topic", "content", "written by", "read by"), topics),
+            table(("topic", "content", "written by", "read by"), topics),
             _fields_section("Request", Request),
             "A request with several options:\n",
             _example(REQUESTS["full"]),
@@ -253,8 +253,8 @@ def _fields_section(title: str, kind: type[msgspec.Struct]) -> str:
     for name, node in definitions.items():
         heading = f"## {title}" if name == kind.__name__ else f"### `{name}`"
         rows = [_field_row(field, schema, node, definitions) for field, schema in node["properties"].items()]
-        table = _table(("field", "default", "values", "meaning"), rows)
-        parts.append(f"{heading}\n\n{node['description']}\n\n{table}")
+        fields = table(("field", "default", "values", "meaning"), rows)
+        parts.append(f"{heading}\n\n{node['description']}\n\n{fields}")
     return "\n".join(parts)
 
 
@@ -271,7 +271,7 @@ def _meaning(schema: Node, definitions: Mapping[str, Node]) -> str:
 
 
 def _headers_section(title: str, headers: Mapping[str, str]) -> str:
-    return f"### {title}\n\n{_table(('header', 'value'), [(f'`{name}`', text) for name, text in headers.items()])}"
+    return f"### {title}\n\n{table(('header', 'value'), [(f'`{name}`', text) for name, text in headers.items()])}"
 
 
 def _example(message: msgspec.Struct) -> str:
@@ -309,7 +309,7 @@ def _show_default(value: object) -> str:
     return f"`{value}`"
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     head = list(head)
     lines = (head, ["---"] * len(head), *([_cell(cell) for cell in row] for row in rows))
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

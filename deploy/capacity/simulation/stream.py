@@ -15,11 +15,12 @@ from deploy.capacity.simulation.worker import Partition, Photo, Rules, Work, Wor
 
 @dataclass(frozen=True)
 class Deployment:
-    """What runs: equal machines, each with a Triton and so many workers. `brokers_on_machine`: so do the brokers.
+    """What runs: equal machines, each with a Triton and so many workers.
 
     `broker_s` and `client_s` are the core-seconds that the brokers, and the programs that send and read, need for a
-    photo: half of it when the request comes in, half when its result goes out. They load the machine only if the
-    brokers and clients run there, too. `transaction_s` is the time that a commit takes besides.
+    photo: half of it when the request comes in, half when its result goes out. All of that is on the first machine,
+    unless the brokers have `broker_cores` of their own, and the clients are elsewhere. `transaction_s` is the time that
+    a commit takes besides. Triton shares its machine's cores, unless each has `triton_cores` of its own.
     """
 
     machines: int = 1
@@ -28,7 +29,8 @@ class Deployment:
     instances: int = 1
     max_batch: int = 8
     partitions: int = 8
-    brokers_on_machine: bool = True
+    broker_cores: int | None = None
+    triton_cores: int | None = None
     broker_s: float = 0.0
     client_s: float = 0.0
     transaction_s: float = 0.03
@@ -71,12 +73,16 @@ class Stream:
         self.outcome = Outcome()
         machines = [Cores(self._env, deployment.cores) for _ in range(deployment.machines)]
         self._machines = machines
+        own = deployment.broker_cores
+        self._brokers = machines[0] if own is None else Cores(self._env, own)
+        self._half_s = (deployment.broker_s + (deployment.client_s if own is None else 0.0)) / 2
         self._partitions = [Partition() for _ in range(deployment.partitions)]
         count = deployment.machines * deployment.workers_per_machine
         self._owner: list[Worker] = []
         shares = assign(deployment.partitions, count)
         for number, cores in enumerate(machines):
-            triton = Triton(self._env, cores, instances=deployment.instances, max_batch=deployment.max_batch)
+            beside = cores if deployment.triton_cores is None else Cores(self._env, deployment.triton_cores)
+            triton = Triton(self._env, beside, instances=deployment.instances, max_batch=deployment.max_batch)
             for each in range(deployment.workers_per_machine):
                 owned = shares[number * deployment.workers_per_machine + each]
                 worker = Worker(
@@ -85,7 +91,7 @@ class Stream:
                     triton,
                     [self._partitions[p] for p in owned],
                     deployment.rules,
-                    lambda photos, cores=cores: self._env.process(self._commit(photos, cores)),  # type: ignore[misc]
+                    lambda photos: self._env.process(self._commit(photos)),
                 )
                 self._owner.extend([worker] * len(owned))
 
@@ -107,8 +113,7 @@ class Stream:
     def _write(self, at_s: float) -> Generator[Event, object, None]:
         """Put a request into a random partition, as the hash of its key does."""
         self.outcome.arrived_s.append(at_s)
-        if self._d.brokers_on_machine:
-            yield self._machines[0].work((self._d.broker_s + self._d.client_s) / 2)
+        yield self._brokers.work(self._half_s)
         chosen = self._random.randrange(len(self._partitions))
         self._partitions[chosen].unread.append(Photo(at_s, self._one()))
         self._owner[chosen].notice()
@@ -120,10 +125,9 @@ class Stream:
         factor = self._random.gammavariate(shape, 1 / shape)
         return replace(self._work, **{name: getattr(self._work, name) * factor for name in _VARYING})
 
-    def _commit(self, photos: list[Photo], cores: Cores) -> Generator[Event, object, None]:
+    def _commit(self, photos: list[Photo]) -> Generator[Event, object, None]:
         self.outcome.transactions += 1
-        if self._d.brokers_on_machine:
-            yield cores.work(len(photos) * (self._d.broker_s + self._d.client_s) / 2)
+        yield self._brokers.work(len(photos) * self._half_s)
         yield self._env.timeout(self._d.transaction_s)
         for photo in photos:
             self.outcome.committed_s.append(self._env.now)
