@@ -13,7 +13,7 @@ $(foreach name,$(VARIABLES),$(eval override $(name) := $$(value $(name))))
 export $(VARIABLES)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-export setup-fuzz fuzz demo train compare up worker test chaos soak overload mutants check format bench docs dashboards lock audit clean
+.PHONY: help setup setup-export setup-fuzz fuzz demo train compare up worker test chaos soak overload mutants check format bench capacity docs dashboards lock audit clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,6 +89,11 @@ bench: setup ## Measure throughput against the bound of this machine (docs/bench
 compare: setup ## Compare profiles on photos with masks: make compare PHOTOS=DIR [COCO=instances.json] [OUT=DIR]
 	$(if $(PHOTOS),,$(error name the folder of photos: make compare PHOTOS=DIR (docs/evaluation.md#comparing-profiles)))
 	$(BIN)/cutstream compare "$$PHOTOS" $(if $(COCO),--coco "$$COCO") --out "$${OUT:-out/compare}"
+
+capacity: setup ## Measure what a photo costs, check the simulation against this machine, and write docs/scaling.md (10 min, quiet)
+	$(BIN)/python -m benchmarks.service_times
+	$(BIN)/python -m benchmarks.scale
+	$(BIN)/python -m benchmarks.capacity; status=$$?; $(BIN)/python -m benchmarks.scaler && $(BIN)/python -m docs.generate && exit $$status
 
 docs: setup ## Write the generated documents: settings, metrics, errors, topics, AsyncAPI, schemas
 	$(BIN)/python -m docs.generate

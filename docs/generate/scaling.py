@@ -32,6 +32,9 @@ def scaling_page() -> str:
             **_most(),
             "replay": _replay(),
             "capacity": _capacity(),
+            "scaler": _scaler(),
+            "chart_off": str(_off_by("keda")),
+            "growth_off": str(_off_by("keda_with_growth")),
             "units": _scale("units", ("units", "partitions", "rate")),
             "partitions": _scale("partitions", ("partitions", "rate", "lag", "p50_ms", "p99_ms", "transactions_per_s")),
             "brokers": _scale("brokers", ("broker_cores", "rate", "lag", "p50_ms", "p99_ms")),
@@ -142,6 +145,38 @@ def _capacity() -> str:
         )
     columns = ("workers", "commit", "photos/s", "p50 in ms", "p99 in ms", "mean lag", "most lag", "curves apart")
     return table(columns, rows)
+
+
+def _scaler() -> str:
+    names = (
+        "workers",
+        "at_s",
+        "lag",
+        "answered_per_s",
+        "coming_per_s",
+        "oldest_s",
+        "wanted",
+        "keda",
+        "keda_with_growth",
+    )
+    rows = [[show(line[name]) for name in names] for line in _recorded("scaler")]
+    columns = (
+        "workers",
+        "after s",
+        "lag",
+        "answered/s",
+        "coming/s",
+        "oldest in s",
+        "simulation",
+        "chart",
+        "with the lag's growth",
+    )
+    return table(columns, rows)
+
+
+def _off_by(expression: str) -> int:
+    """Return by how many workers an expression was off at most."""
+    return max((abs(line[expression] - line["wanted"]) for line in _recorded("scaler")), default=0)
 
 
 def _scale(scenario: str, columns: tuple[str, ...]) -> str:
