@@ -13,7 +13,7 @@ $(foreach name,$(VARIABLES),$(eval override $(name) := $$(value $(name))))
 export $(VARIABLES)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-export setup-fuzz fuzz demo train compare up worker test chaos soak overload mutants check format bench capacity docs dashboards lock audit clean
+.PHONY: help setup setup-export setup-fuzz fuzz demo train compare up worker test chaos soak overload mutants check format bench capacity docs dashboards helm-tools chart lock audit clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -98,8 +98,15 @@ capacity: setup ## Measure what a photo costs, check the simulation against this
 docs: setup ## Write the generated documents: settings, metrics, errors, topics, AsyncAPI, schemas
 	$(BIN)/python -m docs.generate
 
-dashboards: setup ## Write the dashboards for Grafana and the rules for Prometheus: deploy/grafana/, deploy/prometheus/
+dashboards: setup ## Write the dashboards for Grafana and the rules for Prometheus: deploy/grafana/, deploy/prometheus/, the chart
 	$(BIN)/python -m deploy.monitoring
+
+helm-tools: setup ## Build Helm with Go and fetch the schemas that the chart is tested with (docs/kubernetes.md)
+	$(BIN)/python -m tests.support.helm_tools
+
+chart: setup ## Render the chart's examples into the golden files of its tests, for review
+	$(BIN)/python -m deploy.monitoring
+	$(BIN)/python -m tests.support.helm
 
 lock: setup ## Update the lock files to the newest versions
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \
@@ -112,6 +119,8 @@ lock: setup ## Update the lock files to the newest versions
 		--no-annotate - -o requirements/uv.txt
 	printf 'pip-audit\n' | $(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-header \
 		--no-annotate - -o requirements/audit.txt
+	printf 'kubernetes-validate\n' | $(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes \
+		--no-header --no-annotate - -o requirements/helm.txt
 	printf 'nvidia-pytriton==0.7.0\n' | $(UV) pip compile --quiet --no-deps --generate-hashes --no-header --no-annotate \
 		- -o requirements/triton.txt
 

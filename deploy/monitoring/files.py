@@ -1,4 +1,4 @@
-"""All generated files of deploy/prometheus/ and deploy/grafana/."""
+"""All generated files of deploy/prometheus/ and deploy/grafana/, and the chart's copy of the rules."""
 
 from __future__ import annotations
 
@@ -59,6 +59,7 @@ def files() -> dict[str, str]:
     built = {
         "prometheus/prometheus.yml": _yaml(_PROMETHEUS),
         "prometheus/rules.yml": _yaml(rules()),
+        "helm/cutstream/files/rules.yml": _yaml(rules()),  # a chart can read no file outside of its folder
         "grafana/provisioning/datasources/prometheus.yml": _yaml(_SOURCES),
         "grafana/provisioning/dashboards/cutstream.yml": _yaml(_PROVIDERS),
     }
