@@ -43,11 +43,11 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{/* Images of this project have the user 10001; NVIDIA's has 1000. Call with a number. */}}
+{{/* The user of this project's images. NVIDIA's runs as any. */}}
 {{- define "cutstream.podSecurity" -}}
 runAsNonRoot: true
-runAsUser: {{ . }}
-runAsGroup: {{ . }}
+runAsUser: 10001
+runAsGroup: 10001
 seccompProfile:
   type: RuntimeDefault
 {{- end -}}
@@ -76,6 +76,18 @@ checksum/settings: {{ include (print .Template.BasePath "/settings.yaml") . | sh
   valueFrom:
     secretKeyRef: {name: {{ .name }}, key: {{ .secretAccessKeyKey }}}
 {{- end }}{{- end }}
+{{- end -}}
+
+{{/* What cutstream-triton-cpu reads: which models, and where their repository is written and served from. */}}
+{{- define "cutstream.modelVariables" -}}
+- name: CUTSTREAM_STACK__STATE
+  value: /models
+- name: CUTSTREAM_MODELS__STORE
+  value: /models/weights
+- name: CUTSTREAM_MODELS__PROFILES
+  value: {{ join "," .Values.models.profiles | quote }}
+- name: CUTSTREAM_MODELS__ENGINE
+  value: {{ .Values.models.engine }}
 {{- end -}}
 
 {{/* The token of /metrics. Call with (list $ "WORKER"), the section of the settings. */}}

@@ -120,7 +120,10 @@ def test_without_workers_at_rest_nobody_is_told_that_there_is_none() -> None:
         ("settings.CUTSTREAM_LIMITS__MAX_SOURCE_BYTES=5", "got number, want string"),
         ("settings.cutstream=a", "/settings"),
         ("triton.enabled=false", "/triton/address"),
-        ("triton.models.source=bucket", "name the bucket with the model repository"),
+        ("triton.models.source=bucket", "cutstream-triton-cpu reads no bucket"),
+        ("triton.models.source=initContainer", "name an image that has the model repository"),
+        ("models.engine=tensorrt", "needs NVIDIA's image"),
+        ("triton.image=nvidia", "onnxruntime or tensorrt"),
         ("gateway.enabled=true", "cutstream keys create"),
     ],
 )
