@@ -75,9 +75,10 @@ class Run:
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--workers", default="1,2,4", help="comma-separated list")
+    arguments.add_argument("--load", type=float, default=1.0, help="of all rates: 0.5 for a look on a busy machine")
     arguments.add_argument("--scale", type=float, default=1.0, help="of all times: 0.2 for a short look")
     chosen = arguments.parse_args()
-    phases = [(seconds * chosen.scale, share) for seconds, share in PHASES]
+    phases = [(seconds * chosen.scale, share * chosen.load) for seconds, share in PHASES]
     good = True
     with (
         TemporaryDirectory(prefix="cutstream-bench-") as folder,

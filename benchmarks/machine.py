@@ -69,6 +69,11 @@ def record(benchmark: str, **figures: Any) -> dict[str, Any]:
     return line
 
 
+def read_results(benchmark: str) -> list[dict[str, Any]]:
+    """Return the recorded lines of a benchmark, the oldest first."""
+    return [json.loads(line) for line in (RESULTS / f"{benchmark}.jsonl").read_text().splitlines()]
+
+
 def describe_machine() -> dict[str, Any]:
     """Return the commit and the machine, as every record of a measurement names them."""
     return {

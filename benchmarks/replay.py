@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import RESULTS
+from benchmarks.machine import RESULTS, read_results
 from benchmarks.throughput import OPEN_LOOP_S, OPEN_LOOP_SHARE
 from deploy.capacity.simulation.run import saturated_rate
 from deploy.capacity.simulation.stream import Deployment, Stream
@@ -30,8 +30,9 @@ FILE = RESULTS / "replay.jsonl"
 
 
 def main() -> None:
-    lines = [json.loads(text) for text in (RESULTS / "throughput.jsonl").read_text().splitlines()]
-    replayed = [replay(line) for line in lines if "idle_share_of_machine" in line and not line["dirty"]]
+    replayed = [
+        replay(line) for line in read_results("throughput") if "idle_share_of_machine" in line and not line["dirty"]
+    ]
     FILE.write_text("".join(json.dumps(line) + "\n" for line in replayed))
     table = Table("commit", "profile", *replayed[0]["figures"])
     for line in replayed:

@@ -18,7 +18,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import RESULTS
+from benchmarks.machine import RESULTS, read_results
 from deploy.capacity.measured import load
 from deploy.capacity.simulation.run import poisson, saturated_rate, work_of
 from deploy.capacity.simulation.scaling import workers_wanted
@@ -53,7 +53,7 @@ class Seen:
 
 
 def main() -> None:
-    lines = {line["workers"]: line for line in _recorded()}
+    lines = {line["workers"]: line for line in read_results("capacity")}
     compared = [compared_with(seen) for line in lines.values() for seen in seen_in(line)[EVERY_S - 1 :: EVERY_S]]
     FILE.write_text("".join(json.dumps(each) + "\n" for each in compared))
     table = Table(*compared[0])
@@ -122,10 +122,6 @@ def _seen(samples: Sequence[Sequence[float]], arrivals: Sequence[float], workers
             coming_per_s=sum(at_s - COMING_S < arrival <= at_s for arrival in arrivals) / COMING_S,
             oldest_s=oldest_s,
         )
-
-
-def _recorded() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (RESULTS / "capacity.jsonl").read_text().splitlines()]
 
 
 if __name__ == "__main__":

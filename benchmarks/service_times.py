@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 import consumer
-from benchmarks.machine import CORES, RESULTS, describe_machine, record, rss_bytes
+from benchmarks.machine import CORES, describe_machine, read_results, record, rss_bytes
 from benchmarks.photos import make_photos, photo_settings
 from benchmarks.throughput import StageRunner, StreamRunner
 from consumer.resources.allocator import keep_freed_memory
@@ -67,8 +67,7 @@ def main() -> None:
 
 def write_measured() -> None:
     """Write measured.toml from the last line of each profile."""
-    text = (RESULTS / "service_times.jsonl").read_text()
-    FILE.write_text(as_toml(fit([json.loads(line) for line in text.splitlines()])))
+    FILE.write_text(as_toml(fit(read_results("service_times"), read_results("throughput"))))
 
 
 def measure(stack: RunningStack, folder: Path, profile: str) -> dict[str, Any]:

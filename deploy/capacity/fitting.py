@@ -15,8 +15,11 @@ _LOCKED_SHARE = 0.5
 throughput runs that are recorded (docs/scaling.md)."""
 
 
-def fit(lines: Sequence[Mapping[str, Any]]) -> Tree:
-    """Return the tables of measured.toml: the last line of `fast` for everything, that of each profile for Triton."""
+def fit(lines: Sequence[Mapping[str, Any]], throughput: Sequence[Mapping[str, Any]] = ()) -> Tree:
+    """Return the tables of measured.toml: the last line of `fast` for everything, that of each profile for Triton.
+
+    What Triton needs for other profiles is taken from the lines of throughput.jsonl, if it is there.
+    """
     latest = {line["profile"]: line for line in lines}
     fast = latest["fast"]
     whole, sizes = fast["whole_core_ms_by_process"], fast["sizes"]
@@ -30,10 +33,7 @@ def fit(lines: Sequence[Mapping[str, Any]]) -> Tree:
         "stages": stages,
         "decode": line([size["stage_core_ms"]["decode"]["decoders"] for size in sizes]),
         "encode": {"png": png, "webp": line([size["webp_core_ms"] for size in sizes])},
-        "inference": {
-            name: {"ms": each["whole_core_ms_by_process"]["triton"], "source": source_of("service_times", each)}
-            for name, each in latest.items()
-        },
+        "inference": _inference(("throughput", throughput), ("service_times", lines)),
         "source_bytes": line([size["source_bytes"] for size in sizes], 0),
         "output_bytes": {name: line([size[f"{name}_bytes"] for size in sizes], 0) for name in ("png", "webp")},
         "figures": {
@@ -50,10 +50,21 @@ def fit(lines: Sequence[Mapping[str, Any]]) -> Tree:
     }
 
 
+def _inference(*recorded: tuple[str, Sequence[Mapping[str, Any]]]) -> Tree:
+    """Return what Triton needs for each profile, by the last line about it."""
+    return {
+        line["profile"]: {"ms": line["whole_core_ms_by_process"]["triton"], "source": source_of(benchmark, line)}
+        for benchmark, lines in recorded
+        for line in lines
+    }
+
+
 def source_of(benchmark: str, line: Mapping[str, Any]) -> str:
-    """Name the line of a file of results, and the machine that it was measured on."""
-    machine = line["machine"]
-    return f"{benchmark}.jsonl, {line['time']}, commit {line['commit']}, {machine['cores']} cores of {machine['cpu']}"
+    """Name the line of a file of results, the machine, and what disturbed it."""
+    machine, others = line["machine"], line.get("others_share_of_machine", 0.0)
+    where = f"{machine['cores']} cores of {machine['cpu']}"
+    disturbed = f", while other programs took {others:.0%} of the machine" if others > 0.05 else ""
+    return f"{benchmark}.jsonl, {line['time']}, commit {line['commit']}, {where}{disturbed}"
 
 
 def _line(xs: Sequence[float], ys: Sequence[float], digits: int = 2) -> list[float]:

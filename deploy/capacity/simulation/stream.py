@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 
 from simpy import Environment, Event
 
@@ -123,7 +123,7 @@ class Stream:
             return self._work
         shape = 1 / self._cv**2
         factor = self._random.gammavariate(shape, 1 / shape)
-        return replace(self._work, **{name: getattr(self._work, name) * factor for name in _VARYING})
+        return self._work.times(factor)
 
     def _commit(self, photos: list[Photo]) -> Generator[Event, object, None]:
         self.outcome.transactions += 1
@@ -135,11 +135,6 @@ class Stream:
         self._left -= len(photos)
         if not self._left:
             self._all_done.succeed()
-
-
-_VARYING = [
-    f.name for f in fields(Work) if f.name.endswith("_s") and not f.name.endswith("wait_s") and f.name != "loop_s"
-]
 
 
 def assign(partitions: int, workers: int) -> list[list[int]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from itertools import count
 
 from simpy import Environment, Event, PriorityResource, Resource
@@ -40,6 +40,15 @@ class Work:
     locked_share: float
     fetch_wait_s: float = 0.0
     store_wait_s: float = 0.0
+
+    def times(self, factor: float) -> Work:
+        """Return the work of a photo that costs so many times as much. The loop's part is the same for all photos."""
+        return replace(self, **{name: getattr(self, name) * factor for name in _VARYING})
+
+
+_VARYING = tuple(
+    f.name for f in fields(Work) if f.name not in ("loop_s", "locked_share", "fetch_wait_s", "store_wait_s")
+)
 
 
 @dataclass(eq=False)

@@ -54,7 +54,7 @@ def test_prices_give_a_cost(plan: Plan) -> None:
     ("arguments", "message"),
     [
         (["--output", "tiff"], "--output tiff: use one of png, webp"),
-        (["--profile", "hair"], "--profile hair: only fast"),
+        (["--profile", "hair"], "--profile hair: only"),
         (["--deadline", "0.02"], "--deadline 0.02: even idle workers need"),
         (["--prices", "none.toml"], "--prices none.toml: No such file"),
     ],

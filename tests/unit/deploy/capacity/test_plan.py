@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.machine import read_results
 from cutstream.errors import InvalidOption
 from deploy.capacity.examples import EXAMPLES
 from deploy.capacity.fitting import as_toml, fit
@@ -156,10 +157,7 @@ def test_numbers_are_shown_as_they_are_calculated_with(value: float, text: str) 
 
 
 def test_measured_toml_is_what_the_recorded_runs_give() -> None:
-    import json
-
-    results = Path(__file__).parents[4] / "benchmarks" / "results" / "service_times.jsonl"
-    written = as_toml(fit([json.loads(line) for line in results.read_text().splitlines()]))
+    written = as_toml(fit(read_results("service_times"), read_results("throughput")))
     assert FILE.read_text() == written, "run `python -m benchmarks.service_times --from-results`, then `make docs`"
     assert parse(tomllib.loads(written)) == load()
 
