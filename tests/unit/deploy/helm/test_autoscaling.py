@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
@@ -75,7 +77,8 @@ def test_it_settles_on_the_workers_that_the_load_needs(arrivals: float) -> None:
         done = min(workers * each * step_s, waiting + arrivals * step_s)
         waiting += arrivals * step_s - done
         worst_wait_s = max(worst_wait_s, waiting / arrivals) if step > 1_500 else 0.0
-        wanted = MSK.replicas({"requests": waiting, "rate": done / step_s}, PARTITIONS)
+        coming = max(done, arrivals * step_s) / step_s  # what is answered, and the growth of what waits
+        wanted = MSK.replicas({"requests": waiting, "rate": coming}, PARTITIONS)
         workers = max(wanted, workers - 1)  # it goes down more slowly than up
     assert workers == max(2, ceil(arrivals / each))
     assert worst_wait_s <= 11  # 10 s, and what a whole worker more would be
@@ -88,53 +91,69 @@ def test_triton_scales_with_its_workers() -> None:
     assert triton.replicas({"rate": 61}, PARTITIONS) == 2
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """What each worker showed for ten minutes: the age of its oldest request, photos finished in 15 s, its backlog."""
+
+    oldest_s: tuple[int, ...]
+    done: tuple[int, ...]
+    backlog: tuple[str, ...]
+    age: float | None
+    coming: float
+    replicas: int
+
+    def series(self) -> Iterator[tuple[str, str]]:
+        """Yield each series with its values every 15 s, in promtool's notation."""
+        for worker, (age, done, backlog) in enumerate(zip(self.oldest_s, self.done, self.backlog, strict=True)):
+            labels = f'instance="{worker}",{LABELS}'
+            yield f'cutstream_build_info{{{labels},version="0.1.0"}}', "1x40"
+            yield f"cutstream_oldest_request_age_seconds{{{labels}}}", f"{age}x40"
+            yield f'cutstream_requests_total{{{labels},status="ok"}}', f"0+{done}x40"
+            yield f"cutstream_backlog_records{{{labels}}}", backlog
+        # Another release's workers in the same Prometheus are not counted.
+        other = LABELS.replace("shop", "other")
+        yield f"cutstream_build_info{{{other}}}", "1x40"
+        yield f"cutstream_oldest_request_age_seconds{{{other}}}", "5000x40"
+        yield f"cutstream_backlog_records{{{other}}}", "0+5000x40"
+
+
+RECORDED = {
+    "too old": Recorded((90, 10, 20), (90, 90, 90), ("50x40",) * 3, age=270, coming=18, replicas=5),
+    # Three workers finish 18 a second, and 12 a second more come in: before they wait for long, five are asked for.
+    "a rising load": Recorded((5, 5, 5), (90, 90, 90), ("0+60x40",) * 3, age=15, coming=30, replicas=5),
+    # A partition moves from one worker to the other, and takes its backlog along: nothing has come in.
+    "a rebalance": Recorded((0, 0), (90, 90), ("600x37 0x3", "0x37 600x3"), age=0, coming=12, replicas=2),
+    "a falling load": Recorded((5, 5), (90, 90), ("8000-60x40",) * 2, age=10, coming=12, replicas=2),
+    # Nothing is finished, and requests grow old. More workers would not help.
+    "Triton is away": Recorded((900,) * 3, (0,) * 3, ("50x40",) * 3, age=None, coming=0, replicas=2),
+    "idle": Recorded((0,) * 3, (0,) * 3, ("0x40",) * 3, age=None, coming=0, replicas=2),
+    "no worker": Recorded((), (), (), age=None, coming=0, replicas=2),
+}
+
+
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (Debian's package prometheus)")
-@pytest.mark.parametrize(
-    ("series", "age", "rate", "replicas"),
-    [
-        # Three workers finish 6 a second each. The oldest request is 90 s old where it may be 60 s: half as many again.
-        ({"age": (90, 10, 20), "done": (360, 360, 360)}, 270, 18, 5),
-        # Triton is away: nothing is finished, and requests grow old. More workers would not help.
-        ({"age": (900, 900, 900), "done": (0, 0, 0)}, None, 0, 2),
-        # Idle.
-        ({"age": (0, 0, 0), "done": (0, 0, 0)}, None, 0, 2),
-        # No worker: no series at all.
-        ({"age": (), "done": ()}, None, None, 2),
-    ],
-)
-def test_queries_of_recorded_metrics(
-    series: dict[str, tuple[int, ...]], age: float | None, rate: float | None, replicas: int, tmp_path: Path
-) -> None:
-    """Prometheus itself computes what KEDA asks for. `done` are the photos that a worker finishes in a minute."""
-    queries = {trigger.name: trigger.query for trigger in MSK.triggers if trigger.query}
-    given = []
-    for worker, (seconds, photos) in enumerate(zip(series["age"], series["done"], strict=True)):
-        labels = f'instance="{worker}",{LABELS}'
-        given += [
-            {"series": f'cutstream_build_info{{{labels},version="0.1.0"}}', "values": "1x10"},
-            {"series": f"cutstream_oldest_request_age_seconds{{{labels}}}", "values": f"{seconds}x10"},
-            {"series": f'cutstream_requests_total{{{labels},status="ok"}}', "values": f"0+{photos}x10"},
-        ]
-    # Another release's workers in the same Prometheus are not counted.
-    other = LABELS.replace("shop", "other")
-    given += [{"series": f"cutstream_build_info{{{other}}}", "values": "1x10"}]
-    given += [{"series": f"cutstream_oldest_request_age_seconds{{{other}}}", "values": "5000x10"}]
-    expected = {"age": age, "rate": rate}
+@pytest.mark.parametrize("recorded", RECORDED.values(), ids=RECORDED)
+def test_queries_of_recorded_metrics(recorded: Recorded, tmp_path: Path) -> None:
+    """Prometheus itself computes what KEDA asks for."""
+    expected = {"age": recorded.age, "rate": recorded.coming}
     case = {
-        "interval": "1m",
-        "input_series": given,
+        "interval": "15s",
+        "input_series": [{"series": name, "values": values} for name, values in recorded.series()],
         "promql_expr_test": [
             {
-                "expr": query,
+                "expr": trigger.query,
                 "eval_time": "10m",
-                "exp_samples": [] if expected[name] is None else [{"labels": "{}", "value": expected[name]}],
+                "exp_samples": [
+                    {"labels": "{}", "value": value} for value in [expected[trigger.name]] if value is not None
+                ],
             }
-            for name, query in queries.items()
+            for trigger in MSK.triggers
+            if trigger.query
         ],
     }
     file = tmp_path / "test.yml"
-    file.write_text(json.dumps({"rule_files": [], "evaluation_interval": "1m", "tests": [case]}))
+    file.write_text(json.dumps({"rule_files": [], "evaluation_interval": "15s", "tests": [case]}))
     result = subprocess.run([str(PROMTOOL), "test", "rules", str(file)], capture_output=True, text=True, timeout=60)
     assert result.returncode == 0, result.stdout + result.stderr
     known = {name: value for name, value in expected.items() if value is not None}
-    assert MSK.replicas(known, PARTITIONS) == replicas
+    assert MSK.replicas(known, PARTITIONS) == recorded.replicas
