@@ -168,8 +168,8 @@ def _scaler() -> str:
         "coming/s",
         "oldest in s",
         "simulation",
+        "by answers alone",
         "chart",
-        "with the lag's growth",
     )
     return table(columns, rows)
 
