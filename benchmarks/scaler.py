@@ -3,6 +3,9 @@
 The metrics are those that workers showed during the step loads of benchmarks/results/capacity.jsonl, second by second.
 The expression is the chart's, as it is rendered for the example of a shop, with the rate of one worker that the
 simulation reaches for photos of 12 megapixels. benchmarks/results/scaler.jsonl is written anew.
+
+Metrics that were recorded with a fixed number of workers do not show how a scaler gets on with the workers that it
+adds. So it is also followed through a step, second by second, with workers that do just their rate.
 """
 
 from __future__ import annotations
@@ -31,8 +34,12 @@ MEGAPIXELS = 12.0
 EVERY_S = 6
 WINDOW_S = 60.0  # of the chart's rate()
 COMING_S = 10.0
-GROWTH_S = 15.0  # over which the lag's growth is taken
+GROWTH_S = 15.0  # over which the lag's growth is taken in recorded runs, which are short
+CHART_GROWTH_S = 45.0  # and by the chart
 PARTITIONS = 64
+STEP_RATES = (5.0, 35.0)  # requests a second, before the step and after
+STEP_S, END_S = 120, 480
+ASKED_EVERY_S, STARTING_S = 15, 15  # of Kubernetes' autoscaler, and of a worker until it has its partitions
 
 
 @dataclass(frozen=True)
@@ -55,11 +62,13 @@ class Seen:
 def main() -> None:
     lines = {line["workers"]: line for line in read_results("capacity")}
     compared = [compared_with(seen) for line in lines.values() for seen in seen_in(line)[EVERY_S - 1 :: EVERY_S]]
-    FILE.write_text("".join(json.dumps(each) + "\n" for each in compared))
-    table = Table(*compared[0])
-    for each in compared:
-        table.add_row(*map(str, each.values()))
-    Console().print(table)
+    followed = [followed_through(STEP_RATES, compared[0]["unit_rate"], growth) for growth in (False, True)]
+    FILE.write_text("".join(json.dumps(each) + "\n" for each in (*compared, *followed)))
+    for group in (compared, followed):
+        table = Table(*group[0])
+        for each in group:
+            table.add_row(*map(str, each.values()))
+        Console(width=200).print(table)
 
 
 def compared_with(seen: Seen) -> dict[str, Any]:
@@ -122,6 +131,51 @@ def _seen(samples: Sequence[Sequence[float]], arrivals: Sequence[float], workers
             coming_per_s=sum(at_s - COMING_S < arrival <= at_s for arrival in arrivals) / COMING_S,
             oldest_s=oldest_s,
         )
+
+
+def followed_through(rates: tuple[float, float], unit_rate: float, with_growth: bool) -> dict[str, Any]:
+    """Let the autoscaler have its way through a step, and return how soon there are enough workers.
+
+    Requests are answered in their order; `longest_wait_s` is how long the unluckiest waits.
+    """
+    scaler, _ = autoscaler(unit_rate)
+    lag, workers, asked_for = 0.0, 1, 1
+    lags, answered, came, went = [0.0], [0.0], [0.0], [0.0]
+    starting: list[tuple[int, int]] = []
+    enough_s: int | None = None
+    for at_s in range(END_S):
+        coming = rates[at_s >= STEP_S]
+        workers = max([workers, *(number for ready_s, number in starting if ready_s <= at_s)])
+        done = min(lag + coming, workers * unit_rate)
+        lag += coming - done
+        lags.append(lag)
+        answered.append(done)
+        came.append(came[-1] + coming)
+        went.append(went[-1] + done)
+        if at_s >= STEP_S and enough_s is None and workers >= ceil(coming / unit_rate):
+            enough_s = at_s - STEP_S
+        if at_s % ASKED_EVERY_S == 0:
+            recent = answered[-int(WINDOW_S) :]
+            growth = max(0.0, lag - lags[-int(CHART_GROWTH_S) - 1 :][0]) / CHART_GROWTH_S
+            values = {"requests": lag, "rate": sum(recent) / len(recent) + (growth if with_growth else 0.0)}
+            values["age"] = workers * _oldest_s(came, went)
+            wanted = min(scaler.replicas(values, PARTITIONS), max(asked_for * 2, asked_for + 4))
+            if wanted > asked_for:
+                asked_for = wanted
+                starting.append((at_s + STARTING_S, wanted))
+    return {
+        "with_growth": with_growth,
+        "rates": rates,
+        "wanted": ceil(rates[1] / unit_rate),
+        "enough_after_s": enough_s,
+        "most_workers": workers,
+        "longest_wait_s": max(_oldest_s(came[:end], went[:end]) for end in range(1, END_S)),
+    }
+
+
+def _oldest_s(came: Sequence[float], went: Sequence[float]) -> int:
+    """Return the age of the oldest request without an answer, from how many came and went up to each second."""
+    return sum(number > went[-1] + 1e-6 for number in came)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ def scaling_page() -> str:
             "scaler": _scaler(),
             "chart_off": str(_off_by("keda")),
             "growth_off": str(_off_by("keda_with_growth")),
+            "followed": _followed(),
             "units": _scale("units", ("units", "partitions", "rate")),
             "partitions": _scale("partitions", ("partitions", "rate", "lag", "p50_ms", "p99_ms", "transactions_per_s")),
             "brokers": _scale("brokers", ("broker_cores", "rate", "lag", "p50_ms", "p99_ms")),
@@ -159,7 +160,7 @@ def _scaler() -> str:
         "keda",
         "keda_with_growth",
     )
-    rows = [[show(line[name]) for name in names] for line in _recorded("scaler")]
+    rows = [[show(line[name]) for name in names] for line in _recorded("scaler") if "keda" in line]
     columns = (
         "workers",
         "after s",
@@ -176,7 +177,19 @@ def _scaler() -> str:
 
 def _off_by(expression: str) -> int:
     """Return by how many workers an expression was off at most."""
-    return max((abs(line[expression] - line["wanted"]) for line in _recorded("scaler")), default=0)
+    return max((abs(line[expression] - line["wanted"]) for line in _recorded("scaler") if "keda" in line), default=0)
+
+
+def _followed() -> str:
+    rows = [
+        (
+            "the chart's" if line["with_growth"] else "by answers alone",
+            *(show(line[name]) for name in ("wanted", "enough_after_s", "most_workers", "longest_wait_s")),
+        )
+        for line in _recorded("scaler")
+        if "with_growth" in line
+    ]
+    return table(("expression", "workers wanted", "there after s", "most workers", "longest wait in s"), rows)
 
 
 def _scale(scenario: str, columns: tuple[str, ...]) -> str:

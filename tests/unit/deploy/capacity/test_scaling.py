@@ -11,7 +11,7 @@ pytest.importorskip("simpy", reason="the extra `planning` is not installed")
 pytest.importorskip("deploy.helm.autoscaling", reason="there is no chart")
 
 from benchmarks.machine import RESULTS
-from benchmarks.scaler import autoscaler, compared_with, seen_in
+from benchmarks.scaler import autoscaler, compared_with, followed_through, seen_in
 
 LINE = json.loads((RESULTS / "capacity.jsonl").read_text().splitlines()[0])
 
@@ -30,6 +30,13 @@ def test_the_thresholds_are_the_charts_for_a_worker_of_that_rate() -> None:
     assert {each.name: each.threshold for each in scaler.triggers}["requests"] == 10 * wait_s
     assert scaler.replicas({"requests": 25 * wait_s, "rate": 10.0, "age": 0.0}, 64) == 3
     assert scaler.replicas({"requests": 0.0, "rate": 35.0, "age": 0.0}, 64) == 4
+
+
+@pytest.mark.parametrize("with_growth", [False, True])
+def test_a_step_has_its_workers_within_a_minute_and_no_more_than_one_too_many(with_growth: bool) -> None:
+    followed = followed_through((5.0, 35.0), 9.0, with_growth)
+    assert followed["enough_after_s"] <= 60
+    assert followed["wanted"] <= followed["most_workers"] <= followed["wanted"] + 1
 
 
 def test_without_requests_the_simulation_wants_one_worker() -> None:
