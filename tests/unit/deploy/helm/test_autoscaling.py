@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from cutstream.metrics import DEFINITIONS
 from deploy.helm.autoscaling import Autoscaler
 from tests.support.helm import golden, manifests
 
@@ -82,6 +84,12 @@ def test_it_settles_on_the_workers_that_the_load_needs(arrivals: float) -> None:
         workers = max(wanted, workers - 1)  # it goes down more slowly than up
     assert workers == max(2, ceil(arrivals / each))
     assert worst_wait_s <= 11  # 10 s, and what a whole worker more would be
+
+
+def test_queries_ask_for_metrics_that_exist() -> None:
+    asked = {name for trigger in MSK.triggers for name in re.findall(r"cutstream_\w+", trigger.query)}
+    assert asked
+    assert asked <= {definition.name for definition in DEFINITIONS}
 
 
 def test_triton_scales_with_its_workers() -> None:
