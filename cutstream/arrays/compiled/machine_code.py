@@ -10,10 +10,12 @@ that before the first photo comes.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numba
+from numba.core import caching
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -25,7 +27,7 @@ def compiled(function: Function, signature: str) -> Function:
     """
     try:
         machine_code: Any = numba.njit(signature, nogil=True, error_model="numpy", cache=True)(function)
-    except RuntimeError:  # no folder can be written
+    except (RuntimeError, OSError):  # no folder can be written
         machine_code = numba.njit(signature, nogil=True, error_model="numpy")(function)
     return machine_code  # type: ignore[no-any-return]
 
@@ -34,3 +36,19 @@ def inner(function: Function) -> Function:
     """Mark a function as part of the compiled ones of its own module: numba keeps no track of other modules."""
     part: Any = numba.njit(nogil=True, error_model="numpy")(function)
     return part  # type: ignore[no-any-return]
+
+
+_Locator: Any = caching.UserProvidedCacheLocator
+
+
+class ReadOnlyCache(_Locator):  # type: ignore[misc]
+    """Take the code that was compiled into NUMBA_CACHE_DIR, even if this process cannot write there.
+
+    Numba itself looks only into folders that it can write to, and so would compile anew in each container whose root is
+    read-only. Images name this class in NUMBA_CACHE_LOCATOR_CLASSES.
+    """
+
+    def ensure_cache_path(self) -> None:
+        """Raise OSError if the folder neither exists nor can be made."""
+        if not os.path.isdir(self.get_cache_path()):
+            super().ensure_cache_path()
