@@ -13,7 +13,7 @@ $(foreach name,$(VARIABLES),$(eval override $(name) := $$(value $(name))))
 export $(VARIABLES)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-export setup-fuzz fuzz demo train compare up worker test chaos soak overload mutants check format bench capacity docs dashboards helm-tools chart lock audit clean
+.PHONY: help setup setup-export setup-fuzz fuzz demo train compare up worker test test-cluster test-images images image-digests chaos soak overload mutants check format bench capacity docs dashboards helm-tools chart lock audit clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,15 @@ mutants: setup ## Damage files of all formats and judge the outcomes: make mutan
 	$(BIN)/python -m tests.corpus --mutants "$${N:-3000}" --seed "$${SEED:-1}" --out "$${OUT:-out/mutants}"
 	$(BIN)/python -m tests.corpus.bombs
 
+images: setup ## Build the images of worker, gateway and Triton with docker, podman or buildah: make images [TARGET=worker]
+	$(BIN)/python -m deploy.images.build $(if $(TARGET),"$$TARGET")
+
+image-digests: setup ## Pin by digest what the images and the compose file stand on; asks their registries with skopeo
+	$(BIN)/python -m deploy.images.digests
+
+test-images: setup ## Build the images, and have them serve a request as an ordinary user on a read-only root (needs buildah, podman)
+	$(BIN)/pytest --kafka --triton --e2e --images tests/e2e/images
+
 test-cluster: setup ## Run the tests with three brokers, each on a network of its own where this user may make one (5 min)
 	$(BIN)/pytest --kafka --cluster --require cluster tests/integration/cluster
 
@@ -108,6 +117,9 @@ chart: setup ## Render the chart's examples into the golden files of its tests, 
 	$(BIN)/python -m deploy.monitoring
 	$(BIN)/python -m tests.support.helm
 
+lock-image = $(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \
+	--constraints requirements/dev.txt $(2) pyproject.toml -o requirements/$(1)
+
 lock: setup ## Update the lock files to the newest versions
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \
 		--extra local --extra quality --extra dev pyproject.toml -o requirements/dev.txt
@@ -115,6 +127,12 @@ lock: setup ## Update the lock files to the newest versions
 		--extra local --extra quality --extra dev --extra export pyproject.toml -o requirements/export.txt
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \
 		--extra local --extra quality --extra dev --extra fuzz pyproject.toml -o requirements/fuzz.txt
+	# The images hold what the tests ran with: dev.txt constrains their locks.
+	$(call lock-image,worker.txt,--extra traces)
+	$(call lock-image,worker-gpu.txt,--extra traces --extra gpu)
+	$(call lock-image,triton-cpu.txt,--extra engines)
+	printf 'hatchling\ncyclonedx-bom\n' | $(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes \
+		--no-header --no-annotate - -o requirements/images.txt
 	printf 'uv\n' | $(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-header \
 		--no-annotate - -o requirements/uv.txt
 	printf 'pip-audit\n' | $(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-header \

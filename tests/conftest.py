@@ -22,7 +22,7 @@ from tests.support.guarded_kafka import GuardedKafka, guarded_kafka
 from tests.support.ports import free_stack_ports
 from tests.support.s3_server import NoGateway, S3Server, gateway, s3_server
 
-OPT_IN = ("kafka", "cluster", "triton", "s3", "e2e")
+OPT_IN = ("kafka", "cluster", "triton", "s3", "e2e", "images")
 OUR_LOGGERS = ("cutstream", "consumer", "producer")
 START_TIMEOUT_S = 60
 _SHARED: list[Supervisor] = []  # that of the Triton that many tests share
@@ -35,6 +35,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--triton", action="store_true", help="run the tests that need a real Triton; starts one")
     group.addoption("--s3", action="store_true", help="run the tests that need a real S3 server; builds one with Go")
     group.addoption("--e2e", action="store_true", help="run the tests that start whole processes")
+    help = "run the tests that build container images and run them; with a tag, run those that are there by that tag"
+    group.addoption("--images", nargs="?", const="built-for-tests", metavar="TAG", help=help)
     group.addoption("--save-images", metavar="DIR", help="draw the dashboards of the watched run into this folder")
     group.addoption("--require", default="", metavar="MARKER,...", help="fail tests of these markers that would skip")
 

@@ -40,6 +40,7 @@ TEMPORARY = Path("/tmp")  # the Python backend makes a folder here, whatever TMP
 _TEMPORARY_NAMES = "python_env_*"
 # The name of a header that no request can carry: gRPC refuses capital letters.
 NOBODY = "Nobody"
+RESTRICTED = "model-repository,shared-memory,trace,logging"
 # Triton takes every connection, at 70 KB each even before its handshake, so this bounds its memory.
 DESCRIPTORS = 2048
 # Without a free descriptor, its metrics port logs 50 MB a second. Its other files are tensors in shared memory.
@@ -52,12 +53,12 @@ def triton_server(settings: Settings) -> ServerSpec:
     stack = settings.stack
     folder = private_folder(stack.state / "triton")
     identity = ensure_identity(stack)
-    served = _served(stack.model_repository, map(ensemble_name, settings.models.profiles), folder / "served")
+    served = served_models(stack.model_repository, map(ensemble_name, settings.models.profiles), folder / "served")
     remains = _Remains(folder)
     return ServerSpec(
         name="triton",
-        command=[*_command(stack, served, _backends(folder)), *_guards(identity)],
-        environment=_environment(settings),
+        command=[*_command(stack, served, assemble_backends(folder)), *_guards(identity)],
+        environment=backend_environment(stack.state, settings.models.precision),
         log=stack.state / "logs" / "triton.log",
         cwd=folder,
         ready=partial(_is_listening, stack.triton_grpc_port),
@@ -102,8 +103,11 @@ def _command_lines() -> Iterator[list[bytes]]:
             yield process.read_bytes().split(b"\0")
 
 
-def _served(repository: Path, ensembles: Iterable[str], folder: Path) -> Path:
-    """Make a folder of links to the ensembles and their steps, because the server loads all that it finds there."""
+def served_models(repository: Path, ensembles: Iterable[str], folder: Path) -> Path:
+    """Make a folder of links to the ensembles and their steps, because the server loads all that it finds there.
+
+    Raises StackError if the repository lacks one of the ensembles.
+    """
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir()
@@ -120,6 +124,18 @@ def _served(repository: Path, ensembles: Iterable[str], folder: Path) -> Path:
 
 def _command(stack: StackSettings, served: Path, backends: Path) -> list[str]:
     return [
+        *server_command(served, backends, stack.start_timeout_s),
+        "--allow-http=false",
+        f"--grpc-address={HOST}",
+        f"--grpc-port={stack.triton_grpc_port}",
+        f"--metrics-address={HOST}",
+        f"--metrics-port={stack.triton_metrics_port}",
+    ]
+
+
+def server_command(served: Path, backends: Path, start_timeout_s: float) -> list[str]:
+    """Return the server's program with the options that hold wherever it runs. Those of its addresses may follow."""
+    return [
         str(_pytriton() / "bin" / "tritonserver"),
         f"--model-repository={served.absolute()}",
         f"--backend-directory={backends.absolute()}",
@@ -127,17 +143,12 @@ def _command(stack: StackSettings, served: Path, backends: Path) -> list[str]:
         "--disable-auto-complete-config",
         "--strict-readiness=true",
         f"--exit-timeout-secs={EXIT_TIMEOUT_S}",
-        "--allow-http=false",
-        f"--grpc-address={HOST}",
-        f"--grpc-port={stack.triton_grpc_port}",
         # These load programs, map the memory of other processes and write files. Who may use them would give a header
         # on the command line, which every user of the machine can read; so nobody may.
-        f"--grpc-restricted-protocol=model-repository,shared-memory,trace,logging:{NOBODY}={secrets.token_hex()}",
-        f"--metrics-address={HOST}",
-        f"--metrics-port={stack.triton_metrics_port}",
+        f"--grpc-restricted-protocol={RESTRICTED}:{NOBODY}={secrets.token_hex()}",
         "--allow-gpu-metrics=false",
         f"--backend-config=python,shm-default-byte-size={TENSOR_MEMORY_BYTES}",
-        f"--backend-config=python,stub-timeout-seconds={round(stack.start_timeout_s)}",
+        f"--backend-config=python,stub-timeout-seconds={round(start_timeout_s)}",
     ]
 
 
@@ -149,7 +160,7 @@ def _guards(identity: Path | None) -> list[str]:
     return ["--grpc-use-ssl-mutual=true", *files]
 
 
-def _environment(settings: Settings) -> dict[str, str]:
+def backend_environment(stack_state: Path, precision: str) -> dict[str, str]:
     """Return the environment of Triton and of its backends' interpreters, which are isolated and ignore PYTHONPATH."""
     libraries = (PACKAGES / "nvidia_pytriton.libs", shared_libpython().parent)
     # An embedded interpreter loads the standard library of the first `python3` on its PATH, which must be this one.
@@ -158,8 +169,8 @@ def _environment(settings: Settings) -> dict[str, str]:
         "PATH": os.pathsep.join(programs),
         "LD_LIBRARY_PATH": os.pathsep.join(map(str, libraries)),
         "TRITON_BACKEND_PATH": os.pathsep.join(map(str, (PACKAGES, CHECKOUT))),
-        "TRITON_BACKEND_STATE": str((settings.stack.state / "triton").absolute()),
-        "TRITON_BACKEND_PRECISION": settings.models.precision,
+        "TRITON_BACKEND_STATE": str((stack_state / "triton").absolute()),
+        "TRITON_BACKEND_PRECISION": precision,
     }
 
 
@@ -167,7 +178,7 @@ def shared_libpython() -> Path:
     """Return the shared library of the running interpreter. Triton's Python backend links to it."""
     candidates = list(_libpython_candidates())
     for path in candidates:
-        if path.is_file():
+        if os.path.isfile(path):  # not one in a folder of another user's
             return path
     raise StackError(
         f"the embedded Triton needs Python {PYTHON}'s shared library {candidates[0].name}, which is not in "
@@ -196,11 +207,12 @@ def _pytriton() -> Path:
     return folder
 
 
-def _backends(state: Path) -> Path:
-    """Assemble the backend folder: the package's Python backend with the stub for this Python, and our backends.
+def assemble_backends(state: Path) -> Path:
+    """Assemble the folder `backends` in `state`, and return it.
 
-    Files are copied, because Triton refuses libraries that link out of their backend's folder. Equal files stay
-    untouched, because another server may be using them. All that is not ours is removed.
+    It has the package's Python backend with the stub for this Python, and our backends. Files are copied, because
+    Triton refuses libraries that link out of their backend's folder. Equal files stay untouched, because another server
+    may be using them. All that is not ours is removed.
     """
     stub = _pytriton() / "python_backend_stubs" / PYTHON / "triton_python_backend_stub"
     if not stub.is_file():

@@ -1,4 +1,4 @@
-"""All generated files of deploy/prometheus/ and deploy/grafana/, and the chart's copy of the rules."""
+"""All generated files of deploy/prometheus/, deploy/grafana/ and deploy/compose/, and the chart's copy of the rules."""
 
 from __future__ import annotations
 
@@ -35,6 +35,19 @@ _SOURCES: dict[str, Any] = {
         }
     ],
 }
+# The same for deploy/compose/, where each service has its name and Triton the ports of its image.
+_COMPOSE_PROMETHEUS: dict[str, Any] = {
+    **_PROMETHEUS,
+    "scrape_configs": [
+        {"job_name": "cutstream", "dns_sd_configs": [{"names": ["worker"], "type": "A", "port": 9100}]},
+        {"job_name": "gateway", "static_configs": [{"targets": ["gateway:8080"]}]},
+        {"job_name": "triton", "static_configs": [{"targets": ["triton:8002"]}]},
+    ],
+}
+_COMPOSE_SOURCES: dict[str, Any] = {
+    **_SOURCES,
+    "datasources": [{**_SOURCES["datasources"][0], "url": "http://prometheus:9090"}],
+}
 _PROVIDERS: dict[str, Any] = {
     "apiVersion": 1,
     "providers": [
@@ -62,6 +75,8 @@ def files() -> dict[str, str]:
         "helm/cutstream/files/rules.yml": _yaml(rules()),  # a chart can read no file outside of its folder
         "grafana/provisioning/datasources/prometheus.yml": _yaml(_SOURCES),
         "grafana/provisioning/dashboards/cutstream.yml": _yaml(_PROVIDERS),
+        "compose/prometheus.yml": _yaml(_COMPOSE_PROMETHEUS),
+        "compose/datasource.yml": _yaml(_COMPOSE_SOURCES),
     }
     if can_build_dashboards():
         from deploy.monitoring.dashboards import BOARDS, encode

@@ -28,6 +28,7 @@ VARIABLES = {
     "demo": ("PHOTOS", "OUT"),
     "train": ("PHOTOS", "OUT", "FROM"),
     "compare": ("PHOTOS", "COCO", "OUT"),
+    "images": ("TARGET",),
     "chaos": ("N", "SEED", "FAULTS", "OUT"),
     "soak": ("N", "OUT"),
     "overload": ("MINUTES", "OUT"),
