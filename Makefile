@@ -101,6 +101,7 @@ compare: setup ## Compare profiles on photos with masks: make compare PHOTOS=DIR
 
 capacity: setup ## Measure what a photo costs, check the simulation against this machine, and write docs/scaling.md (10 min, quiet)
 	$(BIN)/python -m benchmarks.service_times
+	$(BIN)/python -m benchmarks.replay
 	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m benchmarks.capacity; status=$$?; $(BIN)/python -m benchmarks.scaler && $(BIN)/python -m docs.generate && exit $$status
 

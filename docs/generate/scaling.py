@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from deploy.capacity.sheet import show
 from docs.generate.pages import table
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+_WITHIN = 0.1
+_MOST_OTHERS = 0.03  # of the machine, as in benchmarks/capacity.py
 TEMPLATE = Path(__file__).with_name("scaling.md")
 
 
@@ -31,7 +33,9 @@ def scaling_page() -> str:
             "planned": _planned(),
             **_most(),
             "replay": _replay(),
+            "replay_beyond": _beyond({line["commit"]: line["figures"] for line in _recorded("replay")}),
             "capacity": _capacity(),
+            "capacity_beyond": _beyond({f"{n} worker{'s' * (n > 1)}": line["figures"] for n, line in _quiet().items()}),
             "scaler": _scaler(),
             "chart_off": str(_off_by("keda")),
             "growth_off": str(_off_by("keda_with_growth")),
@@ -120,20 +124,49 @@ def _off(pair: Iterable[float]) -> str:
 
 
 def _replay() -> str:
-    rows = [
-        (line["commit"], f"`{line['profile']}`", line["machine"]["cpu"], *map(_off, line["figures"].values()))
-        for line in _recorded("replay")
-    ]
+    rows = []
+    for line in _recorded("replay"):
+        figures = [
+            _off(line["figures"][name]) if name in line["figures"] else "" for name in ("rate", "p50_ms", "p95_ms")
+        ]
+        rows.append((line["commit"], f"`{line['profile']}`", line["machine"]["cpu"], *figures))
     return table(("commit", "profile", "2 cores of", "photos/s", "p50 in ms", "p95 in ms"), rows)
 
 
+_FIGURES = {
+    "rate": "photos/s",
+    "p50_ms": "p50",
+    "p95_ms": "p95",
+    "p99_ms": "p99",
+    "lag": "the mean lag",
+    "lag_most": "the highest lag",
+    "lag_apart": "the distance of the curves of the lag",
+}
+
+
+def _beyond(runs: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+    """Say which figures are more than 10 % off."""
+    found = []
+    for run, figures in runs.items():
+        for name, (real, ours) in figures.items():
+            off = ours / real if name == "lag_apart" else abs(ours / real - 1)
+            found += [f"{_FIGURES[name]} of {run}"] if off > _WITHIN else []
+    if not runs:
+        return ""
+    return f"More than 10 % off: {', '.join(found)}." if found else "All are within 10 %."
+
+
+def _quiet() -> dict[int, dict[str, Any]]:
+    """Return the last step load of each number of workers that counts."""
+    lines = [line for line in _recorded("capacity") if line["others_share_of_machine"] <= _MOST_OTHERS]
+    return dict(sorted({line["workers"]: line for line in lines}.items()))
+
+
 def _capacity() -> str:
-    """Return the table of the last run of each number of workers that counts, or say that there is none."""
-    lines = {line["workers"]: line for line in _recorded("capacity") if line["others_share_of_machine"] <= 0.03}
-    if not lines:
+    if not (lines := _quiet()):
         return "It has not been run on a quiet machine yet, so this page cannot say that the simulation passes it.\n"
     rows = []
-    for workers, line in sorted(lines.items()):
+    for workers, line in lines.items():
         figures = line["figures"]
         apart = figures["lag_apart"]
         rows.append(
