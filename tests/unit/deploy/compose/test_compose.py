@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 import yaml
 
-from cutstream.settings import Settings
+from cutstream.settings import load
 from deploy.images.build import TARGETS
 from deploy.images.digests import COMPOSE
 from deploy.monitoring.files import FOLDER
@@ -86,12 +86,22 @@ def test_the_names_that_services_are_asked_by_exist(profile: str) -> None:
     assert hosts == {"kafka:9092", "triton:8001", "triton:8002", "worker:9100", "gateway:8080"}
 
 
-def test_each_variable_of_the_product_is_a_setting() -> None:
-    for name, service in SERVICES.items():
-        for variable in service.get("environment", {}):
-            if variable.startswith("CUTSTREAM_"):
-                section, field = variable.removeprefix("CUTSTREAM_").lower().split("__")
-                assert field in type(getattr(Settings(), section)).model_fields, f"{name}: {variable}"
+def defaults_in(text: str) -> str:
+    """Return a value with the default of each of its variables."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_settings_of_a_service_are_taken(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    variables = SERVICES[name].get("environment", {})
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, defaults_in(value))
+    settings = load()  # an unknown name or a wrong value is an error
+    if "CUTSTREAM_KAFKA__BOOTSTRAP_SERVERS" in variables:
+        assert settings.kafka.bootstrap_servers == "kafka:9092"
+    if name == "gateway":
+        assert Path(settings.gateway.uploads).is_relative_to(settings.objects.file_roots[0])
 
 
 def test_the_jobs_of_prometheus_are_those_that_rules_and_dashboards_ask_for() -> None:
