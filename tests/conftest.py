@@ -94,7 +94,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     demanded = required(item.config)
-    for own in ("weights", "cluster", "prometheus", "browser"):  # the other servers provide none of them
+    for own in ("weights", "cluster", "prometheus", "browser", "images"):  # the other servers provide none of them
         if item.get_closest_marker(own):
             demanded &= {own}
     missed = sorted(name for name in demanded if item.get_closest_marker(name))

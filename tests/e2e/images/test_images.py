@@ -116,12 +116,12 @@ def test_worker_and_gateway_serve_a_photo(
         alpha = np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGBA"))[..., 3]
         assert alpha.shape == (500, 500)  # remove.bg's preview of 512 × 512 has a quarter of a megapixel
         assert 0.2 < (alpha > 127).mean() < 0.8
-        status = dict(line.split(":\t", 1) for line in worker.run(
-            "python", "-c", "print(open('/proc/1/status').read())"
-        ).splitlines() if ":\t" in line)  # fmt: skip
-        assert status["Uid"].split() == [str(USER)] * 4
-        assert {status[name] for name in ("CapEff", "CapPrm", "CapBnd")} == {"0" * 16}
-        assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+        service, *children = json.loads(worker.run("python", "-I", "-c", _PROCESSES))
+        assert service["Uid"].split() == [str(USER)] * 4
+        assert {service[name] for name in ("CapEff", "CapPrm", "CapBnd")} == {"0" * 16}
+        assert (service["NoNewPrivs"], service["Seccomp"]) == ("1", "2")
+        filters = [int(child["Seccomp_filters"]) for child in children]
+        assert max(filters) > int(service["Seccomp_filters"])  # those of decoders, on top of the runtime's profile
     assert "decoders can reach" not in (tmp_path / "worker.log").read_text()
     assert "worker stopped" in (tmp_path / "worker.log").read_text()  # it drained on SIGTERM
 
@@ -175,6 +175,12 @@ import json
 names = ("python", "system")
 bills = [json.load(open(f"/usr/share/sbom/{name}.cdx.json")) for name in names]
 print(json.dumps([[part["name"] for part in bill["components"]] for bill in bills]))
+"""
+_PROCESSES = """
+import json, pathlib
+texts = [pathlib.Path(f"/proc/{number}/status").read_text() for number in
+         sorted(int(folder.name) for folder in pathlib.Path("/proc").glob("[0-9]*"))]
+print(json.dumps([dict(line.split(":\\t", 1) for line in text.splitlines() if ":\\t" in line) for text in texts]))
 """
 _MATTE = """
 import importlib.resources, json, urllib.error, urllib.request
