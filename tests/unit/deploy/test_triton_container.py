@@ -31,7 +31,7 @@ def test_it_serves_the_profiles_of_the_settings_and_nothing_else(settings: Setti
 
 def test_nobody_can_load_a_model_or_use_its_http_for_mattes(settings: Settings, tmp_path: Path) -> None:
     command = container_command(settings, tmp_path / "work", tmp_path)
-    options = dict(word.removeprefix("--").split("=", 1) for word in command[1:])
+    options = {name.removeprefix("--"): value for name, _, value in (word.partition("=") for word in command[1:])}
     assert options["model-control-mode"] == "none"
     for option in ("grpc-restricted-protocol", "http-restricted-api"):
         protocols, _, secret = options[option].partition(":")
