@@ -16,8 +16,11 @@ def export_model(
         Path | None, typer.Option(exists=True, help="Checkpoint of a PyTorch network: .safetensors or a state dict.")
     ] = None,
     to: Annotated[
-        Literal["onnx", "tensorrt"],
-        typer.Option(help="The format. A TensorRT plan has to be built on the GPU that will run it."),
+        Literal["onnx", "tensorrt", "tensorrt_rtx"],
+        typer.Option(
+            help="The format. A TensorRT plan has to be built on the GPU that will run it; an engine of TensorRT for "
+            "RTX needs no GPU."
+        ),
     ] = "onnx",
     precision: Annotated[
         Literal["fp32", "fp16", "bf16", "int8"], typer.Option(help="The number format that the network computes in.")
@@ -61,6 +64,10 @@ def export_model(
             from export.formats.machine import detect_machine, import_tensorrt
 
             trt, here = import_tensorrt(), detect_machine()  # fail early: what follows takes minutes
+        if to == "tensorrt_rtx":
+            from export.formats.machine import import_tensorrt_rtx
+
+            rtx = import_tensorrt_rtx()
         from export.formats.write_graph import write
 
         written = write(model, precision, photos, settings, graph)
@@ -72,3 +79,9 @@ def export_model(
             plan = out_file or stored_path(model, precision, settings, ".plan")
             write_plan(trt, model, precision, settings, here, graph, plan)
             echo(plan)
+        if to == "tensorrt_rtx":
+            from export.formats.tensorrt_rtx import write_engine
+
+            engine = out_file or stored_path(model, precision, settings, ".rtx")
+            echo(engine)
+            echo(write_engine(rtx, model, precision, graph, engine).summary())

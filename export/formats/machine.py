@@ -35,6 +35,15 @@ def detect_machine() -> Machine:
     return Machine(gpu=gpu, compute_capability=compute_capability, driver=driver, tensorrt=version)
 
 
+def import_tensorrt_rtx() -> ModuleType:
+    try:
+        return import_module("tensorrt_rtx")
+    except ImportError as exc:
+        raise ConfigurationError(
+            f"TensorRT for RTX is not installed ({exc}): run `make setup` in the checkout"
+        ) from exc
+
+
 def import_tensorrt() -> ModuleType:
     try:
         return import_module("tensorrt")

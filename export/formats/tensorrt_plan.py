@@ -28,6 +28,7 @@ from export.formats.served_graph import (
     stored_path,
     write_atomically,
 )
+from export.formats.tensorrt_graph import fit_to_tensorrt
 from export.profiles import max_batch_of, size_of
 from export.weights.catalogue import Model
 from export.weights.store import ensure_weights, sha256
@@ -81,9 +82,10 @@ def write_plan(
     `trt` is the module `tensorrt`. The timings of kernels on this GPU are kept in the store for the next build. Raises
     ModelMismatch and ConfigurationError.
     """
-    shapes = profile_shapes(onnx.load(graph), max_batch(model))
+    fitted = fit_to_tensorrt(onnx.load(graph))
+    shapes = profile_shapes(fitted, max_batch(model))
     timings = timing_cache_path(machine, settings)
-    built = build(trt, graph.read_bytes(), shapes, timings.read_bytes() if timings.is_file() else b"")
+    built = build(trt, fitted.SerializeToString(), shapes, timings.read_bytes() if timings.is_file() else b"")
     write_atomically(timings, built.timing_cache)
     write_atomically(target, built.plan)
     report = msgspec.json.decode(report_path(graph).read_bytes(), type=ExportReport)
@@ -106,19 +108,8 @@ def build(trt: Any, graph: bytes, shapes: dict[str, Shapes], timing_cache: bytes
 
     Raises ModelMismatch for a graph that TensorRT cannot run, with the node, the operator and the reason.
     """
-    logger = trt.Logger(trt.Logger.WARNING)
-    builder = trt.Builder(logger)
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, logger)
-    if not parser.parse(graph):
-        raise ModelMismatch("TensorRT cannot run the graph: " + "; ".join(_parser_errors(parser)))
-    config = builder.create_builder_config()
+    builder, network, config = read_graph(trt, graph, shapes)
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
-    profile = builder.create_optimization_profile()
-    for name, shape in shapes.items():
-        profile.set_shape(name, shape.minimum, shape.optimum, shape.maximum)
-    if config.add_optimization_profile(profile) < 0:
-        raise ModelMismatch(f"TensorRT accepts no batches of the graph: {shapes} is no profile of its inputs")
     cache = config.create_timing_cache(timing_cache)
     if not config.set_timing_cache(cache, False):  # it is from another GPU or TensorRT release
         cache = config.create_timing_cache(b"")
@@ -127,6 +118,26 @@ def build(trt: Any, graph: bytes, shapes: dict[str, Shapes], timing_cache: bytes
     if plan is None:
         raise ModelMismatch("TensorRT read the graph but built no plan: see its log above for the reason")
     return BuiltPlan(plan=bytes(plan), timing_cache=bytes(cache.serialize()))
+
+
+def read_graph(trt: Any, graph: bytes, shapes: dict[str, Shapes]) -> tuple[Any, Any, Any]:
+    """Return the builder, the network and a configuration for these shapes. Raises ModelMismatch as `build` does.
+
+    `trt` is the module `tensorrt` or `tensorrt_rtx`.
+    """
+    logger = trt.Logger(trt.Logger.WARNING)
+    builder = trt.Builder(logger)
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse(graph):
+        raise ModelMismatch("TensorRT cannot run the graph: " + "; ".join(_parser_errors(parser)))
+    config = builder.create_builder_config()
+    profile = builder.create_optimization_profile()
+    for name, shape in shapes.items():
+        profile.set_shape(name, shape.minimum, shape.optimum, shape.maximum)
+    if config.add_optimization_profile(profile) < 0:
+        raise ModelMismatch(f"TensorRT accepts no batches of the graph: {shapes} is no profile of its inputs")
+    return builder, network, config
 
 
 def require_plan(model: Model, precision: GraphPrecision, settings: ModelSettings, machine: Machine) -> Path:

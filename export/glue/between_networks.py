@@ -87,6 +87,6 @@ class Trimap(nn.Module):
         self.dilate = Sweep(1)
 
     def forward(self, semantics: Tensor) -> Tensor:
-        mask = (semantics.unsqueeze(1) >= 128).float()
+        mask = (semantics.float().unsqueeze(1) >= 128.0).float()  # TensorRT moves no u8 values
         trimap = 128.0 * self.dilate(mask) + 127.0 * self.erode(mask)
         return trimap.squeeze(1).to(torch.uint8)

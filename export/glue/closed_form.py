@@ -26,8 +26,8 @@ class ClosedForm(nn.Module):
         self._steps, self._radius = steps, radius
 
     def forward(self, image: Tensor, trimap: Tensor) -> Tensor:
-        colours = image.permute(0, 3, 1, 2).float() / 255.0
-        trimap_alpha = trimap.unsqueeze(1).float() / 255.0
+        colours = image.float().permute(0, 3, 1, 2) / 255.0  # TensorRT moves no u8 values
+        trimap_alpha = trimap.float().unsqueeze(1) / 255.0
         alpha: Tensor | None = None
         for side, steps in self._steps:
             small = interpolate(colours, size=(side, side), mode="area") if side < image.shape[1] else colours

@@ -100,8 +100,9 @@ class Resize(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         is_image = values.dim() == 4
-        planes = values.permute(0, 3, 1, 2) if is_image else values.unsqueeze(1)
-        resized = nn.functional.interpolate(planes.float(), size=ANY_SIZE, mode="bilinear").round()
+        levels = values.float()  # first, because TensorRT moves no u8 values
+        planes = levels.permute(0, 3, 1, 2) if is_image else levels.unsqueeze(1)
+        resized = nn.functional.interpolate(planes, size=ANY_SIZE, mode="bilinear").round()
         return (resized.permute(0, 2, 3, 1) if is_image else resized.squeeze(1)).to(torch.uint8)
 
 

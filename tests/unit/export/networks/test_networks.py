@@ -25,6 +25,9 @@ from cutstream.settings import ModelSettings  # noqa: E402
 from export import networks as families  # noqa: E402
 from export.formats import torch_to_onnx as torch_export  # noqa: E402
 from export.formats.served_graph import require_stored_graph, stored_path  # noqa: E402
+from export.formats.simplify import simplify  # noqa: E402
+from export.formats.tensorrt_graph import fit_to_tensorrt  # noqa: E402
+from export.formats.tensorrt_plan import profile_shapes, read_graph  # noqa: E402
 from export.formats.tolerances import TOLERANCES as NEAR  # noqa: E402
 from export.formats.torch_to_onnx import TOLERANCE, compare_with_torch, export  # noqa: E402
 from export.formats.write_graph import write  # noqa: E402
@@ -86,6 +89,19 @@ def test_onnx_computes_what_torch_does_for_any_batch(family: str, run: Path, tmp
         besides["trimap"] = np.full(pictures.shape[:3], 128, np.uint8)
     levels = joined(model, file, image=pictures, **besides)
     assert (levels.shape, levels.dtype) == (pictures.shape[:3], np.uint8)
+
+
+@pytest.mark.parametrize("family", TINY)
+def test_tensorrt_builds_an_engine_of_every_family(family: str, run: Path, tmp_path: Path) -> None:
+    rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is not installed (Linux on x86-64)")
+    model = find_model(f"tiny_{family}", tiny_models(tmp_path))
+    graph = fit_to_tensorrt(simplify(join(model, exported(family, run), *size_of(model.served_step))))
+    if family == "mask_rcnn":
+        with pytest.raises(ModelMismatch, match=r"\(RoiAlign\)"):  # the classic TensorRT has it as a plugin
+            read_graph(rtx, graph.SerializeToString(), profile_shapes(graph, 1))
+        return
+    builder, network, config = read_graph(rtx, graph.SerializeToString(), profile_shapes(graph, 1))
+    assert builder.build_serialized_network(network, config).nbytes > 500_000  # for one GPU: all take six times as long
 
 
 def test_another_graph_is_found_out(run: Path) -> None:
