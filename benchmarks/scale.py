@@ -17,7 +17,7 @@ from benchmarks.machine import RESULTS
 from deploy.capacity.examples import EXAMPLES
 from deploy.capacity.measured import Measured, load
 from deploy.capacity.plan import make_plan
-from deploy.capacity.simulation.run import poisson, saturated_rate, work_of
+from deploy.capacity.simulation.run import poisson, saturated_rate, with_costs, work_of
 from deploy.capacity.simulation.stream import Deployment, Stream
 
 MEGAPIXELS = 1.5
@@ -50,9 +50,8 @@ def planned(measured: Measured) -> Iterator[dict[str, Any]]:
             triton_cores=choices.triton_cores,
             partitions=int(values["partitions"]),
             broker_cores=int(values["broker_cores"]),
-            broker_s=measured.broker_ms / 1000 * COPIES,
-            transaction_s=measured.transaction_ms / 1000,
         )
+        deployment = with_costs(deployment, measured, COPIES)
         work = work_of(measured, demand.megapixels, demand.output, demand.profile, choices.object_wait_s)
         outcome = Stream(deployment, work, seed=1).run(poisson([(EXAMPLE_S, values["peak_rate"])], seed=1))
         core_s = outcome.committed_s[-1] * deployment.machines * deployment.cores
@@ -95,9 +94,8 @@ def _steady(measured: Measured, partitions: int, broker_cores: int) -> dict[str,
         machines=UNITS,
         partitions=partitions,
         broker_cores=broker_cores,
-        broker_s=measured.broker_ms / 1000 * COPIES,
-        transaction_s=measured.transaction_ms / 1000,
     )
+    deployment = with_costs(deployment, measured, COPIES)
     arrivals = poisson([(SECONDS, TARGET)], seed=1)
     outcome = Stream(deployment, work_of(measured, MEGAPIXELS), seed=1).run(arrivals, until_s=SECONDS)
     return {

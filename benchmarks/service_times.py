@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +22,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 import consumer
-from benchmarks.machine import CORES, describe_machine, read_results, record, rss_bytes
+from benchmarks.machine import CORES, Meter, describe_machine, read_results, record, rss_bytes
 from benchmarks.photos import make_photos, photo_settings
 from benchmarks.throughput import StageRunner, StreamRunner
 from consumer.resources.allocator import keep_freed_memory
@@ -44,6 +45,7 @@ HELD = 8  # photos of a size: those of 12 megapixels take much memory between st
 REPEATS = 2
 COUNTED = 300
 CALM_RATE = 5.0  # a second: a transaction has one result, and waits for nobody
+IDLE_S = 10.0
 MOST_OTHERS = 0.05  # of the machine
 
 
@@ -79,9 +81,10 @@ def measure(stack: RunningStack, folder: Path, profile: str) -> dict[str, Any]:
         before = _commits(stack.settings)
         counted, spent = stream.run_slice(COUNTED)
         busy = _commits(stack.settings) - before
-        before = _commits(stack.settings)
+        idle = _idle()
+        before, meter = _commits(stack.settings), Meter()
         steady = stream.run_steady(CALM_RATE)
-        calm = _commits(stack.settings) - before
+        calm, calm_spent = _commits(stack.settings) - before, meter.read()
     results = list(steady.results.values())
     headers = [sum(len(name) + len(value) for name, value in result_headers(result, 0.0)) for result in results]
     line = dict(
@@ -93,6 +96,11 @@ def measure(stack: RunningStack, folder: Path, profile: str) -> dict[str, Any]:
         others_share_of_machine=round(spent.others_cpu_s / spent.wall_s / CORES, 3),
         transaction_ms=round(calm.seconds / calm.number * 1000, 1),
         results_per_transaction=round(busy.results / busy.number, 1),
+        calm_core_ms_by_process={
+            role: round((s - idle.get(role, 0.0) * calm_spent.wall_s) / len(results) * 1000, 2)
+            for role, s in calm_spent.by_process.items()
+        },
+        calm_results_per_transaction=round(calm.results / calm.number, 1),
         request_bytes=len(encode(next(iter(steady.requests.values())))),
         result_bytes=round((sum(len(encode(result)) for result in results) + sum(headers)) / len(results)),
         rss_mb={role: round(rss_bytes(role) / 1e6) for role in ("worker", "decoders", "triton", "kafka")},
@@ -134,6 +142,14 @@ def _least(runs: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, f
         stage: {role: round(min(run[stage][role] for run in runs) * 1000, 2) for role in roles}
         for stage, roles in runs[0].items()
     }
+
+
+def _idle() -> dict[str, float]:
+    """Return the cores that each process keeps busy while nothing is sent."""
+    meter = Meter()
+    time.sleep(IDLE_S)
+    spent = meter.read()
+    return {role: s / spent.wall_s for role, s in spent.by_process.items()}
 
 
 class _Commits(NamedTuple):

@@ -32,9 +32,11 @@ class Measured:
     """Times are core-milliseconds per photo, sizes bytes per photo.
 
     `stages` are the worker's own part of each stage, in order; `encode` is there by format instead. `loop_ms` is what
-    the worker does beside the stages. `inference_ms` is Triton's part by profile, on a CPU. `locked_share` is the share
-    of the stages' work that holds the interpreter's lock, which measuring the parts does not show: it is fitted to the
-    rate of one worker.
+    the worker does beside the stages. It and `broker_ms` hold with a backlog, where a transaction has
+    `results_per_transaction`; in them are the parts of what a transaction costs whatever it holds,
+    `transaction_worker_ms` and `transaction_broker_ms`. `inference_ms` is Triton's part by profile, on a CPU.
+    `locked_share` is the share of the stages' work that holds the interpreter's lock, which measuring the parts does
+    not show: it is fitted to the rate of one worker.
     """
 
     source: str
@@ -48,6 +50,9 @@ class Measured:
     broker_ms: float
     client_ms: float
     transaction_ms: float
+    results_per_transaction: float
+    transaction_broker_ms: float
+    transaction_worker_ms: float
     source_bytes: Line
     output_bytes: Mapping[str, Line]
     request_bytes: int

@@ -19,8 +19,9 @@ def work_of(
 ) -> Work:
     """Return the work of a photo. Half of `object_wait_s` is for reading it, half for writing its output."""
     own = {name: line.at(megapixels) / 1000 for name, line in measured.stages.items()}
+    shared = measured.results_per_transaction
     return Work(
-        loop_s=measured.loop_ms / 1000 + own["decode"],
+        loop_s=max(0.0, measured.loop_ms - measured.transaction_worker_ms / shared) / 1000 + own["decode"],
         fetch_s=own["fetch"],
         decode_s=measured.decode.at(megapixels) / 1000,
         prepare_s=own["segment"],
@@ -37,11 +38,18 @@ def work_of(
 
 def on_one_machine(measured: Measured, cores: int, workers: int = 1) -> Deployment:
     """Return the local stack: brokers, clients, Triton and workers share one machine's cores."""
-    return Deployment(
-        cores=cores,
-        workers_per_machine=workers,
-        broker_s=measured.broker_ms / 1000,
-        client_s=measured.client_ms / 1000,
+    deployment = Deployment(cores=cores, workers_per_machine=workers, client_s=measured.client_ms / 1000)
+    return with_costs(deployment, measured)
+
+
+def with_costs(deployment: Deployment, measured: Measured, copies: int = 1) -> Deployment:
+    """Return it with what brokers and transactions cost, as if the brokers did the same for each copy."""
+    each_ms = max(0.0, measured.broker_ms - measured.transaction_broker_ms / measured.results_per_transaction)
+    return replace(
+        deployment,
+        broker_s=each_ms * copies / 1000,
+        transaction_broker_s=measured.transaction_broker_ms * copies / 1000,
+        transaction_worker_s=measured.transaction_worker_ms / 1000,
         transaction_s=measured.transaction_ms / 1000,
     )
 

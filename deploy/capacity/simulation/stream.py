@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from simpy import Environment, Event
 
-from deploy.capacity.simulation.cores import Cores
+from deploy.capacity.simulation.cores import Cores, Interpreter
 from deploy.capacity.simulation.triton import Triton
 from deploy.capacity.simulation.worker import Partition, Photo, Rules, Work, Worker
 
@@ -20,7 +20,8 @@ class Deployment:
     `broker_s` and `client_s` are the core-seconds that the brokers, and the programs that send and read, need for a
     photo: half of it when the request comes in, half when its result goes out. All of that is on the first machine,
     unless the brokers have `broker_cores` of their own, and the clients are elsewhere. `transaction_s` is the time that
-    a commit takes besides. Triton shares its machine's cores, unless each has `triton_cores` of its own.
+    a commit takes besides; `transaction_broker_s` and `transaction_worker_s` are what it costs, whatever it holds.
+    Triton shares its machine's cores, unless each has `triton_cores` of its own.
     """
 
     machines: int = 1
@@ -34,6 +35,8 @@ class Deployment:
     broker_s: float = 0.0
     client_s: float = 0.0
     transaction_s: float = 0.03
+    transaction_broker_s: float = 0.0
+    transaction_worker_s: float = 0.0
     rules: Rules = field(default_factory=Rules)
 
 
@@ -91,7 +94,7 @@ class Stream:
                     triton,
                     [self._partitions[p] for p in owned],
                     deployment.rules,
-                    lambda photos: self._env.process(self._commit(photos)),
+                    lambda photos, python: self._env.process(self._commit(photos, python)),
                 )
                 self._owner.extend([worker] * len(owned))
 
@@ -125,9 +128,10 @@ class Stream:
         factor = self._random.gammavariate(shape, 1 / shape)
         return self._work.times(factor)
 
-    def _commit(self, photos: list[Photo]) -> Generator[Event, object, None]:
+    def _commit(self, photos: list[Photo], python: Interpreter) -> Generator[Event, object, None]:
         self.outcome.transactions += 1
-        yield self._brokers.work(len(photos) * self._half_s)
+        yield from python.work(self._d.transaction_worker_s, 0.0)
+        yield self._brokers.work(len(photos) * self._half_s + self._d.transaction_broker_s)
         yield self._env.timeout(self._d.transaction_s)
         for photo in photos:
             self.outcome.committed_s.append(self._env.now)

@@ -85,7 +85,7 @@ class Rules:
 
 
 class Worker:
-    """`commit` takes the photos of one transaction and returns the event that it has ended."""
+    """`commit` takes the photos of one transaction and the worker's Python, and returns the event that it has ended."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class Worker:
         triton: Triton,
         partitions: list[Partition],
         rules: Rules,
-        commit: Callable[[list[Photo]], Event],
+        commit: Callable[[list[Photo], Interpreter], Event],
     ) -> None:
         self._env = env
         self._cores = cores
@@ -189,7 +189,7 @@ class Worker:
         if photos:
             self._committing = True
             self._uncommitted -= len(photos)
-            self._commit(photos).callbacks.append(lambda _: self._end_commit())
+            self._commit(photos, self._python).callbacks.append(lambda _: self._end_commit())
 
     def _end_commit(self) -> None:
         self._committing = False
