@@ -183,3 +183,14 @@ def test_wrong_prices_are_named(tmp_path: Path, text: str, message: str) -> None
 def test_prices_that_are_not_there_are_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidOption, match="No such file"):
         read_prices(tmp_path / "none.toml")
+
+
+def test_what_a_transaction_costs_is_told_from_a_calm_run() -> None:
+    line = dict(read_results("service_times")[-1])
+    line["whole_core_ms_by_process"] = {**line["whole_core_ms_by_process"], "kafka": 4.0, "worker": 33.0}
+    line["results_per_transaction"] = 5.0
+    line["calm_core_ms_by_process"] = {"kafka": 12.0, "worker": 32.0}
+    line["calm_results_per_transaction"] = 1.0
+    figures = fit([line])["figures"]
+    assert figures["transaction_broker_ms"] == 10.0  # 8 ms more for 0.8 transactions more
+    assert figures["transaction_worker_ms"] == 0.0  # less is chance

@@ -165,3 +165,13 @@ def test_results_wait_for_each_other_with_a_backlog_only() -> None:
     hurried = Stream(Deployment(rules=Rules(commit_interval_s=0.05)), WORK).run([0.0] * 400)
     assert calm.transactions > 100  # with nothing in flight, a result is committed at once
     assert hurried.transactions < 200  # for a twentieth of its age, although the setting is shorter
+
+
+def test_a_transaction_costs_its_own_part_however_few_results_it_has() -> None:
+    calm = [n / 5 for n in range(50)]
+    runs = [
+        Stream(Deployment(transaction_broker_s=broker_s, transaction_worker_s=worker_s), WORK, cv=0).run(calm)
+        for broker_s, worker_s in ((0.0, 0.0), (0.01, 0.008))
+    ]
+    added_s = runs[1].busy_s - runs[0].busy_s
+    assert added_s == pytest.approx(runs[1].transactions * 0.018)
