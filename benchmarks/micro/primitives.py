@@ -87,6 +87,7 @@ CASES: dict[str, Case] = {
     **{f"box/{side} whole": (lambda on, ops, side=side: ops.box(on.whole, side, side)) for side in (3, 15, 51)},
     **{f"gaussian/{side}": (lambda on, ops, side=side: ops.gaussian(on.alpha, side)) for side in (3, 15, 51)},
     **morphology(),
+    "fit_colours": lambda on, ops: ops.fit_colours(on.small, on.small_alpha, 5, 7, EPSILON * np.float32(255**2)),
     "local_linear": lambda on, ops: ops.local_linear(on.coefficients, on.pixels),
     "local_linear/fitted": lambda on, ops: ops.local_linear(on.fitted, on.pixels),
     "histogram": lambda on, ops: ops.histogram(on.alpha),
@@ -142,6 +143,7 @@ def primitives() -> set[str]:
     """Return the names of the primitives of `ArrayOps`: the methods that work on an array."""
     return {name for name, value in vars(ArrayOps).items() if isfunction(value) and not name.startswith("_")} - {
         "synchronize",
+        "load",
         "memory",
         "errors",
     }

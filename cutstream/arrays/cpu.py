@@ -5,6 +5,7 @@ What OpenCV would need hundreds of calls for is compiled from loops (`compiled/`
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
@@ -23,6 +24,8 @@ Unsigned = TypeVar("Unsigned", np.uint8, np.uint16)
 STRIP_PIXELS = 64 * 1024
 
 # The centre of the first pixel is (0, 0) in OpenCV and (0.5, 0.5) here.
+_loading = threading.Lock()
+
 FROM_CENTRES = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
 TO_CENTRES = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
 _INPAINTING = {"telea": cv2.INPAINT_TELEA, "navier_stokes": cv2.INPAINT_NS}
@@ -46,8 +49,7 @@ class CpuOps:
         return np
 
     def load(self) -> None:
-        # Where it was never compiled, that takes some seconds; numba itself takes half a second.
-        from cutstream.arrays.compiled import fit_colours, foreground, local_linear, rgba  # noqa: F401
+        _loops()
 
     def to_device(self, array: NDArray[T]) -> NDArray[T]:
         return array
@@ -93,17 +95,13 @@ class CpuOps:
         return _morph(cv2.dilate, matte, footprint, times, outside=0)
 
     def fit_colours(self, guide: Pixels, matte: Matte, width: int, height: int, noise: np.float32) -> Floats:
-        from cutstream.arrays.compiled.fit_colours import fit_colours
-
         coefficients = np.empty((*matte.shape, 4), np.float32)
-        fit_colours(_rows(guide), np.ascontiguousarray(matte), width, height, noise, coefficients)
+        _loops().fit_colours(_rows(guide), np.ascontiguousarray(matte), width, height, noise, coefficients)
         return coefficients
 
     def local_linear(self, coefficients: Floats, pixels: Pixels) -> Matte:
-        from cutstream.arrays.compiled.local_linear import local_linear
-
         out = np.zeros(pixels.shape[:2], np.uint8)
-        local_linear(np.ascontiguousarray(coefficients), _rows(pixels), out)
+        _loops().local_linear(np.ascontiguousarray(coefficients), _rows(pixels), out)
         return out
 
     def total(self, matte: Matte) -> int:
@@ -129,10 +127,8 @@ class CpuOps:
         return np.asarray(cv2.copyTo(small, small_alpha), np.uint8), np.asarray(small_alpha, np.uint8)
 
     def rgba(self, pixels: Pixels, alpha: Matte) -> Cutout:
-        from cutstream.arrays.compiled.rgba import rgba
-
         cutout = np.empty((*alpha.shape, 4), np.uint8)
-        rgba(_rows(pixels), np.ascontiguousarray(alpha), cutout)
+        _loops().rgba(_rows(pixels), np.ascontiguousarray(alpha), cutout)
         return cutout
 
     def blend(self, pixels: Pixels, alpha: Matte, colour: Colour) -> Pixels:
@@ -151,8 +147,6 @@ class CpuOps:
         times: int,
         regularisation: np.float32,
     ) -> tuple[Floats, Floats]:
-        from cutstream.arrays.compiled.foreground import foreground_sweep
-
         height, width = alpha.shape
         colours, behind = (
             np.asarray(cv2.resize(guess, (width, height), interpolation=cv2.INTER_LINEAR), np.float32).reshape(
@@ -160,17 +154,15 @@ class CpuOps:
             )
             for guess in (foreground, background)
         )
-        foreground_sweep(_rows(pixels), np.ascontiguousarray(alpha), colours, behind, times, regularisation)
+        _loops().foreground_sweep(_rows(pixels), np.ascontiguousarray(alpha), colours, behind, times, regularisation)
         return colours.reshape(height, width, 3), behind.reshape(height, width, 3)
 
     def foreground_solve(
         self, pixels: Pixels, alpha: Matte, foreground: Floats, background: Floats, regularisation: np.float32
     ) -> Pixels:
-        from cutstream.arrays.compiled.foreground import foreground_solve
-
         rows, alpha = _rows(pixels), np.ascontiguousarray(alpha)
         out = rows.copy()
-        foreground_solve(rows, alpha, _rows(foreground), _rows(background), regularisation, out)
+        _loops().foreground_solve(rows, alpha, _rows(foreground), _rows(background), regularisation, out)
         return out.reshape(pixels.shape)
 
     def lookup(self, pixels: Pixels, table: Table) -> Pixels:
@@ -210,6 +202,14 @@ class CpuOps:
         bordered = cv2.copyMakeBorder(regions, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=255)
         cv2.floodFill(bordered, None, (0, 0), 0, flags=4)
         return np.asarray(cv2.bitwise_or(matte, bordered[1:-1, 1:-1]), np.uint8)
+
+
+def _loops() -> Any:
+    """Return the module of compiled loops. Who asks while another thread loads it waits."""
+    with _loading:
+        from cutstream.arrays.compiled import loops
+
+        return loops
 
 
 def _rows(pixels: NDArray[T]) -> NDArray[T]:

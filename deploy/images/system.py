@@ -78,8 +78,8 @@ def _copy_interpreter(target: Path) -> list[Path]:
     for linked in (version, "../lib/libpython*.so.*", f"../lib/{version}/lib-dynload/*.so"):
         for file in (target / prefix.relative_to("/") / "bin").glob(linked):
             subprocess.run(["strip", "--strip-unneeded", file], check=True)
-    subprocess.run([sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "-s", target,
-                    "-p", "/", target / library.relative_to("/")], check=False)  # fmt: skip
+    compile_all = [sys.executable, "-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
+    subprocess.run([*compile_all, "-s", target, "-p", "/", target / library.relative_to("/")], check=False)
     return [prefix / "bin" / version, *(library / "lib-dynload").glob("*.so")]
 
 

@@ -70,7 +70,7 @@ def test_a_run_can_be_watched(watched: Watched) -> None:
         submit(watched.settings.kafka, requests_of(PHOTOS))
         expect(page.locator("#empty")).to_be_hidden(timeout=20_000)
         expect(page.locator("#rate")).not_to_have_text("–", timeout=20_000)
-        expect(page.locator("#photos li").nth(3)).to_be_visible(timeout=60_000)
+        expect(page.locator("#photos li").nth(1)).to_be_visible(timeout=60_000)
         failure = page.locator("#failures li").filter(has_text="order-away")
         expect(failure).to_contain_text("failed_image_download")
         expect(failure).to_contain_text("missing.jpg")
