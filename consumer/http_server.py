@@ -6,6 +6,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from waitress.adjustments import Adjustments
@@ -108,6 +109,7 @@ class HttpServer(TcpWSGIServer):  # type: ignore[misc]
 
     def stop(self) -> None:
         """Close all sockets, on the server's thread, which then ends. From any other thread."""
-        self.trigger.pull_trigger(lambda: close_all(self._map))
+        with suppress(OSError):  # a request that ends now has woken the thread, which has closed the trigger, too
+            self.trigger.pull_trigger(lambda: close_all(self._map))
         self.task_dispatcher.shutdown()
         self._of_metrics.shutdown()

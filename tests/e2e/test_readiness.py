@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.triton, pytest.mark.timeout(300)]
 
 CHECKS = {"running", "group", "broker", "triton", "store", "memory", "backgrounds", "cancellations", "decoders"}
+SMALL = 409_600  # bytes of the disk: whole pages
 
 
 @pytest.fixture
@@ -51,9 +52,9 @@ def servers(settings: Settings, tmp_path: Path, jars: Path) -> Iterator[tuple[Se
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[None]:
-    """Mount a file system of 400 kB."""
+    """Mount a file system of SMALL bytes."""
     folder.mkdir(parents=True)
-    command = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={SMALL}", "tmpfs", str(folder)]
     mounted = subprocess.run(command, capture_output=True, text=True)
     if mounted.returncode:
         pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
@@ -109,7 +110,7 @@ def test_readiness_and_metrics_under_faults(servers, small_photos, tmp_path) -> 
         assert readiness(worker).keys() == CHECKS
 
         ballast = disk / "ballast"
-        ballast.write_bytes(bytes(400_000))
+        ballast.write_bytes(bytes(SMALL))  # all of it: what fits into the last pages would be answered
         submit(settings.kafka, [{"id": f"full-{n}", "image": small_photos[n % 20]} for n in range(100)])
         assert wait_for(worker, store=False) == dict.fromkeys(CHECKS, True) | {"store": False}
         assert worker.metric("cutstream_waiting", 'reason="store_unavailable"') == settings.worker.window

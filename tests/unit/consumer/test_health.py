@@ -254,3 +254,23 @@ def test_a_check_that_fails_by_itself_is_logged_and_a_500_without_details(caplog
     assert status == 500
     assert "secret details" not in body
     assert "secret details" in caplog.text
+
+
+def test_a_server_that_a_request_has_stopped_already_closes_in_order(checks: dict[str, bool]) -> None:
+    """The thread that a request wakes runs what `stop` has just left for it, and closes what `stop` would write to."""
+    server = HealthServer("127.0.0.1", 0, Metrics(), lambda: {"loop": True}, lambda: checks)
+    server.start()
+    assert server._server is not None
+    trigger = server._server.trigger
+    pull = trigger._physical_pull
+
+    def woken_by_a_request() -> None:
+        pull()
+        assert server._thread is not None
+        server._thread.join(10)
+        pull()
+
+    trigger._physical_pull = woken_by_a_request
+    server.close()
+    assert server._thread is not None
+    assert not server._thread.is_alive()
