@@ -83,5 +83,6 @@ def export_model(
             from export.formats.tensorrt_rtx import write_engine
 
             engine = out_file or stored_path(model, precision, settings, ".rtx")
+            built = write_engine(rtx, model, precision, graph, engine)
             echo(engine)
-            echo(write_engine(rtx, model, precision, graph, engine).summary())
+            echo(built.summary())

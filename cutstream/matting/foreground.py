@@ -6,7 +6,7 @@ end at a small size; at the full size each undecided pixel is solved by itself.
 
 Neighbours have equal weight. The paper weighs them by the gradient of alpha: its own weight is no better, and a
 hundredth of it 13 % better at twice the work. In the undecided pixels of a lemur's fur and of drawn hair, these colours
-have 0.23 to 0.46 of the error that the photo's own colours have. PyMatting's estimate has 0.31 to 0.56, and takes eight
+have 0.23 to 0.46 of the error that the photo's own colours have. PyMatting's estimate has 0.31 to 0.56, and takes many
 times as long (docs/evaluation.md).
 """
 
