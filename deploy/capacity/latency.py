@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import factorial, log
 
+from cutstream.settings import TritonSettings, WorkerSettings
 from deploy.capacity.sheet import rounded_as_shown, show
 
-COMMIT_INTERVAL_S = 0.25  # CUTSTREAM_WORKER__COMMIT_INTERVAL_S
-BATCH_WAIT_S = 0.005  # CUTSTREAM_TRITON__BATCH_MAX_WAIT_S
+COMMIT_INTERVAL_S = WorkerSettings().commit_interval_s
+BATCH_WAIT_S = TritonSettings().batch_max_wait_s
 
 
 @dataclass(frozen=True)

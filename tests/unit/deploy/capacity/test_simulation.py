@@ -10,6 +10,7 @@ import pytest
 
 simpy = pytest.importorskip("simpy", reason="the extra `planning` is not installed")
 
+from cutstream.settings import TritonSettings, WorkerSettings  # noqa: E402
 from deploy.capacity.latency import waiting_probability  # noqa: E402
 from deploy.capacity.simulation.cores import Cores, Interpreter  # noqa: E402
 from deploy.capacity.simulation.stream import Deployment, Outcome, Stream, assign  # noqa: E402
@@ -175,3 +176,17 @@ def test_a_transaction_costs_its_own_part_however_few_results_it_has() -> None:
     ]
     added_s = runs[1].busy_s - runs[0].busy_s
     assert added_s == pytest.approx(runs[1].transactions * 0.018)
+
+
+def test_the_rules_are_the_products_defaults() -> None:
+    worker, triton = WorkerSettings(), TritonSettings()
+    assert Rules() == Rules(
+        window=worker.window,
+        decoders=worker.decoders,
+        cores=worker.cores,
+        commit_interval_s=worker.commit_interval_s,
+        commit_max_results=worker.commit_max_results,
+        batch_max_items=triton.batch_max_items,
+        batch_max_wait_s=triton.batch_max_wait_s,
+        in_flight=triton.in_flight,
+    )
