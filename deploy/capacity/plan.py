@@ -109,7 +109,8 @@ def _work(sheet: Sheet, demand: Demand, measured: Measured, choices: Choices) ->
     sheet.section(f"Work for a photo of {show(demand.megapixels)} megapixels")
     size = demand.megapixels
     add = partial(sheet.add, unit="core-ms")
-    parts = [*measured.stages.values(), measured.encode[demand.output]]
+    for_each_output = [measured.stages["store"], measured.encode[demand.output]]
+    parts = [*measured.stages.values(), measured.encode[demand.output], *for_each_output * (demand.outputs - 1)]
     fixed = measured.loop_ms + sum(part.fixed for part in parts)
     slope = sum(part.per_megapixel for part in parts)
     fixed, slope = round(fixed, 1), round(slope, 2)
@@ -180,8 +181,9 @@ def _workers(sheet: Sheet, demand: Demand, measured: Measured, choices: Choices,
     if demand.deadline_s is not None:
         best = latency(utilisation=0.0)
         if best.p99_s > demand.deadline_s:
+            enough_s = math.ceil(best.p99_s * 100) / 100
             raise InvalidOption(
-                f"--deadline {demand.deadline_s:g}: even idle workers need {best.p99_s:.2f} s for 99 of 100 photos. "
+                f"--deadline {demand.deadline_s:g}: even idle workers need {enough_s:.2f} s for 99 of 100 photos. "
                 "Give them more time, or smaller photos"
             )
         while expected.p99_s > demand.deadline_s and needed < _MOST_WORKERS:

@@ -87,6 +87,7 @@ def write_plan(
     timings = timing_cache_path(machine, settings)
     built = build(trt, fitted.SerializeToString(), shapes, timings.read_bytes() if timings.is_file() else b"")
     write_atomically(timings, built.timing_cache)
+    report_path(target).unlink(missing_ok=True)  # that of an earlier plan would be untrue if this ended in between
     write_atomically(target, built.plan)
     report = msgspec.json.decode(report_path(graph).read_bytes(), type=ExportReport)
     plan = Plan(

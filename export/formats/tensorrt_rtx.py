@@ -49,6 +49,7 @@ def write_engine(trt: Any, model: Model, precision: GraphPrecision, graph: Path,
     fitted = fit_to_tensorrt(onnx.load(graph))
     shapes = profile_shapes(fitted, max_batch(model))
     data, capabilities = build_engine(trt, fitted.SerializeToString(), shapes)
+    report_path(target).unlink(missing_ok=True)  # that of an earlier engine would be untrue if this ended in between
     write_atomically(target, data)
     report = msgspec.json.decode(report_path(graph).read_bytes(), type=ExportReport)
     engine = Engine(

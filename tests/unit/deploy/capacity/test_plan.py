@@ -21,7 +21,7 @@ from deploy.capacity.sheet import Sheet, show
 
 ROUND = Measured(
     source="round numbers",
-    stages={"fetch": Line(1, 0), "refine": Line(4, 2)},
+    stages={"fetch": Line(1, 0), "refine": Line(4, 2), "store": Line(0, 0)},
     decode=Line(2, 4),
     encode={"png": Line(0, 6), "webp": Line(10, 70)},
     loop_ms=5,
@@ -194,3 +194,15 @@ def test_what_a_transaction_costs_is_told_from_a_calm_run() -> None:
     figures = fit([line])["figures"]
     assert figures["transaction_broker_ms"] == 10.0  # 8 ms more for 0.8 transactions more
     assert figures["transaction_worker_ms"] == 0.0  # less is chance
+
+
+def test_each_further_output_is_encoded_and_stored() -> None:
+    one, three = (make_plan(Demand(36_000, megapixels=10, outputs=n), ROUND).values()["worker_ms"] for n in (1, 3))
+    assert three == one + 2 * 60
+
+
+def test_a_deadline_that_is_too_short_names_a_time_that_is_enough() -> None:
+    with pytest.raises(InvalidOption) as refused:
+        make_plan(Demand(36_000, deadline_s=0.1), ROUND)
+    (needed,) = re.findall(r"need ([0-9.]+) s", str(refused.value))
+    make_plan(Demand(36, deadline_s=float(needed)), ROUND)
