@@ -27,7 +27,7 @@ def compiled(function: Function, signature: str) -> Function:
     """
     try:
         machine_code: Any = numba.njit(signature, nogil=True, error_model="numpy", cache=True)(function)
-    except (RuntimeError, OSError):  # no folder can be written
+    except Exception:  # no folder can be written, or a kept file is damaged; what is wrong with the code fails again
         machine_code = numba.njit(signature, nogil=True, error_model="numpy")(function)
     return machine_code  # type: ignore[no-any-return]
 
